@@ -1,0 +1,1 @@
+"""Naming items: vectors, codes, lexicon, identifiers."""

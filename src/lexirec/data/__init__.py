@@ -1,0 +1,1 @@
+"""Facts: catalogues, interactions, splits, and where they come from (no torch here)."""

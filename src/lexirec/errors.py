@@ -1,0 +1,32 @@
+"""What a user did wrong, said in one line.
+
+Every error a user can cause derives from `LexirecError`; the command line prints its message on one line and exits
+with 1. The message says what was given, where, what is allowed and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LexirecError(Exception):
+    """A mistake in what was given to lexirec; its message is one line for the user."""
+
+
+class DataError(LexirecError):
+    """A table, file or vector that cannot be used as it is."""
+
+
+class SettingsError(LexirecError):
+    """A setting that does not exist or has a value that is not allowed."""
+
+
+class ArtifactError(LexirecError):
+    """A stored artifact that is missing, damaged or belongs to other inputs."""
+
+
+def did_you_mean(given: str, allowed: Iterable[str]) -> str:
+    """Return `" Did you mean 'x'?"` for the closest allowed word, or an empty string when none is close."""
+    close = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""

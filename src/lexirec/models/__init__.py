@@ -1,0 +1,1 @@
+"""Model families and baselines, side by side; none imports another."""

@@ -1,0 +1,1 @@
+"""Learning: batches, the trainer, model selection."""
