@@ -1,0 +1,78 @@
+"""One process at a time: a lock file that a killed process cannot leave locked.
+
+The lock is the kernel's (`flock`), held by an open file, so it ends with its process, `kill -9` included; a file left
+behind by a dead process is therefore never mistaken for a lock. The file names its holder for whoever waits.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_log = logging.getLogger(__name__)
+_POLL_SECONDS = 0.1
+_TELL_SECONDS = 15.0
+
+
+@contextmanager
+def exclusive(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock `path` while the block runs, waiting for its present holder; `what` names the work in the log."""
+    descriptor = _acquire(path, what)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while held: a waiter sees that its file is no longer the one at `path`
+        os.close(descriptor)
+
+
+def holder(path: Path) -> int | None:
+    """Return the process id of the lock's holder, or None when nobody holds it (a stale file included)."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        if _try_lock(descriptor):
+            return None
+        text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        return int(text) if text.isdigit() else 0
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(path: Path, what: str) -> int:
+    next_word = time.monotonic() + 1.0
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        if _try_lock(descriptor):
+            if _still_there(descriptor, path):
+                return descriptor
+        elif time.monotonic() >= next_word:
+            _log.info("waiting for process %s, which is working on %s", holder(path), what)
+            next_word = time.monotonic() + _TELL_SECONDS
+        os.close(descriptor)
+        time.sleep(_POLL_SECONDS)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _still_there(descriptor: int, path: Path) -> bool:
+    """Say whether the locked file is still the one other processes find at `path`."""
+    try:
+        mine, theirs = os.fstat(descriptor), path.stat()
+    except FileNotFoundError:
+        return False
+    return (mine.st_dev, mine.st_ino) == (theirs.st_dev, theirs.st_ino)

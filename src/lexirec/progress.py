@@ -1,0 +1,156 @@
+"""How far the work is: bars on a terminal, a log line every few seconds elsewhere, silence inside `quiet()`.
+
+Bars and logs share one console on stderr (`console()`), so that a log line never tears a bar.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as _RichProgress
+from rich.progress import TaskID as _TaskID
+
+T = TypeVar("T")
+LOG_EVERY_SECONDS = 5.0
+FIRST_LOG_SECONDS = 2.0
+_log = logging.getLogger("lexirec.progress")
+
+
+class _Board:
+    """The one live display of the process; it is on while a bar is on it (rich allows a single one)."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.silences = 0
+        self.rich: _RichProgress | None = None
+
+    def add(self, description: str, total: float | None) -> tuple[_RichProgress, _TaskID]:
+        with self.lock:
+            if self.rich is None:
+                self.rich = _RichProgress(
+                    TextColumn("{task.description}"),
+                    BarColumn(bar_width=32),
+                    MofNCompleteColumn(),
+                    TimeElapsedColumn(),
+                    TimeRemainingColumn(),
+                    TextColumn("{task.fields[text]}"),
+                    console=console(),
+                    transient=True,
+                )
+                self.rich.start()
+            return self.rich, self.rich.add_task(description, total=total, text="")
+
+    def remove(self, rich: _RichProgress, task: _TaskID) -> None:
+        with self.lock:
+            rich.remove_task(task)
+            if not rich.task_ids:
+                rich.stop()
+                self.rich = None
+
+
+_board = _Board()
+_console: Console | None = None
+
+
+def console() -> Console:
+    """Return the console on stderr that bars and logs share."""
+    global _console
+    if _console is None or _console.file is not sys.stderr:  # tests and notebooks exchange sys.stderr
+        _console = Console(file=sys.stderr)
+    return _console
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Show no progress, neither bars nor log lines, while the block runs."""
+    _board.silences += 1
+    try:
+        yield
+    finally:
+        _board.silences -= 1
+
+
+class Progress:
+    """Progress of one piece of work, as a context manager.
+
+    On a terminal it is a bar that vanishes at the end. Elsewhere it writes log lines to the logger
+    `lexirec.progress`: none in the first two seconds, then at most one in five, and one at the end if any was written.
+    """
+
+    def __init__(self, description: str, total: float | None = None) -> None:
+        """Describe the work; `total` is the number of steps where it is known."""
+        self.description = description
+        self.total = total
+        self.done = 0.0
+        self._text = ""
+        self._bar: tuple[_RichProgress, _TaskID] | None = None
+        self._logged = False
+
+    def __enter__(self) -> Self:
+        """Start the clock and, on a terminal, show the bar."""
+        self._started = time.monotonic()
+        self._next_log = self._started + FIRST_LOG_SECONDS
+        self._silent = _board.silences > 0
+        if not self._silent and console().is_terminal:
+            self._bar = _board.add(self.description, self.total)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Take the bar away, or write the last log line."""
+        if self._bar is not None:
+            _board.remove(*self._bar)
+            self._bar = None
+        elif self._logged and kind is None:
+            _log.info("%s: done in %s", self.description, _duration(time.monotonic() - self._started))
+
+    def advance(self, n: float = 1) -> None:
+        """Say that `n` more steps are done."""
+        self.done += n
+        if self._bar is not None:
+            self._bar[0].advance(self._bar[1], n)
+        elif not self._silent and time.monotonic() >= self._next_log:
+            self._write()
+
+    def update(self, text: str) -> None:
+        """Show `text` (such as the current loss) beside the count."""
+        self._text = text
+        if self._bar is not None:
+            self._bar[0].update(self._bar[1], text=text)
+
+    def _write(self) -> None:
+        now = time.monotonic()
+        self._next_log, self._logged = now + LOG_EVERY_SECONDS, True
+        spent = now - self._started
+        count = f"{self.done:,.0f}"
+        if self.total:
+            left = spent * (self.total - self.done) / max(self.done, 1e-9)
+            count += f" of {self.total:,.0f} ({self.done / self.total:.0%}), {_duration(left)} left"
+        _log.info("%s: %s%s", self.description, count, f"; {self._text}" if self._text else "")
+
+
+def track(iterable: Iterable[T], description: str, total: float | None = None) -> Iterator[T]:
+    """Yield from `iterable` and show how far it is; `total` defaults to its length where it has one."""
+    if total is None and isinstance(iterable, Sized):
+        total = len(iterable)
+    with Progress(description, total) as progress:
+        for value in iterable:
+            yield value
+            progress.advance()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
