@@ -1,0 +1,250 @@
+"""The language model below a recommender: a stock T5 from a folder, from the hub, or from nothing.
+
+`load_tokenizer` comes first (identifiers are spelled in its pieces), `load_backbone` gives model and tokenizer.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from transformers import (
+    AutoConfig,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from lexirec.config import Settings
+from lexirec.errors import ArtifactError, DataError, SettingsError, did_you_mean
+from lexirec.models.tokenizer import train_tokenizer
+
+FAMILY = ("t5", "mt5")
+"""Model types that are accepted: one relative position bias per stack, computed in its first layer."""
+
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"d_model": 64, "layers": 2, "heads": 4, "feed_forward": 256},
+    "small": {"d_model": 512, "layers": 6, "heads": 8, "feed_forward": 2048},
+    "base": {"d_model": 768, "layers": 12, "heads": 12, "feed_forward": 3072},
+}
+"""What `scratch:NAME` builds; small and base are the sizes of T5-small and T5-base."""
+
+_SCRATCH = "scratch:"
+_GIVE = "give a folder written by save_pretrained, a hub name (online) or scratch:small"
+_log = logging.getLogger(__name__)
+
+
+class BackboneSettings(Settings):
+    """Which language model, and for `scratch:` models how large."""
+
+    name: str = "scratch:small"
+    """A local folder, a hub name, or scratch:tiny, scratch:small, scratch:base for random weights and a tokenizer of
+    the catalogue's own text. The settings from `vocabulary_size` on matter for scratch models only."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout of the model, pretrained ones included."""
+    vocabulary_size: int = Field(default=8192, ge=64)
+    """The most pieces of the tokenizer; small catalogues give fewer."""
+    lower_case: bool = True
+    """Whether the tokenizer folds case."""
+    d_model: int | None = Field(default=None, ge=1)
+    """Width of the hidden states; by default what the size says, as are the next four."""
+    layers: int | None = Field(default=None, ge=1)
+    """Layers of the encoder, and of the decoder unless `decoder_layers` says otherwise."""
+    decoder_layers: int | None = Field(default=None, ge=1)
+    """Layers of the decoder."""
+    heads: int | None = Field(default=None, ge=1)
+    """Attention heads of every layer; they divide d_model."""
+    feed_forward: int | None = Field(default=None, ge=1)
+    """Inner width of the feed-forward layers."""
+    activation: Literal["relu", "gated-gelu"] = "relu"
+    """Feed-forward layers as in T5 (relu) or T5 v1.1 (gated-gelu)."""
+
+    @property
+    def scratch(self) -> bool:
+        """Whether the model starts from random weights."""
+        return self.name.startswith(_SCRATCH)
+
+
+class Backbone(NamedTuple):
+    """A T5 and the tokenizer that belongs to it."""
+
+    model: T5ForConditionalGeneration
+    tokenizer: PreTrainedTokenizerBase
+
+
+def load_backbone(
+    settings: BackboneSettings | str,
+    *,
+    texts: Sequence[str] | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    seed: int = 0,
+) -> Backbone:
+    """Load a pretrained T5, or build one with random weights, in float32 on the CPU and in evaluation mode.
+
+    Args:
+        settings: The settings, or only the name.
+        texts: The catalogue's texts, to train a scratch model's tokenizer on.
+        tokenizer: The tokenizer, if there is one already.
+        seed: Of the random weights; the global random state is left alone.
+
+    Raises:
+        SettingsError: the name is unknown, not to be had, or no encoder-decoder of the T5 family; or sizes do not fit.
+        DataError: a scratch tokenizer is wanted and there is no text.
+    """
+    settings = _as_settings(settings)
+    tokenizer = tokenizer if tokenizer is not None else load_tokenizer(settings, texts=texts)
+    if not settings.scratch:
+        return Backbone(_pretrained_model(settings).eval(), tokenizer)
+    config = scratch_config(settings, len(tokenizer))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Backbone(T5ForConditionalGeneration(config).eval(), tokenizer)
+
+
+def load_tokenizer(settings: BackboneSettings | str, *, texts: Sequence[str] | None = None) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a pretrained backbone, or train the one of a scratch backbone on the catalogue's texts.
+
+    Raises:
+        SettingsError: the name is unknown, not to be had, or no encoder-decoder of the T5 family.
+        DataError: a scratch tokenizer is wanted and there is no text.
+    """
+    settings = _as_settings(settings)
+    if not settings.scratch:
+        _family_config(settings.name)
+        return _fetched(AutoTokenizer, settings.name, "tokenizer")
+    _size(settings.name)
+    if texts is None:
+        raise DataError(f"backbone '{settings.name}' trains its tokenizer on the catalogue's text, but none was given")
+    return train_tokenizer(texts, vocabulary_size=settings.vocabulary_size, lower_case=settings.lower_case)
+
+
+def scratch_config(settings: BackboneSettings, vocabulary_size: int) -> T5Config:
+    """Return the T5 configuration of a scratch backbone whose tokenizer has `vocabulary_size` pieces."""
+    sizes = _size(settings.name) | settings.model_dump(include=set(SIZES["tiny"]), exclude_none=True)
+    if sizes["d_model"] % sizes["heads"]:
+        raise SettingsError(
+            f"backbone.heads is {sizes['heads']}, which does not divide d_model {sizes['d_model']};"
+            " give a number of heads that does"
+        )
+    return T5Config(
+        vocab_size=vocabulary_size,
+        d_model=sizes["d_model"],
+        d_kv=sizes["d_model"] // sizes["heads"],
+        d_ff=sizes["feed_forward"],
+        num_layers=sizes["layers"],
+        num_decoder_layers=settings.decoder_layers or sizes["layers"],
+        num_heads=sizes["heads"],
+        dropout_rate=settings.dropout,
+        feed_forward_proj=settings.activation,
+        tie_word_embeddings=True,
+        decoder_start_token_id=0,
+    )
+
+
+def save_backbone(backbone: Backbone, folder: Path) -> None:
+    """Write model (safetensors) and tokenizer into a folder whose path `load_backbone` takes as a name."""
+    backbone.model.save_pretrained(folder)
+    backbone.tokenizer.save_pretrained(folder)
+
+
+def count_parameters(model: torch.nn.Module) -> int:
+    """Count the model's parameters, tied ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@torch.no_grad()
+def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0) -> list[int]:
+    """Add pieces the tokenizer lacks, with embedding (and output) rows, and return the ids of all of them in order.
+
+    A new row is the mean of the rows there are plus a tenth of their spread as noise: near enough to be ordinary, far
+    enough to be told apart. Rows a checkpoint holds beyond its tokenizer's pieces (T5 has 28) are used first.
+
+    Raises:
+        SettingsError: a piece is empty or given twice.
+    """
+    model, tokenizer = backbone
+    if len(set(pieces)) < len(pieces) or "" in pieces:
+        raise SettingsError("pieces to add to the vocabulary should be different and not empty")
+    known = len(tokenizer)
+    tokenizer.add_tokens([piece for piece in pieces if piece not in tokenizer.get_vocab()])
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    tables = {id(table): table for table in (model.get_input_embeddings().weight, model.get_output_embeddings().weight)}
+    for table in tables.values():
+        _fill_rows(table, known, len(tokenizer), seed)
+    ids: list[int] = tokenizer.convert_tokens_to_ids(list(pieces))
+    return ids
+
+
+def _fill_rows(table: torch.Tensor, known: int, total: int, seed: int) -> None:
+    noise = torch.randn(total - known, table.shape[1], generator=torch.Generator().manual_seed(seed))
+    std, mean = torch.std_mean(table[:known].float(), dim=0)
+    table[known:total] = (mean + 0.1 * std * noise.to(table.device)).to(table.dtype)
+
+
+def _as_settings(settings: BackboneSettings | str) -> BackboneSettings:
+    return BackboneSettings(name=settings) if isinstance(settings, str) else settings
+
+
+def _size(name: str) -> dict[str, int]:
+    size = name.removeprefix(_SCRATCH)
+    if size not in SIZES:
+        allowed = ", ".join(_SCRATCH + known for known in SIZES)
+        hint = did_you_mean(name, [_SCRATCH + known for known in SIZES])
+        raise SettingsError(f"backbone.name is '{name}'; scratch models are {allowed}.{hint}")
+    return SIZES[size]
+
+
+def _pretrained_model(settings: BackboneSettings) -> T5ForConditionalGeneration:
+    _family_config(settings.name)
+    given = settings.model_dump(include={*SIZES["tiny"], "decoder_layers"}, exclude_none=True)
+    if given:
+        _log.warning(
+            "backbone '%s' has sizes of its own; these settings do nothing: %s", settings.name, ", ".join(given)
+        )
+    return _fetched(AutoModelForSeq2SeqLM, settings.name, "model", dtype=torch.float32, dropout_rate=settings.dropout)
+
+
+def _family_config(name: str) -> Any:
+    config = _fetched(AutoConfig, name, "configuration")
+    if config.model_type not in FAMILY:
+        raise SettingsError(
+            f"backbone '{name}' is of type '{config.model_type}';"
+            f" an encoder-decoder of the T5 family is needed ({', '.join(FAMILY)})"
+        )
+    return config
+
+
+def _fetched(loader: Any, name: str, what: str, **options: Any) -> Any:
+    """Call a Hugging Face loader and say what went wrong in one line.
+
+    Raises:
+        SettingsError: nothing is there under that name.
+        ArtifactError: something is there, but it cannot be read.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir() and (re.match(r"[.~/\\]", name) or name.count("/") > 1):
+        raise SettingsError(f"backbone.name is '{name}', but there is no such folder; {_GIVE}")
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise SettingsError(f"backbone.name is '{name}', a folder without config.json; {_GIVE}")
+    try:
+        return loader.from_pretrained(str(folder) if folder.is_dir() else name, **options)
+    except OSError as error:
+        raise SettingsError(
+            f"backbone '{name}': its {what} is neither in a folder of that name nor to be had from the hub"
+            f" ({_first_line(error)}); {_GIVE}"
+        ) from error
+    except Exception as error:  # every reader below (json, safetensors, tokenizers) has a family of its own
+        raise ArtifactError(f"backbone '{name}': its {what} cannot be read: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].strip().rstrip(".:") if lines else type(error).__name__
