@@ -1,0 +1,259 @@
+"""The catalogue: items with text, in a fixed order; an item's number is its row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lexirec.data.checks import Check, OnBadRow, Rejects, judged, settle
+from lexirec.data.sources import ROW, Column, Source, Workspace, one_line, quoted, unreadable_line
+from lexirec.errors import ArtifactError, DataError, did_you_mean
+
+_TEXT_FIELDS = b"lexirec.text_fields"
+_FILE = "items.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """Items with text, in a fixed order.
+
+    Attributes:
+        table: One row per item: `item_id` (string, unique) and the item's fields (text, lists of text or numbers).
+        text_fields: The fields that `texts` puts together, in this order.
+        rejected: Number of rows of the file that were put aside, per reason.
+    """
+
+    table: pa.Table
+    text_fields: tuple[str, ...]
+    rejected: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = self.table.column_names
+        for name in ("item_id", *self.text_fields):
+            if name not in names:
+                raise DataError(
+                    f"The catalog has no field '{name}'; it has {', '.join(names)}.{did_you_mean(name, names)}"
+                )
+
+    @classmethod
+    def read(
+        cls,
+        path: Path | str,
+        *,
+        text: Sequence[str],
+        columns: Mapping[str, str] | None = None,
+        on_bad_row: OnBadRow = "error",
+        rejects: Path | str | Rejects | None = None,
+    ) -> Catalog:
+        """Read items from Parquet, CSV/TSV or JSON Lines (also .gz/.zst), in file order.
+
+        Args:
+            path: The file. Besides `item_id` and the text fields, all its columns are kept.
+            text: Names of the text fields, in the order in which texts present them.
+            columns: Our names -> names in the file, for example `{"item_id": "asin", "title": "name"}`.
+            on_bad_row: "error" stops at the first bad row; "reject" leaves bad rows out and counts them.
+            rejects: Where rejected rows are written, as Parquet (or a `Rejects` that collects them).
+
+        Raises:
+            DataError: The file cannot be used; one line with file, row, column, what was given and what is allowed.
+        """
+        bad_rows = rejects if isinstance(rejects, Rejects) else Rejects(on_bad_row)
+        with Workspace() as work:
+            source = work.open(path)
+            try:
+                table = _read(work, source, tuple(text), columns, bad_rows)
+            except duckdb.Error as error:
+                raise DataError(f"{source.path}: the file cannot be read ({one_line(error)}).") from error
+        if rejects is not None and not isinstance(rejects, Rejects):
+            bad_rows.save(rejects)
+        return cls(table, tuple(text), dict(bad_rows.counts))
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @cached_property
+    def item_ids(self) -> list[str]:
+        """The ids of all items, in catalogue order."""
+        ids: list[str] = self.table.column("item_id").to_pylist()
+        return ids
+
+    def find(self, ids: Iterable[str] | pa.Array) -> NDArray[np.int32]:
+        """Return the numbers of the given ids, −1 for those the catalogue does not know: int32 (n,)."""
+        wanted = ids if isinstance(ids, (pa.Array, pa.ChunkedArray)) else pa.array(list(ids), pa.string())
+        positions = pc.index_in(wanted.cast(pa.string()), value_set=self._ids)
+        numbers: NDArray[np.int32] = np.asarray(pc.fill_null(positions, -1), dtype=np.int32)
+        return numbers
+
+    def numbers(self, ids: Iterable[str]) -> NDArray[np.int32]:
+        """Return the numbers of the given ids: int32 (n,).
+
+        Raises:
+            DataError: An id is not in the catalogue.
+        """
+        given = list(ids)
+        numbers = self.find(given)
+        if len(numbers) and numbers.min() < 0:
+            unknown = given[int(np.argmin(numbers))]
+            near = did_you_mean(unknown, self.item_ids) if len(self) <= 100_000 else ""
+            raise DataError(f"Item '{unknown}' is not in the catalog of {len(self):,} items.{near}")
+        return numbers
+
+    def field(self, name: str) -> list[str]:
+        """Return one field of all items as text, "" where unknown; lists are joined by ", ", white space is folded."""
+        if name not in self.table.column_names:
+            names = self.table.column_names
+            raise DataError(f"The catalog has no field '{name}'; it has {', '.join(names)}.{did_you_mean(name, names)}")
+        values: list[str] = _as_text(self.table.column(name)).to_pylist()
+        return values
+
+    def texts(self, fields: Sequence[str] | None = None) -> list[str]:
+        """Return one text per item: "title: …; brand: …", without the fields that are unknown.
+
+        Args:
+            fields: Names of the fields, in order; the catalogue's `text_fields` by default.
+        """
+        names = self.text_fields if fields is None else tuple(fields)
+        columns = [self.field(name) for name in names]
+        return ["; ".join(f"{name}: {value}" for name, value in zip(names, row) if value) for row in zip(*columns)]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of ids, fields and text fields; the same for the same items however they were stored."""
+        total = hashlib.sha256(json.dumps(self.text_fields).encode())
+        for name in self.table.column_names:
+            total.update(f"\0{name}\0".encode())
+            _hash(total, self.table.column(name).combine_chunks())
+        return total.hexdigest()
+
+    def take(self, numbers: NDArray[Any]) -> Catalog:
+        """Return a catalogue of the given items, numbered anew in the given order."""
+        return Catalog(self.table.take(pa.array(numbers)), self.text_fields, self.rejected)
+
+    def save(self, folder: Path | str) -> None:
+        """Write `items.parquet` into `folder`, which is created if needed."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        metadata = {_TEXT_FIELDS: json.dumps(self.text_fields).encode()}
+        pq.write_table(self.table.replace_schema_metadata(metadata), target / _FILE)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Catalog:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: The folder holds no catalogue written by `save`.
+        """
+        file = Path(folder) / _FILE
+        try:
+            table = pq.read_table(file)
+        except (OSError, pa.ArrowException) as error:
+            raise ArtifactError(f"{file}: this is not a saved catalog ({one_line(error)}).") from error
+        metadata = table.schema.metadata or {}
+        if _TEXT_FIELDS not in metadata:
+            raise ArtifactError(f"{file}: this table was not written by Catalog.save; read it with Catalog.read.")
+        return cls(table.replace_schema_metadata(None), tuple(json.loads(metadata[_TEXT_FIELDS])))
+
+    @cached_property
+    def _ids(self) -> pa.Array:
+        return self.table.column("item_id").combine_chunks()
+
+
+def _read(
+    work: Workspace, source: Source, text: tuple[str, ...], columns: Mapping[str, str] | None, rejects: Rejects
+) -> pa.Table:
+    if not text:
+        raise DataError(f'{source.path}: no text field was named; give at least one, for example text = ["title"].')
+    fields = _fields(source, text, columns)
+    wanted = {ours: column.texts if column.is_list else _value(column) for ours, column in fields.items()}
+    selected = ", ".join(f"{sql} AS {quoted(ours)}" for ours, sql in wanted.items() if ours != "item_id")
+    work.run(
+        f"CREATE TEMP TABLE given AS SELECT {ROW}, {unreadable_line(source)} AS unreadable,"
+        f" {fields['item_id'].text} AS item_id{', ' if selected else ''}{selected} FROM {source.scan}"
+    )
+    known = "(SELECT *, min(" + ROW + ") OVER (PARTITION BY item_id) AS first_row FROM given)"
+    checks = _checks(fields, text)
+    work.run(f"CREATE TEMP TABLE items AS {judged(known, checks)}")
+    settle(work, source, "items", checks, rejects)
+    names = ", ".join(quoted(name) for name in ("item_id", *(name for name in fields if name != "item_id")))
+    table = work.arrow(f"SELECT {names} FROM items WHERE bad IS NULL ORDER BY {ROW}")
+    return _settled_types(table)
+
+
+def _fields(source: Source, text: Sequence[str], columns: Mapping[str, str] | None) -> dict[str, Column]:
+    """Return our name -> column: the id, mapped and text fields first, then whatever else the file has."""
+    wanted = dict.fromkeys(("item_id", *text, *(columns or {})))
+    fields = {ours: source.column(ours, columns) for ours in wanted}
+    taken = {column.name for column in fields.values()}
+    others = {name: column for name, column in source.columns.items() if name not in taken and name not in fields}
+    return {**fields, **others}
+
+
+def _value(column: Column) -> str:
+    return column.sql if column.is_number or column.type == "BOOLEAN" else column.text
+
+
+def _checks(fields: Mapping[str, Column], text: Sequence[str]) -> list[Check]:
+    identifier = fields["item_id"].name
+    blanks = " AND ".join(
+        f"coalesce(array_to_string({quoted(name)}, ''), '') = ''"
+        if fields[name].is_list
+        else f"trim(coalesce(CAST({quoted(name)} AS VARCHAR), '')) = ''"
+        for name in text
+    )
+    names = ", ".join(f"'{fields[name].name}'" for name in text)
+    return [
+        Check("malformed line", "unreadable", "", "NULL", "each line must hold one JSON object in UTF-8"),
+        Check("empty item id", "trim(coalesce(item_id, '')) = ''", identifier, "item_id", "every item needs an id"),
+        Check(
+            "duplicate item id",
+            f"first_row < {ROW}",
+            identifier,
+            "item_id",
+            "ids must be unique, and an earlier row has this one",
+        ),
+        Check("empty text of item", blanks, fields[text[0]].name, "item_id", f"at least one of {names} must hold text"),
+    ]
+
+
+def _settled_types(table: pa.Table) -> pa.Table:
+    """Give columns that are unknown throughout the type string, so that the same items always look the same."""
+    for place, column in enumerate(table.schema):
+        if pa.types.is_null(column.type) or table.column(place).null_count == table.num_rows:
+            table = table.set_column(place, column.name, pa.nulls(table.num_rows, pa.string()))
+    return table.replace_schema_metadata(None)
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        column = pc.binary_join(column.cast(pa.list_(pa.string())), ", ")
+    elif pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    text = pc.fill_null(column.cast(pa.string()), "")
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(text, r"\s+", " "))
+
+
+def _hash(total: Any, array: pa.Array) -> None:
+    """Add an array to a digest by its values alone: not by its chunks, offsets or spare bits."""
+    total.update(np.asarray(array.is_valid()).tobytes())
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        total.update(np.asarray(pc.fill_null(pc.list_value_length(array), 0), dtype=np.int64).tobytes())
+        _hash(total, array.flatten())
+    elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        filled = pc.fill_null(array, "")
+        total.update(np.asarray(pc.binary_length(filled), dtype=np.int64).tobytes())
+        for value in filled.to_pylist():
+            total.update(value.encode())
+    else:
+        total.update(str(array.type).encode() + np.asarray(pc.fill_null(array, 0)).tobytes())

@@ -1,0 +1,297 @@
+"""Tables on disk, read through DuckDB: Parquet, CSV/TSV and JSON Lines, plain or as .gz/.zst.
+
+`Workspace` is a scratch database that spills to disk; `Workspace.open` looks at a file and returns a `Source`: its
+columns and the SQL that scans it with a row number. Which rows are bad is for `lexirec.data.checks`.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import duckdb
+import pyarrow as pa
+
+from lexirec.errors import DataError, did_you_mean
+
+Kind = Literal["parquet", "delimited", "jsonl"]
+
+ROW = "lexirec_row"
+"""Name of the row number (1 = first row of data, header not counted) in every scan."""
+
+_KINDS: dict[str, Kind] = {
+    ".parquet": "parquet",
+    ".csv": "delimited",
+    ".tsv": "delimited",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+}
+_COMPRESSED = (".gz", ".zst")
+_ALLOWED = ".parquet, .csv, .tsv, .jsonl, .ndjson or .json (text also with .gz or .zst behind it)"
+_JSON_SAMPLE = 100_000
+_LINE = "lexirec_line"
+_MAX_MEMORY = 6 * 2**30
+
+
+def quoted(name: str) -> str:
+    """Return `name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return `text` as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of an error's message, without DuckDB's prefix."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return first.split("Error: ", 1)[-1].strip()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a source: its name there, its DuckDB type and the SQL that reads it from the scan."""
+
+    name: str
+    type: str
+    sql: str
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the column holds lists."""
+        return self.type.endswith("[]")
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the column is numeric in the file itself."""
+        stem = self.type.split("(")[0]
+        return stem in {"DOUBLE", "FLOAT", "DECIMAL"} or stem.removeprefix("U") in {
+            "TINYINT",
+            "SMALLINT",
+            "INTEGER",
+            "BIGINT",
+            "HUGEINT",
+        }
+
+    @property
+    def text(self) -> str:
+        """SQL for the value as text; whole floating-point numbers lose their ".0", so that ids survive pandas."""
+        return f"plain_number({self.sql})" if self.type in {"DOUBLE", "FLOAT"} else f"CAST({self.sql} AS VARCHAR)"
+
+    @property
+    def texts(self) -> str:
+        """SQL for a list of texts."""
+        return f"CAST({self.sql} AS VARCHAR[])" if self.is_list else f"[{self.text}]"
+
+    def number(self, per_second: int = 1) -> str:
+        """SQL for the value as DOUBLE, divided by `per_second`; dates become seconds since 1970, other text NULL."""
+        if self.type.startswith(("TIMESTAMP", "DATE")):
+            return f"epoch({self.sql})"
+        scaled = f"TRY_CAST({self.sql} AS DOUBLE)" + (f" / {per_second}" if per_second != 1 else "")
+        return scaled if self.is_number else f"coalesce({scaled}, epoch(TRY_CAST({self.sql} AS TIMESTAMP)))"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table on disk: where it is, its columns, and the FROM clause that scans it with `ROW` beside them."""
+
+    path: Path
+    kind: Kind
+    columns: dict[str, Column]
+    scan: str
+
+    def column(self, wanted: str, columns: Mapping[str, str] | None = None) -> Column:
+        """Return the column that holds `wanted`: the mapped one (ours -> theirs), else the one of that name.
+
+        Raises:
+            DataError: There is no such column; the message names the nearest one.
+        """
+        given = (columns or {}).get(wanted, wanted)
+        if given in self.columns:
+            return self.columns[given]
+        names = list(self.columns)
+        shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+        role = "" if given == wanted else f" (mapped to {wanted})"
+        raise DataError(
+            f"{self.path}: there is no column '{given}'{role}; the columns are {shown}.{did_you_mean(given, names)}"
+            f' Map it with columns = {{{wanted} = "…"}}.'
+        )
+
+
+class Workspace:
+    """A DuckDB database in a scratch folder, with a memory limit: joins and sorts spill to disk and vanish at exit.
+
+    The scratch folder lies where `tempfile` puts it; set TMPDIR to a disk with room for about 60 bytes per event.
+    """
+
+    def __enter__(self) -> Workspace:
+        self.folder = Path(tempfile.mkdtemp(prefix="lexirec-"))
+        self.connection = duckdb.connect(str(self.folder / "scratch.duckdb"))
+        memory = min(_MAX_MEMORY, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 3)
+        self.run(f"SET memory_limit = '{memory // 2**20}MiB'")
+        self.run(f"SET temp_directory = {literal(str(self.folder / 'spill'))}")
+        self.run("SET TimeZone = 'UTC'")
+        self.run("SET enable_progress_bar = false")
+        self.run(
+            "CREATE TEMP MACRO plain_number(v) AS CASE WHEN isfinite(v) AND v = trunc(v) AND abs(v) < 9e15"
+            " THEN CAST(CAST(v AS BIGINT) AS VARCHAR) ELSE CAST(v AS VARCHAR) END"
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.connection.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def run(self, sql: str) -> None:
+        """Run one statement for its effect."""
+        self.connection.execute(sql)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return all rows of a small result."""
+        result: list[tuple[Any, ...]] = self.connection.execute(sql).fetchall()
+        return result
+
+    def arrow(self, sql: str) -> pa.Table:
+        """Return a whole result as an Arrow table."""
+        return self.connection.sql(sql).to_arrow_table()
+
+    def batches(self, sql: str, size: int = 1_000_000) -> pa.RecordBatchReader:
+        """Return a result in Arrow batches, for results that should not stand in memory twice."""
+        return self.connection.sql(sql).to_arrow_reader(size)
+
+    def open(self, path: Path | str) -> Source:
+        """Look at a file and return how to scan it.
+
+        Raises:
+            DataError: The file is missing, a folder, empty, of an unknown kind, damaged or not UTF-8.
+        """
+        file = Path(path)
+        kind = _kind(file)
+        plain = self._unpacked(file)
+        if kind == "parquet":
+            return self._open_parquet(file)
+        return self._open_delimited(file, plain) if kind == "delimited" else self._open_jsonl(file, plain)
+
+    def _unpacked(self, file: Path) -> Path:
+        """Unpack .gz and .zst into the scratch folder.
+
+        DuckDB takes a .zst that was cut short for a complete one (seen in 2.0.0); Arrow notices, and reads several
+        frames.
+        """
+        if file.suffix.lower() not in _COMPRESSED:
+            return file
+        target = self.folder / f"unpacked-{len(list(self.folder.iterdir()))}"
+        codec = {".gz": "gzip", ".zst": "zstd"}[file.suffix.lower()]
+        try:
+            with pa.input_stream(str(file), compression=codec) as packed, target.open("wb") as out:
+                shutil.copyfileobj(packed, out, 2**22)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(
+                f"{file}: the file cannot be unpacked as {codec} ({one_line(error)}); it is damaged or cut short."
+            ) from error
+        if target.stat().st_size == 0:
+            raise DataError(f"{file}: the file is empty; a header and at least one row are needed.")
+        return target
+
+    def _open_parquet(self, file: Path) -> Source:
+        scan = f"read_parquet({literal(str(file))})"
+        try:
+            described = self.rows(f"DESCRIBE SELECT * FROM {scan}")
+        except duckdb.Error as error:
+            raise DataError(f"{file}: the file cannot be read as Parquet ({one_line(error)}).") from error
+        columns = {name: Column(name, kind.strip('"'), quoted(name)) for name, kind, *_ in described}
+        return Source(file, "parquet", columns, f"(SELECT row_number() OVER () AS {ROW}, * FROM {scan})")
+
+    def _open_delimited(self, file: Path, plain: Path) -> Source:
+        names, delimiter = _header(file, plain)
+        types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+        # Everything is read as text and nothing is guessed; lines that do not fit go to `reject_errors`.
+        scan = (
+            f"read_csv({literal(str(plain))}, columns = {{{types}}}, header = true, auto_detect = false,"
+            f" delim = {literal(delimiter)}, quote = '\"', escape = '\"', strict_mode = true, store_rejects = true,"
+            f" rejects_limit = 0, max_line_size = {2**24})"
+        )
+        columns = {name: Column(name, "VARCHAR", quoted(name)) for name in names}
+        return Source(file, "delimited", columns, f"(SELECT row_number() OVER () AS {ROW}, * FROM {scan})")
+
+    def _open_jsonl(self, file: Path, plain: Path) -> Source:
+        lines = f"read_ndjson_objects({literal(str(plain))}, ignore_errors = true)"
+        scan = f"(SELECT row_number() OVER () AS {ROW}, json AS {_LINE} FROM {lines})"
+        sample = f"(SELECT {_LINE} AS line FROM {scan} WHERE json_type({_LINE}) = 'OBJECT' LIMIT {_JSON_SAMPLE})"
+        pairs = f"(SELECT line, unnest(json_keys(line)) AS key FROM {sample})"
+        # A key is a list column where one of its values is a list; numbers stay text, as in CSV.
+        value = "json_extract(line, '$.\"' || replace(key, '\"', '\\\"') || '\"')"
+        found = self.rows(f"SELECT key, bool_or(json_type({value}) = 'ARRAY') FROM {pairs} GROUP BY key")
+        if not found:
+            first = self.rows(f"SELECT count(*) FROM {scan}")[0][0]
+            said = "no line is a JSON object" if first else "the file is empty"
+            raise DataError(f"{file}: {said}; JSON Lines hold one object per line.")
+        columns = {key: _json_column(key, is_list) for key, is_list in sorted(found)}
+        return Source(file, "jsonl", columns, scan)
+
+
+def unreadable_line(source: Source) -> str:
+    """SQL that is true for rows of a JSON Lines scan that are no object (malformed, or not UTF-8)."""
+    return f"coalesce(json_type({_LINE}), '') <> 'OBJECT'" if source.kind == "jsonl" else "false"
+
+
+def _kind(file: Path) -> Kind:
+    if not file.exists():
+        siblings = [entry.name for entry in file.parent.iterdir()] if file.parent.is_dir() else []
+        raise DataError(f"{file}: there is no such file.{did_you_mean(file.name, siblings)}")
+    if file.is_dir():
+        raise DataError(f"{file}: this is a folder; give one file: {_ALLOWED}.")
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    packed = bool(suffixes) and suffixes[-1] in _COMPRESSED
+    kind = _KINDS.get(suffixes[-2] if packed and len(suffixes) > 1 else suffixes[-1] if suffixes else "")
+    if kind is None or (packed and kind == "parquet"):
+        raise DataError(f"{file}: files of the kind '{''.join(suffixes[-2:])}' cannot be read; allowed are {_ALLOWED}.")
+    if file.stat().st_size == 0:
+        raise DataError(f"{file}: the file is empty; a header and at least one row are needed.")
+    return kind
+
+
+def _header(file: Path, plain: Path) -> tuple[list[str], str]:
+    """Return the column names and the delimiter of a delimited file, from its first line."""
+    with plain.open("rb") as lines:
+        line = lines.readline(2**24)
+    try:
+        text = line.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{file}, line 1: the text is not UTF-8 ({error.reason} at byte {error.start}); save the file as UTF-8."
+        ) from error
+    tabbed = ".tsv" in (suffix.lower() for suffix in file.suffixes)
+    delimiter = "\t" if tabbed else max(",;\t|", key=lambda mark: (text.count(mark), mark == ","))
+    names = next(csv.reader([text], delimiter=delimiter), [])
+    twice = {name for name in names if [other.lower() for other in names].count(name.lower()) > 1}
+    if twice:
+        raise DataError(
+            f"{file}, line 1: the column '{sorted(twice)[0]}' stands twice in the header; names must differ."
+        )
+    if not all(name.strip() for name in names):
+        raise DataError(f"{file}, line 1: column {[bool(n.strip()) for n in names].index(False) + 1} has no name.")
+    return names, delimiter
+
+
+def _json_column(key: str, is_list: bool) -> Column:
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+    path = literal(f'$."{escaped}"')
+    if not is_list:
+        return Column(key, "VARCHAR", f"json_extract_string({_LINE}, {path})")
+    value = f"json_extract({_LINE}, {path})"
+    listed = f"from_json({value}, '[\"VARCHAR\"]')"
+    single = f"[json_extract_string({_LINE}, {path})]"
+    sql = f"(CASE json_type({value}) WHEN 'ARRAY' THEN {listed} WHEN 'NULL' THEN NULL ELSE {single} END)"
+    return Column(key, "VARCHAR[]", sql)

@@ -1,0 +1,240 @@
+"""Splits: which events are learned from, and which predictions are evaluated.
+
+Every split labels each event as train, validation or test, and `_split` turns the labels into sequences and cases; so
+histories are cut in one place. A history holds *all* events of the user before the target, whatever their label, in
+the order of the interactions; ties in time keep file order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexirec.data.interactions import TEST, TRAIN, VALIDATION, Interactions
+from lexirec.data.sequences import Sequences, load_array
+from lexirec.errors import ArtifactError, DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """One row per evaluated prediction.
+
+    Attributes:
+        users: int64 (C,), the user (row of the interactions; for `prefix_cases` the row of the training sequences).
+        targets: int32 (C,), the item to be predicted.
+        histories: C rows, the items before the target, oldest first, capped to the newest ones.
+    """
+
+    users: NDArray[np.int64]
+    targets: NDArray[np.int32]
+    histories: Sequences
+
+    def __post_init__(self) -> None:
+        if not len(self.users) == len(self.targets) == len(self.histories):
+            counts = f"{len(self.users)} users, {len(self.targets)} targets and {len(self.histories)} histories"
+            raise ValueError(f"{counts} must be as many")
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, rows: NDArray[Any]) -> Cases:
+        """Return the given cases, in the given order."""
+        return Cases(self.users[rows], self.targets[rows], self.histories.take(rows))
+
+    def save(self, folder: Path | str) -> None:
+        """Write `users.npy`, `targets.npy` and the histories into `folder`."""
+        target = Path(folder)
+        self.histories.save(target)
+        np.save(target / "users.npy", self.users, allow_pickle=False)
+        np.save(target / "targets.npy", self.targets, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Cases:
+        """Read what `save` wrote; raises ArtifactError where a file is missing or damaged."""
+        source = Path(folder)
+        users, targets = load_array(source / "users.npy"), load_array(source / "targets.npy")
+        try:
+            return cls(users, targets, Sequences.load(source))
+        except ValueError as error:
+            raise ArtifactError(f"{source}: {error}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Training sequences and the cases that are evaluated.
+
+    Attributes:
+        train: One row per user who has at least one training event.
+        train_users: int64 (rows of train,), the user of each row.
+        validation: Cases for choosing models and settings.
+        test: Cases for reporting.
+        n_items: Size of the catalogue.
+        protocol: What a protocol card says of the data: split, tie rule, caps, counts, digest; JSON values only.
+    """
+
+    train: Sequences
+    train_users: NDArray[np.int64]
+    validation: Cases
+    test: Cases
+    n_items: int
+    protocol: dict[str, Any]
+
+    def save(self, folder: Path | str) -> None:
+        """Write the split as arrays and `protocol.json` into `folder`."""
+        target = Path(folder)
+        self.train.save(target / "train")
+        np.save(target / "train" / "users.npy", self.train_users, allow_pickle=False)
+        self.validation.save(target / "validation")
+        self.test.save(target / "test")
+        card = {"n_items": self.n_items, "protocol": self.protocol}
+        (target / "protocol.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Split:
+        """Read what `save` wrote; raises ArtifactError where a file is missing or damaged."""
+        source = Path(folder)
+        try:
+            card = json.loads((source / "protocol.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{source}: this is not a saved split ({error})") from error
+        train, users = Sequences.load(source / "train"), load_array(source / "train" / "users.npy")
+        validation, test = Cases.load(source / "validation"), Cases.load(source / "test")
+        return cls(train, users, validation, test, int(card["n_items"]), dict(card["protocol"]))
+
+
+def leave_last_out(interactions: Interactions, *, max_history: int = 20) -> Split:
+    """Hold out each user's last event for test and the second last for validation.
+
+    Users with fewer than three events stay in the training part only and are counted in the protocol
+    (`users_too_short`; `users_with_one_event` among them).
+
+    Source: GRAM (ACL 2025), §2.2–2.3 of our specification; the same rule as S³-Rec and P5.
+    """
+    lengths, ends = interactions.sequences.lengths, interactions.sequences.offsets[1:]
+    labels = np.full(len(interactions.sequences.items), TRAIN, dtype=np.int8)
+    long_enough = lengths >= 3
+    labels[ends[long_enough] - 1] = TEST
+    labels[ends[long_enough] - 2] = VALIDATION
+    counts = {"users_too_short": int((~long_enough).sum()), "users_with_one_event": int((lengths == 1).sum())}
+    return _split(interactions, labels, max_history, {"split": "leave-last-out", **counts})
+
+
+def global_temporal(
+    interactions: Interactions,
+    *,
+    validation: float = 0.1,
+    test: float = 0.1,
+    cuts: tuple[float, float] | None = None,
+    max_history: int = 20,
+) -> Split:
+    """Cut at two moments in time that are the same for everybody; cases belong to the part of their target's time.
+
+    The cuts are chosen so that about the given shares of all targets (events with a history) lie at or after them.
+    Events at the same moment are never separated, so that shares are met up to ties. A history may hold events of an
+    earlier part, as it would in operation.
+
+    Args:
+        interactions: Interactions with times.
+        validation: Share of the targets between the two cuts.
+        test: Share of the targets at or after the second cut.
+        cuts: Moments in seconds since 1970: validation starts at the first, test at the second. Overrides the shares.
+        max_history: Newest items kept of each history.
+
+    Raises:
+        DataError: The interactions have no times, or the cuts or shares are impossible.
+    """
+    times = interactions.times
+    if times is None:
+        raise DataError(
+            "A global temporal split needs times, and the interactions have none; "
+            "map the column, for example columns = {time = \"timestamp\"}, or use the split 'leave-last-out'."
+        )
+    starts = _cuts_by_share(interactions, times, validation, test) if cuts is None else cuts
+    if not starts[0] <= starts[1]:
+        raise DataError(f"The cuts of a temporal split must not decrease; given were {starts[0]} and {starts[1]}.")
+    labels = np.full(len(times), TRAIN, dtype=np.int8)
+    labels[times >= starts[0]] = VALIDATION
+    labels[times >= starts[1]] = TEST
+    rule = {"split": "global-temporal", "validation_from": float(starts[0]), "test_from": float(starts[1])}
+    return _split(interactions, labels, max_history, rule)
+
+
+def published(interactions: Interactions, *, max_history: int = 20) -> Split:
+    """Use the split that came with the data: a column that says train, validation or test for each event.
+
+    Raises:
+        DataError: The interactions have no such column.
+    """
+    if interactions.labels is None:
+        raise DataError(
+            "The split 'published' needs a column that says train, validation or test for each event; "
+            "map it, for example columns = {split = \"split_loo\"}, or use the split 'leave-last-out'."
+        )
+    return _split(interactions, interactions.labels, max_history, {"split": "published"})
+
+
+def prefix_cases(train: Sequences, max_history: int = 20) -> Cases:
+    """Make one case of every event that has a history: target a_j, history a_1…a_{j−1} cut to the newest items.
+
+    `users` are rows of `train`. Source: GRAM, §2.3 (131,413 cases on Amazon Beauty).
+    """
+    return _cases(train, np.arange(len(train.items), dtype=np.int64), max_history)
+
+
+def _split(interactions: Interactions, labels: NDArray[np.int8], max_history: int, rule: Mapping[str, Any]) -> Split:
+    sequences = interactions.sequences
+    if max_history < 1:
+        raise DataError(f"max_history is {max_history}; it must be at least 1.")
+    kept = sequences.where(labels == TRAIN)
+    users = np.flatnonzero(kept.lengths)
+    train = kept.take(users)
+    held_out = {part: np.flatnonzero(labels == part) for part in (VALIDATION, TEST)}
+    parts = {part: _cases(sequences, events, max_history) for part, events in held_out.items()}
+    dropped = sum(len(events) for events in held_out.values()) - sum(len(cases) for cases in parts.values())
+    counts = {
+        "users": len(sequences),
+        "items": interactions.n_items,
+        "interactions": len(sequences.items),
+        "train_users": len(train),
+        "train_interactions": len(train.items),
+        "validation_cases": len(parts[VALIDATION]),
+        "test_cases": len(parts[TEST]),
+        "targets_without_history": dropped,
+    }
+    protocol = {**rule, "max_history": max_history, **counts, **interactions.protocol, "data": interactions.digest}
+    return Split(train, users, parts[VALIDATION], parts[TEST], interactions.n_items, protocol)
+
+
+def _cases(sequences: Sequences, events: NDArray[np.int64], max_history: int) -> Cases:
+    """Make cases of the given events (positions in `sequences.items`); those without a history are left out."""
+    users = np.searchsorted(sequences.offsets, events, side="right") - 1
+    before = events - sequences.offsets[users]
+    users, events, before = users[before > 0], events[before > 0], before[before > 0]
+    lengths = np.minimum(before, max_history)
+    return Cases(users, sequences.items[events], sequences.windows(events - lengths, lengths))
+
+
+def _cuts_by_share(
+    interactions: Interactions, times: NDArray[np.float64], validation: float, test: float
+) -> tuple[float, float]:
+    if not (validation >= 0 and test >= 0 and validation + test < 1):
+        raise DataError(
+            f"validation = {validation} and test = {test} are no shares; both must be at least 0 and together below 1."
+        )
+    has_history = np.ones(len(times), dtype=bool)
+    starts = interactions.sequences.offsets[:-1]
+    has_history[starts[interactions.sequences.lengths > 0]] = False
+    ordered = np.sort(times[has_history])
+    if len(ordered) == 0:
+        raise DataError("A temporal split needs users with at least two events; every user has one.")
+    # The cut is the time of the first held-out target; a share of 0 puts it behind the last event.
+    bounds = np.append(ordered, ordered[-1] + 1.0)
+    first_test = len(ordered) - round(len(ordered) * test)
+    first_validation = first_test - round(len(ordered) * validation)
+    return float(bounds[first_validation]), float(bounds[first_test])
