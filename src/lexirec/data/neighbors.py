@@ -1,0 +1,277 @@
+"""Neighbours: for every item the items most like it, by vectors or by being bought near each other.
+
+GRAM writes them into an item's text as "similar items" (ACL 2025, section 3.2: cosine of SASRec's input item table).
+Ours ranks items only: the table has no pad row that could surface as a neighbour, and an item is never its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy import sparse
+
+from lexirec.data.catalog import Catalog
+from lexirec.data.sequences import Sequences
+from lexirec.errors import ArtifactError, DataError, did_you_mean
+
+Matrix: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
+
+_CELLS = 1 << 24
+"""Most numbers of a dense block at a time: 64 MiB in float32."""
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """The neighbours of every item, best first.
+
+    Attributes:
+        items: item numbers, int32 (n_items, k), −1 where an item has fewer than k.
+        scores: how alike, float32 (n_items, k), 0 where there is none.
+    """
+
+    items: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.items.ndim != 2 or self.items.shape != self.scores.shape:
+            raise ValueError(f"items {self.items.shape} and scores {self.scores.shape} should be one (n_items, k)")
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def first(self, k: int) -> Neighbors:
+        """Keep the k best of every item."""
+        return Neighbors(self.items[:, :k], self.scores[:, :k])
+
+    def save(self, folder: str | Path) -> None:
+        """Write `neighbors.npz` into the folder."""
+        np.savez_compressed(Path(folder) / "neighbors.npz", items=self.items, scores=self.scores)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: the file is absent or damaged.
+        """
+        path = Path(folder) / "neighbors.npz"
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(arrays["items"], arrays["scores"])
+        except (OSError, KeyError, ValueError) as error:
+            raise ArtifactError(f"{path}: no readable neighbours ({error}); compute them again") from None
+
+
+def top_k(scores: NDArray[np.floating[Any]], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Find the k largest of every row; among equal scores the smaller column number comes first.
+
+    Args:
+        scores: shape (rows, columns), no NaN; −inf marks what may not appear.
+        k: places, any number ≥ 1.
+
+    Returns:
+        Columns int32 (rows, k) and their scores float32 (rows, k), best first; −1 and −inf where a row has fewer.
+    """
+    rows, columns = scores.shape
+    width = min(k, columns)
+    best = np.full((rows, k), -1, dtype=np.int32)
+    values = np.full((rows, k), -np.inf, dtype=np.float32)
+    if rows and width:
+        kept = _kept(scores, width)
+        kept_scores = np.take_along_axis(scores, kept, axis=1)
+        order = np.argsort(-kept_scores, axis=1, kind="stable")  # stable: `kept` ascends, so ties stay by number
+        values[:, :width] = np.take_along_axis(kept_scores, order, axis=1)
+        best[:, :width] = np.where(np.isneginf(values[:, :width]), -1, np.take_along_axis(kept, order, axis=1))
+    return best, values
+
+
+def _kept(scores: NDArray[np.floating[Any]], k: int) -> NDArray[np.int64]:
+    """Columns of the k largest, ascending, (rows, k); of those equal to the k-th the smallest column numbers."""
+    columns = scores.shape[1]
+    threshold = np.partition(scores, columns - k, axis=1)[:, columns - k, None]
+    keep = scores >= threshold
+    crowded = np.flatnonzero(keep.sum(axis=1) > k)
+    if crowded.size:
+        above = scores[crowded] > threshold[crowded]
+        level = scores[crowded] == threshold[crowded]
+        room = k - above.sum(axis=1, keepdims=True)
+        keep[crowded] = above | (level & (np.cumsum(level, axis=1) <= room))
+    return np.nonzero(keep)[1].reshape(-1, k)
+
+
+def nearest(vectors: NDArray[np.floating[Any]] | Matrix, k: int) -> Neighbors:
+    """Find every item's k nearest by cosine, itself left out; ties go to the smaller number.
+
+    Works in blocks of items, so memory is the vectors plus 64 MiB or so, for any catalogue; time is n² d.
+
+    Args:
+        vectors: (n_items, d), dense or sparse. An all-zero row has no direction: no neighbours, and is nobody's.
+        k: neighbours per item.
+
+    Raises:
+        DataError: a vector holds NaN or infinity.
+    """
+    unit, known = _unit(vectors)
+    n_items = len(known)
+    items, scores = np.full((n_items, k), -1, dtype=np.int32), np.zeros((n_items, k), dtype=np.float32)
+    block = max(1, _CELLS // max(n_items, 1))
+    for first in range(0, n_items, block):
+        rows = np.arange(first, min(first + block, n_items))
+        product = unit[rows] @ unit.T
+        cosine: NDArray[np.float32] = product if isinstance(product, np.ndarray) else product.toarray()
+        cosine[:, ~known] = -np.inf
+        cosine[~known[rows]] = -np.inf
+        cosine[np.arange(len(rows)), rows] = -np.inf
+        best, values = top_k(cosine, k)
+        items[rows], scores[rows] = best, np.where(best >= 0, values, 0.0)
+    return Neighbors(items, scores)
+
+
+def _unit(vectors: NDArray[np.floating[Any]] | Matrix) -> tuple[Any, NDArray[np.bool_]]:
+    """Scale rows to length 1 in float32; also tell which rows have a direction at all."""
+    values = vectors if isinstance(vectors, np.ndarray) else vectors.data
+    if not np.isfinite(values).all():
+        raise DataError("vectors: NaN or infinity among them; a cosine needs finite numbers, so look at their source")
+    rows = vectors.astype(np.float32)
+    if isinstance(rows, np.ndarray):
+        lengths = np.linalg.norm(rows, axis=1)
+        return rows * _inverse(lengths)[:, None], lengths > 0
+    lengths = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
+    return scaled(rows, by_row=_inverse(lengths)), lengths > 0
+
+
+def scaled(
+    matrix: Matrix, *, by_row: NDArray[np.float32] | None = None, by_column: NDArray[np.float32] | None = None
+) -> Matrix:
+    """Multiply every row and every column of a sparse matrix by its number."""
+    data = matrix.data.copy()
+    if by_row is not None:
+        data *= np.repeat(by_row, np.diff(matrix.indptr))
+    if by_column is not None:
+        data *= by_column[matrix.indices]
+    return sparse.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def _inverse(lengths: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+
+
+def pair_counts(
+    train: Sequences, n_items: int, *, window: int = 1, gap_decay: float = 1.0, backward: float = 0.0
+) -> Matrix:
+    """Count how often item b comes after item a in one row, at most `window` places later.
+
+    Args:
+        train: rows of item numbers, oldest first.
+        n_items: size of the catalogue.
+        window: largest gap that counts; 1 means adjacent places only.
+        gap_decay: a pair with gap g counts gap_decay^(g − 1).
+        backward: the transposed counts are added with this weight; 1 makes the matrix symmetric.
+
+    Returns:
+        float32 (n_items, n_items), rows = the earlier item.
+    """
+    row_of = np.repeat(np.arange(len(train)), train.lengths)
+    counts: Any = sparse.csr_array((n_items, n_items), dtype=np.float32)
+    longest = int(train.lengths.max(initial=0))
+    for gap in range(1, min(window, longest - 1) + 1):
+        together = row_of[:-gap] == row_of[gap:]
+        earlier, later = train.items[:-gap][together], train.items[gap:][together]
+        weights = np.full(len(earlier), gap_decay ** (gap - 1), dtype=np.float32)
+        counts = counts + sparse.csr_array((weights, (earlier, later)), shape=(n_items, n_items))
+    return sparse.csr_array(counts + np.float32(backward) * counts.T) if backward else counts
+
+
+def co_occurrence(train: Sequences, n_items: int, k: int, *, window: int = 10) -> Neighbors:
+    """Find the k items seen most often near each item: the light alternative to SASRec's table.
+
+    score(a, b) = count(a, b) / sqrt(count(a) · count(b)), pairs at most `window` places apart in either order.
+    An item that never meets another has no neighbours (−1).
+    """
+    together = pair_counts(train, n_items, window=window, backward=1.0)
+    weight = _inverse(np.sqrt(train.counts(n_items)).astype(np.float32))
+    return _best_of_sparse(scaled(together, by_row=weight, by_column=weight), k)
+
+
+def _best_of_sparse(matrix: Matrix, k: int) -> Neighbors:
+    """Keep the k largest stored off-diagonal numbers of every row, ties by column number."""
+    cells = matrix.tocoo()
+    rows, columns, values = cells.coords[0], cells.coords[1], cells.data
+    other = rows != columns
+    order = np.lexsort((columns[other], -values[other], rows[other]))
+    rows, columns, values = rows[other][order], columns[other][order], values[other][order]
+    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    n_items, kept = matrix.shape[0], place < k
+    items, scores = np.full((n_items, k), -1, dtype=np.int32), np.zeros((n_items, k), dtype=np.float32)
+    items[rows[kept], place[kept]], scores[rows[kept], place[kept]] = columns[kept], values[kept]
+    return Neighbors(items, scores)
+
+
+def read_published(path: str | Path, catalog: Catalog) -> Neighbors:
+    """Read neighbour lists somebody published: GRAM's `similar_item_sasrec.txt`, or Parquet.
+
+    Text: one line per item, its id and then its neighbours' ids, best first, separated by blanks; a first line that
+    starts with `anchor` is a header. Parquet: `item_id` and one column of lists. No scores are published, so a
+    neighbour at place p gets 1 / p. Items without a line have no neighbours (−1).
+
+    Raises:
+        DataError: the file is not of either kind, an id is not in the catalogue, or an item stands twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; give a Parquet or text file of neighbours")
+    anchors, lists = _read_parquet(path) if path.suffix == ".parquet" else _read_text(path)
+    anchor_numbers = _numbers(anchors, catalog, path)
+    if len(np.unique(anchor_numbers)) != len(anchor_numbers):
+        twice = catalog.item_ids[int(np.argmax(np.bincount(anchor_numbers)))]
+        raise DataError(f"{path.name}: item '{twice}' stands more than once; keep one row of neighbours per item")
+    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
+    place = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    shape = (len(catalog), int(lengths.max(initial=0)))
+    items, scores = np.full(shape, -1, dtype=np.int32), np.zeros(shape, dtype=np.float32)
+    rows = np.repeat(anchor_numbers, lengths)
+    items[rows, place] = _numbers(lists.flatten(), catalog, path)
+    scores[rows, place] = 1.0 / (1.0 + place)
+    return Neighbors(items, scores)
+
+
+def _read_parquet(path: Path) -> tuple[pa.Array, pa.Array]:
+    table = pq.read_table(path)
+    lists = [field.name for field in table.schema if pa.types.is_list(field.type) or pa.types.is_large_list(field.type)]
+    if "item_id" not in table.column_names or len(lists) != 1:
+        given = ", ".join(table.column_names)
+        raise DataError(f"{path.name}: columns {given}; needed are 'item_id' and exactly one column of lists")
+    neighbors = table[lists[0]].cast(pa.list_(pa.string())).combine_chunks()
+    return table["item_id"].cast(pa.string()).combine_chunks(), neighbors
+
+
+def _read_text(path: Path) -> tuple[pa.Array, pa.Array]:
+    try:
+        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+    if lines and lines[0][0].startswith("anchor"):
+        lines = lines[1:]
+    return pa.array([line[0] for line in lines], pa.string()), pa.array(
+        [line[1:] for line in lines], pa.list_(pa.string())
+    )
+
+
+def _numbers(ids: pa.Array, catalog: Catalog, path: Path) -> NDArray[np.int32]:
+    numbers = catalog.find(ids)
+    unknown = np.flatnonzero(numbers < 0)
+    if unknown.size:
+        name = str(ids[int(unknown[0])])
+        near = did_you_mean(name, catalog.item_ids) if len(catalog) <= 100_000 else ""
+        raise DataError(
+            f"{path.name}: item '{name}' is not in the catalog of {len(catalog):,} items ({unknown.size:,} such); "
+            f"give the neighbours of this catalog.{near}"
+        )
+    return numbers

@@ -1,0 +1,71 @@
+"""Metrics of ranked lists: pure functions of the rank at which each target was found.
+
+A rank is 1 for the first place and 0 where the target is not in the list. Every case has one target, so recall equals
+the hit rate, and the ideal DCG is 1. Means run over cases (Krichene and Rendle, KDD 2020, on why the whole catalogue is
+ranked and never a sample of it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ranks = NDArray[np.int64]
+
+
+def ranks_of(lists: NDArray[np.integer[Any]], targets: NDArray[np.integer[Any]]) -> Ranks:
+    """Find each target in its list.
+
+    Args:
+        lists: item numbers, best first, shape (cases, places); −1 for an empty place.
+        targets: item numbers, shape (cases,), none negative.
+
+    Returns:
+        Ranks, shape (cases,): 1 for the first place, 0 where the list does not hold the target; an item that stands
+        twice counts at its better place.
+
+    Raises:
+        ValueError: lists and targets are not of one length, or a target is negative.
+    """
+    if lists.ndim != 2 or targets.shape != lists.shape[:1]:
+        raise ValueError(f"lists {lists.shape} and targets {targets.shape} do not belong together")
+    if targets.size and int(targets.min()) < 0:
+        raise ValueError("targets: negative item number; −1 marks empty places and is never a target")
+    if lists.shape[1] == 0:
+        return np.zeros(len(targets), dtype=np.int64)
+    found = lists == targets[:, None]
+    return np.where(found.any(axis=1), found.argmax(axis=1) + 1, 0).astype(np.int64)
+
+
+def recall(ranks: Ranks, k: int) -> float:
+    """Share of cases whose target is among the first k (also called hit rate)."""
+    return _mean(_within(ranks, k).astype(np.float64))
+
+
+def ndcg(ranks: Ranks, k: int) -> float:
+    """Mean of 1 / log2(rank + 1) over all cases, 0 beyond place k (Järvelin and Kekäläinen, TOIS 2002; one target)."""
+    return _mean(np.where(_within(ranks, k), 1.0 / np.log2(np.maximum(ranks, 1) + 1.0), 0.0))
+
+
+def mrr(ranks: Ranks, k: int) -> float:
+    """Mean of 1 / rank over all cases, 0 beyond place k."""
+    return _mean(np.where(_within(ranks, k), 1.0 / np.maximum(ranks, 1), 0.0))
+
+
+def summarize(ranks: Ranks, ks: Sequence[int] = (1, 3, 5, 10, 20, 50)) -> dict[str, float]:
+    """Return `recall@k`, `ndcg@k` and `mrr@k` for every k, in that order."""
+    return {f"{metric.__name__}@{k}": metric(ranks, k) for metric in (recall, ndcg, mrr) for k in ks}
+
+
+def _within(ranks: Ranks, k: int) -> NDArray[np.bool_]:
+    if k < 1:
+        raise ValueError(f"k = {k}: at least 1 is needed")
+    return (ranks >= 1) & (ranks <= k)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """Mean over cases; no cases at all give 0, so that an empty fold reads as nothing found."""
+    return float(values.mean()) if values.size else 0.0
