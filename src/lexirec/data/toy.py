@@ -1,0 +1,118 @@
+"""The toy shop: a generated, seeded catalogue with shoppers, and a mini world whose right answers are known.
+
+Nothing in it is taken from real products or people: the words are in `toy_shop.toml`, the making is in `toy_making.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lexirec.data.toy_making import OPENING_DAY, describe, read_words, stock, variant_count, visits
+from lexirec.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class ToyShop:
+    """Two tables, as a reader would bring them.
+
+    Attributes:
+        items: item_id, title, brand, categories (list, root first), price (null where unknown), description (ditto).
+        interactions: user_id, item_id, timestamp (whole seconds since 1970), in order of time.
+    """
+
+    items: pa.Table
+    interactions: pa.Table
+
+    def write(self, folder: str | Path) -> Path:
+        """Write `items.parquet` and `interactions.parquet` into `folder` (made if absent) and return the folder."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(self.items, folder / "items.parquet")
+        pq.write_table(self.interactions, folder / "interactions.parquet")
+        return folder
+
+
+@dataclass(frozen=True)
+class MiniWorld(ToyShop):
+    """A tiny shop in which every purchase has exactly one right successor.
+
+    Attributes:
+        follows: item_id -> the item_id that everybody buys next.
+    """
+
+    follows: dict[str, str]
+
+
+def toy_shop(*, seed: int = 0, items: int = 800, shoppers: int = 2000) -> ToyShop:
+    """Generate the toy shop; equal arguments give equal tables.
+
+    Args:
+        seed: of everything random.
+        items: catalogue size, from one item a product type (84) to 120 (10,080).
+        shoppers: number of shoppers, at least 1; each has 5 to 25 events and never buys the same item twice.
+
+    Raises:
+        SettingsError: a size outside its range.
+    """
+    words = read_words()
+    fewest, most = len(words.types), len(words.types) * variant_count(words)
+    if not fewest <= items <= most:
+        raise SettingsError(
+            f"toy_shop(items={items}): the toy shop holds {fewest} to {most} items; choose one of those."
+        )
+    if shoppers < 1:
+        raise SettingsError(f"toy_shop(shoppers={shoppers}): at least 1 shopper is needed.")
+    rng = np.random.default_rng(seed)
+    shelf = stock(words, items, rng)
+    ids = np.array([f"toy-{number:05d}" for number in range(items)])
+    table = describe(words, shelf, ids, rng)
+    return ToyShop(table, visits(words, shelf, shoppers, ids, rng))
+
+
+# ------------------------------------------------------------------------------------------- a world of known answers
+
+_CYCLES = {
+    "Bakery": ("flour", "yeast", "proofing bowl", "bread tin", "bread knife", "butter dish"),
+    "Harbour": ("rope", "anchor", "oilskin coat", "tide table", "signal flag", "deck lantern"),
+    "Library": ("bookmark", "reading stool", "atlas", "globe", "magnifying glass", "index cards"),
+    "Orchard": ("sapling", "garden stake", "straw mulch", "apple basket", "cider press", "cork bottle"),
+}
+
+
+def mini_world(*, rounds: int = 4) -> MiniWorld:
+    """Build 24 items in four groups of six; every shopper walks once round the cycle of one group.
+
+    For each item `rounds` shoppers start there, so all items are equally popular, every cycle is covered from each
+    phase, and the right next item is never one the shopper has. After leave-last-out each shopper keeps four events
+    for training, and all 24 successions occur there equally often.
+
+    Raises:
+        SettingsError: `rounds` below 1.
+    """
+    if rounds < 1:
+        raise SettingsError(f"mini_world(rounds={rounds}): at least 1 round is needed.")
+    names = [(group, noun) for group, nouns in _CYCLES.items() for noun in nouns]
+    ids = np.array([f"{group.lower()}-{noun.replace(' ', '-')}" for group, noun in names])
+    start = np.tile(np.arange(len(names)), rounds)
+    length = len(names) // len(_CYCLES)
+    walked = start[:, None] // length * length + (start[:, None] + np.arange(length)) % length
+    users = np.array([f"walker-{number:03d}" for number in range(len(start))])
+    times = OPENING_DAY + np.arange(walked.size).reshape(walked.shape) * 3600
+    following = np.arange(len(ids)) // length * length + (np.arange(len(ids)) + 1) % length
+    items = pa.table(
+        {
+            "item_id": ids,
+            "title": [f"{noun} from the {group.lower()}" for group, noun in names],
+            "brand": [f"{group} Brothers" for group, _ in names],
+            "categories": [[group, noun.split()[-1].title()] for group, noun in names],
+            "price": np.arange(len(ids), dtype=np.float64) + 1.0,
+            "description": [f"A good {noun}, as everyone in the {group.lower()} has one." for group, noun in names],
+        }
+    )
+    events = pa.table({"user_id": np.repeat(users, length), "item_id": ids[walked.ravel()], "timestamp": times.ravel()})
+    return MiniWorld(items, events, dict(zip(ids.tolist(), ids[following].tolist(), strict=True)))
