@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexirec.data.interactions import TEST, TRAIN, VALIDATION, Interactions
+from lexirec.data.events import TEST, TRAIN, VALIDATION
+from lexirec.data.interactions import Interactions
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.errors import ArtifactError, DataError
 

@@ -1,0 +1,222 @@
+"""Events read from a file: checked, joined with the catalogue and sorted by user in DuckDB, fetched as flat arrays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lexirec.data.catalog import Catalog
+from lexirec.data.checks import Check, Rejects, judged, settle
+from lexirec.data.sources import ROW, Column, Source, Workspace, unreadable_line
+from lexirec.errors import DataError
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+"""Labels of events in a published split."""
+
+TimeUnit = Literal["s", "ms", "us", "ns"]
+
+PER_SECOND: dict[TimeUnit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_EARLIEST = 631_152_000  # 1990-01-01: older events are mistakes (or counters, which belong into `position`)
+_LABELS = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "valid": VALIDATION,
+    "validation": VALIDATION,
+    "val": VALIDATION,
+    "dev": VALIDATION,
+    "test": TEST,
+}
+_OPTIONAL = ("time", "position", "split")
+
+
+class Events(NamedTuple):
+    """Events sorted by user, then time (or position, or place in the file).
+
+    `user_ids` str (users,) in order of first appearance, `offsets` int64 (users + 1,), and one entry per event in
+    `items` int32, `times` float64 or None, `labels` int8 or None; `order` says in words how events were sorted.
+    """
+
+    user_ids: NDArray[np.str_]
+    offsets: NDArray[np.int64]
+    items: NDArray[np.int32]
+    times: NDArray[np.float64] | None
+    labels: NDArray[np.int8] | None
+    order: str
+
+
+def read_events(
+    work: Workspace,
+    source: Source,
+    catalog: Catalog,
+    columns: Mapping[str, str] | None,
+    rejects: Rejects,
+    time_unit: TimeUnit,
+) -> Events:
+    """Read the events of one file; the work on all events happens in the workspace, which spills to disk.
+
+    Raises:
+        DataError: A column is missing or a row is bad (see `lexirec.data.checks`).
+    """
+    if time_unit not in PER_SECOND:
+        raise DataError(f"time_unit is '{time_unit}'; allowed are {', '.join(PER_SECOND)}.")
+    roles = _roles(source, columns)
+    _collect(work, source, roles, catalog, rejects, PER_SECOND[time_unit])
+    return _fetch(work, roles)
+
+
+def _roles(source: Source, columns: Mapping[str, str] | None) -> dict[str, Column]:
+    """Return role -> column for user_id, item_id and those of time, position and split that are there."""
+    known = ("user_id", "item_id", *_OPTIONAL)
+    for ours in columns or {}:
+        if ours not in known:
+            raise DataError(f"{source.path}: columns names '{ours}'; interactions have {', '.join(known)}.")
+    roles = {name: source.column(name, columns) for name in ("user_id", "item_id")}
+    for name in _OPTIONAL:
+        if name in (columns or {}) or name in source.columns:
+            roles[name] = source.column(name, columns)
+    return roles
+
+
+def _collect(
+    work: Workspace,
+    source: Source,
+    roles: Mapping[str, Column],
+    catalog: Catalog,
+    rejects: Rejects,
+    per_second: int,
+) -> None:
+    """Make the table `events` (good and bad rows, items as numbers) and deal with the bad rows."""
+    work.connection.register("catalog_ids", pa.table({"id": catalog.table.column("item_id")}))
+    work.run(
+        "CREATE TEMP TABLE known AS SELECT id, CAST(row_number() OVER () - 1 AS INTEGER) AS number FROM catalog_ids"
+    )
+    given = (
+        f"SELECT {ROW}, {unreadable_line(source)} AS unreadable, {roles['user_id'].text} AS user_id,"
+        f" {roles['item_id'].text} AS item_id, {_optional(roles, per_second)} FROM {source.scan}"
+    )
+    # The id of an item is kept only where it is needed, in the message: numbers take a third of the room.
+    joined = (
+        f"(SELECT {ROW}, unreadable, user_id, number AS item, CASE WHEN number IS NULL THEN item_id END AS item_given,"
+        f" time, CASE WHEN time IS NULL THEN time_given END AS time_given, position, split, position_given, split_given"
+        f" FROM ({given}) LEFT JOIN known ON item_id = known.id)"
+    )
+    checks = _checks(roles, len(catalog), per_second)
+    work.run(f"CREATE TEMP TABLE events AS {judged(joined, checks)}")
+    settle(work, source, "events", checks, rejects)
+
+
+def _optional(roles: Mapping[str, Column], per_second: int) -> str:
+    """SQL for time, position and split, each beside what was given as text where it could not be understood."""
+    parts = []
+    for name in ("time", "position", "split"):
+        column = roles.get(name)
+        if column is None:
+            parts.append(f"CAST(NULL AS {'TINYINT' if name == 'split' else 'DOUBLE'}) AS {name}, NULL AS {name}_given")
+        elif name == "split":
+            cases = " ".join(f"WHEN '{word}' THEN {label}" for word, label in _LABELS.items())
+            label = f"CAST(CASE lower(trim({column.text})) {cases} END AS TINYINT)"
+            parts.append(f"{label} AS split, CASE WHEN {label} IS NULL THEN {column.text} END AS split_given")
+        else:
+            number = column.number(per_second if name == "time" else 1)
+            parts.append(f"{number} AS {name}, CASE WHEN ({number}) IS NULL THEN {column.text} END AS {name}_given")
+    return ", ".join(parts)
+
+
+def _checks(roles: Mapping[str, Column], n_items: int, per_second: int) -> list[Check]:
+    user, item = roles["user_id"].name, roles["item_id"].name
+    checks = [
+        Check("malformed line", "unreadable", "", "NULL", "each line must hold one JSON object in UTF-8"),
+        Check("empty user id", "trim(coalesce(user_id, '')) = ''", user, "user_id", "every event needs a user"),
+        Check(
+            "empty item id",
+            "item IS NULL AND trim(coalesce(item_given, '')) = ''",
+            item,
+            "item_given",
+            "every event needs an item",
+        ),
+        Check("unknown item", "item IS NULL", item, "item_given", f"allowed are the {n_items:,} ids of the catalog"),
+    ]
+    if "time" in roles:
+        checks += _time_checks(roles["time"].name, per_second)
+    if "position" in roles:
+        checks.append(
+            Check(
+                "no number",
+                "position IS NULL OR NOT isfinite(position)",
+                roles["position"].name,
+                "coalesce(position_given, CAST(position AS VARCHAR), '')",
+                "a position is a number, 0 = oldest",
+            )
+        )
+    if "split" in roles:
+        checks.append(
+            Check(
+                "unknown part",
+                "split IS NULL",
+                roles["split"].name,
+                "coalesce(split_given, '')",
+                "allowed are train, valid, validation and test",
+            )
+        )
+    return checks
+
+
+def _time_checks(column: str, per_second: int) -> list[Check]:
+    given = f"plain_number(time * {per_second})"
+    seconds = "times are seconds since 1970 or dates such as 2014-07-01"
+    counter = 'map a column that only orders events as "position"'
+    units = [("nanoseconds", "ns", 1e17), ("microseconds", "us", 1e14), ("milliseconds", "ms", 1e11)]
+    return [
+        Check(
+            "no time", "time IS NULL OR isnan(time)", column, "coalesce(time_given, CAST(time AS VARCHAR), '')", seconds
+        ),
+        Check("endless time", "isinf(time)", column, "CAST(time AS VARCHAR)", seconds),
+        Check("negative time", "time < 0", column, given, f"{seconds}; {counter}"),
+        Check("time before 1990", f"time < {_EARLIEST}", column, given, f"{seconds}; {counter}"),
+        *(
+            Check(f"time in {name}", f"time >= {bound}", column, given, f'{seconds}; set time_unit = "{unit}"')
+            for name, unit, bound in units
+        ),
+        Check(
+            "time in the future",
+            f"time > {time.time() + 86_400:.0f}",
+            column,
+            given,
+            f"{seconds}, not later than today",
+        ),
+    ]
+
+
+def _fetch(work: Workspace, roles: Mapping[str, Column]) -> Events:
+    """Sort the good rows by user and time and read them into arrays, batch by batch."""
+    work.run(
+        f"CREATE TEMP TABLE users AS SELECT user_id, CAST(row_number() OVER (ORDER BY first) - 1 AS INTEGER) AS number"
+        f" FROM (SELECT user_id, min({ROW}) AS first FROM events WHERE bad IS NULL GROUP BY user_id)"
+    )
+    order = next((name for name in ("time", "position") if name in roles), None)
+    arrays = _sorted_columns(work, roles, f"number, {order}, {ROW}" if order else f"number, {ROW}")
+    names = work.arrow("SELECT user_id FROM users ORDER BY number").column("user_id")
+    user_ids = np.array(names.to_pylist(), dtype=np.str_)
+    offsets = np.zeros(len(user_ids) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(arrays["number"], minlength=len(user_ids)), out=offsets[1:])
+    said = f"by column '{roles[order].name}', ties keep file order" if order else "file order"
+    return Events(user_ids, offsets, arrays["item"], arrays.get("time"), arrays.get("split"), said)
+
+
+def _sorted_columns(work: Workspace, roles: Mapping[str, Column], keys: str) -> dict[str, NDArray[Any]]:
+    ((n_events,),) = work.rows("SELECT count(*) FROM events WHERE bad IS NULL")
+    columns: dict[str, type[np.generic]] = {"number": np.int32, "item": np.int32}
+    columns |= {name: kind for name, kind in (("time", np.float64), ("split", np.int8)) if name in roles}
+    arrays: dict[str, NDArray[Any]] = {name: np.empty(n_events, dtype=kind) for name, kind in columns.items()}
+    filled = 0
+    query = f"SELECT {', '.join(columns)} FROM events JOIN users USING (user_id) WHERE bad IS NULL ORDER BY {keys}"
+    for batch in work.batches(query):
+        for name, array in arrays.items():
+            array[filled : filled + batch.num_rows] = batch.column(name).to_numpy(zero_copy_only=False)
+        filled += batch.num_rows
+    return arrays

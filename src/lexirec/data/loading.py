@@ -1,0 +1,129 @@
+"""The data part of an experiment: settings, and the functions that turn them into a catalogue and a split."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lexirec.config import DataPath, Settings
+from lexirec.data.catalog import Catalog
+from lexirec.data.checks import OnBadRow, Rejects
+from lexirec.data.events import TimeUnit
+from lexirec.data.interactions import Interactions
+from lexirec.data.splits import Split, global_temporal, leave_last_out, published
+
+Moment = float | datetime.date | datetime.datetime
+
+
+class LeaveLastOut(Settings):
+    """Each user's last event is the test target, the second last the validation target."""
+
+    kind: Literal["leave-last-out"] = "leave-last-out"
+
+
+class GlobalTemporal(Settings):
+    """Everybody's events are cut at the same two moments."""
+
+    kind: Literal["global-temporal"] = "global-temporal"
+    validation: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the targets that are validation cases."""
+    test: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the targets that are test cases."""
+    cuts: tuple[Moment, Moment] | None = None
+    """Start of validation and start of test, as seconds since 1970 or dates; overrides the shares."""
+
+
+class Published(Settings):
+    """The split that came with the data, from the column `split`."""
+
+    kind: Literal["published"] = "published"
+
+
+SplitSettings = Annotated[LeaveLastOut | GlobalTemporal | Published, Field(discriminator="kind")]
+
+
+class DataSettings(Settings):
+    """Two tables, how they are read, and how they are split."""
+
+    items: DataPath
+    """Items: Parquet, CSV/TSV or JSON Lines, also .gz/.zst."""
+    interactions: DataPath
+    """Interactions: the same kinds of files."""
+    text: tuple[str, ...] = Field(default=("title",), min_length=1)
+    """Text fields of the items, in the order in which texts present them."""
+    item_columns: dict[str, str] = Field(default_factory=dict)
+    """Our names -> names in the items file, such as {item_id = "asin", title = "name"}."""
+    interaction_columns: dict[str, str] = Field(default_factory=dict)
+    """Our names (user_id, item_id, time, position, split) -> names in the interactions file."""
+    time_unit: TimeUnit = "s"
+    """Unit of numeric times: seconds ("s"), "ms", "us" or "ns" since 1970."""
+    on_bad_row: OnBadRow = "error"
+    """Whether a bad row stops the reading ("error") or is put aside with its reason ("reject")."""
+    k_core: int | None = Field(default=None, ge=2)
+    """Fewest events of every user and item, applied until it holds; none by default."""
+    split: SplitSettings = LeaveLastOut()
+    """How training, validation and test are told apart."""
+    max_history: int = Field(default=20, ge=1)
+    """Newest items kept of a history."""
+
+
+def read_data(
+    settings: DataSettings, base: Path | str = "", *, rejects: Path | str | None = None
+) -> tuple[Catalog, Interactions]:
+    """Read both tables, and reduce them to the k-core where one is asked for.
+
+    Args:
+        settings: What to read.
+        base: Folder that relative paths start from.
+        rejects: Where the rejected rows of both tables are written, as Parquet (only with `on_bad_row = "reject"`).
+
+    Raises:
+        DataError: A file or row cannot be used.
+    """
+    bad_rows = Rejects(settings.on_bad_row)
+    catalog = Catalog.read(
+        Path(base) / settings.items, text=settings.text, columns=settings.item_columns, rejects=bad_rows
+    )
+    interactions = Interactions.read(
+        Path(base) / settings.interactions,
+        catalog,
+        columns=settings.interaction_columns,
+        rejects=bad_rows,
+        time_unit=settings.time_unit,
+    )
+    if rejects is not None and settings.on_bad_row == "reject":
+        bad_rows.save(rejects)
+    if settings.k_core is not None:
+        interactions, catalog = interactions.k_core(settings.k_core, catalog)
+    facts = {"rejected_items": catalog.rejected, "catalog": catalog.digest}
+    return catalog, replace(interactions, protocol={**interactions.protocol, **facts})
+
+
+def split_data(settings: DataSettings, interactions: Interactions) -> Split:
+    """Split interactions as the settings say.
+
+    Raises:
+        DataError: The interactions lack what the split needs (times, or a column of parts).
+    """
+    match settings.split:
+        case GlobalTemporal(validation=validation, test=test, cuts=given):
+            cuts = None if given is None else (_seconds(given[0]), _seconds(given[1]))
+            return global_temporal(
+                interactions, validation=validation, test=test, cuts=cuts, max_history=settings.max_history
+            )
+        case Published():
+            return published(interactions, max_history=settings.max_history)
+        case LeaveLastOut():
+            return leave_last_out(interactions, max_history=settings.max_history)
+
+
+def _seconds(moment: Moment) -> float:
+    if isinstance(moment, (int, float)):
+        return float(moment)
+    if not isinstance(moment, datetime.datetime):
+        moment = datetime.datetime(moment.year, moment.month, moment.day)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
