@@ -135,6 +135,11 @@ class Trie:
         moved.update({name: value.to(device) for name, value in moved.items() if isinstance(value, Tensor)})
         return Trie(**moved)
 
+    def leaves(self, depth: int) -> int:
+        """Return the number of items whose path has this many edges (1 … longest)."""
+        inside = self.internal[depth] if depth < self.longest else 0
+        return self.level_offsets[depth + 1] - self.level_offsets[depth] - inside
+
     def children(self, nodes_BW: Tensor, width: int) -> Tensor:
         """Return the child nodes (B, W, width) of nodes of any shape (B, W), −1 beyond a node's number of children.
 

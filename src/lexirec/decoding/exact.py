@@ -1,0 +1,72 @@
+"""Exact scores of every item by the same decoder that beams use: the oracle of their tests, and the search itself
+where a catalogue is small and scoring children is cheap.
+
+Shapes: `B` batch, `W` nodes with children at one depth, `C` children, `N` nodes, `I` items, `K` results.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lexirec.decoding.beam import Beams, StepDecoder
+from lexirec.decoding.trie import Trie
+
+
+@torch.no_grad()
+def exact_scores(
+    trie: Trie, decoder: StepDecoder, *, length_penalty: float | None = None, bias_BN: Tensor | None = None
+) -> Tensor:
+    """Return (B, I) the score of every item: a search that prunes nothing, as wide as the trie is.
+
+    Args:
+        trie: of all items, on the decoder's device.
+        decoder: scores children; it gets every node with children of one depth as its beams.
+        length_penalty: divide by (number of tokens, end included) ** length_penalty; None for plain sums.
+        bias_BN: (B or 1, N) a number per node, added on entering it.
+    """
+    nodes_W = torch.zeros(1, dtype=torch.int64, device=trie.device)
+    step_BWC = decoder.start()
+    scores_BN = step_BWC.new_zeros(
+        (len(step_BWC), trie.n_nodes), dtype=torch.promote_types(step_BWC.dtype, torch.float)
+    )
+    for depth in range(trie.longest):
+        if depth:
+            parents_W, nodes_W = _next_level(trie, nodes_W, depth)
+            beams = (len(scores_BN), -1)
+            step_BWC = decoder.advance(parents_W.expand(beams), nodes_W.expand(beams), depth)
+        children_WC = trie.children(nodes_W, step_BWC.shape[-1])
+        # in breadth-first order the children of one level's nodes are the next level: no gaps, no repeats
+        low, high = trie.level_offsets[depth + 1], trie.level_offsets[depth + 2]
+        above_BC = scores_BN[:, trie.parent[low:high]]
+        scores_BN[:, low:high] = above_BC + step_BWC[:, children_WC >= 0]
+    if bias_BN is not None:
+        scores_BN = scores_BN + _summed_down(trie, bias_BN)
+    scores_BI = scores_BN[:, trie.item_node]
+    return scores_BI if length_penalty is None else scores_BI / trie.depth[trie.item_node] ** length_penalty
+
+
+def top_items(scores_BI: Tensor, k: int) -> Beams:
+    """Return the `k` best items of each row of scores (−inf: not an item of this row) in the form that beams have."""
+    best = scores_BI.topk(min(k, scores_BI.shape[1]), dim=1)
+    scores = torch.nn.functional.pad(best.values, (0, k - best.values.shape[1]), value=-torch.inf)
+    items = torch.nn.functional.pad(best.indices, (0, k - best.indices.shape[1]), value=-1)
+    exact = torch.ones(len(scores), dtype=torch.bool, device=scores.device)
+    return Beams(items.masked_fill(scores == -torch.inf, -1), scores, exact)
+
+
+def _next_level(trie: Trie, above_W: Tensor, depth: int) -> tuple[Tensor, Tensor]:
+    """Return the places in `above_W` of their parents, and the nodes of this depth that have children."""
+    level = torch.arange(trie.level_offsets[depth], trie.level_offsets[depth + 1], device=trie.device)
+    nodes_W = level[trie.node_item[level] < 0]
+    return torch.searchsorted(above_W, trie.parent[nodes_W]), nodes_W
+
+
+def _summed_down(trie: Trie, bias_BN: Tensor) -> Tensor:
+    """Return (B or 1, N) the sum of `bias_BN` over the nodes from depth 1 down to each node."""
+    sums_BN = bias_BN.clone()
+    sums_BN[:, 0] = 0
+    for depth in range(1, trie.longest + 1):
+        low, high = trie.level_offsets[depth], trie.level_offsets[depth + 1]
+        sums_BN[:, low:high] += sums_BN[:, trie.parent[low:high]]
+    return sums_BN

@@ -1,0 +1,102 @@
+"""Whatever else speaks in the beam: a number per item becomes a number per trie node, once.
+
+Beams add the numbers on entering a node, so that they act at every step and not only at the end; their sum along an
+item's path is the item's own number, whatever rounding happens inside the trie. Biases add up: a filter plus a boost is
+the sum of both.
+
+Shapes: `B` batch, `I` items, `N` nodes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lexirec.decoding.trie import Trie
+
+if TYPE_CHECKING:
+    from lexirec.data.sequences import Sequences
+
+
+def allowed_bias(trie: Trie, allowed_BI: Tensor) -> Tensor:
+    """Return (B, N) float32: 0 where an allowed item lies below a node, −inf where none does.
+
+    Args:
+        trie: of all items.
+        allowed_BI: (B or 1, I) whether each item may be returned.
+    """
+    # whole numbers: the running sum over the sorted leaves is free of rounding
+    below_BI = functional.pad(allowed_BI[:, trie.order].cumsum(dim=1, dtype=torch.int32), (1, 0))
+    some_BN = below_BI[:, trie.last] > below_BI[:, trie.first]
+    return torch.zeros(some_BN.shape, device=trie.device).masked_fill_(~some_BN, -torch.inf)
+
+
+def mass_bias(trie: Trie, mass_BI: Tensor) -> Tensor:
+    """Return (B, N) float32: the log of a node's share of its parent's mass; its sum down a path is log mass(item).
+
+    This is how a second distribution over items (the memory, another recommender) takes part in a product of experts:
+    multiply the bias by the expert's weight. Where masses sum to 1 over the items, all numbers are at most 0; where
+    they do not, the total stands in the nodes of depth 1. Masses of 0 forbid an item. Masses are summed upwards, child
+    by child in float64: no difference of running sums, in which a small mass beside a great one would be lost.
+
+    Args:
+        trie: of all items.
+        mass_BI: (B or 1, I) at least 0; add a small number to reach items without mass.
+    """
+    return _telescoped(trie, _gathered_up(trie, mass_BI, "sum").log_())
+
+
+def boost_bias(trie: Trie, boost_BI: Tensor) -> Tensor:
+    """Return (B, N) float32 whose sum down to a node is the greatest boost below it, so down a path the item's own.
+
+    The sum down to an inner node is never less than what an item below will get (it is admissible): a boosted item is
+    not pruned for want of a boost that comes later. Below depth 1 all numbers are at most 0.
+
+    Args:
+        trie: of all items.
+        boost_BI: (B or 1, I) a number of any sign to add to an item's score; −inf forbids it.
+    """
+    return _telescoped(trie, _gathered_up(trie, boost_BI, "amax"))
+
+
+def seen_mask(histories: Sequences, n_items: int) -> Tensor:
+    """Return (B, I) bool on the CPU: True where the item stands in the history of the row."""
+    lengths = torch.from_numpy(histories.lengths).to(torch.int64)
+    rows = torch.arange(len(lengths)).repeat_interleave(lengths)
+    seen_BI = torch.zeros((len(lengths), n_items), dtype=torch.bool)
+    seen_BI[rows, torch.from_numpy(histories.items).to(torch.int64)] = True
+    return seen_BI
+
+
+def no_repeat_bias(trie: Trie, seen_BI: Tensor, penalty: float) -> Tensor:
+    """Return (B, N) float32 that takes `penalty` off the score of each seen item; `inf` forbids them.
+
+    Args:
+        trie: of all items.
+        seen_BI: (B, I) bool, as from `seen_mask`.
+        penalty: in nats, at least 0.
+    """
+    return boost_bias(trie, torch.zeros(seen_BI.shape, device=seen_BI.device).masked_fill_(seen_BI, -penalty))
+
+
+def _gathered_up(trie: Trie, values_BI: Tensor, how: Literal["sum", "amax"]) -> Tensor:
+    """Return (B, N) float64: the sum or the maximum of the values of the items below each node, level by level."""
+    empty = 0.0 if how == "sum" else -torch.inf
+    up_BN = torch.full((len(values_BI), trie.n_nodes), empty, dtype=torch.float64, device=trie.device)
+    up_BN[:, trie.item_node] = values_BI.double()
+    for depth in range(trie.longest, 0, -1):
+        above, low, high = trie.level_offsets[depth - 1 : depth + 2]
+        parents = (trie.parent[low:high] - above).expand(len(up_BN), -1)
+        up_BN[:, above:low].scatter_reduce_(1, parents, up_BN[:, low:high], how)
+    return up_BN
+
+
+def _telescoped(trie: Trie, values_BN: Tensor) -> Tensor:
+    """Return each node's value less its parent's; that of depth 1 stays whole, that of the root is 0."""
+    values_BN[:, 0] = 0
+    bias_BN = values_BN - values_BN[:, trie.parent.clamp(min=0)]
+    # −inf less −inf: a node below a forbidden one is forbidden too
+    return bias_BN.masked_fill_(values_BN == -torch.inf, -torch.inf).float()

@@ -1,0 +1,204 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from transformers import T5Config, T5ForConditionalGeneration
+
+from lexirec.decoding.beam import Beams, beam_search
+from lexirec.decoding.exact import exact_scores, top_items
+from lexirec.decoding.trie import Trie
+from lexirec.errors import SettingsError
+from tests.decoding.tables import TableDecoder, random_identifiers
+
+seeds = st.integers(0, 2**32 - 1)
+BATCH = 3
+
+
+def a_trie(seed: int, items: int = 60, end: int | None = None) -> Trie:
+    rng = np.random.default_rng(seed)
+    return Trie.build(random_identifiers(rng, items=items, vocabulary=4, longest=5), end=end)
+
+
+def search(trie: Trie, seed: int, **given: object) -> Beams:
+    return beam_search(trie, TableDecoder.random(trie, BATCH, seed), batch=BATCH, **given)  # type: ignore[arg-type]
+
+
+def assert_same_list(beams: Beams, expected: Beams) -> None:
+    torch.testing.assert_close(beams.scores, expected.scores, atol=1e-5, rtol=1e-5)
+    assert torch.equal(beams.items, expected.items)
+
+
+@settings(deadline=None, max_examples=40)
+@given(seeds, st.integers(1, 70), st.sampled_from([None, 0.0, 1.0, -0.5]), st.sampled_from([None, 9]))
+def test_full_width_equals_exact_scoring(seed: int, k: int, length_penalty: float | None, end: int | None):
+    trie = a_trie(seed, end=end)
+    oracle = exact_scores(trie, TableDecoder.random(trie, BATCH, seed), length_penalty=length_penalty)
+    if length_penalty in (None, 0.0):  # elsewhere, generate's own early stop may close a row
+        beams = search(trie, seed, width=trie.n_nodes, k=k, length_penalty=length_penalty)
+        assert_same_list(beams, top_items(oracle, k))
+        assert beams.exact.all()
+    else:
+        beams = search(trie, seed, width=trie.n_nodes, k=trie.n_items, length_penalty=length_penalty)
+        assert_same_list(beams, top_items(oracle, trie.n_items))
+
+
+@settings(deadline=None, max_examples=60)
+@given(seeds, st.integers(1, 12), st.integers(1, 8), st.sampled_from([None, 0.0, 1.0, 2.0, -1.0]), st.booleans())
+def test_a_list_called_exact_is_exact(seed: int, width: int, k: int, length_penalty: float | None, biased: bool):
+    trie = a_trie(seed)
+    bias = -3 * torch.rand((BATCH, trie.n_nodes), generator=torch.Generator().manual_seed(seed)) if biased else None
+    k = min(k, width) if length_penalty is not None else k
+    beams = search(trie, seed, width=width, k=k, length_penalty=length_penalty, bias_BN=bias)
+    decoder = TableDecoder.random(trie, BATCH, seed)
+    best = top_items(exact_scores(trie, decoder, length_penalty=length_penalty, bias_BN=bias), k)
+    torch.testing.assert_close(beams.scores[beams.exact], best.scores[beams.exact], atol=1e-5, rtol=1e-5)
+    assert torch.equal(beams.items[beams.exact], best.items[beams.exact])
+
+
+def test_narrow_beams_are_often_provably_exact_and_say_so():
+    trie = a_trie(0)
+    shares = [search(trie, 0, width=width, k=3).exact.float().mean() for width in (1, 6, 12, 40)]
+    assert shares[0] == 0
+    assert shares[2] > 0
+    assert shares[-1] == 1
+
+
+@settings(deadline=None, max_examples=30)
+@given(seeds, st.integers(1, 10))
+def test_scores_are_those_of_the_items_and_items_are_distinct(seed: int, width: int):
+    trie = a_trie(seed)
+    beams = search(trie, seed, width=width, k=8)
+    oracle = exact_scores(trie, TableDecoder.random(trie, BATCH, seed))
+    real = beams.items >= 0
+    torch.testing.assert_close(beams.scores[real], oracle.gather(1, beams.items.clamp(min=0))[real])
+    assert (beams.scores[~real] == -torch.inf).all()
+    assert all(len(set(row)) == len(row) for row in (r[r >= 0].tolist() for r in beams.items))
+    assert (beams.scores[:, 1:] <= beams.scores[:, :-1]).all()
+
+
+def test_forbidden_nodes_are_never_entered_and_the_rest_is_padded():
+    trie = a_trie(1)
+    bias = torch.zeros((1, trie.n_nodes))
+    kept = trie.item_node[torch.tensor([4, 7])]
+    bias[:, trie.item_node] = -torch.inf
+    bias[:, kept] = 0
+    for length_penalty in (None, 1.0):
+        beams = search(trie, 1, width=trie.n_nodes, k=5, length_penalty=length_penalty, bias_BN=bias)
+        assert (beams.items[:, :2].sort().values == torch.tensor([4, 7])).all()
+        assert (beams.items[:, 2:] == -1).all()
+        assert beams.exact.all()
+        nothing = search(
+            trie, 1, width=4, k=5 - 1, length_penalty=length_penalty, bias_BN=torch.full_like(bias, -torch.inf)
+        )
+        assert (nothing.items == -1).all()
+
+
+def test_a_bias_that_rises_is_not_called_exact():
+    trie = a_trie(2)
+    bias = torch.zeros((1, trie.n_nodes))
+    bias[:, trie.item_node] = 5.0
+    assert not search(trie, 2, width=trie.n_nodes, k=3, bias_BN=bias).exact.any()
+    level_one = torch.zeros((1, trie.n_nodes))
+    level_one[:, 1 : trie.level_offsets[2]] = 5.0  # nothing was pruned before: harmless
+    assert search(trie, 2, width=trie.n_nodes, k=3, bias_BN=level_one).exact.all()
+
+
+def test_identifiers_of_one_token():
+    trie = Trie.build([[3], [1], [2]])
+    beams = beam_search(trie, TableDecoder(trie, torch.tensor([[0.0, -1.0, -3.0, -2.0]])), batch=1, width=1, k=2)
+    assert beams.items.tolist() == [[1, 0]]
+    assert beams.scores.tolist() == [[-1.0, -2.0]]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"width": 0, "k": 1}, "width = 0"),
+        ({"width": 2, "k": 0}, "k = 0"),
+        ({"width": 2, "k": 3, "length_penalty": 1.0}, "more than width = 2"),
+    ],
+)
+def test_refuses_impossible_widths(given: dict[str, float], says: str):
+    with pytest.raises(SettingsError, match=says):
+        search(a_trie(0), 0, **given)
+
+
+START, END = 0, 1
+
+
+class StockT5Decoder:
+    """Runs the stock model on every prefix from its beginning: slow, without a cache, and plainly right."""
+
+    def __init__(self, model: T5ForConditionalGeneration, prompts_BL: Tensor, trie: Trie) -> None:
+        self.model, self.trie, self.batch = model, trie, len(prompts_BL)
+        self.states_BLD = model.encoder(prompts_BL).last_hidden_state
+        self.paths_NL = torch.zeros((trie.n_nodes, trie.longest), dtype=torch.int64)
+        for node in range(trie.n_nodes):
+            path = trie.path(node)
+            self.paths_NL[node, : len(path)] = torch.tensor(path, dtype=torch.int64)
+
+    def start(self) -> Tensor:
+        return self._step(torch.zeros((self.batch, 1), dtype=torch.int64), 0)
+
+    def advance(self, parents_BW: Tensor, nodes_BW: Tensor, depth: int) -> Tensor:
+        return self._step(nodes_BW, depth)
+
+    def _step(self, nodes_BW: Tensor, depth: int) -> Tensor:
+        width = nodes_BW.shape[1]
+        prefixes = self.paths_NL[nodes_BW.flatten(), :depth]
+        logits = self.model(
+            encoder_outputs=(self.states_BLD.repeat_interleave(width, dim=0),),
+            decoder_input_ids=torch.nn.functional.pad(prefixes, (1, 0), value=START),
+        ).logits[:, -1]
+        children = self.trie.children(nodes_BW, self.trie.max_children[depth])
+        tokens = self.trie.token[children.clamp(min=1)].flatten(0, 1)
+        return logits.float().log_softmax(dim=-1).gather(1, tokens).view(children.shape)
+
+
+@pytest.fixture(scope="module")
+def tiny_t5() -> T5ForConditionalGeneration:
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=300,
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_heads=4,
+        decoder_start_token_id=START,
+        pad_token_id=START,
+    )
+    config.initializer_factor = 1.5
+    return T5ForConditionalGeneration(config).eval()
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0, 2.0])
+def test_equals_generate_of_transformers(tiny_t5: T5ForConditionalGeneration, length_penalty: float):
+    rng = np.random.default_rng(0)
+    tokens = random_identifiers(rng, items=400, vocabulary=9, longest=5)
+    tokens = np.where(tokens >= 0, tokens + 2 + 9 * np.arange(tokens.shape[1]), -1)
+    trie = Trie.build(tokens, end=END)
+    prompts = torch.from_numpy(rng.integers(2, 300, size=(3, 12)))
+    allowed = {tuple(trie.path(v)): trie.token[trie.parent == v].tolist() for v in range(trie.n_nodes)}
+    item_of = {tuple(trie.path(int(node))): item for item, node in enumerate(trie.item_node)}
+    expected = tiny_t5.generate(
+        prompts,
+        attention_mask=torch.ones_like(prompts),
+        num_beams=50,
+        num_return_sequences=50,
+        max_length=trie.longest + 1,
+        length_penalty=length_penalty,
+        early_stopping=False,
+        do_sample=False,
+        prefix_allowed_tokens_fn=lambda _, prefix: allowed.get(tuple(prefix[1:].tolist())) or [START],
+        return_dict_in_generate=True,
+        output_scores=True,
+    )
+    spelled = [row[1 : row.index(END) + 1] for row in expected.sequences.tolist()]  # then `generate` pads with END
+    with torch.no_grad():
+        decoder = StockT5Decoder(tiny_t5, prompts, trie)
+    beams = beam_search(trie, decoder, batch=3, width=50, k=50, length_penalty=length_penalty)
+    assert beams.items.flatten().tolist() == [item_of[tuple(tokens)] for tokens in spelled]
+    torch.testing.assert_close(beams.scores.flatten(), expected.sequences_scores, atol=1e-4, rtol=0)
