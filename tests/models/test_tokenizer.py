@@ -44,9 +44,10 @@ def test_vocabulary_is_bounded_by_the_setting_and_by_the_data():
 
 def test_many_rare_characters_do_not_take_the_vocabulary():
     exotic = [*TEXTS, *("".join(map(chr, range(start, start + 50))) for start in range(0x4E00, 0x5E00, 50))]
-    tokenizer = train_tokenizer(exotic, vocabulary_size=110)
-    assert len(tokenizer) == 110
-    assert tokenizer.tokenize("red soap") == ["▁red", "▁soap"]
+    tokenizer = train_tokenizer(exotic, vocabulary_size=120)
+    assert len(tokenizer) <= 120
+    assert sum(piece >= "\u4e00" for piece in tokenizer.get_vocab()) < 120 // 4
+    assert tokenizer.tokenize("red") == ["▁red"]
     assert tokenizer("red ䷿").input_ids[-2:] == [tokenizer.unk_token_id, 1]
 
 

@@ -49,7 +49,7 @@ class BackboneSettings(Settings):
     the catalogue's own text. The settings from `vocabulary_size` on matter for scratch models only."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of the model, pretrained ones included."""
-    vocabulary_size: int = Field(default=8192, ge=64)
+    vocabulary_size: int = Field(default=8192, ge=128)
     """The most pieces of the tokenizer; small catalogues give fewer."""
     lower_case: bool = True
     """Whether the tokenizer folds case."""

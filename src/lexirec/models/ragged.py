@@ -104,5 +104,12 @@ def side_by_side(parts: Sequence[Ragged]) -> Ragged:
     return Ragged(values, offsets)
 
 
+def one_below_other(parts: Sequence[Ragged]) -> Ragged:
+    """Join parts: the rows of the first, then those of the second, and so on."""
+    if not parts:
+        return Ragged.from_lists([])
+    return Ragged(torch.cat([part.values for part in parts]), _offsets(torch.cat([part.lengths for part in parts])))
+
+
 def _offsets(lengths: Tensor) -> Tensor:
     return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
