@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, ValidationError, field_validator
 
-from lexirec.config import DataPath, Settings, expand_path, load_settings, validate_settings
+from lexirec.config import DataPath, Settings, expand_path, load_settings, usual_kind, validate_settings
 from lexirec.errors import SettingsError
 
 
@@ -32,10 +32,23 @@ class Train(Settings):
         return value
 
 
+class Files(Settings):
+    kind: Literal["files"] = "files"
+    items: str
+    k_core: int = 0
+
+
+class Toy(Settings):
+    kind: Literal["toy"] = "toy"
+    products: int = 10
+
+
 CodesUnion = Annotated[Tree | Published, Field(discriminator="kind")]
 
 
 class Sample(Settings):
+    data: Annotated[Files | Toy, Field(discriminator="kind"), usual_kind("files")] = Toy()
+    named: dict[str, CodesUnion] = Field(default_factory=dict)
     name: str = ""
     split: Literal["last", "time"] = "last"
     codes: CodesUnion = Tree()
@@ -115,6 +128,19 @@ def test_attribute_docstrings_are_descriptions():
 )
 def test_says_in_one_line_what_is_wrong(tmp_path, text, expected):
     assert expected in message(tmp_path, text)
+
+
+def test_a_union_may_have_a_usual_kind(tmp_path):
+    assert load(tmp_path, "[data]\nitems = 'x'").data == Files(items="x")
+    assert load(tmp_path, "[data]\nkind = 'toy'").data == Toy()
+    assert "there is no setting 'data.item'. Did you mean 'data.items'?" in message(tmp_path, "[data]\nitem = 'x'")
+    assert "'data.k_core' is \"x\"" in message(tmp_path, "[data]\nitems = 'x'\nk_core = 'x'")
+
+
+def test_named_tables_are_checked_too(tmp_path):
+    assert "no setting 'named.first.branch'. Did you mean 'named.first.branching'?" in message(
+        tmp_path, "[named.first]\nkind = 'hierarchical-kmeans'\nbranch = 3"
+    )
 
 
 def test_missing_file_suggests_a_neighbor(tmp_path):

@@ -70,6 +70,15 @@ DataPath = Annotated[Path, BeforeValidator(_to_path)]
 """A path setting: relative paths are relative to the settings file that holds them, variables and `~` are expanded."""
 
 
+def usual_kind(kind: str) -> BeforeValidator:
+    """Let a tagged union take a table without `kind` for one of this kind: `Annotated[A | B, …, usual_kind("a")]`."""
+
+    def add(value: Any) -> Any:
+        return {"kind": kind, **value} if isinstance(value, dict) else value
+
+    return BeforeValidator(add)
+
+
 def load_settings(path: str | Path, cls: type[S], overrides: Sequence[str] = ()) -> S:
     """Read a TOML file into a settings class.
 

@@ -55,13 +55,14 @@ def _locate(
     inner: list[type[BaseModel]] = [cls]
     place: Any = values
     for step in location:
-        if isinstance(place, dict) and step not in place and place.get("kind") == step:
-            inner = [owner for owner in inner if step in _kinds(owner)] or inner
+        tagged = [owner for owner in inner if step in _kinds(owner)]
+        if tagged and isinstance(place, dict) and step not in place:
+            inner = tagged
             continue
         names.append(str(step))
         owners = inner
         place = _inside(place, step)
-        if isinstance(step, str):
+        if isinstance(step, str) and any(step in owner.model_fields for owner in inner):  # else a key of a mapping
             inner = [found for owner in inner if step in owner.model_fields for found in _classes(owner, step)]
     return names, owners, inner
 
