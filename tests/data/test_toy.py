@@ -12,6 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from lexirec.data.catalog import Catalog
+from lexirec.data.interactions import Interactions
 from lexirec.data.toy import mini_world, toy_shop
 from lexirec.data.toy_making import read_words
 from lexirec.errors import SettingsError
@@ -86,7 +88,7 @@ class TestShape:
     def test_default_sizes_and_columns(self, world: World) -> None:
         shop = toy_shop()
         assert shop.items.column_names == ["item_id", "title", "brand", "categories", "price", "description"]
-        assert shop.interactions.column_names == ["user_id", "item_id", "timestamp"]
+        assert shop.interactions.column_names == ["user_id", "item_id", "time"]
         assert world.n == 800
         assert len(world.sequences) == 2000
 
@@ -116,13 +118,13 @@ class TestShape:
     def test_time_goes_on_with_gaps_of_hours_and_of_weeks(self) -> None:
         events = toy_shop(items=200, shoppers=300).interactions
         rows: dict[str, list[int]] = {}
-        for user, moment in zip(events["user_id"].to_pylist(), events["timestamp"].to_pylist(), strict=True):
+        for user, moment in zip(events["user_id"].to_pylist(), events["time"].to_pylist(), strict=True):
             rows.setdefault(user, []).append(moment)
         gaps = np.array([b - a for row in rows.values() for a, b in pairwise(row)])
         assert gaps.min() >= 60
         assert (gaps < 86_400).mean() > 0.3
         assert (gaps > 7 * 86_400).mean() > 0.2
-        assert events["timestamp"].to_pylist() == sorted(events["timestamp"].to_pylist())
+        assert events["time"].to_pylist() == sorted(events["time"].to_pylist())
 
     def test_rows_of_the_catalogue_do_not_give_the_category_away(self, world: World) -> None:
         assert (world.leaf[1:] == world.leaf[:-1]).mean() < 0.05
@@ -218,6 +220,15 @@ class TestFiles:
         folder = shop.write(tmp_path / "deep" / "shop")
         assert pq.read_table(folder / "items.parquet").equals(shop.items)
         assert pq.read_table(folder / "interactions.parquet").equals(shop.interactions)
+
+    def test_the_library_reads_them_without_any_mapping(self, tmp_path) -> None:
+        folder = toy_shop(items=100, shoppers=10).write(tmp_path)
+        catalog = Catalog.read(folder / "items.parquet", text=["title", "brand", "categories", "price", "description"])
+        interactions = Interactions.read(folder / "interactions.parquet", catalog)
+        assert len(catalog) == 100
+        assert len(interactions) == 10
+        assert interactions.times is not None
+        assert interactions.rejected == {}
 
 
 class TestMiniWorld:

@@ -22,7 +22,7 @@ class ToyShop:
 
     Attributes:
         items: item_id, title, brand, categories (list, root first), price (null where unknown), description (ditto).
-        interactions: user_id, item_id, timestamp (whole seconds since 1970), in order of time.
+        interactions: user_id, item_id, time (whole seconds since 1970), in order of time.
     """
 
     items: pa.Table
@@ -114,5 +114,5 @@ def mini_world(*, rounds: int = 4) -> MiniWorld:
             "description": [f"A good {noun}, as everyone in the {group.lower()} has one." for group, noun in names],
         }
     )
-    events = pa.table({"user_id": np.repeat(users, length), "item_id": ids[walked.ravel()], "timestamp": times.ravel()})
+    events = pa.table({"user_id": np.repeat(users, length), "item_id": ids[walked.ravel()], "time": times.ravel()})
     return MiniWorld(items, events, dict(zip(ids.tolist(), ids[following].tolist(), strict=True)))

@@ -176,7 +176,7 @@ def visits(words: Words, shelf: Shelf, shoppers: int, ids: NDArray[np.str_], rng
     order = np.argsort(times[kept], kind="stable")
     users = np.array([f"shopper-{number:05d}" for number in range(shoppers)])
     who = np.repeat(np.arange(shoppers), lengths)[order]
-    return pa.table({"user_id": users[who], "item_id": ids[walked[kept][order]], "timestamp": times[kept][order]})
+    return pa.table({"user_id": users[who], "item_id": ids[walked[kept][order]], "time": times[kept][order]})
 
 
 def _walk(

@@ -1,0 +1,218 @@
+"""The report's figures: numbers in, `Figure` out; colours that stay apart for colour-blind eyes (Okabe and Ito, 2008).
+
+Figures are made without pyplot: no global state, no window system, safe in threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+
+from lexirec.report.content import (
+    HEADLINE,
+    PROTOCOLS,
+    Breakdown,
+    LearningCurve,
+    LevelCensus,
+    SystemResult,
+    number,
+)
+
+_BLUE, _ORANGE, _GREEN, _PINK, _SKY, _RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
+_CYCLE = (_BLUE, _ORANGE, _GREEN, _PINK, _SKY, _RED)
+_FLOOR, _PLAIN, _INK = "#8C8C8C", _SKY, "#303030"
+
+_STYLE: Mapping[str, Any] = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#9A9A9A",
+    "axes.labelcolor": _INK,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.axisbelow": True,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "grid.color": "#E4E4E4",
+    "legend.frameon": False,
+    "figure.dpi": 150,
+    "savefig.dpi": 150,
+    "svg.hashsalt": "lexirec",  # equal numbers give equal files
+}
+
+
+def save(figure: Figure, folder: Path, name: str) -> str:
+    """Write `name.png` and `name.svg` into the folder and return the PNG's file name."""
+    with mpl.rc_context(dict(_STYLE)):
+        figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    return f"{name}.png"
+
+
+def systems_figure(systems: Sequence[SystemResult]) -> Figure:
+    """Draw the headline metrics of every system as bars; a dashed line carries the best floor across.
+
+    Bars are measured with seen items excluded where anybody was, else with seen items kept; where both are known, a
+    ring shows the value with seen items kept.
+    """
+    protocol = "excluded" if any(system.excluded for system in systems) else "included"
+    with mpl.rc_context(dict(_STYLE)):
+        figure = Figure(figsize=(9.6, 1.5 + 0.36 * len(systems)), layout="constrained")
+        axes = figure.subplots(1, 2, sharey=True)
+        for axis, metric in zip(axes, HEADLINE, strict=True):
+            _bars(axis, systems, metric, protocol)
+        rows = np.arange(len(systems))
+        axes[0].set_yticks(rows, [system.name for system in systems])
+        for label, system in zip(axes[0].get_yticklabels(), systems, strict=True):
+            label.set_fontweight("bold" if system.main else "normal")
+        axes[0].set_ylim(len(systems) - 0.4, -0.6)
+        _key(figure, systems, protocol)
+    return figure
+
+
+def _bars(axis: Any, systems: Sequence[SystemResult], metric: str, protocol: Any) -> None:
+    values = [system.metrics(protocol).get(metric, 0.0) for system in systems]
+    rings = [system.metrics("included").get(metric) if protocol == "excluded" else None for system in systems]
+    reach = max([*values, *(ring or 0.0 for ring in rings), 1e-4])
+    for row, (system, value, ring) in enumerate(zip(systems, values, rings, strict=True)):
+        axis.barh(row, value, height=0.66, color=_colour(system))
+        margin = system.margins.get(metric, 0.0) if protocol == "excluded" else 0.0
+        if margin:
+            axis.errorbar(value, row, xerr=margin, color=_INK, capsize=2.5, linewidth=1)
+        if ring is not None:
+            axis.plot(ring, row, "o", markersize=5.5, markerfacecolor="white", markeredgecolor=_INK)
+        end = max(value + margin, ring or 0.0)
+        text = number(value) if metric in system.metrics(protocol) else "not measured"
+        weight, behind = "bold" if system.main else "normal", {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        axis.text(end + 0.025 * reach, row, text, va="center", fontsize=9, fontweight=weight, bbox=behind)
+    floors = [value for system, value in zip(systems, values, strict=True) if system.floor]
+    if floors:
+        axis.axvline(max(floors), color=_INK, linestyle=(0, (4, 3)), linewidth=1, zorder=0.5)
+    axis.set_xlim(0, 1.2 * reach)
+    axis.set_title(metric)
+    axis.set_xlabel(PROTOCOLS[protocol])
+    axis.xaxis.set_major_locator(MaxNLocator(5))
+    axis.grid(axis="x")
+    axis.tick_params(axis="y", length=0)
+
+
+def _colour(system: SystemResult) -> str:
+    return _FLOOR if system.floor else _BLUE if system.main else _PLAIN
+
+
+def _key(figure: Figure, systems: Sequence[SystemResult], protocol: str) -> None:
+    entries: list[Any] = []
+    if any(system.main for system in systems):
+        entries.append(Patch(color=_BLUE, label="this system"))
+    if any(not system.main and not system.floor for system in systems):
+        entries.append(Patch(color=_PLAIN, label="other systems"))
+    if any(system.floor for system in systems):
+        entries.append(Patch(color=_FLOOR, label="floor"))
+        entries.append(Line2D([], [], color=_INK, linestyle=(0, (4, 3)), linewidth=1, label="best floor"))
+    if protocol == "excluded" and any(system.included for system in systems):
+        label = PROTOCOLS["included"]
+        entries.append(Line2D([], [], ls="none", marker="o", mfc="white", mec=_INK, label=label))
+    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries), fontsize=9)
+
+
+def learning_figure(curve: LearningCurve) -> Figure:
+    """Draw validation metric above and training loss below, over the same steps; the kept checkpoint is marked."""
+    with mpl.rc_context(dict(_STYLE)):
+        figure = Figure(figsize=(7.2, 5.0), layout="constrained")
+        top, bottom = figure.subplots(2, 1, sharex=True)
+        _line(top, curve.validation, _BLUE, marker="o")
+        _line(bottom, curve.loss, _RED)
+        top.set_ylabel(f"validation {curve.metric}")
+        bottom.set_ylabel("training loss")
+        bottom.set_xlabel("training step")
+        top.set_title("Learning")
+        top.set_ylim(bottom=0)
+        kept = dict(curve.validation).get(curve.best_step) if curve.best_step is not None else None
+        if kept is not None:
+            for axis in (top, bottom):
+                axis.axvline(curve.best_step, color=_INK, linestyle=(0, (4, 3)), linewidth=1, zorder=0.5)
+            label = f"kept: {number(kept)}"
+            top.annotate(label, (curve.best_step, 0), xytext=(-5, 6), textcoords="offset points", ha="right")
+    return figure
+
+
+def _line(axis: Any, points: Sequence[tuple[int, float]], colour: str, marker: str | None = None) -> None:
+    if points:
+        steps, values = zip(*points, strict=True)
+        axis.plot(steps, values, color=colour, marker=marker, markersize=4, linewidth=1.6)
+    axis.grid(axis="y")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def breakdown_figure(breakdown: Breakdown, systems: Sequence[SystemResult] = ()) -> Figure:
+    """Draw one metric in groups as clusters of bars, one bar a system; the number of cases stands under each group.
+
+    Systems that are known to be floors are grey and the main one is blue, as in `systems_figure`.
+    """
+    colours = _colours(list(breakdown.values), systems)
+    with mpl.rc_context(dict(_STYLE)):
+        figure = Figure(figsize=(max(6.4, 1.4 + 1.35 * len(breakdown.groups)), 3.6), layout="constrained")
+        axis = figure.subplots()
+        centres, width = np.arange(len(breakdown.groups)), 0.8 / max(len(breakdown.values), 1)
+        for place, (system, values) in enumerate(breakdown.values.items()):
+            shift = (place - (len(breakdown.values) - 1) / 2) * width
+            axis.bar(centres + shift, values, width * 0.92, label=system, color=colours[place])
+        names = [f"{name}\n{cases:,} cases" for name, cases in zip(breakdown.groups, breakdown.cases, strict=True)]
+        axis.set_xticks(centres, names)
+        axis.tick_params(axis="x", length=0)
+        axis.set_ylabel(breakdown.metric)
+        axis.set_title(f"{breakdown.metric} by {breakdown.title}")
+        axis.grid(axis="y")
+        figure.legend(loc="outside lower center", ncols=min(len(breakdown.values), 4), fontsize=9)
+    return figure
+
+
+def _colours(names: Sequence[str], systems: Sequence[SystemResult]) -> list[str]:
+    floors = {system.name for system in systems if system.floor}
+    main = {system.name for system in systems if system.main}
+    greys, others = cycle((_FLOOR, "#C2C2C2", "#5A5A5A")), cycle(_CYCLE[1:] if main else _CYCLE)
+    return [_BLUE if name in main else next(greys) if name in floors else next(others) for name in names]
+
+
+def census_figure(census: Sequence[LevelCensus]) -> Figure:
+    """Draw the identifiers by level: how many cells and tokens there are, and how much of the tree is a single path."""
+    levels = [row.level for row in census]
+    with mpl.rc_context(dict(_STYLE)):
+        figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for label, colour, marker in (("cells", _BLUE, "o"), ("tokens", _ORANGE, "s"), ("largest", _GREEN, "^")):
+            names = {"cells": "distinct prefixes", "tokens": "distinct tokens", "largest": "items in the largest cell"}
+            values = [getattr(row, label) for row in census]
+            left.plot(levels, values, color=colour, marker=marker, markersize=5, label=names[label])
+        left.set_yscale("log")
+        left.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        left.set_ylabel("count (logarithmic)")
+        left.set_title("Cells of the identifier tree")
+        evenness = [row.entropy / np.log2(row.cells) if row.cells > 1 else 1.0 for row in census]
+        right.plot(levels, evenness, color=_BLUE, marker="o", markersize=5, label="evenness of the cells")
+        single = [row.single_child for row in census]
+        right.plot(
+            levels, single, color=_RED, marker="D", markersize=5, clip_on=False, label="cells with a single child"
+        )
+        right.set_ylim(0, 1.04)
+        right.yaxis.set_major_formatter(PercentFormatter(1.0))
+        right.set_ylabel("share")
+        right.set_title("Balance")
+        for axis in (left, right):
+            axis.set_xlabel("level (place in the identifier)")
+            axis.set_xticks(levels)
+            axis.grid(axis="y")
+            axis.legend(fontsize=9, loc="best")
+    return figure
