@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lexirec.metrics import mrr, ndcg, ranks_of, recall, summarize
+from lexirec.metrics import mrr, ndcg, ranks_in_scores, ranks_of, recall, summarize
 
 RANKS = arrays(np.int64, st.integers(1, 60), elements=st.integers(0, 60))
 K = st.integers(1, 60)
@@ -41,6 +41,19 @@ def test_ranks_of_refuses_shapes_that_do_not_belong_together(lists, targets):
 def test_an_empty_place_is_never_a_hit():
     with pytest.raises(ValueError, match="negative item number"):
         ranks_of(np.array([[-1, -1]]), np.array([-1]))
+
+
+def test_ranks_in_scores_breaks_ties_by_number_and_knows_the_forbidden():
+    scores = np.array([[1.0, 2.0, 1.0], [1.0, 2.0, 1.0], [0.0, -np.inf, 0.0]])
+    assert ranks_in_scores(scores, np.array([0, 2, 1])).tolist() == [2, 3, 0]
+
+
+@given(arrays(np.float32, (4, 9), elements=st.sampled_from([0.0, 1.0, 2.0])), st.integers(0, 8))
+def test_ranks_in_scores_equal_a_stable_sort(scores, target):
+    targets = np.full(4, target)
+    assert np.array_equal(
+        ranks_in_scores(scores, targets), ranks_of(np.argsort(-scores, axis=1, kind="stable"), targets)
+    )
 
 
 def test_summarize_names_every_metric_at_every_k():

@@ -40,6 +40,22 @@ def ranks_of(lists: NDArray[np.integer[Any]], targets: NDArray[np.integer[Any]])
     return np.where(found.any(axis=1), found.argmax(axis=1) + 1, 0).astype(np.int64)
 
 
+def ranks_in_scores(scores: NDArray[np.floating[Any]], targets: NDArray[np.integer[Any]]) -> Ranks:
+    """Find the place of each target when all columns are sorted by score; equal scores go by column number.
+
+    Args:
+        scores: shape (cases, items); −inf marks what may not appear.
+        targets: column numbers, shape (cases,).
+
+    Returns:
+        Ranks, shape (cases,): 1 for the first place, 0 for a target whose own score is −inf.
+    """
+    own = np.take_along_axis(scores, targets[:, None].astype(np.int64), axis=1)
+    earlier = np.arange(scores.shape[1]) < targets[:, None]
+    places = 1 + np.count_nonzero(scores > own, axis=1) + np.count_nonzero((scores == own) & earlier, axis=1)
+    return np.where(np.isneginf(own[:, 0]), 0, places).astype(np.int64)
+
+
 def recall(ranks: Ranks, k: int) -> float:
     """Share of cases whose target is among the first k (also called hit rate)."""
     return _mean(_within(ranks, k).astype(np.float64))
