@@ -30,7 +30,7 @@ def assert_same_list(beams: Beams, expected: Beams) -> None:
     assert torch.equal(beams.items, expected.items)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(seeds, st.integers(1, 70), st.sampled_from([None, 0.0, 1.0, -0.5]), st.sampled_from([None, 9]))
 def test_full_width_equals_exact_scoring(seed: int, k: int, length_penalty: float | None, end: int | None):
     trie = a_trie(seed, end=end)
@@ -44,7 +44,7 @@ def test_full_width_equals_exact_scoring(seed: int, k: int, length_penalty: floa
         assert_same_list(beams, top_items(oracle, trie.n_items))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(seeds, st.integers(1, 12), st.integers(1, 8), st.sampled_from([None, 0.0, 1.0, 2.0, -1.0]), st.booleans())
 def test_a_list_called_exact_is_exact(seed: int, width: int, k: int, length_penalty: float | None, biased: bool):
     trie = a_trie(seed)
@@ -65,7 +65,7 @@ def test_narrow_beams_are_often_provably_exact_and_say_so():
     assert shares[-1] == 1
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=25)
 @given(seeds, st.integers(1, 10))
 def test_scores_are_those_of_the_items_and_items_are_distinct(seed: int, width: int):
     trie = a_trie(seed)

@@ -24,7 +24,7 @@ token_lists = st.sets(st.lists(st.integers(0, 4), min_size=1, max_size=5).map(tu
 prefix_free = token_lists.map(without_prefixes)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(prefix_free, st.sampled_from([None, 7]))
 def test_trie_is_its_set_of_identifiers(identifiers: Identifiers, end: int | None):
     trie = Trie.build(pad(identifiers), end=end)
@@ -38,7 +38,7 @@ def test_trie_is_its_set_of_identifiers(identifiers: Identifiers, end: int | Non
     assert int((trie.node_item >= 0).sum()) == len(identifiers)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(prefix_free)
 def test_layout_is_breadth_first_with_consecutive_children(identifiers: Identifiers):
     trie = Trie.build(pad(identifiers))
@@ -53,7 +53,7 @@ def test_layout_is_breadth_first_with_consecutive_children(identifiers: Identifi
         assert all(int(trie.parent[w]) == v for w in range(low, high))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(prefix_free)
 def test_leaf_ranges_hold_the_items_below(identifiers: Identifiers):
     trie = Trie.build(pad(identifiers), end=9)
@@ -64,7 +64,7 @@ def test_leaf_ranges_hold_the_items_below(identifiers: Identifiers):
         assert len(below) == len(set(below))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(prefix_free)
 def test_python_numbers_per_depth(identifiers: Identifiers):
     trie = Trie.build(pad(identifiers))
@@ -77,7 +77,7 @@ def test_python_numbers_per_depth(identifiers: Identifiers):
     assert trie.level_offsets[-1] == trie.n_nodes
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(prefix_free, st.data())
 def test_refuses_duplicates_and_prefixes_naming_the_items(identifiers: Identifiers, data: st.DataObject):
     victim = data.draw(st.integers(0, len(identifiers) - 1))
@@ -107,7 +107,7 @@ def test_refusals_say_what_and_where(tokens: object, end: int | None, says: str)
         Trie.build(np.array(tokens), end=end)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(prefix_free)
 def test_pool_is_the_mean_below_each_node(identifiers: Identifiers):
     trie = Trie.build(pad(identifiers), end=9)
