@@ -200,12 +200,22 @@ def _fetch(work: Workspace, roles: Mapping[str, Column]) -> Events:
     )
     order = next((name for name in ("time", "position") if name in roles), None)
     arrays = _sorted_columns(work, roles, f"number, {order}, {ROW}" if order else f"number, {ROW}")
-    names = work.arrow("SELECT user_id FROM users ORDER BY number").column("user_id")
-    user_ids = np.array(names.to_pylist(), dtype=np.str_)
+    user_ids = _user_ids(work)
     offsets = np.zeros(len(user_ids) + 1, dtype=np.int64)
     np.cumsum(np.bincount(arrays["number"], minlength=len(user_ids)), out=offsets[1:])
     said = f"by column '{roles[order].name}', ties keep file order" if order else "file order"
     return Events(user_ids, offsets, arrays["item"], arrays.get("time"), arrays.get("split"), said)
+
+
+def _user_ids(work: Workspace) -> NDArray[np.str_]:
+    """Fetch the users' ids batch by batch, so that no list of all of them is held as Python strings."""
+    ((n_users, longest),) = work.rows("SELECT count(*), max(length(user_id)) FROM users")
+    user_ids = np.empty(n_users, dtype=f"<U{longest}")
+    filled = 0
+    for batch in work.batches("SELECT user_id FROM users ORDER BY number"):
+        user_ids[filled : filled + batch.num_rows] = batch.column("user_id").to_pylist()
+        filled += batch.num_rows
+    return user_ids
 
 
 def _sorted_columns(work: Workspace, roles: Mapping[str, Column], keys: str) -> dict[str, NDArray[Any]]:
