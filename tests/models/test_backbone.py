@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoConfig, BertConfig, T5Config, T5ForConditionalGeneration
+from transformers import AutoConfig, BertConfig, T5Config, T5ForConditionalGeneration, T5Tokenizer
 
 from lexirec.errors import ArtifactError, DataError, SettingsError
 from lexirec.models.backbone import (
+    Backbone,
     BackboneSettings,
     add_tokens,
     count_parameters,
@@ -14,6 +15,7 @@ from lexirec.models.backbone import (
     save_backbone,
     scratch_config,
 )
+from lexirec.models.tokenizer import continuation
 
 TEXTS = [f"title: {word} soap {number}; brand: acme" for number, word in enumerate(["red", "blue", "green"] * 5)]
 
@@ -43,7 +45,7 @@ def test_scratch_weights_follow_the_seed_and_leave_the_global_state_alone(tiny):
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_saved_folder_loads_through_the_pretrained_path(tiny, saved):
+def test_saved_folder_loads_through_the_pretrained_path(tiny, saved, capfd):
     assert (saved / "model.safetensors").exists()
     again = load_backbone(str(saved))
     assert torch.equal(logits(again.model), logits(tiny.model))
@@ -51,6 +53,18 @@ def test_saved_folder_loads_through_the_pretrained_path(tiny, saved):
     text = "title: Red SOAP 7; brand: zzz"
     assert again.tokenizer(text).input_ids == tiny.tokenizer(text).input_ids
     assert not again.model.training
+    assert capfd.readouterr().err == ""
+
+
+def test_folders_with_the_tokenizer_class_of_t5_load_too(tmp_path):
+    pieces = ["<pad>", "</s>", "<unk>", "▁red", "▁soap", "▁", ";", *"abcdefghijklmnopqrstuvwxyz"]
+    tokenizer = T5Tokenizer(vocab=[(piece, -float(rank)) for rank, piece in enumerate(pieces)], extra_ids=2)
+    config = T5Config(vocab_size=len(tokenizer) + 7, d_model=16, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
+    save_backbone(Backbone(T5ForConditionalGeneration(config), tokenizer), tmp_path)
+    again = load_backbone(str(tmp_path))
+    assert again.tokenizer("red soap").input_ids == [3, 4, 1]
+    assert continuation(again.tokenizer, ";") == [6]
+    assert continuation(again.tokenizer, " ;") == [5, 6]
 
 
 def test_pretrained_models_take_the_dropout_asked_for_and_say_which_settings_do_nothing(saved, caplog):

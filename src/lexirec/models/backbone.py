@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -21,6 +22,7 @@ from transformers import (
     T5Config,
     T5ForConditionalGeneration,
 )
+from transformers.utils import logging as transformers_logging
 
 from lexirec.config import Settings
 from lexirec.errors import ArtifactError, DataError, SettingsError, did_you_mean
@@ -150,8 +152,9 @@ def scratch_config(settings: BackboneSettings, vocabulary_size: int) -> T5Config
 
 def save_backbone(backbone: Backbone, folder: Path) -> None:
     """Write model (safetensors) and tokenizer into a folder whose path `load_backbone` takes as a name."""
-    backbone.model.save_pretrained(folder)
-    backbone.tokenizer.save_pretrained(folder)
+    with _no_bars():
+        backbone.model.save_pretrained(folder)
+        backbone.tokenizer.save_pretrained(folder)
 
 
 def count_parameters(model: torch.nn.Module) -> int:
@@ -209,7 +212,11 @@ def _pretrained_model(settings: BackboneSettings) -> T5ForConditionalGeneration:
         _log.warning(
             "backbone '%s' has sizes of its own; these settings do nothing: %s", settings.name, ", ".join(given)
         )
-    return _fetched(AutoModelForSeq2SeqLM, settings.name, "model", dtype=torch.float32, dropout_rate=settings.dropout)
+    # The dtype is said because the default is the checkpoint's own, half precision for many.
+    with _no_bars() if Path(settings.name).expanduser().is_dir() else nullcontext():  # downloads keep theirs
+        return _fetched(
+            AutoModelForSeq2SeqLM, settings.name, "model", dtype=torch.float32, dropout_rate=settings.dropout
+        )
 
 
 def _family_config(name: str) -> Any:
@@ -243,6 +250,18 @@ def _fetched(loader: Any, name: str, what: str, **options: Any) -> Any:
         ) from error
     except Exception as error:  # every reader below (json, safetensors, tokenizers) has a family of its own
         raise ArtifactError(f"backbone '{name}': its {what} cannot be read: {_first_line(error)}") from error
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Silence the bars of `transformers` for files that are read or written in a moment."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _first_line(error: BaseException) -> str:

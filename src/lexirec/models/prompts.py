@@ -49,13 +49,13 @@ class PromptSettings(Settings):
     """Similar items to name, best first."""
     identifier_tokens: int = Field(default=32, ge=1)
     """Layout budgets: tokens of the item's own identifier."""
-    similar_tokens: int = Field(default=80, ge=0)
+    similar_tokens: int = Field(default=90, ge=0)
     """Layout budgets: tokens of the list of similar items; whole identifiers are dropped, the least similar first."""
     metadata_tokens: int = Field(default=64, ge=0)
     """Layout budgets: tokens of all metadata fields together, labels and separators included. Short fields leave what
     they do not need to longer ones."""
     field_weights: dict[str, float] = Field(default_factory=dict)
-    """Layout budgets: a field's claim on the metadata tokens; 1 where not given."""
+    """Layout budgets: a field's claim on the metadata tokens; by default 1, 1/2, 1/3, … in the order of the fields."""
     user_max_length: int = Field(default=256, ge=8)
     """Layout budgets: tokens of a user prompt; whole identifiers are dropped beyond it, the oldest first."""
     user_template: str = "What would user purchase after {history} ?"
@@ -232,7 +232,9 @@ def _metadata(
         return segments
     separator = len(continuation(tokenizer, ";"))
     needed_FI = torch.stack([segment.tokens.lengths + separator * (segment.tokens.lengths > 0) for segment in segments])
-    weights_F = torch.tensor([settings.field_weights.get(segment.name, 1.0) for segment in segments])
+    weights_F = torch.tensor(
+        [settings.field_weights.get(segment.name, 1 / rank) for rank, segment in enumerate(segments, start=1)]
+    )
     limits_FI = share_tokens(needed_FI, weights_F, settings.metadata_tokens) - separator
     cut = []
     for segment, limits in zip(segments, limits_FI, strict=True):
