@@ -153,7 +153,7 @@ def _item_text(words: Words, shelf: Shelf, item: int, manner: int, remark: int) 
     title = f"{brand['name']} {adjective} {noun}, {material}, {colour_name}"
     manners = (
         f"{_sentence(adjective)} {noun} in {colour_name}. {say} {voice}",
-        f"{say} Our {adjective} {noun} is made with {material} and comes in {colour_name}. {voice}",
+        f"{say} From our {kind['leaf'][1].lower()} shelf: {adjective} {noun}, {material}, {colour_name}. {voice}",
         f"{voice} This {noun}: {material}, {colour_name}, {adjective}. {say}",
         f"{say} {_sentence(material)}, in {colour_name}; see also our other {kind['leaf'][2].lower()}. {voice}",
     )

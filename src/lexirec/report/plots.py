@@ -99,7 +99,7 @@ def _bars(axis: Any, systems: Sequence[SystemResult], metric: str, protocol: Any
     floors = [value for system, value in zip(systems, values, strict=True) if system.floor]
     if floors:
         axis.axvline(max(floors), color=_INK, linestyle=(0, (4, 3)), linewidth=1, zorder=0.5)
-    axis.set_xlim(0, 1.2 * reach)
+    axis.set_xlim(0, 1.26 * reach)
     axis.set_title(metric)
     axis.set_xlabel(PROTOCOLS[protocol])
     axis.xaxis.set_major_locator(MaxNLocator(5))
@@ -123,6 +123,8 @@ def _key(figure: Figure, systems: Sequence[SystemResult], protocol: str) -> None
     if protocol == "excluded" and any(system.included for system in systems):
         label = PROTOCOLS["included"]
         entries.append(Line2D([], [], ls="none", marker="o", mfc="white", mec=_INK, label=label))
+    if protocol == "excluded" and any(system.margins for system in systems):
+        entries.append(Line2D([], [], color=_INK, marker="|", markersize=6, linewidth=1, label="95 % interval"))
     figure.legend(handles=entries, loc="outside lower center", ncols=len(entries), fontsize=9)
 
 
@@ -143,7 +145,9 @@ def learning_figure(curve: LearningCurve) -> Figure:
             for axis in (top, bottom):
                 axis.axvline(curve.best_step, color=_INK, linestyle=(0, (4, 3)), linewidth=1, zorder=0.5)
             label = f"kept: {number(kept)}"
-            top.annotate(label, (curve.best_step, 0), xytext=(-5, 6), textcoords="offset points", ha="right")
+            early = curve.best_step < np.mean(top.get_xlim())
+            side: dict[str, Any] = {"xytext": (5, 6), "ha": "left"} if early else {"xytext": (-5, 6), "ha": "right"}
+            top.annotate(label, (curve.best_step, 0), textcoords="offset points", **side)
     return figure
 
 
@@ -175,8 +179,14 @@ def breakdown_figure(breakdown: Breakdown, systems: Sequence[SystemResult] = ())
         axis.set_ylabel(breakdown.metric)
         axis.set_title(f"{breakdown.metric} by {breakdown.title}")
         axis.grid(axis="y")
-        figure.legend(loc="outside lower center", ncols=min(len(breakdown.values), 4), fontsize=9)
+        figure.legend(loc="outside lower center", ncols=_legend_columns(figure, list(breakdown.values)), fontsize=9)
     return figure
+
+
+def _legend_columns(figure: Figure, names: Sequence[str]) -> int:
+    """Return how many entries stand side by side without running out of the figure (about 11 letters an inch)."""
+    entry = (max(map(len, names), default=0) + 7) / 11
+    return max(1, min(len(names), int(figure.get_figwidth() / entry)))
 
 
 def _colours(names: Sequence[str], systems: Sequence[SystemResult]) -> list[str]:
