@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lexirec.data.checks import Check, OnBadRow, Rejects, judged, settle
-from lexirec.data.sources import ROW, Column, Source, Workspace, one_line, quoted, unreadable_line
+from lexirec.data.columns import ROW, Column, Source, quoted, unreadable_line
+from lexirec.data.sources import Workspace, one_line
 from lexirec.errors import ArtifactError, DataError, did_you_mean
 
 _TEXT_FIELDS = b"lexirec.text_fields"

@@ -10,7 +10,8 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lexirec.data.sources import ROW, Source, Workspace, literal
+from lexirec.data.columns import ROW, Source, literal
+from lexirec.data.sources import Workspace
 from lexirec.errors import DataError
 
 OnBadRow = Literal["error", "reject"]

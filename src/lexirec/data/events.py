@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from lexirec.data.catalog import Catalog
 from lexirec.data.checks import Check, Rejects, judged, settle
-from lexirec.data.sources import ROW, Column, Source, Workspace, unreadable_line
+from lexirec.data.columns import ROW, Column, Source, unreadable_line
+from lexirec.data.sources import Workspace
 from lexirec.errors import DataError
+from lexirec.progress import Progress
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 """Labels of events in a published split."""
@@ -65,8 +67,11 @@ def read_events(
     if time_unit not in PER_SECOND:
         raise DataError(f"time_unit is '{time_unit}'; allowed are {', '.join(PER_SECOND)}.")
     roles = _roles(source, columns)
-    _collect(work, source, roles, catalog, rejects, PER_SECOND[time_unit])
-    return _fetch(work, roles)
+    with Progress(f"Reading {source.path.name}") as progress:
+        progress.update("checking")
+        _collect(work, source, roles, catalog, rejects, PER_SECOND[time_unit])
+        progress.update("sorting")
+        return _fetch(work, roles)
 
 
 def _roles(source: Source, columns: Mapping[str, str] | None) -> dict[str, Column]:
@@ -142,7 +147,7 @@ def _checks(roles: Mapping[str, Column], n_items: int, per_second: int) -> list[
         Check("unknown item", "item IS NULL", item, "item_given", f"allowed are the {n_items:,} ids of the catalog"),
     ]
     if "time" in roles:
-        checks += _time_checks(roles["time"].name, per_second)
+        checks += time_checks(roles["time"].name, per_second)
     if "position" in roles:
         checks.append(
             Check(
@@ -166,7 +171,8 @@ def _checks(roles: Mapping[str, Column], n_items: int, per_second: int) -> list[
     return checks
 
 
-def _time_checks(column: str, per_second: int) -> list[Check]:
+def time_checks(column: str, per_second: int) -> list[Check]:
+    """Return the checks of a column `time` in seconds (with `time_given`, what could not be understood, beside it)."""
     given = f"plain_number(time * {per_second})"
     seconds = "times are seconds since 1970 or dates such as 2014-07-01"
     counter = 'map a column that only orders events as "position"'

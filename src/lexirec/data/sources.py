@@ -10,21 +10,15 @@ import csv
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from lexirec.data.columns import LINE, ROW, Column, Kind, Source, json_column, literal, quoted
 from lexirec.errors import DataError, did_you_mean
-
-Kind = Literal["parquet", "delimited", "jsonl"]
-
-ROW = "lexirec_row"
-"""Name of the row number (1 = first row of data, header not counted) in every scan."""
 
 _KINDS: dict[str, Kind] = {
     ".parquet": "parquet",
@@ -37,94 +31,13 @@ _KINDS: dict[str, Kind] = {
 _COMPRESSED = (".gz", ".zst")
 _ALLOWED = ".parquet, .csv, .tsv, .jsonl, .ndjson or .json (text also with .gz or .zst behind it)"
 _JSON_SAMPLE = 100_000
-_LINE = "lexirec_line"
 _MAX_MEMORY = 6 * 2**30
-
-
-def quoted(name: str) -> str:
-    """Return `name` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return `text` as an SQL string."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def one_line(error: BaseException) -> str:
     """Return the first line of an error's message, without DuckDB's prefix."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return first.split("Error: ", 1)[-1].strip()
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a source: its name there, its DuckDB type and the SQL that reads it from the scan."""
-
-    name: str
-    type: str
-    sql: str
-
-    @property
-    def is_list(self) -> bool:
-        """Whether the column holds lists."""
-        return self.type.endswith("[]")
-
-    @property
-    def is_number(self) -> bool:
-        """Whether the column is numeric in the file itself."""
-        stem = self.type.split("(")[0]
-        return stem in {"DOUBLE", "FLOAT", "DECIMAL"} or stem.removeprefix("U") in {
-            "TINYINT",
-            "SMALLINT",
-            "INTEGER",
-            "BIGINT",
-            "HUGEINT",
-        }
-
-    @property
-    def text(self) -> str:
-        """SQL for the value as text; whole floating-point numbers lose their ".0", so that ids survive pandas."""
-        return f"plain_number({self.sql})" if self.type in {"DOUBLE", "FLOAT"} else f"CAST({self.sql} AS VARCHAR)"
-
-    @property
-    def texts(self) -> str:
-        """SQL for a list of texts."""
-        return f"CAST({self.sql} AS VARCHAR[])" if self.is_list else f"[{self.text}]"
-
-    def number(self, per_second: int = 1) -> str:
-        """SQL for the value as DOUBLE, divided by `per_second`; dates become seconds since 1970, other text NULL."""
-        if self.type.startswith(("TIMESTAMP", "DATE")):
-            return f"epoch({self.sql})"
-        scaled = f"TRY_CAST({self.sql} AS DOUBLE)" + (f" / {per_second}" if per_second != 1 else "")
-        return scaled if self.is_number else f"coalesce({scaled}, epoch(TRY_CAST({self.sql} AS TIMESTAMP)))"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A table on disk: where it is, its columns, and the FROM clause that scans it with `ROW` beside them."""
-
-    path: Path
-    kind: Kind
-    columns: dict[str, Column]
-    scan: str
-
-    def column(self, wanted: str, columns: Mapping[str, str] | None = None) -> Column:
-        """Return the column that holds `wanted`: the mapped one (ours -> theirs), else the one of that name.
-
-        Raises:
-            DataError: There is no such column; the message names the nearest one.
-        """
-        given = (columns or {}).get(wanted, wanted)
-        if given in self.columns:
-            return self.columns[given]
-        names = list(self.columns)
-        shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-        role = "" if given == wanted else f" (mapped to {wanted})"
-        raise DataError(
-            f"{self.path}: there is no column '{given}'{role}; the columns are {shown}.{did_you_mean(given, names)}"
-            f' Map it with columns = {{{wanted} = "…"}}.'
-        )
 
 
 class Workspace:
@@ -178,13 +91,16 @@ class Workspace:
         """
         file = Path(path)
         kind = _kind(file)
-        plain = self._unpacked(file)
+        plain = self.unpacked(file)
         if kind == "parquet":
             return self._open_parquet(file)
-        return self._open_delimited(file, plain) if kind == "delimited" else self._open_jsonl(file, plain)
+        if kind == "jsonl":
+            return self._open_jsonl(file, plain)
+        names, delimiter = _header(file, plain)
+        return self.delimited(file, plain, names, delimiter, header=True)
 
-    def _unpacked(self, file: Path) -> Path:
-        """Unpack .gz and .zst into the scratch folder.
+    def unpacked(self, file: Path) -> Path:
+        """Unpack a .gz or .zst into the scratch folder and return where; other files are returned as they are.
 
         DuckDB takes a .zst that was cut short for a complete one (seen in 2.0.0); Arrow notices, and reads several
         frames.
@@ -213,22 +129,26 @@ class Workspace:
         columns = {name: Column(name, kind.strip('"'), quoted(name)) for name, kind, *_ in described}
         return Source(file, "parquet", columns, f"(SELECT row_number() OVER () AS {ROW}, * FROM {scan})")
 
-    def _open_delimited(self, file: Path, plain: Path) -> Source:
-        names, delimiter = _header(file, plain)
+    def delimited(
+        self, file: Path, plain: Path, names: list[str], delimiter: str, *, header: bool, quote: str = '"'
+    ) -> Source:
+        """Return a source for delimited text with known columns; `file` is its name in messages, `plain` is read.
+
+        Everything is read as text and nothing is guessed; lines that do not fit go to the table `reject_errors`.
+        """
         types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
-        # Everything is read as text and nothing is guessed; lines that do not fit go to `reject_errors`.
         scan = (
-            f"read_csv({literal(str(plain))}, columns = {{{types}}}, header = true, auto_detect = false,"
-            f" delim = {literal(delimiter)}, quote = '\"', escape = '\"', strict_mode = true, store_rejects = true,"
-            f" rejects_limit = 0, max_line_size = {2**24})"
+            f"read_csv({literal(str(plain))}, columns = {{{types}}}, header = {header}, auto_detect = false,"
+            f" delim = {literal(delimiter)}, quote = {literal(quote)}, escape = {literal(quote)}, strict_mode = true,"
+            f" store_rejects = true, rejects_limit = 0, max_line_size = {2**24})"
         )
         columns = {name: Column(name, "VARCHAR", quoted(name)) for name in names}
         return Source(file, "delimited", columns, f"(SELECT row_number() OVER () AS {ROW}, * FROM {scan})")
 
     def _open_jsonl(self, file: Path, plain: Path) -> Source:
         lines = f"read_ndjson_objects({literal(str(plain))}, ignore_errors = true)"
-        scan = f"(SELECT row_number() OVER () AS {ROW}, json AS {_LINE} FROM {lines})"
-        sample = f"(SELECT {_LINE} AS line FROM {scan} WHERE json_type({_LINE}) = 'OBJECT' LIMIT {_JSON_SAMPLE})"
+        scan = f"(SELECT row_number() OVER () AS {ROW}, json AS {LINE} FROM {lines})"
+        sample = f"(SELECT {LINE} AS line FROM {scan} WHERE json_type({LINE}) = 'OBJECT' LIMIT {_JSON_SAMPLE})"
         pairs = f"(SELECT line, unnest(json_keys(line)) AS key FROM {sample})"
         # A key is a list column where one of its values is a list; numbers stay text, as in CSV.
         value = "json_extract(line, '$.\"' || replace(key, '\"', '\\\"') || '\"')"
@@ -237,13 +157,8 @@ class Workspace:
             first = self.rows(f"SELECT count(*) FROM {scan}")[0][0]
             said = "no line is a JSON object" if first else "the file is empty"
             raise DataError(f"{file}: {said}; JSON Lines hold one object per line.")
-        columns = {key: _json_column(key, is_list) for key, is_list in sorted(found)}
+        columns = {key: json_column(key, is_list) for key, is_list in sorted(found)}
         return Source(file, "jsonl", columns, scan)
-
-
-def unreadable_line(source: Source) -> str:
-    """SQL that is true for rows of a JSON Lines scan that are no object (malformed, or not UTF-8)."""
-    return f"coalesce(json_type({_LINE}), '') <> 'OBJECT'" if source.kind == "jsonl" else "false"
 
 
 def _kind(file: Path) -> Kind:
@@ -283,15 +198,3 @@ def _header(file: Path, plain: Path) -> tuple[list[str], str]:
     if not all(name.strip() for name in names):
         raise DataError(f"{file}, line 1: column {[bool(n.strip()) for n in names].index(False) + 1} has no name.")
     return names, delimiter
-
-
-def _json_column(key: str, is_list: bool) -> Column:
-    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
-    path = literal(f'$."{escaped}"')
-    if not is_list:
-        return Column(key, "VARCHAR", f"json_extract_string({_LINE}, {path})")
-    value = f"json_extract({_LINE}, {path})"
-    listed = f"from_json({value}, '[\"VARCHAR\"]')"
-    single = f"[json_extract_string({_LINE}, {path})]"
-    sql = f"(CASE json_type({value}) WHEN 'ARRAY' THEN {listed} WHEN 'NULL' THEN NULL ELSE {single} END)"
-    return Column(key, "VARCHAR[]", sql)
