@@ -1,4 +1,7 @@
+from pathlib import Path
+
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given, settings
@@ -130,3 +133,19 @@ def test_to_the_same_device_is_the_trie_itself():
     assert trie.to("cpu") is trie
     assert trie.to("meta").token.device.type == "meta"
     assert trie.to("meta").max_children == trie.max_children
+
+
+@pytest.mark.data
+def test_census_of_the_identifiers_that_gram_published(data_dir: Path):
+    """The counts of GRAM's Beauty file: nodes, prefixes per depth, greatest number of children, unary tails."""
+    column = pq.read_table(data_dir / "beauty" / "lexical_ids.parquet").column("gram_lexical_id").to_pylist()
+    spelled = [text.strip("|").split("|") for text in column]
+    numbers = {piece: n for n, piece in enumerate(dict.fromkeys(piece for row in spelled for piece in row))}
+    trie = Trie.build(pad([tuple(numbers[piece] for piece in row) for row in spelled]))
+    assert trie.n_items == 12_101
+    assert trie.n_nodes - 1 == 63_789
+    assert np.diff(trie.level_offsets)[1:5].tolist() == [108, 6600, 10126, 11257]
+    assert (trie.leaves(7), trie.leaves(8)) == (11_668, 433)
+    assert max(trie.max_children) == 255
+    children = torch.diff(trie.child_offsets)
+    assert float((children == 1).sum() / (children > 0).sum()) == pytest.approx(0.939, abs=5e-4)
