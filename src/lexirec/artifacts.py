@@ -36,6 +36,7 @@ from lexirec.provenance import commit, machine, versions
 
 __all__ = [
     "MANIFEST",
+    "PROGRESS",
     "Manifest",
     "Recipe",
     "Store",

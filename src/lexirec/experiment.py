@@ -1,0 +1,281 @@
+"""What an experiment file may say: the settings of every room, composed, under the names of the stages.
+
+    [data] [vectors.NAME] [codes] [lexicon] [identifiers] [neighbors] [baselines.NAME] [model] [evaluation]
+
+Only `[data]` is needed; an experiment without `[model]` measures baselines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import Field, field_validator, model_validator
+
+from lexirec.codes.kmeans import HierarchicalKMeans
+from lexirec.codes.lexicon import TfIdfLexicon
+from lexirec.codes.vectors import VectorSettings
+from lexirec.config import DataPath, Settings, load_settings, usual_kind
+from lexirec.data.loading import DataSettings, SplitSettings
+from lexirec.models.memory import MemorySettings
+from lexirec.models.sasrec import SasrecSettings
+
+S = TypeVar("S", bound=Settings)
+_OWN_SEED = ("data", "evaluation")  # the shop and the sample of users stay the same when seeds are compared
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+# ------------------------------------------------------------------------------------------------------------- data
+
+
+class Tables(DataSettings):
+    """Two tables of the reader's own."""
+
+    outside_the_key: ClassVar[tuple[str, ...]] = ("items", "interactions")  # their content is in the key
+    kind: Literal["tables"] = "tables"
+
+
+class ToyShop(Settings):
+    """The built-in toy shop, generated from a seed."""
+
+    kind: Literal["toy-shop"] = "toy-shop"
+    text: tuple[str, ...] = ("title", "brand", "categories", "description")
+    """Text fields of the items, in the order in which texts present them."""
+    products: int = 800
+    """Items in the shop."""
+    shoppers: int = 2000
+    """Users of the shop."""
+    shop_seed: int = 0
+    """Seed of the shop; not the experiment's, so that seeds are compared on one shop."""
+    split: SplitSettings = DataSettings.model_fields["split"].default
+    """How training, validation and test are told apart."""
+    max_history: int = Field(default=20, ge=1)
+    """Newest items kept of a history."""
+
+
+DataChoice = Annotated[Tables | ToyShop, Field(discriminator="kind"), usual_kind("tables")]
+
+# ---------------------------------------------------------------------------------------- identifiers and neighbours
+
+
+class PublishedIdentifiers(Settings):
+    """Identifiers that somebody else made, instead of codes and a lexicon."""
+
+    outside_the_key: ClassVar[tuple[str, ...]] = ("path",)
+    kind: Literal["published"] = "published"
+    path: DataPath
+    """Parquet with `item_id` and a column of lists of pieces, or GRAM's text file."""
+    column: str | None = None
+    """The column of the pieces, where the file has several."""
+
+
+CodesChoice = Annotated[
+    HierarchicalKMeans | PublishedIdentifiers, Field(discriminator="kind"), usual_kind("hierarchical-kmeans")
+]
+
+
+class IdentifierSettings(Settings):
+    """How identifiers are spelled from the lexicon."""
+
+    distinct_siblings: bool = False
+    """Give sibling cells different tokens; GRAM merges siblings whose best tokens are equal."""
+    cut: Literal["full", "shortest-unique"] = "full"
+    """Keep a token for every level, or cut behind the token that tells an item from all others."""
+
+
+class SasrecNeighbors(Settings):
+    """Nearest by cosine in the item table of a SASRec that saw the training part (GRAM)."""
+
+    kind: Literal["sasrec"] = "sasrec"
+    k: int = Field(default=20, ge=1)
+    """Neighbours kept of every item."""
+    sasrec: SasrecSettings = SasrecSettings()
+    """The network; where a baseline has the same settings it is trained once."""
+
+
+class CoOccurrenceNeighbors(Settings):
+    """Items bought near each other in the training part."""
+
+    kind: Literal["co-occurrence"] = "co-occurrence"
+    k: int = Field(default=20, ge=1)
+    """Neighbours kept of every item."""
+    window: int = Field(default=10, ge=1)
+    """Largest distance in places at which two items count as a pair."""
+
+
+class VectorNeighbors(Settings):
+    """Nearest by cosine of the item vectors."""
+
+    kind: Literal["vectors"] = "vectors"
+    k: int = Field(default=20, ge=1)
+    """Neighbours kept of every item."""
+
+
+class PublishedNeighbors(Settings):
+    """Neighbours that somebody else made."""
+
+    outside_the_key: ClassVar[tuple[str, ...]] = ("path",)
+    kind: Literal["published"] = "published"
+    path: DataPath
+    """Parquet with `item_id` and a list of item ids, or GRAM's text file."""
+    k: int = Field(default=20, ge=1)
+    """Neighbours kept of every item."""
+
+
+NeighborsChoice = Annotated[
+    SasrecNeighbors | CoOccurrenceNeighbors | VectorNeighbors | PublishedNeighbors, Field(discriminator="kind")
+]
+
+# -------------------------------------------------------------------------------------------------------- baselines
+
+
+class _Alone(Settings):
+    """A baseline that looks at the training part only."""
+
+    needs_vectors: ClassVar[bool] = False
+    needs_neighbors: ClassVar[bool] = False
+
+    def plain(self) -> Settings:
+        """Return what the baseline's key depends on."""
+        return self
+
+
+class MemoryBaseline(MemorySettings):
+    """The memory, and what it smooths its counts with."""
+
+    evidence: Literal["text", "vectors", "none"] = "text"
+    """TF-IDF of the items' texts (M2), all vectors of the experiment (M1), or nothing (M0)."""
+    needs_neighbors: ClassVar[bool] = False
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether the vectors of the experiment are read."""
+        return self.evidence == "vectors"
+
+    def plain(self) -> Settings:
+        """Return what the baseline's key depends on."""
+        return self
+
+
+class SasrecBaseline(SasrecSettings):
+    """SASRec, and what it knows of items besides their number."""
+
+    with_vectors: bool = False
+    """Add a linear map of the experiment's vectors to the item vectors."""
+    with_neighbors: bool = False
+    """Add the mean of an item's neighbours to its vector."""
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether the vectors of the experiment are read."""
+        return self.with_vectors
+
+    @property
+    def needs_neighbors(self) -> bool:
+        """Whether the neighbours of the experiment are read."""
+        return self.with_neighbors
+
+    def network(self) -> SasrecSettings:
+        """Return the settings of the network alone."""
+        return SasrecSettings(**self.model_dump(exclude={"with_vectors", "with_neighbors"}))
+
+    def plain(self) -> Settings:
+        """Return what the baseline's key depends on: without extras the network, which neighbours may share."""
+        return self if self.with_vectors or self.with_neighbors else self.network()
+
+
+# ------------------------------------------------------------------------------------------------------- evaluation
+
+
+class EvaluationSettings(Settings):
+    """What is measured, and how lists are made."""
+
+    ks: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 5, 10, 20, 50)
+    """Places at which metrics are cut."""
+    seen: tuple[Literal["excluded", "included"], ...] = ("excluded", "included")
+    """Whether items of the history are kept out of the lists; both are measured, the first is the headline."""
+    fold: Literal["test", "validation"] = "test"
+    """The cases that are reported."""
+    sample_users: int | None = Field(default=None, ge=1)
+    """Measure this many cases, drawn once by `seed`, instead of all."""
+    seed: int = 0
+    """Seed of the sample."""
+
+    @field_validator("ks", "seen")
+    @classmethod
+    def _some_and_each_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not values or len(set(values)) < len(values):
+            raise ValueError("should hold at least one value, each once")
+        return values
+
+
+# ------------------------------------------------------------------------------------------------- the whole of it
+
+BaselineChoice = Annotated[MemoryBaseline | SasrecBaseline, Field(discriminator="kind")]
+
+
+class Experiment(Settings):
+    """One experiment: data, what is made of it, and what is measured."""
+
+    name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
+    """What results are found under; by default the name of the file."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of every part that does not set its own."""
+    data: DataChoice
+    """Items and interactions."""
+    vectors: dict[Name, VectorSettings] = Field(default_factory=dict)
+    """Sources of item vectors; where there are several they are joined."""
+    codes: CodesChoice | None = None
+    """How items are clustered, or whose identifiers are used."""
+    lexicon: TfIdfLexicon = TfIdfLexicon()
+    """How clusters are named."""
+    identifiers: IdentifierSettings = IdentifierSettings()
+    """How identifiers are spelled."""
+    neighbors: NeighborsChoice | None = None
+    """Similar items."""
+    baselines: dict[Name, BaselineChoice] = Field(default_factory=dict)
+    """What the model is measured beside."""
+    evaluation: EvaluationSettings = EvaluationSettings()
+    """How everything is measured."""
+
+    @model_validator(mode="after")
+    def _parts_have_what_they_need(self) -> Self:
+        needy = [f"baselines.{name}" for name, baseline in self.baselines.items() if baseline.needs_vectors]
+        needy += ["codes"] if isinstance(self.codes, HierarchicalKMeans) else []
+        needy += ["neighbors"] if isinstance(self.neighbors, VectorNeighbors) else []
+        if needy and not self.vectors:
+            raise ValueError(f"'{needy[0]}' needs vectors: add a table such as [vectors.text] with kind = \"lsa\"")
+        needy = [f"baselines.{name}" for name, baseline in self.baselines.items() if baseline.needs_neighbors]
+        if needy and self.neighbors is None:
+            raise ValueError(f"'{needy[0]}' needs the table [neighbors]")
+        return self
+
+    @model_validator(mode="after")
+    def _spread_the_seed(self) -> Self:
+        names = [name for name in type(self).model_fields if name not in _OWN_SEED]
+        parts = {name: _seeded(getattr(self, name), self.seed) for name in names}
+        self.__dict__.update(parts)  # frozen for everybody else
+        return self
+
+
+def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file; its name is the file's unless it says otherwise.
+
+    Raises:
+        SettingsError: one line that names file, setting, what was given and what is allowed.
+    """
+    experiment = load_settings(path, Experiment, overrides)
+    return experiment if experiment.name else experiment.model_copy(update={"name": Path(path).stem})
+
+
+def _seeded(value: Any, seed: int) -> Any:
+    """Return settings with `seed` wherever a part has a seed and did not set it."""
+    if isinstance(value, dict):
+        return {name: _seeded(inner, seed) for name, inner in value.items()}
+    if not isinstance(value, Settings):
+        return value
+    parts = {name: _seeded(getattr(value, name), seed) for name in type(value).model_fields}
+    if "seed" in parts and "seed" not in value.model_fields_set:
+        parts["seed"] = seed
+    changed = {name: part for name, part in parts.items() if part is not getattr(value, name)}
+    return value.model_copy(update=changed) if changed else value

@@ -1,0 +1,100 @@
+"""The stages that learn and measure: baselines, the model, evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lexirec.artifacts import progress_folder
+from lexirec.data.neighbors import Neighbors
+from lexirec.data.splits import Split
+from lexirec.evaluation import Report, evaluate, sample_cases
+from lexirec.experiment import EvaluationSettings, MemoryBaseline, SasrecBaseline
+from lexirec.models.memory import Memory, MemorySettings
+from lexirec.models.sasrec import Sasrec, SasrecSettings
+from lexirec.models.sasrec_training import fit_sasrec
+from lexirec.preparing import joined_vectors, load_catalog, load_split, write_summary
+from lexirec.scorers import Scorer, ScoreRecommender
+
+Folders = Mapping[str, Path]
+SCORERS: dict[str, Any] = {"memory": Memory, "sasrec": Sasrec}
+"""Kinds of baselines: each is made from its settings, fitted, saved and loaded alike."""
+
+# -------------------------------------------------------------------------------------------------------- baselines
+
+
+def fit_baseline(settings: Any, inputs: Folders, out: Path) -> None:
+    """Fit one baseline on the training part and save it as a complete recommender."""
+    catalog, split = load_catalog(inputs["data"]), load_split(inputs["data"])
+    scorer = _fitted(settings, inputs, split, out)
+    ScoreRecommender(catalog, scorer, settings.kind).save(out)
+
+
+def _fitted(settings: Any, inputs: Folders, split: Split, out: Path) -> Scorer:
+    match settings:
+        case MemoryBaseline():
+            return _fit_memory(settings, inputs, split)
+        case SasrecSettings():
+            return _fit_sasrec(settings, inputs, split, out)
+        case _:
+            scorer: Scorer = SCORERS[settings.kind](settings).fit(split.train, split.n_items)
+            return scorer
+
+
+def _fit_memory(settings: MemoryBaseline, inputs: Folders, split: Split) -> Memory:
+    memory = Memory(MemorySettings(**settings.model_dump(exclude={"evidence"})))
+    match settings.evidence:
+        case "text":
+            return memory.fit(split.train, split.n_items, texts=load_catalog(inputs["data"]).texts())
+        case "vectors":
+            return memory.fit(split.train, split.n_items, vectors=joined_vectors(inputs))
+        case "none":
+            return memory.fit(split.train, split.n_items)
+
+
+def _fit_sasrec(settings: SasrecSettings, inputs: Folders, split: Split, out: Path) -> Sasrec:
+    extras = settings if isinstance(settings, SasrecBaseline) else SasrecBaseline()
+    return fit_sasrec(
+        Sasrec(settings.network() if isinstance(settings, SasrecBaseline) else settings),
+        split.train,
+        split.n_items,
+        validation=split.validation,
+        vectors=joined_vectors(inputs) if extras.with_vectors else None,
+        neighbors=Neighbors.load(inputs["neighbors"]) if extras.with_neighbors else None,
+        progress=progress_folder(out),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ measurements
+
+
+def load_recommender(folder: Path) -> ScoreRecommender:
+    """Return a saved recommender of any family."""
+    return ScoreRecommender.load(folder, SCORERS)
+
+
+def measure(settings: EvaluationSettings, inputs: Folders, out: Path) -> None:
+    """Measure a recommender with seen items excluded and included, as asked: one saved report in each folder."""
+    recommender, split = load_recommender(inputs["recommender"]), load_split(inputs["data"])
+    cases = split.test if settings.fold == "test" else split.validation
+    cases = sample_cases(cases, settings.sample_users, settings.seed)
+    protocol = {"fold": settings.fold, "sample_users": settings.sample_users, "sample_seed": settings.seed}
+    for seen in settings.seen:
+        report = evaluate(
+            recommender,
+            cases,
+            ks=settings.ks,
+            exclude_seen=seen == "excluded",
+            protocol={**split.protocol, **protocol},
+        )
+        report.save(out / seen)
+    _write_metrics(out, settings)
+
+
+def _write_metrics(out: Path, settings: EvaluationSettings) -> None:
+    lines = []
+    for seen in settings.seen:
+        metrics = Report.load(out / seen).metrics
+        lines += [f"seen items {seen}: {name} {value:.4f}" for name, value in metrics.items()]
+    write_summary(out, "Evaluation", lines)

@@ -1,0 +1,176 @@
+"""From an experiment file to measured recommenders: one function that reads top to bottom.
+
+    data -> vectors -> codes -> lexicon -> identifiers
+       \\-> neighbors, baselines ------------------> model -> evaluation -> report
+
+`run` makes what the store does not have yet, `plan` only says what that would be. Both walk the same line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from lexirec import fitting, preparing, reporting
+from lexirec.artifacts import Store
+from lexirec.codes.vectors import PrecomputedVectors
+from lexirec.errors import DataError, SettingsError, did_you_mean
+from lexirec.experiment import (
+    Experiment,
+    PublishedIdentifiers,
+    PublishedNeighbors,
+    SasrecNeighbors,
+    Tables,
+    VectorNeighbors,
+)
+from lexirec.line import Line, Reached, Run, Step, newest_run, record
+
+VERSIONS = {
+    "data": 1,
+    "vectors": 1,
+    "tokenizer": 1,
+    "codes": 1,
+    "lexicon": 1,
+    "identifiers": 1,
+    "neighbors": 1,
+    "baselines": 1,
+    "model": 1,
+    "evaluation": 1,
+    "report": 1,
+}
+"""Versions of the stages, in order; raise one when its code gives another result from the same inputs."""
+
+
+def run(experiment: Experiment, store: Store, until: str | None = None) -> Run | None:
+    """Run an experiment: make every stage that the store does not hold yet, in order.
+
+    Killed at any moment and called again, it carries on where it was; finished stages are taken from the store, the
+    unfinished one from its saved progress.
+
+    Args:
+        experiment: What to do.
+        store: Where artifacts are kept.
+        until: The stage after which to stop.
+
+    Returns:
+        The record of the finished run; None when it stopped at `until`.
+
+    Raises:
+        LexirecError: something in the settings, files or store has to be put right by the user.
+    """
+    if until is not None:
+        plan(experiment, store, until)  # refuses a stage that the experiment does not have
+    line = Line(store, VERSIONS, until)
+    try:
+        _walk(experiment, line)
+    except Reached:
+        return None
+    return record(store, experiment.name, experiment, line.steps)
+
+
+def plan(experiment: Experiment, store: Store, until: str | None = None) -> list[Step]:
+    """Return the steps that `run` would take, with the state of each, without making anything."""
+    if until is not None and until not in VERSIONS:
+        raise SettingsError(f"--until {until}: allowed are {', '.join(VERSIONS)}.{did_you_mean(until, VERSIONS)}")
+    before = newest_run(store, experiment.name)
+    keys = {name: step.key for name, step in before.steps.items()} if before else {}
+    line = Line(store, VERSIONS, until, act=False, before=keys)
+    with contextlib.suppress(Reached):
+        _walk(experiment, line)
+    groups = list(dict.fromkeys(step.group for step in line.steps))
+    if until is not None and until not in groups:
+        raise SettingsError(f"--until {until}: {experiment.name} has no such stage; it has {', '.join(groups)}")
+    return line.steps
+
+
+def _walk(experiment: Experiment, line: Line) -> None:
+    """Take every step of the experiment, from the raw files to the report."""
+    data = line.step("data", preparing.prepare_data, experiment.data, {}, _data_files(experiment))
+    vectors = _vectors(experiment, line, data)
+    identifiers = _identifiers(experiment, line, data, vectors)
+    neighbors = _neighbors(experiment, line, data, vectors)
+    recommenders = _baselines(experiment, line, {"data": data, **vectors}, neighbors)
+    evaluations = {
+        f"evaluation.{name}": line.step(
+            f"evaluation.{name}", fitting.measure, experiment.evaluation, {"data": data, "recommender": recommender}
+        )
+        for name, recommender in recommenders.items()
+    }
+    if evaluations:
+        shown = list(recommenders.values())[-1]
+        given = {"data": data, "identifiers": identifiers, "recommender": shown, **evaluations}
+        line.step("report", reporting.make_report, _report_settings(experiment), given)
+
+
+def _report_settings(experiment: Experiment) -> dict[str, object]:
+    kinds = {name: baseline.kind for name, baseline in experiment.baselines.items()}
+    return {"name": experiment.name, "kinds": kinds, "evaluation": experiment.evaluation.model_dump(mode="json")}
+
+
+def _data_files(experiment: Experiment) -> dict[str, Path]:
+    if not isinstance(experiment.data, Tables):
+        return {}
+    files = {"items": experiment.data.items, "interactions": experiment.data.interactions}
+    for name, path in files.items():
+        if not path.is_file():
+            raise DataError(
+                f"data.{name}: there is no file {path}; put it there, or say where it is with --set data.{name}=PATH "
+                "(the shipped experiments look below the folder in LEXIREC_DATA)"
+            )
+    return files
+
+
+def _vectors(experiment: Experiment, line: Line, data: Step) -> dict[str, Step]:
+    steps = {}
+    for name, settings in experiment.vectors.items():
+        raw = {"file": settings.path} if isinstance(settings, PrecomputedVectors) else {}
+        steps[f"vectors.{name}"] = line.step(
+            f"vectors.{name}", preparing.prepare_vectors, settings, {"data": data}, raw
+        )
+    return steps
+
+
+def _identifiers(experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]) -> Step | None:
+    """Spell the items: published identifiers, or codes, their lexicon and what follows from it."""
+    settings = experiment.codes
+    given: dict[str, Step | None] = {"data": data}
+    if settings is None:
+        return None
+    if isinstance(settings, PublishedIdentifiers):
+        return line.step("identifiers", preparing.read_identifiers, settings, given, {"published": settings.path})
+    given["codes"] = line.step("codes", preparing.prepare_codes, settings, vectors)
+    given["lexicon"] = line.step("lexicon", preparing.prepare_lexicon, experiment.lexicon, given)
+    return line.step("identifiers", preparing.prepare_identifiers, experiment.identifiers, given)
+
+
+def _neighbors(experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]) -> Step | None:
+    given: dict[str, Step | None] = {"data": data}
+    raw: dict[str, Path] = {}
+    settings = experiment.neighbors
+    match settings:
+        case None:
+            return None
+        case SasrecNeighbors(sasrec=network):
+            given["sasrec"] = line.step(
+                "neighbors.sasrec", fitting.fit_baseline, network, {"data": data}, stage="baselines"
+            )
+        case PublishedNeighbors(path=path):
+            raw["published"] = path
+        case VectorNeighbors():
+            given.update(vectors)
+    return line.step("neighbors", preparing.prepare_neighbors, settings, given, raw)
+
+
+def _baselines(
+    experiment: Experiment, line: Line, given: Mapping[str, Step], neighbors: Step | None
+) -> dict[str, Step]:
+    steps = {}
+    for name, settings in experiment.baselines.items():
+        inputs: dict[str, Step | None] = {"data": given["data"]}
+        if settings.needs_vectors:
+            inputs.update(given)
+        if settings.needs_neighbors:
+            inputs["neighbors"] = neighbors
+        steps[name] = line.step(f"baselines.{name}", fitting.fit_baseline, settings.plain(), inputs)
+    return steps

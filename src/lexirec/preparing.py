@@ -1,0 +1,214 @@
+"""The stages up to identifiers and neighbours: each reads the folders of its inputs and writes one folder."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexirec.artifacts import progress_folder
+from lexirec.codes.codes import Codes
+from lexirec.codes.identifiers import Identifiers
+from lexirec.codes.kmeans import HierarchicalKMeans
+from lexirec.codes.lexicon import Lexicon, TfIdfLexicon
+from lexirec.codes.published import read_published
+from lexirec.codes.vectors import PrecomputedVectors, concatenate, embed
+from lexirec.config import Settings
+from lexirec.data import neighbors as neighbor_lists
+from lexirec.data.catalog import Catalog
+from lexirec.data.loading import DataSettings, read_data, split_data
+from lexirec.data.neighbors import Neighbors
+from lexirec.data.sequences import load_array
+from lexirec.data.splits import Split
+from lexirec.data.toy import toy_shop
+from lexirec.experiment import (
+    CoOccurrenceNeighbors,
+    DataChoice,
+    IdentifierSettings,
+    NeighborsChoice,
+    PublishedIdentifiers,
+    PublishedNeighbors,
+    SasrecNeighbors,
+    ToyShop,
+)
+from lexirec.models.sasrec import Sasrec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Folders = Mapping[str, Path]
+
+
+def write_summary(out: Path, title: str, lines: Sequence[str]) -> None:
+    """Write `summary.md`: what `lexirec show` prints of a stage."""
+    text = "\n".join([f"# {title}", "", *(f"- {line}" for line in lines)])
+    (out / "summary.md").write_text(text + "\n", encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------------------------- data
+
+
+def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
+    """Read both tables and split them: `catalog/`, `split/`, `user_ids.npy`, and `rejects.parquet` if any are."""
+    if isinstance(settings, ToyShop):
+        with tempfile.TemporaryDirectory() as folder:
+            tables = _toy_tables(settings, Path(folder))
+            catalog, interactions = read_data(tables)
+    else:
+        tables = settings
+        catalog, interactions = read_data(tables, rejects=out / "rejects.parquet")
+    split = split_data(tables, interactions)
+    catalog.save(out / "catalog")
+    split.save(out / "split")
+    np.save(out / "user_ids.npy", interactions.user_ids, allow_pickle=False)
+    write_summary(out, "Data", _data_lines(split, catalog))
+
+
+def _toy_tables(settings: ToyShop, folder: Path) -> DataSettings:
+    """Write the toy shop's two tables and say how they are read."""
+    toy_shop(seed=settings.shop_seed, items=settings.products, shoppers=settings.shoppers).write(folder)
+    return DataSettings(
+        items=folder / "items.parquet",
+        interactions=folder / "interactions.parquet",
+        text=settings.text,
+        split=settings.split,
+        max_history=settings.max_history,
+    )
+
+
+def load_catalog(folder: Path) -> Catalog:
+    """Return the catalogue of a data stage."""
+    return Catalog.load(folder / "catalog")
+
+
+def load_split(folder: Path) -> Split:
+    """Return the split of a data stage."""
+    return Split.load(folder / "split")
+
+
+def item_names(catalog: Catalog) -> list[str]:
+    """Return what items are called in words: their titles, or their ids where there is none."""
+    if "title" not in catalog.table.column_names:
+        return catalog.item_ids
+    return [title or item_id for title, item_id in zip(catalog.field("title"), catalog.item_ids, strict=True)]
+
+
+def _data_lines(split: Split, catalog: Catalog) -> list[str]:
+    lines = [f"{name.replace('_', ' ')}: {value}" for name, value in split.protocol.items()]
+    return [*lines, f"text: {', '.join(catalog.text_fields)}"]
+
+
+# ------------------------------------------------------------------------------------------- vectors and identifiers
+
+
+def prepare_tokenizer(settings: Mapping[str, object], inputs: Folders, out: Path) -> None:
+    """Save the backbone's tokenizer, trained on the catalogue's text for a backbone from scratch."""
+    from lexirec.models.backbone import BackboneSettings, load_tokenizer
+
+    texts = load_catalog(inputs["data"]).texts()
+    load_tokenizer(BackboneSettings.model_validate(settings), texts=texts).save_pretrained(out)
+
+
+def load_saved_tokenizer(folder: Path | None) -> PreTrainedTokenizerBase | None:
+    """Return the tokenizer of a tokenizer stage; None for None."""
+    if folder is None:
+        return None
+    from transformers import AutoTokenizer
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    return tokenizer
+
+
+def prepare_vectors(settings: Settings, inputs: Folders, out: Path) -> None:
+    """Make one source of item vectors: `vectors.npy`, float32 (n_items, d), L2-normalised."""
+    if isinstance(settings, PrecomputedVectors):
+        settings = settings.model_copy(update={"path": inputs["file"]})
+    vectors = embed(load_catalog(inputs["data"]), settings, folder=progress_folder(out) / "shards")
+    np.save(out / "vectors.npy", vectors, allow_pickle=False)
+    zeros = int((~vectors.any(axis=1)).sum())
+    lines = [f"items: {len(vectors):,}, of which {zeros:,} have no vector", f"dimensions: {vectors.shape[1]}"]
+    write_summary(out, "Vectors", lines)
+
+
+def joined_vectors(inputs: Folders) -> NDArray[np.float32]:
+    """Return all sources of vectors among the inputs (`vectors.NAME`) as one matrix: float32 (n_items, d)."""
+    sources = [load_array(folder / "vectors.npy") for name, folder in inputs.items() if name.startswith("vectors.")]
+    return concatenate(sources)
+
+
+def prepare_codes(settings: HierarchicalKMeans, inputs: Folders, out: Path) -> None:
+    """Cluster the items' vectors into codes."""
+    codes = settings.fit(joined_vectors(inputs)).codes
+    codes.save(out)
+    cells = [f"level {level + 1}: {len(codes.counts(level)):,} cells" for level in range(codes.levels)]
+    write_summary(out, "Codes", [f"items: {len(codes):,}", *cells])
+
+
+def prepare_lexicon(settings: TfIdfLexicon, inputs: Folders, out: Path) -> None:
+    """Name the cells of the codes with terms of the items' texts."""
+    texts, codes = load_catalog(inputs["data"]).texts(), Codes.load(inputs["codes"])
+    lexicon = Lexicon.by_tfidf(texts, codes, load_saved_tokenizer(inputs.get("tokenizer")), settings)
+    lexicon.save(out)
+    counts = np.argsort(-codes.counts(0), kind="stable")[:12]
+    lines = [f"{codes.counts(0)[cell]:,} items: {lexicon.description(0, int(cell))}" for cell in counts]
+    write_summary(out, "Lexicon: the largest cells of the first level", lines)
+
+
+def prepare_identifiers(settings: IdentifierSettings, inputs: Folders, out: Path) -> None:
+    """Spell the items' identifiers with the lexicon's terms."""
+    identifiers = Identifiers.from_lexicon(
+        Lexicon.load(inputs["lexicon"]),
+        Codes.load(inputs["codes"]),
+        load_saved_tokenizer(inputs.get("tokenizer")),
+        distinct_siblings=settings.distinct_siblings,
+        cut=settings.cut,
+    )
+    save_identifiers(identifiers, load_catalog(inputs["data"]), out)
+
+
+def read_identifiers(settings: PublishedIdentifiers, inputs: Folders, out: Path) -> None:
+    """Read identifiers that somebody else made."""
+    catalog, tokenizer = load_catalog(inputs["data"]), load_saved_tokenizer(inputs.get("tokenizer"))
+    save_identifiers(read_published(inputs["published"], catalog, tokenizer, column=settings.column), catalog, out)
+
+
+def save_identifiers(identifiers: Identifiers, catalog: Catalog, out: Path) -> None:
+    """Write identifiers and a summary with the first few."""
+    identifiers.save(out)
+    lengths = np.bincount(identifiers.lengths)
+    lines = [f"{count:,} identifiers of {length} tokens" for length, count in enumerate(lengths) if count]
+    names = item_names(catalog)
+    lines += [f"{names[item]}: {' | '.join(identifiers.spelled(item))}" for item in range(min(8, len(catalog)))]
+    write_summary(out, "Identifiers", lines)
+
+
+# -------------------------------------------------------------------------------------------------------- neighbours
+
+
+def prepare_neighbors(settings: NeighborsChoice, inputs: Folders, out: Path) -> None:
+    """Find the neighbours of every item."""
+    split, catalog = load_split(inputs["data"]), load_catalog(inputs["data"])
+    match settings:
+        case SasrecNeighbors():
+            found = neighbor_lists.nearest(Sasrec.load(inputs["sasrec"] / "scorer").item_vectors(), settings.k)
+        case CoOccurrenceNeighbors():
+            found = neighbor_lists.co_occurrence(split.train, len(catalog), settings.k, window=settings.window)
+        case PublishedNeighbors():
+            found = neighbor_lists.read_published(inputs["published"], catalog).first(settings.k)
+        case _:
+            found = neighbor_lists.nearest(joined_vectors(inputs), settings.k)
+    found.save(out)
+    write_summary(out, "Neighbours", _neighbor_lines(found, catalog))
+
+
+def _neighbor_lines(found: Neighbors, catalog: Catalog) -> list[str]:
+    without = int((found.items < 0).all(axis=1).sum())
+    name = item_names(catalog)
+    lines = [f"items: {len(found):,}, of which {without:,} have no neighbour"]
+    for item in range(min(5, len(found))):
+        lines.append(f"{name[item]}: {'; '.join(name[other] for other in found.items[item, :3] if other >= 0)}")
+    return lines

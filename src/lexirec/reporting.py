@@ -1,0 +1,146 @@
+"""The last stage: stored evaluations, identifiers and training become a report for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lexirec.data.splits import Cases, Split
+from lexirec.evaluation import Report, interval, sample_cases
+from lexirec.experiment import EvaluationSettings
+from lexirec.fitting import load_recommender
+from lexirec.preparing import Folders, item_names, load_catalog, load_split
+from lexirec.report import (
+    Breakdown,
+    ReportContent,
+    Shopper,
+    Suggestion,
+    SystemResult,
+    by_history,
+    by_popularity,
+    write_report,
+)
+
+FLOORS = ("transitions", "memory")
+"""Kinds of baselines that every learned recommender has to beat."""
+MAIN = "model"
+"""What the experiment's own recommender is called beside its baselines."""
+_SHOPPERS, _SHOWN = 3, 5
+_PER_RECOMMENDER = ("exclude_seen", "recommender", "search", "width", "length_penalty", "ties", "targets_seen")
+
+
+def make_report(settings: Mapping[str, Any], inputs: Folders, out: Path) -> None:
+    """Write `report.md` with its figures.
+
+    Args:
+        settings: The experiment's `name`, the `kinds` of its recommenders, and its `evaluation`.
+        inputs: `data`, each `evaluation.NAME`, and the recommender whose lists are shown in words.
+        out: Folder to write in.
+    """
+    measured = EvaluationSettings.model_validate(settings["evaluation"])
+    split = load_split(inputs["data"])
+    evaluations = evaluations_of(inputs)
+    rows = systems(evaluations, settings["kinds"])
+    content = ReportContent(
+        title=settings["name"],
+        lead=_lead(split, rows),
+        systems=rows,
+        protocol=shared_protocol(next(iter(evaluations.values()))),
+        breakdowns=_breakdowns(evaluations, measured, split),
+        shoppers=_shoppers(inputs, split) if "recommender" in inputs else (),
+    )
+    path = write_report(out, content)
+    path.with_name("summary.md").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def evaluations_of(inputs: Folders) -> dict[str, Path]:
+    """Return the evaluations among a report's inputs by the recommender's name."""
+    prefix = "evaluation."
+    return {name.removeprefix(prefix): folder for name, folder in inputs.items() if name.startswith(prefix)}
+
+
+def systems(evaluations: Mapping[str, Path], kinds: Mapping[str, str]) -> list[SystemResult]:
+    """Turn stored evaluations into rows of a metrics table.
+
+    Args:
+        evaluations: Name -> folder of its evaluation.
+        kinds: Name -> kind of recommender, which tells floors.
+    """
+    return [_system(name, folder, kinds.get(name, "")) for name, folder in evaluations.items()]
+
+
+def stored_reports(folder: Path) -> dict[str, Report]:
+    """Return the reports of one evaluation by how seen items were treated, `excluded` and `included`."""
+    return {seen: Report.load(folder / seen) for seen in ("excluded", "included") if (folder / seen).is_dir()}
+
+
+def shared_protocol(folder: Path) -> dict[str, Any]:
+    """Return what an evaluation's protocol says that depends neither on the recommender nor on seen items."""
+    report = next(iter(stored_reports(folder).values()))
+    return {name: value for name, value in report.protocol.items() if name not in _PER_RECOMMENDER}
+
+
+def _system(name: str, folder: Path, kind: str) -> SystemResult:
+    reports = stored_reports(folder)
+    metrics = {seen: report.metrics for seen, report in reports.items()}
+    margins = {}
+    if "recall@10" in metrics.get("excluded", {}):
+        margins = dict(zip(("recall@10", "ndcg@10"), interval(reports["excluded"].ranks, 10), strict=True))
+    return SystemResult(
+        name,
+        metrics.get("excluded"),
+        metrics.get("included"),
+        floor=kind in FLOORS,
+        main=name == MAIN,
+        margins=margins,
+    )
+
+
+def _lead(split: Split, rows: Sequence[SystemResult]) -> str:
+    facts = split.protocol
+    return (
+        f"{len(rows)} recommenders measured on {facts['users']:,} users, {facts['items']:,} items and "
+        f"{facts['interactions']:,} interactions, split by {facts['split']}; every list ranks the whole catalogue."
+    )
+
+
+def _cases(settings: EvaluationSettings, split: Split) -> Cases:
+    cases = split.test if settings.fold == "test" else split.validation
+    return sample_cases(cases, settings.sample_users, settings.seed)
+
+
+def _breakdowns(evaluations: Mapping[str, Path], settings: EvaluationSettings, split: Split) -> list[Breakdown]:
+    cases, headline = _cases(settings, split), settings.seen[0]
+    if not len(cases) or max(settings.ks) < 10:
+        return []
+    ranks = {name: stored_reports(folder)[headline].ranks for name, folder in evaluations.items()}
+    popularity = by_popularity(ranks, cases.targets, split.train.counts(split.n_items))
+    return [popularity, by_history(ranks, cases.histories.lengths)]
+
+
+def _shoppers(inputs: Folders, split: Split) -> list[Shopper]:
+    """Show the lists of a few test users, chosen once for all by a fixed seed, in words."""
+    long_enough = np.flatnonzero(split.test.histories.lengths >= min(3, split.test.histories.lengths.max(initial=1)))
+    if not len(long_enough):
+        return []
+    chosen = np.random.default_rng(0).choice(long_enough, min(_SHOPPERS, len(long_enough)), replace=False)
+    cases = split.test.take(np.sort(chosen))
+    lists = load_recommender(inputs["recommender"]).rank(cases.histories, k=_SHOWN, exclude_seen=True)
+    names = item_names(load_catalog(inputs["data"]))
+    user_ids = np.load(inputs["data"] / "user_ids.npy", allow_pickle=False)
+    return [
+        Shopper(
+            name=str(user_ids[cases.users[row]]),
+            history=[names[item] for item in cases.histories.row(row)],
+            suggestions=[
+                Suggestion(names[item], float(score), hit=item == cases.targets[row])
+                for item, score in zip(lists.items[row], lists.scores[row], strict=True)
+                if item >= 0
+            ],
+            target=names[cases.targets[row]],
+        )
+        for row in range(len(cases))
+    ]
