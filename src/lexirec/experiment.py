@@ -18,6 +18,7 @@ from lexirec.codes.lexicon import TfIdfLexicon
 from lexirec.codes.vectors import VectorSettings
 from lexirec.config import DataPath, Settings, load_settings, usual_kind
 from lexirec.data.loading import DataSettings, SplitSettings
+from lexirec.models.baselines import EaseSettings, ItemKnnSettings, PopularitySettings
 from lexirec.models.memory import MemorySettings
 from lexirec.models.sasrec import SasrecSettings
 
@@ -129,32 +130,15 @@ NeighborsChoice = Annotated[
 # -------------------------------------------------------------------------------------------------------- baselines
 
 
-class _Alone(Settings):
-    """A baseline that looks at the training part only."""
-
-    needs_vectors: ClassVar[bool] = False
-    needs_neighbors: ClassVar[bool] = False
-
-    def plain(self) -> Settings:
-        """Return what the baseline's key depends on."""
-        return self
-
-
 class MemoryBaseline(MemorySettings):
     """The memory, and what it smooths its counts with."""
 
     evidence: Literal["text", "vectors", "none"] = "text"
     """TF-IDF of the items' texts (M2), all vectors of the experiment (M1), or nothing (M0)."""
-    needs_neighbors: ClassVar[bool] = False
 
-    @property
-    def needs_vectors(self) -> bool:
-        """Whether the vectors of the experiment are read."""
-        return self.evidence == "vectors"
-
-    def plain(self) -> Settings:
-        """Return what the baseline's key depends on."""
-        return self
+    def alone(self) -> MemorySettings:
+        """Return the settings of the memory itself."""
+        return MemorySettings(**self.model_dump(exclude={"evidence"}))
 
 
 class SasrecBaseline(SasrecSettings):
@@ -165,23 +149,37 @@ class SasrecBaseline(SasrecSettings):
     with_neighbors: bool = False
     """Add the mean of an item's neighbours to its vector."""
 
-    @property
-    def needs_vectors(self) -> bool:
-        """Whether the vectors of the experiment are read."""
-        return self.with_vectors
-
-    @property
-    def needs_neighbors(self) -> bool:
-        """Whether the neighbours of the experiment are read."""
-        return self.with_neighbors
-
-    def network(self) -> SasrecSettings:
-        """Return the settings of the network alone."""
+    def alone(self) -> SasrecSettings:
+        """Return the settings of the network itself."""
         return SasrecSettings(**self.model_dump(exclude={"with_vectors", "with_neighbors"}))
 
-    def plain(self) -> Settings:
-        """Return what the baseline's key depends on: without extras the network, which neighbours may share."""
-        return self if self.with_vectors or self.with_neighbors else self.network()
+
+BaselineChoice = Annotated[
+    PopularitySettings | ItemKnnSettings | EaseSettings | MemoryBaseline | SasrecBaseline,
+    Field(discriminator="kind"),
+]
+
+
+def needs_vectors(settings: Settings) -> bool:
+    """Say whether a part reads the experiment's vectors."""
+    match settings:
+        case MemoryBaseline(evidence="vectors") | SasrecBaseline(with_vectors=True):
+            return True
+        case HierarchicalKMeans() | VectorNeighbors():
+            return True
+        case _:
+            return False
+
+
+def needs_neighbors(settings: Settings) -> bool:
+    """Say whether a baseline reads the experiment's neighbours."""
+    return isinstance(settings, SasrecBaseline) and settings.with_neighbors
+
+
+def without_extras(settings: Settings) -> Settings:
+    """Return a SASRec that uses no extras as the bare network, which SASRec neighbours may have trained already."""
+    bare = isinstance(settings, SasrecBaseline) and not (settings.with_vectors or settings.with_neighbors)
+    return settings.alone() if isinstance(settings, SasrecBaseline) and bare else settings
 
 
 # ------------------------------------------------------------------------------------------------------- evaluation
@@ -211,8 +209,6 @@ class EvaluationSettings(Settings):
 
 # ------------------------------------------------------------------------------------------------- the whole of it
 
-BaselineChoice = Annotated[MemoryBaseline | SasrecBaseline, Field(discriminator="kind")]
-
 
 class Experiment(Settings):
     """One experiment: data, what is made of it, and what is measured."""
@@ -240,12 +236,12 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _parts_have_what_they_need(self) -> Self:
-        needy = [f"baselines.{name}" for name, baseline in self.baselines.items() if baseline.needs_vectors]
-        needy += ["codes"] if isinstance(self.codes, HierarchicalKMeans) else []
-        needy += ["neighbors"] if isinstance(self.neighbors, VectorNeighbors) else []
+        parts: dict[str, Settings | None] = {"codes": self.codes, "neighbors": self.neighbors}
+        parts.update({f"baselines.{name}": baseline for name, baseline in self.baselines.items()})
+        needy = [name for name, part in parts.items() if part is not None and needs_vectors(part)]
         if needy and not self.vectors:
             raise ValueError(f"'{needy[0]}' needs vectors: add a table such as [vectors.text] with kind = \"lsa\"")
-        needy = [f"baselines.{name}" for name, baseline in self.baselines.items() if baseline.needs_neighbors]
+        needy = [name for name, part in parts.items() if part is not None and needs_neighbors(part)]
         if needy and self.neighbors is None:
             raise ValueError(f"'{needy[0]}' needs the table [neighbors]")
         return self

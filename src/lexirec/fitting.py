@@ -11,14 +11,21 @@ from lexirec.data.neighbors import Neighbors
 from lexirec.data.splits import Split
 from lexirec.evaluation import Report, evaluate, sample_cases
 from lexirec.experiment import EvaluationSettings, MemoryBaseline, SasrecBaseline
-from lexirec.models.memory import Memory, MemorySettings
+from lexirec.models.baselines import Ease, ItemKnn, Popularity
+from lexirec.models.memory import Memory
 from lexirec.models.sasrec import Sasrec, SasrecSettings
 from lexirec.models.sasrec_training import fit_sasrec
 from lexirec.preparing import joined_vectors, load_catalog, load_split, write_summary
 from lexirec.scorers import Scorer, ScoreRecommender
 
 Folders = Mapping[str, Path]
-SCORERS: dict[str, Any] = {"memory": Memory, "sasrec": Sasrec}
+SCORERS: dict[str, Any] = {
+    "popularity": Popularity,
+    "item-knn": ItemKnn,
+    "ease": Ease,
+    "memory": Memory,
+    "sasrec": Sasrec,
+}
 """Kinds of baselines: each is made from its settings, fitted, saved and loaded alike."""
 
 # -------------------------------------------------------------------------------------------------------- baselines
@@ -43,7 +50,7 @@ def _fitted(settings: Any, inputs: Folders, split: Split, out: Path) -> Scorer:
 
 
 def _fit_memory(settings: MemoryBaseline, inputs: Folders, split: Split) -> Memory:
-    memory = Memory(MemorySettings(**settings.model_dump(exclude={"evidence"})))
+    memory = Memory(settings.alone())
     match settings.evidence:
         case "text":
             return memory.fit(split.train, split.n_items, texts=load_catalog(inputs["data"]).texts())
@@ -56,7 +63,7 @@ def _fit_memory(settings: MemoryBaseline, inputs: Folders, split: Split) -> Memo
 def _fit_sasrec(settings: SasrecSettings, inputs: Folders, split: Split, out: Path) -> Sasrec:
     extras = settings if isinstance(settings, SasrecBaseline) else SasrecBaseline()
     return fit_sasrec(
-        Sasrec(settings.network() if isinstance(settings, SasrecBaseline) else settings),
+        Sasrec(settings.alone() if isinstance(settings, SasrecBaseline) else settings),
         split.train,
         split.n_items,
         validation=split.validation,

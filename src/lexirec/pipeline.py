@@ -23,6 +23,9 @@ from lexirec.experiment import (
     SasrecNeighbors,
     Tables,
     VectorNeighbors,
+    needs_neighbors,
+    needs_vectors,
+    without_extras,
 )
 from lexirec.line import Line, Reached, Run, Step, newest_run, record
 
@@ -168,9 +171,9 @@ def _baselines(
     steps = {}
     for name, settings in experiment.baselines.items():
         inputs: dict[str, Step | None] = {"data": given["data"]}
-        if settings.needs_vectors:
+        if needs_vectors(settings):
             inputs.update(given)
-        if settings.needs_neighbors:
+        if needs_neighbors(settings):
             inputs["neighbors"] = neighbors
-        steps[name] = line.step(f"baselines.{name}", fitting.fit_baseline, settings.plain(), inputs)
+        steps[name] = line.step(f"baselines.{name}", fitting.fit_baseline, without_extras(settings), inputs)
     return steps
