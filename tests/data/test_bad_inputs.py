@@ -177,7 +177,8 @@ BAD_EVENTS = {
     "unknown part": Bad(
         "events.csv",
         b"user_id,item_id,split\nu1,i1,trian\n",
-        f", row 1, column 'split': unknown part 'trian'; allowed are train, valid, validation and test.{ONE}",
+        ", row 1, column 'split': unknown part 'trian'; allowed are train, valid, validation and test"
+        f' (or map split = "" to ignore the column).{ONE}',
     ),
     "missing user column": Bad(
         "events.jsonl",

@@ -77,6 +77,17 @@ def test_delimited_text(tmp_path, name, mark):
     assert catalog.field("title") == [f"Red {mark} mug".replace("\t", "").replace("  ", " "), "Blue mug"]
 
 
+@pytest.mark.parametrize("name", ["items.parquet", "items.jsonl"])
+def test_nulls_inside_lists_do_not_hide_the_rest(tmp_path, name):
+    row = {"item_id": "a", "categories": ["Kitchen", None, "Mugs"]}
+    if name == "items.jsonl":
+        (tmp_path / name).write_bytes(as_json([row, {"item_id": "b", "categories": "Pots"}]))
+    else:
+        pq.write_table(pa.Table.from_pylist([row, {"item_id": "b", "categories": ["Pots"]}]), tmp_path / name)
+    catalog = Catalog.read(tmp_path / name, text=["categories"])
+    assert catalog.field("categories") == ["Kitchen, Mugs", "Pots"]
+
+
 def test_whole_floats_are_ids_without_a_point(tmp_path):
     pq.write_table(pa.table({"item_id": [1.0, 2.0], "title": ["a", "b"]}), tmp_path / "items.parquet")
     assert Catalog.read(tmp_path / "items.parquet", text=["title"]).item_ids == ["1", "2"]

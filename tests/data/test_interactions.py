@@ -82,6 +82,13 @@ def test_labels_of_a_published_split(tmp_path):
     assert events.labels.tolist() == [0, 1, 2]
 
 
+def test_a_column_can_be_ignored(tmp_path):
+    table = {"user_id": ["u"] * 3, "item_id": ["a", "b", "c"], "split": ["x", "y", "z"], "position": [3, 2, 1]}
+    events = read(tmp_path, table, columns={"split": "", "position": ""})
+    assert events.labels is None
+    assert lists(events) == [[0, 1, 2]]
+
+
 def test_many_rows_keep_file_order_in_ties(tmp_path):
     rng = np.random.default_rng(0)
     users, items = rng.integers(0, 500, 200_000), rng.integers(0, 4, 200_000)

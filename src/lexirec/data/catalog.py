@@ -252,9 +252,10 @@ def _hash(total: Any, array: pa.Array) -> None:
         total.update(np.asarray(pc.fill_null(pc.list_value_length(array), 0), dtype=np.int64).tobytes())
         _hash(total, array.flatten())
     elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-        filled = pc.fill_null(array, "")
-        total.update(np.asarray(pc.binary_length(filled), dtype=np.int64).tobytes())
-        for value in filled.to_pylist():
-            total.update(value.encode())
+        filled = pc.fill_null(array.cast(pa.large_string()), "")
+        _, bounds, content = filled.buffers()
+        ends = np.frombuffer(bounds, dtype=np.int64)[filled.offset : filled.offset + len(filled) + 1]
+        total.update(np.diff(ends).tobytes())
+        total.update(b"" if content is None else memoryview(content)[ends[0] : ends[-1]])
     else:
         total.update(str(array.type).encode() + np.asarray(pc.fill_null(array, 0)).tobytes())

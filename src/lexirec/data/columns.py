@@ -60,8 +60,8 @@ class Column:
 
     @property
     def texts(self) -> str:
-        """SQL for a list of texts."""
-        return f"CAST({self.sql} AS VARCHAR[])" if self.is_list else f"[{self.text}]"
+        """SQL for a list of texts, without those that are null."""
+        return f"[e FOR e IN CAST({self.sql} AS VARCHAR[]) IF e IS NOT NULL]" if self.is_list else f"[{self.text}]"
 
     def number(self, per_second: int = 1) -> str:
         """SQL for the value as DOUBLE, divided by `per_second`; dates become seconds since 1970, other text NULL."""

@@ -82,7 +82,8 @@ def _roles(source: Source, columns: Mapping[str, str] | None) -> dict[str, Colum
             raise DataError(f"{source.path}: columns names '{ours}'; interactions have {', '.join(known)}.")
     roles = {name: source.column(name, columns) for name in ("user_id", "item_id")}
     for name in _OPTIONAL:
-        if name in (columns or {}) or name in source.columns:
+        mapped = (columns or {}).get(name)
+        if mapped or (mapped is None and name in source.columns):
             roles[name] = source.column(name, columns)
     return roles
 
@@ -165,7 +166,7 @@ def _checks(roles: Mapping[str, Column], n_items: int, per_second: int) -> list[
                 "split IS NULL",
                 roles["split"].name,
                 "coalesce(split_given, '')",
-                "allowed are train, valid, validation and test",
+                'allowed are train, valid, validation and test (or map split = "" to ignore the column)',
             )
         )
     return checks

@@ -61,7 +61,8 @@ class Interactions:
         Args:
             path: The file, with `user_id` and `item_id` and perhaps `time`, `position` and `split`.
             catalog: The items; an event with another item is a bad row.
-            columns: Our names -> names in the file, for example `{"user_id": "reviewerID", "time": "unixReviewTime"}`.
+            columns: Our names -> names in the file, for example `{"user_id": "reviewerID", "time": "unixReviewTime"}`;
+                "" for `time`, `position` or `split` ignores a column of that name.
             on_bad_row: "error" stops at the first bad row; "reject" leaves bad rows out and counts them.
             rejects: Where rejected rows are written, as Parquet (or a `Rejects` that collects them).
             time_unit: Unit of numeric times: "s", "ms", "us" or "ns" since 1970.

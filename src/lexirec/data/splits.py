@@ -194,7 +194,7 @@ def _split(interactions: Interactions, labels: NDArray[np.int8], max_history: in
         raise DataError(f"max_history is {max_history}; it must be at least 1.")
     kept = sequences.where(labels == TRAIN)
     users = np.flatnonzero(kept.lengths)
-    train = kept.take(users)
+    train = kept if len(users) == len(kept) else kept.take(users)
     held_out = {part: np.flatnonzero(labels == part) for part in (VALIDATION, TEST)}
     parts = {part: _cases(sequences, events, max_history) for part, events in held_out.items()}
     dropped = sum(len(events) for events in held_out.values()) - sum(len(cases) for cases in parts.values())
