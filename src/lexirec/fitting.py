@@ -4,49 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from lexirec.artifacts import progress_folder
+from lexirec.config import Settings
 from lexirec.data.neighbors import Neighbors
-from lexirec.data.splits import Split
-from lexirec.evaluation import Report, evaluate, sample_cases
+from lexirec.data.splits import Cases, Split
+from lexirec.evaluation import Report, evaluate
 from lexirec.experiment import EvaluationSettings, MemoryBaseline, SasrecBaseline
-from lexirec.models.baselines import Ease, ItemKnn, Popularity
+from lexirec.models.baselines import Ease, EaseSettings, ItemKnn, ItemKnnSettings, Popularity
 from lexirec.models.memory import Memory
 from lexirec.models.sasrec import Sasrec, SasrecSettings
 from lexirec.models.sasrec_training import fit_sasrec
 from lexirec.preparing import joined_vectors, load_catalog, load_split, write_summary
-from lexirec.scorers import Scorer, ScoreRecommender
+from lexirec.recommenders import Scorer, ScoreRecommender, load_recommender
 
 Folders = Mapping[str, Path]
-SCORERS: dict[str, Any] = {
-    "popularity": Popularity,
-    "item-knn": ItemKnn,
-    "ease": Ease,
-    "memory": Memory,
-    "sasrec": Sasrec,
-}
-"""Kinds of baselines: each is made from its settings, fitted, saved and loaded alike."""
-
 # -------------------------------------------------------------------------------------------------------- baselines
 
 
-def fit_baseline(settings: Any, inputs: Folders, out: Path) -> None:
+def fit_baseline(settings: Settings, inputs: Folders, out: Path) -> None:
     """Fit one baseline on the training part and save it as a complete recommender."""
     catalog, split = load_catalog(inputs["data"]), load_split(inputs["data"])
     scorer = _fitted(settings, inputs, split, out)
-    ScoreRecommender(catalog, scorer, settings.kind).save(out)
+    ScoreRecommender(catalog, scorer).save(out)
 
 
-def _fitted(settings: Any, inputs: Folders, split: Split, out: Path) -> Scorer:
+def _fitted(settings: Settings, inputs: Folders, split: Split, out: Path) -> Scorer:
     match settings:
         case MemoryBaseline():
             return _fit_memory(settings, inputs, split)
         case SasrecSettings():
             return _fit_sasrec(settings, inputs, split, out)
+        case ItemKnnSettings():
+            return ItemKnn(settings).fit(split.train, split.n_items)
+        case EaseSettings():
+            return Ease(settings).fit(split.train, split.n_items)
         case _:
-            scorer: Scorer = SCORERS[settings.kind](settings).fit(split.train, split.n_items)
-            return scorer
+            return Popularity().fit(split.train, split.n_items)
 
 
 def _fit_memory(settings: MemoryBaseline, inputs: Folders, split: Split) -> Memory:
@@ -76,16 +72,19 @@ def _fit_sasrec(settings: SasrecSettings, inputs: Folders, split: Split, out: Pa
 # ------------------------------------------------------------------------------------------------------ measurements
 
 
-def load_recommender(folder: Path) -> ScoreRecommender:
-    """Return a saved recommender of any family."""
-    return ScoreRecommender.load(folder, SCORERS)
+def measured_cases(settings: EvaluationSettings, split: Split) -> Cases:
+    """Return the cases that are reported: a fold, or a fixed random sample of it."""
+    cases = split.test if settings.fold == "test" else split.validation
+    if settings.sample_users is None or settings.sample_users >= len(cases):
+        return cases
+    chosen = np.random.default_rng(settings.seed).choice(len(cases), settings.sample_users, replace=False)
+    return cases.take(np.sort(chosen))
 
 
 def measure(settings: EvaluationSettings, inputs: Folders, out: Path) -> None:
     """Measure a recommender with seen items excluded and included, as asked: one saved report in each folder."""
     recommender, split = load_recommender(inputs["recommender"]), load_split(inputs["data"])
-    cases = split.test if settings.fold == "test" else split.validation
-    cases = sample_cases(cases, settings.sample_users, settings.seed)
+    cases = measured_cases(settings, split)
     protocol = {"fold": settings.fold, "sample_users": settings.sample_users, "sample_seed": settings.seed}
     for seen in settings.seen:
         report = evaluate(

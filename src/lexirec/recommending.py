@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lexirec.data.sequences import Sequences
 from lexirec.errors import DataError
 from lexirec.item_filters import allowed_items
-from lexirec.scorers import Recommender
+from lexirec.recommenders import Recommender
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from lexirec.data.splits import Cases, Split
-from lexirec.evaluation import Report, interval, sample_cases
+from lexirec.data.splits import Split
+from lexirec.evaluation import Report
 from lexirec.experiment import EvaluationSettings
-from lexirec.fitting import load_recommender
+from lexirec.fitting import measured_cases
+from lexirec.metrics import Ranks
 from lexirec.preparing import Folders, item_names, load_catalog, load_split
+from lexirec.recommenders import load_recommender
 from lexirec.report import (
     Breakdown,
     ReportContent,
@@ -29,7 +31,6 @@ FLOORS = ("transitions", "memory")
 MAIN = "model"
 """What the experiment's own recommender is called beside its baselines."""
 _SHOPPERS, _SHOWN = 3, 5
-_PER_RECOMMENDER = ("exclude_seen", "recommender", "search", "width", "length_penalty", "ties", "targets_seen")
 
 
 def make_report(settings: Mapping[str, Any], inputs: Folders, out: Path) -> None:
@@ -48,7 +49,7 @@ def make_report(settings: Mapping[str, Any], inputs: Folders, out: Path) -> None
         title=settings["name"],
         lead=_lead(split, rows),
         systems=rows,
-        protocol=shared_protocol(next(iter(evaluations.values()))),
+        protocol=shared_protocol(evaluations),
         breakdowns=_breakdowns(evaluations, measured, split),
         shoppers=_shoppers(inputs, split) if "recommender" in inputs else (),
     )
@@ -77,10 +78,11 @@ def stored_reports(folder: Path) -> dict[str, Report]:
     return {seen: Report.load(folder / seen) for seen in ("excluded", "included") if (folder / seen).is_dir()}
 
 
-def shared_protocol(folder: Path) -> dict[str, Any]:
-    """Return what an evaluation's protocol says that depends neither on the recommender nor on seen items."""
-    report = next(iter(stored_reports(folder).values()))
-    return {name: value for name, value in report.protocol.items() if name not in _PER_RECOMMENDER}
+def shared_protocol(evaluations: Mapping[str, Path]) -> dict[str, Any]:
+    """Return what the protocols of all evaluations have in common."""
+    cards = [report.protocol for folder in evaluations.values() for report in stored_reports(folder).values()]
+    first, rest = cards[0], cards[1:]
+    return {name: value for name, value in first.items() if all(card.get(name) == value for card in rest)}
 
 
 def _system(name: str, folder: Path, kind: str) -> SystemResult:
@@ -88,7 +90,7 @@ def _system(name: str, folder: Path, kind: str) -> SystemResult:
     metrics = {seen: report.metrics for seen, report in reports.items()}
     margins = {}
     if "recall@10" in metrics.get("excluded", {}):
-        margins = dict(zip(("recall@10", "ndcg@10"), interval(reports["excluded"].ranks, 10), strict=True))
+        margins = _margins(reports["excluded"].ranks)
     return SystemResult(
         name,
         metrics.get("excluded"),
@@ -99,6 +101,14 @@ def _system(name: str, folder: Path, kind: str) -> SystemResult:
     )
 
 
+def _margins(ranks: Ranks, k: int = 10) -> dict[str, float]:
+    """Return half the widths of the 95 % intervals of recall@k and ndcg@k over cases (normal approximation)."""
+    found = (ranks >= 1) & (ranks <= k)
+    gains = np.where(found, 1.0 / np.log2(np.maximum(ranks, 1) + 1.0), 0.0)
+    root = np.sqrt(max(len(ranks), 1))
+    return {f"recall@{k}": float(1.96 * found.std() / root), f"ndcg@{k}": float(1.96 * gains.std() / root)}
+
+
 def _lead(split: Split, rows: Sequence[SystemResult]) -> str:
     facts = split.protocol
     return (
@@ -107,13 +117,8 @@ def _lead(split: Split, rows: Sequence[SystemResult]) -> str:
     )
 
 
-def _cases(settings: EvaluationSettings, split: Split) -> Cases:
-    cases = split.test if settings.fold == "test" else split.validation
-    return sample_cases(cases, settings.sample_users, settings.seed)
-
-
 def _breakdowns(evaluations: Mapping[str, Path], settings: EvaluationSettings, split: Split) -> list[Breakdown]:
-    cases, headline = _cases(settings, split), settings.seen[0]
+    cases, headline = measured_cases(settings, split), settings.seen[0]
     if not len(cases) or max(settings.ks) < 10:
         return []
     ranks = {name: stored_reports(folder)[headline].ranks for name, folder in evaluations.items()}
