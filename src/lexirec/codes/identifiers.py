@@ -18,7 +18,7 @@ from lexirec.codes.codes import Codes, read_artifact
 from lexirec.codes.lexicon import Lexicon
 from lexirec.codes.prefixes import cut_shortest, find_clash, made_unique
 from lexirec.codes.siblings import choose_terms
-from lexirec.codes.terms import vocabulary_of
+from lexirec.codes.terms import readable, vocabulary_of
 from lexirec.errors import ArtifactError, DataError
 
 if TYPE_CHECKING:
@@ -173,8 +173,7 @@ def spell(
     known = {piece: place for place, piece in enumerate(pieces)}
     counters = [counter.format(number) for number in range(_COUNTERS)]
     if tokenizer is not None:
-        allowed = tokenizer.get_vocab()
-        counters = [piece for piece in counters if piece in allowed]
+        counters = _counters_of(tokenizer, counters)
     pieces += [piece for piece in counters if piece not in known]
     known.update({piece: place for place, piece in enumerate(pieces[len(vocabulary) :], len(vocabulary))})
     rows = made_unique(tokens, np.array([known[piece] for piece in counters], dtype=np.int32))
@@ -184,6 +183,17 @@ def spell(
     tokens = compact[:-1].reshape(rows.shape).astype(np.int32) - 1  # −1 sorts first
     identifiers = Identifiers(tokens, tuple(pieces[place] for place in used[1:]))
     return identifiers if tokenizer is None else identifiers.in_vocabulary(tokenizer)
+
+
+def _counters_of(tokenizer: PreTrainedTokenizerBase, wanted: Sequence[str]) -> list[str]:
+    """Return the counters a tokenizer has as one piece; those with a mark of a space where it has no others."""
+    known = tokenizer.get_vocab()
+    bare = [piece for piece in wanted if piece in known]
+    if len(bare) > 1:
+        return bare
+    places = {piece: place for place, piece in enumerate(wanted)}
+    marked = [piece for piece in known if readable(piece) in places]
+    return sorted(marked, key=lambda piece: (places[readable(piece)], piece))
 
 
 def check_identifiers(tokens: NDArray[np.integer], pieces: Sequence[str], names: Sequence[str] | None = None) -> None:
