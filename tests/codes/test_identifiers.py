@@ -72,6 +72,27 @@ def test_a_tokenizer_without_long_numbers_counts_in_its_digits():
     assert spelled(identifiers) == ["a|0|0", "a|0|1", "a|0|2", "a|1|0", "a|1|1"]
 
 
+def test_a_tokenizer_without_bare_numbers_counts_with_marked_ones():
+    tokenizer = bert_like(["a", "▁1", "▁0"])
+    assert spelled(spell(np.zeros((2, 1), dtype=np.int32), ("a",), tokenizer)) == ["a|▁0", "a|▁1"]
+    with pytest.raises(DataError, match="2 items share one identifier and only 0 counter tokens"):
+        spell(np.zeros((2, 1), dtype=np.int32), ("a",), bert_like(["a"]))
+
+
+@pytest.mark.parametrize("distinct", [False, True])
+@pytest.mark.parametrize("kind", ["tree", "residual"])
+def test_short_texts_and_crowded_cells_still_give_every_item_a_name(distinct, kind):
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(["rose", "soap", "mint", "tea"], rng.integers(0, 4))) for _ in range(80)]
+    codes = Codes(np.stack([rng.integers(0, 4, 80), rng.integers(0, 3, 80), rng.integers(0, 2, 80)], axis=1), kind)
+    lexicon = Lexicon.by_tfidf(texts, codes)
+    full = Identifiers.from_lexicon(lexicon, codes, distinct_siblings=distinct)
+    cut = Identifiers.from_lexicon(lexicon, codes, distinct_siblings=distinct, cut="shortest-unique")
+    assert len(set(spelled(full))) == len(set(spelled(cut))) == 80
+    assert all(long.startswith(short) for long, short in zip(spelled(full), spelled(cut), strict=True))
+    assert cut.lengths.sum() <= full.lengths.sum()
+
+
 def test_saved_identifiers_come_back(tmp_path):
     identifiers = Identifiers(np.array([[7, 2, -1], [2, 7, 3], [3, -1, -1]]), tuple("abcdefgh"))
     identifiers.save(tmp_path)
