@@ -1,44 +1,51 @@
-"""Evaluation: every case's target is looked for in a list over the whole catalogue, item by item.
+"""Evaluation: a recommender ranks the whole catalogue for every case, and the figures say how they were made.
 
-A report carries its protocol: no number leaves without how it was measured.
+Protocol of all figures: every item of the catalogue is a candidate, one target per case, metrics are per item; where a
+recommender names items by identifiers, identifier-level figures stand beside them (they count a shared identifier as a
+hit, as the reference implementations do). Ties go to the smaller item number.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
 
+from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.errors import ArtifactError
+from lexirec.errors import ArtifactError, DataError
 from lexirec.metrics import Ranks, ranks_of, summarize
-from lexirec.progress import Progress
+from lexirec.progress import Progress, quiet
+from lexirec.recommenders import Recommender
 
-if TYPE_CHECKING:
-    from lexirec.scorers import Recommender
-
-DEFAULT_KS = (1, 3, 5, 10, 20, 50)
-TIES = "ties in score go to the smaller item number"
-_CELLS = 1 << 26
-"""Scores held at once, 256 MiB in float32."""
+KS = (1, 3, 5, 10, 20, 50)
+TIES = "equal scores go to the smaller item number"
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What an evaluation found.
+    """Figures with the protocol they were made by.
 
     Attributes:
-        metrics: `recall@k`, `ndcg@k` and `mrr@k` for every k, means over cases.
-        ranks: int64 (C,), the target's rank in each list; 0 where it is not in it.
-        protocol: How it was measured; JSON values only.
-        invalid: Places of lists that held no item of the catalogue.
-        seconds: Time for making all lists.
+        metrics: `recall@k`, `ndcg@k`, `mrr@k`, per item.
+        ranks: the rank of every case's target, int64 (C,); 0 where it is beyond the list.
+        protocol: how the figures were made; JSON values only.
+        invalid: places of all lists that held no item though one was left to recommend, or an item a second time.
+        seconds: time for making all lists.
+        identifier_metrics: the same metrics when a shared identifier counts as a hit; None without identifiers.
+        cases: `users` int64 (C,) and `targets` int32 (C,), what the ranks belong to.
     """
 
     metrics: dict[str, float]
@@ -46,68 +53,86 @@ class Report:
     protocol: dict[str, Any] = field(default_factory=dict)
     invalid: int = 0
     seconds: float = 0.0
+    identifier_metrics: dict[str, float] | None = None
+    cases: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the command line prints: `metrics`, `invalid`, `protocol`, and `identifier_metrics` if any."""
+        values: dict[str, Any] = {"metrics": self.metrics, "invalid": self.invalid, "protocol": self.protocol}
+        return values if self.identifier_metrics is None else {**values, "identifier_metrics": self.identifier_metrics}
 
     def save(self, folder: str | Path) -> None:
-        """Write `report.json` and `ranks.npy` into `folder`."""
+        """Write `metrics.json` (figures and protocol together) and `ranks.parquet` (one row per case)."""
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
-        np.save(target / "ranks.npy", self.ranks, allow_pickle=False)
-        card = {"metrics": self.metrics, "invalid": self.invalid, "seconds": self.seconds, "protocol": self.protocol}
-        (target / "report.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        columns = {**self.cases, "rank": self.ranks}
+        pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), target / "ranks.parquet")
+        text = json.dumps({**self.as_json(), "seconds": self.seconds}, indent=2, ensure_ascii=False)
+        (target / "metrics.json").write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: str | Path) -> Report:
-        """Read what `save` wrote; raises ArtifactError where it cannot."""
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: a file is missing or damaged.
+        """
         source = Path(folder)
         try:
-            card = json.loads((source / "report.json").read_text(encoding="utf-8"))
-            ranks = np.load(source / "ranks.npy", allow_pickle=False)
-            return cls(card["metrics"], ranks, card["protocol"], card["invalid"], card["seconds"])
-        except (OSError, ValueError, KeyError) as error:
-            raise ArtifactError(f"{source}: this is no saved evaluation ({error}); evaluate again") from None
+            values = json.loads((source / "metrics.json").read_text(encoding="utf-8"))
+            table = pq.read_table(source / "ranks.parquet")
+            cases = {name: table[name].to_numpy() for name in table.column_names}
+            ranks = cases.pop("rank")
+            of_identifiers = values.get("identifier_metrics")
+            facts = (values["protocol"], values["invalid"], values["seconds"], of_identifiers)
+            return cls(values["metrics"], ranks, *facts, cases)
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            raise ArtifactError(f"{source}: no readable evaluation is here ({error}); evaluate again") from None
+
+    def __str__(self) -> str:
+        """Return the figures and the protocol card as text for people."""
+        return f"{metrics_text({str(self.protocol.get('recommender', '')): self})}\n{protocol_text(self.protocol)}"
 
 
 def evaluate(
     recommender: Recommender,
     cases: Cases,
     *,
-    ks: Sequence[int] = DEFAULT_KS,
-    exclude_seen: bool = True,
-    batch_size: int = 256,
+    ks: Sequence[int] = KS,
+    exclude_seen: bool = False,
+    batch_size: int = 1024,
     protocol: Mapping[str, Any] | None = None,
 ) -> Report:
-    """Measure a recommender on cases: full catalogue, item level, one target a case.
+    """Rank the catalogue for every case and measure where the targets are.
 
     Args:
-        recommender: Anything that ranks.
-        cases: Histories and targets.
-        ks: Places at which metrics are cut; lists are as long as the largest.
-        exclude_seen: Whether items of the history are kept out of the lists; a target that is in its own history can
-            then never be found, and `targets_seen` of the protocol counts such cases.
-        batch_size: Histories ranked at once (fewer where the catalogue is large).
-        protocol: What else the protocol says, such as that of the split.
+        recommender: anything with the `Recommender` protocol. Its `protocol` (beams, seed …) goes on the card; where
+            it has `identifiers`, identifier-level metrics are made, too.
+        cases: one prediction each, such as `split.test`.
+        ks: places at which metrics are cut; lists are as long as the largest.
+        exclude_seen: leave the items of a case's history out of its list (all that stand in `cases.histories`). A
+            target in its own history can then not be found; the card's `targets_seen` counts such cases.
+        batch_size: cases ranked at a time.
+        protocol: what else the card shall say, such as `split.protocol` (split, k-core, cap, counts, data digest).
+
+    Raises:
+        DataError: there are no cases, or their items are not in the recommender's catalogue.
     """
-    k, n_items = max(ks), len(recommender.catalog)
-    rows = max(1, min(batch_size, _CELLS // max(n_items, 1)))
-    lists = np.full((len(cases), k), -1, dtype=np.int64)
+    n_items = len(recommender.catalog)
+    _check(cases, n_items)
     started = time.monotonic()
-    with Progress("evaluating", len(cases)) as progress:
-        for start in range(0, len(cases), rows):
-            part = np.arange(start, min(start + rows, len(cases)))
-            lists[part] = recommender.rank(cases.histories.take(part), k=k, exclude_seen=exclude_seen).items
-            progress.advance(len(part))
+    lists = _lists(recommender, cases.histories, max(ks), exclude_seen, batch_size)
+    seconds = round(time.monotonic() - started, 3)
     ranks = ranks_of(lists, cases.targets)
-    card = {
-        **(protocol or {}),
-        "cases": len(cases),
-        "candidates": n_items,
-        "list_length": k,
-        "exclude_seen": exclude_seen,
-        "targets_seen": _targets_seen(cases),
-        "ties": TIES,
-        **recommender.protocol,
-    }
-    return Report(summarize(ranks, ks), ranks, card, _invalid(lists, n_items), round(time.monotonic() - started, 3))
+    return Report(
+        metrics=summarize(ranks, ks),
+        ranks=ranks,
+        protocol={**(protocol or {}), **_card(recommender, cases, ks, exclude_seen), **recommender.protocol},
+        invalid=_invalid(lists, _available(cases, n_items, exclude_seen)),
+        seconds=seconds,
+        identifier_metrics=_identifier_metrics(recommender, lists, cases, ks),
+        cases={"user": cases.users, "target": cases.targets},
+    )
 
 
 def sample_cases(cases: Cases, size: int | None, seed: int = 0) -> Cases:
@@ -128,11 +153,118 @@ def _half_width(values: NDArray[np.float64]) -> float:
     return float(1.96 * values.std() / np.sqrt(len(values))) if len(values) else 0.0
 
 
+def _lists(
+    recommender: Recommender, histories: Sequences, k: int, exclude_seen: bool, batch_size: int
+) -> NDArray[np.int32]:
+    lists = np.full((len(histories), k), -1, dtype=np.int32)
+    with Progress("Evaluating", total=len(histories)) as progress:
+        for first in range(0, len(histories), batch_size):
+            rows = np.arange(first, min(first + batch_size, len(histories)))
+            with quiet():
+                lists[rows] = recommender.rank(histories.take(rows), k=k, exclude_seen=exclude_seen).items
+            progress.advance(len(rows))
+    return lists
+
+
+def metrics_text(reports: Mapping[str, Report], metrics: Sequence[str] | None = None) -> str:
+    """Return a table of reports, one row each, as text; by default recall, NDCG and MRR at 5 and 10.
+
+    Args:
+        reports: name -> report.
+        metrics: names of metrics, such as `recall@10`; those a report lacks stay empty.
+    """
+    wanted = list(metrics or [f"{name}@{k}" for name in ("recall", "ndcg", "mrr") for k in (5, 10)])
+    table = Table("recommender", *wanted, "seen items", "invalid")
+    for name in wanted:
+        table.columns[1 + wanted.index(name)].justify = "right"
+    for name, report in reports.items():
+        figures = [f"{report.metrics[metric]:.4f}" if metric in report.metrics else "" for metric in wanted]
+        table.add_row(name, *figures, _seen(report), str(report.invalid))
+    return _rendered(table)
+
+
+def _seen(report: Report) -> str:
+    return "excluded" if report.protocol.get("exclude_seen") else "included"
+
+
+def protocol_text(protocol: Mapping[str, Any]) -> str:
+    """Return the protocol card as text: one line per entry."""
+    table = Table("protocol", "")
+    for name, value in protocol.items():
+        shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    return _rendered(table)
+
+
+def _rendered(table: Table) -> str:
+    console = Console(file=io.StringIO(), width=140, color_system=None)
+    console.print(table)
+    written: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return written.rstrip()
+
+
+def _check(cases: Cases, n_items: int) -> None:
+    if not len(cases):
+        raise DataError("evaluation: there are no cases; look at the split's counts of users and held-out events")
+    largest = max(int(cases.targets.max()), int(cases.histories.items.max(initial=-1)))
+    if largest >= n_items:
+        raise DataError(
+            f"evaluation: the cases name item number {largest:,}, but the recommender's catalog has {n_items:,} items; "
+            "give cases of the same catalog"
+        )
+
+
+def _card(recommender: Recommender, cases: Cases, ks: Sequence[int], exclude_seen: bool) -> dict[str, Any]:
+    return {
+        "cases": len(cases),
+        "candidates": len(recommender.catalog),
+        "list_length": max(ks),
+        "level": "item",
+        "exclude_seen": exclude_seen,
+        "targets_seen": _targets_seen(cases),
+        "ties": TIES,
+        "catalog": recommender.catalog.digest,
+        "cases_digest": _digest(cases),
+    }
+
+
 def _targets_seen(cases: Cases) -> int:
-    """Return how many targets stand in their own history."""
+    """How many targets stand in their own history."""
     rows = np.repeat(np.arange(len(cases)), cases.histories.lengths)
     return len(np.unique(rows[cases.histories.items == cases.targets[rows]]))
 
 
-def _invalid(lists: NDArray[np.int64], n_items: int) -> int:
-    return int(np.count_nonzero((lists < -1) | (lists >= n_items)))
+def _digest(cases: Cases) -> str:
+    total = hashlib.sha256()
+    for array in (cases.users, cases.targets, cases.histories.items, cases.histories.offsets):
+        total.update(np.ascontiguousarray(array).tobytes() + b"\0")
+    return total.hexdigest()
+
+
+def _available(cases: Cases, n_items: int, exclude_seen: bool) -> NDArray[np.int64]:
+    """How many different items a case's list could hold: int64 (C,)."""
+    if not exclude_seen:
+        return np.full(len(cases), n_items, dtype=np.int64)
+    rows = np.repeat(np.arange(len(cases), dtype=np.int64), cases.histories.lengths)
+    seen = np.unique(rows * n_items + cases.histories.items)
+    return n_items - np.bincount(seen // n_items, minlength=len(cases))
+
+
+def _invalid(lists: NDArray[np.int32], available: NDArray[np.int64]) -> int:
+    """Count places that should hold an item and do not, and repeated items."""
+    ordered = np.sort(lists, axis=1)
+    repeated = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+    filled = (lists >= 0).sum(axis=1)
+    missing = np.maximum(np.minimum(available, lists.shape[1]) - filled, 0)
+    return int(repeated.sum() + missing.sum())
+
+
+def _identifier_metrics(
+    recommender: Recommender, lists: NDArray[np.int32], cases: Cases, ks: Sequence[int]
+) -> dict[str, float] | None:
+    identifiers = getattr(recommender, "identifiers", None)
+    if identifiers is None:
+        return None
+    group = np.unique(identifiers.tokens, axis=0, return_inverse=True)[1].ravel()
+    of_lists = np.where(lists >= 0, group[np.maximum(lists, 0)], -1)
+    return summarize(ranks_of(of_lists, group[cases.targets]), ks)

@@ -1,0 +1,200 @@
+"""The memory: item-to-item counts of the training part, smoothed over text neighbours. Nothing is learned.
+
+With C the counts and K the text similarities, a history's row of decayed weights h scores all items by
+
+    h · R (C + a·K·C + b·C·K + c·m·K) S        m = mean row sum of C
+
+- K·C: what followed items *similar to* those of the history; C·K: items similar to what followed; K: similar items.
+- R and S divide by (row sum)^.5 and (column sum)^.2 of the smoothed matrix: often bought items shall not outvote the
+  rest of a history, nor popular items everything. Smoothing before scaling lets rare items gain most (docs/log.md).
+- M0 has no text, M1 takes given vectors, M2 TF-IDF of the item texts; the name says only what `fit` was given.
+
+No single matrix is built: with r = hR, ((r + a·rK)·C + (b·rC + c·m·r)·K)·S has the same value; K·C would be near dense.
+Source: our own measurement; counting transitions goes back to Shani, Heckerman and Brafman (JMLR 2005).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from lexirec.config import Settings
+from lexirec.data.neighbors import Matrix, Neighbors, nearest, pair_counts, scaled
+from lexirec.data.sequences import Sequences
+from lexirec.errors import ArtifactError, DataError, SettingsError
+from lexirec.models.scoring import (
+    answer_newcomers,
+    dense,
+    history_rows,
+    load_fitted,
+    pack_matrix,
+    popularity,
+    save_fitted,
+    unpack_matrix,
+)
+
+_VECTORS = ("shares", "row_scale", "column_scale")
+
+
+class MemorySettings(Settings):
+    """Settings of `Memory`; the defaults are those of M0–M2."""
+
+    kind: Literal["memory"] = "memory"
+    window: int = Field(default=8, ge=1)
+    """Largest distance in places at which two items of a row count as a pair."""
+    gap_decay: float = Field(default=0.8, gt=0, le=1)
+    """A pair at distance g counts gap_decay^(g − 1)."""
+    backward: float = Field(default=0.5, ge=0)
+    """Weight of a pair read backwards."""
+    row_power: float = Field(default=0.5, ge=0, le=1)
+    """Rows are divided by (row sum)^row_power."""
+    column_power: float = Field(default=0.2, ge=0, le=1)
+    """Columns are divided by (column sum)^column_power."""
+    history_decay: float = Field(default=0.7, gt=0, le=1)
+    """Weight of a history item relative to the next newer one."""
+    neighbors: int = Field(default=20, ge=1)
+    """Text neighbours of an item."""
+    similarity_power: float = Field(default=3.0, gt=0)
+    """Weights of text neighbours are cosine^similarity_power: 3 suits TF-IDF, 6 sentence vectors."""
+    before: float = Field(default=0.3, ge=0)
+    """a, the weight of K·C."""
+    after: float = Field(default=0.15, ge=0)
+    """b, the weight of C·K."""
+    similar: float = Field(default=0.2, ge=0)
+    """c, the weight of m·K."""
+
+
+class Memory:
+    """Scores items by decayed, text-smoothed co-occurrence with the history; see the top of this file."""
+
+    def __init__(self, settings: MemorySettings | None = None) -> None:
+        """Keep the settings; `fit` does the counting."""
+        self.settings = settings or MemorySettings()
+
+    def fit(
+        self,
+        train: Sequences,
+        n_items: int,
+        *,
+        texts: Sequence[str] | None = None,
+        vectors: NDArray[np.floating[Any]] | None = None,
+    ) -> Self:
+        """Count the pairs of `train`, and find text neighbours if texts (M2) or vectors (M1) are given.
+
+        Args:
+            train: rows of item numbers, oldest first.
+            n_items: size of the catalogue.
+            texts: one per item, in catalogue order.
+            vectors: (n_items, d), in catalogue order.
+
+        Raises:
+            SettingsError: both texts and vectors are given.
+            DataError: they are not one per item, or the texts have no words in common.
+        """
+        if texts is not None and vectors is not None:
+            raise SettingsError("memory: both texts and vectors are given; give texts (M2) or vectors (M1), or neither")
+        given = texts if texts is not None else vectors
+        if given is not None and len(given) != n_items:
+            raise DataError(f"memory: {len(given):,} texts or vectors for {n_items:,} items; give one per item")
+        window, decay, backward = self.settings.window, self.settings.gap_decay, self.settings.backward
+        self.counts = pair_counts(train, n_items, window=window, gap_decay=decay, backward=backward)
+        features = _tfidf(texts) if texts is not None else vectors
+        self.similarities = None if features is None else self._similarities(features)
+        self.row_scale = _shrink(self._sums(1), self.settings.row_power)
+        self.column_scale = _shrink(self._sums(0), self.settings.column_power)
+        self.shares = popularity(train, n_items)
+        return self
+
+    def scores(self, histories: Sequences) -> NDArray[np.float32]:
+        """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""
+        rows = history_rows(histories, len(self.shares), self.settings.history_decay)
+        found = self._spread(scaled(rows, by_column=self.row_scale))
+        found *= self.column_scale
+        return answer_newcomers(found, histories, self.shares)
+
+    def _spread(self, rows: Any) -> NDArray[np.float32]:
+        """Multiply sparse rows with the smoothed matrix."""
+        direct = dense(rows @ self.counts)
+        if self.similarities is None:
+            return direct
+        spread = dense((rows @ self.similarities) @ self.counts)  # rK is narrow enough to stay sparse, rC is not
+        spread *= self.settings.before
+        spread += direct
+        direct *= self.settings.after
+        direct += dense(rows * np.float32(self.settings.similar * self._mean_sum()))
+        spread += direct @ self.similarities
+        return spread
+
+    def _sums(self, axis: Literal[0, 1]) -> NDArray[np.float64]:
+        """Sums of the smoothed matrix over an axis, without building it: (n_items,)."""
+        counts: Any = self.counts
+        similarities: Any = self.similarities
+        if similarities is None:
+            return np.asarray(counts.sum(axis=axis), dtype=np.float64).ravel()
+        inner, outer = self.settings.before, self.settings.after
+        if axis == 0:
+            counts, similarities, inner, outer = counts.T, similarities.T, outer, inner
+        ones = np.ones(counts.shape[0])
+        of_counts, of_similarities = counts @ ones, similarities @ ones
+        sums: NDArray[np.float64] = of_counts + inner * (similarities @ of_counts) + outer * (counts @ of_similarities)
+        sums += self.settings.similar * self._mean_sum() * of_similarities
+        return sums
+
+    def _mean_sum(self) -> float:
+        return float(self.counts.sum()) / max(self.counts.shape[0], 1)
+
+    def _similarities(self, features: NDArray[np.floating[Any]] | Matrix) -> Matrix:
+        return _weights(nearest(features, self.settings.neighbors), self.settings.similarity_power)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the counts, the similarities and the settings into the folder."""
+        arrays = {name: getattr(self, name) for name in _VECTORS} | pack_matrix("counts", self.counts)
+        if self.similarities is not None:
+            arrays |= pack_matrix("similarities", self.similarities)
+        save_fitted(folder, self.settings, **arrays)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote; raises ArtifactError where it cannot."""
+        settings, arrays = load_fitted(folder, MemorySettings)
+        memory = cls(settings)
+        try:
+            memory.shares, memory.row_scale, memory.column_scale = (arrays[name] for name in _VECTORS)
+            memory.counts = unpack_matrix("counts", arrays)
+            memory.similarities = unpack_matrix("similarities", arrays) if "similarities.data" in arrays else None
+        except KeyError as error:
+            raise ArtifactError(f"{folder}: the memory's array {error} is missing; fit and save it again") from None
+        return memory
+
+
+def _shrink(sums: NDArray[np.float64], power: float) -> NDArray[np.float32]:
+    """Return sums^−power, and 1 where a sum is 0 (there is nothing to scale)."""
+    return np.power(np.where(sums > 0, sums, 1.0), -power).astype(np.float32)
+
+
+def _tfidf(texts: Sequence[str]) -> Matrix:
+    """TF-IDF rows of the texts: sublinear tf, words of two texts or more, English stop words left out."""
+    try:
+        rows = TfidfVectorizer(sublinear_tf=True, min_df=2, stop_words="english", dtype=np.float32).fit_transform(texts)
+    except ValueError:
+        raise DataError(
+            f"memory: no word stands in two of the {len(texts):,} item texts; give richer texts, vectors, or neither"
+        ) from None
+    return sparse.csr_array(rows)
+
+
+def _weights(neighbors: Neighbors, power: float) -> Matrix:
+    """Turn neighbours into rows that sum to 1; negative cosines count nothing."""
+    strength = np.where(neighbors.items >= 0, np.maximum(neighbors.scores, 0.0), 0.0) ** power
+    sums = strength.sum(axis=1, keepdims=True)
+    strength = np.divide(strength, sums, out=np.zeros_like(strength), where=sums > 0)
+    rows, places = np.nonzero(strength)
+    cells = (rows, neighbors.items[rows, places])
+    return sparse.csr_array((strength[rows, places].astype(np.float32), cells), shape=(len(neighbors), len(neighbors)))
