@@ -20,6 +20,7 @@ from lexirec.codes.codes import Codes, read_artifact
 from lexirec.codes.terms import Terms, best_terms, readable, split_terms, tf_idf
 from lexirec.config import Settings
 from lexirec.errors import ArtifactError, DataError
+from lexirec.progress import track
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -121,7 +122,7 @@ class Lexicon:
         terms = split_terms(texts, tokenizer, lowercase=settings.lowercase)
         scores = tf_idf(terms, tf_pieces=settings.tf_pieces, tf_share=settings.tf_share)
         levels: list[LexiconLevel] = []
-        for level in range(codes.levels):
+        for level in track(range(codes.levels), "naming the cells"):
             counts = codes.counts(level)
             finished = codes.kind == "tree" and bool(levels) and len(counts) == len(levels[-1])
             levels.append(levels[-1] if finished else _rank(codes.cells(level), counts, scores, terms, settings))

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from lexirec.codes.codes import Codes, first_members
 from lexirec.codes.lexicon import Lexicon
+from lexirec.progress import track
 
 
 def choose_terms(lexicon: Lexicon, codes: Codes, *, distinct_siblings: bool = False) -> NDArray[np.int32]:
@@ -23,7 +24,7 @@ def choose_terms(lexicon: Lexicon, codes: Codes, *, distinct_siblings: bool = Fa
             cell could better itself with a term that scores less in the cell that has it (a stable matching).
     """
     chosen = np.full((len(codes), codes.levels), -1, dtype=np.int32)
-    for level in range(codes.levels):
+    for level in track(range(codes.levels), "choosing terms"):
         groups = codes.prefixes(level)
         members = first_members(groups)
         terms, scores = lexicon.levels[level].padded()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from lexirec.errors import DataError
-from lexirec.progress import Progress
+from lexirec.progress import Progress, track
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -130,7 +130,7 @@ def readable(term: str) -> str:
 
 
 def _words(texts: Sequence[str]) -> Terms:
-    rows = [_WORD.findall(text.lower()) for text in texts]
+    rows = [_WORD.findall(text.lower()) for text in track(texts, "splitting into words")]
     offsets = _offsets(rows)
     if not offsets[-1]:
         raise DataError(f"the {len(texts)} texts hold no word; name at least one text column that is not empty")

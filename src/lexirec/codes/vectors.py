@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from lexirec.codes.sentences import SentenceVectors, sentence_vectors
 from lexirec.config import DataPath, Settings, usual_kind
 from lexirec.errors import DataError
+from lexirec.progress import Progress
 
 if TYPE_CHECKING:
     from lexirec.data.catalog import Catalog
@@ -88,13 +89,10 @@ def lsa(texts: Sequence[str], dimensions: int = 256, seed: int = 0) -> NDArray[n
     Raises:
         DataError: no text has a word.
     """
-    counts = _weighted_words(texts)
-    rank = min(dimensions, *counts.shape)
-    if rank == min(counts.shape):  # nothing to leave out: an exact rotation needs no decomposition of choice
-        reduced = counts.toarray() if counts.shape[1] <= counts.shape[0] else _rotated(counts.toarray())
-    else:
-        with threadpool_limits(1):  # the order of sums, and so the last digits, would depend on the threads
-            reduced = TruncatedSVD(rank, random_state=seed).fit_transform(counts)
+    with Progress("latent semantic analysis", 2) as progress:
+        counts = _weighted_words(texts)
+        progress.advance()
+        reduced = _reduced(counts, min(dimensions, *counts.shape), seed)
     return normalized(reduced)
 
 
@@ -164,8 +162,14 @@ def _weighted_words(texts: Sequence[str]) -> Any:
     raise DataError(f"the {len(texts)} texts hold no word; name at least one text field that is not empty")
 
 
-def _rotated(matrix: NDArray[np.floating]) -> NDArray[np.floating]:
-    left, values, _ = np.linalg.svd(matrix, full_matrices=False)
+def _reduced(counts: Any, rank: int, seed: int) -> NDArray[np.floating]:
+    if rank < min(counts.shape):
+        with threadpool_limits(1):  # the order of sums, and so the last digits, would depend on the threads
+            return np.asarray(TruncatedSVD(rank, random_state=seed).fit_transform(counts))
+    dense = counts.toarray()  # nothing is left out; as wide as there are texts or words, which are few then
+    if dense.shape[1] <= dense.shape[0]:
+        return np.asarray(dense)
+    left, values, _ = np.linalg.svd(dense, full_matrices=False)
     return np.asarray(left * values)
 
 
