@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lexirec.codes.kmeans import HierarchicalKMeans
 from lexirec.codes.lexicon import TfIdfLexicon
+from lexirec.codes.spelling import CodeIdentifiers, KeywordIdentifiers, LexicalIdentifiers, TextIdentifiers
 from lexirec.codes.vectors import VectorSettings
 from lexirec.config import DataPath, Settings, load_settings, usual_kind
 from lexirec.data.loading import DataSettings, SplitSettings
@@ -60,28 +61,21 @@ DataChoice = Annotated[Tables | ToyShop, Field(discriminator="kind"), usual_kind
 
 
 class PublishedIdentifiers(Settings):
-    """Identifiers that somebody else made, instead of codes and a lexicon."""
+    """Identifiers that somebody else made; they need neither codes nor a lexicon."""
 
     outside_the_key: ClassVar[tuple[str, ...]] = ("path",)
     kind: Literal["published"] = "published"
     path: DataPath
-    """Parquet with `item_id` and a column of lists of pieces, or GRAM's text file."""
+    """Parquet with `item_id` and a column of pieces, or GRAM's text file."""
     column: str | None = None
     """The column of the pieces, where the file has several."""
 
 
-CodesChoice = Annotated[
-    HierarchicalKMeans | PublishedIdentifiers, Field(discriminator="kind"), usual_kind("hierarchical-kmeans")
+IdentifierChoice = Annotated[
+    LexicalIdentifiers | KeywordIdentifiers | TextIdentifiers | CodeIdentifiers | PublishedIdentifiers,
+    Field(discriminator="kind"),
+    usual_kind("lexical"),
 ]
-
-
-class IdentifierSettings(Settings):
-    """How identifiers are spelled from the lexicon."""
-
-    distinct_siblings: bool = False
-    """Give sibling cells different tokens; GRAM merges siblings whose best tokens are equal."""
-    cut: Literal["full", "shortest-unique"] = "full"
-    """Keep a token for every level, or cut behind the token that tells an item from all others."""
 
 
 class SasrecNeighbors(Settings):
@@ -221,18 +215,23 @@ class Experiment(Settings):
     """Items and interactions."""
     vectors: dict[Name, VectorSettings] = Field(default_factory=dict)
     """Sources of item vectors; where there are several they are joined."""
-    codes: CodesChoice | None = None
-    """How items are clustered, or whose identifiers are used."""
+    codes: HierarchicalKMeans | None = None
+    """How items are clustered."""
     lexicon: TfIdfLexicon = TfIdfLexicon()
     """How clusters are named."""
-    identifiers: IdentifierSettings = IdentifierSettings()
-    """How identifiers are spelled."""
+    identifiers: IdentifierChoice | None = None
+    """How items are named; with codes the lexicon's terms by default."""
     neighbors: NeighborsChoice | None = None
     """Similar items."""
     baselines: dict[Name, BaselineChoice] = Field(default_factory=dict)
     """What the model is measured beside."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """How everything is measured."""
+
+    @property
+    def naming(self) -> IdentifierChoice | None:
+        """How items are named: as the file says, else lexically where there are codes, else not at all."""
+        return LexicalIdentifiers() if self.identifiers is None and self.codes is not None else self.identifiers
 
     @model_validator(mode="after")
     def _parts_have_what_they_need(self) -> Self:
@@ -241,6 +240,8 @@ class Experiment(Settings):
         needy = [name for name, part in parts.items() if part is not None and needs_vectors(part)]
         if needy and not self.vectors:
             raise ValueError(f"'{needy[0]}' needs vectors: add a table such as [vectors.text] with kind = \"lsa\"")
+        if isinstance(self.naming, LexicalIdentifiers | CodeIdentifiers) and self.codes is None:
+            raise ValueError(f"'identifiers' of kind {self.naming.kind} need the table [codes]")
         needy = [name for name, part in parts.items() if part is not None and needs_neighbors(part)]
         if needy and self.neighbors is None:
             raise ValueError(f"'{needy[0]}' needs the table [neighbors]")

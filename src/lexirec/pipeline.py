@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lexirec import fitting, preparing, reporting
 from lexirec.artifacts import Store
+from lexirec.codes.spelling import LexicalIdentifiers
 from lexirec.codes.vectors import PrecomputedVectors
 from lexirec.errors import DataError, SettingsError, did_you_mean
 from lexirec.experiment import (
@@ -135,16 +136,17 @@ def _vectors(experiment: Experiment, line: Line, data: Step) -> dict[str, Step]:
 
 
 def _identifiers(experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]) -> Step | None:
-    """Spell the items: published identifiers, or codes, their lexicon and what follows from it."""
-    settings = experiment.codes
+    """Name the items: cluster them where codes are asked for, name the clusters, spell the identifiers."""
+    naming = experiment.naming
     given: dict[str, Step | None] = {"data": data}
-    if settings is None:
+    if experiment.codes is not None:
+        given["codes"] = line.step("codes", preparing.prepare_codes, experiment.codes, vectors)
+    if isinstance(naming, LexicalIdentifiers):
+        given["lexicon"] = line.step("lexicon", preparing.prepare_lexicon, experiment.lexicon, given)
+    if naming is None:
         return None
-    if isinstance(settings, PublishedIdentifiers):
-        return line.step("identifiers", preparing.read_identifiers, settings, given, {"published": settings.path})
-    given["codes"] = line.step("codes", preparing.prepare_codes, settings, vectors)
-    given["lexicon"] = line.step("lexicon", preparing.prepare_lexicon, experiment.lexicon, given)
-    return line.step("identifiers", preparing.prepare_identifiers, experiment.identifiers, given)
+    raw = {"published": naming.path} if isinstance(naming, PublishedIdentifiers) else {}
+    return line.step("identifiers", preparing.prepare_identifiers, naming, given, raw)
 
 
 def _neighbors(experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]) -> Step | None:

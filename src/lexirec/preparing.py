@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexirec.artifacts import progress_folder
+from lexirec.codes.census import naming_report
 from lexirec.codes.codes import Codes
-from lexirec.codes.identifiers import Identifiers
 from lexirec.codes.kmeans import HierarchicalKMeans
 from lexirec.codes.lexicon import Lexicon, TfIdfLexicon
 from lexirec.codes.published import read_published
+from lexirec.codes.spelling import name_items
 from lexirec.codes.vectors import PrecomputedVectors, concatenate, embed
 from lexirec.config import Settings
 from lexirec.data import neighbors as neighbor_lists
@@ -28,7 +29,7 @@ from lexirec.data.toy import toy_shop
 from lexirec.experiment import (
     CoOccurrenceNeighbors,
     DataChoice,
-    IdentifierSettings,
+    IdentifierChoice,
     NeighborsChoice,
     PublishedIdentifiers,
     PublishedNeighbors,
@@ -43,10 +44,20 @@ if TYPE_CHECKING:
 Folders = Mapping[str, Path]
 
 
-def write_summary(out: Path, title: str, lines: Sequence[str]) -> None:
-    """Write `summary.md`: what `lexirec show` prints of a stage."""
-    text = "\n".join([f"# {title}", "", *(f"- {line}" for line in lines)])
-    (out / "summary.md").write_text(text + "\n", encoding="utf-8")
+def write_summary(
+    out: Path, title: str, lines: Sequence[str], tables: Mapping[str, Sequence[Mapping[str, float]]] | None = None
+) -> None:
+    """Write `summary.md`, what `lexirec show` prints of a stage: lines, then tables of equal rows by their titles."""
+    parts = [f"# {title}", "\n".join(f"- {line}" for line in lines)]
+    for name, rows in (tables or {}).items():
+        if rows:
+            head = [[column.replace("_", " ") for column in rows[0]], ["---:"] * len(rows[0])]
+            cells = [
+                [f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" for value in row.values()]
+                for row in rows
+            ]
+            parts += [f"## {name}", "\n".join(f"| {' | '.join(row)} |" for row in [*head, *cells])]
+    (out / "summary.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------------------------- data
@@ -158,32 +169,24 @@ def prepare_lexicon(settings: TfIdfLexicon, inputs: Folders, out: Path) -> None:
     write_summary(out, "Lexicon: the largest cells of the first level", lines)
 
 
-def prepare_identifiers(settings: IdentifierSettings, inputs: Folders, out: Path) -> None:
-    """Spell the items' identifiers with the lexicon's terms."""
-    identifiers = Identifiers.from_lexicon(
-        Lexicon.load(inputs["lexicon"]),
-        Codes.load(inputs["codes"]),
-        load_saved_tokenizer(inputs.get("tokenizer")),
-        distinct_siblings=settings.distinct_siblings,
-        cut=settings.cut,
-    )
-    save_identifiers(identifiers, load_catalog(inputs["data"]), out)
-
-
-def read_identifiers(settings: PublishedIdentifiers, inputs: Folders, out: Path) -> None:
-    """Read identifiers that somebody else made."""
+def prepare_identifiers(settings: IdentifierChoice, inputs: Folders, out: Path) -> None:
+    """Name the items, and describe and draw the tree of the names."""
     catalog, tokenizer = load_catalog(inputs["data"]), load_saved_tokenizer(inputs.get("tokenizer"))
-    save_identifiers(read_published(inputs["published"], catalog, tokenizer, column=settings.column), catalog, out)
-
-
-def save_identifiers(identifiers: Identifiers, catalog: Catalog, out: Path) -> None:
-    """Write identifiers and a summary with the first few."""
+    codes = Codes.load(inputs["codes"]) if "codes" in inputs else None
+    lexicon = Lexicon.load(inputs["lexicon"]) if "lexicon" in inputs else None
+    if isinstance(settings, PublishedIdentifiers):
+        identifiers = read_published(inputs["published"], catalog, tokenizer, column=settings.column)
+    else:
+        identifiers = name_items(settings, catalog, codes, lexicon, tokenizer)
     identifiers.save(out)
-    lengths = np.bincount(identifiers.lengths)
-    lines = [f"{count:,} identifiers of {length} tokens" for length, count in enumerate(lengths) if count]
+    report = naming_report(identifiers, codes)
+    report.draw(out)
     names = item_names(catalog)
+    lines = [f"{name}: {value}" for name, value in report.census.summary().items()]
     lines += [f"{names[item]}: {' | '.join(identifiers.spelled(item))}" for item in range(min(8, len(catalog)))]
-    write_summary(out, "Identifiers", lines)
+    write_summary(
+        out, "Identifiers", lines, {"Levels of the codes": report.level_rows(), "Depths": report.depth_rows()}
+    )
 
 
 # -------------------------------------------------------------------------------------------------------- neighbours

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from lexirec.codes.census import census
+from lexirec.codes.identifiers import Identifiers
 from lexirec.data.splits import Split
 from lexirec.evaluation import Report
 from lexirec.experiment import EvaluationSettings
@@ -17,6 +19,7 @@ from lexirec.preparing import Folders, item_names, load_catalog, load_split
 from lexirec.recommenders import load_recommender
 from lexirec.report import (
     Breakdown,
+    LevelCensus,
     ReportContent,
     Shopper,
     Suggestion,
@@ -50,6 +53,7 @@ def make_report(settings: Mapping[str, Any], inputs: Folders, out: Path) -> None
         lead=_lead(split, rows),
         systems=rows,
         protocol=shared_protocol(evaluations),
+        census=_census(inputs.get("identifiers")),
         breakdowns=_breakdowns(evaluations, measured, split),
         shoppers=_shoppers(inputs, split) if "recommender" in inputs else (),
     )
@@ -124,6 +128,15 @@ def _breakdowns(evaluations: Mapping[str, Path], settings: EvaluationSettings, s
     ranks = {name: stored_reports(folder)[headline].ranks for name, folder in evaluations.items()}
     popularity = by_popularity(ranks, cases.targets, split.train.counts(split.n_items))
     return [popularity, by_history(ranks, cases.histories.lengths)]
+
+
+def _census(folder: Path | None) -> list[LevelCensus]:
+    if folder is None:
+        return []
+    return [
+        LevelCensus(row.depth, row.prefixes, row.tokens, row.largest, row.entropy, row.single_child_share)
+        for row in census(Identifiers.load(folder)).depths
+    ]
 
 
 def _shoppers(inputs: Folders, split: Split) -> list[Shopper]:

@@ -1,0 +1,199 @@
+"""What the command line prints: results on stdout, as tables for people or JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.markdown import Markdown
+from rich.table import Table
+from rich.text import Text
+
+from lexirec.artifacts import Store, read_manifest
+from lexirec.artifacts import verify as verify_artifact
+from lexirec.data.catalog import Catalog
+from lexirec.data.conversion import Imported
+from lexirec.doctor import Finding
+from lexirec.errors import ArtifactError
+from lexirec.evaluation import Report
+from lexirec.experiment import Experiment
+from lexirec.line import Run, Step, find_run, run_names, seconds
+from lexirec.recommending import Recommendation
+from lexirec.report import metrics_table, protocol_table
+from lexirec.reporting import shared_protocol
+from lexirec.results import evaluations, measured, side_by_side
+
+_WIDE = 140
+_COLORS = {"done": "green", "ok": "green", "new": "cyan", "unfinished": "yellow", "stale": "yellow", "note": "yellow"}
+
+
+def put(*parts: RenderableType) -> None:
+    """Print to stdout; where that is no terminal, without colours and wide enough for every table."""
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:
+        console = Console(file=sys.stdout, width=_WIDE)
+    for part in parts:
+        console.print(part)
+
+
+def put_json(value: Any) -> None:
+    """Print one JSON value to stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _state(state: str) -> Text:
+    return Text(state, style=_COLORS.get(state, "red"))
+
+
+# ---------------------------------------------------------------------------------------------------------- running
+
+
+def run_result(store: Store, experiment: Experiment, run: Run | None, until: str | None) -> None:
+    """Print what a run found, and where it is."""
+    if run is None:
+        put(f"{experiment.name}: done up to '{until}'; run it again without --until to finish")
+        return
+    if evaluations(run):
+        put(metrics_table(measured(run), title=run.name))
+        put(f"report: {run.step('report').folder / 'report.md'}")
+    put(f"more: lexirec show {run.name} --store {store.root}")
+
+
+def steps(planned: Sequence[Step]) -> None:
+    """Print the steps of an experiment with their states."""
+    table = _table("stage", "state", "key")
+    for step in planned:
+        table.add_row(step.name, _state(step.state), step.key[:12])
+    put(table)
+
+
+# ----------------------------------------------------------------------------------------------------------- looking
+
+
+def experiments(store: Store) -> None:
+    """Print the finished experiments of a store."""
+    table = _table("experiment", "finished (UTC)", "stages")
+    for name in run_names(store):
+        run = find_run(store, name)
+        table.add_row(name, run.finished[:19].replace("T", " "), str(len(run.steps)))
+    put(table if table.row_count else f"the store {store.root} holds no finished experiment yet")
+
+
+def experiment(store: Store, name: str) -> None:
+    """Print an experiment's metrics, protocol and stages."""
+    run = find_run(store, name)
+    found = evaluations(run)
+    if found:
+        put(metrics_table(measured(run), title=name), protocol_table(shared_protocol(found)))
+    table = _table("stage", "seconds", "folder")
+    for step in run.steps.values():
+        table.add_row(step.name, f"{seconds(step):.1f}", str(step.folder))
+    put(table)
+
+
+def stage(store: Store, name: str, step_name: str) -> None:
+    """Print what one stage of an experiment made, and from what."""
+    step = find_run(store, name).step(step_name)
+    manifest = read_manifest(step.folder)
+    summary = step.folder / "summary.md"
+    if summary.is_file():
+        text = summary.read_text(encoding="utf-8")
+        put(Markdown(text) if sys.stdout.isatty() else Text(text))
+    table = _table("", "")
+    table.show_header = False
+    rows = {
+        "folder": str(step.folder),
+        "made": f"{manifest.created[:19].replace('T', ' ')} UTC in {manifest.seconds:.1f} s",
+        "from": ", ".join(f"{key} {digest[:12]}" for key, digest in manifest.inputs.items()) or "settings alone",
+        "commit": manifest.commit or "an installed package",
+        "machine": ", ".join(str(value) for value in manifest.machine.values()),
+        "files": ", ".join(f"{file} ({entry.bytes:,} bytes)" for file, entry in manifest.files.items()),
+        "settings": json.dumps(manifest.settings, ensure_ascii=False),
+    }
+    for key, value in rows.items():
+        table.add_row(Text(key, style="dim"), Text(value))
+    put(table)
+
+
+def damages(store: Store, name: str | None) -> int:
+    """Verify an experiment's artifacts or all of a store, print what is damaged, and return how many are."""
+    if name is None:
+        folders = list(store.artifacts())
+    else:
+        folders = [step.folder for step in find_run(store, name).steps.values()]
+    damaged = 0
+    for folder in dict.fromkeys(folders):
+        try:
+            verify_artifact(folder)
+        except ArtifactError as error:
+            damaged += 1
+            put(Text(str(error), style="red"))
+    put(f"{len(set(folders))} artifacts verified, {damaged} damaged")
+    return damaged
+
+
+def findings(found: Sequence[Finding]) -> int:
+    """Print what the doctor found, and return the number of problems."""
+    table = _table("", "state", "found", "what to do")
+    for finding in found:
+        table.add_row(finding.name, _state(finding.state), finding.found, finding.advice)
+    put(table)
+    return sum(finding.state == "problem" for finding in found)
+
+
+def comparison(store: Store, names: Sequence[str]) -> None:
+    """Print the stored metrics of several experiments side by side."""
+    put(metrics_table(side_by_side(store, names), title=" | ".join(names)))
+
+
+# ------------------------------------------------------------------------------------------------------------- using
+
+
+def recommendations(found: Sequence[Recommendation], catalog: Catalog, as_json: bool) -> None:
+    """Print recommended items, with the items that speak for them where they were asked for."""
+    if as_json:
+        put_json([{key: value for key, value in asdict(each).items() if key != "because" or value} for each in found])
+        return
+    explained = any(each.because for each in found)
+    table = _table("", "item", "score", "title", *(["because of"] if explained else []))
+    names = dict(zip(catalog.item_ids, catalog.field(catalog.text_fields[0]), strict=True)) if explained else {}
+    for place, each in enumerate(found, start=1):
+        because = "; ".join(f"{names[item] or item} ({share:.0%})" for item, share in each.because)
+        table.add_row(str(place), each.item_id, f"{each.score:.4g}", each.title, *([because] if explained else []))
+    put(table if found else "nothing is left to recommend; loosen the filters or add --include-seen")
+
+
+def report(found: Report, as_json: bool) -> None:
+    """Print an evaluation."""
+    if as_json:
+        put_json(found.as_json())
+    else:
+        put(Text(str(found)))
+
+
+def figures(found: Mapping[str, Any], as_json: bool) -> None:
+    """Print a benchmark's figures."""
+    if as_json:
+        put_json(dict(found))
+    else:
+        put(protocol_table(found))
+
+
+def imported(found: Imported, destination: Path) -> None:
+    """Print what an import wrote and left out."""
+    put(f"{destination}: {found.items:,} items, {found.users:,} users, {found.interactions:,} interactions")
+    for reason, count in found.left_out.items():
+        put(f"left out: {count:,} {reason}")
