@@ -62,7 +62,11 @@ class Rejects:
 
     @property
     def table(self) -> pa.Table:
-        """All rejected rows: file, row, column, value, reason."""
+        """All rejected rows: file, row, column, value, reason.
+
+        `row` counts the readable rows of data from 1; for a line that could not be read at all ("too many fields",
+        "not UTF-8", …) it is the line of the file, and the rows behind it are counted without it.
+        """
         return pa.concat_tables([_SCHEMA.empty_table(), *self._tables])
 
     def save(self, path: Path | str) -> None:
