@@ -135,24 +135,6 @@ def evaluate(
     )
 
 
-def sample_cases(cases: Cases, size: int | None, seed: int = 0) -> Cases:
-    """Return a fixed random sample of the cases, in their order; all of them when `size` is None or larger."""
-    if size is None or size >= len(cases):
-        return cases
-    return cases.take(np.sort(np.random.default_rng(seed).choice(len(cases), size, replace=False)))
-
-
-def interval(ranks: Ranks, k: int) -> tuple[float, float]:
-    """Return the half-widths of the 95 % intervals of recall@k and ndcg@k over cases (normal approximation)."""
-    found = (ranks >= 1) & (ranks <= k)
-    gains = np.where(found, 1.0 / np.log2(np.maximum(ranks, 1) + 1.0), 0.0)
-    return _half_width(found.astype(np.float64)), _half_width(gains)
-
-
-def _half_width(values: NDArray[np.float64]) -> float:
-    return float(1.96 * values.std() / np.sqrt(len(values))) if len(values) else 0.0
-
-
 def _lists(
     recommender: Recommender, histories: Sequences, k: int, exclude_seen: bool, batch_size: int
 ) -> NDArray[np.int32]:

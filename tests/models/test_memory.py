@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from lexirec.data.neighbors import nearest, pair_counts
+from lexirec.data.sequences import Sequences
+from lexirec.errors import ArtifactError, DataError, SettingsError
+from lexirec.models.memory import Memory, MemorySettings
+
+ITEMS = 9
+RANDOM = np.random.default_rng(0)
+TRAIN = Sequences.from_lists([RANDOM.integers(0, ITEMS - 1, length).tolist() for length in (5, 2, 9, 4, 1, 6)])
+VECTORS = RANDOM.normal(size=(ITEMS, 4))
+HISTORIES = Sequences.from_lists([[0, 1, 2], [5], [8]])
+
+
+def smoothed(settings, vectors):
+    """The formula at the top of memory.py, written densely."""
+    counts = pair_counts(TRAIN, ITEMS, window=settings.window, gap_decay=settings.gap_decay, backward=settings.backward)
+    c, k = counts.toarray().astype(float), np.zeros((ITEMS, ITEMS))
+    if vectors is not None:
+        found = nearest(vectors, settings.neighbors)
+        for i in range(ITEMS):
+            weights = np.maximum(found.scores[i], 0) ** settings.similarity_power
+            k[i, found.items[i]] = weights / weights.sum()
+    m = c + settings.before * k @ c + settings.after * c @ k + settings.similar * c.sum(1).mean() * k
+    rows, columns = m.sum(1), m.sum(0)
+    rows[rows == 0] = columns[columns == 0] = 1
+    return rows[:, None] ** -settings.row_power * m * columns**-settings.column_power
+
+
+@pytest.mark.parametrize("vectors", [None, VECTORS])
+def test_scores_are_the_formula(vectors):
+    settings = MemorySettings(window=3, neighbors=4, history_decay=0.5)
+    matrix = smoothed(settings, vectors)
+    scores = Memory(settings).fit(TRAIN, ITEMS, vectors=vectors).scores(HISTORIES)
+    expected = [0.25 * matrix[0] + 0.5 * matrix[1] + matrix[2], matrix[5], matrix[8]]
+    assert np.allclose(scores, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_text_lets_an_item_without_events_be_recommended_and_asked_about():
+    train = Sequences.from_lists([[0, 1], [0, 1], [2, 3]])
+    texts = ["red lamp shade", "blue wool rug", "oak chair", "oak stool", "blue wool carpet", "red lamp bulb"]
+    plain, read = Memory().fit(train, 6), Memory().fit(train, 6, texts=texts)
+    assert plain.scores(Sequences.from_lists([[0]]))[0, 4] == 0
+    assert read.scores(Sequences.from_lists([[0]]))[0, 4] > 0  # like what followed
+    assert read.scores(Sequences.from_lists([[5]]))[0].argmax() in (0, 1)  # what its like was bought with, or its like
+
+
+def test_transitions_are_the_memory_with_a_narrow_window():
+    settings = MemorySettings(window=1, backward=0, row_power=0, column_power=0, history_decay=0.5)
+    scores = Memory(settings).fit(Sequences.from_lists([[0, 1, 2], [0, 2]]), 3).scores(Sequences.from_lists([[1, 0]]))
+    assert scores[0].tolist() == [0, 1, 1.5]
+
+
+def test_mistakes_are_said():
+    with pytest.raises(SettingsError, match="give texts"):
+        Memory().fit(TRAIN, ITEMS, texts=["a"] * ITEMS, vectors=VECTORS)
+    with pytest.raises(DataError, match="2 texts or vectors for 9 items"):
+        Memory().fit(TRAIN, ITEMS, texts=["a", "b"])
+    with pytest.raises(DataError, match="no word stands in two"):
+        Memory().fit(TRAIN, ITEMS, texts=[f"word{i}" for i in range(ITEMS)])
+
+
+def test_it_survives_the_disk_with_and_without_text(tmp_path):
+    for name, vectors in (("m0", None), ("m1", VECTORS)):
+        memory = Memory().fit(TRAIN, ITEMS, vectors=vectors)
+        memory.save(tmp_path / name)
+        assert np.array_equal(Memory.load(tmp_path / name).scores(HISTORIES), memory.scores(HISTORIES))
+
+
+def test_a_memory_without_its_counts_is_refused(tmp_path):
+    from lexirec.models.scoring import save_fitted
+
+    save_fitted(tmp_path, MemorySettings(), shares=np.zeros(3, np.float32))
+    with pytest.raises(ArtifactError, match="is missing"):
+        Memory.load(tmp_path)
