@@ -1,0 +1,60 @@
+"""Every shipped experiment file loads, plans and says what it needs."""
+
+from pathlib import Path
+
+import pytest
+
+from lexirec.artifacts import Store
+from lexirec.errors import DataError
+from lexirec.experiment import Tables, load_experiment
+from lexirec.pipeline import plan, run
+from lexirec.preparing import load_split
+
+FOLDER = Path(__file__).resolve().parents[1] / "experiments"
+FILES = sorted(FOLDER.glob("*.toml"))
+BASELINES = {"popularity", "transitions", "memory", "item-knn", "ease", "sasrec", "sasrec-dot"}
+
+
+def test_there_are_experiments():
+    assert {"baselines", "toy-gram", "beauty-gram", "office-gram"} <= {path.stem for path in FILES}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_shipped_files_load(path):
+    experiment = load_experiment(path)
+    assert experiment.name == path.stem
+    assert set(experiment.baselines) >= BASELINES, "nothing is reported without the baselines beside it"
+    assert experiment.evaluation.seen == ("excluded", "included")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_shipped_files_plan_or_say_where_data_belong(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("LEXIREC_DATA", str(tmp_path / "nowhere"))
+    experiment = load_experiment(path)
+    if isinstance(experiment.data, Tables):
+        with pytest.raises(DataError, match=r"data\.items: there is no file .*LEXIREC_DATA"):
+            plan(experiment, Store(tmp_path))
+    else:
+        assert {"data", "baselines", "evaluation", "report"} <= {
+            step.group for step in plan(experiment, Store(tmp_path))
+        }
+
+
+def test_data_lie_beside_the_checkout_unless_the_variable_says_otherwise(monkeypatch):
+    monkeypatch.delenv("LEXIREC_DATA", raising=False)
+    data = load_experiment(FOLDER / "beauty-gram.toml").data
+    assert isinstance(data, Tables)
+    assert data.items == FOLDER.parents[1] / "shared" / "data" / "beauty" / "items.parquet"
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "users", "items", "interactions"),
+    [("beauty-gram", 22_363, 12_101, 198_502), ("office-gram", 4_905, 2_420, 53_258)],
+)
+def test_real_data_have_the_published_counts(data_dir, tmp_path, monkeypatch, name, users, items, interactions):
+    monkeypatch.setenv("LEXIREC_DATA", str(data_dir))
+    store, experiment = Store(tmp_path), load_experiment(FOLDER / f"{name}.toml")
+    run(experiment, store, until="data")
+    protocol = load_split(plan(experiment, store)[0].folder).protocol
+    assert (protocol["users"], protocol["items"], protocol["interactions"]) == (users, items, interactions)
