@@ -65,16 +65,21 @@ def _fail(message: str) -> None:
     raise SystemExit(1)
 
 
-@app.callback()
-def _prepare(
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Neither progress nor logs, only warnings.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    if version:
+def _tell_version(wanted: bool) -> None:
+    if wanted:
         from lexirec.provenance import versions
 
         typer.echo(f"lexirec {versions().get('lexirec', '(not installed)')}")
         raise typer.Exit
+
+
+@app.callback()
+def _prepare(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Neither progress nor logs, only warnings.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     _log_to_stderr(logging.WARNING if quiet else logging.INFO)
 
 
