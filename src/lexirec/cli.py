@@ -107,11 +107,14 @@ def _log_to_stderr(level: int) -> None:
 
 @app.command()
 def demo(
-    store: StoreOption = DEFAULT_STORE,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    folder: Annotated[Path, typer.Option("--dir", help="Where the report and the artifacts go.")] = Path("demo"),
+    sets: SetOption = None,
 ) -> None:
     """Train, measure and recommend on the built-in toy shop."""
-    import_module("lexirec.demo").run_demo(store, seed=seed)
+    from lexirec import showing
+    from lexirec.demo import demonstrate
+
+    showing.demonstration(demonstrate(folder, sets or []))
 
 
 @app.command()

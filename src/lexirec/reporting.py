@@ -26,6 +26,7 @@ from lexirec.report import (
     SystemResult,
     by_history,
     by_popularity,
+    standings,
     write_report,
 )
 
@@ -37,18 +38,23 @@ _SHOPPERS, _SHOWN = 3, 5
 
 
 def make_report(settings: Mapping[str, Any], inputs: Folders, out: Path) -> None:
-    """Write `report.md` with its figures.
+    """Write `report.md` with its figures; the arguments are those of `report_content`."""
+    path = write_report(out, report_content(settings, inputs))
+    path.with_name("summary.md").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def report_content(settings: Mapping[str, Any], inputs: Folders) -> ReportContent:
+    """Put together what a report shows.
 
     Args:
         settings: The experiment's `name`, the `kinds` of its recommenders, and its `evaluation`.
-        inputs: `data`, each `evaluation.NAME`, and the recommender whose lists are shown in words.
-        out: Folder to write in.
+        inputs: `data`, each `evaluation.NAME`, and the `recommender` whose lists are shown in words.
     """
     measured = EvaluationSettings.model_validate(settings["evaluation"])
     split = load_split(inputs["data"])
     evaluations = evaluations_of(inputs)
     rows = systems(evaluations, settings["kinds"])
-    content = ReportContent(
+    return ReportContent(
         title=settings["name"],
         lead=_lead(split, rows),
         systems=rows,
@@ -56,9 +62,8 @@ def make_report(settings: Mapping[str, Any], inputs: Folders, out: Path) -> None
         census=_census(inputs.get("identifiers")),
         breakdowns=_breakdowns(evaluations, measured, split),
         shoppers=_shoppers(inputs, split) if "recommender" in inputs else (),
+        next_steps=_next_steps(settings["name"], rows, "identifiers" in inputs),
     )
-    path = write_report(out, content)
-    path.with_name("summary.md").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def evaluations_of(inputs: Folders) -> dict[str, Path]:
@@ -128,6 +133,23 @@ def _breakdowns(evaluations: Mapping[str, Path], settings: EvaluationSettings, s
     ranks = {name: stored_reports(folder)[headline].ranks for name, folder in evaluations.items()}
     popularity = by_popularity(ranks, cases.targets, split.train.counts(split.n_items))
     return [popularity, by_history(ranks, cases.histories.lengths)]
+
+
+def _next_steps(name: str, rows: Sequence[SystemResult], named: bool) -> list[str]:
+    """Suggest what to do now: use it, bring the reader's own tables, and mend what loses to the floor."""
+    steps = [
+        f"Recommend for any history: `lexirec recommend {name} --history ITEM_ID ITEM_ID --explain`.",
+        'Bring your own tables: write `[data]` with `items = "items.csv"`, `interactions = "events.csv"` and '
+        '`text = ["title"]` into a file `shop.toml`, then `lexirec run shop.toml`.',
+        f"See what a stage made: `lexirec show {name} {'identifiers' if named else 'data'}`.",
+    ]
+    losing = {standing.system for standing in standings(rows) if standing.verdict != "above"}
+    if any(row.main and row.name in losing for row in rows):
+        steps.append(
+            "The model does not beat the floor yet: train longer, use a larger backbone or better vectors, "
+            "and compare on the validation fold (`lexirec evaluate NAME --fold validation`)."
+        )
+    return steps
 
 
 def _census(folder: Path | None) -> list[LevelCensus]:

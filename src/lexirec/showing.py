@@ -19,13 +19,14 @@ from lexirec.artifacts import Store, read_manifest
 from lexirec.artifacts import verify as verify_artifact
 from lexirec.data.catalog import Catalog
 from lexirec.data.conversion import Imported
+from lexirec.demo import Demonstration
 from lexirec.doctor import Finding
 from lexirec.errors import ArtifactError
 from lexirec.evaluation import Report
 from lexirec.experiment import Experiment
 from lexirec.line import Run, Step, find_run, run_names, seconds
 from lexirec.recommending import Recommendation
-from lexirec.report import metrics_table, protocol_table
+from lexirec.report import metrics_table, protocol_table, shopper_panel
 from lexirec.reporting import shared_protocol
 from lexirec.results import evaluations, measured, side_by_side
 
@@ -70,6 +71,16 @@ def run_result(store: Store, experiment: Experiment, run: Run | None, until: str
         put(metrics_table(measured(run), title=run.name))
         put(f"report: {run.step('report').folder / 'report.md'}")
     put(f"more: lexirec show {run.name} --store {store.root}")
+
+
+def demonstration(found: Demonstration) -> None:
+    """Print what the demonstration found: metrics, shoppers with their recommendations, and what to try next."""
+    content = found.content
+    put(content.lead, metrics_table(content.systems, title=content.title))
+    put(*(shopper_panel(shopper) for shopper in content.shoppers))
+    put(f"report: {found.report}", "what to try next:")
+    put(*(Text(f"  - {step.replace('`', '')}") for step in content.next_steps))
+    put(f"(the demonstration's store: add --store {found.report.parent / 'store'} to these commands)")
 
 
 def steps(planned: Sequence[Step]) -> None:

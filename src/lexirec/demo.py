@@ -1,0 +1,71 @@
+"""The demonstration: the main job, from two tables to recommendations in words, on the built-in toy shop."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lexirec import pipeline
+from lexirec.artifacts import Store
+from lexirec.errors import SettingsError
+from lexirec.experiment import load_experiment
+from lexirec.line import Run
+from lexirec.report import ReportContent
+from lexirec.reporting import report_content
+from lexirec.results import chosen, evaluations, recommenders
+
+EXPERIMENT = "toy-gram.toml"
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What the demonstration found.
+
+    Attributes:
+        run: The finished run of the toy experiment.
+        content: Metrics, protocol and shoppers with their recommendations.
+        report: The report's copy in the demonstration's folder.
+    """
+
+    run: Run
+    content: ReportContent
+    report: Path
+
+
+def demonstrate(folder: Path, overrides: Sequence[str] = ()) -> Demonstration:
+    """Run the shipped toy experiment and put its report into `folder`, the artifacts into `folder/store`.
+
+    Raises:
+        LexirecError: a setting is wrong or the folder cannot be written.
+    """
+    experiment = load_experiment(shipped(EXPERIMENT), overrides)
+    done = pipeline.run(experiment, Store(folder / "store"))
+    if done is None:  # only with `until`
+        raise SettingsError("the demonstration runs to its end")
+    return Demonstration(done, content_of(done), _copy(done.step("report").folder, folder))
+
+
+def shipped(name: str) -> Path:
+    """Return the path of an experiment file that comes with lexirec, installed or in a checkout."""
+    here = Path(__file__).resolve().parent
+    inside = here / "experiments" / name
+    return inside if inside.is_file() else here.parents[1] / "experiments" / name
+
+
+def content_of(run: Run) -> ReportContent:
+    """Return what the report of a finished run shows."""
+    inputs = {"data": run.step("data").folder, "recommender": recommenders(run)[chosen(run)].folder}
+    inputs |= {f"evaluation.{name}": folder for name, folder in evaluations(run).items()}
+    if "identifiers" in run.steps:
+        inputs["identifiers"] = run.step("identifiers").folder
+    kinds = {name: settings["kind"] for name, settings in run.settings["baselines"].items()}
+    return report_content({"name": run.name, "kinds": kinds, "evaluation": run.settings["evaluation"]}, inputs)
+
+
+def _copy(report: Path, folder: Path) -> Path:
+    for path in report.iterdir():
+        if path.suffix in (".md", ".png", ".svg") and path.name != "summary.md":
+            shutil.copy2(path, folder / path.name)
+    return folder / "report.md"

@@ -1,0 +1,61 @@
+import re
+
+import pytest
+
+from lexirec import cli
+from lexirec.demo import EXPERIMENT, content_of, demonstrate, shipped
+from lexirec.progress import quiet
+from tests.small_run import small_run
+
+SMALL = [
+    "data.products=100",
+    "data.shoppers=120",
+    "codes.branching=4",
+    "neighbors.sasrec.training.epochs=1",
+    "baselines.sasrec.training.epochs=1",
+    "baselines.sasrec-dot.training.epochs=1",
+]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    with quiet():
+        return demonstrate(tmp_path_factory.mktemp("demo"), SMALL)
+
+
+def test_the_experiment_is_shipped():
+    assert shipped(EXPERIMENT).is_file()
+
+
+def test_it_leaves_a_report_with_its_figures(found):
+    text = found.report.read_text()
+    figures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
+    assert len(figures) >= 3
+    assert all((found.report.parent / figure).is_file() for figure in figures)
+    assert "What to try next" in text
+
+
+def test_it_shows_metrics_beside_the_floor_and_three_shoppers(found):
+    assert {"popularity", "transitions", "memory", "sasrec"} <= {system.name for system in found.content.systems}
+    assert len(found.content.shoppers) == 3
+    assert all(shopper.suggestions and shopper.history for shopper in found.content.shoppers)
+    assert any("items.csv" in step for step in found.content.next_steps)
+    assert len(found.content.census) >= 2
+
+
+def test_the_command_prints_it(found, capsys):
+    with pytest.raises(SystemExit) as exit:
+        cli.main(["-q", "demo", "--dir", str(found.report.parent), *(f"--set={change}" for change in SMALL)])
+    assert exit.value.code == 0
+    out = capsys.readouterr().out
+    assert "what to try next" in out
+    assert out.count("recommended") == 3
+
+
+def test_any_finished_run_has_content():
+    _, done = small_run()
+    content = content_of(done)
+    assert content.title == "small"
+    assert [row.level for row in content.census][:2] == [1, 2]
+    assert content.protocol["split"] == "leave-last-out"
+    assert "sample_users" in content.protocol
