@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from lexirec.evaluation import Report
+from lexirec.experiment import EvaluationSettings, MemoryBaseline, SasrecBaseline
+from lexirec.fitting import fit_baseline, measure, measured_cases
+from lexirec.models.baselines import EaseSettings, ItemKnnSettings, PopularitySettings
+from lexirec.preparing import load_split
+from lexirec.recommenders import load_recommender
+from tests.small_run import small_run
+
+
+@pytest.fixture(scope="module")
+def folders():
+    return {name: step.folder for name, step in small_run()[1].steps.items()}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        PopularitySettings(),
+        ItemKnnSettings(neighbors=5),
+        EaseSettings(),
+        MemoryBaseline(evidence="none"),
+        MemoryBaseline(evidence="text"),
+        MemoryBaseline(evidence="vectors"),
+        SasrecBaseline(dimensions=4, layers=1, training={"epochs": 1}),
+        SasrecBaseline(dimensions=4, layers=1, training={"epochs": 1}, with_vectors=True, with_neighbors=True),
+    ],
+    ids=lambda settings: f"{settings.kind}-{getattr(settings, 'evidence', getattr(settings, 'with_vectors', ''))}",
+)
+def test_every_baseline_is_fitted_saved_and_ranks(tmp_path, folders, settings):
+    fit_baseline(settings, folders, tmp_path)
+    recommender = load_recommender(tmp_path)
+    split = load_split(folders["data"])
+    ranking = recommender.rank(split.test.histories.take([0, 1]), k=5, exclude_seen=True)
+    assert ranking.items.shape == (2, 5)
+    assert np.isfinite(ranking.scores).all()
+
+
+def test_a_sample_is_fixed_and_in_order(folders):
+    split = load_split(folders["data"])
+    some = measured_cases(EvaluationSettings(sample_users=7), split)
+    again = measured_cases(EvaluationSettings(sample_users=7), split)
+    assert len(some) == 7
+    assert (np.diff(some.users) > 0).all()
+    np.testing.assert_array_equal(some.users, again.users)
+    assert not np.array_equal(some.users, measured_cases(EvaluationSettings(sample_users=7, seed=1), split).users)
+    assert len(measured_cases(EvaluationSettings(sample_users=10**6), split)) == len(split.test)
+    assert (measured_cases(EvaluationSettings(fold="validation"), split).targets == split.validation.targets).all()
+
+
+def test_both_protocols_are_measured_and_carry_the_split(tmp_path, folders):
+    given = {"data": folders["data"], "recommender": folders["baselines.memory"]}
+    measure(EvaluationSettings(ks=(5,), seen=("included",), sample_users=9), given, tmp_path)
+    assert not (tmp_path / "excluded").exists()
+    report = Report.load(tmp_path / "included")
+    assert set(report.metrics) == {"recall@5", "ndcg@5", "mrr@5"}
+    assert {"fold": "test", "sample_users": 9, "max_history": 20, "cases": 9}.items() <= report.protocol.items()
+    assert "seen items included: recall@5" in (tmp_path / "summary.md").read_text()
