@@ -225,6 +225,24 @@ def test_a_full_disk_is_one_line(lexirec, file, tmp_path, monkeypatch):
     assert err == "lexirec: /somewhere: No space left on device; free space or choose another place\n"
 
 
+def test_an_interruption_says_how_to_go_on(lexirec, file, tmp_path, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lexirec.pipeline.run", interrupted)
+    status, _, err = lexirec("run", file, "--store", tmp_path)
+    assert status == 130
+    assert "carries on from here" in err
+
+
+def test_a_damaged_manifest_is_found_by_verify(lexirec, file, tmp_path):
+    lexirec("run", file, "--store", tmp_path, "--until", "data")
+    next(tmp_path.glob("data/*/manifest.json")).write_text("{")
+    status, out, _ = lexirec("verify", "--store", tmp_path)
+    assert status == 1
+    assert "manifest.json is damaged" in out.replace("\n", "")
+
+
 def test_import_writes_two_tables(lexirec, tmp_path):
     source = tmp_path / "ml"
     source.mkdir()

@@ -1,8 +1,9 @@
 import pytest
 
+from lexirec import manifest
 from lexirec.artifacts import Store
 from lexirec.errors import ArtifactError
-from lexirec.manifest import Recipe, files_of, read_manifest, stage_key, verify
+from lexirec.manifest import Recipe, file_digest, files_of, read_manifest, stage_key, verify
 
 
 def test_a_recipe_has_the_key_of_what_it_is_made_from():
@@ -14,6 +15,14 @@ def test_a_recipe_has_the_key_of_what_it_is_made_from():
 def test_keys_refuse_what_json_cannot_hold():
     with pytest.raises(ValueError, match="JSON"):
         stage_key("codes", 1, {"x": float("nan")}, {})
+
+
+def test_large_files_are_hashed_in_pieces_alike(tmp_path, monkeypatch):
+    (tmp_path / "x").write_bytes(bytes(range(256)) * 100)
+    whole = file_digest(tmp_path / "x")
+    monkeypatch.setattr(manifest, "_LARGE", 1)
+    monkeypatch.setattr(manifest, "_CHUNK", 1000)
+    assert file_digest(tmp_path / "x") == whole
 
 
 def test_files_are_listed_in_order_with_their_paths(tmp_path):

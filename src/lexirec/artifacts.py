@@ -121,7 +121,7 @@ class Store:
         """Yield the folders of all finished artifacts, oldest first within a stage."""
         for folder in sorted(self.root.glob(stage or "*")):
             found = [path.parent for path in folder.glob(f"[!.]*/{MANIFEST}")]
-            yield from sorted(found, key=lambda path: read_manifest(path).created)
+            yield from sorted(found, key=lambda path: (path / MANIFEST).stat().st_mtime_ns)
 
     def digest(self, path: str | Path) -> str:
         """Return `file_digest(path)`, remembering it in the store until the file's size, times or inode change."""

@@ -128,7 +128,11 @@ def run(
     from lexirec import pipeline, showing
 
     loaded = _load(experiment, sets)
-    done = pipeline.run(loaded, Store(store), until)
+    try:
+        done = pipeline.run(loaded, Store(store), until)
+    except KeyboardInterrupt:
+        typer.echo("lexirec: interrupted; the same command carries on from here", err=True)
+        raise
     showing.run_result(Store(store), loaded, done, until)
 
 

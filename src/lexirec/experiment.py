@@ -207,7 +207,7 @@ class EvaluationSettings(Settings):
 class Experiment(Settings):
     """One experiment: data, what is made of it, and what is measured."""
 
-    name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
+    name: str = Field(default="experiment", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """What results are found under; by default the name of the file."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of every part that does not set its own."""
@@ -262,7 +262,8 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
         SettingsError: one line that names file, setting, what was given and what is allowed.
     """
     experiment = load_settings(path, Experiment, overrides)
-    return experiment if experiment.name else experiment.model_copy(update={"name": Path(path).stem})
+    named = "name" in experiment.model_fields_set
+    return experiment if named else experiment.model_copy(update={"name": Path(path).stem})
 
 
 def _seeded(value: Any, seed: int) -> Any:

@@ -13,8 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from lexirec.config import Settings
 from lexirec.errors import ArtifactError
+from lexirec.progress import Progress
 
 MANIFEST = "manifest.json"
+_LARGE, _CHUNK = 1 << 29, 1 << 24
 
 
 class FileEntry(Settings):
@@ -99,12 +101,23 @@ def file_digest(path: str | Path) -> str:
         if path.is_dir():
             inner = {p.relative_to(path).as_posix(): file_digest(p) for p in sorted(path.rglob("*")) if p.is_file()}
             return hashlib.sha256(json.dumps(inner, sort_keys=True).encode()).hexdigest()
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return _hashed(path)
     except FileNotFoundError:
         raise ArtifactError(f"there is no file {path}") from None
     except PermissionError:
         raise ArtifactError(f"{path} cannot be read: permission denied") from None
+
+
+def _hashed(path: Path) -> str:
+    total, size = hashlib.sha256(), path.stat().st_size
+    with path.open("rb") as file:
+        if size < _LARGE:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        with Progress(f"hashing {path.name} (MiB)", size >> 20) as progress:
+            while chunk := file.read(_CHUNK):
+                total.update(chunk)
+                progress.advance(len(chunk) >> 20)
+    return total.hexdigest()
 
 
 # ------------------------------------------------------------------------------------------------- single artifacts

@@ -25,6 +25,7 @@ from lexirec.errors import ArtifactError
 from lexirec.evaluation import Report
 from lexirec.experiment import Experiment
 from lexirec.line import Run, Step, find_run, run_names, seconds
+from lexirec.progress import track
 from lexirec.recommending import Recommendation
 from lexirec.report import metrics_table, protocol_table, shopper_panel
 from lexirec.reporting import shared_protocol
@@ -146,7 +147,7 @@ def damages(store: Store, name: str | None) -> int:
     else:
         folders = [step.folder for step in find_run(store, name).steps.values()]
     damaged = 0
-    for folder in dict.fromkeys(folders):
+    for folder in track(list(dict.fromkeys(folders)), "verifying"):
         try:
             verify_artifact(folder)
         except ArtifactError as error:
