@@ -180,6 +180,20 @@ def test_published_neighbors_and_keyword_identifiers_can_be_used(tmp_path):
     assert read_manifest(other.step("baselines.sasrec").folder).inputs.keys() == {"data", "vectors.text", "neighbors"}
 
 
+def test_a_saved_sentence_model_enters_by_content(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("one")
+    vectors = {"text": {"kind": "sentence-transformers", "model": str(tmp_path / "model")}}
+
+    def key() -> str:
+        return plan(experiment(vectors=vectors, codes=None, neighbors=None, baselines={}), Store(tmp_path / "s"))[1].key
+
+    first = key()
+    assert key() == first
+    (tmp_path / "model" / "weights").write_text("two")
+    assert key() != first
+
+
 KILLER = """
 import json, os, signal, sys, time
 from pathlib import Path

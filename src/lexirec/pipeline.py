@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lexirec import fitting, preparing, reporting
 from lexirec.artifacts import Store
+from lexirec.codes.sentences import SentenceVectors
 from lexirec.codes.spelling import LexicalIdentifiers
 from lexirec.codes.vectors import PrecomputedVectors
 from lexirec.errors import DataError, SettingsError, did_you_mean
@@ -129,6 +130,8 @@ def _vectors(experiment: Experiment, line: Line, data: Step) -> dict[str, Step]:
     steps = {}
     for name, settings in experiment.vectors.items():
         raw = {"file": settings.path} if isinstance(settings, PrecomputedVectors) else {}
+        if isinstance(settings, SentenceVectors) and Path(settings.model).is_dir():
+            raw = {"model": Path(settings.model)}  # a folder's content counts, a hub name stands for itself
         steps[f"vectors.{name}"] = line.step(
             f"vectors.{name}", preparing.prepare_vectors, settings, {"data": data}, raw
         )
