@@ -1,4 +1,4 @@
-"""Baselines that learn little or nothing: popularity, item-kNN, EASE, and the transitions that are everyone's floor."""
+"""Baselines that learn little or nothing: popularity, item-kNN and EASE. Transitions are a setting of the memory."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class MemorySettings(Settings):
     """Rows are divided by (row sum)^row_power."""
     column_power: float = Field(default=0.2, ge=0, le=1)
     """Columns are divided by (column sum)^column_power."""
-    history_decay: float = Field(default=0.7, gt=0, le=1)
+    history_decay: float = Field(default=0.6, gt=0, le=1)
     """Weight of a history item relative to the next newer one."""
     neighbors: int = Field(default=20, ge=1)
     """Text neighbours of an item."""
@@ -69,6 +69,10 @@ class MemorySettings(Settings):
     """b, the weight of C·K."""
     similar: float = Field(default=0.2, ge=0)
     """c, the weight of m·K."""
+
+
+TRANSITIONS = MemorySettings(window=5, gap_decay=0.5, backward=0.0, row_power=0.0, column_power=0.0, history_decay=0.3)
+"""The floor of every comparison: plain counts of what came up to five places later, near places and new items first."""
 
 
 class Memory:

@@ -33,7 +33,7 @@ class SasrecTrainingSettings(Settings):
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     epochs: int = Field(default=14, ge=1)
-    batch_size: int = Field(default=160, ge=1)
+    batch_size: int = Field(default=128, ge=1)
     """Rows (users) a step; all places of a row are targets at once."""
     negatives: int = Field(default=0, ge=0)
     """0: the softmax runs over the whole catalogue. Otherwise over so many sampled items, with logQ correction."""

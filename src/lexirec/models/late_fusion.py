@@ -1,0 +1,315 @@
+"""Multi-granular late fusion on a stock T5 (GRAM, arXiv 2506.01673, section 3.2; spec section 7).
+
+One shared encoder reads a coarse user prompt and one fine prompt per item of the history, each alone; a learned
+vector per position is added to what comes out, and the decoder reads all of it side by side. An item's encoding is a
+function of the item alone, so it is computed once per user in training and once per catalogue in use.
+
+Where ours goes beyond the paper, by settings: the likelihood may be normalised over legal children (`catalog`), rows
+of nodes may be grounded in items (`grounded`, see `heads`), and the user prompt may be told in item rows instead of
+words and read causally (`user_prompt = "grounded"`), so that all prefixes of a user share one pass.
+
+Legend: `B` batch rows (windows of users' items), `M` items of a window, `Q` query rows (prefixes) of a window,
+`R` real query rows, `S` steps, `L` tokens, `D` features, `H` history, `U` distinct items, `I` items, `W` width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lexirec.config import Settings
+from lexirec.decoding.trie import Trie
+from lexirec.models.fused_attention import HIDDEN, FusedPrompts
+from lexirec.models.heads import GroundedHead, Head, MassHead, Rows, VocabularyHead
+from lexirec.models.item_rows import ItemRows
+from lexirec.models.ragged import Ragged
+from lexirec.models.t5_layers import decode, encode_causally
+from lexirec.models.user_prompts import UserPrompts
+
+
+class LateFusionSettings(Settings):
+    """What is fused, and what is scored."""
+
+    max_history: int = Field(default=20, ge=1)
+    """Newest items of a history that are read."""
+    user_prompt: Literal["identifiers", "grounded", "none"] = "identifiers"
+    """identifiers: a sentence of the history's identifiers (the paper's). grounded: the history's item rows, read
+    causally. none: item prompts alone (the paper's ablation)."""
+    item_prompts: bool = True
+    """Whether the items' own prompts are read."""
+    positions: bool = True
+    """Whether every prompt is marked by its place in the history (the table P)."""
+    likelihood: Literal["catalog", "vocabulary"] = "catalog"
+    """Over what a step's probabilities sum to one: the legal children of the trie's node, or the whole vocabulary
+    (the paper's)."""
+    head: Literal["vocabulary", "grounded"] = "vocabulary"
+    """Rows of the output layer: the backbone's vocabulary (the paper's), or built from the items below a node."""
+    pooling: Literal["mean", "mass"] = "mass"
+    """How a grounded head judges a node: by the mean of its items' rows, or by the sum of its items' probabilities."""
+    cosine: bool = True
+    """Whether a grounded head compares directions only, with a learned temperature."""
+    temperature: float = Field(default=0.07, gt=0)
+    """Where the temperature starts."""
+    no_repeat: bool = True
+    """Whether a grounded head with pooling mass learns a penalty on items of the history."""
+    neighbor_features: int = Field(default=10, ge=0)
+    """Neighbours whose mean vector joins an item's features (grounded only)."""
+
+    @property
+    def grounded(self) -> bool:
+        """Whether item rows are needed at all."""
+        return self.head == "grounded" or self.user_prompt == "grounded"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.head == "grounded" and self.likelihood == "vocabulary":
+            raise ValueError(
+                'head "grounded" has rows for nodes, not for the vocabulary; it needs likelihood "catalog"'
+            )
+        if self.user_prompt == "grounded" and self.head != "grounded":
+            raise ValueError('user_prompt "grounded" is told in the rows of head "grounded"; set that head, too')
+        if self.user_prompt == "none" and not self.item_prompts:
+            raise ValueError("without a user prompt and without item prompts there is nothing to read; keep one")
+        return self
+
+
+Encoder = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From item numbers (U,) to states (U, L, D) and mask (U, L)."""
+
+
+class Batch(NamedTuple):
+    """Windows of users' items and the targets in them.
+
+    Attributes:
+        items_BM: item numbers, oldest first, −1 beyond the window's end.
+        targets_BQ: places in the window that are to be predicted from all items before them, −1 where there is none.
+    """
+
+    items_BM: Tensor
+    targets_BQ: Tensor
+
+
+class LateFusion(nn.Module):
+    """A T5 that reads fused prompts and a head that scores the trie's children."""
+
+    def __init__(
+        self,
+        backbone: Any,
+        settings: LateFusionSettings,
+        trie: Trie,
+        prompts: tuple[Ragged, UserPrompts],
+        items: ItemRows | None = None,
+    ) -> None:
+        """Put a backbone, the catalogue's prompts and its trie together.
+
+        Args:
+            backbone: a T5ForConditionalGeneration, used as it is.
+            settings: what is fused and scored.
+            trie: of all identifiers; with the end token under the vocabulary likelihood, without it otherwise.
+            prompts: the items' prompts, one row of token ids each, and the builder of user prompts.
+            items: the items' rows, for grounded heads.
+        """
+        super().__init__()
+        self.backbone, self.settings = backbone, settings
+        self.positions = nn.Embedding(settings.max_history + 1, backbone.config.d_model)
+        nn.init.normal_(self.positions.weight, std=0.02)
+        self.items = items
+        self.head: Head = self._make_head(trie)
+        self._item_prompts, self._user_prompts = prompts
+        self._paths_IS = trie.ancestors()
+        if settings.user_prompt == "grounded":
+            self.begin = nn.Parameter(torch.randn(backbone.config.d_model))
+
+    def _make_head(self, trie: Trie) -> Any:
+        chosen = self.settings
+        if chosen.head == "vocabulary":
+            return VocabularyHead(self.backbone, trie, chosen.likelihood)
+        assert self.items is not None
+        if chosen.pooling == "mean":
+            return GroundedHead(trie, self.items, cosine=chosen.cosine, temperature=chosen.temperature)
+        return MassHead(
+            trie, self.items, cosine=chosen.cosine, temperature=chosen.temperature, no_repeat=chosen.no_repeat
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.positions.weight.device
+
+    @property
+    def trie(self) -> Trie:
+        """The trie, where the weights are."""
+        trie: Trie = self.head.trie_on(self.device)  # type: ignore[attr-defined]
+        return trie
+
+    # ------------------------------------------------------------------------------------------------- learning
+
+    def forward(self, items_BM: Tensor, targets_BQ: Tensor) -> dict[str, Tensor]:
+        """Return the loss of a packed batch: every target predicted from the items before it in its window."""
+        batch = Batch(items_BM, targets_BQ)
+        rows = self.head.rows()
+        real_BQ = targets_BQ >= 0
+        path_BQS = self._paths(items_BM.gather(1, targets_BQ.clamp(min=0)).clamp(min=0))
+        path_RS = path_BQS[real_BQ]
+        steps = self.head.steps(path_RS)
+        prompts, start_BQD = self.fuse(batch, rows)
+        entered = self.head.embed(rows, path_BQS[..., : steps - 1].clamp(min=0))
+        inputs_BQSD = torch.cat([start_BQD.unsqueeze(2), entered], dim=2)
+        hidden_RSD = decode(self.backbone.decoder, inputs_BQSD, prompts)[real_BQ]
+        seen_RH = _before_targets(batch)[real_BQ]
+        return {"loss": self.head.loss(rows, hidden_RSD, path_RS[:, :steps], seen_RH)}
+
+    def _paths(self, items: Tensor) -> Tensor:
+        if self._paths_IS.device != items.device:
+            self._paths_IS = self._paths_IS.to(items.device)
+        return self._paths_IS[items]
+
+    def fuse(self, batch: Batch, rows: Rows, encode: Encoder | None = None) -> tuple[FusedPrompts, Tensor]:
+        """Encode what the windows need, each distinct item once.
+
+        Args:
+            batch: windows and what is predicted in them.
+            rows: what the head computed for this pass.
+            encode: where encodings of items come from; by default they are computed.
+
+        Returns:
+            The prompts, and what the decoder starts from (B, Q, D).
+        """
+        parts: list[tuple[Tensor, Tensor]] = []
+        present_BM = batch.items_BM >= 0
+        if self.settings.item_prompts:
+            parts.append(_blocks(batch.items_BM, encode or self.encode_items))
+        told_BMD, begin_BD = self._tell(batch.items_BM, rows)
+        if told_BMD is not None:
+            parts.append((told_BMD.unsqueeze(2), present_BM.unsqueeze(2)))
+        start_BQD = self._start(batch, told_BMD, begin_BD)
+        if not parts:  # the user prompt alone: blocks without tokens
+            nothing = start_BQD.new_zeros(*present_BM.shape, 0, start_BQD.shape[-1])
+            parts.append((nothing, nothing[..., 0].bool()))
+        blocks = torch.cat([states for states, _ in parts], dim=2), torch.cat([mask for _, mask in parts], dim=2)
+        slots_BQM = _ages(batch, self.settings.max_history)
+        if begin_BD is not None:
+            blocks, slots_BQM = _with_begin(blocks, slots_BQM, begin_BD)
+        own = self._own_prompts(batch) if self.settings.user_prompt == "identifiers" else None
+        return FusedPrompts(blocks, slots_BQM, self._table(), own), start_BQD
+
+    def _table(self) -> Tensor:
+        return self.positions.weight if self.settings.positions else torch.zeros_like(self.positions.weight)
+
+    def _own_prompts(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Encode the user prompts of all real query rows: states (B, Q, L, D) with P_0 added, mask (B, Q, L)."""
+        real_BQ = batch.targets_BQ >= 0
+        states_RLD, mask_RL = self.encode_users(_newest_first(batch, self.settings.max_history)[real_BQ])
+        shape = (*real_BQ.shape, *states_RLD.shape[1:])
+        states_BQLD = states_RLD.new_zeros(shape).masked_scatter(real_BQ[..., None, None], states_RLD)
+        mask_BQL = mask_RL.new_zeros(shape[:3]).masked_scatter(real_BQ[..., None], mask_RL)
+        return states_BQLD, mask_BQL
+
+    def _tell(self, items_BM: Tensor, rows: Rows) -> tuple[Tensor | None, Tensor | None]:
+        """Read the window's item rows causally: states of each item (B, M, D), and of the beginning (B, D)."""
+        if self.settings.user_prompt != "grounded":
+            return None, None
+        head = self.head
+        assert isinstance(head, GroundedHead)
+        assert rows.nodes_ND is not None
+        leaves_BM = self.trie.item_node[items_BM.clamp(min=0)]
+        begin_B1D = self.begin.expand(len(items_BM), 1, -1)
+        sequence = torch.cat([begin_B1D, head.embed_rows(rows.nodes_ND[leaves_BM])], dim=1)
+        states = encode_causally(self.backbone.encoder, sequence)
+        return states[:, 1:], states[:, 0]
+
+    def _start(self, batch: Batch, told_BMD: Tensor | None, begin_BD: Tensor | None) -> Tensor:
+        """Return what the decoder starts from: its start token, or what was told up to the newest item (B, Q, D)."""
+        rows = batch.targets_BQ.shape
+        if told_BMD is None or begin_BD is None:
+            token = torch.tensor(self.backbone.config.decoder_start_token_id or 0, device=self.device)
+            embedded: Tensor = self.backbone.shared(token)
+            return embedded.expand(*rows, -1)
+        before_BMD = torch.cat([begin_BD.unsqueeze(1), told_BMD], dim=1)
+        place_BQ = batch.targets_BQ.clamp(min=0)
+        return before_BMD.gather(1, place_BQ[..., None].expand(*rows, before_BMD.shape[-1]))
+
+    # ------------------------------------------------------------------------------------------------- encoding
+
+    def encode_items(self, items_U: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode items' prompts: states (U, L, D), without positions, and mask (U, L)."""
+        if self._item_prompts.values.device != self.device:
+            self._item_prompts = self._item_prompts.to(self.device)
+        ids_UL, mask_UL = self._item_prompts.pad(items_U)
+        return self._encode(ids_UL, mask_UL), mask_UL
+
+    def encode_users(self, histories_RH: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode user prompts of histories (newest first, −1 padded): states (R, L, D) with P_0 added, mask (R, L)."""
+        ids_RL, mask_RL = self._user_prompts.to(self.device)(histories_RH)
+        return self._encode(ids_RL, mask_RL) + self._table()[0], mask_RL
+
+    def _encode(self, ids: Tensor, mask: Tensor) -> Tensor:
+        states: Tensor = self.backbone.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        return states
+
+    # --------------------------------------------------------------------------------------------------- saving
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Return every tensor once: tied weights under their first name only (safetensors holds no shared ones)."""
+        state = super().state_dict(*args, **kwargs)
+        first: dict[int, str] = {}
+        for name in list(state):
+            address = state[name].data_ptr()
+            if state[name].numel() and first.setdefault(address, name) != name:
+                del state[name]
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load what `state_dict` returned; weights tied to a loaded one need no entry of their own."""
+        result = super().load_state_dict(state_dict, strict=False, assign=assign)
+        missing = [name for name in result.missing_keys if name in self.state_dict()]
+        if strict and (missing or result.unexpected_keys):
+            raise RuntimeError(f"weights do not fit: missing {missing}, unexpected {result.unexpected_keys}")
+        return result
+
+
+def _blocks(items_BM: Tensor, encode: Encoder) -> tuple[Tensor, Tensor]:
+    """Encode the distinct items of windows and lay them out: states (B, M, L, D) and mask (B, M, L)."""
+    distinct_U, place_BM = torch.unique(items_BM.clamp(min=0), return_inverse=True)
+    states_ULD, mask_UL = encode(distinct_U)
+    return states_ULD[place_BM], mask_UL[place_BM] & (items_BM >= 0).unsqueeze(2)
+
+
+def _ages(batch: Batch, max_history: int) -> Tensor:
+    """Return how many places before each target each item stands (B, Q, M); HIDDEN where it may not be read."""
+    width = batch.items_BM.shape[1]
+    age_BQM = batch.targets_BQ[..., None] - torch.arange(width, device=batch.items_BM.device)
+    seen_BQM = (age_BQM >= 1) & (age_BQM <= max_history) & (batch.items_BM >= 0)[:, None]
+    return torch.where(seen_BQM, age_BQM, HIDDEN)
+
+
+def _with_begin(
+    blocks: tuple[Tensor, Tensor], slots_BQM: Tensor, begin_BD: Tensor
+) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Put a block of one token before the others, seen by every query row at the user prompt's position."""
+    states_BMLD, mask_BML = blocks
+    first = functional.pad(begin_BD[:, None, None], (0, 0, 0, states_BMLD.shape[2] - 1))
+    there = torch.zeros_like(mask_BML[:, :1])
+    there[:, :, 0] = True
+    slots = functional.pad(slots_BQM, (1, 0), value=0)
+    return (torch.cat([first, states_BMLD], dim=1), torch.cat([there, mask_BML], dim=1)), slots
+
+
+def _newest_first(batch: Batch, max_history: int) -> Tensor:
+    """Return the history of every query row, newest first, −1 padded: (B, Q, H)."""
+    reach = torch.arange(max_history, device=batch.items_BM.device)
+    place_BQH = batch.targets_BQ[..., None] - 1 - reach
+    items_BQM = batch.items_BM.unsqueeze(1).expand(-1, batch.targets_BQ.shape[1], -1)
+    return items_BQM.gather(2, place_BQH.clamp(min=0)).masked_fill(place_BQH < 0, -1)
+
+
+def _before_targets(batch: Batch) -> Tensor:
+    """Return the items that stand before each target in its window, −1 elsewhere: (B, Q, M)."""
+    width = batch.items_BM.shape[1]
+    before_BQM = torch.arange(width, device=batch.items_BM.device) < batch.targets_BQ[..., None]
+    return batch.items_BM.unsqueeze(1).masked_fill(~before_BQM, -1)

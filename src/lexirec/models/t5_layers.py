@@ -1,0 +1,137 @@
+"""Reading a stock T5: the layers of its stacks, run with attention of our choosing.
+
+No weight, no rule of T5 is changed; what differs is only what attends to what: a decoder layer reads fused prompts
+(`fused_attention`), the steps of a beam keep keys and values of their own, and an encoder can be read causally.
+
+Legend: `B` batch, `Q` query rows, `S` steps, `W` width, `L` tokens, `D` features, `H` heads, `K` features of a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lexirec.models.fused_attention import Readable
+
+SelfAttend = Callable[[int, Any, Tensor], Tensor]
+
+
+def decode(stack: Any, inputs_BQSD: Tensor, prompts: Readable) -> Tensor:
+    """Run the decoder with teacher forcing: step `s` of a query row sees its steps up to `s` and the prompts.
+
+    Args:
+        stack: the decoder of a T5ForConditionalGeneration.
+        inputs_BQSD: embeddings of start and tokens.
+        prompts: what cross-attention reads.
+
+    Returns:
+        Hidden states (B, Q, S, D) after the final norm and dropout.
+    """
+    bias_1HSS = _causal(position_bias(stack, inputs_BQSD.shape[2]))
+
+    def self_attend(layer: int, attention: Any, hidden_BQSD: Tensor) -> Tensor:
+        return _attend(attention, hidden_BQSD.flatten(0, 1), bias_1HSS).view_as(hidden_BQSD)
+
+    return _run(stack, inputs_BQSD, self_attend, prompts)
+
+
+class BeamSteps:
+    """The decoder's own keys and values of every beam, one step after the other."""
+
+    def __init__(self, stack: Any) -> None:
+        """Start with no steps."""
+        self._stack = stack
+        self._past: list[tuple[Tensor, Tensor]] = []
+
+    def advance(self, inputs_BWD: Tensor, prompts: Readable, parents_BW: Tensor | None) -> Tensor:
+        """Run one step for every beam.
+
+        Args:
+            inputs_BWD: embedding of each beam's newest token.
+            prompts: what cross-attention reads; shared by the beams of a row.
+            parents_BW: which beam of the step before each beam continues; None at the first step.
+
+        Returns:
+            Hidden states (B, W, D).
+        """
+        past, self._past = self._past, []
+
+        def self_attend(layer: int, attention: Any, hidden_B1WD: Tensor) -> Tensor:
+            query, key, value = (
+                part(hidden_B1WD[:, 0]).unflatten(-1, (attention.n_heads, 1, -1))  # B, W, H, 1, K
+                for part in (attention.q, attention.k, attention.v)
+            )
+            if parents_BW is not None:
+                key, value = (
+                    torch.cat([_of_parents(old, parents_BW), new], dim=3)
+                    for old, new in zip(past[layer], (key, value), strict=True)
+                )
+            self._past.append((key, value))
+            bias_1H1S = position_bias(self._stack, key.shape[3])[:, :, -1:]
+            context = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias_1H1S, scale=1.0)
+            out: Tensor = attention.o(context.flatten(2)).unsqueeze(1)
+            return out
+
+        return _run(self._stack, inputs_BWD.unsqueeze(1), self_attend, prompts).squeeze(1)
+
+
+def encode_causally(stack: Any, inputs_BLD: Tensor) -> Tensor:
+    """Run the encoder so that no position sees a later one: one pass serves all prefixes of a sequence.
+
+    Returns:
+        Hidden states (B, L, D) after the final norm and dropout.
+    """
+    bias_1HLL = _causal(position_bias(stack, inputs_BLD.shape[1]))
+    hidden_BLD = stack.dropout(inputs_BLD)
+    for block in stack.block:
+        own, feed_forward = block.layer
+        hidden_BLD = hidden_BLD + own.dropout(_attend(own.SelfAttention, own.layer_norm(hidden_BLD), bias_1HLL))
+        hidden_BLD = feed_forward(hidden_BLD)
+    out: Tensor = stack.dropout(stack.final_layer_norm(hidden_BLD))
+    return out
+
+
+def position_bias(stack: Any, length: int) -> Tensor:
+    """Return the relative position bias (1, H, L, L) that the first layer computes for all."""
+    bias: Tensor = stack.block[0].layer[0].SelfAttention.compute_bias(length, length)
+    return bias
+
+
+def _run(stack: Any, hidden_BQSD: Tensor, self_attend: SelfAttend, prompts: Readable) -> Tensor:
+    hidden_BQSD = stack.dropout(hidden_BQSD)
+    for number, block in enumerate(stack.block):
+        own, cross, feed_forward = block.layer
+        attended = self_attend(number, own.SelfAttention, own.layer_norm(hidden_BQSD))
+        hidden_BQSD = hidden_BQSD + own.dropout(attended)
+        read = prompts.attend(number, cross.EncDecAttention, cross.layer_norm(hidden_BQSD))
+        hidden_BQSD = feed_forward(hidden_BQSD + cross.dropout(read))
+    out: Tensor = stack.dropout(stack.final_layer_norm(hidden_BQSD))
+    return out
+
+
+def _attend(attention: Any, hidden_BLD: Tensor, bias_1HLL: Tensor) -> Tensor:
+    query, key, value = (
+        part(hidden_BLD).unflatten(-1, (attention.n_heads, -1)).transpose(1, 2)
+        for part in (attention.q, attention.k, attention.v)
+    )
+    dropout = attention.dropout if attention.training else 0.0
+    context = functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=bias_1HLL.to(query.dtype), dropout_p=dropout, scale=1.0
+    )
+    out: Tensor = attention.o(context.transpose(1, 2).flatten(2))
+    return out
+
+
+def _causal(bias_1HLL: Tensor) -> Tensor:
+    length = bias_1HLL.shape[-1]
+    later = torch.ones(length, length, dtype=torch.bool, device=bias_1HLL.device).triu(1)
+    return bias_1HLL.masked_fill(later, -torch.inf)
+
+
+def _of_parents(past_BWHSK: Tensor, parents_BW: Tensor) -> Tensor:
+    index = parents_BW[..., None, None, None].expand(-1, -1, *past_BWHSK.shape[2:])
+    return past_BWHSK.gather(1, index)
