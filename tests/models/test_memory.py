@@ -8,7 +8,8 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import leave_last_out
 from lexirec.errors import ArtifactError, DataError, SettingsError
 from lexirec.evaluation import evaluate
-from lexirec.models.memory import TRANSITIONS, Memory, MemorySettingsfrom lexirec.models.scoring import save_fitted
+from lexirec.models.memory import TRANSITIONS, Memory, MemorySettings
+from lexirec.models.scoring import save_fitted
 from lexirec.recommenders import ScoreRecommender
 
 ITEMS = 9
