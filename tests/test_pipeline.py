@@ -9,6 +9,7 @@ import pytest
 
 from lexirec import fitting, preparing
 from lexirec.artifacts import Store, read_manifest, verify
+from lexirec.codes.identifiers import Identifiers
 from lexirec.data.toy import toy_shop
 from lexirec.errors import DataError, SettingsError
 from lexirec.evaluation import Report
@@ -178,6 +179,28 @@ def test_published_neighbors_and_keyword_identifiers_can_be_used(tmp_path):
     assert preparing.Neighbors.load(other.step("neighbors").folder).items.shape == (100, 2)
     assert "told apart by a counter" in (other.step("identifiers").folder / "summary.md").read_text()
     assert read_manifest(other.step("baselines.sasrec").folder).inputs.keys() == {"data", "vectors.text", "neighbors"}
+
+
+def test_a_backbones_tokens_spell_identifiers(tmp_path):
+    changes = {"backbone": {"name": "scratch:tiny", "vocabulary_size": 400}, "neighbors": None, "baselines": {}}
+    store = small_run()[0]
+    done = run(experiment(name="spelled", **changes), store)
+    assert done is not None
+    tokenizer = preparing.load_saved_tokenizer(done.step("tokenizer").folder)
+    assert tokenizer is not None
+    spelled = Identifiers.load(done.step("identifiers").folder)
+    pieces = {piece for item in range(len(spelled)) for piece in spelled.spelled(item)}
+    assert pieces <= set(tokenizer.get_vocab())
+    tokens = spelled.tokens[0][spelled.tokens[0] >= 0]
+    assert tokenizer.convert_ids_to_tokens(tokens.tolist()) == spelled.spelled(0)
+    wider = {**changes, "backbone": {**changes["backbone"], "d_model": 32}}
+    assert {step.state for step in plan(experiment(name="spelled", **wider), store) if step.group != "report"} == {
+        "done"
+    }
+    codes = {**changes, "identifiers": {"kind": "codes"}}
+    coded = run(experiment(name="coded", **codes), store)
+    assert coded is not None
+    assert Identifiers.load(coded.step("identifiers").folder).spelled(0)[0].startswith("<a_")
 
 
 def test_a_saved_sentence_model_enters_by_content(tmp_path):

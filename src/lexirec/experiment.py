@@ -1,8 +1,8 @@
 """What an experiment file may say: the settings of every room, composed, under the names of the stages.
 
-    [data] [vectors.NAME] [codes] [lexicon] [identifiers] [neighbors] [baselines.NAME] [model] [evaluation]
+    [data] [vectors.NAME] [codes] [backbone] [lexicon] [identifiers] [neighbors] [baselines.NAME] [evaluation]
 
-Only `[data]` is needed; an experiment without `[model]` measures baselines.
+Only `[data]` is needed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from lexirec.codes.spelling import CodeIdentifiers, KeywordIdentifiers, LexicalI
 from lexirec.codes.vectors import VectorSettings
 from lexirec.config import DataPath, Settings, load_settings, usual_kind
 from lexirec.data.loading import DataSettings, SplitSettings
+from lexirec.models.backbone import BackboneSettings
 from lexirec.models.baselines import EaseSettings, ItemKnnSettings, PopularitySettings
 from lexirec.models.memory import MemorySettings
 from lexirec.models.sasrec import SasrecSettings
@@ -217,6 +218,8 @@ class Experiment(Settings):
     """Sources of item vectors; where there are several they are joined."""
     codes: HierarchicalKMeans | None = None
     """How items are clustered."""
+    backbone: BackboneSettings | None = None
+    """The language model whose tokens spell identifiers; without one they are spelled in words."""
     lexicon: TfIdfLexicon = TfIdfLexicon()
     """How clusters are named."""
     identifiers: IdentifierChoice | None = None

@@ -30,6 +30,7 @@ from lexirec.experiment import (
     without_extras,
 )
 from lexirec.line import Line, Reached, Run, Step, newest_run, record
+from lexirec.models.backbone import BackboneSettings
 
 VERSIONS = {
     "data": 1,
@@ -144,12 +145,23 @@ def _identifiers(experiment: Experiment, line: Line, data: Step, vectors: Mappin
     given: dict[str, Step | None] = {"data": data}
     if experiment.codes is not None:
         given["codes"] = line.step("codes", preparing.prepare_codes, experiment.codes, vectors)
+    if naming is not None and experiment.backbone is not None:
+        given["tokenizer"] = _tokenizer(experiment.backbone, line, data)
     if isinstance(naming, LexicalIdentifiers):
         given["lexicon"] = line.step("lexicon", preparing.prepare_lexicon, experiment.lexicon, given)
     if naming is None:
         return None
     raw = {"published": naming.path} if isinstance(naming, PublishedIdentifiers) else {}
     return line.step("identifiers", preparing.prepare_identifiers, naming, given, raw)
+
+
+def _tokenizer(backbone: BackboneSettings, line: Line, data: Step) -> Step:
+    """Take the backbone's tokenizer; what else the backbone is set to does not matter to names."""
+    folder = Path(backbone.name)
+    raw = {"backbone": folder} if folder.is_dir() else {}
+    names = {"name", "vocabulary_size", "lower_case"} if backbone.scratch else {"name"}
+    settings = backbone.model_dump(mode="json", include=names)
+    return line.step("tokenizer", preparing.prepare_tokenizer, settings, {"data": data}, raw)
 
 
 def _neighbors(experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]) -> Step | None:

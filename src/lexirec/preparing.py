@@ -16,7 +16,7 @@ from lexirec.codes.codes import Codes
 from lexirec.codes.kmeans import HierarchicalKMeans
 from lexirec.codes.lexicon import Lexicon, TfIdfLexicon
 from lexirec.codes.published import read_published
-from lexirec.codes.spelling import name_items
+from lexirec.codes.spelling import CodeIdentifiers, name_items
 from lexirec.codes.vectors import PrecomputedVectors, concatenate, embed
 from lexirec.config import Settings
 from lexirec.data import neighbors as neighbor_lists
@@ -177,7 +177,9 @@ def prepare_identifiers(settings: IdentifierChoice, inputs: Folders, out: Path) 
     if isinstance(settings, PublishedIdentifiers):
         identifiers = read_published(inputs["published"], catalog, tokenizer, column=settings.column)
     else:
-        identifiers = name_items(settings, catalog, codes, lexicon, tokenizer)
+        # Codes are tokens of their own, which a model adds to the backbone's vocabulary.
+        known = None if isinstance(settings, CodeIdentifiers) else tokenizer
+        identifiers = name_items(settings, catalog, codes, lexicon, known)
     identifiers.save(out)
     report = naming_report(identifiers, codes)
     report.draw(out)
