@@ -19,6 +19,7 @@ from lexirec.codes.spelling import CodeIdentifiers, KeywordIdentifiers, LexicalI
 from lexirec.codes.vectors import VectorSettings
 from lexirec.config import DataPath, Settings, load_settings, usual_kind
 from lexirec.data.loading import DataSettings, SplitSettings
+from lexirec.late_fusion_recommender import ModelSettings
 from lexirec.models.backbone import BackboneSettings
 from lexirec.models.baselines import EaseSettings, ItemKnnSettings, PopularitySettings
 from lexirec.models.memory import MemorySettings
@@ -228,6 +229,8 @@ class Experiment(Settings):
     """Similar items."""
     baselines: dict[Name, BaselineChoice] = Field(default_factory=dict)
     """What the model is measured beside."""
+    model: ModelSettings | None = None
+    """The late-fusion model; without it an experiment measures baselines."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """How everything is measured."""
 
@@ -245,6 +248,8 @@ class Experiment(Settings):
             raise ValueError(f"'{needy[0]}' needs vectors: add a table such as [vectors.text] with kind = \"lsa\"")
         if isinstance(self.naming, LexicalIdentifiers | CodeIdentifiers) and self.codes is None:
             raise ValueError(f"'identifiers' of kind {self.naming.kind} need the table [codes]")
+        if self.model is not None and (self.naming is None or self.backbone is None):
+            raise ValueError("'model' needs the tables [backbone] and [codes] or [identifiers]")
         needy = [name for name, part in parts.items() if part is not None and needs_neighbors(part)]
         if needy and self.neighbors is None:
             raise ValueError(f"'{needy[0]}' needs the table [neighbors]")

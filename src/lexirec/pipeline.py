@@ -94,9 +94,16 @@ def _walk(experiment: Experiment, line: Line) -> None:
     """Take every step of the experiment, from the raw files to the report."""
     data = line.step("data", preparing.prepare_data, experiment.data, {}, _data_files(experiment))
     vectors = _vectors(experiment, line, data)
-    identifiers = _identifiers(experiment, line, data, vectors)
+    tokenizer, identifiers = _identifiers(experiment, line, data, vectors)
     neighbors = _neighbors(experiment, line, data, vectors)
     recommenders = _baselines(experiment, line, {"data": data, **vectors}, neighbors)
+    if experiment.model is not None and experiment.backbone is not None:
+        given: dict[str, Step | None] = {"data": data, "tokenizer": tokenizer, "identifiers": identifiers}
+        given |= {"neighbors": neighbors, **(vectors if experiment.model.fusion.grounded else {})}
+        stage = fitting.ModelStage(backbone=experiment.backbone, model=experiment.model)
+        recommenders["model"] = line.step(
+            "model", fitting.fit_model, stage, given, _backbone_files(experiment.backbone)
+        )
     evaluations = {
         f"evaluation.{name}": line.step(
             f"evaluation.{name}", fitting.measure, experiment.evaluation, {"data": data, "recommender": recommender}
@@ -105,12 +112,13 @@ def _walk(experiment: Experiment, line: Line) -> None:
     }
     if evaluations:
         shown = list(recommenders.values())[-1]
-        given = {"data": data, "identifiers": identifiers, "recommender": shown, **evaluations}
-        line.step("report", reporting.make_report, _report_settings(experiment), given)
+        shown_with: dict[str, Step | None] = {"data": data, "identifiers": identifiers, "recommender": shown}
+        line.step("report", reporting.make_report, _report_settings(experiment), {**shown_with, **evaluations})
 
 
 def _report_settings(experiment: Experiment) -> dict[str, object]:
-    kinds = {name: baseline.kind for name, baseline in experiment.baselines.items()}
+    kinds = {name: str(baseline.kind) for name, baseline in experiment.baselines.items()}
+    kinds |= {"model": "late-fusion"} if experiment.model is not None else {}
     return {"name": experiment.name, "kinds": kinds, "evaluation": experiment.evaluation.model_dump(mode="json")}
 
 
@@ -139,8 +147,13 @@ def _vectors(experiment: Experiment, line: Line, data: Step) -> dict[str, Step]:
     return steps
 
 
-def _identifiers(experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]) -> Step | None:
-    """Name the items: cluster them where codes are asked for, name the clusters, spell the identifiers."""
+def _identifiers(
+    experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]
+) -> tuple[Step | None, Step | None]:
+    """Name the items: cluster them where codes are asked for, name the clusters, spell the identifiers.
+
+    Returns the tokenizer that spells them and the identifiers, each None where the experiment has none.
+    """
     naming = experiment.naming
     given: dict[str, Step | None] = {"data": data}
     if experiment.codes is not None:
@@ -150,18 +163,23 @@ def _identifiers(experiment: Experiment, line: Line, data: Step, vectors: Mappin
     if isinstance(naming, LexicalIdentifiers):
         given["lexicon"] = line.step("lexicon", preparing.prepare_lexicon, experiment.lexicon, given)
     if naming is None:
-        return None
+        return None, None
     raw = {"published": naming.path} if isinstance(naming, PublishedIdentifiers) else {}
-    return line.step("identifiers", preparing.prepare_identifiers, naming, given, raw)
+    identifiers = line.step("identifiers", preparing.prepare_identifiers, naming, given, raw)
+    return given.get("tokenizer"), identifiers
 
 
 def _tokenizer(backbone: BackboneSettings, line: Line, data: Step) -> Step:
     """Take the backbone's tokenizer; what else the backbone is set to does not matter to names."""
-    folder = Path(backbone.name)
-    raw = {"backbone": folder} if folder.is_dir() else {}
     names = {"name", "vocabulary_size", "lower_case"} if backbone.scratch else {"name"}
     settings = backbone.model_dump(mode="json", include=names)
-    return line.step("tokenizer", preparing.prepare_tokenizer, settings, {"data": data}, raw)
+    return line.step("tokenizer", preparing.prepare_tokenizer, settings, {"data": data}, _backbone_files(backbone))
+
+
+def _backbone_files(backbone: BackboneSettings) -> dict[str, Path]:
+    """Return the folder of a backbone on this disk, which enters keys by its content."""
+    folder = Path(backbone.name)
+    return {"backbone": folder} if folder.is_dir() else {}
 
 
 def _neighbors(experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]) -> Step | None:

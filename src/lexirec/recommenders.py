@@ -6,9 +6,7 @@ number (memory, popularity, item-kNN, EASE, SASRec). Ties go to the smaller item
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -19,65 +17,38 @@ from lexirec.config import Settings
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
 from lexirec.data.sequences import Sequences
-from lexirec.errors import ArtifactError, SettingsError
+from lexirec.errors import ArtifactError
+from lexirec.late_fusion_recommender import LateFusionRecommender
 from lexirec.models.baselines import Ease, ItemKnn, Popularity
 from lexirec.models.memory import Memory
 from lexirec.models.sasrec import Sasrec
 from lexirec.progress import Progress
+from lexirec.rankings import (
+    MANIFEST,
+    Ranking,
+    Recommendation,
+    Recommender,
+    check_request,
+    forbid,
+    load_catalog,
+    read_manifest,
+    write_manifest,
+)
 
-MANIFEST = "recommender.json"
+__all__ = [
+    "MANIFEST",
+    "LateFusionRecommender",
+    "Ranking",
+    "Recommendation",
+    "Recommender",
+    "ScoreRecommender",
+    "Scorer",
+    "load_recommender",
+    "recommend",
+]
+
 _CELLS = 1 << 24
 """Most scores held at a time: 64 MiB in float32."""
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The best items of every history.
-
-    Attributes:
-        items: item numbers, best first, int32 (rows, k); −1 where nothing more may be recommended.
-        scores: float32 (rows, k), falling; −inf where the item is −1.
-    """
-
-    items: NDArray[np.int32]
-    scores: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """One recommended item, as it is shown to people."""
-
-    item_id: str
-    score: float
-    title: str
-    """The catalogue's first text field; empty where it is unknown."""
-
-
-class Recommender(Protocol):
-    """What evaluation, the command line and applications ask of a recommender."""
-
-    @property
-    def catalog(self) -> Catalog:
-        """The items that are ranked; item numbers are its rows."""
-
-    @property
-    def protocol(self) -> dict[str, Any]:
-        """What a protocol card says about how lists are made (kind, search, width …); JSON values only."""
-
-    def rank(
-        self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
-    ) -> Ranking:
-        """Rank the k best items for every history.
-
-        Args:
-            histories: rows of item numbers, oldest first; an empty row is a newcomer and gets an answer, too.
-            k: places, at least 1.
-            exclude_seen: leave out every item of the history *that is given*, also those the model does not read.
-            allowed: items that may appear, bool (n_items,) for all rows or (rows, n_items).
-        """
-
-    def save(self, folder: str | Path) -> None:
-        """Write one complete folder that `load_recommender` reads."""
 
 
 class Scorer(Protocol):
@@ -165,7 +136,11 @@ def load_recommender(folder: str | Path) -> Recommender:
     kind = read_manifest(source).get("kind")
     if kind == "scores":
         return ScoreRecommender.load(source)
-    raise ArtifactError(f"{source / MANIFEST}: kind '{kind}' is unknown to this version; allowed: 'scores'")
+    if kind == "late-fusion":
+        return LateFusionRecommender.load(source)
+    raise ArtifactError(
+        f"{source / MANIFEST}: kind '{kind}' is unknown to this version; allowed: 'scores', 'late-fusion'"
+    )
 
 
 def recommend(
@@ -189,68 +164,6 @@ def recommend(
     rows = catalog.take(found)
     titles = rows.field(rows.text_fields[0]) if rows.text_fields else [""] * len(rows)
     return [Recommendation(*row) for row in zip(rows.item_ids, ranking.scores[0].tolist(), titles)]
-
-
-def check_request(rows: int, n_items: int, k: int, allowed: NDArray[np.bool_] | None) -> None:
-    """Check what every `rank` is given.
-
-    Raises:
-        SettingsError: k is below 1, or `allowed` does not fit the histories and the catalogue.
-    """
-    if k < 1:
-        raise SettingsError(f"k = {k}: at least one place is needed, for example k = 10")
-    if allowed is not None and allowed.shape not in ((n_items,), (rows, n_items)):
-        raise SettingsError(
-            f"allowed has shape {allowed.shape}; it should be ({n_items},), one entry per item, or ({rows}, {n_items})"
-        )
-
-
-def forbid(
-    scores: NDArray[np.float32], histories: Sequences, exclude_seen: bool, allowed: NDArray[np.bool_] | None
-) -> None:
-    """Set the scores of seen and not allowed items to −inf, in place; (rows, n_items)."""
-    if exclude_seen:
-        scores[np.repeat(np.arange(len(histories)), histories.lengths), histories.items] = -np.inf
-    if allowed is not None:
-        scores[~np.broadcast_to(allowed, scores.shape)] = -np.inf
-
-
-def write_manifest(folder: Path, kind: dict[str, Any], catalog: Catalog) -> None:
-    """Write the manifest of a saved recommender: its kind and the catalogue it belongs to."""
-    values = {**kind, "items": len(catalog), "catalog": catalog.digest}
-    (folder / MANIFEST).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read the manifest of a saved recommender.
-
-    Raises:
-        ArtifactError: there is none, or it is damaged.
-    """
-    file = folder / MANIFEST
-    try:
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(f"{folder}: no saved recommender is here ({MANIFEST} is missing); save it again") from None
-    except ValueError as error:
-        raise ArtifactError(f"{file}: damaged ({error}); save the recommender again") from None
-    return manifest
-
-
-def load_catalog(folder: Path, manifest: dict[str, Any]) -> Catalog:
-    """Read the catalogue of a saved recommender and check that it is the one it was saved with.
-
-    Raises:
-        ArtifactError: it is missing, damaged or another one.
-    """
-    catalog = Catalog.load(folder / "catalog")
-    if catalog.digest != manifest.get("catalog"):
-        saved = f"{str(manifest.get('catalog'))[:12]} ({manifest.get('items')} items)"
-        raise ArtifactError(
-            f"{folder}: its catalog is {catalog.digest[:12]} ({len(catalog)} items), but the recommender was "
-            f"saved with {saved}; save it again"
-        )
-    return catalog
 
 
 def _scorer_loader(manifest: dict[str, Any], folder: Path) -> Callable[[Path], Scorer]:

@@ -68,6 +68,10 @@ class BackboneSettings(Settings):
     activation: Literal["relu", "gated-gelu"] = "relu"
     """Feed-forward layers as in T5 (relu) or T5 v1.1 (gated-gelu)."""
 
+    residual_scale: float = Field(default=0.2, gt=0)
+    """Factor on the fresh output projections of every layer. Below 1 the residual stream starts nearly clean, and small
+    models on small catalogues learn several times faster than from T5's own initialisation (1)."""
+
     @property
     def scratch(self) -> bool:
         """Whether the model starts from random weights."""
@@ -107,7 +111,17 @@ def load_backbone(
     config = scratch_config(settings, len(tokenizer))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Backbone(T5ForConditionalGeneration(config).eval(), tokenizer)
+        model = T5ForConditionalGeneration(config).eval()
+    _scale_outputs(model, settings.residual_scale)
+    return Backbone(model, tokenizer)
+
+
+@torch.no_grad()
+def _scale_outputs(model: T5ForConditionalGeneration, factor: float) -> None:
+    """Scale what attention and feed-forward layers add to the residual stream."""
+    for name, weight in model.named_parameters():
+        if name.endswith((".o.weight", ".wo.weight")):
+            weight.mul_(factor)
 
 
 def load_tokenizer(settings: BackboneSettings | str, *, texts: Sequence[str] | None = None) -> PreTrainedTokenizerBase:
@@ -155,6 +169,26 @@ def save_backbone(backbone: Backbone, folder: Path) -> None:
     with _no_bars():
         backbone.model.save_pretrained(folder)
         backbone.tokenizer.save_pretrained(folder)
+
+
+def save_configuration(backbone: Backbone, folder: Path) -> None:
+    """Write tokenizer and model configuration without weights, for a folder that keeps those elsewhere."""
+    with _no_bars():
+        backbone.model.config.save_pretrained(folder)
+        backbone.tokenizer.save_pretrained(folder)
+
+
+def restore_backbone(folder: Path) -> Backbone:
+    """Build what `save_configuration` described; the weights are fresh and wait for those that were kept elsewhere.
+
+    Raises:
+        OSError, ValueError: the folder is incomplete or damaged.
+    """
+    with _no_bars():
+        config = T5Config.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    with torch.random.fork_rng(devices=[]):
+        return Backbone(T5ForConditionalGeneration(config).eval(), tokenizer)
 
 
 def count_parameters(model: torch.nn.Module) -> int:

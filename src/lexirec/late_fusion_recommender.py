@@ -1,0 +1,287 @@
+"""The late-fusion recommender: built from a catalogue, trained on sequences, asked for items, saved as one folder."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from lexirec.codes.codes import Codes
+from lexirec.codes.identifiers import Identifiers
+from lexirec.codes.lexicon import Lexicon
+from lexirec.config import Settings
+from lexirec.data.catalog import Catalog
+from lexirec.data.neighbors import Neighbors
+from lexirec.data.sequences import Sequences
+from lexirec.data.splits import Cases
+from lexirec.decoding.trie import Trie
+from lexirec.errors import ArtifactError, DataError
+from lexirec.models.backbone import (
+    Backbone,
+    BackboneSettings,
+    add_tokens,
+    load_backbone,
+    restore_backbone,
+    save_configuration,
+)
+from lexirec.models.item_rows import ItemRows, item_features
+from lexirec.models.late_fusion import LateFusion, LateFusionSettings
+from lexirec.models.late_fusion_ranking import Ranker, SearchSettings
+from lexirec.models.prompts import PromptCensus, PromptSettings, item_prompts
+from lexirec.models.ragged import Ragged
+from lexirec.models.user_prompts import UserCensus, UserPrompts
+from lexirec.rankings import (
+    MANIFEST,
+    Ranking,
+    check_request,
+    load_catalog,
+    read_manifest,
+    write_manifest,
+)
+from lexirec.training.trainer import TrainingSettings, fit_late_fusion
+
+_WEIGHTS = "model.safetensors"
+_PROMPTS = "prompts.safetensors"
+_SETTINGS = "settings.json"
+
+
+class ModelSettings(Settings):
+    """A late-fusion model, from its prompts to how it is searched."""
+
+    fusion: LateFusionSettings = LateFusionSettings()
+    """What is fused, and what is scored."""
+    prompts: PromptSettings = PromptSettings()
+    """What prompts hold."""
+    training: TrainingSettings = TrainingSettings()
+    """How it is trained."""
+    search: SearchSettings = SearchSettings()
+    """How items are looked for."""
+    seed: int = 0
+    """Seed of fresh weights."""
+
+
+class Knowledge(NamedTuple):
+    """What is known about the items besides the catalogue's text.
+
+    Attributes:
+        identifiers: how items are spelled; in the backbone's vocabulary or able to be added to it.
+        neighbors: similar items, named in prompts and averaged for grounded heads; None for none.
+        vectors: float32 (I, F), for grounded heads; None for none.
+    """
+
+    identifiers: Identifiers
+    neighbors: Neighbors | None = None
+    vectors: NDArray[np.float32] | None = None
+
+
+class LateFusionRecommender:
+    """GRAM: generates identifiers from late-fused prompts; see `models.late_fusion`."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        backbone: Backbone,
+        model: LateFusion,
+        settings: ModelSettings,
+        knowledge: tuple[Identifiers, Ragged],
+    ) -> None:
+        """Hold the parts; `create` and `load` make them."""
+        self._catalog, self.backbone, self.model, self.settings = catalog, backbone, model, settings
+        self.identifiers, self._item_prompts = knowledge
+        self.curve: list[dict[str, float]] = []
+        self.census: PromptCensus | None = None
+        self._ranker: Ranker | None = None
+
+    # --------------------------------------------------------------------------------------------------- making
+
+    @classmethod
+    def create(
+        cls,
+        backbone: str | BackboneSettings | Backbone,
+        catalog: Catalog,
+        codes: Codes,
+        lexicon: Lexicon | None = None,
+        settings: ModelSettings | None = None,
+    ) -> Self:
+        """Name the items by their codes' terms and build an untrained recommender.
+
+        Args:
+            backbone: a folder, a hub name, `scratch:tiny|small|base`, settings, or a loaded backbone.
+            catalog: the items.
+            codes: their places in the hierarchy of clusters.
+            lexicon: the clusters' terms in the backbone's pieces; by default made here by TF-IDF.
+            settings: of the model; by default the paper's fusion with the `catalog` likelihood.
+        """
+        if not isinstance(backbone, Backbone):
+            backbone = load_backbone(backbone, texts=catalog.texts(), seed=(settings or ModelSettings()).seed)
+        named = lexicon or Lexicon.by_tfidf(catalog.texts(), codes, backbone.tokenizer)
+        identifiers = Identifiers.from_lexicon(named, codes, backbone.tokenizer)
+        return cls.build(catalog, backbone, Knowledge(identifiers), settings)
+
+    @classmethod
+    def build(
+        cls, catalog: Catalog, backbone: Backbone, knowledge: Knowledge, settings: ModelSettings | None = None
+    ) -> Self:
+        """Build an untrained recommender from identifiers and what else is known about the items.
+
+        Raises:
+            DataError: identifiers, neighbours or vectors are not those of the catalogue; or a grounded head lacks
+                vectors to ground its rows in and has neighbours only.
+        """
+        settings = settings or ModelSettings()
+        _check_sizes(catalog, knowledge)
+        add_tokens(backbone, knowledge.identifiers.new_pieces(backbone.tokenizer), seed=settings.seed)
+        identifiers = knowledge.identifiers.in_vocabulary(backbone.tokenizer)
+        near = knowledge.neighbors.items if knowledge.neighbors is not None else None
+        fields = {field: catalog.field(field) for field in catalog.text_fields}
+        prompts, census = item_prompts(fields, identifiers.tokens, near, backbone.tokenizer, settings.prompts)
+        features = item_features(knowledge.vectors, knowledge.neighbors, settings.fusion.neighbor_features)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            model = _assemble(backbone, settings, identifiers, prompts, features)
+        made = cls(catalog, backbone, model, settings, (identifiers, prompts))
+        made.census = census
+        return made
+
+    def fit(
+        self,
+        train: Sequences,
+        *,
+        validation: Cases | None = None,
+        folder: str | Path | None = None,
+        training: TrainingSettings | None = None,
+    ) -> Self:
+        """Train; with validation cases the best weights by NDCG@10 are kept.
+
+        Args:
+            train: rows of item numbers, oldest first.
+            validation: cases that choose the weights and the end of training.
+            folder: where checkpoints go, so that a killed run carries on; by default a temporary one.
+            training: how; by default what `settings.training` says.
+        """
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model.to(device)
+        self._ranker = None
+        with tempfile.TemporaryDirectory() as temporary:
+            self.curve = fit_late_fusion(
+                self.model,
+                train,
+                training or self.settings.training,
+                validation=validation,
+                folder=Path(folder or temporary),
+            )
+        return self
+
+    # ---------------------------------------------------------------------------------------------------- using
+
+    @property
+    def catalog(self) -> Catalog:
+        """The items that are ranked."""
+        return self._catalog
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What a protocol card says about how lists are made."""
+        search = self.settings.search
+        return {
+            "recommender": "late-fusion",
+            "search": f"beam search, width {search.width}",
+            "length_penalty": search.length_penalty,
+            "settings": self.settings.model_dump(mode="json"),
+        }
+
+    def rank(
+        self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
+    ) -> Ranking:
+        """Rank the k best items for every history; see `recommenders.Recommender.rank`."""
+        check_request(len(histories), len(self._catalog), k, allowed)
+        if self._ranker is None:
+            self._ranker = Ranker(self.model, self.settings.search)
+        found = self._ranker.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed)
+        return Ranking(found.items, found.scores)
+
+    def user_census(self, histories: Sequences) -> UserCensus | None:
+        """Count what the limit on user prompts costs these histories; None where there are no such prompts."""
+        if self.settings.fusion.user_prompt != "identifiers":
+            return None
+        newest = histories.padded(self.settings.fusion.max_history, newest_first=True)
+        users = UserPrompts(self.identifiers.tokens, self.backbone.tokenizer, self.settings.prompts)
+        return users.census(torch.from_numpy(newest).long())
+
+    # --------------------------------------------------------------------------------------------------- saving
+
+    def save(self, folder: str | Path) -> None:
+        """Write one complete folder: catalogue, tokenizer, configuration, weights, identifiers, prompts, settings."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        self._catalog.save(target / "catalog")
+        (target / "identifiers").mkdir(exist_ok=True)
+        self.identifiers.save(target / "identifiers")
+        save_configuration(self.backbone, target / "backbone")
+        save_file(
+            {name: value.cpu().contiguous() for name, value in self.model.state_dict().items()}, target / _WEIGHTS
+        )
+        save_file({"values": self._item_prompts.values, "offsets": self._item_prompts.offsets}, target / _PROMPTS)
+        (target / _SETTINGS).write_text(self.settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_manifest(target, {"kind": "late-fusion"}, self._catalog)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: the folder is incomplete, damaged, or its parts do not belong together.
+        """
+        source = Path(folder)
+        catalog = load_catalog(source, read_manifest(source))
+        try:
+            settings = ModelSettings.model_validate_json((source / _SETTINGS).read_text(encoding="utf-8"))
+            backbone = restore_backbone(source / "backbone")
+            identifiers = Identifiers.load(source / "identifiers")
+            stored, weights = load_file(source / _PROMPTS), load_file(source / _WEIGHTS)
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{source}: the saved recommender is damaged ({error}); save it again") from None
+        prompts = Ragged(stored["values"], stored["offsets"])
+        features = weights.get("items.features_IF")
+        given = features.numpy() if features is not None else None
+        model = _assemble(backbone, settings, identifiers, prompts, given)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            line = str(error).splitlines()[0]
+            raise ArtifactError(f"{source / _WEIGHTS}: {line}; save the recommender again ({MANIFEST})") from None
+        if torch.cuda.is_available():
+            model.to("cuda")
+        return cls(catalog, backbone, model.eval(), settings, (identifiers, prompts))
+
+
+def _assemble(
+    backbone: Backbone,
+    settings: ModelSettings,
+    identifiers: Identifiers,
+    prompts: Ragged,
+    features: NDArray[np.float32] | None,
+) -> LateFusion:
+    """Put the network together; weights are fresh except the backbone's."""
+    fusion = settings.fusion
+    end = backbone.model.config.eos_token_id if fusion.likelihood == "vocabulary" else None
+    users = UserPrompts(identifiers.tokens, backbone.tokenizer, settings.prompts)
+    width = backbone.model.config.d_model
+    items = ItemRows(len(identifiers.tokens), width, features) if fusion.grounded else None
+    return LateFusion(backbone.model, fusion, Trie.build(identifiers.tokens, end=end), (prompts, users), items)
+
+
+def _check_sizes(catalog: Catalog, knowledge: Knowledge) -> None:
+    sizes = {
+        "identifiers": len(knowledge.identifiers.tokens),
+        "neighbors": len(knowledge.neighbors.items) if knowledge.neighbors is not None else len(catalog),
+        "vectors": len(knowledge.vectors) if knowledge.vectors is not None else len(catalog),
+    }
+    for name, size in sizes.items():
+        if size != len(catalog):
+            raise DataError(f"{name} are given for {size:,} items, the catalog has {len(catalog):,}; make them from it")

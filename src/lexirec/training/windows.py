@@ -1,0 +1,89 @@
+"""Windows: training rows in which all prefixes of a user are predicted at once (prefix augmentation, spec 2.3, 11.1).
+
+A window is a run of at most `max_history` + 1 items of one user. Its targets are all items but the first, each
+predicted from the items before it in the window. A longer row is cut into windows that overlap by half a history, so
+that every item of it is a target once and only histories beyond the first window may be shorter than GRAM's (which
+keeps 20 items for each); `windows_per_prefix` gives the rows the reference would train on.
+
+Legend: `B` windows of a batch, `M` items of a window, `Q` targets of a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as SequenceOf
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lexirec.data.sequences import Sequences
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows of users' items.
+
+    Attributes:
+        rows: the items of each window, oldest first.
+        first: int64 (windows,), the place of each window's first target.
+    """
+
+    rows: Sequences
+    first: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """Number of targets of each window."""
+        return self.rows.lengths - self.first
+
+    def batch(self, numbers: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Lay windows out for `LateFusion.forward`: items (B, M) and target places (B, Q), −1 padded."""
+        chosen, first, targets = self.rows.take(numbers), self.first[numbers], self.targets[numbers]
+        place_BQ = first[:, None] + np.arange(targets.max())
+        place_BQ[place_BQ >= chosen.lengths[:, None]] = -1
+        items_BM = chosen.padded(int(chosen.lengths.max())).astype(np.int64)
+        return {"items_BM": torch.from_numpy(items_BM), "targets_BQ": torch.from_numpy(place_BQ)}
+
+
+def packed_windows(train: Sequences, max_history: int) -> Windows:
+    """Cut training rows into windows; rows of one item are left out."""
+    half = max(1, max_history // 2)
+    lengths = train.lengths
+    later = np.maximum(-(-(lengths - max_history - 1) // half), 0)
+    pieces = np.where(lengths >= 2, 1 + later, 0)
+    number = np.arange(int(pieces.sum())) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    # window 0 covers places 0 … max_history; window n ≥ 1 has its targets from max_history + 1 + (n − 1) · half on
+    target = np.where(number == 0, 1, max_history + 1 + (number - 1) * half)
+    start = np.where(number == 0, 0, np.maximum(target - (max_history - half) - 1, 0))
+    stop = np.minimum(np.where(number == 0, max_history + 1, target + half), np.repeat(lengths, pieces))
+    return Windows(train.windows(np.repeat(train.offsets[:-1], pieces) + start, stop - start), target - start)
+
+
+def windows_per_prefix(train: Sequences, max_history: int) -> Windows:
+    """Write every prefix out as a window with one target: what the reference trains on (131,413 on Beauty)."""
+    targets = np.maximum(train.lengths - 1, 0)
+    place = np.arange(int(targets.sum())) - np.repeat(np.cumsum(targets) - targets, targets) + 1
+    history = np.minimum(place, max_history)
+    start = np.repeat(train.offsets[:-1], targets) + place - history
+    return Windows(train.windows(start, history + 1), history.astype(np.int64))
+
+
+def batches(windows: Windows, targets: int, seed: SequenceOf[int]) -> list[NDArray[np.int64]]:
+    """Group windows of like length into batches of about `targets` targets, in random order.
+
+    The number of batches depends on the windows and `targets` alone, so that epochs of different seeds are equally
+    long and a run can be carried on in the middle of one.
+    """
+    random = np.random.default_rng(seed)
+    shaken = windows.rows.lengths * random.uniform(0.9, 1.1, len(windows))
+    order = np.argsort(shaken, kind="stable")
+    count = max(1, round(int(windows.targets.sum()) / targets))
+    done = np.cumsum(windows.targets[order])
+    bounds = np.searchsorted(done, np.arange(1, count) * done[-1] / count)
+    parts = [part for part in np.split(order, bounds) if len(part)]
+    return [parts[number] for number in random.permutation(len(parts))]
