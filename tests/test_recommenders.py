@@ -9,7 +9,7 @@ from lexirec.models.baselines import Ease, EaseSettings, ItemKnn, Popularity
 from lexirec.models.memory import Memory
 from lexirec.models.sasrec import Sasrec, SasrecSettings, SasrecTrainingSettings
 from lexirec.models.sasrec_training import fit_sasrec
-from lexirec.recommenders import ScoreRecommender, load_recommender, recommend
+from lexirec.recommenders import ScoreRecommender, load_recommender
 from lexirec.testing import RecommenderContract, checkerboard, circle_walks, tiny_catalog
 
 ITEMS = 20
@@ -82,25 +82,20 @@ class _Numbers:
         return np.tile(self.row, (len(histories), 1))
 
 
-def test_recommend_speaks_of_ids_scores_and_titles():
+def test_it_recommends_in_ids_scores_and_titles():
     recommender = ScoreRecommender(tiny_catalog(4), _Numbers([0, 1, 2, 3]))
-    found = recommend(recommender, ["item-3"], k=2)
+    found = recommender.recommend(["item-3"], k=2)
     assert [(r.item_id, r.score, r.title) for r in found] == [
         ("item-2", 2.0, "red kettle number 2"),
         ("item-1", 1.0, "blue chair number 1"),
     ]
-    assert recommend(recommender, ["item-3"], k=1, exclude_seen=False)[0].item_id == "item-3"
-
-
-def test_recommend_returns_fewer_where_little_is_allowed():
-    recommender = ScoreRecommender(tiny_catalog(4), _Numbers([0, 1, 2, 3]))
-    allowed = np.array([True, False, True, False])
-    assert [r.item_id for r in recommend(recommender, ["item-2"], k=3, allowed=allowed)] == ["item-0"]
+    assert recommender.recommend(["item-3"], k=1, exclude_seen=False)[0].item_id == "item-3"
+    assert [r.item_id for r in recommender.recommend(["item-2"], k=3, deny=["item_id=item-3"])] == ["item-1", "item-0"]
 
 
 def test_an_unknown_id_is_named_with_the_nearest():
     with pytest.raises(DataError, match=r"Item 'item-33' is not in the catalog of 4 items.*item-3"):
-        recommend(ScoreRecommender(tiny_catalog(4), _Numbers([0, 1, 2, 3])), ["item-33"])
+        ScoreRecommender(tiny_catalog(4), _Numbers([0, 1, 2, 3])).recommend(["item-33"])
 
 
 def test_batches_do_not_change_rankings(monkeypatch):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, Unpack
 
 import numpy as np
 import torch
@@ -43,6 +44,7 @@ from lexirec.rankings import (
     read_manifest,
     write_manifest,
 )
+from lexirec.recommending import Options, Recommendation, recommend
 from lexirec.training.trainer import TrainingSettings, fit_late_fusion
 
 _WEIGHTS = "model.safetensors"
@@ -114,13 +116,15 @@ class LateFusionRecommender:
             backbone: a folder, a hub name, `scratch:tiny|small|base`, settings, or a loaded backbone.
             catalog: the items.
             codes: their places in the hierarchy of clusters.
-            lexicon: the clusters' terms in the backbone's pieces; by default made here by TF-IDF.
+            lexicon: the clusters' terms: the backbone's own pieces by default, made here by TF-IDF; or words, which
+                are added to its vocabulary.
             settings: of the model; by default the paper's fusion with the `catalog` likelihood.
         """
         if not isinstance(backbone, Backbone):
             backbone = load_backbone(backbone, texts=catalog.texts(), seed=(settings or ModelSettings()).seed)
         named = lexicon or Lexicon.by_tfidf(catalog.texts(), codes, backbone.tokenizer)
-        identifiers = Identifiers.from_lexicon(named, codes, backbone.tokenizer)
+        known = backbone.tokenizer if set(named.vocabulary) <= backbone.tokenizer.get_vocab().keys() else None
+        identifiers = Identifiers.from_lexicon(named, codes, known)
         return cls.build(catalog, backbone, Knowledge(identifiers), settings)
 
     @classmethod
@@ -204,6 +208,10 @@ class LateFusionRecommender:
             self._ranker = Ranker(self.model, self.settings.search)
         found = self._ranker.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed)
         return Ranking(found.items, found.scores)
+
+    def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:
+        """Recommend items for one history of item ids, oldest first; see `recommending.recommend`."""
+        return recommend(self, history, k=k, **options)
 
     def user_census(self, histories: Sequences) -> UserCensus | None:
         """Count what the limit on user prompts costs these histories; None where there are no such prompts."""

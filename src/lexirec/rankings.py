@@ -30,16 +30,6 @@ class Ranking:
     scores: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Recommendation:
-    """One recommended item, as it is shown to people."""
-
-    item_id: str
-    score: float
-    title: str
-    """The catalogue's first text field; empty where it is unknown."""
-
-
 class Recommender(Protocol):
     """What evaluation, the command line and applications ask of a recommender."""
 

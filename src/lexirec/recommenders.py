@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,6 @@ from lexirec.progress import Progress
 from lexirec.rankings import (
     MANIFEST,
     Ranking,
-    Recommendation,
     Recommender,
     check_request,
     forbid,
@@ -34,17 +33,16 @@ from lexirec.rankings import (
     read_manifest,
     write_manifest,
 )
+from lexirec.recommending import Options, Recommendation, recommend
 
 __all__ = [
     "MANIFEST",
     "LateFusionRecommender",
     "Ranking",
-    "Recommendation",
     "Recommender",
     "ScoreRecommender",
     "Scorer",
     "load_recommender",
-    "recommend",
 ]
 
 _CELLS = 1 << 24
@@ -107,6 +105,10 @@ class ScoreRecommender:
                 progress.advance(len(rows))
         return Ranking(items, scores)
 
+    def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:
+        """Recommend items for one history of item ids, oldest first; see `recommending.recommend`."""
+        return recommend(self, history, k=k, **options)
+
     def save(self, folder: str | Path) -> None:
         """Write catalogue, scorer and a manifest into the folder; the manifest comes last, so it marks a whole one."""
         target = Path(folder)
@@ -141,29 +143,6 @@ def load_recommender(folder: str | Path) -> Recommender:
     raise ArtifactError(
         f"{source / MANIFEST}: kind '{kind}' is unknown to this version; allowed: 'scores', 'late-fusion'"
     )
-
-
-def recommend(
-    recommender: Recommender,
-    history_ids: Sequence[str],
-    k: int = 10,
-    *,
-    exclude_seen: bool = True,
-    allowed: NDArray[np.bool_] | None = None,
-) -> list[Recommendation]:
-    """Recommend items for one history of item ids, oldest first; the list is shorter where little is allowed.
-
-    Raises:
-        DataError: an id of the history is not in the catalogue.
-        SettingsError: k is below 1.
-    """
-    catalog = recommender.catalog
-    history = Sequences.from_lists([catalog.numbers(history_ids).tolist()])
-    ranking = recommender.rank(history, k=k, exclude_seen=exclude_seen, allowed=allowed)
-    found = ranking.items[0][ranking.items[0] >= 0]
-    rows = catalog.take(found)
-    titles = rows.field(rows.text_fields[0]) if rows.text_fields else [""] * len(rows)
-    return [Recommendation(*row) for row in zip(rows.item_ids, ranking.scores[0].tolist(), titles)]
 
 
 def _scorer_loader(manifest: dict[str, Any], folder: Path) -> Callable[[Path], Scorer]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
 from lexirec.errors import DataError
 from lexirec.item_filters import allowed_items
-from lexirec.recommenders import Recommender
+from lexirec.rankings import Recommender
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Recommendation:
     Attributes:
         item_id: The item.
         score: What the recommender ranks by; comparable within one list only.
-        title: Its title, "" where unknown.
+        title: Its title, else its first text field; "" where unknown.
         because: With an explanation, `(item_id, share of the score)` of the history's items, the most telling first.
     """
 
@@ -29,6 +31,15 @@ class Recommendation:
     score: float
     title: str
     because: tuple[tuple[str, float], ...] = field(default=())
+
+
+class Options(TypedDict, total=False):
+    """What a request may say besides the history and k; see `recommend`."""
+
+    exclude_seen: bool
+    allow: Sequence[str]
+    deny: Sequence[str]
+    explain: bool
 
 
 def recommend(
@@ -66,7 +77,7 @@ def recommend(
     )
     items = ranking.items[0][ranking.items[0] >= 0]
     reasons = _reasons(recommender, numbers, items, ranking.scores[0]) if explain and len(numbers) else None
-    titles = catalog.field("title") if "title" in catalog.table.column_names else [""] * len(catalog)
+    titles = _titles(catalog)
     return [
         Recommendation(
             catalog.item_ids[item],
@@ -76,6 +87,12 @@ def recommend(
         )
         for place, item in enumerate(items)
     ]
+
+
+def _titles(catalog: Catalog) -> list[str]:
+    if "title" in catalog.table.column_names:
+        return catalog.field("title")
+    return catalog.field(catalog.text_fields[0]) if catalog.text_fields else [""] * len(catalog)
 
 
 def _reasons(

@@ -23,7 +23,8 @@ import pyarrow as pa
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
 from lexirec.errors import LexirecError
-from lexirec.recommenders import Recommender, load_recommender, recommend
+from lexirec.recommenders import Recommender, load_recommender
+from lexirec.recommending import recommend
 
 _COLORS = ("red", "blue")
 _THINGS = ("lamp", "chair", "kettle", "rug", "vase")

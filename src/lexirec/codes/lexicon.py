@@ -19,6 +19,7 @@ from scipy import sparse
 from lexirec.codes.codes import Codes, read_artifact
 from lexirec.codes.terms import Terms, best_terms, readable, split_terms, tf_idf
 from lexirec.config import Settings
+from lexirec.data.catalog import Catalog
 from lexirec.errors import ArtifactError, DataError
 from lexirec.progress import track
 
@@ -96,7 +97,7 @@ class Lexicon:
     @classmethod
     def by_tfidf(
         cls,
-        texts: Sequence[str],
+        texts: Sequence[str] | Catalog,
         codes: Codes,
         tokenizer: PreTrainedTokenizerBase | None = None,
         settings: TfIdfLexicon | None = None,
@@ -108,7 +109,7 @@ class Lexicon:
         Ours orders ties by term number, where GRAM's order is unspecified, and keeps no term that scores 0.
 
         Args:
-            texts: One text per item, in catalogue order.
+            texts: One text per item, in catalogue order; a catalogue stands for all its text fields.
             codes: The items' codes, trees or residual.
             tokenizer: A Hugging Face tokenizer whose pieces become the terms; None takes lower-case words.
             settings: How to count.
@@ -116,6 +117,7 @@ class Lexicon:
         Raises:
             DataError: as many texts as codes are needed, and at least one with a term.
         """
+        texts = texts.texts() if isinstance(texts, Catalog) else texts
         if len(texts) != len(codes):
             raise DataError(f"{len(texts)} texts were given for the codes of {len(codes)} items; give one per item")
         settings = settings or TfIdfLexicon()
