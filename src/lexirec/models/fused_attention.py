@@ -110,9 +110,10 @@ class FlatPrompts:
 
     def __init__(self, states_BTD: Tensor, mask_BT: Tensor) -> None:
         """Hold states with positions added, and which of them are real."""
-        self.states_BTD, self.mask_BT = states_BTD, mask_BT
-        # a newcomer without any prompt reads padding rather than nothing, which would be no number
-        self._mask_B11T = (mask_BT | ~mask_BT.any(1, keepdim=True))[:, None, None]
+        # a newcomer without any prompt reads zeros: nothing at all would be no number, and padding depends on company
+        nothing_B1 = ~mask_BT.any(1, keepdim=True)
+        self.states_BTD, self.mask_BT = states_BTD.masked_fill(nothing_B1[..., None], 0), mask_BT
+        self._mask_B11T = (mask_BT | nothing_B1)[:, None, None]
         self._keys: dict[int, _LayerKeys] = {}
 
     def attend(self, layer: int, attention: Any, hidden_BQSD: Tensor) -> Tensor:

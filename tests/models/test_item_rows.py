@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+import torch
+
+from lexirec.data.neighbors import Neighbors
+from lexirec.errors import DataError
+from lexirec.models.item_rows import ItemRows, item_features
+
+GIVEN = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+
+
+def neighbors(rows: list[list[int]]) -> Neighbors:
+    items = np.array(rows, dtype=np.int32)
+    return Neighbors(items, np.where(items >= 0, 1.0, -np.inf).astype(np.float32))
+
+
+def test_a_row_is_identity_plus_a_linear_map_of_features():
+    rows = ItemRows(4, 5, GIVEN)
+    assert rows.project is not None
+    expected = rows.identity.weight + torch.from_numpy(GIVEN) @ rows.project.weight.T
+    assert torch.allclose(rows(), expected, atol=1e-6)
+    rows().sum().backward()
+    assert all(weight.grad is not None for weight in rows.parameters())
+
+
+def test_features_are_saved_but_not_learned():
+    rows = ItemRows(4, 5, GIVEN)
+    assert set(rows.state_dict()) == {"identity.weight", "project.weight", "features_IF"}
+    assert {name for name, _ in rows.named_parameters()} == {"identity.weight", "project.weight"}
+
+
+@pytest.mark.parametrize("nothing", [None, np.zeros((4, 0), dtype=np.float32)])
+def test_without_features_a_row_is_its_identity(nothing):
+    rows = ItemRows(4, 5, nothing)
+    assert rows.project is None
+    assert torch.equal(rows(), rows.identity.weight)
+
+
+def test_features_are_vectors_and_the_mean_of_the_best_neighbours():
+    found = item_features(GIVEN.astype(np.float64), neighbors([[1, 2, 3], [0, -1, -1], [-1, -1, -1], [2, 0, 1]]), 2)
+    assert found is not None
+    assert found.dtype == np.float32
+    means = np.stack([(GIVEN[1] + GIVEN[2]) / 2, GIVEN[0], np.zeros(3), (GIVEN[2] + GIVEN[0]) / 2])
+    assert np.allclose(found, np.concatenate([GIVEN, means], axis=1), atol=1e-6)
+
+
+def test_what_is_missing_is_left_out():
+    assert item_features(None, neighbors([[1], [0], [0], [0]]), 2) is None
+    assert np.array_equal(item_features(GIVEN, None, 2), GIVEN)
+    assert np.array_equal(item_features(GIVEN, neighbors([[1], [0], [0], [0]]), 0), GIVEN)
+
+
+def test_vectors_and_neighbours_of_different_catalogues_are_refused():
+    with pytest.raises(DataError, match=r"4 item vectors, but neighbours of 2 items; make both from one catalog"):
+        item_features(GIVEN, neighbors([[1], [0]]), 1)
