@@ -56,14 +56,9 @@ def defined(kind: str, head, trie: Trie, hidden_D: Tensor, node: int, seen: list
         return logits.log_softmax(-1)[tokens] if kind == "vocabulary" else logits[tokens].log_softmax(-1)
     items_ID = head._items[0]()
     query = head.outward(hidden_D)
-    if "mean" in kind:
-        rows = torch.stack([items_ID[below(trie, child)].mean(0) for child in found])
-    else:
-        rows = items_ID
-    if head.cosine:
-        logits = functional.cosine_similarity(query[None], rows) * head.log_scale.exp()
-    else:
-        logits = rows @ query
+    rows = torch.stack([items_ID[below(trie, child)].mean(0) for child in found]) if "mean" in kind else items_ID
+    cosines = functional.cosine_similarity(query[None], rows)
+    logits = cosines * head.log_scale.exp() if head.cosine else rows @ query
     if "mean" in kind:
         return logits.log_softmax(-1)
     if "repeat" in kind:

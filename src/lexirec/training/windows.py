@@ -74,7 +74,7 @@ def windows_per_prefix(train: Sequences, max_history: int) -> Windows:
 
 
 def batches(windows: Windows, targets: int, seed: SequenceOf[int]) -> list[NDArray[np.int64]]:
-    """Group windows of like length into batches of about `targets` targets, in random order.
+    """Group windows of like length into batches of about `targets` targets (at least one window's), in random order.
 
     The number of batches depends on the windows and `targets` alone, so that epochs of different seeds are equally
     long and a run can be carried on in the middle of one.
@@ -82,8 +82,10 @@ def batches(windows: Windows, targets: int, seed: SequenceOf[int]) -> list[NDArr
     random = np.random.default_rng(seed)
     shaken = windows.rows.lengths * random.uniform(0.9, 1.1, len(windows))
     order = np.argsort(shaken, kind="stable")
-    count = max(1, round(int(windows.targets.sum()) / targets))
     done = np.cumsum(windows.targets[order])
-    bounds = np.searchsorted(done, np.arange(1, count) * done[-1] / count)
-    parts = [part for part in np.split(order, bounds) if len(part)]
+    total, most = int(done[-1]), int(windows.targets.max())
+    # a share of the targets that is no smaller than any window leaves no batch empty, whatever the order
+    count = min(max(1, round(total / targets)), total // most)
+    bounds = np.searchsorted(done * count, np.arange(1, count) * total, side="right")
+    parts = np.split(order, bounds)
     return [parts[number] for number in random.permutation(len(parts))]
