@@ -105,6 +105,15 @@ class _Search:
         self.parents = index_BW // candidates.children
         self.nodes = candidates.nodes.gather(1, index_BW)
 
+    def shrink(self) -> bool:
+        """Give up the places of beams that are dead in every row; return whether any beam is left.
+
+        They stand last, for beams are sorted by score. Asked on CPUs where identifiers end; it would let a device wait.
+        """
+        left = int((self.scores > _DEAD).sum(dim=1).max())
+        self.scores, self.parents, self.nodes = (x[:, :left] for x in (self.scores, self.parents, self.nodes))
+        return left > 0
+
     def lose(self, scores_B: Tensor) -> None:
         """Remember the best score that something thrown away might have reached."""
         self.lost = torch.maximum(self.lost, scores_B)
@@ -167,6 +176,8 @@ def beam_search(
         else:
             lengths = (depth + 1, trie.longest)
             _step_like_generate(search, candidates, alive, width, [length**length_penalty for length in lengths])
+        if alive and trie.device.type == "cpu" and trie.leaves(depth + 1) and not search.shrink():
+            break
     scores = search.found[:, :k]
     items = search.items[:, :k].masked_fill(scores == _DEAD, -1)
     return Beams(items, scores, search.lost <= scores[:, -1])

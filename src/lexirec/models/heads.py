@@ -128,7 +128,7 @@ class VocabularyHead(_TrieHolder):
             logits = _scores(hidden_BWD, rows.table_VD, tokens_BWC)
             return logits.masked_fill(children_BWC < 0, -torch.inf).log_softmax(-1)
         logits_BWV = functional.linear(hidden_BWD, rows.table_VD).float()
-        return logits_BWV.gather(-1, tokens_BWC) - logits_BWV.logsumexp(-1, keepdim=True)
+        return logits_BWV.gather(-1, tokens_BWC) - _log_sum_exp_(logits_BWV)
 
 
 class GroundedHead(_TrieHolder):
@@ -325,6 +325,15 @@ def _scores(queries_BWD: Tensor, table_VD: Tensor, index_BWC: Tensor) -> Tensor:
     if len(table_VD) <= _GATHER_COST * index_BWC.shape[-1]:
         return (queries_BWD @ table_VD.T).gather(-1, index_BWC).float()
     return (table_VD[index_BWC] @ queries_BWD.unsqueeze(-1)).squeeze(-1).float()
+
+
+def _log_sum_exp_(logits_BWV: Tensor) -> Tensor:
+    """Return the log-sum-exp over the last dimension (B, W, 1); the logits are used up.
+
+    In place, because a fresh tensor of this size costs more than all that is computed with it (16 times on CPUs).
+    """
+    peak_BW1 = logits_BWV.amax(-1, keepdim=True)
+    return logits_BWV.sub_(peak_BW1).exp_().sum(-1, keepdim=True).log_().add_(peak_BW1)
 
 
 def _spread(first_R: Tensor, last_R: Tensor) -> tuple[Tensor, Tensor]:

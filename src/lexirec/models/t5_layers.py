@@ -59,21 +59,23 @@ class BeamSteps:
             Hidden states (B, W, D).
         """
         past, self._past = self._past, []
+        length = 1 if parents_BW is None else past[0][0].shape[2] + 1
+        bias_1H1S = position_bias(self._stack, length)[:, :, -1:]
+        chosen = None if parents_BW is None else _rows_of_parents(parents_BW, len(past[0][0]))
 
         def self_attend(layer: int, attention: Any, hidden_B1WD: Tensor) -> Tensor:
             query, key, value = (
-                part(hidden_B1WD[:, 0]).unflatten(-1, (attention.n_heads, 1, -1))  # B, W, H, 1, K
+                part(hidden_B1WD).view(-1, attention.n_heads, 1, attention.key_value_proj_dim)  # B·W, H, 1, K
                 for part in (attention.q, attention.k, attention.v)
             )
-            if parents_BW is not None:
+            if chosen is not None:
                 key, value = (
-                    torch.cat([_of_parents(old, parents_BW), new], dim=3)
+                    torch.cat([old.index_select(0, chosen), new], dim=2)
                     for old, new in zip(past[layer], (key, value), strict=True)
                 )
             self._past.append((key, value))
-            bias_1H1S = position_bias(self._stack, key.shape[3])[:, :, -1:]
             context = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias_1H1S, scale=1.0)
-            out: Tensor = attention.o(context.flatten(2)).unsqueeze(1)
+            out: Tensor = attention.o(context.reshape(*hidden_B1WD.shape[:-1], -1))
             return out
 
         return _run(self._stack, inputs_BWD.unsqueeze(1), self_attend, prompts).squeeze(1)
@@ -132,6 +134,8 @@ def _causal(bias_1HLL: Tensor) -> Tensor:
     return bias_1HLL.masked_fill(later, -torch.inf)
 
 
-def _of_parents(past_BWHSK: Tensor, parents_BW: Tensor) -> Tensor:
-    index = parents_BW[..., None, None, None].expand(-1, -1, *past_BWHSK.shape[2:])
-    return past_BWHSK.gather(1, index)
+def _rows_of_parents(parents_BW: Tensor, before: int) -> Tensor:
+    """Return where the `before` = B · W' beams of the step before have each beam's parent: (B · W,)."""
+    width = before // len(parents_BW)
+    first_B1 = torch.arange(len(parents_BW), device=parents_BW.device).unsqueeze(1) * width
+    return (first_B1 + parents_BW).flatten()
