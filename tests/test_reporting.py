@@ -1,9 +1,19 @@
+import json
+import re
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from lexirec.fitting import CURVE
+from lexirec.late_fusion_recommender import ModelSettings
 from lexirec.line import Run
+from lexirec.models.late_fusion_ranking import SearchSettings
+from lexirec.preparing import load_catalog
 from lexirec.reporting import evaluations_of, report_content, shared_protocol, stored_reports, systems
 from lexirec.results import evaluations, kinds
+from lexirec.training.trainer import METRIC
 from tests.small_run import small_run
 
 
@@ -56,3 +66,48 @@ def test_short_lists_have_no_breakdown_at_ten(done):
 def test_next_steps_name_the_experiment(done):
     assert any("lexirec recommend small" in step for step in content(done).next_steps)
     assert any("lexirec show small identifiers" in step for step in content(done).next_steps)
+
+
+def test_next_steps_can_be_pasted(done):
+    step = next(step for step in content(done).next_steps if "lexirec recommend" in step)
+    ids = re.findall(r"toy-\d+", step)
+    assert len(ids) == 2
+    load_catalog(done.step("data").folder).numbers(ids)
+
+
+# ------------------------------------------------------------------------------------------------- with a model
+
+
+@pytest.fixture(scope="module")
+def with_model(done, tmp_path_factory):
+    """The small run's folders, with a late-fusion model as an evaluation and a curve beside its weights."""
+    folder = tmp_path_factory.mktemp("model")
+    inputs = {name: step.folder for name, step in done.steps.items()}
+    rows = [{"step": 2.0, "epoch": 0.5, "loss": 5.0}, {"step": 4.0, "epoch": 1.0, METRIC: 0.2}]
+    rows += [{"step": 6.0, "epoch": 1.5, "loss": 4.0}, {"step": 8.0, "epoch": 2.0, METRIC: 0.1}]
+    shutil.copytree(inputs["baselines.memory"], folder / "recommender")
+    (folder / "recommender" / CURVE).write_text(json.dumps(rows))
+    settings = ModelSettings(search=SearchSettings(width=7)).model_dump(mode="json")
+    search = {"recommender": "late-fusion", "search": "beam search, width 7", "settings": settings}
+    for seen, report in stored_reports(inputs["evaluation.memory"]).items():
+        replace(report, protocol=report.protocol | search).save(folder / "evaluation" / seen)
+    return {**inputs, "recommender": folder / "recommender", "evaluation.model": folder / "evaluation"}
+
+
+def test_the_learning_curve_is_read_and_the_best_step_marked(done, with_model):
+    settings = {"name": "small", "kinds": kinds(done), "evaluation": done.settings["evaluation"]}
+    learning = report_content(settings, with_model).learning
+    assert learning is not None
+    assert learning.loss == [(2, 5.0), (6, 4.0)]
+    assert (learning.validation, learning.best_step, learning.metric) == ([(4, 0.2), (8, 0.1)], 4, "ndcg@10")
+    assert content(done).learning is None
+
+
+def test_the_protocol_holds_the_models_own_settings_compactly(done, with_model):
+    settings = {"name": "small", "kinds": kinds(done), "evaluation": done.settings["evaluation"]}
+    found = report_content(settings, with_model)
+    assert found.protocol["model"] == "late-fusion, beam search, width 7"
+    assert found.protocol["model_settings"] == {"search.width": 7, "all others": "as by default"}
+    assert [row.name for row in found.systems if row.main] == ["model"]
+    assert any("lexirec compare small" in step for step in found.next_steps)
+    assert "model" not in content(done).protocol

@@ -118,10 +118,12 @@ class LateFusionRecommender:
             codes: their places in the hierarchy of clusters.
             lexicon: the clusters' terms: the backbone's own pieces by default, made here by TF-IDF; or words, which
                 are added to its vocabulary.
-            settings: of the model; by default the paper's fusion with the `catalog` likelihood.
+            settings: of the model; by default the paper's fusion with the `catalog` likelihood, without similar items
+                in the prompts: they are given to `build`.
         """
+        settings = settings or ModelSettings(prompts=PromptSettings(parts=("item", "metadata")))
         if not isinstance(backbone, Backbone):
-            backbone = load_backbone(backbone, texts=catalog.texts(), seed=(settings or ModelSettings()).seed)
+            backbone = load_backbone(backbone, texts=catalog.texts(), seed=settings.seed)
         named = lexicon or Lexicon.by_tfidf(catalog.texts(), codes, backbone.tokenizer)
         known = backbone.tokenizer if set(named.vocabulary) <= backbone.tokenizer.get_vocab().keys() else None
         identifiers = Identifiers.from_lexicon(named, codes, known)

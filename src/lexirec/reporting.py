@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,14 @@ from lexirec.codes.identifiers import Identifiers
 from lexirec.data.splits import Split
 from lexirec.evaluation import Report
 from lexirec.experiment import EvaluationSettings
-from lexirec.fitting import measured_cases
+from lexirec.fitting import CURVE, measured_cases
+from lexirec.late_fusion_recommender import ModelSettings
 from lexirec.metrics import Ranks
 from lexirec.preparing import Folders, item_names, load_catalog, load_split
 from lexirec.recommenders import load_recommender
 from lexirec.report import (
     Breakdown,
+    LearningCurve,
     LevelCensus,
     ReportContent,
     Shopper,
@@ -29,6 +33,7 @@ from lexirec.report import (
     standings,
     write_report,
 )
+from lexirec.training.trainer import METRIC
 
 FLOORS = ("transitions", "memory")
 """Kinds of baselines that every learned recommender has to beat."""
@@ -48,7 +53,8 @@ def report_content(settings: Mapping[str, Any], inputs: Folders) -> ReportConten
 
     Args:
         settings: The experiment's `name`, the `kinds` of its recommenders, and its `evaluation`.
-        inputs: `data`, each `evaluation.NAME`, and the `recommender` whose lists are shown in words.
+        inputs: `data`, each `evaluation.NAME`, the `identifiers` if there are any, and the `recommender` whose lists
+            are shown in words and whose learning curve is drawn.
     """
     measured = EvaluationSettings.model_validate(settings["evaluation"])
     split = load_split(inputs["data"])
@@ -58,11 +64,12 @@ def report_content(settings: Mapping[str, Any], inputs: Folders) -> ReportConten
         title=settings["name"],
         lead=_lead(split, rows),
         systems=rows,
-        protocol=shared_protocol(evaluations),
+        protocol={**shared_protocol(evaluations), **_own_protocol(evaluations)},
+        learning=_learning(inputs.get("recommender")),
         census=_census(inputs.get("identifiers")),
         breakdowns=_breakdowns(evaluations, measured, split),
         shoppers=_shoppers(inputs, split) if "recommender" in inputs else (),
-        next_steps=_next_steps(settings["name"], rows, "identifiers" in inputs),
+        next_steps=_next_steps(settings["name"], rows, inputs, split),
     )
 
 
@@ -92,6 +99,41 @@ def shared_protocol(evaluations: Mapping[str, Path]) -> dict[str, Any]:
     cards = [report.protocol for folder in evaluations.values() for report in stored_reports(folder).values()]
     first, rest = cards[0], cards[1:]
     return {name: value for name, value in first.items() if all(card.get(name) == value for card in rest)}
+
+
+def _own_protocol(evaluations: Mapping[str, Path]) -> dict[str, Any]:
+    """Return how the model makes its lists: its search, and those of its settings that are not the usual ones."""
+    if MAIN not in evaluations:
+        return {}
+    card = next(iter(stored_reports(evaluations[MAIN]).values())).protocol
+    usual = dict(_flat(ModelSettings().model_dump(mode="json")))
+    unusual = {name: value for name, value in _flat(card["settings"]) if usual.get(name) != value}
+    lists = f"{card['recommender']}, {card['search']}"
+    return {
+        "model": lists,
+        "model_settings": {**unusual, "all others": "as by default"} if unusual else "as by default",
+    }
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested settings by the names that `--set` takes."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def _learning(recommender: Path | None) -> LearningCurve | None:
+    """Return how training went, where the recommender kept it beside its weights."""
+    path = recommender / CURVE if recommender is not None else None
+    if path is None or not path.is_file():
+        return None
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    loss = [(int(row["step"]), row["loss"]) for row in rows if "loss" in row]
+    chosen = [(int(row["step"]), row[METRIC]) for row in rows if METRIC in row]
+    best = max(chosen, key=lambda point: point[1])[0] if chosen else None  # of equal ones the first was kept
+    return LearningCurve(loss, chosen, METRIC.removeprefix("validation_"), best)
 
 
 def _system(name: str, folder: Path, kind: str) -> SystemResult:
@@ -135,14 +177,20 @@ def _breakdowns(evaluations: Mapping[str, Path], settings: EvaluationSettings, s
     return [popularity, by_history(ranks, cases.histories.lengths)]
 
 
-def _next_steps(name: str, rows: Sequence[SystemResult], named: bool) -> list[str]:
-    """Suggest what to do now: use it, bring the reader's own tables, and mend what loses to the floor."""
+def _next_steps(name: str, rows: Sequence[SystemResult], inputs: Folders, split: Split) -> list[str]:
+    """Suggest what to do now: use it, bring the reader's own tables, change something, and mend what loses."""
     steps = [
-        f"Recommend for any history: `lexirec recommend {name} --history ITEM_ID ITEM_ID --explain`.",
-        'Bring your own tables: write `[data]` with `items = "items.csv"`, `interactions = "events.csv"` and '
-        '`text = ["title"]` into a file `shop.toml`, then `lexirec run shop.toml`.',
-        f"See what a stage made: `lexirec show {name} {'identifiers' if named else 'data'}`.",
+        f"Recommend for any history: `lexirec recommend {name} --history {_example(inputs, split)} --explain`.",
+        'Bring your own tables: write `extends = "experiments/toy-gram.toml"` and a table `[data]` with '
+        '`kind = "tables"`, `items = "items.csv"`, `interactions = "events.csv"` and `text = ["title"]` into a file '
+        "`mine.toml`, then `lexirec run mine.toml`.",
+        f"See what a stage made: `lexirec show {name} {'identifiers' if 'identifiers' in inputs else 'data'}`.",
     ]
+    if any(row.main for row in rows):
+        steps.append(
+            "Change one thing and compare: run the experiment again with `--set name=narrow --set model.search.width=10`"
+            f", then `lexirec compare {name} narrow`; only what the change touches is made anew."
+        )
     losing = {standing.system for standing in standings(rows) if standing.verdict != "above"}
     if any(row.main and row.name in losing for row in rows):
         steps.append(
@@ -150,6 +198,13 @@ def _next_steps(name: str, rows: Sequence[SystemResult], named: bool) -> list[st
             "and compare on the validation fold (`lexirec evaluate NAME --fold validation`)."
         )
     return steps
+
+
+def _example(inputs: Folders, split: Split) -> str:
+    """Return the ids of a real history's newest two items, ready for the command line."""
+    catalog, newest = load_catalog(inputs["data"]), split.test.histories.last(2)
+    items = newest.row(0) if len(newest) else []
+    return shlex.join(catalog.item_ids[item] for item in items) or "ITEM_ID ITEM_ID"
 
 
 def _census(folder: Path | None) -> list[LevelCensus]:

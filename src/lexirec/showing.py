@@ -77,7 +77,7 @@ def run_result(store: Store, experiment: Experiment, run: Run | None, until: str
 def demonstration(found: Demonstration) -> None:
     """Print what the demonstration found: metrics, shoppers with their recommendations, and what to try next."""
     content = found.content
-    put(content.lead, metrics_table(content.systems, title=content.title))
+    put(content.lead, metrics_table(content.systems, title=content.title), protocol_table(content.protocol))
     put(*(shopper_panel(shopper) for shopper in content.shoppers))
     put(f"report: {found.report}", "what to try next:")
     put(*(Text(f"  - {step.replace('`', '')}") for step in content.next_steps))
