@@ -116,7 +116,7 @@ def _own_protocol(evaluations: Mapping[str, Path]) -> dict[str, Any]:
 
 
 def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield nested settings by the names that `--set` takes."""
+    """Yield nested settings by the names that `--set` takes below `model.`."""
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{before}{name}.")
@@ -188,8 +188,8 @@ def _next_steps(name: str, rows: Sequence[SystemResult], inputs: Folders, split:
     ]
     if any(row.main for row in rows):
         steps.append(
-            "Change one thing and compare: run the experiment again with `--set name=narrow --set model.search.width=10`"
-            f", then `lexirec compare {name} narrow`; only what the change touches is made anew."
+            "Change one thing: run the experiment again with `--set name=narrow --set model.search.width=10`, then "
+            f"`lexirec compare {name} narrow`; only what the change touches is made anew."
         )
     losing = {standing.system for standing in standings(rows) if standing.verdict != "above"}
     if any(row.main and row.name in losing for row in rows):
@@ -203,7 +203,7 @@ def _next_steps(name: str, rows: Sequence[SystemResult], inputs: Folders, split:
 def _example(inputs: Folders, split: Split) -> str:
     """Return the ids of a real history's newest two items, ready for the command line."""
     catalog, newest = load_catalog(inputs["data"]), split.test.histories.last(2)
-    items = newest.row(0) if len(newest) else []
+    items = newest.row(0).tolist() if len(newest) else []
     return shlex.join(catalog.item_ids[item] for item in items) or "ITEM_ID ITEM_ID"
 
 
