@@ -267,9 +267,12 @@ class LateFusion(nn.Module):
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load what `state_dict` returned; weights tied to a loaded one need no entry of their own."""
         result = super().load_state_dict(state_dict, strict=False, assign=assign)
-        missing = [name for name in result.missing_keys if name in self.state_dict()]
-        if strict and (missing or result.unexpected_keys):
-            raise RuntimeError(f"weights do not fit: missing {missing}, unexpected {result.unexpected_keys}")
+        stored = self.state_dict()
+        result.missing_keys[:] = [name for name in result.missing_keys if name in stored]
+        if strict and (result.missing_keys or result.unexpected_keys):
+            raise RuntimeError(
+                f"weights do not fit: missing {result.missing_keys}, unexpected {result.unexpected_keys}"
+            )
         return result
 
 

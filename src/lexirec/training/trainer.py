@@ -103,15 +103,18 @@ def fit_late_fusion(
         train_dataset=data,
         eval_dataset=data if validation is not None else None,  # asked for by name only: `evaluate` is ours
         data_collator=_only,
-        callbacks=[_Shown(data.per_epoch, settings.epochs), _Patience(settings.patience)],
+        callbacks=[_Shown(data.per_epoch, settings.epochs), _Patience(settings.patience), _LoggedWhenSaved()],
     )
     trainer.choice = _Choice(_sample(validation, settings), settings) if validation is not None else None
-    trainer.train(resume_from_checkpoint=_whole_checkpoint(folder))
-    best = folder / _BEST
+    checkpoint = _whole_checkpoint(folder)
+    history, best = _history(checkpoint), folder / _BEST
+    if not (_exhausted(history, settings.patience) and best.is_file()):
+        trainer.train(resume_from_checkpoint=checkpoint)
+        history = trainer.state.log_history
     if trainer.choice is not None and best.is_file():
         model.load_state_dict(load_file(best, device=str(model.device)))
     model.eval()
-    return _curve(trainer.state.log_history)
+    return _curve(history)
 
 
 class _Epochs(Dataset[dict[str, Tensor]]):
@@ -153,6 +156,7 @@ class _FusionTrainer(Trainer):  # type: ignore[misc]
     """The stock Trainer, with our order, our dropout seeds and our choice of weights."""
 
     choice: _Choice | None = None
+    control: Any
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)  # the order is in the data
@@ -171,6 +175,7 @@ class _FusionTrainer(Trainer):  # type: ignore[misc]
         if self.is_world_process_zero() and figures[METRIC] > max(before, default=-1.0):
             self._keep(model)
         self.log(figures)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
         return figures
 
     def _keep(self, model: LateFusion) -> None:
@@ -188,9 +193,15 @@ class _Patience(TrainerCallback):  # type: ignore[misc]
         self._patience = patience
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        values = [entry[METRIC] for entry in state.log_history if METRIC in entry]
-        if values and len(values) - 1 - int(np.argmax(values)) >= self._patience:
+        if _exhausted(state.log_history, self._patience):
             control.should_training_stop = True
+
+
+class _LoggedWhenSaved(TrainerCallback):  # type: ignore[misc]
+    """Logs the loss before every checkpoint: the sum since the last log is not in it, and the curve would differ."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        control.should_log |= control.should_save
 
 
 class _Shown(TrainerCallback):  # type: ignore[misc]
@@ -275,6 +286,21 @@ def _whole_checkpoint(folder: Path) -> str | None:
             continue
         return str(checkpoint)
     return None
+
+
+def _history(checkpoint: str | None) -> list[dict[str, Any]]:
+    """Return the log of a checkpoint; without one, nothing."""
+    if checkpoint is None:
+        return []
+    state = json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
+    history: list[dict[str, Any]] = state["log_history"]
+    return history
+
+
+def _exhausted(history: list[dict[str, Any]], patience: int) -> bool:
+    """Return whether the last `patience` choices were all no better than one before."""
+    values = [entry[METRIC] for entry in history if METRIC in entry]
+    return bool(values) and len(values) - 1 - int(np.argmax(values)) >= patience
 
 
 def _curve(history: list[dict[str, Any]]) -> list[dict[str, float]]:
