@@ -11,9 +11,9 @@ SMALL = [
     "data.products=100",
     "data.shoppers=120",
     "codes.branching=4",
-    "neighbors.sasrec.training.epochs=1",
     "baselines.sasrec.training.epochs=1",
     "baselines.sasrec-dot.training.epochs=1",
+    "model.training.epochs=1",
 ]
 
 
@@ -36,11 +36,21 @@ def test_it_leaves_a_report_with_its_figures(found):
 
 
 def test_it_shows_metrics_beside_the_floor_and_three_shoppers(found):
-    assert {"popularity", "transitions", "memory", "sasrec"} <= {system.name for system in found.content.systems}
+    systems = {system.name: system for system in found.content.systems}
+    assert {"popularity", "transitions", "memory", "sasrec", "model"} <= set(systems)
+    assert [name for name, system in systems.items() if system.main] == ["model"]
+    assert {"transitions", "memory"} <= {name for name, system in systems.items() if system.floor}
     assert len(found.content.shoppers) == 3
     assert all(shopper.suggestions and shopper.history for shopper in found.content.shoppers)
     assert any("items.csv" in step for step in found.content.next_steps)
     assert len(found.content.census) >= 2
+
+
+def test_it_shows_how_the_model_learned_and_how_it_was_measured(found):
+    assert found.content.learning is not None
+    assert found.content.learning.best_step in dict(found.content.learning.validation)
+    assert found.content.protocol["model"].startswith("late-fusion")
+    assert (found.report.parent / "learning.png").is_file()
 
 
 def test_the_command_prints_it(found, capsys):
@@ -50,6 +60,8 @@ def test_the_command_prints_it(found, capsys):
     out = capsys.readouterr().out
     assert "what to try next" in out
     assert out.count("recommended") == 3
+    assert "leave-last-out" in out
+    assert all(part in out for part in ("lexirec recommend toy-gram", "mine.toml", "report.md"))
 
 
 def test_any_finished_run_has_content():

@@ -1,0 +1,115 @@
+"""The README's claims that can be run: its snippets, its tree, its settings."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as csv
+import pytest
+
+from lexirec import cli
+from lexirec.codes.spelling import CodeIdentifiers, KeywordIdentifiers, LexicalIdentifiers, TextIdentifiers
+from lexirec.data.toy import toy_shop
+from lexirec.experiment import Experiment, PublishedIdentifiers, load_experiment
+from lexirec.late_fusion_recommender import LateFusionRecommender, ModelSettings
+from lexirec.progress import quiet
+from lexirec.training.trainer import TrainingSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+QUICK = ["model.training.epochs=1", "baselines.sasrec.training.epochs=1", "codes.branching=4"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory) -> Path:
+    """A folder as the reader has it: two CSV files, the experiment, the shipped experiments."""
+    folder = tmp_path_factory.mktemp("reader")
+    made = toy_shop(items=100, shoppers=60)
+    numbered = pa.array([f"A{number}" for number in range(1, 101)])
+    items, events = made.items, made.interactions
+    places = pc.index_in(events["item_id"], value_set=items["item_id"].combine_chunks())
+    items = items.set_column(items.column_names.index("item_id"), "item_id", numbered)
+    events = events.set_column(events.column_names.index("item_id"), "item_id", numbered.take(places.combine_chunks()))
+    categories = items["categories"]
+    if pa.types.is_list(categories.type):
+        categories = pc.binary_join(categories, " > ")
+    items = items.select(["item_id", "title", "brand"]).append_column("categories", categories)
+    csv.write_csv(items, folder / "items.csv")
+    csv.write_csv(events.select(["user_id", "item_id", "time"]), folder / "events.csv")
+    (folder / "mine.toml").write_text(blocks("toml")[0], encoding="utf-8")
+    (folder / "experiments").symlink_to(ROOT / "experiments")
+    return folder
+
+
+def test_the_tables_shown_have_the_columns_that_are_read(shop):
+    shown = [block.splitlines()[0] for block in blocks("csv")]
+    assert shown == [",".join(csv.read_csv(shop / name).column_names) for name in ("items.csv", "events.csv")], (
+        "the shop of these tests is not the one the README shows"
+    )
+
+
+def test_the_experiment_is_the_demonstrations_on_the_readers_tables(shop):
+    mine, demo = load_experiment(shop / "mine.toml"), load_experiment(ROOT / "experiments" / "toy-gram.toml")
+    assert mine.data.kind == "tables"
+    assert mine.model is not None
+    assert mine.model_copy(update={"data": demo.data, "name": demo.name}) == demo
+    assert len(blocks("toml")[0].splitlines()) == 6
+
+
+def test_the_commands_run(shop, monkeypatch, capsys):
+    monkeypatch.chdir(shop)
+    lines = [shlex.split(line, comments=True) for line in "\n".join(blocks("sh")).splitlines()]
+    commands = [line for line in lines if line]
+    verbs = [command[1] for command in commands if command[0] == "lexirec"]
+    assert verbs == ["plan", "run", "show", "recommend", "recommend", "evaluate"]
+    for command in commands:
+        if command[0] != "lexirec":
+            assert command[0] == "make"
+            continue
+        more = [f"--set={change}" for change in QUICK] if command[1] in ("plan", "run") else []
+        with pytest.raises(SystemExit) as exit, quiet():
+            cli.main(["-q", *command[1:], *more])
+        assert exit.value.code == 0, command
+        assert capsys.readouterr().out, command
+
+
+def test_the_python_block_runs(shop, monkeypatch, capsys):
+    monkeypatch.chdir(shop)
+    fit = LateFusionRecommender.fit
+    once = TrainingSettings(epochs=1)
+    monkeypatch.setattr(LateFusionRecommender, "fit", lambda self, *a, **k: fit(self, *a, **k, training=once))
+    with quiet():
+        exec(compile(blocks("python")[0], "README.md", "exec"), {})
+    out = capsys.readouterr().out
+    assert "recall@10" in out
+    assert (shop / "recommender" / "recommender.json").is_file()
+
+
+def test_the_tree_names_every_module_once():
+    tree = next(block for block in blocks("text") if block.startswith("src/lexirec/"))
+    named, room = [], ""
+    for line in tree.splitlines()[1:]:
+        found = re.match(r"^(│?) *[├└]── (\S+?)(/?)(?:\s|$)", line)
+        assert found, line
+        inside, name, is_folder = found.groups()
+        room = f"{name}/" if is_folder else room if inside or line.startswith("    ") else ""
+        named += [] if is_folder else [f"{room}{name}"]
+    modules = {path.relative_to(ROOT / "src" / "lexirec").as_posix() for path in ROOT.glob("src/lexirec/**/*.py")}
+    assert len(named) == len(set(named))
+    assert set(named) == {name for name in modules if not name.endswith("/__init__.py")}
+
+
+def test_the_settings_table_names_every_table_and_known_kinds_only():
+    rows = dict(re.findall(r"^\| `\[([a-z_]+)[^\]]*\]` \|(.*)\|$", README, re.MULTILINE))
+    assert set(rows) == set(Experiment.model_fields) - {"name", "seed"}
+    parts = re.findall(r"^\| `\[model\.([a-z]+)\]`", README, re.MULTILINE)
+    assert set(parts) == set(ModelSettings.model_fields) - {"seed"}
+    kinds = (LexicalIdentifiers, KeywordIdentifiers, TextIdentifiers, CodeIdentifiers, PublishedIdentifiers)
+    listed = set(re.findall(r"`([a-z-]+)`", rows["identifiers"]))
+    assert listed == {kind.model_fields["kind"].default for kind in kinds}
