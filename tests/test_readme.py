@@ -30,7 +30,7 @@ def blocks(language: str) -> list[str]:
 def shop(tmp_path_factory) -> Path:
     """A folder as the reader has it: two CSV files, the experiment, the shipped experiments."""
     folder = tmp_path_factory.mktemp("reader")
-    made = toy_shop(items=100, shoppers=60)
+    made = toy_shop(items=100, shoppers=24)
     numbered = pa.array([f"A{number}" for number in range(1, 101)])
     items, events = made.items, made.interactions
     places = pc.index_in(events["item_id"], value_set=items["item_id"].combine_chunks())
