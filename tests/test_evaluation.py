@@ -137,4 +137,7 @@ def test_tables_are_plain_text_with_figures_and_protocol():
     assert "excluded" in text
     assert "\x1b" not in text
     assert "list length" in protocol_text(report.protocol)
+    assert "fusion (head grounded, positions True), seed 0" in protocol_text(
+        {"settings": {"fusion": {"head": "grounded", "positions": True}, "seed": 0}}
+    )
     assert "0.3333" in str(evaluate(Lists([[1] * 10, [0] * 10, [0] * 10]), CASES, ks=(5, 10)))

@@ -173,9 +173,15 @@ def protocol_text(protocol: Mapping[str, Any]) -> str:
     """Return the protocol card as text: one line per entry."""
     table = Table("protocol", "")
     for name, value in protocol.items():
-        shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-        table.add_row(name.replace("_", " "), shown)
+        table.add_row(name.replace("_", " "), _in_words(value))
     return _rendered(table)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        parts = {name: f"({_in_words(each)})" if isinstance(each, Mapping) else each for name, each in value.items()}
+        return ", ".join(f"{name} {_in_words(part)}" for name, part in parts.items())
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _rendered(table: Table) -> str:
