@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self, Unpack
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lexirec.codes.codes import Codes
@@ -254,17 +255,20 @@ class LateFusionRecommender:
             backbone = restore_backbone(source / "backbone")
             identifiers = Identifiers.load(source / "identifiers")
             stored, weights = load_file(source / _PROMPTS), load_file(source / _WEIGHTS)
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"{source}: the saved recommender is damaged ({error}); save it again") from None
-        prompts = Ragged(stored["values"], stored["offsets"])
+            prompts = Ragged(stored["values"], stored["offsets"])
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise ArtifactError(
+                f"{source}: the saved recommender is damaged ({_one_line(error)}); save it again"
+            ) from None
         features = weights.get("items.features_IF")
         given = features.numpy() if features is not None else None
         model = _assemble(backbone, settings, identifiers, prompts, given)
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
-            line = str(error).splitlines()[0]
-            raise ArtifactError(f"{source / _WEIGHTS}: {line}; save the recommender again ({MANIFEST})") from None
+            raise ArtifactError(
+                f"{source / _WEIGHTS}: {_one_line(error)}; save the recommender again ({MANIFEST})"
+            ) from None
         if torch.cuda.is_available():
             model.to("cuda")
         return cls(catalog, backbone, model.eval(), settings, (identifiers, prompts))
@@ -284,6 +288,10 @@ def _assemble(
     width = backbone.model.config.d_model
     items = ItemRows(len(identifiers.tokens), width, features) if fusion.grounded else None
     return LateFusion(backbone.model, fusion, Trie.build(identifiers.tokens, end=end), (prompts, users), items)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _check_sizes(catalog: Catalog, knowledge: Knowledge) -> None:
