@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import T5Config, T5ForConditionalGeneration
 
 from lexirec.codes.codes import Codes
 from lexirec.codes.identifiers import Identifiers
@@ -12,7 +13,7 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import prefix_cases
 from lexirec.errors import ArtifactError, DataError
 from lexirec.late_fusion_recommender import Knowledge, LateFusionRecommender, ModelSettings
-from lexirec.models.backbone import BackboneSettings, load_backbone, save_backbone
+from lexirec.models.backbone import Backbone, BackboneSettings, load_backbone, save_backbone
 from lexirec.models.late_fusion import LateFusionSettings
 from lexirec.models.late_fusion_ranking import SearchSettings
 from lexirec.models.prompts import PromptSettings
@@ -171,20 +172,32 @@ def test_a_damaged_folder_is_refused_in_one_line(tmp_path, damage):
 
 
 def test_a_backbone_of_a_local_folder_is_taken_by_its_path(tmp_path):
-    """Also one of T5 version 1.1, whose output layer is its own."""
-    language = load_backbone(TINY.model_copy(update={"activation": "gated-gelu"}), texts=CATALOG.texts(), seed=4)
-    language.model.config.tie_word_embeddings = False
-    save_backbone(language, tmp_path / "t5")
-    loaded = load_backbone(str(tmp_path / "t5"))
-    assert loaded.model.lm_head.weight is not loaded.model.shared.weight
-    made = LateFusionRecommender.build(CATALOG, loaded, Knowledge(identifiers(), NEIGHBORS), PAPER)
-    assert torch.equal(
-        made.model.backbone.encoder.block[0].layer[0].SelfAttention.q.weight,
-        language.model.encoder.block[0].layer[0].SelfAttention.q.weight,
+    """Here one of T5 version 1.1, whose output layer is its own and stays so when identifiers add pieces."""
+    tied = load_backbone(TINY, texts=CATALOG.texts())
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+    config = T5Config(
+        vocab_size=len(tied.tokenizer),
+        feed_forward_proj="gated-gelu",
+        tie_word_embeddings=False,
+        decoder_start_token_id=0,
+        **sizes,
     )
+    model = T5ForConditionalGeneration(config).eval()
+    model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.shared.weight))
+    save_backbone(Backbone(model, tied.tokenizer), tmp_path / "t5")
+    made = LateFusionRecommender.build(
+        CATALOG, load_backbone(str(tmp_path / "t5")), Knowledge(identifiers(), NEIGHBORS), PAPER
+    )
+    used = made.model.backbone
+    assert not used.config.scale_decoder_outputs
+    assert len(used.lm_head.weight) > len(model.lm_head.weight)
+    assert torch.equal(used.lm_head.weight[: len(tied.tokenizer)], model.lm_head.weight)
+    assert torch.equal(used.shared.weight[: len(tied.tokenizer)], model.shared.weight)
     made.fit(TRAIN.take(range(10)), training=BRIEF.model_copy(update={"epochs": 1}))
     made.save(tmp_path / "saved")
-    one, two = (part.rank(histories(), k=5) for part in (made, load_recommender(tmp_path / "saved")))
+    loaded = load_recommender(tmp_path / "saved")
+    assert not loaded.model.backbone.config.scale_decoder_outputs
+    one, two = (part.rank(histories(), k=5) for part in (made, loaded))
     assert np.array_equal(one.items, two.items)
     assert np.array_equal(one.scores, two.scores)
     codes = Codes(np.stack([ROUND % 2, ROUND // 2 % 5], axis=1).astype(np.int32), "tree")

@@ -30,6 +30,7 @@ from lexirec.models.backbone import (
     load_backbone,
     restore_backbone,
     save_configuration,
+    untie,
 )
 from lexirec.models.item_rows import ItemRows, item_features
 from lexirec.models.late_fusion import LateFusion, LateFusionSettings
@@ -260,6 +261,8 @@ class LateFusionRecommender:
             raise ArtifactError(
                 f"{source}: the saved recommender is damaged ({_one_line(error)}); save it again"
             ) from None
+        if "backbone.lm_head.weight" in weights:  # tied weights are stored once, as those of the input layer
+            untie(backbone.model)
         features = weights.get("items.features_IF")
         given = features.numpy() if features is not None else None
         model = _assemble(backbone, settings, identifiers, prompts, given)

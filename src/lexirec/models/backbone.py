@@ -191,6 +191,16 @@ def restore_backbone(folder: Path) -> Backbone:
         return Backbone(T5ForConditionalGeneration(config).eval(), tokenizer)
 
 
+def untie(model: T5ForConditionalGeneration) -> None:
+    """Give the output layer weights of its own, and keep them so when rows are added (T5 1.1 and mT5).
+
+    T5's configuration always says that they are tied, whatever the checkpoint holds (transformers 5).
+    """
+    if model.lm_head.weight is model.shared.weight:
+        model.lm_head.weight = torch.nn.Parameter(model.shared.weight.detach().clone())
+    model.config.tie_word_embeddings = False
+
+
 def count_parameters(model: torch.nn.Module) -> int:
     """Count the model's parameters, tied ones once."""
     return sum(parameter.numel() for parameter in model.parameters())
@@ -210,7 +220,8 @@ def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0) -> l
     if len(set(pieces)) < len(pieces) or "" in pieces:
         raise SettingsError("pieces to add to the vocabulary should be different and not empty")
     known = len(tokenizer)
-    tokenizer.add_tokens([piece for piece in pieces if piece not in tokenizer.get_vocab()])
+    there = tokenizer.get_vocab()
+    tokenizer.add_tokens([piece for piece in pieces if piece not in there])
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     tables = {id(table): table for table in (model.get_input_embeddings().weight, model.get_output_embeddings().weight)}
@@ -248,9 +259,12 @@ def _pretrained_model(settings: BackboneSettings) -> T5ForConditionalGeneration:
         )
     # The dtype is said because the default is the checkpoint's own, half precision for many.
     with _no_bars() if Path(settings.name).expanduser().is_dir() else nullcontext():  # downloads keep theirs
-        return _fetched(
+        model = _fetched(
             AutoModelForSeq2SeqLM, settings.name, "model", dtype=torch.float32, dropout_rate=settings.dropout
         )
+    if model.lm_head.weight is not model.shared.weight:
+        untie(model)
+    return model
 
 
 def _family_config(name: str) -> Any:
