@@ -277,3 +277,14 @@ def test_logs_go_to_a_terminal_through_the_shared_console(lexirec, monkeypatch, 
 
 def test_the_small_experiment_is_not_changed():
     assert experiment().name == SETTINGS["name"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_waiting_threads_sleep_soon_unless_the_user_says_otherwise(monkeypatch, given, expected):
+    environment = {"PATH": "", **given}
+    monkeypatch.setattr("lexirec.cli.os.environ", environment)
+    cli._share_the_cores()
+    assert environment.get("GOMP_SPINCOUNT") == expected

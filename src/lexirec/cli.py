@@ -81,6 +81,16 @@ def _prepare(
     ] = False,
 ) -> None:
     _log_to_stderr(logging.WARNING if quiet else logging.INFO)
+    _share_the_cores()
+
+
+def _share_the_cores() -> None:
+    """Let threads that wait for each other sleep soon: where other programs run, spinning slowed training severalfold.
+
+    Read by OpenMP when torch is loaded, which happens inside the commands; what the user has set stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def _log_to_stderr(level: int) -> None:
