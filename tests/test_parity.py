@@ -33,7 +33,7 @@ PAPER = ModelSettings(
     fusion=LateFusionSettings(
         max_history=HISTORY, user_prompt="identifiers", head="vocabulary", likelihood="vocabulary"
     ),
-    prompts=PromptSettings(layout="paper", parts=("item", "metadata"), max_length=24),
+    prompts=PromptSettings(layout="paper", parts=("item", "metadata"), max_length=16),
     search=SearchSettings(width=WIDTH, length_penalty=1.0),
 )
 

@@ -155,19 +155,17 @@ def test_only_the_newest_items_are_read(chosen):
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
-@pytest.mark.parametrize("place", range(3))
+@EVERY
 @torch.no_grad()
-def test_every_item_of_the_history_matters_and_none_after_the_target(place):
-    for chosen in combinations():
-        model = fusion(**chosen)
-        items, target = torch.tensor([[1, 2, 3, 4, 5]]), torch.tensor([[3]])
-        loss = float(model(items, target)["loss"])
+def test_every_item_of_the_history_matters_and_none_after_the_target(chosen):
+    model = fusion(**chosen)
+    items, target = torch.tensor([[1, 2, 3, 4, 5]]), torch.tensor([[3]])
+    loss = float(model(items, target)["loss"])
+    for place in range(5):
         other = items.clone()
         other[0, place] = 30
-        assert abs(float(model(other, target)["loss"]) - loss) > 1e-6, name(chosen)
-        other = items.clone()
-        other[0, 4] = 30
-        assert float(model(other, target)["loss"]) == pytest.approx(loss, abs=1e-6), name(chosen)
+        changed = abs(float(model(other, target)["loss"]) - loss)
+        assert changed < 1e-6 if place > 3 else changed > 1e-6
 
 
 @EVERY
