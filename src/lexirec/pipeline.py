@@ -96,14 +96,11 @@ def _walk(experiment: Experiment, line: Line) -> None:
     vectors = _vectors(experiment, line, data)
     tokenizer, identifiers = _identifiers(experiment, line, data, vectors)
     neighbors = _neighbors(experiment, line, data, vectors)
+    model = _model(
+        experiment, line, {"data": data, "tokenizer": tokenizer, "identifiers": identifiers}, vectors, neighbors
+    )
     recommenders = _baselines(experiment, line, {"data": data, **vectors}, neighbors)
-    if experiment.model is not None and experiment.backbone is not None:
-        given: dict[str, Step | None] = {"data": data, "tokenizer": tokenizer, "identifiers": identifiers}
-        given |= {"neighbors": neighbors, **(vectors if experiment.model.fusion.grounded else {})}
-        stage = fitting.ModelStage(backbone=experiment.backbone, model=experiment.model)
-        recommenders["model"] = line.step(
-            "model", fitting.fit_model, stage, given, _backbone_files(experiment.backbone)
-        )
+    recommenders |= {"model": model} if model is not None else {}
     evaluations = {
         f"evaluation.{name}": line.step(
             f"evaluation.{name}", fitting.measure, experiment.evaluation, {"data": data, "recommender": recommender}
@@ -198,6 +195,20 @@ def _neighbors(experiment: Experiment, line: Line, data: Step, vectors: Mapping[
         case VectorNeighbors():
             given.update(vectors)
     return line.step("neighbors", preparing.prepare_neighbors, settings, given, raw)
+
+
+def _model(
+    experiment: Experiment,
+    line: Line,
+    given: Mapping[str, Step | None],
+    vectors: Mapping[str, Step],
+    neighbors: Step | None,
+) -> Step | None:
+    if experiment.model is None or experiment.backbone is None:
+        return None
+    inputs = {**given, "neighbors": neighbors, **(vectors if experiment.model.fusion.grounded else {})}
+    stage = fitting.ModelStage(backbone=experiment.backbone, model=experiment.model)
+    return line.step("model", fitting.fit_model, stage, inputs, _backbone_files(experiment.backbone))
 
 
 def _baselines(

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lexirec.models.dropout import byte_dropout
+
 HIDDEN = -1
 """The slot of a block that a query row does not see."""
 
@@ -76,11 +78,12 @@ class FusedPrompts:
         )
         slots_BHQSM = self._slots_BQM.clamp(min=0)[:, None, :, None].expand(-1, query_BHQSK.shape[1], -1, steps, -1)
         by_position = torch.einsum("bhqsk,hnk->bhqsn", query_BHQSK, key_HNK).gather(4, slots_BHQSM)
-        scores = (query_BHQSK.flatten(2, 3) @ key_BHTK.mT).view(*by_position.shape, tokens) + by_position[..., None]
+        scores = (query_BHQSK.flatten(2, 3) @ key_BHTK.mT).view(*by_position.shape, tokens)
+        scores += by_position[..., None]  # in place, as the mask below: these are the largest tensors there are
         scores = _hide(scores, self._visible_BQML[:, None, :, None]).flatten(4)
         if self._own is not None:
             scores = torch.cat([scores, self._own_scores(attention, query_BHQSK)], dim=-1)
-        weights = functional.dropout(scores.softmax(-1), attention.dropout, attention.training)
+        weights = byte_dropout(scores.softmax(-1), attention.dropout, attention.training)
         shared = weights[..., : blocks * tokens]
         context = (shared.flatten(2, 3) @ value_BHTK).view_as(query_BHQSK)
         per_block_BHQSM = shared.view(*shared.shape[:4], blocks, tokens).sum(-1)
@@ -142,7 +145,7 @@ class FlatPrompts:
 
 def _hide(scores: Tensor, visible: Tensor) -> Tensor:
     """Mask by the least number there is: a query row that sees nothing (padding) stays finite, gradients too."""
-    return scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
+    return scores.masked_fill_(~visible, torch.finfo(scores.dtype).min)
 
 
 def _heads(states_BTD: Tensor, attention: Any) -> Tensor:

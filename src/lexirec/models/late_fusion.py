@@ -24,11 +24,12 @@ from torch.nn import functional
 
 from lexirec.config import Settings
 from lexirec.decoding.trie import Trie
+from lexirec.models.dropout import use_byte_dropout
 from lexirec.models.fused_attention import HIDDEN, FusedPrompts
 from lexirec.models.heads import GroundedHead, Head, MassHead, Rows, VocabularyHead
 from lexirec.models.item_rows import ItemRows
 from lexirec.models.ragged import Ragged
-from lexirec.models.t5_layers import decode, encode_causally
+from lexirec.models.t5_layers import decode, encode_by_length, encode_causally
 from lexirec.models.user_prompts import UserPrompts
 
 
@@ -57,6 +58,10 @@ class LateFusionSettings(Settings):
     """Where the temperature starts."""
     no_repeat: bool = True
     """Whether a grounded head with pooling mass learns a penalty on items of the history."""
+    refine: bool = True
+    """Whether the later steps of a grounded head refine what the first one asked for, by a learned share that starts at
+    zero, instead of asking anew. It starts as one softmax over all items spelled out along the tree, and the root
+    learns from every target which items, not only which cells, are wanted."""
     neighbor_features: int = Field(default=10, ge=0)
     """Neighbours whose mean vector joins an item's features (grounded only)."""
 
@@ -115,6 +120,7 @@ class LateFusion(nn.Module):
             items: the items' rows, for grounded heads.
         """
         super().__init__()
+        use_byte_dropout(backbone)
         self.backbone, self.settings = backbone, settings
         self.positions = nn.Embedding(settings.max_history + 1, backbone.config.d_model)
         nn.init.normal_(self.positions.weight, std=0.02)
@@ -122,6 +128,8 @@ class LateFusion(nn.Module):
         self.head: Head = self._make_head(trie)
         self._item_prompts, self._user_prompts = prompts
         self._paths_IS = trie.ancestors()
+        refines = settings.refine and settings.head == "grounded"
+        self.share = nn.Parameter(torch.zeros(())) if refines else None
         if settings.user_prompt == "grounded":
             self.begin = nn.Parameter(torch.randn(backbone.config.d_model))
 
@@ -157,12 +165,19 @@ class LateFusion(nn.Module):
         path_BQS = self._paths(items_BM.gather(1, targets_BQ.clamp(min=0)).clamp(min=0))
         path_RS = path_BQS[real_BQ]
         steps = self.head.steps(path_RS)
-        prompts, start_BQD = self.fuse(batch, rows)
+        prompts, start_BQD = self.fuse(_read(batch), rows)
         entered = self.head.embed(rows, path_BQS[..., : steps - 1].clamp(min=0))
         inputs_BQSD = torch.cat([start_BQD.unsqueeze(2), entered], dim=2)
         hidden_RSD = decode(self.backbone.decoder, inputs_BQSD, prompts)[real_BQ]
+        if steps > 1:
+            later = self.refined(hidden_RSD[:, :1], hidden_RSD[:, 1:])
+            hidden_RSD = torch.cat([hidden_RSD[:, :1], later], dim=1)
         seen_RH = _before_targets(batch)[real_BQ]
         return {"loss": self.head.loss(rows, hidden_RSD, path_RS[:, :steps], seen_RH)}
+
+    def refined(self, first: Tensor, later: Tensor) -> Tensor:
+        """Return what later steps ask for: themselves, or the first step moved by their learned share."""
+        return later if self.share is None else first + self.share * later
 
     def _paths(self, items: Tensor) -> Tensor:
         if self._paths_IS.device != items.device:
@@ -249,8 +264,7 @@ class LateFusion(nn.Module):
         return self._encode(ids_RL, mask_RL) + self._table()[0], mask_RL
 
     def _encode(self, ids: Tensor, mask: Tensor) -> Tensor:
-        states: Tensor = self.backbone.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-        return states
+        return encode_by_length(self.backbone.encoder, ids, mask)
 
     # --------------------------------------------------------------------------------------------------- saving
 
@@ -278,9 +292,18 @@ class LateFusion(nn.Module):
 
 def _blocks(items_BM: Tensor, encode: Encoder) -> tuple[Tensor, Tensor]:
     """Encode the distinct items of windows and lay them out: states (B, M, L, D) and mask (B, M, L)."""
-    distinct_U, place_BM = torch.unique(items_BM.clamp(min=0), return_inverse=True)
+    filler = items_BM.amax().clamp(min=0)  # for places beyond a window's end: an item that is encoded anyway
+    distinct_U, place_BM = torch.unique(torch.where(items_BM >= 0, items_BM, filler), return_inverse=True)
     states_ULD, mask_UL = encode(distinct_U)
     return states_ULD[place_BM], mask_UL[place_BM] & (items_BM >= 0).unsqueeze(2)
+
+
+def _read(batch: Batch) -> Batch:
+    """Leave out what no query row reads: the last target of each window, and what comes after it."""
+    last_B1 = batch.targets_BQ.amax(1, keepdim=True)
+    items_BM = batch.items_BM[:, : int(last_B1.max())]
+    before_BM = torch.arange(items_BM.shape[1], device=items_BM.device) < last_B1
+    return batch._replace(items_BM=items_BM.masked_fill(~before_BM, -1))
 
 
 def _ages(batch: Batch, max_history: int) -> Tensor:

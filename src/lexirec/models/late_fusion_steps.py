@@ -77,6 +77,7 @@ class LateFusionSteps:
     def start(self) -> Tensor:
         """Score the root's children: (B, 1, C)."""
         hidden_B1D = self._steps.advance(self._start_B1D, self._prompts, None)
+        self._first_B1D = hidden_B1D
         root_B1 = torch.zeros(hidden_B1D.shape[:2], dtype=torch.int64, device=hidden_B1D.device)
         return self._model.head.score_children(self._rows, hidden_B1D, root_B1, 0, self._seen_BH)
 
@@ -84,6 +85,7 @@ class LateFusionSteps:
         """Enter nodes and score their children: (B, W, C)."""
         inputs_BWD = self._model.head.embed(self._rows, nodes_BW)
         hidden_BWD = self._steps.advance(inputs_BWD, self._prompts, parents_BW)
+        hidden_BWD = self._model.refined(self._first_B1D, hidden_BWD)
         return self._model.head.score_children(self._rows, hidden_BWD, nodes_BW, depth, self._seen_BH)
 
 

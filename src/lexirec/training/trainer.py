@@ -19,7 +19,7 @@ from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from lexirec.config import Settings
 from lexirec.data.sequences import Sequences
@@ -105,6 +105,7 @@ def fit_late_fusion(
         data_collator=_only,
         callbacks=[_Shown(data.per_epoch, settings.epochs), _Patience(settings.patience), _LoggedWhenSaved()],
     )
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for results
     trainer.choice = _Choice(_sample(validation, settings), settings) if validation is not None else None
     checkpoint = _whole_checkpoint(folder)
     history, best = _history(checkpoint), folder / _BEST
