@@ -3,7 +3,8 @@
 No weight, no rule of T5 is changed; what differs is only what attends to what: a decoder layer reads fused prompts
 (`fused_attention`), the steps of a beam keep keys and values of their own, and an encoder can be read causally.
 
-Legend: `B` batch, `Q` query rows, `S` steps, `W` width, `L` tokens, `D` features, `H` heads, `K` features of a head.
+Legend: `B` batch, `Q` query rows, `S` steps, `W` width, `L` tokens, `D` features, `H` heads,
+`K` features of a head, `R` rows, `G` rows of a group.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from lexirec.models.fused_attention import Readable
+
+_GROUP = 4
+"""Rows that are worth an encoder pass of their own, at least."""
+_GROUPS = 8
+_FULL = 0.9
+"""Share of real tokens above which rows are encoded together."""
 
 SelfAttend = Callable[[int, Any, Tensor], Tensor]
 
@@ -95,6 +102,33 @@ def encode_causally(stack: Any, inputs_BLD: Tensor) -> Tensor:
         hidden_BLD = feed_forward(hidden_BLD)
     out: Tensor = stack.dropout(stack.final_layer_norm(hidden_BLD))
     return out
+
+
+def encode_by_length(stack: Any, ids_RL: Tensor, mask_RL: Tensor) -> Tensor:
+    """Run the encoder over rows in groups of like length, so that little padding is computed.
+
+    Args:
+        stack: the encoder of a T5ForConditionalGeneration.
+        ids_RL: token ids, padded on the right.
+        mask_RL: which of them are real.
+
+    Returns:
+        States (R, L, D), zeros where a group is shorter than the longest row.
+    """
+    rows, longest = ids_RL.shape
+    groups = min(_GROUPS, rows // _GROUP)
+    lengths_R, order_R = mask_RL.sum(1).sort(stable=True)
+    embedded_RLD = stack.embed_tokens(ids_RL)  # once: a backward through it costs a table of the vocabulary's size
+    if groups < 2 or lengths_R.sum() > _FULL * rows * longest:
+        out: Tensor = stack(inputs_embeds=embedded_RLD, attention_mask=mask_RL.long()).last_hidden_state
+        return out
+    parts: list[Tensor] = []
+    for chosen_G, lengths_G in zip(order_R.tensor_split(groups), lengths_R.tensor_split(groups)):
+        width = max(1, int(lengths_G[-1]))
+        mask_GL = mask_RL[chosen_G, :width].long()
+        states_GLD = stack(inputs_embeds=embedded_RLD[chosen_G, :width], attention_mask=mask_GL).last_hidden_state
+        parts.append(functional.pad(states_GLD, (0, 0, 0, longest - width)))
+    return torch.cat(parts)[order_R.argsort()]
 
 
 def position_bias(stack: Any, length: int) -> Tensor:
