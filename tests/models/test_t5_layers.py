@@ -4,7 +4,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from lexirec.models.fused_attention import FlatPrompts
-from lexirec.models.t5_layers import BeamSteps, decode, encode_causally, position_bias
+from lexirec.models.t5_layers import BeamSteps, decode, encode_by_length, encode_causally, position_bias
 
 B, T, S, W, D = 3, 9, 7, 4, 24
 
@@ -114,3 +114,21 @@ def test_position_bias_is_that_of_the_first_layer():
         assert bias.shape == (1, 4, S, S)
         assert torch.equal(bias, stack.block[0].layer[0].SelfAttention.compute_bias(S, S))
     assert not torch.equal(position_bias(model.encoder, S), position_bias(model.decoder, S))
+
+
+@pytest.mark.parametrize("lengths", [[3, 9, 1, 7, 2, 5, 8, 4, 6, 3, 2, 1], [9, 9], [5], [0, 4, 2, 9, 1, 1, 0, 3]])
+@torch.no_grad()
+def test_rows_encoded_by_length_equal_rows_encoded_together(lengths):
+    encoder = stock().encoder
+    mask_RL = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    ids_RL = torch.randint(2, 50, mask_RL.shape).masked_fill(~mask_RL, 0)
+    passes = []
+    encoder.register_forward_hook(
+        lambda module, args, kwargs, output: passes.append(kwargs["attention_mask"].shape), with_kwargs=True
+    )
+    found_RLD = encode_by_length(encoder, ids_RL, mask_RL)
+    computed = sum(rows * longest for rows, longest in passes)
+    expected_RLD = encoder(input_ids=ids_RL, attention_mask=mask_RL.long()).last_hidden_state
+    assert found_RLD.shape == expected_RLD.shape
+    torch.testing.assert_close(found_RLD[mask_RL], expected_RLD[mask_RL], rtol=1e-5, atol=1e-5)
+    assert computed < mask_RL.numel() or len(lengths) < 8

@@ -94,10 +94,14 @@ class VocabularyHead(_TrieHolder):
         self.likelihood = likelihood
 
     def rows(self) -> Rows:
-        """Return the output layer, scaled as T5 scales tied embeddings."""
+        """Return the output layer."""
+        return Rows(self._backbone[0].lm_head.weight)
+
+    def _queries(self, hidden: Tensor) -> Tensor:
+        """Scale hidden states as T5 does before tied embeddings."""
         backbone = self._backbone[0]
         scaled = getattr(backbone.config, "scale_decoder_outputs", backbone.config.tie_word_embeddings)
-        return Rows(backbone.lm_head.weight * (backbone.model_dim**-0.5 if scaled else 1.0))
+        return hidden * backbone.model_dim**-0.5 if scaled else hidden
 
     def embed(self, rows: Rows, nodes: Tensor) -> Tensor:
         """Embed the token of each node."""
@@ -114,9 +118,11 @@ class VocabularyHead(_TrieHolder):
         """Token cross-entropy: mean over tokens (vocabulary; GRAM, spec section 8) or rows (catalog)."""
         trie = self.trie_on(hidden_RSD.device)
         if self.likelihood == "catalog":
-            return _children_loss(trie, self.branches(trie.device), hidden_RSD, path_RS, rows.table_VD, trie.token)
+            return _children_loss(
+                trie, self.branches(trie.device), self._queries(hidden_RSD), path_RS, rows.table_VD, trie.token
+            )
         real_RS = path_RS >= 0
-        logits = functional.linear(hidden_RSD[real_RS], rows.table_VD)
+        logits = functional.linear(self._queries(hidden_RSD[real_RS]), rows.table_VD)
         return functional.cross_entropy(logits.float(), trie.token[path_RS[real_RS]])
 
     def score_children(self, rows: Rows, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int, seen_BH: Tensor) -> Tensor:
@@ -125,9 +131,9 @@ class VocabularyHead(_TrieHolder):
         children_BWC = trie.children(nodes_BW, trie.max_children[depth])
         tokens_BWC = trie.token[children_BWC.clamp(min=1)]
         if self.likelihood == "catalog":
-            logits = _scores(hidden_BWD, rows.table_VD, tokens_BWC)
+            logits = _scores(self._queries(hidden_BWD), rows.table_VD, tokens_BWC)
             return logits.masked_fill(children_BWC < 0, -torch.inf).log_softmax(-1)
-        logits_BWV = functional.linear(hidden_BWD, rows.table_VD).float()
+        logits_BWV = functional.linear(self._queries(hidden_BWD), rows.table_VD).float()
         return logits_BWV.gather(-1, tokens_BWC) - _log_sum_exp_(logits_BWV)
 
 
