@@ -50,7 +50,8 @@ def bench_train(users: int = 14, repeats: int = 1, sizes: Sizes | None = None, s
     that all passes have the same weights; dropout is off). Users have rows as long as Beauty's, each standing for an
     equal share of them, so a pass is a small epoch: with 14 users the reference encodes 5.85 times as many item prompts
     as ours, on Beauty 5.86 times (880,671 and 150,203). Windows of rows above 21 items overlap, and histories in them
-    may be shorter than the reference's; loss and gradients are compared where histories are equal.
+    may be shorter than the reference's; loss and gradients are compared where histories are equal, and in double
+    precision: in single precision a unit of a ReLU that is zero up to rounding may switch, and with it a gradient.
 
     Args:
         users: training rows.
@@ -59,25 +60,20 @@ def bench_train(users: int = 14, repeats: int = 1, sizes: Sizes | None = None, s
         seed: of weights, identifiers and rows.
 
     Returns:
-        `speedup` (medians), `identical` (loss and gradients of a third of the users), seconds with their spread, what
+        `speedup` (medians), `identical` (loss and gradients of a quarter of the users), seconds with their spread, what
         was encoded, the floor.
     """
     sizes = sizes or Sizes()
     world, rows = make_world(sizes, seed), _rows(users, sizes, seed)
-    cuts = (packed_windows, _packed_loss), (windows_per_prefix, _separate_loss)
-    optimizer = torch.optim.AdamW(world.model.parameters(), lr=0.0)
-    compared = rows.take(np.arange(0, users, 3)).last(sizes.history + 1)
     passes: tuple[list[Pass], list[Pass]] = ([], [])
     with Progress("Training", total=2 * (repeats + 1)) as progress:
-        same = []
-        for cut, loss in cuts:  # a warm-up, too: AdamW makes its state at its first step
-            same.append(_pass(world, cut(compared, sizes.history), optimizer, loss))
-            progress.advance()
+        agreement = _agreement(world, rows.take(np.arange(len(rows) > 1, len(rows), 4)), sizes.history, progress)
+        optimizer = _ready(world)
         for _ in range(repeats):
-            for (cut, loss), done in zip(cuts, passes):
-                done.append(_pass(world, cut(rows, sizes.history), optimizer, loss))
+            for (cut, loss), done in zip(WAYS, passes):
+                done.append(_pass(world, cut(rows, sizes.history), loss, optimizer))
                 progress.advance()
-    return _figures(sizes, passes) | _agreement(*same) | _work(sizes, world, rows)
+    return _figures(sizes, passes) | agreement | _work(sizes, world, rows)
 
 
 def _figures(sizes: Sizes, passes: tuple[list[Pass], list[Pass]]) -> dict[str, Any]:
@@ -92,13 +88,30 @@ def _figures(sizes: Sizes, passes: tuple[list[Pass], list[Pass]]) -> dict[str, A
     }
 
 
-def _agreement(ours: Pass, theirs: Pass) -> dict[str, Any]:
+def _agreement(world: World, rows: Sequences, history: int, progress: Progress) -> dict[str, Any]:
+    """Compare loss and gradients in double precision on some users' newest items, as many as one window holds."""
+    world.model.double()
+    found: list[Pass] = []
+    for cut, loss in WAYS:
+        found.append(_pass(world, cut(rows.last(history + 1), history), loss))
+        progress.advance()
+    world.model.float()
+    ours, theirs = found
     losses, gradients = abs(ours.loss - theirs.loss), _difference(ours.gradients, theirs.gradients)
     return {
         "identical": max(losses, gradients) <= TOLERANCE,
         "loss_difference": losses,
         "gradient_difference": gradients,
     }
+
+
+def _ready(world: World) -> torch.optim.Optimizer:
+    """Return AdamW after its first step, in which it makes its state."""
+    optimizer = torch.optim.AdamW(world.model.parameters(), lr=0.0)
+    for weight in world.model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    return optimizer
 
 
 def _work(sizes: Sizes, world: World, rows: Sequences) -> dict[str, Any]:
@@ -120,19 +133,20 @@ def _rows(users: int, sizes: Sizes, seed: int) -> Sequences:
 def _pass(
     world: World,
     windows: Windows,
-    optimizer: torch.optim.Optimizer,
     loss: Callable[[World, Windows, NDArray[np.int64]], Tensor],
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> Pass:
     """Run forward and backward over all targets, batch by batch, then one step."""
     tokens = _target_tokens(world, windows)
-    optimizer.zero_grad()
+    world.model.zero_grad()
     begin = time.perf_counter()
     total = 0.0
     for part in _alike(windows):
         share = loss(world, windows, part) * float(tokens[part].sum() / tokens.sum())
         share.backward()  # type: ignore[no-untyped-call]
         total += share.item()
-    optimizer.step()
+    if optimizer is not None:
+        optimizer.step()
     seconds = time.perf_counter() - begin
     weights = world.model.named_parameters()
     return Pass(total, {name: weight.grad.clone() for name, weight in weights if weight.grad is not None}, seconds)
@@ -178,6 +192,10 @@ def _difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
     if ours.keys() != theirs.keys():
         return float("inf")
     return max(float((ours[name] - theirs[name]).abs().max() / theirs[name].abs().max()) for name in ours)
+
+
+WAYS = (packed_windows, _packed_loss), (windows_per_prefix, _separate_loss)
+"""Ours and the reference: how rows are cut, and what a batch costs."""
 
 
 def _least_work(sizes: Sizes, world: World, packed: Windows, separate: Windows) -> tuple[float, float]:
