@@ -54,7 +54,9 @@ def test_who_waits_is_told_whom_for(tmp_path, caplog, monkeypatch):
     with exclusive(path, "codes 123"):
         thread = threading.Thread(target=wait)
         thread.start()
-        time.sleep(1.3)
+        deadline = time.monotonic() + 30  # the word comes after a second of waiting, later on a busy machine
+        while not caplog.records and time.monotonic() < deadline:
+            time.sleep(0.05)
     thread.join()
     assert [record.getMessage() for record in caplog.records] == [
         f"waiting for process {os.getpid()}, which is working on codes 123"
