@@ -53,7 +53,7 @@ class BackboneSettings(Settings):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of the model, pretrained ones included."""
     attention_dropout: float | None = Field(default=None, ge=0, lt=1)
-    """Dropout of attention weights; by default that of the model. 0 saves a fifth of a training step on CPUs."""
+    """Dropout of attention weights; by default that of the model. 0 saves drawing the largest of all masks."""
     vocabulary_size: int = Field(default=8192, ge=128)
     """The most pieces of the tokenizer; small catalogues give fewer."""
     lower_case: bool = True
@@ -72,8 +72,8 @@ class BackboneSettings(Settings):
     """Feed-forward layers as in T5 (relu) or T5 v1.1 (gated-gelu)."""
 
     residual_scale: float = Field(default=0.2, gt=0)
-    """Factor on the fresh output projections of every layer. Below 1 the residual stream starts nearly clean, and small
-    models on small catalogues learn several times faster than from T5's own initialisation (1)."""
+    """Factor on the fresh output projections of every layer. Below 1 the residual stream starts nearly clean, which
+    helped small models on small catalogues (docs/log.md); 1 is T5's own initialisation."""
 
     @property
     def scratch(self) -> bool:

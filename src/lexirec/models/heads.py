@@ -25,7 +25,8 @@ from lexirec.decoding.trie import Trie
 from lexirec.models.item_rows import ItemRows
 
 _GATHER_COST = 32
-"""Fetching a row costs about as much as this many rows of a matrix product (measured on CPUs, D = 64)."""
+"""Fetching a row costs about as much as this many rows of a matrix product (an estimate from memory bandwidth
+and matrix rate of a CPU; either way gives the same numbers)."""
 
 
 @dataclass
