@@ -157,13 +157,17 @@ class _FusionTrainer(Trainer):  # type: ignore[misc]
     """The stock Trainer, with our order, our dropout seeds and our choice of weights."""
 
     choice: _Choice | None = None
+    _step, _part = -1, 0
     control: Any
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)  # the order is in the data
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        torch.manual_seed((self.args.seed * 1_000_003 + self.state.global_step) * 64 + self.args.process_index)
+        step = self.state.global_step
+        self._part = self._part + 1 if step == self._step else 0  # which of the batches that make one step
+        self._step = step
+        torch.manual_seed((self.args.seed * 1_000_003 + step) * 64 + self.args.process_index + (self._part << 40))
         loss: Tensor = super().training_step(*args, **kwargs)
         return loss
 
