@@ -5,6 +5,7 @@ from lexirec.errors import SettingsError
 from lexirec.experiment import (
     Experiment,
     MemoryBaseline,
+    MemoryNeighbors,
     SasrecBaseline,
     Tables,
     load_experiment,
@@ -84,6 +85,8 @@ def test_what_cannot_be_run_is_said(tables, message):
 def test_parts_say_what_they_need():
     assert needs_vectors(MemoryBaseline(evidence="vectors"))
     assert not needs_vectors(MemoryBaseline())
+    assert needs_vectors(MemoryNeighbors(evidence="vectors"))
+    assert not needs_vectors(MemoryNeighbors())
     assert needs_vectors(SasrecBaseline(with_vectors=True))
     assert needs_neighbors(SasrecBaseline(with_neighbors=True))
     assert not needs_neighbors(MemoryBaseline())

@@ -31,7 +31,9 @@ VECTORS = np.random.default_rng(2).normal(size=(ITEMS, 6)).astype(np.float32)
 ROUND = np.arange(ITEMS, dtype=np.int32)
 NEIGHBORS = Neighbors(np.stack([(ROUND + 1) % ITEMS, (ROUND - 1) % ITEMS], axis=1), np.ones((ITEMS, 2), np.float32))
 GROUNDED = ModelSettings(
-    fusion=LateFusionSettings(head="grounded", user_prompt="grounded", item_prompts=False, max_history=5),
+    fusion=LateFusionSettings(
+        head="grounded", user_prompt="grounded", item_prompts=False, max_history=5, neighbor_rows=1
+    ),
     training=BRIEF,
     search=SearchSettings(width=30),
 )

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from lexirec.data.catalog import Catalog
-from lexirec.experiment import CoOccurrenceNeighbors, ToyShop, VectorNeighbors
+from lexirec.experiment import CoOccurrenceNeighbors, MemoryNeighbors, ToyShop, VectorNeighbors
 from lexirec.preparing import (
     item_names,
     joined_vectors,
@@ -48,7 +48,10 @@ def test_precomputed_vectors_are_read_from_the_given_file(tmp_path, folders):
     np.testing.assert_allclose(np.load(tmp_path / "vectors.npy"), 3**-0.5, atol=1e-6)
 
 
-@pytest.mark.parametrize("settings", [CoOccurrenceNeighbors(k=4), VectorNeighbors(k=4)])
+@pytest.mark.parametrize(
+    "settings",
+    [CoOccurrenceNeighbors(k=4), MemoryNeighbors(k=4), MemoryNeighbors(k=4, evidence="vectors"), VectorNeighbors(k=4)],
+)
 def test_neighbors_of_every_kind(tmp_path, folders, settings):
     prepare_neighbors(settings, folders, tmp_path)
     with np.load(tmp_path / "neighbors.npz") as found:

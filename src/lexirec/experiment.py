@@ -27,6 +27,8 @@ from lexirec.models.sasrec import SasrecSettings
 
 S = TypeVar("S", bound=Settings)
 _OWN_SEED = ("data", "evaluation")  # the shop and the sample of users stay the same when seeds are compared
+Evidence = Literal["text", "vectors", "none"]
+"""What a memory smooths its counts with: TF-IDF of the items' texts, the experiment's vectors, nothing."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 # ------------------------------------------------------------------------------------------------------------- data
@@ -100,6 +102,18 @@ class CoOccurrenceNeighbors(Settings):
     """Largest distance in places at which two items count as a pair."""
 
 
+class MemoryNeighbors(Settings):
+    """Items that go together by counts of the training part, smoothed over text neighbours (the memory's matrix)."""
+
+    kind: Literal["memory"] = "memory"
+    k: int = Field(default=20, ge=1)
+    """Neighbours kept of every item."""
+    evidence: Evidence = "text"
+    """What counts are smoothed with."""
+    memory: MemorySettings = MemorySettings()
+    """How pairs are counted and smoothed."""
+
+
 class VectorNeighbors(Settings):
     """Nearest by cosine of the item vectors."""
 
@@ -120,7 +134,8 @@ class PublishedNeighbors(Settings):
 
 
 NeighborsChoice = Annotated[
-    SasrecNeighbors | CoOccurrenceNeighbors | VectorNeighbors | PublishedNeighbors, Field(discriminator="kind")
+    SasrecNeighbors | CoOccurrenceNeighbors | MemoryNeighbors | VectorNeighbors | PublishedNeighbors,
+    Field(discriminator="kind"),
 ]
 
 # -------------------------------------------------------------------------------------------------------- baselines
@@ -129,7 +144,7 @@ NeighborsChoice = Annotated[
 class MemoryBaseline(MemorySettings):
     """The memory, and what it smooths its counts with."""
 
-    evidence: Literal["text", "vectors", "none"] = "text"
+    evidence: Evidence = "text"
     """TF-IDF of the items' texts (M2), all vectors of the experiment (M1), or nothing (M0)."""
 
     def alone(self) -> MemorySettings:
@@ -159,9 +174,9 @@ BaselineChoice = Annotated[
 def needs_vectors(settings: Settings) -> bool:
     """Say whether a part reads the experiment's vectors."""
     match settings:
-        case MemoryBaseline(evidence="vectors") | SasrecBaseline(with_vectors=True):
+        case MemoryBaseline(evidence="vectors") | MemoryNeighbors(evidence="vectors"):
             return True
-        case HierarchicalKMeans() | VectorNeighbors():
+        case SasrecBaseline(with_vectors=True) | HierarchicalKMeans() | VectorNeighbors():
             return True
         case _:
             return False

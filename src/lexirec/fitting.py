@@ -18,10 +18,9 @@ from lexirec.experiment import EvaluationSettings, MemoryBaseline, SasrecBaselin
 from lexirec.late_fusion_recommender import Knowledge, LateFusionRecommender, ModelSettings
 from lexirec.models.backbone import BackboneSettings, count_parameters, load_backbone
 from lexirec.models.baselines import Ease, EaseSettings, ItemKnn, ItemKnnSettings, Popularity
-from lexirec.models.memory import Memory
 from lexirec.models.sasrec import Sasrec, SasrecSettings
 from lexirec.models.sasrec_training import fit_sasrec
-from lexirec.preparing import joined_vectors, load_catalog, load_saved_tokenizer, load_split, write_summary
+from lexirec.preparing import fit_memory, joined_vectors, load_catalog, load_saved_tokenizer, load_split, write_summary
 from lexirec.recommenders import Scorer, ScoreRecommender, load_recommender
 from lexirec.training.trainer import METRIC
 
@@ -41,7 +40,7 @@ def fit_baseline(settings: Settings, inputs: Folders, out: Path) -> None:
 def _fitted(settings: Settings, inputs: Folders, split: Split, out: Path) -> Scorer:
     match settings:
         case MemoryBaseline():
-            return _fit_memory(settings, inputs, split)
+            return fit_memory(settings.alone(), settings.evidence, inputs)
         case SasrecSettings():
             return _fit_sasrec(settings, inputs, split, out)
         case ItemKnnSettings():
@@ -50,17 +49,6 @@ def _fitted(settings: Settings, inputs: Folders, split: Split, out: Path) -> Sco
             return Ease(settings).fit(split.train, split.n_items)
         case _:
             return Popularity().fit(split.train, split.n_items)
-
-
-def _fit_memory(settings: MemoryBaseline, inputs: Folders, split: Split) -> Memory:
-    memory = Memory(settings.alone())
-    match settings.evidence:
-        case "text":
-            return memory.fit(split.train, split.n_items, texts=load_catalog(inputs["data"]).texts())
-        case "vectors":
-            return memory.fit(split.train, split.n_items, vectors=joined_vectors(inputs))
-        case "none":
-            return memory.fit(split.train, split.n_items)
 
 
 def _fit_sasrec(settings: SasrecSettings, inputs: Folders, split: Split, out: Path) -> Sasrec:

@@ -32,7 +32,7 @@ from lexirec.models.backbone import (
     save_configuration,
     untie,
 )
-from lexirec.models.item_rows import ItemRows, item_features
+from lexirec.models.item_rows import ItemRows, MixedRows, item_features
 from lexirec.models.late_fusion import LateFusion, LateFusionSettings
 from lexirec.models.late_fusion_ranking import Ranker, SearchSettings
 from lexirec.models.prompts import PromptCensus, PromptSettings, item_prompts
@@ -151,7 +151,8 @@ class LateFusionRecommender:
         features = item_features(knowledge.vectors, knowledge.neighbors, settings.fusion.neighbor_features)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            model = _assemble(backbone, settings, identifiers, prompts, features)
+            mixed = MixedRows.of(knowledge.neighbors, settings.fusion.neighbor_rows)
+            model = _assemble(backbone, settings, (identifiers, prompts), (features, mixed))
         made = cls(catalog, backbone, model, settings, (identifiers, prompts))
         made.census = census
         return made
@@ -263,9 +264,7 @@ class LateFusionRecommender:
             ) from None
         if "backbone.lm_head.weight" in weights:  # tied weights are stored once, as those of the input layer
             untie(backbone.model)
-        features = weights.get("items.features_IF")
-        given = features.numpy() if features is not None else None
-        model = _assemble(backbone, settings, identifiers, prompts, given)
+        model = _assemble(backbone, settings, (identifiers, prompts), _given_rows(weights))
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
@@ -280,17 +279,23 @@ class LateFusionRecommender:
 def _assemble(
     backbone: Backbone,
     settings: ModelSettings,
-    identifiers: Identifiers,
-    prompts: Ragged,
-    features: NDArray[np.float32] | None,
+    named: tuple[Identifiers, Ragged],
+    given: tuple[NDArray[np.float32] | None, MixedRows | None],
 ) -> LateFusion:
     """Put the network together; weights are fresh except the backbone's."""
-    fusion = settings.fusion
+    fusion, (identifiers, prompts) = settings.fusion, named
     end = backbone.model.config.eos_token_id if fusion.likelihood == "vocabulary" else None
     users = UserPrompts(identifiers.tokens, backbone.tokenizer, settings.prompts)
     width = backbone.model.config.d_model
-    items = ItemRows(len(identifiers.tokens), width, features) if fusion.grounded else None
+    items = ItemRows(len(identifiers.tokens), width, *given) if fusion.grounded else None
     return LateFusion(backbone.model, fusion, Trie.build(identifiers.tokens, end=end), (prompts, users), items)
+
+
+def _given_rows(weights: dict[str, torch.Tensor]) -> tuple[NDArray[np.float32] | None, MixedRows | None]:
+    """Find among saved weights what the items' rows were given: features, and neighbours that are mixed in."""
+    features, near = weights.get("items.features_IF"), weights.get("items.near_IK")
+    mixed = None if near is None else MixedRows(near.numpy(), weights["items.weights_IK"].numpy())
+    return (None if features is None else features.numpy()), mixed
 
 
 def _one_line(error: Exception) -> str:

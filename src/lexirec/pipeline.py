@@ -20,6 +20,7 @@ from lexirec.codes.vectors import PrecomputedVectors
 from lexirec.errors import DataError, SettingsError, did_you_mean
 from lexirec.experiment import (
     Experiment,
+    MemoryNeighbors,
     PublishedIdentifiers,
     PublishedNeighbors,
     SasrecNeighbors,
@@ -192,7 +193,7 @@ def _neighbors(experiment: Experiment, line: Line, data: Step, vectors: Mapping[
             )
         case PublishedNeighbors(path=path):
             raw["published"] = path
-        case VectorNeighbors():
+        case VectorNeighbors() | MemoryNeighbors(evidence="vectors"):
             given.update(vectors)
     return line.step("neighbors", preparing.prepare_neighbors, settings, given, raw)
 

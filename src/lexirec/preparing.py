@@ -29,13 +29,16 @@ from lexirec.data.toy import toy_shop
 from lexirec.experiment import (
     CoOccurrenceNeighbors,
     DataChoice,
+    Evidence,
     IdentifierChoice,
+    MemoryNeighbors,
     NeighborsChoice,
     PublishedIdentifiers,
     PublishedNeighbors,
     SasrecNeighbors,
     ToyShop,
 )
+from lexirec.models.memory import Memory, MemorySettings
 from lexirec.models.sasrec import Sasrec
 
 if TYPE_CHECKING:
@@ -202,12 +205,26 @@ def prepare_neighbors(settings: NeighborsChoice, inputs: Folders, out: Path) -> 
             found = neighbor_lists.nearest(Sasrec.load(inputs["sasrec"] / "scorer").item_vectors(), settings.k)
         case CoOccurrenceNeighbors():
             found = neighbor_lists.co_occurrence(split.train, len(catalog), settings.k, window=settings.window)
+        case MemoryNeighbors():
+            found = fit_memory(settings.memory, settings.evidence, inputs).neighbors(settings.k)
         case PublishedNeighbors():
             found = neighbor_lists.read_published(inputs["published"], catalog).first(settings.k)
         case _:
             found = neighbor_lists.nearest(joined_vectors(inputs), settings.k)
     found.save(out)
     write_summary(out, "Neighbours", _neighbor_lines(found, catalog))
+
+
+def fit_memory(settings: MemorySettings, evidence: Evidence, inputs: Folders) -> Memory:
+    """Count the training part of a data stage, smoothed with what is named as evidence."""
+    split, memory = load_split(inputs["data"]), Memory(settings)
+    match evidence:
+        case "text":
+            return memory.fit(split.train, split.n_items, texts=load_catalog(inputs["data"]).texts())
+        case "vectors":
+            return memory.fit(split.train, split.n_items, vectors=joined_vectors(inputs))
+        case "none":
+            return memory.fit(split.train, split.n_items)
 
 
 def _neighbor_lines(found: Neighbors, catalog: Catalog) -> list[str]:

@@ -4,7 +4,7 @@ import torch
 
 from lexirec.data.neighbors import Neighbors
 from lexirec.errors import DataError
-from lexirec.models.item_rows import ItemRows, item_features
+from lexirec.models.item_rows import ItemRows, MixedRows, item_features
 
 GIVEN = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
 
@@ -53,3 +53,26 @@ def test_what_is_missing_is_left_out():
 def test_vectors_and_neighbours_of_different_catalogues_are_refused():
     with pytest.raises(DataError, match=r"4 item vectors, but neighbours of 2 items; make both from one catalog"):
         item_features(GIVEN, neighbors([[1], [0]]), 1)
+
+
+def test_rows_of_neighbours_are_mixed_in_by_their_scores():
+    near = Neighbors(
+        np.array([[1, 2], [0, -1], [-1, -1], [0, 1]], dtype=np.int32),
+        np.array([[3.0, 1.0], [0.5, 0.0], [0.0, 0.0], [-1.0, 0.0]], dtype=np.float32),
+    )
+    rows = ItemRows(4, 5, GIVEN, MixedRows.of(near, 2))
+    assert rows.mix is not None
+    assert rows.project is not None
+    with torch.no_grad():
+        rows.mix.fill_(0.5)
+    own = rows.identity.weight + torch.from_numpy(GIVEN) @ rows.project.weight.T
+    expected = own + 0.5 * torch.stack([0.75 * own[1] + 0.25 * own[2], own[0], torch.zeros(5), torch.zeros(5)])
+    assert torch.allclose(rows(), expected, atol=1e-6)
+    rows()[0].sum().backward()  # what is learned of an item is learned of its neighbours
+    assert bool((rows.identity.weight.grad[1] != 0).all())
+    assert bool((rows.identity.weight.grad[3] == 0).all())
+
+
+def test_nothing_is_mixed_in_where_nothing_is_asked_for():
+    assert MixedRows.of(None, 3) is None
+    assert MixedRows.of(neighbors([[1], [0], [0], [0]]), 0) is None

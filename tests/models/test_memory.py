@@ -43,6 +43,19 @@ def test_scores_are_the_formula(vectors):
     assert np.allclose(scores, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("vectors", [None, VECTORS])
+def test_companions_are_the_best_of_the_matrix(vectors):
+    settings = MemorySettings(window=3, neighbors=4)
+    matrix = smoothed(settings, vectors)
+    np.fill_diagonal(matrix, 0)
+    found = Memory(settings).fit(TRAIN, ITEMS, vectors=vectors).neighbors(3)
+    for item in range(ITEMS):
+        best = [other for other in np.argsort(-matrix[item], kind="stable")[:3] if matrix[item, other] > 0]
+        assert found.items[item].tolist() == best + [-1] * (3 - len(best))
+        assert np.allclose(found.scores[item, : len(best)], matrix[item, best], atol=1e-5)
+        assert (found.scores[item, len(best) :] == 0).all()
+
+
 def test_text_lets_an_item_without_events_be_recommended_and_asked_about():
     train = Sequences.from_lists([[0, 1], [0, 1], [2, 3]])
     texts = ["red lamp shade", "blue wool rug", "oak chair", "oak stool", "blue wool carpet", "red lamp bulb"]

@@ -64,6 +64,8 @@ class LateFusionSettings(Settings):
     learns from every target which items, not only which cells, are wanted."""
     neighbor_features: int = Field(default=10, ge=0)
     """Neighbours whose mean vector joins an item's features (grounded only)."""
+    neighbor_rows: int = Field(default=0, ge=0)
+    """Neighbours whose rows are mixed into an item's row, weighted by their scores (grounded only)."""
 
     @property
     def grounded(self) -> bool:

@@ -26,7 +26,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from lexirec.config import Settings
-from lexirec.data.neighbors import Matrix, Neighbors, nearest, pair_counts, scaled
+from lexirec.data.neighbors import Matrix, Neighbors, nearest, pair_counts, scaled, top_k
 from lexirec.data.sequences import Sequences
 from lexirec.errors import ArtifactError, DataError, SettingsError
 from lexirec.models.scoring import (
@@ -40,6 +40,8 @@ from lexirec.models.scoring import (
     unpack_matrix,
 )
 
+_BLOCK = 512
+"""Items whose companions are found at a time."""
 _VECTORS = ("shares", "row_scale", "column_scale")
 
 
@@ -122,6 +124,23 @@ class Memory:
         found = self._spread(scaled(rows, by_column=self.row_scale))
         found *= self.column_scale
         return answer_newcomers(found, histories, self.shares)
+
+    def neighbors(self, k: int) -> Neighbors:
+        """Return every item's k best companions by the smoothed counts, itself left out: who follows or goes with it.
+
+        Items nobody bought have companions where their texts have neighbours. Works in blocks of items.
+        """
+        n_items = len(self.shares)
+        items, scores = np.full((n_items, k), -1, dtype=np.int32), np.zeros((n_items, k), dtype=np.float32)
+        for first in range(0, n_items, _BLOCK):
+            rows = np.arange(first, min(first + _BLOCK, n_items))
+            one_each = Sequences(rows.astype(np.int32), np.arange(len(rows) + 1, dtype=np.int64))
+            found = self.scores(one_each)
+            found[np.arange(len(rows)), rows] = 0.0
+            found[found <= 0] = -np.inf
+            items[rows], best = top_k(found, k)
+            scores[rows] = np.where(np.isneginf(best), 0.0, best)
+        return Neighbors(items, scores)
 
     def _spread(self, rows: Any) -> NDArray[np.float32]:
         """Multiply sparse rows with the smoothed matrix."""
