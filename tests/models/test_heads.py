@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lexirec.decoding.trie import Trie
-from lexirec.models import heads
+from lexirec.models import head_parts
 from lexirec.models.heads import GroundedHead, MassHead, VocabularyHead
 from lexirec.models.item_rows import ItemRows
 from tests.fusion_world import ITEMS, backbone, identifiers
@@ -77,7 +77,7 @@ def seen_items() -> Tensor:
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
 def test_children_are_scored_by_definition(kind, gather_cost, monkeypatch):
-    monkeypatch.setattr(heads, "_GATHER_COST", gather_cost)
+    monkeypatch.setattr(head_parts, "_GATHER_COST", gather_cost)
     head, trie = made(kind)
     rows, seen_BH = head.rows(), seen_items()
     for depth in range(trie.longest):

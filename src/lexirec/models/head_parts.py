@@ -1,0 +1,127 @@
+"""What all heads share: their interface, the trie they score on, and log-likelihoods over ragged lists of children.
+
+Legend: `R` rows, `S` steps, `B` batch, `W` width, `C` children, `V` rows of a table, `N` nodes, `D` features,
+`E` entries of a ragged list, `H` history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lexirec.decoding.trie import Trie
+
+_GATHER_COST = 32
+"""Fetching a row costs about as much as this many rows of a matrix product (an estimate from memory bandwidth
+and matrix rate of a CPU; either way gives the same numbers)."""
+
+
+@dataclass
+class Rows:
+    """What a head computes once per forward pass: a table of rows and, for grounded heads, the nodes' rows."""
+
+    table_VD: Tensor
+    nodes_ND: Tensor | None = None
+
+
+class Head(Protocol):
+    """Scores children and embeds nodes."""
+
+    def rows(self) -> Rows:
+        """Compute what depends on weights alone."""
+
+    def embed(self, rows: Rows, nodes: Tensor) -> Tensor:
+        """Return the decoder's input embeddings (…, D) of entered nodes (…,)."""
+
+    def loss(self, rows: Rows, hidden_RSD: Tensor, path_RS: Tensor, seen_RH: Tensor) -> Tensor:
+        """Return the mean negative log-likelihood of target paths (node numbers, −1 beyond the leaf)."""
+
+    def score_children(self, rows: Rows, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int, seen_BH: Tensor) -> Tensor:
+        """Return log-probabilities (B, W, C) of the children of nodes of one depth."""
+
+    def steps(self, path_RS: Tensor) -> int:
+        """Return how many steps of these paths say anything."""
+
+
+class TrieHolder(nn.Module):
+    """A module that keeps the trie on its own device."""
+
+    def __init__(self, trie: Trie) -> None:
+        super().__init__()
+        self._trie = trie
+        self._branches: Tensor | None = None
+
+    def trie_on(self, device: torch.device) -> Trie:
+        """Return the trie on a device."""
+        if self._trie.device != device:
+            self._trie = self._trie.to(device)
+            self._branches = None
+        return self._trie
+
+    def branches(self, device: torch.device) -> Tensor:
+        """Return, per node, whether it has two children or more: bool (N,)."""
+        trie = self.trie_on(device)
+        if self._branches is None:
+            self._branches = trie.child_offsets.diff() > 1
+        return self._branches
+
+    def steps(self, path_RS: Tensor) -> int:
+        """Steps after a path's last branch are certain: they need not be run."""
+        parents_RS = parents_of(path_RS)
+        telling_S = (self.branches(path_RS.device)[parents_RS] & (path_RS >= 0)).any(0)
+        return max(1, int(telling_S.nonzero().max()) + 1) if bool(telling_S.any()) else 1
+
+
+def children_loss(
+    trie: Trie, branches_N: Tensor, hidden_RSD: Tensor, path_RS: Tensor, table_VD: Tensor, row_of_N: Tensor
+) -> Tensor:
+    """Cross-entropy among siblings where a path branches: summed over a path, mean over rows.
+
+    Entries of all rows and children are one ragged list per step, so that wide nodes cost only themselves.
+    """
+    total = hidden_RSD.new_zeros(len(path_RS), dtype=torch.float32)
+    for step in range(hidden_RSD.shape[1]):
+        above_R = parents_of(path_RS)[:, step]
+        open_R = ((path_RS[:, step] >= 0) & branches_N[above_R]).nonzero().squeeze(1)
+        above, below, hidden = above_R[open_R], path_RS[open_R, step], hidden_RSD[open_R, step]
+        if step == 0:  # all rows stand at the root: one product with its children
+            logits = (hidden @ table_VD[row_of_N[1 : 1 + trie.max_children[0]]].T).float()
+            total = total.index_add(0, open_R, functional.cross_entropy(logits, below - 1, reduction="none"))
+            continue
+        row_E, edge_E = spread(trie.child_offsets[above], trie.child_offsets[above + 1])
+        logit_E = (hidden[row_E] * table_VD[row_of_N[edge_E + 1]]).sum(-1).float()
+        mass = segment_logsumexp(logit_E, row_E, len(open_R))
+        target = (hidden * table_VD[row_of_N[below]]).sum(-1).float()
+        total = total.index_add(0, open_R, mass - target)
+    return total.mean()
+
+
+def parents_of(path_RS: Tensor) -> Tensor:
+    """Return the node each step starts from; the root first."""
+    return torch.cat([torch.zeros_like(path_RS[:, :1]), path_RS[:, :-1].clamp(min=0)], dim=1)
+
+
+def products(queries_BWD: Tensor, table_VD: Tensor, index_BWC: Tensor) -> Tensor:
+    """Return products (B, W, C) of queries with chosen rows, by whichever way moves less."""
+    if len(table_VD) <= _GATHER_COST * index_BWC.shape[-1]:
+        return (queries_BWD @ table_VD.T).gather(-1, index_BWC).float()
+    return (table_VD[index_BWC] @ queries_BWD.unsqueeze(-1)).squeeze(-1).float()
+
+
+def spread(first_R: Tensor, last_R: Tensor) -> tuple[Tensor, Tensor]:
+    """Write ranges out: for every number in `first_R[r] … last_R[r] − 1`, the row r and the number."""
+    sizes_R = last_R - first_R
+    row_E = torch.repeat_interleave(torch.arange(len(sizes_R), device=sizes_R.device), sizes_R)
+    starts_R = sizes_R.cumsum(0) - sizes_R
+    return row_E, torch.arange(len(row_E), device=row_E.device) - (starts_R - first_R)[row_E]
+
+
+def segment_logsumexp(values_E: Tensor, row_E: Tensor, rows: int) -> Tensor:
+    """Log-sum-exp of each row's entries; every row has at least one."""
+    peak_R = values_E.detach().new_full((rows,), -torch.inf).scatter_reduce(0, row_E, values_E.detach(), "amax")
+    total_R = values_E.new_zeros(rows).index_add(0, row_E, (values_E - peak_R[row_E]).exp())
+    return total_R.log() + peak_R
