@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,15 +17,16 @@ from transformers import (
     AutoConfig,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     T5Config,
     T5ForConditionalGeneration,
 )
 from transformers.models.t5.modeling_t5 import T5Attention
-from transformers.utils import logging as transformers_logging
 
 from lexirec.config import Settings
-from lexirec.errors import ArtifactError, DataError, SettingsError, did_you_mean
+from lexirec.errors import DataError, SettingsError
+from lexirec.models.checkpoints import SCRATCH, fetched, no_bars, scratch_size
 from lexirec.models.tokenizer import train_tokenizer
 
 FAMILY = ("t5", "mt5")
@@ -39,8 +39,6 @@ SIZES: dict[str, dict[str, int]] = {
 }
 """What `scratch:NAME` builds; small and base are the sizes of T5-small and T5-base."""
 
-_SCRATCH = "scratch:"
-_GIVE = "give a folder written by save_pretrained, a hub name (online) or scratch:small"
 _log = logging.getLogger(__name__)
 
 
@@ -78,13 +76,13 @@ class BackboneSettings(Settings):
     @property
     def scratch(self) -> bool:
         """Whether the model starts from random weights."""
-        return self.name.startswith(_SCRATCH)
+        return self.name.startswith(SCRATCH)
 
 
 class Backbone(NamedTuple):
-    """A T5 and the tokenizer that belongs to it."""
+    """A language model, T5 here or a causal one, and the tokenizer that belongs to it."""
 
-    model: T5ForConditionalGeneration
+    model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
 
 
@@ -147,8 +145,8 @@ def load_tokenizer(settings: BackboneSettings | str, *, texts: Sequence[str] | N
     settings = _as_settings(settings)
     if not settings.scratch:
         _family_config(settings.name)
-        return _fetched(AutoTokenizer, settings.name, "tokenizer")
-    _size(settings.name)
+        return fetched(AutoTokenizer, settings.name, "tokenizer")
+    scratch_size(settings.name, SIZES)
     if texts is None:
         raise DataError(f"backbone '{settings.name}' trains its tokenizer on the catalogue's text, but none was given")
     return train_tokenizer(texts, vocabulary_size=settings.vocabulary_size, lower_case=settings.lower_case)
@@ -156,7 +154,7 @@ def load_tokenizer(settings: BackboneSettings | str, *, texts: Sequence[str] | N
 
 def scratch_config(settings: BackboneSettings, vocabulary_size: int) -> T5Config:
     """Return the T5 configuration of a scratch backbone whose tokenizer has `vocabulary_size` pieces."""
-    sizes = _size(settings.name) | settings.model_dump(include=set(SIZES["tiny"]), exclude_none=True)
+    sizes = scratch_size(settings.name, SIZES) | settings.model_dump(include=set(SIZES["tiny"]), exclude_none=True)
     if sizes["d_model"] % sizes["heads"]:
         raise SettingsError(
             f"backbone.heads is {sizes['heads']}, which does not divide d_model {sizes['d_model']};"
@@ -179,14 +177,14 @@ def scratch_config(settings: BackboneSettings, vocabulary_size: int) -> T5Config
 
 def save_backbone(backbone: Backbone, folder: Path) -> None:
     """Write model (safetensors) and tokenizer into a folder whose path `load_backbone` takes as a name."""
-    with _no_bars():
+    with no_bars():
         backbone.model.save_pretrained(folder)
         backbone.tokenizer.save_pretrained(folder)
 
 
 def save_configuration(backbone: Backbone, folder: Path) -> None:
     """Write tokenizer and model configuration without weights, for a folder that keeps those elsewhere."""
-    with _no_bars():
+    with no_bars():
         backbone.model.config.save_pretrained(folder)
         backbone.tokenizer.save_pretrained(folder)
 
@@ -197,7 +195,7 @@ def restore_backbone(folder: Path) -> Backbone:
     Raises:
         OSError, ValueError: the folder is incomplete or damaged.
     """
-    with _no_bars():
+    with no_bars():
         config = T5Config.from_pretrained(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
@@ -254,15 +252,6 @@ def _as_settings(settings: BackboneSettings | str) -> BackboneSettings:
     return BackboneSettings(name=settings) if isinstance(settings, str) else settings
 
 
-def _size(name: str) -> dict[str, int]:
-    size = name.removeprefix(_SCRATCH)
-    if size not in SIZES:
-        allowed = ", ".join(_SCRATCH + known for known in SIZES)
-        hint = did_you_mean(name, [_SCRATCH + known for known in SIZES])
-        raise SettingsError(f"backbone.name is '{name}'; scratch models are {allowed}.{hint}")
-    return SIZES[size]
-
-
 def _pretrained_model(settings: BackboneSettings) -> T5ForConditionalGeneration:
     _family_config(settings.name)
     given = settings.model_dump(include={*SIZES["tiny"], "decoder_layers"}, exclude_none=True)
@@ -271,8 +260,8 @@ def _pretrained_model(settings: BackboneSettings) -> T5ForConditionalGeneration:
             "backbone '%s' has sizes of its own; these settings do nothing: %s", settings.name, ", ".join(given)
         )
     # The dtype is said because the default is the checkpoint's own, half precision for many.
-    with _no_bars() if Path(settings.name).expanduser().is_dir() else nullcontext():  # downloads keep theirs
-        model = _fetched(
+    with no_bars() if Path(settings.name).expanduser().is_dir() else nullcontext():  # downloads keep theirs
+        model = fetched(
             AutoModelForSeq2SeqLM, settings.name, "model", dtype=torch.float32, dropout_rate=settings.dropout
         )
     if model.lm_head.weight is not model.shared.weight:
@@ -281,50 +270,10 @@ def _pretrained_model(settings: BackboneSettings) -> T5ForConditionalGeneration:
 
 
 def _family_config(name: str) -> Any:
-    config = _fetched(AutoConfig, name, "configuration")
+    config = fetched(AutoConfig, name, "configuration")
     if config.model_type not in FAMILY:
         raise SettingsError(
             f"backbone '{name}' is of type '{config.model_type}';"
             f" an encoder-decoder of the T5 family is needed ({', '.join(FAMILY)})"
         )
     return config
-
-
-def _fetched(loader: Any, name: str, what: str, **options: Any) -> Any:
-    """Call a Hugging Face loader and say what went wrong in one line.
-
-    Raises:
-        SettingsError: nothing is there under that name.
-        ArtifactError: something is there, but it cannot be read.
-    """
-    folder = Path(name).expanduser()
-    if not folder.is_dir() and (re.match(r"[.~/\\]", name) or name.count("/") > 1):
-        raise SettingsError(f"backbone.name is '{name}', but there is no such folder; {_GIVE}")
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise SettingsError(f"backbone.name is '{name}', a folder without config.json; {_GIVE}")
-    try:
-        return loader.from_pretrained(str(folder) if folder.is_dir() else name, **options)
-    except OSError as error:
-        raise SettingsError(
-            f"backbone '{name}': its {what} is neither in a folder of that name nor to be had from the hub"
-            f" ({_first_line(error)}); {_GIVE}"
-        ) from error
-    except Exception as error:  # every reader below (json, safetensors, tokenizers) has a family of its own
-        raise ArtifactError(f"backbone '{name}': its {what} cannot be read: {_first_line(error)}") from error
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Silence the bars of `transformers` for files that are read or written in a moment."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip().rstrip(".:") if lines else type(error).__name__
