@@ -1,0 +1,379 @@
+"""Running a training with the Hugging Face Trainer, which brings devices, precision, accumulation and checkpoints.
+
+What is ours, whatever is trained: the order of the data; weights are chosen by a judge (NDCG@10 of a fixed sample of
+validation users, decoded as in use, or another figure), never by the training loss; every step draws its random
+numbers from its own number, so that a run killed at any moment and carried on ends as if it had not been killed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import Dataset, SequentialSampler
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from lexirec.data.sequences import Sequences
+from lexirec.data.splits import Cases
+from lexirec.metrics import ndcg, ranks_of, recall
+from lexirec.progress import Progress
+from lexirec.training.weights import load_weights, save_weights
+
+METRIC = "validation_ndcg@10"
+"""The figure by which recommenders are chosen."""
+BEST = "best.safetensors"
+"""The file of a run's folder that holds the best weights so far."""
+_log = logging.getLogger(__name__)
+
+Part = TypeVar("Part")
+Stop = Callable[[Sequence[float]], bool]
+"""Says after each judgement, from the goodness of all of them so far, whether a run should end."""
+
+
+class Pace(Protocol):
+    """What the settings of every training say."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Of AdamW, after the warm-up and before the cosine decay."""
+
+    @property
+    def weight_decay(self) -> float:
+        """Of matrices."""
+
+    @property
+    def warmup(self) -> float:
+        """Share of the steps over which the learning rate rises."""
+
+    @property
+    def accumulate(self) -> int:
+        """Batches whose gradients make one step."""
+
+    @property
+    def max_gradient(self) -> float:
+        """Global norm at which gradients are clipped."""
+
+    @property
+    def validations_per_epoch(self) -> int:
+        """How often weights are judged."""
+
+    @property
+    def checkpoints_per_epoch(self) -> int:
+        """How often the state is saved."""
+
+    @property
+    def seed(self) -> int:
+        """Of order and dropout."""
+
+
+class Judge(Protocol):
+    """What says how good weights are."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the figure that decides."""
+
+    @property
+    def sign(self) -> int:
+        """1 where more of it is better, −1 where less is."""
+
+    def figures(self, model: Any) -> dict[str, float]:
+        """Return the figures of a model's present weights, `metric` among them."""
+
+
+class Choice:
+    """Judges weights by NDCG@10 of validation cases."""
+
+    metric, sign = METRIC, 1
+
+    def __init__(self, cases: Cases, rank: Callable[[Any, Sequences], NDArray[np.int32]]) -> None:
+        """Take the cases, and what finds the ten best items (rows, 10) of histories with a model."""
+        self._cases, self._rank = cases, rank
+
+    def figures(self, model: nn.Module) -> dict[str, float]:
+        """Rank every case; the model is left in training mode."""
+        ranks = ranks_of(self._rank(model, self._cases.histories), self._cases.targets)
+        model.train()
+        return {METRIC: ndcg(ranks, 10), "validation_recall@10": recall(ranks, 10)}
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a training runs.
+
+    Attributes:
+        pace: the settings.
+        folder: where checkpoints and the best weights go; a run carries on from what is there.
+        judge: who chooses the weights; without one the last ones are kept.
+        stop: when a run that is judged ends before its time.
+        judge_first: whether the weights are judged before the first step too, so that they may be those that remain.
+        together: steps that belong together; no checkpoint falls between them.
+        columns: what the curve tells beside step, epoch and loss.
+        undecayed: parameters on which no weight decay acts, beside biases and norms.
+        title: what progress is called.
+    """
+
+    pace: Pace
+    folder: Path
+    judge: Judge | None
+    stop: Stop
+    judge_first: bool = False
+    together: int = 1
+    columns: tuple[str, ...] = (METRIC, "validation_recall@10")
+    undecayed: frozenset[str] = frozenset()
+    title: str = "Training"
+
+    def goodness(self, history: list[dict[str, Any]]) -> list[float]:
+        """Return how good the weights were at each judgement of a log; more is better."""
+        if self.judge is None:
+            return []
+        return [self.judge.sign * entry[self.judge.metric] for entry in history if self.judge.metric in entry]
+
+    def over(self, history: list[dict[str, Any]]) -> bool:
+        """Return whether a run with this log has ended before its time."""
+        values = self.goodness(history)
+        return bool(values) and self.stop(values)
+
+
+def patience(most: int) -> Stop:
+    """Stop when the last `most` judgements were all no better than one before."""
+    return lambda values: len(values) - 1 - int(np.argmax(values)) >= most
+
+
+def sample(cases: Cases, users: int, seed: int) -> Cases:
+    """Return at most `users` cases: a fixed random sample where there are more."""
+    if len(cases) <= users:
+        return cases
+    chosen = np.random.default_rng(seed).choice(len(cases), users, replace=False)
+    return cases.take(np.sort(chosen))
+
+
+class Epochs(Dataset[dict[str, Tensor]], Generic[Part]):
+    """All batches of all epochs in a row; an epoch's order is made when its first batch is asked for."""
+
+    def __init__(
+        self, order: Callable[[int], Sequence[Part]], batch: Callable[[Part], dict[str, Tensor]], epochs: int
+    ) -> None:
+        """Take what orders an epoch (into the same number of parts always) and what makes a batch of a part."""
+        self._make_order, self._batch, self.epochs = order, batch, epochs
+        self._epoch, self._parts = 0, order(0)
+        self.per_epoch = len(self._parts)
+
+    def __len__(self) -> int:
+        return self.per_epoch * self.epochs
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        epoch, place = divmod(number, self.per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._parts = epoch, self._make_order(epoch)
+        return self._batch(self._parts[place % len(self._parts)])
+
+
+class ChoosingTrainer(Trainer):  # type: ignore[misc]
+    """The stock Trainer, with our order, our seeds, our choice of weights and files of weights alone."""
+
+    _step, _part = -1, 0
+    control: Any
+
+    def __init__(self, model: nn.Module, data: Epochs[Any], run: Run) -> None:
+        """Set up a run of a model over data."""
+        super().__init__(
+            model=model,
+            args=_arguments(run, data),
+            train_dataset=data,
+            eval_dataset=data if run.judge is not None else None,  # asked for by name only: `evaluate` is ours
+            data_collator=_only,
+            callbacks=[_Shown(run), _Ending(run), _LoggedWhenSaved()],
+        )
+        self.remove_callback(PrinterCallback)  # it prints to stdout, which is for results
+        self.run = run
+
+    @property
+    def part(self) -> int:
+        """Which of the batches that make one step is being trained on."""
+        return self._part
+
+    def _get_train_sampler(self, *args: Any, **kwargs: Any) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)  # the order is in the data
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """Leave out what the run says."""
+        names: list[str] = super().get_decay_parameter_names(model)
+        return [name for name in names if name not in self.run.undecayed]
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Seed dropout by the number of step and batch."""
+        step = self.state.global_step
+        self._part = self._part + 1 if step == self._step else 0
+        self._step = step
+        torch.manual_seed((self.args.seed * 1_000_003 + step) * 64 + self.args.process_index + (self._part << 40))
+        loss: Tensor = super().training_step(*args, **kwargs)
+        return loss
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Judge the weights, and keep them if they are the best so far."""
+        judge = self.run.judge
+        if judge is None or self._judged():
+            return {}
+        model = self.accelerator.unwrap_model(self.model)
+        figures = judge.figures(model)
+        before = self.run.goodness(self.state.log_history)
+        if self.is_world_process_zero() and judge.sign * figures[judge.metric] > max(before, default=-np.inf):
+            save_weights(model, Path(self.args.output_dir) / BEST)
+        self.log(figures)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
+        return figures
+
+    def _judged(self) -> bool:
+        """Return whether these very weights were judged already, by the process that this one carries on from."""
+        assert self.run.judge is not None
+        history, metric = self.state.log_history, self.run.judge.metric
+        return any(metric in entry and entry["step"] == self.state.global_step for entry in history)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """Write weights alone: tied ones once, frozen ones not at all, arguments (a pickle) neither."""
+        if self.args.should_save:
+            model = self.accelerator.unwrap_model(self.model)
+            save_weights(model, Path(output_dir or self.args.output_dir) / "model.safetensors")
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        load_weights(self.model if model is None else model, Path(resume_from_checkpoint) / "model.safetensors")
+
+
+def carry_out(trainer: ChoosingTrainer) -> list[dict[str, float]]:
+    """Carry a run out, or on; afterwards the model holds the chosen weights and is in evaluation mode.
+
+    Returns:
+        The curve: rows with `step`, `epoch` and the loss or the judge's figures.
+    """
+    run, model = trainer.run, trainer.model
+    checkpoint = _whole_checkpoint(run.folder)
+    history, best = _history(checkpoint), run.folder / BEST
+    if not (run.over(history) and best.is_file()):
+        trainer.train(resume_from_checkpoint=checkpoint)
+        history = trainer.state.log_history
+    if run.judge is not None and best.is_file():
+        load_weights(model, best)
+    model.eval()
+    return _curve(history, run)
+
+
+class _Ending(TrainerCallback):  # type: ignore[misc]
+    """Stops when the run is over; reads the log, so it survives a restart."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._run.over(state.log_history):
+            control.should_training_stop = True
+
+
+class _LoggedWhenSaved(TrainerCallback):  # type: ignore[misc]
+    """Logs the loss before every checkpoint: the sum since the last log is not in it, and the curve would differ."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        control.should_log |= control.should_save
+
+
+class _Shown(TrainerCallback):  # type: ignore[misc]
+    """Shows steps, loss and judgements as our own progress."""
+
+    def __init__(self, run: Run) -> None:
+        self._title, self._metric = run.title, run.judge.metric if run.judge is not None else ""
+        self._progress: Progress | None = None
+        self._texts: dict[str, str] = {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._progress = Progress(self._title, total=state.max_steps).__enter__()
+        self._progress.advance(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._progress is not None:
+            self._progress.advance()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        kept = {name: f"{value:.4f}" for name, value in (logs or {}).items() if name in ("loss", self._metric)}
+        self._texts |= kept
+        if self._progress is not None and kept:
+            self._progress.update(", ".join(f"{name} {value}" for name, value in self._texts.items()))
+        if self._metric in kept:
+            _log.info("step %d of %d: %s", state.global_step, state.max_steps, self._texts)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._progress is not None:
+            self._progress.__exit__(None, None, None)
+            self._progress = None
+
+
+def _arguments(run: Run, data: Epochs[Any]) -> TrainingArguments:
+    pace = run.pace
+    steps = len(data) // pace.accumulate
+    per_epoch = max(1, data.per_epoch // pace.accumulate)
+    between = max(1, per_epoch // pace.checkpoints_per_epoch)
+    return TrainingArguments(
+        output_dir=str(run.folder),
+        max_steps=max(1, steps),
+        per_device_train_batch_size=1,  # one batch of ours
+        gradient_accumulation_steps=pace.accumulate,
+        learning_rate=pace.learning_rate,
+        weight_decay=pace.weight_decay,
+        max_grad_norm=pace.max_gradient,
+        lr_scheduler_type="cosine",
+        warmup_steps=int(pace.warmup * steps),
+        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        eval_strategy="steps" if run.judge is not None else "no",
+        eval_steps=max(1, per_epoch // pace.validations_per_epoch),
+        eval_on_start=run.judge_first and run.judge is not None,
+        save_strategy="steps",
+        save_steps=-(-between // run.together) * run.together,
+        save_total_limit=2,
+        logging_strategy="steps",
+        logging_steps=max(1, per_epoch // 10),
+        seed=pace.seed,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
+    )
+
+
+def _only(batches_of_one: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return batches_of_one[0]
+
+
+def _whole_checkpoint(folder: Path) -> str | None:
+    """Return the newest checkpoint that was written to its end (its state file comes last), if there is one."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True)
+    for checkpoint in found:
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            _log.warning("%s is not whole; going on from an older one", checkpoint.name)
+            continue
+        return str(checkpoint)
+    return None
+
+
+def _history(checkpoint: str | None) -> list[dict[str, Any]]:
+    """Return the log of a checkpoint; without one, nothing."""
+    if checkpoint is None:
+        return []
+    state = json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
+    history: list[dict[str, Any]] = state["log_history"]
+    return history
+
+
+def _curve(history: list[dict[str, Any]], run: Run) -> list[dict[str, float]]:
+    wanted = ("step", "epoch", "loss", *run.columns)
+    rows = [{name: float(entry[name]) for name in wanted if name in entry} for entry in history]
+    return [row for row in rows if "loss" in row or (run.judge is not None and run.judge.metric in row)]
