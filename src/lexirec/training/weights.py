@@ -29,7 +29,9 @@ def load_weights(model: nn.Module, path: Path) -> None:
     wanted = {name for name, _ in _changing(model)}
     if wanted != there.keys():
         odd = min(wanted ^ there.keys())
-        raise ArtifactError(f"{path}: not this model's weights: '{odd}' differs; give each training a folder of its own")
+        raise ArtifactError(
+            f"{path}: not this model's weights: '{odd}' differs; give each training a folder of its own"
+        )
     model.load_state_dict(there, strict=False)
 
 
