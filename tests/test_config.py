@@ -167,6 +167,13 @@ def test_a_table_whose_kind_changes_starts_afresh(tmp_path):
     assert sample.codes == Published(path=tmp_path / "ids.parquet")
 
 
+def test_an_empty_table_empties_what_was_there(tmp_path):
+    write(tmp_path, "[named.a]\nkind = 'hierarchical-kmeans'\n[train]\nepochs = 7", "base.toml")
+    assert load(tmp_path, "extends = 'base.toml'\n[named]").named == {}
+    sample = load(tmp_path, "extends = 'base.toml'", "named={}", "train={}")
+    assert (sample.named, sample.train.epochs) == ({}, 3)
+
+
 def test_extends_names_the_file_an_error_is_in(tmp_path):
     write(tmp_path, "[train]\nepoch = 7", "base.toml")
     assert message(tmp_path, "extends = 'base.toml'").startswith("base.toml: there is no setting 'train.epoch'")

@@ -83,8 +83,8 @@ def load_settings(path: str | Path, cls: type[S], overrides: Sequence[str] = ())
     """Read a TOML file into a settings class.
 
     The key `extends = "other.toml"` (relative to the file) reads that file first and lays this one over it, table by
-    table; a table whose `kind` changes starts afresh. Paths are relative to the file that holds them, those of
-    overrides to the working directory.
+    table; a table whose `kind` changes starts afresh, an empty one empties what was there. Paths are relative to the
+    file that holds them, those of overrides to the working directory.
 
     Args:
         path: The TOML file.
@@ -169,7 +169,7 @@ def _located(value: Any, folder: Path) -> Any:
 def _merge(base: dict[str, Any], values: dict[str, Any], prefix: str, origin: str, origins: dict[str, str]) -> None:
     for key, value in values.items():
         name, old = f"{prefix}{key}", base.get(key)
-        if isinstance(value, dict) and isinstance(old, dict) and not _other_kind(old, value):
+        if isinstance(value, dict) and value and isinstance(old, dict) and not _other_kind(old, value):
             _merge(old, value, f"{name}.", origin, origins)
         else:
             base[key] = value
