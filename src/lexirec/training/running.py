@@ -7,102 +7,29 @@ numbers from its own number, so that a run killed at any moment and carried on e
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from lexirec.data.sequences import Sequences
-from lexirec.data.splits import Cases
-from lexirec.metrics import ndcg, ranks_of, recall
 from lexirec.progress import Progress
+from lexirec.training.checkpoints import history_of, whole_checkpoint
+from lexirec.training.judging import METRIC, Judge, Stop
+from lexirec.training.pace import Pace
 from lexirec.training.weights import load_weights, save_weights
 
-METRIC = "validation_ndcg@10"
-"""The figure by which recommenders are chosen."""
 BEST = "best.safetensors"
 """The file of a run's folder that holds the best weights so far."""
 _log = logging.getLogger(__name__)
 
 Part = TypeVar("Part")
-Stop = Callable[[Sequence[float]], bool]
-"""Says after each judgement, from the goodness of all of them so far, whether a run should end."""
-
-
-class Pace(Protocol):
-    """What the settings of every training say."""
-
-    @property
-    def learning_rate(self) -> float:
-        """Of AdamW, after the warm-up and before the cosine decay."""
-
-    @property
-    def weight_decay(self) -> float:
-        """Of matrices."""
-
-    @property
-    def warmup(self) -> float:
-        """Share of the steps over which the learning rate rises."""
-
-    @property
-    def accumulate(self) -> int:
-        """Batches whose gradients make one step."""
-
-    @property
-    def max_gradient(self) -> float:
-        """Global norm at which gradients are clipped."""
-
-    @property
-    def validations_per_epoch(self) -> int:
-        """How often weights are judged."""
-
-    @property
-    def checkpoints_per_epoch(self) -> int:
-        """How often the state is saved."""
-
-    @property
-    def seed(self) -> int:
-        """Of order and dropout."""
-
-
-class Judge(Protocol):
-    """What says how good weights are."""
-
-    @property
-    def metric(self) -> str:
-        """Name of the figure that decides."""
-
-    @property
-    def sign(self) -> int:
-        """1 where more of it is better, −1 where less is."""
-
-    def figures(self, model: Any) -> dict[str, float]:
-        """Return the figures of a model's present weights, `metric` among them."""
-
-
-class Choice:
-    """Judges weights by NDCG@10 of validation cases."""
-
-    metric, sign = METRIC, 1
-
-    def __init__(self, cases: Cases, rank: Callable[[Any, Sequences], NDArray[np.int32]]) -> None:
-        """Take the cases, and what finds the ten best items (rows, 10) of histories with a model."""
-        self._cases, self._rank = cases, rank
-
-    def figures(self, model: nn.Module) -> dict[str, float]:
-        """Rank every case; the model is left in training mode."""
-        ranks = ranks_of(self._rank(model, self._cases.histories), self._cases.targets)
-        model.train()
-        return {METRIC: ndcg(ranks, 10), "validation_recall@10": recall(ranks, 10)}
 
 
 @dataclass(frozen=True)
@@ -141,19 +68,6 @@ class Run:
         """Return whether a run with this log has ended before its time."""
         values = self.goodness(history)
         return bool(values) and self.stop(values)
-
-
-def patience(most: int) -> Stop:
-    """Stop when the last `most` judgements were all no better than one before."""
-    return lambda values: len(values) - 1 - int(np.argmax(values)) >= most
-
-
-def sample(cases: Cases, users: int, seed: int) -> Cases:
-    """Return at most `users` cases: a fixed random sample where there are more."""
-    if len(cases) <= users:
-        return cases
-    chosen = np.random.default_rng(seed).choice(len(cases), users, replace=False)
-    return cases.take(np.sort(chosen))
 
 
 class Epochs(Dataset[dict[str, Tensor]], Generic[Part]):
@@ -255,8 +169,8 @@ def carry_out(trainer: ChoosingTrainer) -> list[dict[str, float]]:
         The curve: rows with `step`, `epoch` and the loss or the judge's figures.
     """
     run, model = trainer.run, trainer.model
-    checkpoint = _whole_checkpoint(run.folder)
-    history, best = _history(checkpoint), run.folder / BEST
+    checkpoint = whole_checkpoint(run.folder)
+    history, best = history_of(checkpoint), run.folder / BEST
     if not (run.over(history) and best.is_file()):
         trainer.train(resume_from_checkpoint=checkpoint)
         history = trainer.state.log_history
@@ -349,28 +263,6 @@ def _arguments(run: Run, data: Epochs[Any]) -> TrainingArguments:
 
 def _only(batches_of_one: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return batches_of_one[0]
-
-
-def _whole_checkpoint(folder: Path) -> str | None:
-    """Return the newest checkpoint that was written to its end (its state file comes last), if there is one."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True)
-    for checkpoint in found:
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            _log.warning("%s is not whole; going on from an older one", checkpoint.name)
-            continue
-        return str(checkpoint)
-    return None
-
-
-def _history(checkpoint: str | None) -> list[dict[str, Any]]:
-    """Return the log of a checkpoint; without one, nothing."""
-    if checkpoint is None:
-        return []
-    state = json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
-    history: list[dict[str, Any]] = state["log_history"]
-    return history
 
 
 def _curve(history: list[dict[str, Any]], run: Run) -> list[dict[str, float]]:

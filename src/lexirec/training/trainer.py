@@ -15,7 +15,8 @@ from lexirec.data.splits import Cases
 from lexirec.errors import DataError
 from lexirec.models.late_fusion import LateFusion
 from lexirec.models.late_fusion_ranking import Ranker, SearchSettings
-from lexirec.training.running import METRIC, Choice, ChoosingTrainer, Epochs, Run, carry_out, patience, sample
+from lexirec.training.judging import METRIC, Choice, patience, sample
+from lexirec.training.running import ChoosingTrainer, Epochs, Run, carry_out
 from lexirec.training.windows import batches, packed_windows, windows_per_prefix
 
 __all__ = ["METRIC", "TrainingSettings", "fit_late_fusion"]

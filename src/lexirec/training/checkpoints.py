@@ -1,0 +1,68 @@
+"""What a training leaves in its folder: whole checkpoints, their log, and from which weights it began."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lexirec.errors import ArtifactError
+
+_BEGAN = "began.json"
+_log = logging.getLogger(__name__)
+
+
+def began_from(folder: Path, weights: Iterable[tuple[str, Tensor]]) -> None:
+    """Remember in a new folder which fixed weights a training rests on; in one to carry on from, make sure of them.
+
+    Raises:
+        ArtifactError: the folder belongs to a training that rests on others.
+    """
+    found, path = {"weights": _digest(weights)}, folder / _BEGAN
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found), encoding="utf-8")
+        return
+    if before != found:
+        raise ArtifactError(
+            f"{folder} holds a training that began from other weights; load those to carry on, or give another folder"
+        )
+
+
+def _digest(weights: Iterable[tuple[str, Tensor]]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in weights:
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        if value.numel():
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def whole_checkpoint(folder: Path) -> str | None:
+    """Return the newest checkpoint that was written to its end (its state file comes last), if there is one."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True)
+    for checkpoint in found:
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            _log.warning("%s is not whole; going on from an older one", checkpoint.name)
+            continue
+        return str(checkpoint)
+    return None
+
+
+def history_of(checkpoint: str | None) -> list[dict[str, Any]]:
+    """Return the log of a checkpoint; without one, nothing."""
+    if checkpoint is None:
+        return []
+    state = json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
+    history: list[dict[str, Any]] = state["log_history"]
+    return history
