@@ -1,18 +1,17 @@
 import pytest
 
-from lexirec.config import validate_settings
-from lexirec.errors import SettingsError
-from lexirec.experiment import (
-    Experiment,
+from lexirec.choices import (
     MemoryBaseline,
     MemoryNeighbors,
     SasrecBaseline,
     Tables,
-    load_experiment,
     needs_neighbors,
     needs_vectors,
     without_extras,
 )
+from lexirec.config import validate_settings
+from lexirec.errors import SettingsError
+from lexirec.experiment import Experiment, load_experiment
 from lexirec.models.sasrec import SasrecSettings
 
 TOY = {"data": {"kind": "toy-shop"}}

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from lexirec.artifacts import Store
+from lexirec.choices import Tables
 from lexirec.errors import DataError
-from lexirec.experiment import Tables, load_experiment
+from lexirec.experiment import load_experiment
 from lexirec.pipeline import plan, run
 from lexirec.preparing import load_split
 

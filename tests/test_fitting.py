@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from lexirec.choices import MemoryBaseline, SasrecBaseline
 from lexirec.evaluation import Report
-from lexirec.experiment import EvaluationSettings, MemoryBaseline, SasrecBaseline
+from lexirec.experiment import EvaluationSettings
 from lexirec.fitting import fit_baseline, measure, measured_cases
 from lexirec.models.baselines import EaseSettings, ItemKnnSettings, PopularitySettings
 from lexirec.preparing import load_split

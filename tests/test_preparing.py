@@ -2,8 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lexirec.choices import CoOccurrenceNeighbors, MemoryNeighbors, ToyShop, VectorNeighbors
 from lexirec.data.catalog import Catalog
-from lexirec.experiment import CoOccurrenceNeighbors, MemoryNeighbors, ToyShop, VectorNeighbors
 from lexirec.preparing import (
     item_names,
     joined_vectors,

@@ -10,9 +10,10 @@ import pyarrow.csv as csv
 import pytest
 
 from lexirec import cli
+from lexirec.choices import PublishedIdentifiers
 from lexirec.codes.spelling import CodeIdentifiers, KeywordIdentifiers, LexicalIdentifiers, TextIdentifiers
 from lexirec.data.toy import toy_shop
-from lexirec.experiment import Experiment, PublishedIdentifiers, load_experiment
+from lexirec.experiment import Experiment, load_experiment
 from lexirec.late_fusion_recommender import LateFusionRecommender, ModelSettings
 from lexirec.progress import quiet
 from lexirec.training.trainer import TrainingSettings

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from lexirec.artifacts import progress_folder
+from lexirec.choices import MemoryBaseline, SasrecBaseline
 from lexirec.codes.identifiers import Identifiers
 from lexirec.config import Settings
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.splits import Cases, Split
 from lexirec.evaluation import Report, evaluate
-from lexirec.experiment import EvaluationSettings, MemoryBaseline, SasrecBaseline
+from lexirec.experiment import EvaluationSettings
 from lexirec.late_fusion_recommender import Knowledge, LateFusionRecommender, ModelSettings
 from lexirec.models.backbone import BackboneSettings, count_parameters, load_backbone
 from lexirec.models.baselines import Ease, EaseSettings, ItemKnn, ItemKnnSettings, Popularity

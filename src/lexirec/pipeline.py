@@ -14,12 +14,7 @@ from pathlib import Path
 
 from lexirec import fitting, preparing, reporting
 from lexirec.artifacts import Store
-from lexirec.codes.sentences import SentenceVectors
-from lexirec.codes.spelling import LexicalIdentifiers
-from lexirec.codes.vectors import PrecomputedVectors
-from lexirec.errors import DataError, SettingsError, did_you_mean
-from lexirec.experiment import (
-    Experiment,
+from lexirec.choices import (
     MemoryNeighbors,
     PublishedIdentifiers,
     PublishedNeighbors,
@@ -30,6 +25,11 @@ from lexirec.experiment import (
     needs_vectors,
     without_extras,
 )
+from lexirec.codes.sentences import SentenceVectors
+from lexirec.codes.spelling import LexicalIdentifiers
+from lexirec.codes.vectors import PrecomputedVectors
+from lexirec.errors import DataError, SettingsError, did_you_mean
+from lexirec.experiment import Experiment
 from lexirec.line import Line, Reached, Run, Step, newest_run, record
 from lexirec.models.backbone import BackboneSettings
 

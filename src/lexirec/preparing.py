@@ -11,6 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexirec.artifacts import progress_folder
+from lexirec.choices import (
+    CoOccurrenceNeighbors,
+    DataChoice,
+    Evidence,
+    IdentifierChoice,
+    MemoryNeighbors,
+    NeighborsChoice,
+    PublishedIdentifiers,
+    PublishedNeighbors,
+    SasrecNeighbors,
+    ToyShop,
+)
 from lexirec.codes.census import naming_report
 from lexirec.codes.codes import Codes
 from lexirec.codes.kmeans import HierarchicalKMeans
@@ -26,18 +38,6 @@ from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import load_array
 from lexirec.data.splits import Split
 from lexirec.data.toy import toy_shop
-from lexirec.experiment import (
-    CoOccurrenceNeighbors,
-    DataChoice,
-    Evidence,
-    IdentifierChoice,
-    MemoryNeighbors,
-    NeighborsChoice,
-    PublishedIdentifiers,
-    PublishedNeighbors,
-    SasrecNeighbors,
-    ToyShop,
-)
 from lexirec.models.memory import Memory, MemorySettings
 from lexirec.models.sasrec import Sasrec
 

@@ -1,0 +1,179 @@
+"""What the tables of an experiment file may choose between, each a tagged union of the settings of some rooms."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from lexirec.codes.kmeans import HierarchicalKMeans
+from lexirec.codes.spelling import CodeIdentifiers, KeywordIdentifiers, LexicalIdentifiers, TextIdentifiers
+from lexirec.config import DataPath, Settings, usual_kind
+from lexirec.data.loading import DataSettings, SplitSettings
+from lexirec.models.baselines import EaseSettings, ItemKnnSettings, PopularitySettings
+from lexirec.models.memory import MemorySettings
+from lexirec.models.sasrec import SasrecSettings
+
+Evidence = Literal["text", "vectors", "none"]
+"""What a memory smooths its counts with: TF-IDF of the items' texts, the experiment's vectors, nothing."""
+
+# ------------------------------------------------------------------------------------------------------------- data
+
+
+class Tables(DataSettings):
+    """Two tables of the reader's own."""
+
+    outside_the_key: ClassVar[tuple[str, ...]] = ("items", "interactions")  # their content is in the key
+    kind: Literal["tables"] = "tables"
+
+
+class ToyShop(Settings):
+    """The built-in toy shop, generated from a seed."""
+
+    kind: Literal["toy-shop"] = "toy-shop"
+    text: tuple[str, ...] = ("title", "brand", "categories", "description")
+    """Text fields of the items, in the order in which texts present them."""
+    products: int = 800
+    """Items in the shop."""
+    shoppers: int = 2000
+    """Users of the shop."""
+    shop_seed: int = 0
+    """Seed of the shop; not the experiment's, so that seeds are compared on one shop."""
+    split: SplitSettings = DataSettings.model_fields["split"].default
+    """How training, validation and test are told apart."""
+    max_history: int = Field(default=20, ge=1)
+    """Newest items kept of a history."""
+
+
+DataChoice = Annotated[Tables | ToyShop, Field(discriminator="kind"), usual_kind("tables")]
+
+# ---------------------------------------------------------------------------------------- identifiers and neighbours
+
+
+class PublishedIdentifiers(Settings):
+    """Identifiers that somebody else made; they need neither codes nor a lexicon."""
+
+    outside_the_key: ClassVar[tuple[str, ...]] = ("path",)
+    kind: Literal["published"] = "published"
+    path: DataPath
+    """Parquet with `item_id` and a column of pieces, or GRAM's text file."""
+    column: str | None = None
+    """The column of the pieces, where the file has several."""
+
+
+IdentifierChoice = Annotated[
+    LexicalIdentifiers | KeywordIdentifiers | TextIdentifiers | CodeIdentifiers | PublishedIdentifiers,
+    Field(discriminator="kind"),
+    usual_kind("lexical"),
+]
+
+
+class SasrecNeighbors(Settings):
+    """Nearest by cosine in the item table of a SASRec that saw the training part (GRAM)."""
+
+    kind: Literal["sasrec"] = "sasrec"
+    k: int = Field(default=20, ge=1)
+    """Neighbours kept of every item."""
+    sasrec: SasrecSettings = SasrecSettings()
+    """The network; where a baseline has the same settings it is trained once."""
+
+
+class CoOccurrenceNeighbors(Settings):
+    """Items bought near each other in the training part."""
+
+    kind: Literal["co-occurrence"] = "co-occurrence"
+    k: int = Field(default=20, ge=1)
+    """Neighbours kept of every item."""
+    window: int = Field(default=10, ge=1)
+    """Largest distance in places at which two items count as a pair."""
+
+
+class MemoryNeighbors(Settings):
+    """Items that go together by counts of the training part, smoothed over text neighbours (the memory's matrix)."""
+
+    kind: Literal["memory"] = "memory"
+    k: int = Field(default=20, ge=1)
+    """Neighbours kept of every item."""
+    evidence: Evidence = "text"
+    """What counts are smoothed with."""
+    memory: MemorySettings = MemorySettings()
+    """How pairs are counted and smoothed."""
+
+
+class VectorNeighbors(Settings):
+    """Nearest by cosine of the item vectors."""
+
+    kind: Literal["vectors"] = "vectors"
+    k: int = Field(default=20, ge=1)
+    """Neighbours kept of every item."""
+
+
+class PublishedNeighbors(Settings):
+    """Neighbours that somebody else made."""
+
+    outside_the_key: ClassVar[tuple[str, ...]] = ("path",)
+    kind: Literal["published"] = "published"
+    path: DataPath
+    """Parquet with `item_id` and a list of item ids, or GRAM's text file."""
+    k: int = Field(default=20, ge=1)
+    """Neighbours kept of every item."""
+
+
+NeighborsChoice = Annotated[
+    SasrecNeighbors | CoOccurrenceNeighbors | MemoryNeighbors | VectorNeighbors | PublishedNeighbors,
+    Field(discriminator="kind"),
+]
+
+# -------------------------------------------------------------------------------------------------------- baselines
+
+
+class MemoryBaseline(MemorySettings):
+    """The memory, and what it smooths its counts with."""
+
+    evidence: Evidence = "text"
+    """TF-IDF of the items' texts (M2), all vectors of the experiment (M1), or nothing (M0)."""
+
+    def alone(self) -> MemorySettings:
+        """Return the settings of the memory itself."""
+        return MemorySettings(**self.model_dump(exclude={"evidence"}))
+
+
+class SasrecBaseline(SasrecSettings):
+    """SASRec, and what it knows of items besides their number."""
+
+    with_vectors: bool = False
+    """Add a linear map of the experiment's vectors to the item vectors."""
+    with_neighbors: bool = False
+    """Add the mean of an item's neighbours to its vector."""
+
+    def alone(self) -> SasrecSettings:
+        """Return the settings of the network itself."""
+        return SasrecSettings(**self.model_dump(exclude={"with_vectors", "with_neighbors"}))
+
+
+BaselineChoice = Annotated[
+    PopularitySettings | ItemKnnSettings | EaseSettings | MemoryBaseline | SasrecBaseline,
+    Field(discriminator="kind"),
+]
+
+
+def needs_vectors(settings: Settings) -> bool:
+    """Say whether a part reads the experiment's vectors."""
+    match settings:
+        case MemoryBaseline(evidence="vectors") | MemoryNeighbors(evidence="vectors"):
+            return True
+        case SasrecBaseline(with_vectors=True) | HierarchicalKMeans() | VectorNeighbors():
+            return True
+        case _:
+            return False
+
+
+def needs_neighbors(settings: Settings) -> bool:
+    """Say whether a baseline reads the experiment's neighbours."""
+    return isinstance(settings, SasrecBaseline) and settings.with_neighbors
+
+
+def without_extras(settings: Settings) -> Settings:
+    """Return a SASRec that uses no extras as the bare network, which SASRec neighbours may have trained already."""
+    bare = isinstance(settings, SasrecBaseline) and not (settings.with_vectors or settings.with_neighbors)
+    return settings.alone() if isinstance(settings, SasrecBaseline) and bare else settings
