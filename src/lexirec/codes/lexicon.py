@@ -26,6 +26,8 @@ from lexirec.progress import track
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from lexirec.codes.teacher_settings import TeacherLexicon
+
 FILE = "lexicon.parquet"
 _SCHEMA = pa.schema(
     {
@@ -54,12 +56,12 @@ class TfIdfLexicon(Settings):
 
 @dataclass(frozen=True, eq=False)
 class LexiconLevel:
-    """The terms of all cells of one level, best first.
+    """The terms of all cells of one level, best first where they were counted, in the writer's order otherwise.
 
     Attributes:
         offsets: int64 (cells + 1,); cell c has the entries offsets[c] to offsets[c+1].
         terms: int32 (entries,), places in the lexicon's vocabulary.
-        scores: float64 (entries,), falling within a cell.
+        scores: float64 (entries,), falling within a cell; of written keywords their rarity among the level's cells.
         descriptions: One text per cell where somebody wrote them, else none.
     """
 
@@ -130,13 +132,42 @@ class Lexicon:
             levels.append(levels[-1] if finished else _rank(codes.cells(level), counts, scores, terms, settings))
         return cls(tuple(levels), terms.vocabulary)
 
+    @classmethod
+    def by_teacher(
+        cls,
+        catalog: Catalog,
+        codes: Codes,
+        settings: TeacherLexicon | None = None,
+        *,
+        folder: str | Path | None = None,
+        vectors: NDArray[np.float32] | None = None,
+    ) -> Lexicon:
+        """Have a language model write keywords and a description of every cell, or count them; see `teachers.teach`."""
+        from lexirec.codes.teachers import teach  # which makes lexicons
+
+        return teach(catalog, codes, settings, folder=folder, vectors=vectors)
+
+    @classmethod
+    def written(cls, levels: Sequence[Sequence[tuple[Sequence[str], str]]]) -> Lexicon:
+        """Return the lexicon of keywords and descriptions that somebody wrote.
+
+        Keywords keep their order; their scores are ln(1 + (C − n + .5) / (n + .5)), n of the level's C cells having the
+        keyword: what is said of every cell tells them apart the least.
+
+        Args:
+            levels: Per level, per cell: the keywords and the description.
+        """
+        vocabulary = tuple(sorted({word for level in levels for words, _ in level for word in words}))
+        places = {word: place for place, word in enumerate(vocabulary)}
+        return cls(tuple(_written_level(level, places) for level in levels), vocabulary)
+
     def terms(self, level: int, cell: int, most: int | None = None) -> list[str]:
-        """Return a cell's terms, best first."""
+        """Return a cell's terms, best first (written keywords: in the writer's order)."""
         entries = self._entries(level, cell)
         return [self.vocabulary[term] for term in self.levels[level].terms[entries][:most]]
 
     def scores(self, level: int, cell: int) -> NDArray[np.float64]:
-        """Return the scores of a cell's terms, falling."""
+        """Return the scores of a cell's terms, falling where they were counted."""
         entries = self._entries(level, cell)
         return self.levels[level].scores[entries]
 
@@ -214,6 +245,17 @@ def _rank(
     members = sparse.coo_array((weights, (cells, np.arange(len(cells)))), shape=(len(counts), len(cells))).tocsr()
     best = best_terms((members @ scores).tocsr(), settings.candidates, terms.usable())
     return LexiconLevel(best.indptr.astype(np.int64), best.indices.astype(np.int32), best.data)
+
+
+def _written_level(level: Sequence[tuple[Sequence[str], str]], places: dict[str, int]) -> LexiconLevel:
+    counts = np.array([len(words) for words, _ in level], dtype=np.int64)
+    terms = np.array([places[word] for words, _ in level for word in words], dtype=np.int32)
+    cells = np.repeat(np.arange(len(level)), counts)
+    said = np.unique(np.stack([cells, terms]), axis=1)[1]  # a keyword said twice of a cell counts once
+    having = np.bincount(said, minlength=len(places))[terms]
+    scores = np.log1p((len(level) - having + 0.5) / (having + 0.5))
+    written = tuple(description for _, description in level)
+    return LexiconLevel(np.concatenate([[0], np.cumsum(counts)]), terms, scores, written if any(written) else None)
 
 
 def _levels(table: pa.Table, terms: NDArray[np.int32]) -> Iterator[LexiconLevel]:
