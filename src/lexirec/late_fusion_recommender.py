@@ -22,7 +22,7 @@ from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
-from lexirec.errors import ArtifactError, DataError
+from lexirec.errors import ArtifactError
 from lexirec.models.backbone import (
     Backbone,
     BackboneSettings,
@@ -32,7 +32,7 @@ from lexirec.models.backbone import (
     save_configuration,
     untie,
 )
-from lexirec.models.item_rows import ItemRows, MixedRows, item_features
+from lexirec.models.item_rows import ItemRows, MixedRows, given_rows, item_features
 from lexirec.models.late_fusion import LateFusion, LateFusionSettings
 from lexirec.models.late_fusion_ranking import Ranker, SearchSettings
 from lexirec.models.prompts import PromptCensus, PromptSettings, item_prompts
@@ -42,6 +42,7 @@ from lexirec.rankings import (
     MANIFEST,
     Ranking,
     check_request,
+    check_sizes,
     load_catalog,
     read_manifest,
     write_manifest,
@@ -142,7 +143,12 @@ class LateFusionRecommender:
                 vectors to ground its rows in and has neighbours only.
         """
         settings = settings or ModelSettings()
-        _check_sizes(catalog, knowledge)
+        check_sizes(
+            catalog,
+            identifiers=len(knowledge.identifiers.tokens),
+            neighbors=None if knowledge.neighbors is None else len(knowledge.neighbors),
+            vectors=None if knowledge.vectors is None else len(knowledge.vectors),
+        )
         add_tokens(backbone, knowledge.identifiers.new_pieces(backbone.tokenizer), seed=settings.seed)
         identifiers = knowledge.identifiers.in_vocabulary(backbone.tokenizer)
         near = knowledge.neighbors.items if knowledge.neighbors is not None else None
@@ -264,7 +270,7 @@ class LateFusionRecommender:
             ) from None
         if "backbone.lm_head.weight" in weights:  # tied weights are stored once, as those of the input layer
             untie(backbone.model)
-        model = _assemble(backbone, settings, (identifiers, prompts), _given_rows(weights))
+        model = _assemble(backbone, settings, (identifiers, prompts), given_rows(weights))
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
@@ -291,23 +297,5 @@ def _assemble(
     return LateFusion(backbone.model, fusion, Trie.build(identifiers.tokens, end=end), (prompts, users), items)
 
 
-def _given_rows(weights: dict[str, torch.Tensor]) -> tuple[NDArray[np.float32] | None, MixedRows | None]:
-    """Find among saved weights what the items' rows were given: features, and neighbours that are mixed in."""
-    features, near = weights.get("items.features_IF"), weights.get("items.near_IK")
-    mixed = None if near is None else MixedRows(near.numpy(), weights["items.weights_IK"].numpy())
-    return (None if features is None else features.numpy()), mixed
-
-
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def _check_sizes(catalog: Catalog, knowledge: Knowledge) -> None:
-    sizes = {
-        "identifiers": len(knowledge.identifiers.tokens),
-        "neighbors": len(knowledge.neighbors.items) if knowledge.neighbors is not None else len(catalog),
-        "vectors": len(knowledge.vectors) if knowledge.vectors is not None else len(catalog),
-    }
-    for name, size in sizes.items():
-        if size != len(catalog):
-            raise DataError(f"{name} are given for {size:,} items, the catalog has {len(catalog):,}; make them from it")

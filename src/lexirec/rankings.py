@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
-from lexirec.errors import ArtifactError, SettingsError
+from lexirec.errors import ArtifactError, DataError, SettingsError
 
 MANIFEST = "recommender.json"
 
@@ -69,6 +69,20 @@ def check_request(rows: int, n_items: int, k: int, allowed: NDArray[np.bool_] | 
         raise SettingsError(
             f"allowed has shape {allowed.shape}; it should be ({n_items},), one entry per item, or ({rows}, {n_items})"
         )
+
+
+def check_sizes(catalog: Catalog, **known: int | None) -> None:
+    """Check that what is known about items (name -> number of items, None where nothing is) is about the catalogue's.
+
+    Raises:
+        DataError: it is about another number of items.
+    """
+    for name, size in known.items():
+        if size is not None and size != len(catalog):
+            raise DataError(
+                f"{name.replace('_', ' ')} are given for {size:,} items, the catalog has {len(catalog):,}; "
+                "make them from it"
+            )
 
 
 def forbid(

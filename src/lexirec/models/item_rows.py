@@ -11,6 +11,7 @@ Legend: `I` items, `F` features given, `D` features of the model, `K` neighbours
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,6 +79,13 @@ class MixedRows(NamedTuple):
         sums = weights.sum(axis=1, keepdims=True)
         weights = np.divide(weights, sums, out=np.zeros_like(weights), where=sums > 0)
         return cls(np.maximum(best.items, 0).astype(np.int64), weights.astype(np.float32))
+
+
+def given_rows(weights: Mapping[str, Tensor]) -> tuple[NDArray[np.float32] | None, MixedRows | None]:
+    """Find among a model's saved weights what its `items` were given: features, and neighbours that are mixed in."""
+    features, near = weights.get("items.features_IF"), weights.get("items.near_IK")
+    mixed = None if near is None else MixedRows(near.numpy(), weights["items.weights_IK"].numpy())
+    return (None if features is None else features.numpy()), mixed
 
 
 def item_features(
