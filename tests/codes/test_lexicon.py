@@ -97,3 +97,15 @@ def test_what_does_not_fit_is_refused(tmp_path):
     (tmp_path / "codes.parquet").rename(tmp_path / "lexicon.parquet")
     with pytest.raises(ArtifactError, match="no lexicon"):
         Lexicon.load(tmp_path)
+
+
+def test_written_keywords_keep_their_order_and_survive_saving(tmp_path):
+    said = [[(["zinc", "axe", "zinc"], "First."), (["axe"], "Second.")], [(["bolt"], "Third.")]]
+    lexicon = Lexicon.written(said)
+    lexicon.save(tmp_path)
+    for one in (lexicon, Lexicon.load(tmp_path)):
+        assert [
+            [(one.terms(level, cell), one.description(level, cell)) for cell in range(2 - level)] for level in range(2)
+        ] == said
+        rare, common = math.log1p(1.5 / 1.5), math.log1p(0.5 / 2.5)  # in one of two cells, in both
+        assert one.scores(0, 0).tolist() == pytest.approx([rare, common, rare])

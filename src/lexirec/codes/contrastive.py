@@ -37,11 +37,12 @@ _EDGES = " -–—,;:|/&'\""
 
 @dataclass(frozen=True, eq=False)
 class _Shop:
-    """What descriptions are made of: phrases and categories of all items, and their titles without brands."""
+    """What descriptions are made of: phrases, categories, titles and brands of all items."""
 
     phrases: Phrases
     categories: Phrases
     titles: list[str]
+    brands: list[str]
 
 
 def contrastive_lexicon(catalog: Catalog, codes: Codes, settings: TeacherLexicon) -> Lexicon:
@@ -107,7 +108,7 @@ def _level(shop: _Shop, codes: Codes, level: int, centred: sparse.csr_array, set
         _describe(
             [shop.categories.vocabulary[place] for place in _row(categories, cell)],
             [shop.phrases.vocabulary[place] for place in _row(best, cell)[:_NAMED]],
-            [shop.titles[item] for item in typical.row(cell)],
+            [_plain(shop.titles[item], shop.brands[item]) for item in typical.row(cell)],
         )
         for cell in range(best.shape[0])
     ]
@@ -153,11 +154,11 @@ def _read(catalog: Catalog) -> _Shop:
     short = [column for column in columns if np.mean([len(text) for text in column]) < _LONG]
     long = [column for column in columns if not any(column is other for other in short)]
     brands = catalog.field("brand") if "brand" in catalog.table.column_names else [""] * len(catalog)
-    titles = title_field(catalog)
     return _Shop(
         find_phrases(_joined(short, len(catalog)), _joined(long, len(catalog)), brands=brands),
         _categories(catalog),
-        [_plain(title, brand) for title, brand in zip(catalog.field(titles), brands)],
+        catalog.field(title_field(catalog)),
+        brands,
     )
 
 

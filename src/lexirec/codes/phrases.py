@@ -13,6 +13,8 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from lexirec.codes.terms import Terms, split_terms
 
+_PACKAGING = frozenset(["count", "inch", "lbs", "pack", "pcs", "piece", "qty", "set", "size"])
+_SILENT = ENGLISH_STOP_WORDS | _PACKAGING
 _LETTERS = re.compile(r"[^\W\d_]{3}|[^\W\d_\x00-\x7f]{2}")
 _DIGITS = re.compile(r"\d+")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")  # as `split_terms` finds them
@@ -45,7 +47,7 @@ def find_phrases(
 ) -> Phrases:
     """Find the telling words and fixed word pairs of texts.
 
-    English stop words, numbers and units of two letters say nothing; plurals count as their singular; a pair of
+    English stop words, numbers, short units and packaging say nothing; plurals count as their singular; a pair of
     neighbouring words is a phrase where the two are found together often (cosine of their texts at least .4, in three
     texts), and a word that is nearly always part of one pair gives way to it. What stands in one or two of a hundred
     or more texts is a name or a part number; words found mostly in texts of items whose brand has them are brands.
@@ -118,7 +120,7 @@ def _singular(terms: Terms) -> NDArray[np.int32]:
 
 
 def _usable(vocabulary: Sequence[str]) -> NDArray[np.bool_]:
-    return np.array([bool(_LETTERS.search(word)) and word not in ENGLISH_STOP_WORDS for word in vocabulary])
+    return np.array([bool(_LETTERS.search(word)) and word not in _SILENT for word in vocabulary])
 
 
 def _brand_words(words: sparse.csr_array, brands: Sequence[str], vocabulary: Sequence[str]) -> NDArray[np.bool_]:
@@ -136,7 +138,7 @@ def _pairs(
 ) -> tuple[sparse.csr_array, NDArray[np.int64], NDArray[np.int64]]:
     """Return the fixed pairs of neighbouring words: presence (n_texts, pairs), first and second word (pairs,)."""
     width = np.int64(len(vocabulary))
-    plain = np.array([not _DIGITS.fullmatch(word) and word not in ENGLISH_STOP_WORDS for word in vocabulary])
+    plain = np.array([not _DIGITS.fullmatch(word) and word not in _SILENT for word in vocabulary])
     left, right, texts = words.numbers[:-1], words.numbers[1:], words.texts[:-1]
     # a pair may hold one word that is too short alone ("3d printer"), but no brand
     telling = (allowed[left] & plain[right]) | (plain[left] & allowed[right])
