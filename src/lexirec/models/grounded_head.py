@@ -68,8 +68,12 @@ class GroundedHead(TrieHolder):
         logits = products(self._queries(hidden_BWD), rows.table_VD, children_BWC.clamp(min=0))
         return logits.masked_fill(children_BWC < 0, -torch.inf).log_softmax(-1)
 
+    def score_legal(self, rows: Rows, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int, seen_BH: Tensor) -> Tensor:
+        """Score the children; only legal ones have rows."""
+        return self.score_children(rows, hidden_BWD, nodes_BW, depth, seen_BH)
+
     def _queries(self, hidden: Tensor) -> Tensor:
-        queries: Tensor = self.outward(hidden)
+        queries: Tensor = self.outward(hidden.to(self.outward.weight.dtype))
         if self.log_scale is None:
             return queries
         return functional.normalize(queries, dim=-1) * self.log_scale.exp()

@@ -22,10 +22,17 @@ and matrix rate of a CPU; either way gives the same numbers)."""
 
 @dataclass
 class Rows:
-    """What a head computes once per forward pass: a table of rows and, for grounded heads, the nodes' rows."""
+    """What a head computes once per forward pass.
+
+    Attributes:
+        table_VD: the rows that children are scored by: those of the trie's tokens, of nodes or of items.
+        nodes_ND: the rows by which nodes are entered (grounded heads).
+        vocabulary_VD: the whole output layer (vocabulary head).
+    """
 
     table_VD: Tensor
     nodes_ND: Tensor | None = None
+    vocabulary_VD: Tensor | None = None
 
 
 class Head(Protocol):
@@ -41,16 +48,26 @@ class Head(Protocol):
         """Return the mean negative log-likelihood of target paths (node numbers, −1 beyond the leaf)."""
 
     def score_children(self, rows: Rows, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int, seen_BH: Tensor) -> Tensor:
-        """Return log-probabilities (B, W, C) of the children of nodes of one depth."""
+        """Return log-probabilities (B, W, C) of the children of nodes of one depth, for searching."""
+
+    def score_legal(self, rows: Rows, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int, seen_BH: Tensor) -> Tensor:
+        """Return log-probabilities (B, W, C) that sum to one over the children whatever the likelihood; they have
+        gradients."""
 
     def steps(self, path_RS: Tensor) -> int:
         """Return how many steps of these paths say anything."""
+
+
+def wide(values: Tensor) -> Tensor:
+    """Return numbers in float32 at least: logits are compared and summed in it, whatever type the weights have."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 class TrieHolder(nn.Module):
     """A module that keeps the trie on its own device."""
 
     def __init__(self, trie: Trie) -> None:
+        """Hold a trie, wherever it is."""
         super().__init__()
         self._trie = trie
         self._branches: Tensor | None = None
@@ -83,19 +100,19 @@ def children_loss(
 
     Entries of all rows and children are one ragged list per step, so that wide nodes cost only themselves.
     """
-    total = hidden_RSD.new_zeros(len(path_RS), dtype=torch.float32)
+    total = hidden_RSD.new_zeros(len(path_RS), dtype=torch.promote_types(hidden_RSD.dtype, torch.float32))
     for step in range(hidden_RSD.shape[1]):
         above_R = parents_of(path_RS)[:, step]
         open_R = ((path_RS[:, step] >= 0) & branches_N[above_R]).nonzero().squeeze(1)
         above, below, hidden = above_R[open_R], path_RS[open_R, step], hidden_RSD[open_R, step]
         if step == 0:  # all rows stand at the root: one product with its children
-            logits = (hidden @ table_VD[row_of_N[1 : 1 + trie.max_children[0]]].T).float()
+            logits = wide(hidden @ table_VD[row_of_N[1 : 1 + trie.max_children[0]]].T)
             total = total.index_add(0, open_R, functional.cross_entropy(logits, below - 1, reduction="none"))
             continue
         row_E, edge_E = spread(trie.child_offsets[above], trie.child_offsets[above + 1])
-        logit_E = (hidden[row_E] * table_VD[row_of_N[edge_E + 1]]).sum(-1).float()
+        logit_E = wide(hidden[row_E] * table_VD[row_of_N[edge_E + 1]]).sum(-1)
         mass = segment_logsumexp(logit_E, row_E, len(open_R))
-        target = (hidden * table_VD[row_of_N[below]]).sum(-1).float()
+        target = wide(hidden * table_VD[row_of_N[below]]).sum(-1)
         total = total.index_add(0, open_R, mass - target)
     return total.mean()
 
@@ -108,8 +125,8 @@ def parents_of(path_RS: Tensor) -> Tensor:
 def products(queries_BWD: Tensor, table_VD: Tensor, index_BWC: Tensor) -> Tensor:
     """Return products (B, W, C) of queries with chosen rows, by whichever way moves less."""
     if len(table_VD) <= _GATHER_COST * index_BWC.shape[-1]:
-        return (queries_BWD @ table_VD.T).gather(-1, index_BWC).float()
-    return (table_VD[index_BWC] @ queries_BWD.unsqueeze(-1)).squeeze(-1).float()
+        return wide((queries_BWD @ table_VD.T).gather(-1, index_BWC))
+    return wide((table_VD[index_BWC] @ queries_BWD.unsqueeze(-1)).squeeze(-1))
 
 
 def spread(first_R: Tensor, last_R: Tensor) -> tuple[Tensor, Tensor]:

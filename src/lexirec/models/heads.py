@@ -12,7 +12,7 @@ Legend: `R` rows, `S` steps, `B` batch, `W` width, `C` children, `V` rows of a t
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -20,10 +20,56 @@ from torch.nn import functional
 
 from lexirec.decoding.trie import Trie
 from lexirec.models.grounded_head import GroundedHead
-from lexirec.models.head_parts import Head, Rows, TrieHolder, children_loss, products
+from lexirec.models.head_parts import Head, Rows, TrieHolder, children_loss, products, wide
+from lexirec.models.item_rows import ItemRows
 from lexirec.models.mass_head import MassHead
 
-__all__ = ["GroundedHead", "Head", "MassHead", "Rows", "VocabularyHead"]
+__all__ = ["GroundedHead", "Head", "HeadSettings", "MassHead", "Rows", "VocabularyHead", "make_head"]
+
+
+class HeadSettings(Protocol):
+    """What a family's settings say about its head."""
+
+    @property
+    def head(self) -> Literal["vocabulary", "grounded"]:
+        """Rows of the output layer, or built from the items below a node."""
+
+    @property
+    def likelihood(self) -> Literal["catalog", "vocabulary"]:
+        """Over what a step's probabilities sum to one."""
+
+    @property
+    def pooling(self) -> Literal["mean", "mass"]:
+        """How a grounded head judges a node."""
+
+    @property
+    def cosine(self) -> bool:
+        """Whether a grounded head compares directions only."""
+
+    @property
+    def temperature(self) -> float:
+        """Where its temperature starts."""
+
+    @property
+    def no_repeat(self) -> bool:
+        """Whether pooling mass learns a penalty on items of the history."""
+
+
+def make_head(backbone: Any, trie: Trie, items: ItemRows | None, settings: HeadSettings) -> Any:
+    """Make the head that settings ask for.
+
+    Args:
+        backbone: the language model, for its output layer.
+        trie: of all identifiers.
+        items: the items' rows; a grounded head needs them.
+        settings: of the family.
+    """
+    if settings.head == "vocabulary":
+        return VocabularyHead(backbone, trie, settings.likelihood)
+    assert items is not None, "a grounded head needs the items' rows"
+    if settings.pooling == "mean":
+        return GroundedHead(trie, items, cosine=settings.cosine, temperature=settings.temperature)
+    return MassHead(trie, items, cosine=settings.cosine, temperature=settings.temperature, no_repeat=settings.no_repeat)
 
 
 class VocabularyHead(TrieHolder):
@@ -34,10 +80,19 @@ class VocabularyHead(TrieHolder):
         super().__init__(trie)
         self._backbone = [backbone]  # in a list, so that it is not registered a second time
         self.likelihood = likelihood
+        self._distinct: tuple[Tensor, Tensor] | None = None
 
     def rows(self) -> Rows:
-        """Return the output layer."""
-        return Rows(self._backbone[0].get_output_embeddings().weight)
+        """Return the rows of the trie's tokens, and the whole output layer."""
+        table_VD = self._backbone[0].get_output_embeddings().weight
+        tokens_U, _ = self._tokens(self.trie_on(table_VD.device))
+        return Rows(wide(table_VD[tokens_U]), vocabulary_VD=table_VD)
+
+    def _tokens(self, trie: Trie) -> tuple[Tensor, Tensor]:
+        """Return the distinct tokens (U,) of the trie and the place (N,) of each node's token among them."""
+        if self._distinct is None or self._distinct[0].device != trie.device:
+            self._distinct = torch.unique(trie.token.clamp(min=0), return_inverse=True)
+        return self._distinct
 
     def _queries(self, hidden: Tensor) -> Tensor:
         """Scale hidden states as T5 does before tied embeddings; causal models do not."""
@@ -60,23 +115,32 @@ class VocabularyHead(TrieHolder):
         """Token cross-entropy: mean over tokens (vocabulary; GRAM, spec section 8) or rows (catalog)."""
         trie = self.trie_on(hidden_RSD.device)
         if self.likelihood == "catalog":
-            return children_loss(
-                trie, self.branches(trie.device), self._queries(hidden_RSD), path_RS, rows.table_VD, trie.token
-            )
+            queries_RSD, (_, place_N) = self._queries(wide(hidden_RSD)), self._tokens(trie)
+            return children_loss(trie, self.branches(trie.device), queries_RSD, path_RS, rows.table_VD, place_N)
         real_RS = path_RS >= 0
-        logits = functional.linear(self._queries(hidden_RSD[real_RS]), rows.table_VD)
-        return functional.cross_entropy(logits.float(), trie.token[path_RS[real_RS]])
+        return functional.cross_entropy(self._logits(rows, hidden_RSD[real_RS]), trie.token[path_RS[real_RS]])
 
     def score_children(self, rows: Rows, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int, seen_BH: Tensor) -> Tensor:
         """Score the tokens of the children."""
+        if self.likelihood == "catalog":
+            return self.score_legal(rows, hidden_BWD, nodes_BW, depth, seen_BH)
+        trie = self.trie_on(hidden_BWD.device)
+        tokens_BWC = trie.token[trie.children(nodes_BW, trie.max_children[depth]).clamp(min=1)]
+        logits_BWV = self._logits(rows, hidden_BWD)
+        return logits_BWV.gather(-1, tokens_BWC) - _log_sum_exp_(logits_BWV)
+
+    def score_legal(self, rows: Rows, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int, seen_BH: Tensor) -> Tensor:
+        """Score the tokens of the children among themselves."""
         trie = self.trie_on(hidden_BWD.device)
         children_BWC = trie.children(nodes_BW, trie.max_children[depth])
-        tokens_BWC = trie.token[children_BWC.clamp(min=1)]
-        if self.likelihood == "catalog":
-            logits = products(self._queries(hidden_BWD), rows.table_VD, tokens_BWC)
-            return logits.masked_fill(children_BWC < 0, -torch.inf).log_softmax(-1)
-        logits_BWV = functional.linear(self._queries(hidden_BWD), rows.table_VD).float()
-        return logits_BWV.gather(-1, tokens_BWC) - _log_sum_exp_(logits_BWV)
+        place_BWC = self._tokens(trie)[1][children_BWC.clamp(min=0)]
+        logits_BWC = products(self._queries(wide(hidden_BWD)), rows.table_VD, place_BWC)
+        return logits_BWC.masked_fill(children_BWC < 0, -torch.inf).log_softmax(-1)
+
+    def _logits(self, rows: Rows, hidden: Tensor) -> Tensor:
+        """Score the whole vocabulary."""
+        assert rows.vocabulary_VD is not None
+        return wide(functional.linear(self._queries(hidden.to(rows.vocabulary_VD.dtype)), rows.vocabulary_VD))
 
 
 def _log_sum_exp_(logits_BWV: Tensor) -> Tensor:

@@ -82,15 +82,9 @@ class MassHead(GroundedHead):
             logits_BWK = logits_BWK - seen_BWK * self._penalty()
         logits_BWK = logits_BWK.masked_fill(~there_BWK, -torch.inf)
         child_BWK = self._below(trie)[item_BWK, depth] - (trie.child_offsets[nodes_BW][..., None] + 1)
-        shape = (*nodes_BW.shape, trie.max_children[depth])
-        child_BWK = child_BWK.masked_fill(~there_BWK, 0).clamp(0, shape[-1] - 1)  # dead beams stand at other depths
-        highest = logits_BWK.amax(-1, keepdim=True).clamp(min=-1e30)
-        peak_BWC = logits_BWK.new_full(shape, -1e30).scatter_reduce(-1, child_BWK, logits_BWK, "amax")
-        mass_BWC = logits_BWK.new_zeros(shape).scatter_add(
-            -1, child_BWK, (logits_BWK - peak_BWC.gather(-1, child_BWK)).exp()
-        )
-        logp_BWC = mass_BWC.log() + peak_BWC
-        return logp_BWC - (logits_BWK - highest).exp().sum(-1, keepdim=True).log() - highest
+        # dead beams stand at other depths
+        child_BWK = child_BWK.masked_fill(~there_BWK, 0).clamp(0, trie.max_children[depth] - 1)
+        return _mass_of_children(logits_BWK, child_BWK, trie.max_children[depth])
 
     def _below(self, trie: Trie) -> Tensor:
         """Return each item's node per depth: column d is the child entered from depth d."""
@@ -112,6 +106,22 @@ class MassHead(GroundedHead):
         if self.repeat is None:
             return logit_E
         return logit_E - (seen_RH[row_E] == item_E[:, None]).any(1) * self._penalty()
+
+
+def _mass_of_children(logits_BWK: Tensor, child_BWK: Tensor, children: int) -> Tensor:
+    """Return the log-probabilities (B, W, C) of children from the logits of the items below a node, −inf for none.
+
+    Peaks only keep numbers in range and cancel out, so no gradient passes through them.
+    """
+    given = logits_BWK.detach()
+    lowest = given.new_full((*given.shape[:-1], children), -1e30)
+    peak_BWC = lowest.scatter_reduce(-1, child_BWK, given, "amax")
+    mass_BWC = torch.zeros_like(lowest).scatter_add(-1, child_BWK, (logits_BWK - peak_BWC.gather(-1, child_BWK)).exp())
+    absent_BWC = mass_BWC == 0
+    logp_BWC = mass_BWC.masked_fill(absent_BWC, 1).log() + peak_BWC  # so that no gradient meets the log of zero
+    highest = given.amax(-1, keepdim=True).clamp(min=-1e30)
+    total_BW1 = (logits_BWK - highest).exp().sum(-1, keepdim=True).log() + highest
+    return (logp_BWC - total_BW1).masked_fill(absent_BWC, -torch.inf)
 
 
 def _among(item_BK: Tensor, seen_BH: Tensor) -> Tensor:
