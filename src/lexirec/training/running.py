@@ -79,13 +79,17 @@ class Epochs(Dataset[dict[str, Tensor]], Generic[Part]):
         """Take what orders an epoch (into the same number of parts always) and what makes a batch of a part."""
         self._make_order, self._batch, self.epochs = order, batch, epochs
         self._epoch, self._parts = 0, order(0)
-        self.per_epoch = len(self._parts)
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches of an epoch."""
+        return len(self._parts)
 
     def __len__(self) -> int:
-        return self.per_epoch * self.epochs
+        return len(self._parts) * self.epochs
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
-        epoch, place = divmod(number, self.per_epoch)
+        epoch, place = divmod(number, len(self._parts))
         if epoch != self._epoch:
             self._epoch, self._parts = epoch, self._make_order(epoch)
         return self._batch(self._parts[place % len(self._parts)])
