@@ -45,6 +45,7 @@ _log = logging.getLogger(__name__)
 class BackboneSettings(Settings):
     """Which language model, and for `scratch:` models how large."""
 
+    kind: Literal["encoder-decoder"] = "encoder-decoder"
     name: str = "scratch:small"
     """A local folder, a hub name, or scratch:tiny, scratch:small, scratch:base for random weights and a tokenizer of
     the catalogue's own text. The settings from `vocabulary_size` on matter for scratch models only."""

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -24,6 +24,7 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
 )
@@ -31,6 +32,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from lexirec.config import Settings
 from lexirec.errors import DataError, SettingsError
@@ -55,6 +57,7 @@ _log = logging.getLogger(__name__)
 class CausalBackboneSettings(Settings):
     """Which causal language model, and for `scratch:` models how large."""
 
+    kind: Literal["causal"] = "causal"
     name: str = "scratch:small"
     """A local folder, a hub name (any causal model; Qwen2, Qwen2.5, Qwen3 and Llama are tested), or scratch:tiny,
     scratch:small, scratch:base for random weights and a tokenizer of the catalogue's own text. The settings from
@@ -134,8 +137,7 @@ def load_causal_tokenizer(
     settings = _as_settings(settings)
     if not settings.scratch:
         _causal_config(settings.name)
-        tokenizer = fetched(AutoTokenizer, settings.name, "tokenizer")
-        return _with_padding(tokenizer, settings.name)
+        return _with_padding(fetched(_Tokenizers, settings.name, "tokenizer"), settings.name)
     scratch_size(settings.name, CAUSAL_SIZES)
     if texts is None:
         raise DataError(f"backbone '{settings.name}' trains its tokenizer on the catalogue's text, but none was given")
@@ -184,7 +186,7 @@ def restore_causal(folder: Path) -> Backbone:
     """
     with no_bars():
         config = AutoConfig.from_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = _Tokenizers.from_pretrained(str(folder))
     with torch.random.fork_rng(devices=[]):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     return Backbone(_settled(model), _with_padding(tokenizer, str(folder)))
@@ -211,6 +213,19 @@ def _causal_config(name: str) -> PretrainedConfig:
             f"backbone '{name}' is of type '{kind}'; a causal language model is needed (such as qwen2, qwen3, llama)"
         )
     return config
+
+
+class _Tokenizers:
+    """AutoTokenizer, which for some families (Qwen2) puts its own rules in the place of a tokenizer of another make.
+
+    A folder that names no family's tokenizer class has everything in `tokenizer.json`, and that is what it means.
+    """
+
+    @staticmethod
+    def from_pretrained(name: str) -> PreTrainedTokenizerBase:
+        declared = get_tokenizer_config(name).get("tokenizer_class")
+        generic = declared in ("TokenizersBackend", "PreTrainedTokenizerFast")
+        return (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(name)
 
 
 def _with_padding(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerBase:
