@@ -108,8 +108,10 @@ def test_killed_in_the_middle_nothing_is_lost_and_nothing_asked_twice(tmp_path):
         root = Path(__file__).resolve().parents[2]
         child = subprocess.Popen([sys.executable, "-c", CHILD, address, str(tmp_path)], cwd=root)
         try:
-            deadline = time.monotonic() + 60
-            while sum(stub.asked.values()) <= answered and time.monotonic() < deadline:  # the fourth is on its way
+            deadline = time.monotonic() + 150  # a busy machine takes long to start Python
+            while (
+                sum(stub.asked.values()) <= answered and child.poll() is None and time.monotonic() < deadline
+            ):  # the fourth is on its way
                 time.sleep(0.01)
         finally:
             os.kill(child.pid, signal.SIGKILL)
