@@ -1,11 +1,15 @@
+import json
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lexirec.codes.published import read_published
+from lexirec.codes.codes import Codes
+from lexirec.codes.collisions import CollisionSettings
+from lexirec.codes.published import read_published, read_published_codes
 from lexirec.data.catalog import Catalog
-from lexirec.errors import DataError
+from lexirec.errors import DataError, SettingsError
 from tests.codes.pieces import bert_like
 
 IDS = ["B1", "B2", "B3"]
@@ -103,3 +107,88 @@ def test_columns_must_be_clear(tmp_path, catalog):
     with pytest.raises(DataError, match="'number' is int64"):
         read_published(path, catalog, column="number")
     assert np.array_equal(read_published(path, catalog, column="two").lengths, [3, 3, 2])
+
+
+SIDS = ["<a_2><b_0><c_7>", "<a_2><b_0><c_7>", "<a_2><b_11><c_7>"]
+
+
+@pytest.mark.parametrize("form", ["strings", "lists", "json", "text"])
+def test_semantic_ids_are_read_as_codes_of_which_every_item_has_its_own(tmp_path, catalog, form):
+    match form:
+        case "strings":
+            path = write_table(tmp_path / "i.parquet", item_id=IDS, title=IDS, sid=SIDS)
+        case "lists":
+            path = write_table(
+                tmp_path / "i.parquet", item_id=IDS, sid=[[f"{p}>" for p in s.split(">")[:3]] for s in SIDS]
+            )
+        case "json":
+            path = tmp_path / "x.index.json"
+            path.write_text(
+                json.dumps({i: [f"{p}>" for p in s.split(">")[:3]] for i, s in zip(IDS, SIDS, strict=True)})
+            )
+        case "text":
+            path = write_text(tmp_path / "ids.txt", values=SIDS)
+    found = read_published_codes(path, catalog)
+    assert found.codes.kind == "residual"
+    assert found.codes.values.tolist() == [[2, 0, 7, 0], [2, 0, 7, 1], [2, 11, 7, 0]]
+    assert (found.collisions.before.items, found.collisions.after.items) == (2, 0)
+    shared = read_published_codes(path, catalog, collisions=CollisionSettings(rule="none"))
+    assert shared.codes.values.tolist() == [[2, 0, 7], [2, 0, 7], [2, 11, 7]]
+
+
+def test_semantic_ids_as_identifiers_get_a_counter_where_they_are_shared(tmp_path, catalog):
+    path = write_table(tmp_path / "i.parquet", item_id=IDS, title=IDS, sid=SIDS)
+    found = read_published(path, catalog)
+    assert found.spelled(1) == ["<a_2>", "<b_0>", "<c_7>", "<d_1>"]
+    assert found.spelled(2) == ["<a_2>", "<b_11>", "<c_7>"]
+    assert read_published(path, catalog, bert_like(["a"])).pieces == found.pieces
+    tokenizer = bert_like(["a", *found.pieces])
+    assert read_published(path, catalog, tokenizer).tokens[2, :3].tolist() == [
+        tokenizer.convert_tokens_to_ids(piece) for piece in found.spelled(2)
+    ]
+
+
+def test_semantic_ids_of_several_lengths_lack_nothing_as_codes(tmp_path, catalog):
+    path = write_text(tmp_path / "ids.txt", values=["<a_2><b_0>", "<a_2><b_0><c_1>", "<a_2><b_0><c_2>"])
+    assert read_published_codes(path, catalog).codes.values[:, 2].tolist() == [0, 1, 2]
+    assert read_published(path, catalog).lengths.tolist() == [3, 3, 3]  # the first is a prefix, and gets a counter
+
+
+def test_with_vectors_items_move_to_codes_in_use(tmp_path, catalog):
+    path = write_text(tmp_path / "ids.txt", values=["<a_0><b_5>", "<a_0><b_5>", "<a_1><b_9>"])
+    vectors = np.array([[0.0, 0], [0, 3], [9, 5]])
+    rule = CollisionSettings(rule="nearest-free")
+    found = read_published_codes(path, catalog, collisions=rule, vectors=vectors)
+    assert sorted(found.codes.values.tolist()) == [[0, 5], [0, 9], [1, 9]]
+    assert found.collisions.moved == 1
+    with pytest.raises(SettingsError, match="needs the items' vectors"):
+        read_published_codes(path, catalog, collisions=rule)
+    with pytest.raises(DataError, match="2 vectors and 3 items"):
+        read_published_codes(path, catalog, collisions=rule, vectors=vectors[:2])
+
+
+@pytest.mark.parametrize("wrong", ["<b_0><a_1>", "<a_1><b_x>", "<a_1>|", "a_1", "<a_0><b_1><d_2>"])
+def test_what_is_no_semantic_id_is_named(tmp_path, catalog, wrong):
+    path = write_table(tmp_path / "i.parquet", item_id=IDS, sid=["<a_1>", wrong, "<a_2>"])
+    with pytest.raises(DataError, match=r"item 'B2' has .* \(1 such items\)"):
+        read_published_codes(path, catalog)
+
+
+def test_unreadable_json_is_refused(tmp_path, catalog):
+    path = tmp_path / "i.json"
+    for text, said in (("[1]", "holds something else"), ("{", "is no JSON")):
+        path.write_text(text)
+        with pytest.raises(DataError, match=said):
+            read_published_codes(path, catalog)
+
+
+def test_industrials_published_semantic_ids(data_dir):
+    path = data_dir / "industrial18" / "items.parquet"
+    catalog = Catalog.read(path, text=["title"])
+    found = read_published_codes(path, catalog)
+    before = found.collisions.before
+    assert (before.items, before.groups, found.collisions.after.items) == (31, 15, 0)
+    given = Codes(found.codes.values[:, :3], "residual")
+    assert sum(len(given.counts(level)) for level in range(3)) == 560
+    assert [int(given.prefixes(level).max()) + 1 for level in range(3)] == [48, 2295, 3670]
+    assert np.bincount(read_published(path, catalog).lengths).tolist() == [0, 0, 0, 3655, 31]
