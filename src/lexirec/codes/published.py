@@ -158,11 +158,12 @@ def _parsed(sids: pa.Array, catalog: Catalog, path: Path) -> NDArray[np.int32]:
 
 
 def _from_sids(values: NDArray[np.int32], tokenizer: PreTrainedTokenizerBase | None) -> Identifiers:
-    widths = values.max(axis=0).astype(np.int64) + 1
-    starts = np.cumsum(widths) - widths
-    pieces = [f"<{ascii_lowercase[level]}_{code}>" for level, width in enumerate(widths) for code in range(width)]
-    tokens = np.where(values >= 0, values + starts, -1).astype(np.int32)
-    found = spell(tokens, pieces, counter=f"<{ascii_lowercase[min(len(widths), 25)]}_{{}}>")
+    there = values >= 0
+    levels = np.nonzero(there)[1]
+    used, tokens = np.unique(np.stack([levels, values[there]]), axis=1, return_inverse=True)
+    pieces = [f"<{ascii_lowercase[level]}_{code}>" for level, code in used.T]
+    rows = pad_rows(tokens.ravel(), there.sum(axis=1))
+    found = spell(rows, pieces, counter=f"<{ascii_lowercase[min(values.shape[1], 25)]}_{{}}>")
     return found if tokenizer is None or found.new_pieces(tokenizer) else found.in_vocabulary(tokenizer)
 
 

@@ -166,7 +166,7 @@ class _Run:
         if not file.is_file():
             return
         try:
-            with safe_open(file, framework="pt", device=str(self.device)) as stored:
+            with safe_open(file, framework="pt") as stored:
                 state = json.loads((stored.metadata() or {}).get("state", "{}"))
                 tensors: dict[str, Tensor] = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         except SafetensorError:
