@@ -1,126 +1,29 @@
-"""Ranking histories with a late-fusion model: one state of the weights, its rows and encodings, many searches.
-
-Legend: `B` batch, `H` history, `I` items, `N` nodes, `K` results.
-"""
+"""Ranking histories with a late-fusion model: one state of the weights, its rows and encodings, many searches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from pydantic import Field
-from torch import Tensor
 
-from lexirec.config import Settings
 from lexirec.data.sequences import Sequences
-from lexirec.decoding.beam import beam_search
-from lexirec.decoding.filters import allowed_bias, seen_mask
+from lexirec.decoding.beam import StepDecoder
 from lexirec.models.late_fusion import LateFusion
 from lexirec.models.late_fusion_steps import LateFusionSteps, encode_catalog
-from lexirec.progress import Progress
+from lexirec.models.searching import Found, Searcher, SearchSettings, on_device
+
+__all__ = ["Found", "Ranker", "SearchSettings"]
 
 
-class SearchSettings(Settings):
-    """How items are looked for."""
-
-    width: int = Field(default=50, ge=1)
-    """Prefixes kept at each depth; what is asked for is never more than this under a length penalty."""
-    length_penalty: float | None = None
-    """None: an item's score is the log-probability of its identifier. A number: scores are divided by length ** number
-    and results are those of Hugging Face `generate` (GRAM ranks with 1.0)."""
-    batch_size: int = Field(default=32, ge=1)
-    """Histories searched at a time."""
-
-
-class Found(NamedTuple):
-    """What a search gives: item numbers int32 (rows, K), −1 padded; scores float32; and where it was provably exact."""
-
-    items: NDArray[np.int32]
-    scores: NDArray[np.float32]
-    exact: NDArray[np.bool_]
-
-
-class Ranker:
+class Ranker(Searcher):
     """A late-fusion model ready to rank: weights as they are now, rows pooled, catalogue encoded."""
 
     def __init__(self, model: LateFusion, settings: SearchSettings) -> None:
         """Compute once what all searches share; the model is put into evaluation mode."""
-        self._model, self._settings = model.eval(), settings
+        super().__init__(model.trie, settings)
+        self._model = model.eval()
         with torch.no_grad():
             self._rows = model.head.rows()
         self._cache = encode_catalog(model) if model.settings.item_prompts else None
 
-    def rank(
-        self,
-        histories: Sequences,
-        k: int,
-        *,
-        exclude_seen: bool = False,
-        allowed: NDArray[np.bool_] | None = None,
-    ) -> Found:
-        """Find the best `k` items of each history.
-
-        Args:
-            histories: item numbers, oldest first.
-            k: places.
-            exclude_seen: leave out all items of the history that is given.
-            allowed: bool (n_items,) or (rows, n_items); nothing else is ever spelled.
-        """
-        found = Found(
-            np.full((len(histories), k), -1, dtype=np.int32),
-            np.full((len(histories), k), -np.inf, dtype=np.float32),
-            np.zeros(len(histories), dtype=np.bool_),
-        )
-        with Progress("Searching", total=len(histories)) as progress:
-            for rows in _of_like_length(histories, self._settings.batch_size):
-                self._search(histories.take(rows), rows, found, exclude_seen, allowed)
-                progress.advance(len(rows))
-        return found
-
-    @torch.no_grad()
-    def _search(
-        self,
-        histories: Sequences,
-        rows: NDArray[np.int64],
-        found: Found,
-        exclude_seen: bool,
-        allowed: NDArray[np.bool_] | None,
-    ) -> None:
-        model = self._model
-        longest = int(histories.lengths.max()) if len(histories) else 0
-        histories_BH = torch.from_numpy(histories.padded(longest)).long().to(model.device)
-        k, longest_list = found.items.shape[1], model.trie.n_items
-        beams = beam_search(
-            model.trie,
-            LateFusionSteps(model, histories_BH, rows=self._rows, cache=self._cache),
-            batch=len(rows),
-            width=max(self._settings.width, min(k, longest_list)),
-            k=min(k, longest_list),
-            length_penalty=self._settings.length_penalty,
-            bias_BN=self._bias(histories, rows, exclude_seen, allowed),
-        )
-        width = beams.items.shape[1]
-        found.items[rows, :width] = beams.items.cpu().numpy()
-        found.scores[rows, :width] = beams.scores.float().cpu().numpy()
-        found.exact[rows] = beams.exact.cpu().numpy()
-
-    def _bias(
-        self, histories: Sequences, rows: NDArray[np.int64], exclude_seen: bool, allowed: NDArray[np.bool_] | None
-    ) -> Tensor | None:
-        """Return a number per node that is −inf where nothing below may be recommended."""
-        trie = self._model.trie
-        may_BI = torch.ones(len(rows), trie.n_items, dtype=torch.bool)
-        if exclude_seen:
-            may_BI &= ~seen_mask(histories, trie.n_items)
-        if allowed is not None:
-            may_BI &= torch.from_numpy(allowed if allowed.ndim == 1 else allowed[rows])
-        return None if not exclude_seen and allowed is None else allowed_bias(trie, may_BI.to(trie.device))
-
-
-def _of_like_length(histories: Sequences, batch_size: int) -> Iterator[NDArray[np.int64]]:
-    order = np.argsort(histories.lengths, kind="stable")
-    for first in range(0, len(order), batch_size):
-        yield order[first : first + batch_size]
+    def _steps(self, histories: Sequences) -> StepDecoder:
+        histories_BH = on_device(histories, self._model.device)
+        return LateFusionSteps(self._model, histories_BH, rows=self._rows, cache=self._cache)

@@ -1,0 +1,45 @@
+"""Ranking histories with a causal model: the prompt of each is read once, many beams share it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+from lexirec.data.sequences import Sequences
+from lexirec.decoding.beam import StepDecoder
+from lexirec.models.causal_reading import CausalReading
+from lexirec.models.causal_steps import CausalSteps
+from lexirec.models.ragged import Ragged
+from lexirec.models.searching import Searcher, SearchSettings, on_device
+
+
+class AsksForItems(Protocol):
+    """What writes prompts: `causal_prompts.PromptBuilder`, or a stand-in."""
+
+    def next_item(self, histories: Sequences) -> Ragged:
+        """Return one row of token ids per history."""
+
+
+class CausalRanker(Searcher):
+    """A causal model ready to rank: weights as they are now, rows computed once."""
+
+    def __init__(self, model: CausalReading, builder: AsksForItems, search: SearchSettings) -> None:
+        """Compute once what all searches share; the model is put into evaluation mode.
+
+        Args:
+            model: what is asked.
+            builder: writes the prompts, as it did for training.
+            search: width, batches and length penalty.
+        """
+        super().__init__(model.trie, search)
+        self._model, self._builder = model.eval(), builder
+        with torch.no_grad():
+            self._rows = model.rows()
+
+    def _steps(self, histories: Sequences) -> StepDecoder:
+        device = self._model.device
+        prompts = self._builder.next_item(histories)
+        ids_BL, mask_BL = prompts.pad(torch.arange(len(prompts)))
+        told = ids_BL.to(device), mask_BL.to(device)
+        return CausalSteps(self._model, told, on_device(histories, device), rows=self._rows)

@@ -1,0 +1,131 @@
+"""Searching the trie for many histories, whatever the family: batches of like length, filters in the beam.
+
+Legend: `B` batch, `H` history, `I` items, `N` nodes, `K` results.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from lexirec.config import Settings
+from lexirec.data.sequences import Sequences
+from lexirec.decoding.beam import StepDecoder, beam_search
+from lexirec.decoding.filters import allowed_bias, seen_mask
+from lexirec.decoding.trie import Trie
+from lexirec.progress import Progress
+
+
+class SearchSettings(Settings):
+    """How items are looked for."""
+
+    width: int = Field(default=50, ge=1)
+    """Prefixes kept at each depth; what is asked for is never more than this under a length penalty."""
+    length_penalty: float | None = None
+    """None: an item's score is the log-probability of its identifier. A number: scores are divided by length ** number
+    and results are those of Hugging Face `generate` (GRAM ranks with 1.0)."""
+    batch_size: int = Field(default=32, ge=1)
+    """Histories searched at a time."""
+
+
+class Found(NamedTuple):
+    """What a search gives: item numbers int32 (rows, K), −1 padded; scores float32; and where it was provably exact."""
+
+    items: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    exact: NDArray[np.bool_]
+
+
+class Searcher(ABC):
+    """Ranks histories by beam search; a family says how a batch of them is read."""
+
+    def __init__(self, trie: Trie, settings: SearchSettings) -> None:
+        """Take the trie, on the model's device, and how to search it."""
+        self._trie, self._settings = trie, settings
+
+    @abstractmethod
+    def _steps(self, histories: Sequences) -> StepDecoder:
+        """Read a batch of histories."""
+
+    def rank(
+        self,
+        histories: Sequences,
+        k: int,
+        *,
+        exclude_seen: bool = False,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> Found:
+        """Find the best `k` items of each history.
+
+        Args:
+            histories: item numbers, oldest first.
+            k: places.
+            exclude_seen: leave out all items of the history that is given.
+            allowed: bool (n_items,) or (rows, n_items); nothing else is ever spelled.
+        """
+        found = Found(
+            np.full((len(histories), k), -1, dtype=np.int32),
+            np.full((len(histories), k), -np.inf, dtype=np.float32),
+            np.zeros(len(histories), dtype=np.bool_),
+        )
+        with Progress("Searching", total=len(histories)) as progress:
+            for rows in _of_like_length(histories, self._settings.batch_size):
+                self._search(histories.take(rows), rows, found, exclude_seen, allowed)
+                progress.advance(len(rows))
+        return found
+
+    @torch.no_grad()
+    def _search(
+        self,
+        histories: Sequences,
+        rows: NDArray[np.int64],
+        found: Found,
+        exclude_seen: bool,
+        allowed: NDArray[np.bool_] | None,
+    ) -> None:
+        k = min(found.items.shape[1], self._trie.n_items)
+        beams = beam_search(
+            self._trie,
+            self._steps(histories),
+            batch=len(rows),
+            width=max(self._settings.width, k),
+            k=k,
+            length_penalty=self._settings.length_penalty,
+            bias_BN=self._bias(histories, rows, exclude_seen, allowed),
+        )
+        found.items[rows, :k] = beams.items.cpu().numpy()
+        found.scores[rows, :k] = beams.scores.float().cpu().numpy()
+        found.exact[rows] = beams.exact.cpu().numpy()
+
+    def _bias(
+        self, histories: Sequences, rows: NDArray[np.int64], exclude_seen: bool, allowed: NDArray[np.bool_] | None
+    ) -> Tensor | None:
+        """Return a number per node that is −inf where nothing below may be recommended."""
+        if not exclude_seen and allowed is None:
+            return None
+        trie = self._trie
+        may_BI = torch.ones(len(rows), trie.n_items, dtype=torch.bool)
+        if exclude_seen:
+            may_BI &= ~seen_mask(histories, trie.n_items)
+        if allowed is not None:
+            may_BI &= torch.from_numpy(allowed if allowed.ndim == 1 else allowed[rows])
+        return allowed_bias(trie, may_BI.to(trie.device))
+
+
+def on_device(histories: Sequences, device: torch.device) -> Tensor:
+    """Return histories as int64 (B, H), oldest first, −1 beyond their ends."""
+    longest = int(histories.lengths.max()) if len(histories) else 0
+    return torch.from_numpy(histories.padded(longest)).long().to(device)
+
+
+def _of_like_length(histories: Sequences, batch_size: int) -> Iterator[NDArray[np.int64]]:
+    order = np.argsort(histories.lengths, kind="stable")
+    for first in range(0, len(order), batch_size):
+        yield order[first : first + batch_size]
