@@ -139,7 +139,7 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Judge the weights, and keep them if they are the best so far."""
         judge = self.run.judge
-        if judge is None or self._judged():
+        if judge is None:
             return {}
         model = self.accelerator.unwrap_model(self.model)
         figures = judge.figures(model)
@@ -149,12 +149,6 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
         self.log(figures)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
         return figures
-
-    def _judged(self) -> bool:
-        """Return whether these very weights were judged already, by the process that this one carries on from."""
-        assert self.run.judge is not None
-        history, metric = self.state.log_history, self.run.judge.metric
-        return any(metric in entry and entry["step"] == self.state.global_step for entry in history)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Write weights alone: tied ones once, frozen ones not at all, arguments (a pickle) neither."""
@@ -250,7 +244,7 @@ def _arguments(run: Run, data: Epochs[Any]) -> TrainingArguments:
         bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         eval_strategy="steps" if run.judge is not None else "no",
         eval_steps=max(1, per_epoch // pace.validations_per_epoch),
-        eval_on_start=run.judge_first and run.judge is not None,
+        eval_on_start=run.judge_first and run.judge is not None and whole_checkpoint(run.folder) is None,
         save_strategy="steps",
         save_steps=-(-between // run.together) * run.together,
         save_total_limit=2,
