@@ -17,7 +17,7 @@ def run(use=None, **more):
 def test_the_history_has_a_line_for_every_look_and_the_last_epoch():
     history, network, _ = run()
     assert [past["epoch"] for past in history] == [2, 4, 5]
-    least = min(past["collisions"] for past in history)
+    least = min(past["collisions"] for past in history[1:])  # the first look is at codes that have hardly learned
     codes = network.codebook().assign(VECTORS)
     assert (50 - len(np.unique(codes))) / 50 == least
     assert not network.training

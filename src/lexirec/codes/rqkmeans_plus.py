@@ -37,7 +37,7 @@ class ResidualKMeansPlus(Settings):
     """Codes of a level."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     """Widths of the hidden layers of the encoder's MLP, which the decoder mirrors; by default as those of RQ-VAE."""
-    training: RqVaeTraining = RqVaeTraining(epochs=200, batch_size=2048, learning_rate=1e-4)
+    training: RqVaeTraining = RqVaeTraining(epochs=500, batch_size=2048, learning_rate=1e-4)
     """How it learns."""
     use: CodeUse = CodeUse()
     """How codes are updated and kept in use."""

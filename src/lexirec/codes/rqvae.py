@@ -38,7 +38,8 @@ class RqVaeTraining(Settings):
     evaluate_every: Annotated[int, Field(ge=1)] = 50
     """Epochs between two looks at the collisions; the state is saved as often."""
     select: Literal["collisions", "loss", "last"] = "collisions"
-    """Which of the states looked at is kept: that with fewest collisions, that with least loss, or the last."""
+    """Which state is kept of those looked at in the second half (codes that have not yet learned anything collide
+    little): that with fewest collisions, that with least loss, or the last."""
 
 
 class CodeUse(Settings):

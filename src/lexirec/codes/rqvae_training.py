@@ -127,11 +127,11 @@ class _Run:
 
     def _look(self, loss: float) -> str:
         """Count collisions, and keep the state if it is the best so far."""
+        how = self.settings.training
         figures = {"epoch": float(self.epoch), "loss": loss, "collisions": self._collisions()}
-        select = self.settings.training.select
-        rank = {"collisions": ("collisions", "loss"), "loss": ("loss",), "last": ()}[select]
-        key = [figures[name] for name in rank]
-        if not self.best or all(key <= [past[name] for name in rank] for past in self.history):
+        rank = {"collisions": ("collisions", "loss"), "loss": ("loss",), "last": ()}[how.select]
+        rivals = [past for past in self.history if 2 * past["epoch"] > how.epochs]
+        if all([figures[name] for name in rank] <= [past[name] for name in rank] for past in rivals):
             self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         self.history.append(figures)
         text = f"loss {loss:.4f}, collisions {figures['collisions']:.2%}"
