@@ -1,9 +1,11 @@
 import re
+from pathlib import Path
 
 import pytest
 
 from lexirec import cli
-from lexirec.demo import EXPERIMENT, content_of, demonstrate, shipped
+from lexirec.demo import EXPERIMENTS, content_of, demonstrate, shipped
+from lexirec.errors import SettingsError
 from lexirec.progress import quiet
 from tests.small_run import small_run
 
@@ -23,8 +25,28 @@ def found(tmp_path_factory):
         return demonstrate(tmp_path_factory.mktemp("demo"), SMALL)
 
 
-def test_the_experiment_is_shipped():
-    assert shipped(EXPERIMENT).is_file()
+@pytest.fixture(scope="module")
+def spelled(tmp_path_factory):
+    """The demonstration of TS-Rec, small."""
+    changes = [
+        *SMALL,
+        "pretraining.epochs=1",
+        "model.training.validation_users=50",
+        "reinforcement.training.cases=32",
+        "reinforcement.training.validation_users=50",
+    ]
+    with quiet():
+        return demonstrate(tmp_path_factory.mktemp("demo"), changes, "tsrec")
+
+
+@pytest.mark.parametrize("family", EXPERIMENTS)
+def test_the_experiments_are_shipped(family):
+    assert shipped(EXPERIMENTS[family]).is_file()
+
+
+def test_there_is_no_third_family():
+    with pytest.raises(SettingsError, match=r"--family tsrek: allowed are gram, tsrec\. Did you mean 'tsrec'"):
+        demonstrate(Path("nowhere"), family="tsrek")
 
 
 def test_it_leaves_a_report_with_its_figures(found):
@@ -62,6 +84,20 @@ def test_the_command_prints_it(found, capsys):
     assert out.count("recommended") == 3
     assert "leave-last-out" in out
     assert all(part in out for part in ("lexirec recommend toy-gram", "mine.toml", "report.md"))
+
+
+def test_ts_rec_goes_all_the_way(spelled):
+    systems = {system.name: system for system in spelled.content.systems}
+    assert [name for name, system in systems.items() if system.main] == ["reinforced"]
+    assert {"memory", "model", "reinforced"} <= set(systems)
+    assert set(spelled.run.steps) >= {"codes", "lexicon", "identifiers", "backbone", "model", "reinforced"}
+    codes = spelled.run.step("codes").folder
+    assert {path.name for path in codes.iterdir()} >= {"codes.parquet", "codebook.safetensors", "quantizer.png"}
+    assert spelled.content.protocol["model"].startswith("causal")
+    assert len(spelled.content.shoppers) == 3
+    summary = (spelled.run.step("model").folder / "summary.md").read_text()
+    assert "examples of ts_align" in summary
+    assert "SA-Init" in summary
 
 
 def test_any_finished_run_has_content():

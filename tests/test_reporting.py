@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lexirec.fitting import CURVE
+from lexirec.fitting_models import CURVE
 from lexirec.late_fusion_recommender import ModelSettings
 from lexirec.line import Run
 from lexirec.models.late_fusion_ranking import SearchSettings

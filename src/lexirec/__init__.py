@@ -9,10 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lexirec.causal_recommender import CausalRecommender, SpelledItems
+    from lexirec.causal_settings import CausalModelSettings, ReinforcementSettings
     from lexirec.codes.codes import Codes
     from lexirec.codes.identifiers import Identifiers
     from lexirec.codes.kmeans import HierarchicalKMeans
     from lexirec.codes.lexicon import Lexicon
+    from lexirec.codes.residual import ResidualKMeans
+    from lexirec.codes.rqvae import RqVae
+    from lexirec.codes.teacher_settings import TeacherLexicon
     from lexirec.codes.vectors import embed
     from lexirec.data.catalog import Catalog
     from lexirec.data.interactions import Interactions
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Catalog": "data.catalog",
+    "CausalModelSettings": "causal_settings",
+    "CausalRecommender": "causal_recommender",
     "Codes": "codes.codes",
     "HierarchicalKMeans": "codes.kmeans",
     "Identifiers": "codes.identifiers",
@@ -41,7 +48,12 @@ _HOMES = {
     "MemorySettings": "models.memory",
     "ModelSettings": "late_fusion_recommender",
     "Neighbors": "data.neighbors",
+    "ReinforcementSettings": "causal_settings",
+    "ResidualKMeans": "codes.residual",
+    "RqVae": "codes.rqvae",
     "ScoreRecommender": "recommenders",
+    "SpelledItems": "causal_recommender",
+    "TeacherLexicon": "codes.teacher_settings",
     "TrainingSettings": "training.trainer",
     "co_occurrence": "data.neighbors",
     "embed": "codes.vectors",
@@ -57,6 +69,8 @@ _HOMES = {
 
 __all__ = [
     "Catalog",
+    "CausalModelSettings",
+    "CausalRecommender",
     "Codes",
     "HierarchicalKMeans",
     "Identifiers",
@@ -69,7 +83,12 @@ __all__ = [
     "MemorySettings",
     "ModelSettings",
     "Neighbors",
+    "ReinforcementSettings",
+    "ResidualKMeans",
+    "RqVae",
     "ScoreRecommender",
+    "SpelledItems",
+    "TeacherLexicon",
     "TrainingSettings",
     "co_occurrence",
     "embed",

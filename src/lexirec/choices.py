@@ -6,11 +6,21 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from lexirec.causal_settings import CausalModelSettings
+from lexirec.codes.collisions import CollisionSettings
 from lexirec.codes.kmeans import HierarchicalKMeans
+from lexirec.codes.lexicon import TfIdfLexicon
+from lexirec.codes.residual import ResidualKMeans
+from lexirec.codes.rqkmeans_plus import ResidualKMeansPlus
+from lexirec.codes.rqvae import RqVae
 from lexirec.codes.spelling import CodeIdentifiers, KeywordIdentifiers, LexicalIdentifiers, TextIdentifiers
+from lexirec.codes.teacher_settings import TeacherLexicon
 from lexirec.config import DataPath, Settings, usual_kind
 from lexirec.data.loading import DataSettings, SplitSettings
+from lexirec.late_fusion_recommender import ModelSettings
+from lexirec.models.backbone import BackboneSettings
 from lexirec.models.baselines import EaseSettings, ItemKnnSettings, PopularitySettings
+from lexirec.models.causal_backbone import CausalBackboneSettings
 from lexirec.models.memory import MemorySettings
 from lexirec.models.sasrec import SasrecSettings
 
@@ -46,6 +56,49 @@ class ToyShop(Settings):
 
 
 DataChoice = Annotated[Tables | ToyShop, Field(discriminator="kind"), usual_kind("tables")]
+
+# ------------------------------------------------------------------------------------------------ codes and lexicon
+
+
+class PublishedCodes(Settings):
+    """Semantic IDs `<a_236><b_231><c_226>` that somebody else made, as residual codes."""
+
+    outside_the_key: ClassVar[tuple[str, ...]] = ("path",)
+    kind: Literal["published"] = "published"
+    path: DataPath
+    """Parquet with `item_id` and a column of semantic IDs, MiniOneRec's index.json, or a text file."""
+    column: str | None = None
+    """The column of the semantic IDs, by default `sid`."""
+    collisions: CollisionSettings = CollisionSettings()
+    """What becomes of items that share one."""
+
+
+CodesChoice = Annotated[
+    HierarchicalKMeans | ResidualKMeans | RqVae | ResidualKMeansPlus | PublishedCodes,
+    Field(discriminator="kind"),
+    usual_kind("hierarchical-kmeans"),
+]
+
+
+class PublishedKeywords(Settings):
+    """Keywords and descriptions of semantic-ID tokens that somebody else wrote, such as TS-Rec's."""
+
+    outside_the_key: ClassVar[tuple[str, ...]] = ("path",)
+    kind: Literal["published"] = "published"
+    path: DataPath
+    """JSON or Parquet with `token`, `keywords` and `description`."""
+
+
+LexiconChoice = Annotated[
+    TfIdfLexicon | TeacherLexicon | PublishedKeywords, Field(discriminator="kind"), usual_kind("tf-idf")
+]
+
+# -------------------------------------------------------------------------------------------------- language models
+
+BackboneChoice = Annotated[
+    BackboneSettings | CausalBackboneSettings, Field(discriminator="kind"), usual_kind("encoder-decoder")
+]
+ModelChoice = Annotated[ModelSettings | CausalModelSettings, Field(discriminator="kind"), usual_kind("late-fusion")]
 
 # ---------------------------------------------------------------------------------------- identifiers and neighbours
 
@@ -162,7 +215,11 @@ def needs_vectors(settings: Settings) -> bool:
     match settings:
         case MemoryBaseline(evidence="vectors") | MemoryNeighbors(evidence="vectors"):
             return True
-        case SasrecBaseline(with_vectors=True) | HierarchicalKMeans() | VectorNeighbors():
+        case SasrecBaseline(with_vectors=True) | VectorNeighbors():
+            return True
+        case HierarchicalKMeans() | ResidualKMeans() | RqVae() | ResidualKMeansPlus():
+            return True
+        case PublishedCodes(collisions=CollisionSettings(rule="nearest-free" | "sinkhorn")):
             return True
         case _:
             return False

@@ -118,13 +118,14 @@ def _log_to_stderr(level: int) -> None:
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option("--dir", help="Where the report and the artifacts go.")] = Path("demo"),
+    family: Annotated[str, typer.Option(help="What is demonstrated: gram or tsrec.")] = "gram",
     sets: SetOption = None,
 ) -> None:
     """Train, measure and recommend on the built-in toy shop."""
     from lexirec import showing
     from lexirec.demo import demonstrate
 
-    showing.demonstration(demonstrate(folder, sets or []))
+    showing.demonstration(demonstrate(folder, sets or [], family))
 
 
 @app.command()

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from lexirec import pipeline
 from lexirec.artifacts import Store
-from lexirec.errors import SettingsError
+from lexirec.errors import SettingsError, did_you_mean
 from lexirec.experiment import load_experiment
 from lexirec.line import Run
 from lexirec.report import ReportContent
 from lexirec.reporting import report_content
 from lexirec.results import chosen, evaluations, recommenders
 
-EXPERIMENT = "toy-gram.toml"
+EXPERIMENTS = {"gram": "toy-gram.toml", "tsrec": "toy-tsrec.toml"}
+"""The shipped experiment of each family."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,16 @@ class Demonstration:
     report: Path
 
 
-def demonstrate(folder: Path, overrides: Sequence[str] = ()) -> Demonstration:
-    """Run the shipped toy experiment and put its report into `folder`, the artifacts into `folder/store`.
+def demonstrate(folder: Path, overrides: Sequence[str] = (), family: str = "gram") -> Demonstration:
+    """Run a family's toy experiment and put its report into `folder`, the artifacts into `folder/store`.
 
     Raises:
-        LexirecError: a setting is wrong or the folder cannot be written.
+        LexirecError: there is no such family, a setting is wrong or the folder cannot be written.
     """
-    experiment = load_experiment(shipped(EXPERIMENT), overrides)
+    if family not in EXPERIMENTS:
+        allowed = ", ".join(EXPERIMENTS)
+        raise SettingsError(f"--family {family}: allowed are {allowed}.{did_you_mean(family, EXPERIMENTS)}")
+    experiment = load_experiment(shipped(EXPERIMENTS[family]), overrides)
     done = pipeline.run(experiment, Store(folder / "store"))
     if done is None:  # only with `until`
         raise SettingsError("the demonstration runs to its end")

@@ -17,7 +17,10 @@ from lexirec.provenance import commit, machine, versions
 _GIB = 1024**3
 _ENOUGH_DISK, _ENOUGH_MEMORY = 5 * _GIB, 4 * _GIB
 _REQUIRED = ("numpy", "scipy", "scikit-learn", "pyarrow", "duckdb", "torch", "transformers")
-_EXTRAS = {"sentence_transformers": ("sentence vectors", 'pip install "lexirec[text]"')}
+_EXTRAS = {
+    "sentence_transformers": ("sentence vectors", 'pip install "lexirec[text]"'),
+    "openai": ("teachers behind an endpoint", 'pip install "lexirec[teacher]"'),
+}
 
 
 @dataclass(frozen=True)

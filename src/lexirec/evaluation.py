@@ -107,7 +107,7 @@ def evaluate(
 
     Args:
         recommender: anything with the `Recommender` protocol. Its `protocol` (beams, seed …) goes on the card; where
-            it has `identifiers`, identifier-level metrics are made, too.
+            it has `identifiers`, or `semantic_ids` that items may share, metrics of that level are made, too.
         cases: one prediction each, such as `split.test`.
         ks: places at which metrics are cut; lists are as long as the largest.
         exclude_seen: leave the items of a case's history out of its list (all that stand in `cases.histories`). A
@@ -250,9 +250,11 @@ def _invalid(lists: NDArray[np.int32], available: NDArray[np.int64]) -> int:
 def _identifier_metrics(
     recommender: Recommender, lists: NDArray[np.int32], cases: Cases, ks: Sequence[int]
 ) -> dict[str, float] | None:
-    identifiers = getattr(recommender, "identifiers", None)
-    if identifiers is None:
+    names: NDArray[np.int32] | None = getattr(recommender, "semantic_ids", None)
+    if names is None and hasattr(recommender, "identifiers"):
+        names = recommender.identifiers.tokens
+    if names is None:
         return None
-    group = np.unique(identifiers.tokens, axis=0, return_inverse=True)[1].ravel()
+    group = np.unique(names, axis=0, return_inverse=True)[1].ravel()
     of_lists = np.where(lists >= 0, group[np.maximum(lists, 0)], -1)
     return summarize(ranks_of(of_lists, group[cases.targets]), ks)

@@ -1,6 +1,7 @@
 """What an experiment file may say: the settings of every room, composed, under the names of the stages.
 
-    [data] [vectors.NAME] [codes] [backbone] [lexicon] [identifiers] [neighbors] [baselines.NAME] [evaluation]
+    [data] [vectors.NAME] [codes] [backbone] [pretraining] [lexicon] [identifiers] [neighbors] [model] [reinforcement]
+    [baselines.NAME] [evaluation]
 
 Only `[data]` is needed.
 """
@@ -13,10 +14,15 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from lexirec.causal_settings import CausalModelSettings, ReinforcementSettings
 from lexirec.choices import (
+    BackboneChoice,
     BaselineChoice,
+    CodesChoice,
     DataChoice,
     IdentifierChoice,
+    LexiconChoice,
+    ModelChoice,
     NeighborsChoice,
     needs_neighbors,
     needs_vectors,
@@ -26,8 +32,7 @@ from lexirec.codes.lexicon import TfIdfLexicon
 from lexirec.codes.spelling import CodeIdentifiers, LexicalIdentifiers
 from lexirec.codes.vectors import VectorSettings
 from lexirec.config import Settings, load_settings
-from lexirec.late_fusion_recommender import ModelSettings
-from lexirec.models.backbone import BackboneSettings
+from lexirec.training.pretrain import PretrainSettings
 
 S = TypeVar("S", bound=Settings)
 _OWN_SEED = ("data", "evaluation")  # the shop and the sample of users stay the same when seeds are compared
@@ -72,27 +77,38 @@ class Experiment(Settings):
     """Items and interactions."""
     vectors: dict[Name, VectorSettings] = Field(default_factory=dict)
     """Sources of item vectors; where there are several they are joined."""
-    codes: HierarchicalKMeans | None = None
+    codes: CodesChoice | None = None
     """How items are clustered."""
-    backbone: BackboneSettings | None = None
+    backbone: BackboneChoice | None = None
     """The language model whose tokens spell identifiers; without one they are spelled in words."""
-    lexicon: TfIdfLexicon = TfIdfLexicon()
-    """How clusters are named."""
+    pretraining: PretrainSettings | None = None
+    """How the backbone is pretrained on the catalogue's own text; without it, it is taken as it comes."""
+    lexicon: LexiconChoice = TfIdfLexicon()
+    """What the codes' cells are called."""
     identifiers: IdentifierChoice | None = None
-    """How items are named; with codes the lexicon's terms by default."""
+    """How items are named; by default by the lexicon's terms on a tree of codes, by residual codes as tokens."""
     neighbors: NeighborsChoice | None = None
     """Similar items."""
     baselines: dict[Name, BaselineChoice] = Field(default_factory=dict)
     """What the model is measured beside."""
-    model: ModelSettings | None = None
-    """The late-fusion model; without it an experiment measures baselines."""
+    model: ModelChoice | None = None
+    """The generative model; without it an experiment measures baselines."""
+    reinforcement: ReinforcementSettings | None = None
+    """How a causal model is polished; the polished one stands beside it as `reinforced`."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """How everything is measured."""
 
     @property
     def naming(self) -> IdentifierChoice | None:
-        """How items are named: as the file says, else lexically where there are codes, else not at all."""
-        return LexicalIdentifiers() if self.identifiers is None and self.codes is not None else self.identifiers
+        """How items are named: as the file says, else as suits the codes, else not at all."""
+        if self.identifiers is not None or self.codes is None:
+            return self.identifiers
+        return LexicalIdentifiers() if isinstance(self.codes, HierarchicalKMeans) else CodeIdentifiers()
+
+    @property
+    def wants_words(self) -> bool:
+        """Whether the lexicon teaches the model what its tokens mean."""
+        return isinstance(self.model, CausalModelSettings) and self.model.wants_words and self.codes is not None
 
     @model_validator(mode="after")
     def _parts_have_what_they_need(self) -> Self:
@@ -103,11 +119,28 @@ class Experiment(Settings):
             raise ValueError(f"'{needy[0]}' needs vectors: add a table such as [vectors.text] with kind = \"lsa\"")
         if isinstance(self.naming, LexicalIdentifiers | CodeIdentifiers) and self.codes is None:
             raise ValueError(f"'identifiers' of kind {self.naming.kind} need the table [codes]")
-        if self.model is not None and (self.naming is None or self.backbone is None):
-            raise ValueError("'model' needs the tables [backbone] and [codes] or [identifiers]")
         needy = [name for name, part in parts.items() if part is not None and needs_neighbors(part)]
         if needy and self.neighbors is None:
             raise ValueError(f"'{needy[0]}' needs the table [neighbors]")
+        return self
+
+    @model_validator(mode="after")
+    def _the_model_has_what_it_needs(self) -> Self:
+        if self.model is not None and (self.naming is None or self.backbone is None):
+            raise ValueError("'model' needs the tables [backbone] and [codes] or [identifiers]")
+        if self.model is not None and self.backbone is not None:
+            wanted = "causal" if isinstance(self.model, CausalModelSettings) else "encoder-decoder"
+            if self.backbone.kind != wanted:
+                raise ValueError(f'\'model\' of kind "{self.model.kind}" needs a [backbone] of kind "{wanted}"')
+        if isinstance(self.model, CausalModelSettings) and self.model.sa_init is not None and self.codes is None:
+            raise ValueError("'model.sa_init' needs the table [codes], whose cells a lexicon describes")
+        if self.reinforcement is None:
+            return self
+        if not isinstance(self.model, CausalModelSettings):
+            raise ValueError("'reinforcement' needs a [model] of kind \"causal\"")
+        scorer = self.reinforcement.scorer
+        if scorer is not None and scorer not in self.baselines:
+            raise ValueError(f"'reinforcement.scorer' is '{scorer}'; it should be one of {', '.join(self.baselines)}")
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self, Unpack
+from typing import Any, Literal, NamedTuple, Self, Unpack
 
 import numpy as np
 import torch
@@ -58,6 +58,7 @@ _SETTINGS = "settings.json"
 class ModelSettings(Settings):
     """A late-fusion model, from its prompts to how it is searched."""
 
+    kind: Literal["late-fusion"] = "late-fusion"
     fusion: LateFusionSettings = LateFusionSettings()
     """What is fused, and what is scored."""
     prompts: PromptSettings = PromptSettings()

@@ -1,7 +1,8 @@
 """From an experiment file to measured recommenders: one function that reads top to bottom.
 
-    data -> vectors -> codes -> lexicon -> identifiers
-       \\-> neighbors, baselines ------------------> model -> evaluation -> report
+    data -> vectors -> codes -> lexicon -> identifiers -> model -> reinforced -> evaluation -> report
+       \\-> tokenizer -> backbone ------------------^
+       \\-> neighbors, baselines ------------------^--------------^
 
 `run` makes what the store does not have yet, `plan` only says what that would be. Both walk the same line.
 """
@@ -12,11 +13,15 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from lexirec import fitting, preparing, reporting
+from lexirec import fitting, fitting_models, preparing, reporting
 from lexirec.artifacts import Store
+from lexirec.causal_settings import CausalModelSettings
 from lexirec.choices import (
+    CodesChoice,
     MemoryNeighbors,
+    PublishedCodes,
     PublishedIdentifiers,
+    PublishedKeywords,
     PublishedNeighbors,
     SasrecNeighbors,
     Tables,
@@ -25,13 +30,18 @@ from lexirec.choices import (
     needs_vectors,
     without_extras,
 )
+from lexirec.codes.rqvae import RqVae
 from lexirec.codes.sentences import SentenceVectors
 from lexirec.codes.spelling import LexicalIdentifiers
+from lexirec.codes.teacher_settings import TeacherLexicon
 from lexirec.codes.vectors import PrecomputedVectors
 from lexirec.errors import DataError, SettingsError, did_you_mean
 from lexirec.experiment import Experiment
+from lexirec.fitting_models import BackboneStage, ModelStage
 from lexirec.line import Line, Reached, Run, Step, newest_run, record
 from lexirec.models.backbone import BackboneSettings
+from lexirec.models.causal_backbone import CausalBackboneSettings
+from lexirec.models.sasrec import SasrecSettings, SasrecTrainingSettings
 
 VERSIONS = {
     "data": 1,
@@ -41,8 +51,10 @@ VERSIONS = {
     "lexicon": 1,
     "identifiers": 1,
     "neighbors": 1,
+    "backbone": 1,
     "baselines": 1,
     "model": 1,
+    "reinforced": 1,
     "evaluation": 1,
     "report": 1,
 }
@@ -95,13 +107,12 @@ def _walk(experiment: Experiment, line: Line) -> None:
     """Take every step of the experiment, from the raw files to the report."""
     data = line.step("data", preparing.prepare_data, experiment.data, {}, _data_files(experiment))
     vectors = _vectors(experiment, line, data)
-    tokenizer, identifiers = _identifiers(experiment, line, data, vectors)
+    named = _identifiers(experiment, line, data, vectors)
     neighbors = _neighbors(experiment, line, data, vectors)
-    model = _model(
-        experiment, line, {"data": data, "tokenizer": tokenizer, "identifiers": identifiers}, vectors, neighbors
-    )
+    model = _model(experiment, line, named, vectors, neighbors)
     recommenders = _baselines(experiment, line, {"data": data, **vectors}, neighbors)
     recommenders |= {"model": model} if model is not None else {}
+    recommenders |= _reinforced(experiment, line, {"data": data, **vectors}, recommenders)
     evaluations = {
         f"evaluation.{name}": line.step(
             f"evaluation.{name}", fitting.measure, experiment.evaluation, {"data": data, "recommender": recommender}
@@ -110,13 +121,14 @@ def _walk(experiment: Experiment, line: Line) -> None:
     }
     if evaluations:
         shown = list(recommenders.values())[-1]
-        shown_with: dict[str, Step | None] = {"data": data, "identifiers": identifiers, "recommender": shown}
+        shown_with = {"data": data, "identifiers": named.get("identifiers"), "recommender": shown}
         line.step("report", reporting.make_report, _report_settings(experiment), {**shown_with, **evaluations})
 
 
 def _report_settings(experiment: Experiment) -> dict[str, object]:
     kinds = {name: str(baseline.kind) for name, baseline in experiment.baselines.items()}
-    kinds |= {"model": "late-fusion"} if experiment.model is not None else {}
+    kinds |= {"model": experiment.model.kind} if experiment.model is not None else {}
+    kinds |= {"reinforced": "causal"} if experiment.reinforcement is not None else {}
     return {"name": experiment.name, "kinds": kinds, "evaluation": experiment.evaluation.model_dump(mode="json")}
 
 
@@ -145,36 +157,61 @@ def _vectors(experiment: Experiment, line: Line, data: Step) -> dict[str, Step]:
     return steps
 
 
-def _identifiers(
-    experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]
-) -> tuple[Step | None, Step | None]:
-    """Name the items: cluster them where codes are asked for, name the clusters, spell the identifiers.
+def _identifiers(experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]) -> dict[str, Step | None]:
+    """Name the items: give them codes where those are asked for, name their cells, spell the identifiers.
 
-    Returns the tokenizer that spells them and the identifiers, each None where the experiment has none.
+    Returns the steps by what they make: `data`, and of `codes`, `tokenizer`, `lexicon`, `identifiers` those there are.
     """
     naming = experiment.naming
     given: dict[str, Step | None] = {"data": data}
     if experiment.codes is not None:
-        given["codes"] = line.step("codes", preparing.prepare_codes, experiment.codes, vectors)
+        given["codes"] = _codes(experiment.codes, line, data, vectors)
     if naming is not None and experiment.backbone is not None:
         given["tokenizer"] = _tokenizer(experiment.backbone, line, data)
-    if isinstance(naming, LexicalIdentifiers):
-        given["lexicon"] = line.step("lexicon", preparing.prepare_lexicon, experiment.lexicon, given)
-    if naming is None:
-        return None, None
-    raw = {"published": naming.path} if isinstance(naming, PublishedIdentifiers) else {}
-    identifiers = line.step("identifiers", preparing.prepare_identifiers, naming, given, raw)
-    return given.get("tokenizer"), identifiers
+    if isinstance(naming, LexicalIdentifiers) or experiment.wants_words:
+        given["lexicon"] = _lexicon(experiment, line, given, vectors)
+    if naming is not None:
+        raw = {"published": naming.path} if isinstance(naming, PublishedIdentifiers) else {}
+        inputs = given if isinstance(naming, LexicalIdentifiers) else {**given, "lexicon": None}
+        given["identifiers"] = line.step("identifiers", preparing.prepare_identifiers, naming, inputs, raw)
+    return given
 
 
-def _tokenizer(backbone: BackboneSettings, line: Line, data: Step) -> Step:
+def _codes(settings: CodesChoice, line: Line, data: Step, vectors: Mapping[str, Step]) -> Step:
+    if isinstance(settings, PublishedCodes):
+        inputs = {"data": data, **(vectors if needs_vectors(settings) else {})}
+        return line.step("codes", preparing.prepare_codes, settings, inputs, {"published": settings.path})
+    inputs = dict(vectors)
+    if isinstance(settings, RqVae) and settings.letter.collaborative:
+        network = SasrecSettings(
+            training=SasrecTrainingSettings(seed=settings.seed)
+        )  # the vectors of who buys what, for LETTER's loss
+        inputs["sasrec"] = line.step("codes.sasrec", fitting.fit_baseline, network, {"data": data}, stage="baselines")
+    return line.step("codes", preparing.prepare_codes, settings, inputs)
+
+
+def _lexicon(experiment: Experiment, line: Line, given: Mapping[str, Step | None], vectors: Mapping[str, Step]) -> Step:
+    settings = experiment.lexicon
+    inputs = {"data": given["data"], "codes": given["codes"]}
+    match settings:
+        case PublishedKeywords(path=path):
+            return line.step("lexicon", preparing.prepare_lexicon, settings, inputs, {"keywords": path})
+        case TeacherLexicon():
+            return line.step("lexicon", preparing.prepare_lexicon, settings, {**inputs, **vectors})
+        case _:  # words of the backbone's own where they spell identifiers, else whole words
+            spells = isinstance(experiment.naming, LexicalIdentifiers)
+            tokenizer = {"tokenizer": given.get("tokenizer")} if spells else {}
+            return line.step("lexicon", preparing.prepare_lexicon, settings, {**inputs, **tokenizer})
+
+
+def _tokenizer(backbone: BackboneSettings | CausalBackboneSettings, line: Line, data: Step) -> Step:
     """Take the backbone's tokenizer; what else the backbone is set to does not matter to names."""
-    names = {"name", "vocabulary_size", "lower_case"} if backbone.scratch else {"name"}
+    names = {"kind", "name", "vocabulary_size", "lower_case"} if backbone.scratch else {"kind", "name"}
     settings = backbone.model_dump(mode="json", include=names)
     return line.step("tokenizer", preparing.prepare_tokenizer, settings, {"data": data}, _backbone_files(backbone))
 
 
-def _backbone_files(backbone: BackboneSettings) -> dict[str, Path]:
+def _backbone_files(backbone: BackboneSettings | CausalBackboneSettings) -> dict[str, Path]:
     """Return the folder of a backbone on this disk, which enters keys by its content."""
     folder = Path(backbone.name)
     return {"backbone": folder} if folder.is_dir() else {}
@@ -201,15 +238,39 @@ def _neighbors(experiment: Experiment, line: Line, data: Step, vectors: Mapping[
 def _model(
     experiment: Experiment,
     line: Line,
-    given: Mapping[str, Step | None],
+    named: Mapping[str, Step | None],
     vectors: Mapping[str, Step],
     neighbors: Step | None,
 ) -> Step | None:
-    if experiment.model is None or experiment.backbone is None:
+    """Train the generative model, from a backbone pretrained on the catalogue's text where that is asked for."""
+    model, backbone = experiment.model, experiment.backbone
+    if model is None or backbone is None:
         return None
-    inputs = {**given, "neighbors": neighbors, **(vectors if experiment.model.fusion.grounded else {})}
-    stage = fitting.ModelStage(backbone=experiment.backbone, model=experiment.model)
-    return line.step("model", fitting.fit_model, stage, inputs, _backbone_files(experiment.backbone))
+    raw = _backbone_files(backbone)
+    inputs: dict[str, Step | None] = {"neighbors": neighbors}
+    wanted = ("data", "tokenizer", "identifiers") + (("codes", "lexicon") if model.kind == "causal" else ())
+    inputs |= {name: named.get(name) for name in wanted}
+    if experiment.pretraining is not None:
+        stage = BackboneStage(backbone=backbone, pretraining=experiment.pretraining, seed=model.seed)
+        given = {"data": named["data"], "tokenizer": named["tokenizer"]}
+        inputs["backbone"] = line.step("backbone", fitting_models.pretrain_backbone, stage, given, raw)
+        raw = {}
+    grounded = model.network.grounded if isinstance(model, CausalModelSettings) else model.fusion.grounded
+    inputs |= vectors if grounded else {}
+    return line.step("model", fitting_models.fit_model, ModelStage(backbone=backbone, model=model), inputs, raw)
+
+
+def _reinforced(
+    experiment: Experiment, line: Line, given: Mapping[str, Step], recommenders: Mapping[str, Step]
+) -> dict[str, Step]:
+    """Polish the model, and let it stand beside the one it was."""
+    settings = experiment.reinforcement
+    if settings is None or "model" not in recommenders:
+        return {}
+    inputs: dict[str, Step | None] = {"data": given["data"], "model": recommenders["model"]}
+    inputs |= given if settings.rewards.semantic else {}
+    inputs |= {"scorer": recommenders[settings.scorer]} if settings.scorer is not None else {}
+    return {"reinforced": line.step("reinforced", fitting_models.reinforce_model, settings, inputs)}
 
 
 def _baselines(

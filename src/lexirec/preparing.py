@@ -12,23 +12,33 @@ from numpy.typing import NDArray
 
 from lexirec.artifacts import progress_folder
 from lexirec.choices import (
+    CodesChoice,
     CoOccurrenceNeighbors,
     DataChoice,
     Evidence,
     IdentifierChoice,
+    LexiconChoice,
     MemoryNeighbors,
     NeighborsChoice,
+    PublishedCodes,
     PublishedIdentifiers,
+    PublishedKeywords,
     PublishedNeighbors,
     SasrecNeighbors,
     ToyShop,
 )
 from lexirec.codes.census import naming_report
+from lexirec.codes.codebook import Codebook
 from lexirec.codes.codes import Codes
+from lexirec.codes.keyword_files import read_keywords
 from lexirec.codes.kmeans import HierarchicalKMeans
 from lexirec.codes.lexicon import Lexicon, TfIdfLexicon
-from lexirec.codes.published import read_published
+from lexirec.codes.published import read_published, read_published_codes
+from lexirec.codes.residual import ResidualKMeans
+from lexirec.codes.rqkmeans_plus import ResidualKMeansPlus
+from lexirec.codes.rqvae import RqVae
 from lexirec.codes.spelling import CodeIdentifiers, name_items
+from lexirec.codes.teacher_settings import TeacherLexicon
 from lexirec.codes.vectors import PrecomputedVectors, concatenate, embed
 from lexirec.config import Settings
 from lexirec.data import neighbors as neighbor_lists
@@ -45,6 +55,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Folders = Mapping[str, Path]
+SEMANTIC_IDS = "semantic_ids.npy"
+"""Of residual codes: int32 (n_items, levels), items that share one have equal rows."""
 
 
 def write_summary(
@@ -121,9 +133,14 @@ def _data_lines(split: Split, catalog: Catalog) -> list[str]:
 
 def prepare_tokenizer(settings: Mapping[str, object], inputs: Folders, out: Path) -> None:
     """Save the backbone's tokenizer, trained on the catalogue's text for a backbone from scratch."""
+    texts = load_catalog(inputs["data"]).texts()
+    if settings.get("kind") == "causal":
+        from lexirec.models.causal_backbone import CausalBackboneSettings, load_causal_tokenizer
+
+        load_causal_tokenizer(CausalBackboneSettings.model_validate(settings), texts=texts).save_pretrained(out)
+        return
     from lexirec.models.backbone import BackboneSettings, load_tokenizer
 
-    texts = load_catalog(inputs["data"]).texts()
     load_tokenizer(BackboneSettings.model_validate(settings), texts=texts).save_pretrained(out)
 
 
@@ -154,18 +171,68 @@ def joined_vectors(inputs: Folders) -> NDArray[np.float32]:
     return concatenate(sources)
 
 
-def prepare_codes(settings: HierarchicalKMeans, inputs: Folders, out: Path) -> None:
-    """Cluster the items' vectors into codes."""
-    codes = settings.fit(joined_vectors(inputs)).codes
+def prepare_codes(settings: CodesChoice, inputs: Folders, out: Path) -> None:
+    """Give the items codes: `codes.parquet`, and of residual ones `semantic_ids.npy`.
+
+    Semantic IDs are the codes without the level that only tells colliding items apart. A codebook that was fitted here
+    is kept, for catalogues to come.
+    """
+    match settings:
+        case HierarchicalKMeans():
+            codes = settings.fit(joined_vectors(inputs)).codes
+            lines = [f"level {level + 1}: {len(codes.counts(level)):,} cells" for level in range(codes.levels)]
+            lines = [f"items: {len(codes):,}", *lines]
+        case PublishedCodes():
+            codes, lines = _published_codes(settings, inputs, out)
+        case _:
+            codebook = _fit_codebook(settings, inputs, out)
+            codebook.save(out)
+            codebook.report.draw(out)
+            codes = codebook.codes
+            np.save(out / SEMANTIC_IDS, codes.values[:, : codebook.levels], allow_pickle=False)
+            lines = [f"{name}: {value}" for name, value in codebook.report.summary().items()]
     codes.save(out)
-    cells = [f"level {level + 1}: {len(codes.counts(level)):,} cells" for level in range(codes.levels)]
-    write_summary(out, "Codes", [f"items: {len(codes):,}", *cells])
+    write_summary(out, "Codes", lines)
 
 
-def prepare_lexicon(settings: TfIdfLexicon, inputs: Folders, out: Path) -> None:
-    """Name the cells of the codes with terms of the items' texts."""
-    texts, codes = load_catalog(inputs["data"]).texts(), Codes.load(inputs["codes"])
-    lexicon = Lexicon.by_tfidf(texts, codes, load_saved_tokenizer(inputs.get("tokenizer")), settings)
+def _fit_codebook(settings: ResidualKMeans | RqVae | ResidualKMeansPlus, inputs: Folders, out: Path) -> Codebook:
+    vectors = joined_vectors(inputs)
+    if isinstance(settings, ResidualKMeans):
+        return settings.fit(vectors)
+    if isinstance(settings, ResidualKMeansPlus):
+        return settings.fit(vectors, folder=progress_folder(out))
+    together = Sasrec.load(inputs["sasrec"] / "scorer").item_vectors() if "sasrec" in inputs else None
+    return settings.fit(vectors, together, folder=progress_folder(out))
+
+
+def _published_codes(settings: PublishedCodes, inputs: Folders, out: Path) -> tuple[Codes, list[str]]:
+    given = any(name.startswith("vectors.") for name in inputs)
+    settled = read_published_codes(
+        inputs["published"],
+        load_catalog(inputs["data"]),
+        column=settings.column,
+        collisions=settings.collisions,
+        vectors=joined_vectors(inputs) if given else None,
+    )
+    codes = settled.codes
+    levels = codes.levels - bool(settled.collisions.numbered)
+    np.save(out / SEMANTIC_IDS, codes.values[:, :levels], allow_pickle=False)
+    return codes, [f"{name}: {value}" for name, value in settled.collisions.summary().items()]
+
+
+def prepare_lexicon(settings: LexiconChoice, inputs: Folders, out: Path) -> None:
+    """Name the cells of the codes: with terms of the items' texts, by a teacher, or as somebody published."""
+    catalog, codes = load_catalog(inputs["data"]), Codes.load(inputs["codes"])
+    match settings:
+        case TfIdfLexicon():
+            tokenizer = load_saved_tokenizer(inputs.get("tokenizer"))
+            lexicon = Lexicon.by_tfidf(catalog.texts(), codes, tokenizer, settings)
+        case PublishedKeywords():
+            lexicon = read_keywords(inputs["keywords"], codes)
+        case TeacherLexicon():
+            given = any(name.startswith("vectors.") for name in inputs)
+            vectors = joined_vectors(inputs) if given else None
+            lexicon = Lexicon.by_teacher(catalog, codes, settings, folder=progress_folder(out), vectors=vectors)
     lexicon.save(out)
     counts = np.argsort(-codes.counts(0), kind="stable")[:12]
     lines = [f"{codes.counts(0)[cell]:,} items: {lexicon.description(0, int(cell))}" for cell in counts]

@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.causal_recommender import CausalRecommender
 from lexirec.config import Settings
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
@@ -37,6 +38,7 @@ from lexirec.recommending import Options, Recommendation, recommend
 
 __all__ = [
     "MANIFEST",
+    "CausalRecommender",
     "LateFusionRecommender",
     "Ranking",
     "Recommender",
@@ -140,8 +142,10 @@ def load_recommender(folder: str | Path) -> Recommender:
         return ScoreRecommender.load(source)
     if kind == "late-fusion":
         return LateFusionRecommender.load(source)
+    if kind == "causal":
+        return CausalRecommender.load(source)
     raise ArtifactError(
-        f"{source / MANIFEST}: kind '{kind}' is unknown to this version; allowed: 'scores', 'late-fusion'"
+        f"{source / MANIFEST}: kind '{kind}' is unknown to this version; allowed: 'scores', 'late-fusion', 'causal'"
     )
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from lexirec.causal_settings import CausalModelSettings
 from lexirec.codes.census import census
 from lexirec.codes.identifiers import Identifiers
 from lexirec.data.splits import Split
 from lexirec.evaluation import Report
 from lexirec.experiment import EvaluationSettings
-from lexirec.fitting import CURVE, measured_cases
+from lexirec.fitting import measured_cases
+from lexirec.fitting_models import CURVE
 from lexirec.late_fusion_recommender import ModelSettings
 from lexirec.metrics import Ranks
 from lexirec.preparing import Folders, item_names, load_catalog, load_split
@@ -37,8 +39,8 @@ from lexirec.training.trainer import METRIC
 
 FLOORS = ("transitions", "memory")
 """Kinds of baselines that every learned recommender has to beat."""
-MAIN = "model"
-"""What the experiment's own recommender is called beside its baselines."""
+OWN = ("model", "reinforced")
+"""What the experiment's own recommenders are called beside its baselines: the trained one, and that one polished."""
 _SHOPPERS, _SHOWN = 3, 5
 
 
@@ -86,7 +88,8 @@ def systems(evaluations: Mapping[str, Path], kinds: Mapping[str, str]) -> list[S
         evaluations: Name -> folder of its evaluation.
         kinds: Name -> kind of recommender, which tells floors.
     """
-    return [_system(name, folder, kinds.get(name, "")) for name, folder in evaluations.items()]
+    own = [name for name in OWN if name in evaluations]
+    return [_system(name, folder, kinds.get(name, ""), main=name in own[-1:]) for name, folder in evaluations.items()]
 
 
 def stored_reports(folder: Path) -> dict[str, Report]:
@@ -103,10 +106,11 @@ def shared_protocol(evaluations: Mapping[str, Path]) -> dict[str, Any]:
 
 def _own_protocol(evaluations: Mapping[str, Path]) -> dict[str, Any]:
     """Return how the model makes its lists: its search, and those of its settings that are not the usual ones."""
-    if MAIN not in evaluations:
+    if OWN[0] not in evaluations:
         return {}
-    card = next(iter(stored_reports(evaluations[MAIN]).values())).protocol
-    usual = dict(_flat(ModelSettings().model_dump(mode="json")))
+    card = next(iter(stored_reports(evaluations[OWN[0]]).values())).protocol
+    default = CausalModelSettings() if card["recommender"] == "causal" else ModelSettings()
+    usual = dict(_flat(default.model_dump(mode="json")))
     unusual = {name: value for name, value in _flat(card["settings"]) if usual.get(name) != value}
     lists = f"{card['recommender']}, {card['search']}"
     return {
@@ -136,7 +140,7 @@ def _learning(recommender: Path | None) -> LearningCurve | None:
     return LearningCurve(loss, chosen, METRIC.removeprefix("validation_"), best)
 
 
-def _system(name: str, folder: Path, kind: str) -> SystemResult:
+def _system(name: str, folder: Path, kind: str, *, main: bool) -> SystemResult:
     reports = stored_reports(folder)
     metrics = {seen: report.metrics for seen, report in reports.items()}
     margins = {}
@@ -147,7 +151,7 @@ def _system(name: str, folder: Path, kind: str) -> SystemResult:
         metrics.get("excluded"),
         metrics.get("included"),
         floor=kind in FLOORS,
-        main=name == MAIN,
+        main=main,
         margins=margins,
     )
 

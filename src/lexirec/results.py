@@ -16,7 +16,7 @@ from lexirec.line import Line, Run, Step, find_run
 from lexirec.pipeline import VERSIONS
 from lexirec.recommenders import MANIFEST, Recommender, load_recommender
 from lexirec.report import SystemResult
-from lexirec.reporting import MAIN, shared_protocol, stored_reports, systems
+from lexirec.reporting import OWN, shared_protocol, stored_reports, systems
 
 _MEASURED_ALIKE = ("cases_digest", "catalog", "candidates", "level", "fold", "sample_users")
 """Fields of the protocol that must be equal where metrics stand side by side."""
@@ -25,9 +25,8 @@ _TELLING = ("split", "max_history", "k_core", "users", "items", "interactions", 
 
 
 def recommenders(run: Run) -> dict[str, Step]:
-    """Return an experiment's recommenders by name: its baselines, and `model` where there is one."""
-    found = run.variants("baselines")
-    return {**found, MAIN: run.steps[MAIN]} if MAIN in run.steps else found
+    """Return an experiment's recommenders by name: its baselines, then its own, `model` and `reinforced`, if any."""
+    return run.variants("baselines") | {name: run.steps[name] for name in OWN if name in run.steps}
 
 
 def evaluations(run: Run) -> dict[str, Path]:
@@ -36,7 +35,8 @@ def evaluations(run: Run) -> dict[str, Path]:
 
 
 def chosen(run: Run, wanted: str | None = None) -> str:
-    """Return the name of the recommender meant: the wanted one, else the model, else the best of the baselines.
+    """Return the name of the recommender meant: the wanted one, else the model as it came out last, else the best
+    of the baselines.
 
     Raises:
         ArtifactError: the experiment has no such recommender, or none at all.
@@ -49,7 +49,8 @@ def chosen(run: Run, wanted: str | None = None) -> str:
             hint = did_you_mean(wanted, known)
             raise ArtifactError(f"{run.name} has no recommender '{wanted}'; it has {', '.join(known)}.{hint}")
         return wanted
-    return MAIN if MAIN in known else max(evaluations(run), key=lambda name: _headline(run, name))
+    own = [name for name in OWN if name in known]
+    return own[-1] if own else max(evaluations(run), key=lambda name: _headline(run, name))
 
 
 def load_named(store: Store, name: str, wanted: str | None = None) -> Recommender:

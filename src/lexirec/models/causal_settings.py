@@ -32,6 +32,8 @@ class CausalSettings(Settings):
     """How items in prompts are embedded: by their tokens, or by their tokens plus the rows of the nodes these enter."""
     neighbor_features: int = Field(default=10, ge=0)
     """Neighbours whose mean vector joins an item's features (grounded only)."""
+    neighbor_rows: int = Field(default=0, ge=0)
+    """Neighbours whose rows are mixed into an item's row, weighted by their scores (grounded only)."""
 
     @property
     def grounded(self) -> bool:

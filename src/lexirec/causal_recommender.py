@@ -1,0 +1,340 @@
+"""The causal recommender: a language model that spells semantic IDs, trained in words and reinforced by its beams."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self, Unpack
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from lexirec.causal_settings import CausalModelSettings, ReinforcementSettings
+from lexirec.codes.codes import Codes
+from lexirec.codes.identifiers import Identifiers
+from lexirec.codes.lexicon import Lexicon
+from lexirec.codes.spelling import codes_as_tokens
+from lexirec.data.catalog import Catalog
+from lexirec.data.neighbors import Neighbors
+from lexirec.data.sequences import Sequences, load_array
+from lexirec.data.splits import Cases, prefix_cases
+from lexirec.decoding.trie import Trie
+from lexirec.errors import ArtifactError, SettingsError
+from lexirec.models.backbone import Backbone, add_tokens
+from lexirec.models.causal import Causal
+from lexirec.models.causal_backbone import CausalBackboneSettings, load_causal, restore_causal, save_causal
+from lexirec.models.causal_prompts import HistoryCensus, PromptBuilder
+from lexirec.models.causal_ranking import CausalRanker
+from lexirec.models.item_rows import ItemRows, MixedRows, given_rows, item_features
+from lexirec.models.sa_init import sa_init
+from lexirec.models.token_words import TokenWords, token_words
+from lexirec.rankings import MANIFEST, Ranking, check_request, check_sizes, load_catalog, read_manifest, write_manifest
+from lexirec.recommending import Options, Recommendation, recommend
+from lexirec.training.grpo import reinforce
+from lexirec.training.meanings import token_meanings
+from lexirec.training.rewards import Meanings, Rewards
+from lexirec.training.sft import SftSettings, fit_causal
+from lexirec.training.tasks import TaskTexts, make_examples
+
+_WEIGHTS = "model.safetensors"
+_SETTINGS = "settings.json"
+_WORDS = "words.json"
+_GROUPS = "semantic_ids.npy"
+
+
+@dataclass(frozen=True, eq=False)
+class SpelledItems:
+    """What a causal recommender knows about the items besides the catalogue's text.
+
+    Attributes:
+        identifiers: how items are spelled; in the backbone's vocabulary or able to be added to it.
+        words: what a lexicon says about the tokens, for SA-Init and TS-Align; empty for nothing.
+        semantic_ids: int32 (I, levels), the codes without the level that tells colliding items apart, by which
+            figures per semantic ID are made; None where they are the identifiers.
+        neighbors: similar items, for grounded heads; None for none.
+        vectors: float32 (I, F), for grounded heads; None for none.
+    """
+
+    identifiers: Identifiers
+    words: Sequence[TokenWords] = field(default=())
+    semantic_ids: NDArray[np.int32] | None = None
+    neighbors: Neighbors | None = None
+    vectors: NDArray[np.float32] | None = None
+
+
+class CausalRecommender:
+    """MiniOneRec and TS-Rec: one prompt in, an identifier out; see `models.causal`."""
+
+    def __init__(
+        self, catalog: Catalog, backbone: Backbone, model: Causal, settings: CausalModelSettings, known: SpelledItems
+    ) -> None:
+        """Hold the parts; `create`, `build` and `load` make them."""
+        self._catalog, self.backbone, self.model, self.settings = catalog, backbone, model, settings
+        self.identifiers, self.words, self.semantic_ids = known.identifiers, known.words, known.semantic_ids
+        self.builder = PromptBuilder(backbone.tokenizer, known.identifiers.tokens, settings.prompts)
+        self.curve: list[dict[str, float]] = []
+        self.initialised: dict[str, Any] | None = None
+        self.asked: dict[str, int] = {}
+        self._ranker: CausalRanker | None = None
+
+    # --------------------------------------------------------------------------------------------------- making
+
+    @classmethod
+    def create(
+        cls,
+        backbone: str | CausalBackboneSettings | Backbone,
+        catalog: Catalog,
+        codes: Codes,
+        lexicon: Lexicon | None = None,
+        settings: CausalModelSettings | None = None,
+    ) -> Self:
+        """Spell the items by their codes and build an untrained recommender.
+
+        Args:
+            backbone: a folder, a hub name, `scratch:tiny|small|base`, settings, or a loaded backbone.
+            catalog: the items.
+            codes: their residual codes; every item has codes of its own.
+            lexicon: what the codes' cells mean, for SA-Init and TS-Align; those are left out without it.
+            settings: of the model; by default MiniOneRec's with the `catalog` likelihood.
+        """
+        settings = settings or CausalModelSettings()
+        if not isinstance(backbone, Backbone):
+            backbone = load_causal(backbone, texts=catalog.texts(), seed=settings.seed)
+        words = token_words(lexicon, codes) if lexicon is not None else []
+        return cls.build(catalog, backbone, SpelledItems(codes_as_tokens(codes), words), settings)
+
+    @classmethod
+    def build(
+        cls, catalog: Catalog, backbone: Backbone, known: SpelledItems, settings: CausalModelSettings | None = None
+    ) -> Self:
+        """Build an untrained recommender from identifiers and what else is known about the items and the tokens.
+
+        The backbone gets the identifiers' tokens; with `sa_init` they start with the meaning of their keywords.
+
+        Raises:
+            DataError: what is known is not about the catalogue's items; or a grounded head lacks vectors.
+            SettingsError: SA-Init is asked for and there are no words.
+        """
+        settings = settings or CausalModelSettings()
+        check_sizes(
+            catalog,
+            identifiers=len(known.identifiers.tokens),
+            semantic_IDs=None if known.semantic_ids is None else len(known.semantic_ids),
+            neighbors=None if known.neighbors is None else len(known.neighbors),
+            vectors=None if known.vectors is None else len(known.vectors),
+        )
+        add_tokens(backbone, known.identifiers.new_pieces(backbone.tokenizer), seed=settings.seed)
+        initialised = None
+        if settings.sa_init is not None:
+            if not known.words:
+                raise SettingsError("sa_init is asked for, but no lexicon says what the tokens mean; give one")
+            initialised = sa_init(backbone, known.words, settings.sa_init)
+        identifiers = known.identifiers.in_vocabulary(backbone.tokenizer)
+        given = (
+            item_features(known.vectors, known.neighbors, settings.network.neighbor_features),
+            MixedRows.of(known.neighbors, settings.network.neighbor_rows),
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            model = _assemble(backbone, settings, identifiers, given)
+        spelled = SpelledItems(identifiers, known.words, known.semantic_ids)
+        made = cls(catalog, backbone, model, settings, spelled)
+        made.initialised = initialised
+        return made
+
+    def fit(
+        self,
+        train: Sequences,
+        *,
+        validation: Cases | None = None,
+        folder: str | Path | None = None,
+        training: SftSettings | None = None,
+        preferences: Sequence[str] | None = None,
+    ) -> Self:
+        """Fine-tune on the tasks; with validation cases the best weights by NDCG@10 are kept.
+
+        Args:
+            train: rows of item numbers, oldest first.
+            validation: cases that choose the weights and the end of training.
+            folder: where checkpoints go, so that a killed run carries on; by default a temporary one.
+            training: how; by default what `settings.training` says.
+            preferences: what was written about each row's user, for the task `preference`.
+        """
+        self._to_device()
+        chosen = training or self.settings.training
+        texts = TaskTexts.of(self._catalog, self.words, preferences)
+        examples = make_examples(self.builder, train, texts, self.settings.tasks, seed=chosen.seed)
+        self.asked = examples.counts
+        with tempfile.TemporaryDirectory() as temporary:
+            place = Path(folder or temporary)
+            self.curve = fit_causal(
+                self.model, examples, chosen, validation=validation, builder=self.builder, folder=place
+            )
+        return self
+
+    def reinforce(
+        self,
+        train: Sequences,
+        settings: ReinforcementSettings | None = None,
+        *,
+        validation: Cases | None = None,
+        folder: str | Path | None = None,
+        vectors: NDArray[np.floating[Any]] | None = None,
+        scorer: Callable[[Sequences], NDArray[np.floating[Any]]] | None = None,
+    ) -> Self:
+        """Polish the fine-tuned model on what its own proposals are paid; validation decides what remains.
+
+        Args:
+            train: rows of item numbers, oldest first; every event with a history is a case.
+            settings: how, and what for; by default MiniOneRec's rewards.
+            validation: cases that choose the weights; those from before count, so that it never ends below them.
+            folder: where checkpoints go, so that a killed run carries on; by default a temporary one.
+            vectors: of items (I, d), for the reward `semantic`.
+            scorer: scores of histories (rows, I), for the reward `collaborative`.
+        """
+        self._to_device()
+        settings = settings or ReinforcementSettings()
+        meanings = self._meanings() if settings.rewards.token_semantic else None
+        rewards = Rewards.of(settings.rewards, self.model.trie, vectors=vectors, scorer=scorer, meanings=meanings)
+        cases = prefix_cases(train, self.settings.prompts.max_history)
+        with tempfile.TemporaryDirectory() as temporary:
+            self.curve = reinforce(
+                self.model,
+                cases,
+                settings.training,
+                validation=validation,
+                builder=self.builder,
+                rewards=rewards,
+                folder=Path(folder or temporary),
+            )
+        self._ranker = None
+        return self
+
+    def _meanings(self) -> Meanings:
+        if not self.words:
+            raise SettingsError("rewards.token_semantic needs a lexicon that says what the tokens mean; give one")
+        table_VD = self.backbone.model.get_input_embeddings().weight
+        return token_meanings(self.model.trie, self.words, self.backbone.tokenizer, table_VD)
+
+    def _to_device(self) -> None:
+        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        self._ranker = None
+
+    # ---------------------------------------------------------------------------------------------------- using
+
+    @property
+    def catalog(self) -> Catalog:
+        """The items that are ranked."""
+        return self._catalog
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What a protocol card says about how lists are made."""
+        search = self.settings.search
+        return {
+            "recommender": "causal",
+            "search": f"beam search, width {search.width}",
+            "length_penalty": search.length_penalty,
+            "settings": self.settings.model_dump(mode="json"),
+        }
+
+    def rank(
+        self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
+    ) -> Ranking:
+        """Rank the k best items for every history; see `recommenders.Recommender.rank`."""
+        check_request(len(histories), len(self._catalog), k, allowed)
+        if self._ranker is None:
+            self._ranker = CausalRanker(self.model, self.builder, self.settings.search)
+        found = self._ranker.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed)
+        return Ranking(found.items, found.scores)
+
+    def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:
+        """Recommend items for one history of item ids, oldest first; see `recommending.recommend`."""
+        return recommend(self, history, k=k, **options)
+
+    def user_census(self, histories: Sequences) -> HistoryCensus:
+        """Count what the limit on prompts costs these histories."""
+        return self.builder.census(histories)
+
+    # --------------------------------------------------------------------------------------------------- saving
+
+    def save(self, folder: str | Path) -> None:
+        """Write one complete folder: catalogue, tokenizer, configuration, weights, identifiers, words, settings."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        self._catalog.save(target / "catalog")
+        (target / "identifiers").mkdir(exist_ok=True)
+        self.identifiers.save(target / "identifiers")
+        save_causal(self.backbone, target / "backbone")
+        weights = {name: value.cpu().contiguous() for name, value in self.model.state_dict().items()}
+        save_file(weights, target / _WEIGHTS)
+        words = json.dumps([asdict(word) for word in self.words], ensure_ascii=False)
+        (target / _WORDS).write_text(words + "\n", encoding="utf-8")
+        if self.semantic_ids is not None:
+            np.save(target / _GROUPS, self.semantic_ids, allow_pickle=False)
+        (target / _SETTINGS).write_text(self.settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_manifest(target, {"kind": "causal"}, self._catalog)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: the folder is incomplete, damaged, or its parts do not belong together.
+        """
+        source = Path(folder)
+        catalog = load_catalog(source, read_manifest(source))
+        try:
+            settings = CausalModelSettings.model_validate_json((source / _SETTINGS).read_text(encoding="utf-8"))
+            backbone = restore_causal(source / "backbone")
+            identifiers = Identifiers.load(source / "identifiers")
+            weights = load_file(source / _WEIGHTS)
+            words = [_word(row) for row in json.loads((source / _WORDS).read_text(encoding="utf-8"))]
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise ArtifactError(
+                f"{source}: the saved recommender is damaged ({_one_line(error)}); save it again"
+            ) from None
+        groups = load_array(source / _GROUPS) if (source / _GROUPS).is_file() else None
+        model = _assemble(backbone, settings, identifiers, given_rows(weights))
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ArtifactError(
+                f"{source / _WEIGHTS}: {_one_line(error)}; save the recommender again ({MANIFEST})"
+            ) from None
+        if torch.cuda.is_available():
+            model.to("cuda")
+        return cls(catalog, backbone, model.eval(), settings, SpelledItems(identifiers, words, groups))
+
+
+def _assemble(
+    backbone: Backbone,
+    settings: CausalModelSettings,
+    identifiers: Identifiers,
+    given: tuple[NDArray[np.float32] | None, MixedRows | None],
+) -> Causal:
+    """Put the network together; weights are fresh except the backbone's."""
+    width = backbone.model.get_input_embeddings().weight.shape[1]
+    items = ItemRows(len(identifiers.tokens), width, *given) if settings.network.grounded else None
+    return Causal(backbone.model, settings.network, Trie.build(identifiers.tokens), items)
+
+
+def _word(row: dict[str, Any]) -> TokenWords:
+    weights = row["weights"]
+    return TokenWords(
+        row["token"],
+        row["level"],
+        tuple(row["keywords"]),
+        None if weights is None else tuple(weights),
+        row["description"],
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

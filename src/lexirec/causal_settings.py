@@ -1,0 +1,59 @@
+"""The settings of a causal recommender, from its prompts to how it is searched."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from lexirec.config import Settings
+from lexirec.models.causal_prompts import CausalPromptSettings
+from lexirec.models.causal_settings import CausalSettings
+from lexirec.models.late_fusion_ranking import SearchSettings
+from lexirec.models.sa_init import SaInitSettings
+from lexirec.training.grpo import GrpoSettings
+from lexirec.training.rewards import RewardSettings
+from lexirec.training.sft import SftSettings
+from lexirec.training.tasks import TaskSettings
+
+
+class CausalModelSettings(Settings):
+    """A causal recommender, from its prompts to how it is searched."""
+
+    kind: Literal["causal"] = "causal"
+    network: CausalSettings = CausalSettings()
+    """What is scored."""
+    prompts: CausalPromptSettings = CausalPromptSettings()
+    """How it is asked."""
+    sa_init: SaInitSettings | None = None
+    """Let tokens start with the meaning of their keywords (TS-Rec); without it they start near the mean of all rows."""
+    tasks: TaskSettings = TaskSettings()
+    """What it learns to answer; `ts_align` is TS-Rec's."""
+    training: SftSettings = SftSettings()
+    """How it is fine-tuned."""
+    search: SearchSettings = SearchSettings()
+    """How items are looked for."""
+    seed: int = 0
+    """Seed of fresh weights."""
+
+    @property
+    def wants_words(self) -> bool:
+        """Whether it learns from what a lexicon says about tokens, if there is one."""
+        return self.sa_init is not None or self.tasks.ts_align is None or self.tasks.ts_align > 0
+
+
+class ReinforcementSettings(Settings):
+    """How a fine-tuned recommender is polished."""
+
+    training: GrpoSettings = GrpoSettings()
+    """How it learns from what its proposals are paid."""
+    rewards: RewardSettings = RewardSettings()
+    """What they are paid for."""
+    scorer: str | None = None
+    """The baseline whose scores are the collaborative reward."""
+
+    @model_validator(mode="after")
+    def _scorer_where_one_pays(self) -> ReinforcementSettings:
+        if self.rewards.collaborative and self.scorer is None:
+            raise ValueError("rewards.collaborative needs 'scorer', the name of a baseline")
+        return self
