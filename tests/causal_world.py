@@ -101,11 +101,17 @@ def histories(rows: int = 4) -> Tensor:
 
 
 @torch.no_grad()
-def plain_paths(model: Causal, prompt: list[int], seen: list[int]) -> Tensor:
-    """Return the sum of log-probabilities (I,) of every item behind a prompt: every beginning is a text of its own."""
+def plain_paths(model: Causal, prompt: list[int], seen: list[int], only: int | None = None) -> Tensor:
+    """Return the sum of log-probabilities (I,) of every item behind a prompt: every beginning is a text of its own.
+
+    With `only`, that of one item is right.
+    """
     rows, trie = model.rows(), model.trie
     hidden_of, total = {}, torch.zeros(trie.n_nodes)
-    for node in (~(trie.node_item >= 0)).nonzero().squeeze(1).tolist():
+    inside = trie.node_item < 0
+    if only is not None:
+        inside &= (trie.first <= trie.first[trie.item_node[only]]) & (trie.last > trie.first[trie.item_node[only]])
+    for node in inside.nonzero().squeeze(1).tolist():
         text = prompt + trie.path(node)
         hidden_of[node] = model.read(torch.tensor([text]), rows)[0, -1]
         hidden = hidden_of[node]
