@@ -23,6 +23,7 @@ from lexirec.models.grounded_head import GroundedHead
 from lexirec.models.head_parts import Head, Rows, TrieHolder, children_loss, products, wide
 from lexirec.models.item_rows import ItemRows
 from lexirec.models.mass_head import MassHead
+from lexirec.models.token_scores import token_log_probabilities
 
 __all__ = ["GroundedHead", "Head", "HeadSettings", "MassHead", "Rows", "VocabularyHead", "make_head"]
 
@@ -126,8 +127,9 @@ class VocabularyHead(TrieHolder):
             return self.score_legal(rows, hidden_BWD, nodes_BW, depth, seen_BH)
         trie = self.trie_on(hidden_BWD.device)
         tokens_BWC = trie.token[trie.children(nodes_BW, trie.max_children[depth]).clamp(min=1)]
-        logits_BWV = self._logits(rows, hidden_BWD)
-        return logits_BWV.gather(-1, tokens_BWC) - _log_sum_exp_(logits_BWV)
+        assert rows.vocabulary_VD is not None
+        queries_BWD = self._queries(hidden_BWD.to(rows.vocabulary_VD.dtype))
+        return token_log_probabilities(queries_BWD, rows.vocabulary_VD, tokens_BWC)
 
     def score_legal(self, rows: Rows, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int, seen_BH: Tensor) -> Tensor:
         """Score the tokens of the children among themselves."""
@@ -141,12 +143,3 @@ class VocabularyHead(TrieHolder):
         """Score the whole vocabulary."""
         assert rows.vocabulary_VD is not None
         return wide(functional.linear(self._queries(hidden.to(rows.vocabulary_VD.dtype)), rows.vocabulary_VD))
-
-
-def _log_sum_exp_(logits_BWV: Tensor) -> Tensor:
-    """Return the log-sum-exp over the last dimension (B, W, 1); the logits are used up.
-
-    In place, because a fresh tensor of this size costs more than all that is computed with it (16 times on CPUs).
-    """
-    peak_BW1 = logits_BWV.amax(-1, keepdim=True)
-    return logits_BWV.sub_(peak_BW1).exp_().sum(-1, keepdim=True).log_().add_(peak_BW1)
