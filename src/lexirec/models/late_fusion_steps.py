@@ -1,6 +1,7 @@
 """Decoding with late fusion: the step decoder of a batch of histories, over encodings of the catalogue made once.
 
-Legend: `B` batch, `H` history, `W` width, `C` children, `I` items, `L` tokens, `D` features.
+Legend: `B` batch, `H` history, `W` width, `C` children, `I` items, `L` tokens, `D` features,
+`T` nodes read ahead, `N` trie nodes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from lexirec.models.heads import Rows
 from lexirec.models.late_fusion import Batch, LateFusion
-from lexirec.models.t5_layers import BeamSteps
+from lexirec.models.lookahead import Ahead, look_ahead
+from lexirec.models.t5_layers import BeamSteps, TokenTree
 from lexirec.progress import Progress
 
 
@@ -50,6 +52,15 @@ def encode_catalog(model: LateFusion, batch_size: int = 256) -> ItemStates:
     return ItemStates(states_ILD, mask_IL)
 
 
+class _Table(NamedTuple):
+    """What was read ahead: hidden states (B, T, D), and scores of children (B, T, C) under a whole vocabulary, where
+    scoring streams the largest matrix there is and is therefore done for all nodes at once."""
+
+    ahead: Ahead
+    hidden_BTD: Tensor
+    scores_BTC: Tensor | None
+
+
 class LateFusionSteps:
     """The step decoder of one batch of histories (see `decoding.beam.StepDecoder`)."""
 
@@ -73,6 +84,8 @@ class LateFusionSteps:
         fused, self._start_B1D = model.fuse(Batch(recent_BH, lengths_B1), self._rows, encode)
         self._prompts = fused.flat()
         self._steps = BeamSteps(model.backbone.decoder)
+        self._needed_N: Tensor | None = None
+        self._table: _Table | None = None  # once there, no further step is run
 
     def start(self) -> Tensor:
         """Score the root's children: (B, 1, C)."""
@@ -83,10 +96,43 @@ class LateFusionSteps:
 
     def advance(self, parents_BW: Tensor, nodes_BW: Tensor, depth: int) -> Tensor:
         """Enter nodes and score their children: (B, W, C)."""
-        inputs_BWD = self._model.head.embed(self._rows, nodes_BW)
-        hidden_BWD = self._steps.advance(inputs_BWD, self._prompts, parents_BW)
+        if self._table is None:
+            ahead = self._look_ahead(nodes_BW, depth)
+            if ahead is None:
+                inputs_BWD = self._model.head.embed(self._rows, nodes_BW)
+                return self._score(self._steps.advance(inputs_BWD, self._prompts, parents_BW), nodes_BW, depth)
+            self._table = self._read(ahead, parents_BW, depth)
+        place_BW1 = self._table.ahead.find(nodes_BW).unsqueeze(2)
+        if self._table.scores_BTC is None:
+            hidden_BTD = self._table.hidden_BTD
+            return self._score(hidden_BTD.gather(1, place_BW1.expand(-1, -1, hidden_BTD.shape[2])), nodes_BW, depth)
+        return self._table.scores_BTC.gather(1, place_BW1.expand(-1, -1, self._model.trie.max_children[depth]))
+
+    def _score(self, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int) -> Tensor:
         hidden_BWD = self._model.refined(self._first_B1D, hidden_BWD)
         return self._model.head.score_children(self._rows, hidden_BWD, nodes_BW, depth, self._seen_BH)
+
+    def _look_ahead(self, nodes_BW: Tensor, depth: int) -> Ahead | None:
+        """Lay out all that may still be entered, on CPUs, where it is little."""
+        trie = self._model.trie
+        if trie.device.type != "cpu":
+            return None
+        if self._needed_N is None:
+            # over legal children, what follows a prefix of one item is certain and needs no state
+            certain = self._model.settings.likelihood == "catalog"
+            self._needed_N = trie.last - trie.first > 1 if certain else trie.node_item < 0
+        return look_ahead(trie, nodes_BW, depth, needed_N=self._needed_N)
+
+    def _read(self, ahead: Ahead, parents_BW: Tensor, depth: int) -> _Table:
+        """Read all that is ahead in one pass."""
+        tree = TokenTree(parents_BW.gather(1, ahead.beams_BT), ahead.levels_BT, ahead.above_BTJ)
+        inputs_BTD = self._model.head.embed(self._rows, ahead.nodes_BT)
+        hidden_BTD = self._steps.finish(inputs_BTD, self._prompts, tree)
+        if self._model.settings.likelihood == "catalog":
+            return _Table(ahead, hidden_BTD, None)
+        children = self._model.trie.max_children
+        widest = max(range(depth, len(children)), key=children.__getitem__)
+        return _Table(ahead, hidden_BTD, self._score(hidden_BTD, ahead.nodes_BT, widest))
 
 
 def _newest(histories_BH: Tensor, limit: int) -> Tensor:

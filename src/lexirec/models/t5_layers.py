@@ -4,13 +4,14 @@ No weight, no rule of T5 is changed; what differs is only what attends to what: 
 (`fused_attention`), the steps of a beam keep keys and values of their own, and an encoder can be read causally.
 
 Legend: `B` batch, `Q` query rows, `S` steps, `W` width, `L` tokens, `D` features, `H` heads,
-`K` features of a head, `R` rows, `G` rows of a group.
+`K` features of a head, `R` rows, `G` rows of a group,
+`T` tokens of a tree, `J` levels of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,6 +47,21 @@ def decode(stack: Any, inputs_BQSD: Tensor, prompts: Readable) -> Tensor:
     return _run(stack, inputs_BQSD, self_attend, prompts)
 
 
+class TokenTree(NamedTuple):
+    """Tokens that may follow the beams of a step, laid out in any order.
+
+    Attributes:
+        parents_BT: which beam of the step before each token comes after, on however long a path.
+        levels_BT: how many tokens of the path lie between the two.
+        above_BTJ: places (of B · T) of the path's tokens, the first after the beam first, a token's own at its level;
+            what stands beyond is not read.
+    """
+
+    parents_BT: Tensor
+    levels_BT: Tensor
+    above_BTJ: Tensor
+
+
 class BeamSteps:
     """The decoder's own keys and values of every beam, one step after the other."""
 
@@ -71,21 +87,38 @@ class BeamSteps:
         chosen = None if parents_BW is None else _rows_of_parents(parents_BW, len(past[0][0]))
 
         def self_attend(layer: int, attention: Any, hidden_B1WD: Tensor) -> Tensor:
-            query, key, value = (
-                part(hidden_B1WD).view(-1, attention.n_heads, 1, attention.key_value_proj_dim)  # B·W, H, 1, K
-                for part in (attention.q, attention.k, attention.v)
-            )
+            query, key, value = _one_step(attention, hidden_B1WD)
             if chosen is not None:
                 key, value = (
                     torch.cat([old.index_select(0, chosen), new], dim=2)
                     for old, new in zip(past[layer], (key, value), strict=True)
                 )
             self._past.append((key, value))
-            context = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias_1H1S, scale=1.0)
-            out: Tensor = attention.o(context.reshape(*hidden_B1WD.shape[:-1], -1))
-            return out
+            return _attend_rows(attention, query, key, value, bias_1H1S).view_as(hidden_B1WD)
 
         return _run(self._stack, inputs_BWD.unsqueeze(1), self_attend, prompts).squeeze(1)
+
+    def finish(self, inputs_BTD: Tensor, prompts: Readable, tree: TokenTree) -> Tensor:
+        """Run all tokens that may still follow, each seeing its own path alone; no step can come after.
+
+        Returns:
+            Hidden states (B, T, D).
+        """
+        chosen = _rows_of_parents(tree.parents_BT, len(self._past[0][0]))
+        above_RJ = tree.above_BTJ.flatten(0, 1)
+        before = self._past[0][0].shape[2]
+        bias_1HSS = _causal(position_bias(self._stack, before + above_RJ.shape[1]))
+        bias_RH1S = bias_1HSS[0, :, before + tree.levels_BT.flatten()].transpose(0, 1).unsqueeze(2)
+
+        def self_attend(layer: int, attention: Any, hidden_B1TD: Tensor) -> Tensor:
+            query, *new = _one_step(attention, hidden_B1TD)
+            key, value = (
+                torch.cat([past.index_select(0, chosen), one.squeeze(2)[above_RJ].transpose(1, 2)], dim=2)
+                for past, one in zip(self._past[layer], new, strict=True)
+            )
+            return _attend_rows(attention, query, key, value, bias_RH1S).view_as(hidden_B1TD)
+
+        return _run(self._stack, inputs_BTD.unsqueeze(1), self_attend, prompts).squeeze(1)
 
 
 def encode_causally(stack: Any, inputs_BLD: Tensor) -> Tensor:
@@ -159,6 +192,22 @@ def _attend(attention: Any, hidden_BLD: Tensor, bias_1HLL: Tensor) -> Tensor:
         query, key, value, attn_mask=bias_1HLL.to(query.dtype), dropout_p=dropout, scale=1.0
     )
     out: Tensor = attention.o(context.transpose(1, 2).flatten(2))
+    return out
+
+
+def _one_step(attention: Any, hidden_B1WD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return queries, keys and values of one token per row: (B · W, H, 1, K) each."""
+    query, key, value = (
+        part(hidden_B1WD).view(-1, attention.n_heads, 1, attention.key_value_proj_dim)
+        for part in (attention.q, attention.k, attention.v)
+    )
+    return query, key, value
+
+
+def _attend_rows(attention: Any, query_RH1K: Tensor, key_RHSK: Tensor, value_RHSK: Tensor, bias: Tensor) -> Tensor:
+    """Let each row's one query read the row's own steps: (R, D)."""
+    context = functional.scaled_dot_product_attention(query_RH1K, key_RHSK, value_RHSK, attn_mask=bias, scale=1.0)
+    out: Tensor = attention.o(context.flatten(1))
     return out
 
 
