@@ -64,14 +64,14 @@ def test_fine_tuning_learns_what_comes_next(whole):
     assert json.loads(json.dumps(curve)) == curve
 
 
-@pytest.mark.parametrize("passes", [0, 9])
-def test_a_killed_run_carries_on_and_ends_as_if_it_had_not_been(whole, tmp_path, passes):
+def test_a_killed_run_carries_on_and_ends_as_if_it_had_not_been(whole, tmp_path):
+    """The second process starts from other weights, so that whatever counts must have been saved."""
     kept, curve, _ = whole
     model = shop(dropout=0.1)
-    kill_after(model, passes)
+    kill_after(model, 9)
     with pytest.raises(PowerCutError):
         fit(model, tmp_path, cases=validation())
-    resumed = shop(9 if passes >= 4 else 0, dropout=0.1)
+    resumed = shop(9, dropout=0.1)
     assert fit(resumed, tmp_path, cases=validation()) == curve
     assert apart(resumed.state_dict(), kept.state_dict()) == 0
 
@@ -102,6 +102,7 @@ def test_added_rows_alone(tmp_path, tied):
 
 def test_low_rank_updates_are_merged(tmp_path):
     """Killed on its way, too; the tokenizer's own rows and the norms stay what they were, bit for bit."""
+    pytest.importorskip("peft")
     settings = SHORT.model_copy(update={"trainable": "lora", "epochs": 1})
     before = shop().state_dict()
     models = [shop(dropout=0.1) for _ in range(3)]

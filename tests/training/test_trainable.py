@@ -9,6 +9,8 @@ from tests.training.causal_shop import KNOWN, shop
 
 
 def prepared(trainable, **settings):
+    if trainable == "lora":
+        pytest.importorskip("peft")
     model = shop(**settings)
     return model, Training(model, trainable, KNOWN, lora=LoraSettings(rank=2), seed=0)
 
@@ -57,6 +59,7 @@ def test_low_rank_updates_begin_with_nothing_and_are_merged_away():
 
 
 def test_layers_that_are_not_there_are_refused():
+    pytest.importorskip("peft")
     with pytest.raises(SettingsError, match=r"sft\.lora\.layers are c_attn, but the model has no such linear layers"):
         Training(shop(), "lora", KNOWN, lora=LoraSettings(layers=("c_attn",)), seed=0)
 
@@ -69,6 +72,7 @@ def test_without_peft_the_message_says_what_to_install(monkeypatch):
             raise ImportError(name)
         return whole(name, *rest, **more)
 
+    model = shop()
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(SettingsError, match="needs peft: pip install peft"):
-        prepared("lora")
+        Training(model, "lora", KNOWN, lora=LoraSettings(), seed=0)
