@@ -10,12 +10,16 @@ import pyarrow.csv as csv
 import pytest
 
 from lexirec import cli
+from lexirec.causal_recommender import CausalRecommender
+from lexirec.causal_settings import CausalModelSettings, ReinforcementSettings
 from lexirec.choices import PublishedIdentifiers
 from lexirec.codes.spelling import CodeIdentifiers, KeywordIdentifiers, LexicalIdentifiers, TextIdentifiers
 from lexirec.data.toy import toy_shop
 from lexirec.experiment import Experiment, load_experiment
 from lexirec.late_fusion_recommender import LateFusionRecommender, ModelSettings
 from lexirec.progress import quiet
+from lexirec.training.grpo import GrpoSettings
+from lexirec.training.sft import SftSettings
 from lexirec.training.trainer import TrainingSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,6 +96,17 @@ def test_the_python_block_runs(shop, monkeypatch, capsys):
     assert (shop / "recommender" / "recommender.json").is_file()
 
 
+def test_the_second_python_block_runs(shop, monkeypatch, capsys):
+    monkeypatch.chdir(shop)
+    fit, reinforce = CausalRecommender.fit, CausalRecommender.reinforce
+    once, few = SftSettings(epochs=1), ReinforcementSettings(training=GrpoSettings(cases=16, validations_per_epoch=1))
+    monkeypatch.setattr(CausalRecommender, "fit", lambda self, *a, **k: fit(self, *a, **k, training=once))
+    monkeypatch.setattr(CausalRecommender, "reinforce", lambda self, *a, **k: reinforce(self, *a, few, **k))
+    with quiet():
+        exec(compile(blocks("python")[1], "README.md", "exec"), {})
+    assert "recall@10" in capsys.readouterr().out
+
+
 def test_the_tree_names_every_module_once():
     tree = next(block for block in blocks("text") if block.startswith("src/lexirec/"))
     named, room = [], ""
@@ -109,8 +124,8 @@ def test_the_tree_names_every_module_once():
 def test_the_settings_table_names_every_table_and_known_kinds_only():
     rows = dict(re.findall(r"^\| `\[([a-z_]+)[^\]]*\]` \|(.*)\|$", README, re.MULTILINE))
     assert set(rows) == set(Experiment.model_fields) - {"name", "seed"}
-    parts = re.findall(r"^\| `\[model\.([a-z]+)\]`", README, re.MULTILINE)
-    assert set(parts) == set(ModelSettings.model_fields) - {"seed"}
+    parts = re.findall(r"^\| `\[model\.([a-z_]+)\]`", README, re.MULTILINE)
+    assert set(parts) == {*ModelSettings.model_fields, *CausalModelSettings.model_fields} - {"seed", "kind"}
     kinds = (LexicalIdentifiers, KeywordIdentifiers, TextIdentifiers, CodeIdentifiers, PublishedIdentifiers)
     listed = set(re.findall(r"`([a-z-]+)`", rows["identifiers"]))
     assert listed == {kind.model_fields["kind"].default for kind in kinds}
