@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from lexirec.benchmarking import stock
+from lexirec.benchmarking.causal_decode import bench_causal_decode
 from lexirec.benchmarking.measuring import PeakMemory, floor, timings
 from lexirec.benchmarking.worlds import LEVELS, Sizes, make_world
 from lexirec.decoding.beam import beam_search
@@ -26,7 +27,7 @@ from lexirec.models.backbone import SIZES
 from lexirec.models.late_fusion_steps import ItemStates, LateFusionSteps
 from lexirec.progress import Progress
 
-FAMILIES = ("late-fusion",)
+FAMILIES = ("late-fusion", "causal")
 TOLERANCE = 1e-4
 """How much scores may differ for two lists to count as the same."""
 
@@ -60,10 +61,10 @@ def bench_decode(
     catalogue has once, encodes the user prompt, and searches; both give length-normalised scores.
 
     Args:
-        family: of recommenders.
+        family: of recommenders; what is measured for causal ones, `causal_decode` says.
         users: each with a full history of items of his own.
         repeats: how often ours is timed for each user; the reference is timed once.
-        sizes: of model and catalogue; by default T5-small on Beauty.
+        sizes: of model and catalogue; by default T5-small on Beauty. Causal models are measured at a size of their own.
         seed: of weights, identifiers and histories.
 
     Returns:
@@ -78,6 +79,8 @@ def bench_decode(
         raise SettingsError(
             f"there is no family '{family}'; allowed: {', '.join(FAMILIES)}{did_you_mean(family, FAMILIES)}"
         )
+    if family == "causal":
+        return bench_causal_decode(users, repeats, seed=seed)
     sizes = sizes or Sizes()
     pool = users * sizes.history
     histories = np.random.default_rng([seed, 2]).permutation(pool).reshape(users, sizes.history).tolist()
