@@ -14,7 +14,7 @@ Legend: `B` batch rows (windows of users' items), `M` items of a window, `Q` que
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Self
 
 import torch
@@ -26,9 +26,10 @@ from lexirec.config import Settings
 from lexirec.decoding.trie import Trie
 from lexirec.models.dropout import use_byte_dropout
 from lexirec.models.fused_attention import HIDDEN, FusedPrompts
-from lexirec.models.heads import GroundedHead, Head, MassHead, Rows, VocabularyHead
+from lexirec.models.heads import GroundedHead, Head, Rows, make_head
 from lexirec.models.item_rows import ItemRows
 from lexirec.models.ragged import Ragged
+from lexirec.models.shared_weights import SharedWeights
 from lexirec.models.t5_layers import decode, encode_by_length, encode_causally
 from lexirec.models.user_prompts import UserPrompts
 
@@ -101,7 +102,7 @@ class Batch(NamedTuple):
     targets_BQ: Tensor
 
 
-class LateFusion(nn.Module):
+class LateFusion(SharedWeights):
     """A T5 that reads fused prompts and a head that scores the trie's children."""
 
     def __init__(
@@ -127,24 +128,13 @@ class LateFusion(nn.Module):
         self.positions = nn.Embedding(settings.max_history + 1, backbone.config.d_model)
         nn.init.normal_(self.positions.weight, std=0.02)
         self.items = items
-        self.head: Head = self._make_head(trie)
+        self.head: Head = make_head(backbone, trie, items, settings)
         self._item_prompts, self._user_prompts = prompts
         self._paths_IS = trie.ancestors()
         refines = settings.refine and settings.head == "grounded"
         self.share = nn.Parameter(torch.zeros(())) if refines else None
         if settings.user_prompt == "grounded":
             self.begin = nn.Parameter(torch.randn(backbone.config.d_model))
-
-    def _make_head(self, trie: Trie) -> Any:
-        chosen = self.settings
-        if chosen.head == "vocabulary":
-            return VocabularyHead(self.backbone, trie, chosen.likelihood)
-        assert self.items is not None
-        if chosen.pooling == "mean":
-            return GroundedHead(trie, self.items, cosine=chosen.cosine, temperature=chosen.temperature)
-        return MassHead(
-            trie, self.items, cosine=chosen.cosine, temperature=chosen.temperature, no_repeat=chosen.no_repeat
-        )
 
     @property
     def device(self) -> torch.device:
@@ -267,29 +257,6 @@ class LateFusion(nn.Module):
 
     def _encode(self, ids: Tensor, mask: Tensor) -> Tensor:
         return encode_by_length(self.backbone.encoder, ids, mask)
-
-    # --------------------------------------------------------------------------------------------------- saving
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Return every tensor once: tied weights under their first name only (safetensors holds no shared ones)."""
-        state = super().state_dict(*args, **kwargs)
-        first: dict[int, str] = {}
-        for name in list(state):
-            address = state[name].data_ptr()
-            if state[name].numel() and first.setdefault(address, name) != name:
-                del state[name]
-        return state
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load what `state_dict` returned; weights tied to a loaded one need no entry of their own."""
-        result = super().load_state_dict(state_dict, strict=False, assign=assign)
-        stored = self.state_dict()
-        result.missing_keys[:] = [name for name in result.missing_keys if name in stored]
-        if strict and (result.missing_keys or result.unexpected_keys):
-            raise RuntimeError(
-                f"weights do not fit: missing {result.missing_keys}, unexpected {result.unexpected_keys}"
-            )
-        return result
 
 
 def _blocks(items_BM: Tensor, encode: Encoder) -> tuple[Tensor, Tensor]:
