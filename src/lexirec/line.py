@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -179,28 +179,42 @@ def record(store: Store, name: str, settings: Settings, steps: list[Step]) -> Ru
     return Run(name, finished, content["settings"], {step.name: step for step in steps})  # type: ignore[arg-type]
 
 
-def newest_run(store: Store, name: str) -> Run | None:
-    """Return the newest finished run of an experiment, or None."""
+def runs(store: Store, name: str) -> Iterator[Run]:
+    """Yield the finished runs of an experiment, the newest first."""
     for path in sorted((store.root / RUNS / name).glob("*.json"), reverse=True):
         content = json.loads(path.read_text("utf-8"))
-        return Run(name, content["finished"], content["settings"], _steps(store, content["steps"]))
-    return None
+        yield Run(name, content["finished"], content["settings"], _steps(store, content["steps"]))
 
 
-def find_run(store: Store, name: str) -> Run:
-    """Return the newest finished run of an experiment.
+def newest_run(store: Store, name: str) -> Run | None:
+    """Return the newest finished run of an experiment, or None."""
+    return next(runs(store, name), None)
+
+
+def find_run(store: Store, name: str, seed: int | None = None) -> Run:
+    """Return the newest finished run of an experiment, or the newest of those with the given seed.
 
     Raises:
         ArtifactError: there is none.
     """
-    run = newest_run(store, name)
-    if run is None:
+    if not any(runs(store, name)):
         known = run_names(store)
         has = f"it has {', '.join(known)}" if known else "it has none yet: lexirec run EXPERIMENT.toml makes one"
         raise ArtifactError(
             f"the store {store.root} has no finished experiment '{name}'; {has}.{did_you_mean(name, known)}"
         )
-    return run
+    found = next((run for run in runs(store, name) if seed in (None, run.settings["seed"])), None)
+    if found is None:
+        raise ArtifactError(
+            f"{name} has not finished with seed {seed}; it has with {', '.join(map(str, run_seeds(store, name)))}. "
+            f"lexirec run EXPERIMENT.toml --set seed={seed} makes it"
+        )
+    return found
+
+
+def run_seeds(store: Store, name: str) -> list[int]:
+    """Return the seeds with which an experiment has finished, the smallest first."""
+    return sorted({run.settings["seed"] for run in runs(store, name)})
 
 
 def run_names(store: Store) -> list[str]:

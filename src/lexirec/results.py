@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,15 +118,23 @@ def side_by_side(store: Store, names: Sequence[str]) -> list[SystemResult]:
     return list(rows.values())
 
 
-def _check_alike(first: Run, other: Run) -> None:
-    here, there = (_protocol(run) for run in (first, other))
+def told_apart(here: Mapping[str, Any], there: Mapping[str, Any]) -> str | None:
+    """Say where two protocols differ, such as "max_history 20 and 3"; None where figures may stand side by side."""
     if all(here.get(name) == there.get(name) for name in _MEASURED_ALIKE):
-        return
+        return None
     names = [name for name in (*_TELLING, *_MEASURED_ALIKE) if here.get(name) != there.get(name)]
-    told = ", ".join(f"{name} {_short(here.get(name))} and {_short(there.get(name))}" for name in names[:4])
-    raise ArtifactError(
-        f"{first.name} and {other.name} were not measured alike ({told}); compare experiments of one protocol"
-    )
+    return ", ".join(f"{name} {_short(here.get(name))} and {_short(there.get(name))}" for name in names[:4])
+
+
+def not_alike(first: str, other: str, told: str) -> ArtifactError:
+    """Return the error for two systems whose figures may not stand side by side."""
+    return ArtifactError(f"{first} and {other} were not measured alike ({told}); compare experiments of one protocol")
+
+
+def _check_alike(first: Run, other: Run) -> None:
+    told = told_apart(_protocol(first), _protocol(other))
+    if told is not None:
+        raise not_alike(first.name, other.name, told)
 
 
 def _protocol(run: Run) -> dict[str, Any]:
