@@ -206,3 +206,21 @@ def test_entered_nodes_are_embedded():
     row = head._items[0]()[below(TRIE, 5)].mean(0)
     want = head.inward(row / row.norm() * math.sqrt(D))
     assert torch.allclose(head.embed(head.rows(), nodes)[0, 1], want, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_legal_children_share_all_probability_and_have_finite_gradients(kind):
+    """Also where only few of the places for children are taken, and where no item is below one."""
+    head, trie = made(kind)
+    for depth in range(trie.longest):
+        level = torch.arange(trie.level_offsets[depth], trie.level_offsets[depth + 1])
+        level = level[trie.node_item[level] < 0].expand(2, -1)
+        hidden_BWD = torch.randn(*level.shape, D, requires_grad=True)
+        legal = head.score_legal(head.rows(), hidden_BWD, level, depth, seen_items())
+        there = trie.children(level, trie.max_children[depth]) >= 0
+        with torch.no_grad():
+            scores = head.score_children(head.rows(), hidden_BWD, level, depth, seen_items())
+        assert torch.allclose(legal[there], scores.masked_fill(~there, -torch.inf).log_softmax(-1)[there], atol=1e-4)
+        assert torch.equal(legal > -torch.inf, there)
+        legal[there].sum().backward()
+        assert bool(hidden_BWD.grad.isfinite().all())
