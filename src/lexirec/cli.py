@@ -148,6 +148,37 @@ def run(
 
 
 @app.command()
+def transfer(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE.toml", show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="TARGET.toml", show_default=False)],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="source.… and target.… override the files; may be repeated."),
+    ] = None,
+    fine_tune: Annotated[
+        bool, typer.Option("--fine-tune", help="Let it learn on the target, too, beside one that learns there alone.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="What results are found under.")] = None,
+    only_plan: Annotated[bool, typer.Option("--plan", help="Say which stages are done, without computing.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Carry what a model learned on one catalogue to another, and measure it there."""
+    from lexirec import showing, transferring
+    from lexirec.transfer_settings import load_transfer
+
+    loaded = load_transfer(source, target, [*(sets or []), *(["fine_tune=true"] if fine_tune else [])], name)
+    if only_plan:
+        showing.steps(transferring.plan_transfer(loaded, Store(store)))
+        return
+    try:
+        done = transferring.transfer(loaded, Store(store))
+    except KeyboardInterrupt:
+        typer.echo("lexirec: interrupted; the same command carries on from here", err=True)
+        raise
+    showing.transferred(Store(store), done)
+
+
+@app.command()
 def plan(
     experiment: ExperimentArgument,
     sets: SetOption = None,
