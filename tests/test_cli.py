@@ -184,8 +184,30 @@ def test_compare(lexirec, store):
     record(small, "again", experiment(), list(done.steps.values()))
     status, out, _ = lexirec("compare", "small", "again", "--store", store)
     assert status == 0
-    assert "small: memory" in out
-    assert "again" not in out.split("system")[1], "what is the same artifact stands there once"
+    stored, compared = out.split("ndcg@10 beside small: ")
+    assert "small: memory" in stored
+    assert "again" not in stored.split("system")[1], "what is the same artifact stands there once"
+    assert re.search(r"again: .*\bopen\b", compared), "it does not differ from itself"
+
+
+def test_compare_the_recommenders_of_one_experiment_for_machines(lexirec, store, tmp_path):
+    arguments = ["compare", "small", "--baseline", "memory", "--metric", "recall@10", "--seen", "included", "--json"]
+    status, out, err = lexirec(*arguments, "--figure", tmp_path / "forest.png", "--store", store)
+    found = json.loads(out)
+    assert status == 0
+    assert (found["metric"], found["baseline"], found["seen"]) == ("recall@10", "memory", "included")
+    assert {row["system"] for row in found["systems"]} == {"popularity", "transitions", "memory", "sasrec"}
+    assert (tmp_path / "forest.png").is_file()
+    assert (tmp_path / "forest.svg").is_file()
+    assert "forest.png" in err
+
+
+def test_compare_one_recommender_of_several_experiments(lexirec, store):
+    small, done = small_run()
+    record(small, "again", experiment(), list(done.steps.values()))
+    out = lexirec("compare", "a=small", "b=again:popularity", "--of", "memory", "--store", store)[1]
+    assert out.startswith("ndcg@10 beside a")
+    assert "b" in out
 
 
 @pytest.mark.parametrize(
@@ -197,6 +219,8 @@ def test_compare(lexirec, store):
         (["recommend", "small", "--history", "toy-00001", "--with", "memry"], r"Did you mean 'memory'\?"),
         (["recommend", "small", "--history", "toy-00001", "--deny", "brnd=x"], r"Did you mean 'brand'\?"),
         (["run", "nowhere.toml"], r"there is no settings file nowhere\.toml"),
+        (["compare", "small:memory", "small:memry"], r"Did you mean 'memory'\?"),
+        (["compare", "small:memory", "small", "--metric", "ndcg"], "it should be such as ndcg@10, recall@5 or mrr@20"),
         (["import", "grm", "a", "b"], r"There is no format 'grm'; .*Did you mean 'gram'\?"),
         (["fetch", "movielens/1mm", "somewhere"], r"Did you mean '1m'\?"),
     ],

@@ -44,6 +44,10 @@ WithOption = Annotated[
     str | None, typer.Option("--with", metavar="RECOMMENDER", help="A baseline's name instead of the best.")
 ]
 DEFAULT_STORE = Path("store")
+_SYSTEMS = (
+    "Finished experiments; one alone means all its recommenders. Seeds of one system stand together: "
+    "gram=beauty:model@0,1,2 (or @all), gram=beauty-s0,beauty-s1 where each has a name of its own."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -148,37 +152,6 @@ def run(
 
 
 @app.command()
-def transfer(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE.toml", show_default=False)],
-    target: Annotated[Path, typer.Argument(metavar="TARGET.toml", show_default=False)],
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="source.… and target.… override the files; may be repeated."),
-    ] = None,
-    fine_tune: Annotated[
-        bool, typer.Option("--fine-tune", help="Let it learn on the target, too, beside one that learns there alone.")
-    ] = False,
-    name: Annotated[str | None, typer.Option(help="What results are found under.")] = None,
-    only_plan: Annotated[bool, typer.Option("--plan", help="Say which stages are done, without computing.")] = False,
-    store: StoreOption = DEFAULT_STORE,
-) -> None:
-    """Carry what a model learned on one catalogue to another, and measure it there."""
-    from lexirec import showing, transferring
-    from lexirec.transfer_settings import load_transfer
-
-    loaded = load_transfer(source, target, [*(sets or []), *(["fine_tune=true"] if fine_tune else [])], name)
-    if only_plan:
-        showing.steps(transferring.plan_transfer(loaded, Store(store)))
-        return
-    try:
-        done = transferring.transfer(loaded, Store(store))
-    except KeyboardInterrupt:
-        typer.echo("lexirec: interrupted; the same command carries on from here", err=True)
-        raise
-    showing.transferred(Store(store), done)
-
-
-@app.command()
 def plan(
     experiment: ExperimentArgument,
     sets: SetOption = None,
@@ -241,13 +214,33 @@ def doctor(store: StoreOption = DEFAULT_STORE) -> None:
 
 @app.command()
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Finished experiments.")],
+    names: Annotated[list[str], typer.Argument(metavar="[LABEL=]NAME[:RECOMMENDER][@SEED,SEED...]...", help=_SYSTEMS)],
+    baseline: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the others are compared with; by default the first.")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="recall, ndcg or mrr, at any place of the lists.")] = "ndcg@10",
+    of: Annotated[str | None, typer.Option(metavar="RECOMMENDER", help="The one meant where a name has none.")] = None,
+    seen: Annotated[
+        Literal["excluded", "included"] | None, typer.Option(help="Seen items; by default as the experiment says.")
+    ] = None,
+    json: JsonOption = False,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the differences into FILE.png and FILE.svg.")
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Put the stored metrics of experiments side by side; they must have been measured alike."""
-    from lexirec import showing
+    """Say which systems are better beyond chance, and by how much; they must have been measured alike.
 
-    showing.comparison(Store(store), names)
+    Intervals and p-values come from the paired bootstrap over users; Holm corrects for many comparisons.
+    """
+    from lexirec import showing
+    from lexirec.named_systems import compare_named
+
+    found = compare_named(Store(store), names, baseline=baseline, metric=metric, of=of, seen=seen)
+    showing.comparison(Store(store), names, found, json)
+    if figure is not None:
+        drawn = found.draw(figure.parent, figure.name.removesuffix(".png").removesuffix(".svg"))
+        typer.echo(f"lexirec: drawn into {drawn}", err=True)
 
 
 # ---------------------------------------------------------------------------------------------------------- using it

@@ -36,7 +36,6 @@ from lexirec.preparing import (
 from lexirec.recommenders import ScoreRecommender
 from lexirec.training.judging import METRIC
 from lexirec.training.pretrain import PERPLEXITY, PretrainSettings, pretrain
-from lexirec.training.sft import SftSettings
 
 CURVE = "curve.json"
 """The learning curve of a model, beside its weights."""
@@ -72,13 +71,13 @@ def pretrain_backbone(settings: BackboneStage, inputs: Folders, out: Path) -> No
 
 def fit_model(settings: ModelStage, inputs: Folders, out: Path) -> None:
     """Train the generative model and save it as a complete recommender, with its learning curve."""
-    made: CausalRecommender | LateFusionRecommender
-    if isinstance(settings.model, CausalModelSettings):
-        made = build_causal(settings.backbone, settings.model, inputs)
-        fit_causal(made, inputs, out)
-    else:
-        made = _fit_late_fusion(settings.backbone, settings.model, inputs, out)
-    save_trained(made, out)
+    made = (
+        _fit_causal(settings.backbone, settings.model, inputs, out)
+        if isinstance(settings.model, CausalModelSettings)
+        else _fit_late_fusion(settings.backbone, settings.model, inputs, out)
+    )
+    made.save(out)
+    _write_curve(out, made.curve)
 
 
 def reinforce_model(settings: ReinforcementSettings, inputs: Folders, out: Path) -> None:
@@ -94,7 +93,8 @@ def reinforce_model(settings: ReinforcementSettings, inputs: Folders, out: Path)
         vectors=joined_vectors(inputs) if given else None,
         scorer=scorer,
     )
-    save_trained(made, out)
+    made.save(out)
+    _write_curve(out, made.curve)
     write_summary(out, "Reinforced model", _judged(made.curve))
 
 
@@ -109,27 +109,18 @@ def _fit_late_fusion(
     return made
 
 
-def build_causal(
-    backbone: BackboneSettings | CausalBackboneSettings, settings: CausalModelSettings, inputs: Folders
+def _fit_causal(
+    backbone: BackboneSettings | CausalBackboneSettings, settings: CausalModelSettings, inputs: Folders, out: Path
 ) -> CausalRecommender:
-    """Return an untrained causal recommender from the inputs of a model's stage."""
-    known = spelled_items(inputs, grounded=settings.network.grounded)
-    loaded = _backbone(backbone, settings.seed, inputs)
-    return CausalRecommender.build(load_catalog(inputs["data"]), loaded, known, settings)
-
-
-def fit_causal(made: CausalRecommender, inputs: Folders, out: Path, training: SftSettings | None = None) -> None:
-    """Fine-tune a causal recommender on the training part of its data, and say how it went in `summary.md`."""
-    split = load_split(inputs["data"])
-    made.fit(split.train, validation=split.validation, folder=progress_folder(out), training=training)
+    catalog, split = load_catalog(inputs["data"]), load_split(inputs["data"])
+    neighbors, vectors = _known(inputs, grounded=settings.network.grounded)
+    known = SpelledItems(
+        Identifiers.load(inputs["identifiers"]), _words(inputs), _semantic_ids(inputs), neighbors, vectors
+    )
+    made = CausalRecommender.build(catalog, _backbone(backbone, settings.seed, inputs), known, settings)
+    made.fit(split.train, validation=split.validation, folder=progress_folder(out))
     write_summary(out, "Model", _causal_lines(made, split))
-
-
-def spelled_items(inputs: Folders, *, grounded: bool) -> SpelledItems:
-    """Return what a model's inputs know about the items of a causal recommender."""
-    neighbors, vectors = _known(inputs, grounded=grounded)
-    identifiers = Identifiers.load(inputs["identifiers"])
-    return SpelledItems(identifiers, words_of(inputs), _semantic_ids(inputs), neighbors, vectors)
+    return made
 
 
 def _known(inputs: Folders, *, grounded: bool) -> tuple[Neighbors | None, NDArray[np.float32] | None]:
@@ -138,8 +129,7 @@ def _known(inputs: Folders, *, grounded: bool) -> tuple[Neighbors | None, NDArra
     return neighbors, joined_vectors(inputs) if given else None
 
 
-def words_of(inputs: Folders) -> Sequence[TokenWords]:
-    """Return what the lexicon among the inputs says about the tokens of the codes; nothing without one."""
+def _words(inputs: Folders) -> Sequence[TokenWords]:
     if "lexicon" not in inputs:
         return ()
     return token_words(Lexicon.load(inputs["lexicon"]), Codes.load(inputs["codes"]))
@@ -166,12 +156,6 @@ def _load(settings: BackboneSettings | CausalBackboneSettings, tokenizer: Any, s
     if isinstance(settings, CausalBackboneSettings):
         return load_causal(settings, tokenizer=tokenizer, seed=seed)
     return load_backbone(settings, tokenizer=tokenizer, seed=seed)
-
-
-def save_trained(made: CausalRecommender | LateFusionRecommender, out: Path) -> None:
-    """Write a trained recommender as a complete folder, with its learning curve."""
-    made.save(out)
-    _write_curve(out, made.curve)
 
 
 def _write_curve(out: Path, curve: Sequence[Mapping[str, float]]) -> None:

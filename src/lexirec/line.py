@@ -203,7 +203,7 @@ def find_run(store: Store, name: str, seed: int | None = None) -> Run:
         raise ArtifactError(
             f"the store {store.root} has no finished experiment '{name}'; {has}.{did_you_mean(name, known)}"
         )
-    found = next((run for run in runs(store, name) if seed in (None, run.settings["seed"])), None)
+    found = next((run for run in runs(store, name) if seed in (None, run.settings.get("seed"))), None)
     if found is None:
         raise ArtifactError(
             f"{name} has not finished with seed {seed}; it has with {', '.join(map(str, run_seeds(store, name)))}. "
@@ -214,7 +214,7 @@ def find_run(store: Store, name: str, seed: int | None = None) -> Run:
 
 def run_seeds(store: Store, name: str) -> list[int]:
     """Return the seeds with which an experiment has finished, the smallest first."""
-    return sorted({run.settings["seed"] for run in runs(store, name)})
+    return sorted({run.settings["seed"] for run in runs(store, name) if "seed" in run.settings})
 
 
 def run_names(store: Store) -> list[str]:

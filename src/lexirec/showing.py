@@ -17,6 +17,7 @@ from rich.text import Text
 
 from lexirec.artifacts import Store, read_manifest
 from lexirec.artifacts import verify as verify_artifact
+from lexirec.comparing import Comparison
 from lexirec.data.catalog import Catalog
 from lexirec.data.conversion import Imported
 from lexirec.demo import Demonstration
@@ -30,7 +31,6 @@ from lexirec.recommending import Recommendation
 from lexirec.report import metrics_table, protocol_table, shopper_panel
 from lexirec.reporting import shared_protocol
 from lexirec.results import evaluations, measured, side_by_side
-from lexirec.transfer_stages import saw_card
 
 _WIDE = 140
 _COLORS = {"done": "green", "ok": "green", "new": "cyan", "unfinished": "yellow", "stale": "yellow", "note": "yellow"}
@@ -72,15 +72,6 @@ def run_result(store: Store, experiment: Experiment, run: Run | None, until: str
     if evaluations(run):
         put(metrics_table(measured(run), title=run.name))
         put(f"report: {run.step('report').folder / 'report.md'}")
-    put(f"more: lexirec show {run.name} --store {store.root}")
-
-
-def transferred(store: Store, run: Run) -> None:
-    """Print what a transfer found, what each recommender had seen, and where it is."""
-    put(metrics_table(measured(run), title=run.name))
-    saw = read_manifest(run.step("report").folder).settings["saw"]
-    put(protocol_table(saw_card(saw, evaluations(run))))
-    put(f"report: {run.step('report').folder / 'report.md'}")
     put(f"more: lexirec show {run.name} --store {store.root}")
 
 
@@ -176,9 +167,15 @@ def findings(found: Sequence[Finding]) -> int:
     return sum(finding.state == "problem" for finding in found)
 
 
-def comparison(store: Store, names: Sequence[str]) -> None:
-    """Print the stored metrics of several experiments side by side."""
-    put(metrics_table(side_by_side(store, names), title=" | ".join(names)))
+def comparison(store: Store, names: Sequence[str], found: Comparison, as_json: bool) -> None:
+    """Print all stored metrics of the experiments named, and what systems are worth beside the baseline."""
+    if as_json:
+        put_json(found.as_json())
+        return
+    whole = [name for name in names if name in run_names(store)]
+    if whole:
+        put(metrics_table(side_by_side(store, whole), title=" | ".join(whole)))
+    put(found.table())
 
 
 # ------------------------------------------------------------------------------------------------------------- using

@@ -1,0 +1,142 @@
+"""What people call systems, `gram=beauty:model@0,1,2`, and the stored evaluations behind the names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lexirec.artifacts import Store
+from lexirec.comparing import Comparison, Systems, compare_systems
+from lexirec.errors import ArtifactError, SettingsError
+from lexirec.evaluation import Report
+from lexirec.line import Run, find_run, run_seeds
+from lexirec.reporting import OWN, stored_reports
+from lexirec.results import chosen, evaluations
+
+_MEMBER = re.compile(r"(?P<name>[^:@,=]+)(?::(?P<recommender>[^:@,=]+))?(?:@(?P<seed>\d+|all))?")
+ALL = "all"
+"""Instead of a seed: every seed with which the experiment has finished."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One evaluated recommender.
+
+    Attributes:
+        name: the experiment.
+        recommender: which of its recommenders; None for its model or best baseline.
+        seed: the experiment's seed; None for the newest run whatever its seed.
+    """
+
+    name: str
+    recommender: str | None = None
+    seed: int | None = None
+
+
+def compare_named(
+    store: Store,
+    names: Sequence[str],
+    *,
+    baseline: str | None = None,
+    metric: str = "ndcg@10",
+    of: str | None = None,
+    seen: str | None = None,
+) -> Comparison:
+    """Compare stored evaluations by their names.
+
+    Args:
+        store: where the experiments are.
+        names: `[LABEL=]NAME[:RECOMMENDER][@SEED]`; several with commas between them are the seeds of one system, and
+            after the first a seed alone will do: `beauty@0,1,2`, `beauty@all`. A bare name that stands alone means all
+            recommenders of the experiment.
+        baseline: what the others are compared with, by its label or as it stands in `names`; by default the first, and
+            where one experiment's recommenders are compared, the best of its baselines.
+        metric: such as `ndcg@10`.
+        of: the recommender meant where a name has none.
+        seen: `excluded` or `included`; by default the headline of the first experiment.
+
+    Raises:
+        ArtifactError: something has not finished or was not measured, or systems were not measured alike.
+        SettingsError: a name, the baseline or the metric cannot be understood.
+    """
+    systems, labels = stored_systems(store, names, of=of, seen=seen)
+    if len(names) == 1 and len(labels) > 1 and baseline is None:
+        baseline = _best_baseline(systems, metric)
+    return compare_systems(systems, baseline=labels.get(baseline or "", baseline), metric=metric)
+
+
+def stored_systems(
+    store: Store, names: Sequence[str], *, of: str | None = None, seen: str | None = None
+) -> tuple[Systems, dict[str, str]]:
+    """Return the reports behind names by their labels, and the label of every name; arguments are as above."""
+    if len(names) == 1 and of is None and re.fullmatch(r"[^:@,=]+", names[0]):
+        names = [f"{name}={names[0]}:{name}" for name in evaluations(find_run(store, names[0]))]
+    systems: dict[str, list[Report]] = {}
+    labels: dict[str, str] = {}
+    for given in names:
+        label, members = read_name(store, given)
+        found = [_stored(store, member, of, seen) for member in members]
+        label = label or f"{members[0].name}: {found[0][0]}"
+        if label in systems:
+            raise SettingsError(f"compare: '{label}' is given twice; tell systems apart as LABEL={given}")
+        systems[label], labels[given] = [report for _, report in found], label
+        seen = seen or ("excluded" if found[0][1].protocol["exclude_seen"] else "included")
+    return systems, labels
+
+
+def read_name(store: Store, given: str) -> tuple[str | None, list[Member]]:
+    """Return the label, if there is one, and the members of a system: `gram=beauty:model@0,1,2`.
+
+    Raises:
+        SettingsError: it cannot be understood.
+        ArtifactError: it names every seed of an experiment that has not finished.
+    """
+    label, equals, rest = given.rpartition("=")
+    members: list[Member] = []
+    for part in rest.split(","):
+        if part.isdecimal() and members and members[-1].seed is not None:
+            members.append(Member(members[-1].name, members[-1].recommender, int(part)))
+            continue
+        found = _MEMBER.fullmatch(part)
+        if found is None or (equals and not label):
+            raise SettingsError(
+                f"compare: '{given}' cannot be understood; write [LABEL=]NAME[:RECOMMENDER][@SEED,SEED…], such as "
+                "gram=beauty:model@0,1,2"
+            )
+        members.extend(_members(store, found["name"], found["recommender"], found["seed"]))
+    return label or None, members
+
+
+def _members(store: Store, name: str, recommender: str | None, seed: str | None) -> Iterator[Member]:
+    if seed != ALL:
+        yield Member(name, recommender, None if seed is None else int(seed))
+        return
+    find_run(store, name)
+    for each in run_seeds(store, name):
+        yield Member(name, recommender, each)
+
+
+def _stored(store: Store, member: Member, of: str | None, seen: str | None) -> tuple[str, Report]:
+    """Return the recommender's name and its report."""
+    run = find_run(store, member.name, member.seed)
+    recommender = chosen(run, member.recommender or of)
+    reports = stored_reports(evaluations(run)[recommender])
+    seen = seen or _headline(run, reports)
+    if seen not in reports:
+        raise ArtifactError(
+            f"{member.name}: {recommender} was measured with seen items {' and '.join(reports)}, not {seen}; "
+            f'run it again with --set evaluation.seen=["excluded", "included"]'
+        )
+    return recommender, reports[seen]
+
+
+def _headline(run: Run, reports: dict[str, Report]) -> str:
+    wanted: str = run.settings.get("evaluation", {}).get("seen", [""])[0]
+    return wanted if wanted in reports else next(iter(reports))
+
+
+def _best_baseline(systems: Systems, metric: str) -> str | None:
+    """Return the best of an experiment's baselines, the hardest to beat; None where it has none."""
+    values = {name: reports[0].metrics.get(metric, 0.0) for name, reports in systems.items() if name not in OWN}
+    return max(values, key=values.__getitem__, default=None)

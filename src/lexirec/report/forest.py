@@ -1,0 +1,100 @@
+"""Differences from one system with their intervals, as a forest plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from lexirec.report.plots import _BLUE as BLUE
+from lexirec.report.plots import _FLOOR as GREY
+from lexirec.report.plots import _INK as INK
+from lexirec.report.plots import _RED as RED
+from lexirec.report.plots import _STYLE as STYLE  # one look for all figures of reports
+
+Side = Literal["above", "below", "open"]
+"""Where a system stands: above or below the other one beyond chance, or it is not shown."""
+_LOOK: Mapping[Side, tuple[str, str]] = {"above": (BLUE, "o"), "below": (RED, "s"), "open": (GREY, "D")}
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One difference.
+
+    Attributes:
+        name: the system.
+        value: how far it is above the baseline.
+        interval: around `value`.
+        side: what was shown.
+        note: what stands beside it, such as its p-value.
+    """
+
+    name: str
+    value: float
+    interval: tuple[float, float]
+    side: Side
+    note: str = ""
+
+
+def forest_figure(effects: Sequence[Effect], *, title: str, label: str, legend: Mapping[Side, str]) -> Figure:
+    """Draw a row for every difference: a mark with its interval, and what stands beside it; a line at no difference.
+
+    Args:
+        effects: the differences, from top to bottom.
+        title: heading.
+        label: what the axis shows.
+        legend: what the sides are called; those that do not occur are left out.
+    """
+    rows = range(len(effects))
+    with mpl.rc_context(dict(STYLE)):
+        figure = Figure(figsize=(9.6, 1.7 + 0.36 * len(effects)), layout="constrained")
+        axis = figure.subplots()
+        axis.axvline(0, color=INK, linewidth=1, zorder=1.9)
+        for row, effect in zip(rows, effects, strict=True):
+            _draw(axis, row, effect)
+        axis.set_yticks(rows, [effect.name for effect in effects])
+        axis.set_ylim(len(effects) - 0.4, -0.6)
+        axis.tick_params(axis="y", length=0)
+        axis.spines["left"].set_visible(False)
+        axis.xaxis.set_major_locator(MaxNLocator(7))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(value)))
+        axis.set_xlabel(label)
+        axis.set_title(title)
+        axis.grid(axis="x")
+        _notes(axis, rows, effects)
+        sides = [side for side in legend if any(effect.side == side for effect in effects)]
+        figure.legend(handles=[_entry(side, legend[side]) for side in sides], loc="outside lower center", ncols=3)
+    return figure
+
+
+def signed(value: float) -> str:
+    """Write a difference of metrics: +.0042, −.0310, 0."""
+    text = f"{abs(value):.4f}".removeprefix("0")
+    sign = "+" if value > 0 else "−"
+    return sign + text if text.strip(".0") else "0"
+
+
+def _draw(axis: Any, row: int, effect: Effect) -> None:
+    colour, marker = _LOOK[effect.side]
+    axis.plot(effect.interval, (row, row), color=colour, linewidth=2.2, solid_capstyle="butt")
+    axis.plot(effect.value, row, marker, color=colour, markersize=6.5, markeredgecolor="white")
+
+
+def _notes(axis: Any, rows: Sequence[int], effects: Sequence[Effect]) -> None:
+    """Put the notes in a column of their own, right of the axis."""
+    place = axis.get_yaxis_transform()
+    for row, effect in zip(rows, effects, strict=True):
+        weight = "normal" if effect.side == "open" else "bold"
+        axis.text(1.02, row, effect.note, transform=place, va="center", fontsize=9, fontweight=weight)
+
+
+def _entry(side: Side, label: str) -> Line2D:
+    colour, marker = _LOOK[side]
+    return Line2D(
+        [], [], color=colour, marker=marker, markersize=6.5, markeredgecolor="white", linewidth=2.2, label=label
+    )
