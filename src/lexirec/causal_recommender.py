@@ -81,6 +81,7 @@ class CausalRecommender:
         self.curve: list[dict[str, float]] = []
         self.initialised: dict[str, Any] | None = None
         self.asked: dict[str, int] = {}
+        self.origin: dict[str, Any] = {}
         self._ranker: CausalRanker | None = None
 
     # --------------------------------------------------------------------------------------------------- making
@@ -242,6 +243,7 @@ class CausalRecommender:
             "search": f"beam search, width {search.width}",
             "length_penalty": search.length_penalty,
             "settings": self.settings.model_dump(mode="json"),
+            **self.origin,
         }
 
     def rank(
@@ -279,7 +281,7 @@ class CausalRecommender:
         if self.semantic_ids is not None:
             np.save(target / _GROUPS, self.semantic_ids, allow_pickle=False)
         (target / _SETTINGS).write_text(self.settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        write_manifest(target, {"kind": "causal"}, self._catalog)
+        write_manifest(target, {"kind": "causal", "origin": self.origin}, self._catalog)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -289,7 +291,8 @@ class CausalRecommender:
             ArtifactError: the folder is incomplete, damaged, or its parts do not belong together.
         """
         source = Path(folder)
-        catalog = load_catalog(source, read_manifest(source))
+        manifest = read_manifest(source)
+        catalog = load_catalog(source, manifest)
         try:
             settings = CausalModelSettings.model_validate_json((source / _SETTINGS).read_text(encoding="utf-8"))
             backbone = restore_causal(source / "backbone")
@@ -310,7 +313,9 @@ class CausalRecommender:
             ) from None
         if torch.cuda.is_available():
             model.to("cuda")
-        return cls(catalog, backbone, model.eval(), settings, SpelledItems(identifiers, words, groups))
+        made = cls(catalog, backbone, model.eval(), settings, SpelledItems(identifiers, words, groups))
+        made.origin = manifest.get("origin", {})
+        return made
 
 
 def _assemble(

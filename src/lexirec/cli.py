@@ -152,6 +152,37 @@ def run(
 
 
 @app.command()
+def transfer(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE.toml", show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="TARGET.toml", show_default=False)],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="source.… and target.… override the files; may be repeated."),
+    ] = None,
+    fine_tune: Annotated[
+        bool, typer.Option("--fine-tune", help="Let it learn on the target, too, beside one that learns there alone.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="What results are found under.")] = None,
+    only_plan: Annotated[bool, typer.Option("--plan", help="Say which stages are done, without computing.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Carry what a model learned on one catalogue to another, and measure it there."""
+    from lexirec import showing, transferring
+    from lexirec.transfer_settings import load_transfer
+
+    loaded = load_transfer(source, target, [*(sets or []), *(["fine_tune=true"] if fine_tune else [])], name)
+    if only_plan:
+        showing.steps(transferring.plan_transfer(loaded, Store(store)))
+        return
+    try:
+        done = transferring.transfer(loaded, Store(store))
+    except KeyboardInterrupt:
+        typer.echo("lexirec: interrupted; the same command carries on from here", err=True)
+        raise
+    showing.transferred(Store(store), done)
+
+
+@app.command()
 def plan(
     experiment: ExperimentArgument,
     sets: SetOption = None,
@@ -301,7 +332,7 @@ app.add_typer(bench, name="bench")
 
 @bench.command("decode")
 def bench_decode(
-    family: Annotated[str, typer.Option(help="The family of recommenders.")] = "late-fusion", json: JsonOption = False
+    family: Annotated[str, typer.Option(help="late-fusion or causal.")] = "late-fusion", json: JsonOption = False
 ) -> None:
     """Time trie-constrained beams against `generate` with a prefix function."""
     _show_benchmark("bench_decode", json, family=family)
@@ -311,6 +342,12 @@ def bench_decode(
 def bench_train(json: JsonOption = False) -> None:
     """Time an epoch with packed prefixes against one sample per prefix."""
     _show_benchmark("bench_train", json)
+
+
+@bench.command("grpo")
+def bench_grpo(json: JsonOption = False) -> None:
+    """Time a GRPO step that reads each prompt once against one that repeats it for every completion."""
+    _show_benchmark("bench_grpo", json)
 
 
 @bench.command("trie")

@@ -102,6 +102,19 @@ def load_settings(path: str | Path, cls: type[S], overrides: Sequence[str] = ())
     return validate_settings(values, cls, path.name, origins)
 
 
+def override_settings(cls: type[S], overrides: Sequence[str]) -> S:
+    """Return a class's defaults with `"a.b=c"` laid over them, as `load_settings` lays it over a file.
+
+    Raises:
+        SettingsError: one line that names setting, what was given and what is allowed.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for override in overrides:
+        _override(values, override, origins)
+    return validate_settings(values, cls, "--set", origins)
+
+
 def validate_settings(
     values: dict[str, Any], cls: type[S], source: str = "settings", origins: dict[str, str] | None = None
 ) -> S:

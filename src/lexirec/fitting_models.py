@@ -36,6 +36,7 @@ from lexirec.preparing import (
 from lexirec.recommenders import ScoreRecommender
 from lexirec.training.judging import METRIC
 from lexirec.training.pretrain import PERPLEXITY, PretrainSettings, pretrain
+from lexirec.training.sft import SftSettings
 
 CURVE = "curve.json"
 """The learning curve of a model, beside its weights."""
@@ -71,13 +72,13 @@ def pretrain_backbone(settings: BackboneStage, inputs: Folders, out: Path) -> No
 
 def fit_model(settings: ModelStage, inputs: Folders, out: Path) -> None:
     """Train the generative model and save it as a complete recommender, with its learning curve."""
-    made = (
-        _fit_causal(settings.backbone, settings.model, inputs, out)
-        if isinstance(settings.model, CausalModelSettings)
-        else _fit_late_fusion(settings.backbone, settings.model, inputs, out)
-    )
-    made.save(out)
-    _write_curve(out, made.curve)
+    made: CausalRecommender | LateFusionRecommender
+    if isinstance(settings.model, CausalModelSettings):
+        made = build_causal(settings.backbone, settings.model, inputs)
+        fit_causal(made, inputs, out)
+    else:
+        made = _fit_late_fusion(settings.backbone, settings.model, inputs, out)
+    save_trained(made, out)
 
 
 def reinforce_model(settings: ReinforcementSettings, inputs: Folders, out: Path) -> None:
@@ -93,8 +94,7 @@ def reinforce_model(settings: ReinforcementSettings, inputs: Folders, out: Path)
         vectors=joined_vectors(inputs) if given else None,
         scorer=scorer,
     )
-    made.save(out)
-    _write_curve(out, made.curve)
+    save_trained(made, out)
     write_summary(out, "Reinforced model", _judged(made.curve))
 
 
@@ -109,18 +109,27 @@ def _fit_late_fusion(
     return made
 
 
-def _fit_causal(
-    backbone: BackboneSettings | CausalBackboneSettings, settings: CausalModelSettings, inputs: Folders, out: Path
+def build_causal(
+    backbone: BackboneSettings | CausalBackboneSettings, settings: CausalModelSettings, inputs: Folders
 ) -> CausalRecommender:
-    catalog, split = load_catalog(inputs["data"]), load_split(inputs["data"])
-    neighbors, vectors = _known(inputs, grounded=settings.network.grounded)
-    known = SpelledItems(
-        Identifiers.load(inputs["identifiers"]), _words(inputs), _semantic_ids(inputs), neighbors, vectors
-    )
-    made = CausalRecommender.build(catalog, _backbone(backbone, settings.seed, inputs), known, settings)
-    made.fit(split.train, validation=split.validation, folder=progress_folder(out))
+    """Return an untrained causal recommender from the inputs of a model's stage."""
+    known = spelled_items(inputs, grounded=settings.network.grounded)
+    loaded = _backbone(backbone, settings.seed, inputs)
+    return CausalRecommender.build(load_catalog(inputs["data"]), loaded, known, settings)
+
+
+def fit_causal(made: CausalRecommender, inputs: Folders, out: Path, training: SftSettings | None = None) -> None:
+    """Fine-tune a causal recommender on the training part of its data, and say how it went in `summary.md`."""
+    split = load_split(inputs["data"])
+    made.fit(split.train, validation=split.validation, folder=progress_folder(out), training=training)
     write_summary(out, "Model", _causal_lines(made, split))
-    return made
+
+
+def spelled_items(inputs: Folders, *, grounded: bool) -> SpelledItems:
+    """Return what a model's inputs know about the items of a causal recommender."""
+    neighbors, vectors = _known(inputs, grounded=grounded)
+    identifiers = Identifiers.load(inputs["identifiers"])
+    return SpelledItems(identifiers, words_of(inputs), _semantic_ids(inputs), neighbors, vectors)
 
 
 def _known(inputs: Folders, *, grounded: bool) -> tuple[Neighbors | None, NDArray[np.float32] | None]:
@@ -129,7 +138,8 @@ def _known(inputs: Folders, *, grounded: bool) -> tuple[Neighbors | None, NDArra
     return neighbors, joined_vectors(inputs) if given else None
 
 
-def _words(inputs: Folders) -> Sequence[TokenWords]:
+def words_of(inputs: Folders) -> Sequence[TokenWords]:
+    """Return what the lexicon among the inputs says about the tokens of the codes; nothing without one."""
     if "lexicon" not in inputs:
         return ()
     return token_words(Lexicon.load(inputs["lexicon"]), Codes.load(inputs["codes"]))
@@ -156,6 +166,12 @@ def _load(settings: BackboneSettings | CausalBackboneSettings, tokenizer: Any, s
     if isinstance(settings, CausalBackboneSettings):
         return load_causal(settings, tokenizer=tokenizer, seed=seed)
     return load_backbone(settings, tokenizer=tokenizer, seed=seed)
+
+
+def save_trained(made: CausalRecommender | LateFusionRecommender, out: Path) -> None:
+    """Write a trained recommender as a complete folder, with its learning curve."""
+    made.save(out)
+    _write_curve(out, made.curve)
 
 
 def _write_curve(out: Path, curve: Sequence[Mapping[str, float]]) -> None:

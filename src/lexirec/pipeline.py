@@ -82,7 +82,7 @@ def run(experiment: Experiment, store: Store, until: str | None = None) -> Run |
         plan(experiment, store, until)  # refuses a stage that the experiment does not have
     line = Line(store, VERSIONS, until)
     try:
-        _walk(experiment, line)
+        walk(experiment, line)
     except Reached:
         return None
     return record(store, experiment.name, experiment, line.steps)
@@ -96,20 +96,20 @@ def plan(experiment: Experiment, store: Store, until: str | None = None) -> list
     keys = {name: step.key for name, step in before.steps.items()} if before else {}
     line = Line(store, VERSIONS, until, act=False, before=keys)
     with contextlib.suppress(Reached):
-        _walk(experiment, line)
+        walk(experiment, line)
     groups = list(dict.fromkeys(step.group for step in line.steps))
     if until is not None and until not in groups:
         raise SettingsError(f"--until {until}: {experiment.name} has no such stage; it has {', '.join(groups)}")
     return line.steps
 
 
-def _walk(experiment: Experiment, line: Line) -> None:
+def walk(experiment: Experiment, line: Line) -> None:
     """Take every step of the experiment, from the raw files to the report."""
     data = line.step("data", preparing.prepare_data, experiment.data, {}, _data_files(experiment))
     vectors = _vectors(experiment, line, data)
     named = _identifiers(experiment, line, data, vectors)
-    neighbors = _neighbors(experiment, line, data, vectors)
-    model = _model(experiment, line, named, vectors, neighbors)
+    neighbors = neighbors_step(experiment, line, data, vectors)
+    model = model_step(experiment, line, named, vectors, neighbors)
     recommenders = _baselines(experiment, line, {"data": data, **vectors}, neighbors)
     recommenders |= {"model": model} if model is not None else {}
     recommenders |= _reinforced(experiment, line, {"data": data, **vectors}, recommenders)
@@ -169,7 +169,7 @@ def _identifiers(experiment: Experiment, line: Line, data: Step, vectors: Mappin
     if naming is not None and experiment.backbone is not None:
         given["tokenizer"] = _tokenizer(experiment.backbone, line, data)
     if isinstance(naming, LexicalIdentifiers) or experiment.wants_words:
-        given["lexicon"] = _lexicon(experiment, line, given, vectors)
+        given["lexicon"] = lexicon_step(experiment, line, given, vectors)
     if naming is not None:
         raw = {"published": naming.path} if isinstance(naming, PublishedIdentifiers) else {}
         inputs = given if isinstance(naming, LexicalIdentifiers) else {**given, "lexicon": None}
@@ -190,7 +190,10 @@ def _codes(settings: CodesChoice, line: Line, data: Step, vectors: Mapping[str, 
     return line.step("codes", preparing.prepare_codes, settings, inputs)
 
 
-def _lexicon(experiment: Experiment, line: Line, given: Mapping[str, Step | None], vectors: Mapping[str, Step]) -> Step:
+def lexicon_step(
+    experiment: Experiment, line: Line, given: Mapping[str, Step | None], vectors: Mapping[str, Step]
+) -> Step:
+    """Name the cells of the given codes."""
     settings = experiment.lexicon
     inputs = {"data": given["data"], "codes": given["codes"]}
     match settings:
@@ -208,16 +211,17 @@ def _tokenizer(backbone: BackboneSettings | CausalBackboneSettings, line: Line, 
     """Take the backbone's tokenizer; what else the backbone is set to does not matter to names."""
     names = {"kind", "name", "vocabulary_size", "lower_case"} if backbone.scratch else {"kind", "name"}
     settings = backbone.model_dump(mode="json", include=names)
-    return line.step("tokenizer", preparing.prepare_tokenizer, settings, {"data": data}, _backbone_files(backbone))
+    return line.step("tokenizer", preparing.prepare_tokenizer, settings, {"data": data}, backbone_files(backbone))
 
 
-def _backbone_files(backbone: BackboneSettings | CausalBackboneSettings) -> dict[str, Path]:
+def backbone_files(backbone: BackboneSettings | CausalBackboneSettings) -> dict[str, Path]:
     """Return the folder of a backbone on this disk, which enters keys by its content."""
     folder = Path(backbone.name)
     return {"backbone": folder} if folder.is_dir() else {}
 
 
-def _neighbors(experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]) -> Step | None:
+def neighbors_step(experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]) -> Step | None:
+    """Find similar items, as the experiment says."""
     given: dict[str, Step | None] = {"data": data}
     raw: dict[str, Path] = {}
     settings = experiment.neighbors
@@ -235,7 +239,7 @@ def _neighbors(experiment: Experiment, line: Line, data: Step, vectors: Mapping[
     return line.step("neighbors", preparing.prepare_neighbors, settings, given, raw)
 
 
-def _model(
+def model_step(
     experiment: Experiment,
     line: Line,
     named: Mapping[str, Step | None],
@@ -246,7 +250,7 @@ def _model(
     model, backbone = experiment.model, experiment.backbone
     if model is None or backbone is None:
         return None
-    raw = _backbone_files(backbone)
+    raw = backbone_files(backbone)
     inputs: dict[str, Step | None] = {"neighbors": neighbors}
     wanted = ("data", "tokenizer", "identifiers") + (("codes", "lexicon") if model.kind == "causal" else ())
     inputs |= {name: named.get(name) for name in wanted}

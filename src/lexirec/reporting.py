@@ -39,8 +39,10 @@ from lexirec.training.trainer import METRIC
 
 FLOORS = ("transitions", "memory")
 """Kinds of baselines that every learned recommender has to beat."""
-OWN = ("model", "reinforced")
-"""What the experiment's own recommenders are called beside its baselines: the trained one, and that one polished."""
+OWN = ("model", "reinforced", "untrained", "alone", "zero-shot", "fine-tuned")
+"""What the experiment's own recommenders are called beside its baselines, the one it is about last: the trained one,
+that one polished; of a transfer the carried one untrained, one that never saw the source, the carried one, that one
+fine-tuned."""
 _SHOPPERS, _SHOWN = 3, 5
 
 

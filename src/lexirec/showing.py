@@ -31,6 +31,7 @@ from lexirec.recommending import Recommendation
 from lexirec.report import metrics_table, protocol_table, shopper_panel
 from lexirec.reporting import shared_protocol
 from lexirec.results import evaluations, measured, side_by_side
+from lexirec.transfer_stages import saw_card
 
 _WIDE = 140
 _COLORS = {"done": "green", "ok": "green", "new": "cyan", "unfinished": "yellow", "stale": "yellow", "note": "yellow"}
@@ -72,6 +73,15 @@ def run_result(store: Store, experiment: Experiment, run: Run | None, until: str
     if evaluations(run):
         put(metrics_table(measured(run), title=run.name))
         put(f"report: {run.step('report').folder / 'report.md'}")
+    put(f"more: lexirec show {run.name} --store {store.root}")
+
+
+def transferred(store: Store, run: Run) -> None:
+    """Print what a transfer found, what each recommender had seen, and where it is."""
+    put(metrics_table(measured(run), title=run.name))
+    saw = read_manifest(run.step("report").folder).settings["saw"]
+    put(protocol_table(saw_card(saw, evaluations(run))))
+    put(f"report: {run.step('report').folder / 'report.md'}")
     put(f"more: lexirec show {run.name} --store {store.root}")
 
 

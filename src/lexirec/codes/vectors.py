@@ -12,19 +12,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from lexirec.codes.lsa import LsaSpace
 from lexirec.codes.sentences import SentenceVectors, sentence_vectors
 from lexirec.config import DataPath, Settings, usual_kind
 from lexirec.errors import DataError
-from lexirec.progress import Progress
 
 if TYPE_CHECKING:
     from lexirec.data.catalog import Catalog
-
-_FEW = 50
 
 
 class LsaVectors(Settings):
@@ -78,22 +73,34 @@ def embed(catalog: Catalog, settings: Any = None, *, folder: Path | None = None)
 
 
 def lsa(texts: Sequence[str], dimensions: int = 256, seed: int = 0) -> NDArray[np.float32]:
-    """Return vectors by latent semantic analysis, L2-normalised: float32 (n_texts, d).
+    """Return vectors by latent semantic analysis (`LsaSpace`), L2-normalised: float32 (n_texts, d).
 
-    Words (sublinear tf, idf, English stop words left out, words of one text only left out) are reduced to `dimensions`
-    by a seeded, randomised singular value decomposition; d is less where the texts have fewer words or there are fewer
-    texts. A text without a known word gets zeros.
-
-    Source: Deerwester et al. 1990; scikit-learn's `TruncatedSVD`.
+    d is less than `dimensions` where the texts have fewer words or there are fewer texts. A text without a known word
+    gets zeros.
 
     Raises:
         DataError: no text has a word.
     """
-    with Progress("latent semantic analysis", 2) as progress:
-        counts = _weighted_words(texts)
-        progress.advance()
-        reduced = _reduced(counts, min(dimensions, *counts.shape), seed)
-    return normalized(reduced)
+    return normalized(LsaSpace.fit(texts, dimensions, seed).embed(texts))
+
+
+def embed_alike(
+    catalog: Catalog, first: Catalog, settings: LsaVectors | SentenceVectors, *, folder: Path | None = None
+) -> NDArray[np.float32]:
+    """Return vectors of a catalogue's items in the space of another catalogue's: float32 (n_items, d).
+
+    Latent semantic analysis finds its space in the first catalogue's texts, and the other texts are put into it, where
+    words that the first does not know count for nothing. Models of sentences have one space for all texts. Of the
+    settings' fields those are taken that the catalogue has; none of them, or no choice, takes the catalogue's own.
+
+    Raises:
+        DataError: as `embed` does.
+    """
+    fields = tuple(name for name in settings.fields or () if name in catalog.table.column_names) or None
+    if isinstance(settings, SentenceVectors):
+        return sentence_vectors(catalog.texts(fields), settings, folder=folder)
+    space = LsaSpace.fit(first.texts(settings.fields), settings.dimensions, settings.seed)
+    return normalized(space.embed(catalog.texts(fields)))
 
 
 def read_vectors(path: str | Path, catalog: Catalog) -> NDArray[np.float32]:
@@ -149,28 +156,6 @@ def normalized(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return rows divided by their L2 norm; rows of zeros stay."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
-
-
-def _weighted_words(texts: Sequence[str]) -> Any:
-    """Return TF-IDF of words, falling back to rare words and stop words for catalogues that have no others."""
-    frequent = 2 if len(texts) >= _FEW else 1
-    for least, stop_words in ((frequent, "english"), (1, "english"), (1, None)):
-        try:
-            return TfidfVectorizer(sublinear_tf=True, min_df=least, stop_words=stop_words).fit_transform(texts)
-        except ValueError:  # an empty vocabulary, or nothing left of it
-            continue
-    raise DataError(f"the {len(texts)} texts hold no word; name at least one text field that is not empty")
-
-
-def _reduced(counts: Any, rank: int, seed: int) -> NDArray[np.floating]:
-    if rank < min(counts.shape):
-        with threadpool_limits(1):  # the order of sums, and so the last digits, would depend on the threads
-            return np.asarray(TruncatedSVD(rank, random_state=seed).fit_transform(counts))
-    dense = counts.toarray()  # nothing is left out; as wide as there are texts or words, which are few then
-    if dense.shape[1] <= dense.shape[0]:
-        return np.asarray(dense)
-    left, values, _ = np.linalg.svd(dense, full_matrices=False)
-    return np.asarray(left * values)
 
 
 def _numpy(path: Path) -> NDArray[Any]:
