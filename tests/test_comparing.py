@@ -74,7 +74,7 @@ def test_json_is_plain(comparison):
 
 
 def test_text_says_how_it_was_made(comparison):
-    text = comparison.text()
+    text = " ".join(comparison.text().split())
     assert "ndcg@10 beside floor, seen items excluded" in text
     assert "1,000 resamples of 500 users" in text
     assert "Holm over 3 comparisons" in text
