@@ -10,3 +10,4 @@ def test_a_competitor_answers_from_a_process_of_its_own_with_its_own_memory():
     assert second.value == 3 + 2**25
     assert second.growth - first.growth > 30  # MiB
     assert 0 < second.seconds < 10
+    assert second.processor_seconds > 0

@@ -34,7 +34,8 @@ class Here:
     def ask(self, method, *arguments):
         begin = time.perf_counter()
         value = getattr(self._competitor, method)(*arguments)
-        return Answer(value, time.perf_counter() - begin, self._growth)
+        seconds = time.perf_counter() - begin
+        return Answer(value, seconds, seconds / 2, self._growth)
 
 
 def test_it_prints_one_object_and_both_paths_agree(monkeypatch, capsys):
@@ -54,6 +55,8 @@ def test_it_prints_one_object_and_both_paths_agree(monkeypatch, capsys):
     assert found["identical"] is True
     assert found["score_difference"] < 1e-4
     assert found["speedup"] == pytest.approx(found["reference_seconds"] / found["seconds"])
+    assert found["processor_speedup"] == pytest.approx(found["speedup"])
+    assert found["processor_seconds"]["floor"] == pytest.approx(found["floor_seconds"] / 2)
     assert found["memory_ratio"] == 0.25
     assert found["speedup_over_legal_children"] > 0
     assert found["nodes"] == [6, 40, 70]

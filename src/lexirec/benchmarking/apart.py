@@ -15,10 +15,18 @@ from lexirec.benchmarking.measuring import PeakMemory
 
 
 class Answer(NamedTuple):
-    """What a competitor returned, the seconds it took, and by how much its memory has grown so far (MiB)."""
+    """What a competitor returned and what it took.
+
+    Attributes:
+        value: what was returned.
+        seconds: by the clock on the wall.
+        processor_seconds: of all its threads; other programs on the machine hardly change them.
+        growth: of its memory since it was set up, at most, in MiB.
+    """
 
     value: Any
     seconds: float
+    processor_seconds: float
     growth: float
 
 
@@ -62,7 +70,7 @@ def _set_up(make: Callable[..., Any], arguments: tuple[Any, ...], threads: int) 
 
 def _answer(method: str, arguments: tuple[Any, ...]) -> Answer:
     assert _memory is not None
-    begin = time.perf_counter()
+    begin, worked = time.perf_counter(), time.process_time()
     value = getattr(_competitor, method)(*arguments)
-    seconds = time.perf_counter() - begin
-    return Answer(value, seconds, _memory.growth)
+    seconds, processor_seconds = time.perf_counter() - begin, time.process_time() - worked
+    return Answer(value, seconds, processor_seconds, _memory.growth)
