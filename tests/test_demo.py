@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -95,6 +96,8 @@ def test_ts_rec_goes_all_the_way(spelled):
     assert {path.name for path in codes.iterdir()} >= {"codes.parquet", "codebook.safetensors", "quantizer.png"}
     assert spelled.content.protocol["model"].startswith("causal")
     assert len(spelled.content.shoppers) == 3
+    backbone = json.loads((spelled.run.step("model").folder / "backbone" / "config.json").read_text())
+    assert backbone["lexirec_dropout"] == 0.1, "pretraining took the dropout of a scratch model away"
     summary = (spelled.run.step("model").folder / "summary.md").read_text()
     assert "examples of ts_align" in summary
     assert "SA-Init" in summary

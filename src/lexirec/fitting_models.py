@@ -153,8 +153,10 @@ def _semantic_ids(inputs: Folders) -> NDArray[np.int32] | None:
 def _backbone(settings: BackboneSettings | CausalBackboneSettings, seed: int, inputs: Folders) -> Backbone:
     """Load the backbone, the pretrained one where there is one."""
     if "backbone" in inputs:
-        sizes = set(type(settings).model_fields) - {"kind", "name", "dropout", "attention_dropout"}
-        settings = settings.model_copy(update={"name": str(inputs["backbone"]), **dict.fromkeys(sizes & _SIZES)})
+        changed: dict[str, Any] = dict.fromkeys(_SIZES & set(type(settings).model_fields))  # the folder has its own
+        if isinstance(settings, CausalBackboneSettings):
+            changed["dropout"] = settings.rate  # a scratch model stays one, although it comes from a folder now
+        settings = settings.model_copy(update={"name": str(inputs["backbone"]), **changed})
         return _load(settings, load_saved_tokenizer(inputs["backbone"]), seed)
     return _load(settings, load_saved_tokenizer(inputs["tokenizer"]), seed)
 
