@@ -210,3 +210,44 @@ def test_each_distinct_item_is_encoded_once_per_step():
     model(items_BM, targets_BQ)
     read_BM = torch.arange(items_BM.shape[1]) < targets_BQ.amax(1, keepdim=True)  # nothing reads a window's last target
     assert sum(encoded) == len(torch.unique(items_BM[read_BM])) < ITEMS
+
+
+TOLD = [{"user_prompt": "identifiers"}, {"user_prompt": "grounded", "head": "grounded"}, {"user_prompt": "none"}]
+
+
+@pytest.mark.parametrize("chosen", TOLD, ids=name)
+def test_prompts_of_the_newest_items_alone(chosen):
+    """As many as there can be is all of them; fewer learn the same packed and apart, and read other prompts."""
+    losses = []
+    for newest in (True, 4, 2, 1):
+        model = fusion(**chosen, item_prompts=newest)
+        loss, packed = learned(model, *windows())
+        alone, of_alone = learned(model, *separate(*windows()))
+        assert loss == pytest.approx(alone, abs=1e-5)
+        assert apart(packed, of_alone) < 1e-3
+        losses.append(loss)
+    assert losses[1] == pytest.approx(losses[0], abs=1e-6)
+    assert len({round(loss, 6) for loss in losses[1:]}) == 3
+
+
+@torch.no_grad()
+def test_prompts_of_older_items_are_not_read():
+    model = fusion(user_prompt="none", item_prompts=2)
+    items, target = torch.tensor([[1, 2, 3, 4, 5]]), torch.tensor([[4]])
+    loss = float(model(items, target)["loss"])
+    changes = []
+    for place in range(4):
+        other = items.clone()
+        other[0, place] = 30
+        changes.append(abs(float(model(other, target)["loss"]) - loss) > 1e-6)
+    assert changes == [False, False, True, True]
+
+
+@torch.no_grad()
+def test_fewer_prompts_flat_and_packed():
+    model = fusion(head="grounded", user_prompt="grounded", item_prompts=2)
+    batch, rows = Batch(*separate(*windows())), model.head.rows()
+    prompts, start = model.fuse(batch, rows)
+    inputs = torch.cat([start.unsqueeze(2), torch.randn(len(start), 1, 3, start.shape[-1])], dim=2)
+    packed, flat = (decode(model.backbone.decoder, inputs, read) for read in (prompts, prompts.flat()))
+    assert torch.allclose(packed, flat, atol=1e-5)

@@ -40,6 +40,7 @@ class FusedPrompts:
         slots_BQM: Tensor,
         positions_ND: Tensor,
         own: tuple[Tensor, Tensor] | None = None,
+        left_out_BQML: Tensor | None = None,
     ) -> None:
         """Put the prompts of a batch together.
 
@@ -49,11 +50,14 @@ class FusedPrompts:
             positions_ND: the position table P.
             own: states (B, Q, L', D) and mask (B, Q, L') of a prompt that belongs to one query row (the user prompt),
                 its position added already.
+            left_out_BQML: tokens that a query row does not see although it sees their block; None for none.
         """
         self._states_BMLD, self._mask_BML = blocks
         self._slots_BQM, self._positions_ND, self._own = slots_BQM, positions_ND, own
         seen_BQM = slots_BQM > HIDDEN
         self._visible_BQML = seen_BQM[..., None] & self._mask_BML[:, None]
+        if left_out_BQML is not None:
+            self._visible_BQML = self._visible_BQML & ~left_out_BQML
 
     def flat(self) -> FlatPrompts:
         """Return the prompts of a batch with one query row each (Q = 1) in a line, positions added."""

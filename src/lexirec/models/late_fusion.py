@@ -15,7 +15,7 @@ Legend: `B` batch rows (windows of users' items), `M` items of a window, `Q` que
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -42,8 +42,8 @@ class LateFusionSettings(Settings):
     user_prompt: Literal["identifiers", "grounded", "none"] = "identifiers"
     """identifiers: a sentence of the history's identifiers (the paper's). grounded: the history's item rows, read
     causally. none: item prompts alone (the paper's ablation)."""
-    item_prompts: bool = True
-    """Whether the items' own prompts are read."""
+    item_prompts: bool | Annotated[int, Field(ge=1)] = True
+    """Whether the items' own prompts are read; a number: those of the newest so many items of the history."""
     positions: bool = True
     """Whether every prompt is marked by its place in the history (the table P)."""
     likelihood: Literal["catalog", "vocabulary"] = "catalog"
@@ -188,9 +188,10 @@ class LateFusion(SharedWeights):
             The prompts, and what the decoder starts from (B, Q, D).
         """
         parts: list[tuple[Tensor, Tensor]] = []
-        present_BM = batch.items_BM >= 0
+        present_BM, told_from = batch.items_BM >= 0, 0
         if self.settings.item_prompts:
             parts.append(_blocks(batch.items_BM, encode or self.encode_items))
+            told_from = parts[0][1].shape[2]
         told_BMD, begin_BD = self._tell(batch.items_BM, rows)
         if told_BMD is not None:
             parts.append((told_BMD.unsqueeze(2), present_BM.unsqueeze(2)))
@@ -203,7 +204,19 @@ class LateFusion(SharedWeights):
         if begin_BD is not None:
             blocks, slots_BQM = _with_begin(blocks, slots_BQM, begin_BD)
         own = self._own_prompts(batch) if self.settings.user_prompt == "identifiers" else None
-        return FusedPrompts(blocks, slots_BQM, self._table(), own), start_BQD
+        left_out = self._left_out(slots_BQM, told_from, blocks[1].shape[2])
+        return FusedPrompts(blocks, slots_BQM, self._table(), own, left_out), start_BQD
+
+    def _left_out(self, slots_BQM: Tensor, prompt: int, tokens: int) -> Tensor | None:
+        """Say which tokens of the blocks are not read although the block is: (B, Q, M, L), the prompts of older items.
+
+        A block's first `prompt` tokens are the item's own prompt; None where all are read.
+        """
+        newest = self.settings.item_prompts
+        if isinstance(newest, bool):
+            return None
+        of_prompt_L = torch.arange(tokens, device=slots_BQM.device) < prompt
+        return (slots_BQM > newest)[..., None] & of_prompt_L
 
     def _table(self) -> Tensor:
         return self.positions.weight if self.settings.positions else torch.zeros_like(self.positions.weight)
