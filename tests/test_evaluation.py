@@ -116,6 +116,23 @@ def test_a_report_survives_the_disk(tmp_path):
     assert again.cases["target"].tolist() == [1, 2, 3]
 
 
+def test_lists_are_kept_as_long_as_asked(tmp_path):
+    report = evaluate(Lists([[1, 0, 4], [0, 2, -1], [0, 1, 2]]), CASES, ks=(3,))
+    assert report.lists.items.tolist() == [[1, 0, 4], [0, 2, -1], [0, 1, 2]]
+    assert report.lists.scores.dtype == np.float32
+    report.save(tmp_path)
+    assert Report.load(tmp_path).lists.items.tolist() == report.lists.items.tolist()
+    assert Report.load(tmp_path, lists=False).lists is None
+    report.save(tmp_path, keep_lists=1)
+    assert Report.load(tmp_path).lists.items.tolist() == [[1], [0], [0]]
+    assert Report.load(tmp_path).lists.scores.shape == (3, 1)
+    report.save(tmp_path, keep_lists=0)
+    assert Report.load(tmp_path).lists is None
+    (tmp_path / "lists.safetensors").write_bytes(b"no lists")
+    with pytest.raises(ArtifactError, match="evaluate again"):
+        Report.load(tmp_path)
+
+
 def test_an_absent_report_is_a_users_error(tmp_path):
     with pytest.raises(ArtifactError, match="evaluate again"):
         Report.load(tmp_path)

@@ -242,6 +242,7 @@ class CausalRecommender:
             "recommender": "causal",
             "search": f"beam search, width {search.width}",
             "length_penalty": search.length_penalty,
+            "probabilities": self.settings.network.likelihood == "catalog" and search.length_penalty is None,
             "settings": self.settings.model_dump(mode="json"),
             **self.origin,
         }

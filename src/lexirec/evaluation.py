@@ -22,14 +22,19 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.errors import ArtifactError, DataError
 from lexirec.metrics import Ranks, ranks_of, summarize
 from lexirec.progress import Progress, quiet
+from lexirec.rankings import Ranking
 from lexirec.recommenders import Recommender
 
+LISTS = "lists.safetensors"
+"""The kept lists of an evaluation's folder."""
 KS = (1, 3, 5, 10, 20, 50)
 TIES = "equal scores go to the smaller item number"
 
@@ -46,6 +51,7 @@ class Report:
         seconds: time for making all lists.
         identifier_metrics: the same metrics when a shared identifier counts as a hit; None without identifiers.
         cases: `users` int64 (C,) and `targets` int32 (C,), what the ranks belong to.
+        lists: what was recommended to every case, (C, places); None where lists were not kept or not read.
     """
 
     metrics: dict[str, float]
@@ -55,24 +61,34 @@ class Report:
     seconds: float = 0.0
     identifier_metrics: dict[str, float] | None = None
     cases: dict[str, NDArray[Any]] = field(default_factory=dict)
+    lists: Ranking | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return what the command line prints: `metrics`, `invalid`, `protocol`, and `identifier_metrics` if any."""
         values: dict[str, Any] = {"metrics": self.metrics, "invalid": self.invalid, "protocol": self.protocol}
         return values if self.identifier_metrics is None else {**values, "identifier_metrics": self.identifier_metrics}
 
-    def save(self, folder: str | Path) -> None:
-        """Write `metrics.json` (figures and protocol together) and `ranks.parquet` (one row per case)."""
+    def save(self, folder: str | Path, *, keep_lists: int | None = None) -> None:
+        """Write `metrics.json` (figures and protocol), `ranks.parquet` (one row per case) and `lists.safetensors`.
+
+        Args:
+            folder: where; made if absent.
+            keep_lists: places of the lists that are written, 8 bytes a place and case; 0 writes none, None all.
+        """
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         columns = {**self.cases, "rank": self.ranks}
         pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), target / "ranks.parquet")
         text = json.dumps({**self.as_json(), "seconds": self.seconds}, indent=2, ensure_ascii=False)
         (target / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        (target / LISTS).unlink(missing_ok=True)
+        if self.lists is not None and keep_lists != 0:
+            kept = {"items": self.lists.items[:, :keep_lists], "scores": self.lists.scores[:, :keep_lists]}
+            save_file({name: np.ascontiguousarray(values) for name, values in kept.items()}, target / LISTS)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Read what `save` wrote.
+    def load(cls, folder: str | Path, *, lists: bool = True) -> Self:
+        """Read what `save` wrote; without `lists` only the figures and ranks, which is faster.
 
         Raises:
             ArtifactError: a file is missing or damaged.
@@ -85,8 +101,10 @@ class Report:
             ranks = cases.pop("rank")
             of_identifiers = values.get("identifier_metrics")
             facts = (values["protocol"], values["invalid"], values["seconds"], of_identifiers)
-            return cls(values["metrics"], ranks, *facts, cases)
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            kept = load_file(source / LISTS) if lists and (source / LISTS).is_file() else None
+            ranking = None if kept is None else Ranking(kept["items"], kept["scores"])
+            return cls(values["metrics"], ranks, *facts, cases, ranking)
+        except (OSError, ValueError, KeyError, pa.ArrowException, SafetensorError) as error:
             raise ArtifactError(f"{source}: no readable evaluation is here ({error}); evaluate again") from None
 
     def __str__(self) -> str:
@@ -123,29 +141,30 @@ def evaluate(
     started = time.monotonic()
     lists = _lists(recommender, cases.histories, max(ks), exclude_seen, batch_size)
     seconds = round(time.monotonic() - started, 3)
-    ranks = ranks_of(lists, cases.targets)
+    ranks = ranks_of(lists.items, cases.targets)
     return Report(
         metrics=summarize(ranks, ks),
         ranks=ranks,
         protocol={**(protocol or {}), **_card(recommender, cases, ks, exclude_seen), **recommender.protocol},
-        invalid=_invalid(lists, _available(cases, n_items, exclude_seen)),
+        invalid=_invalid(lists.items, _available(cases, n_items, exclude_seen)),
         seconds=seconds,
-        identifier_metrics=_identifier_metrics(recommender, lists, cases, ks),
+        identifier_metrics=_identifier_metrics(recommender, lists.items, cases, ks),
         cases={"user": cases.users, "target": cases.targets},
+        lists=lists,
     )
 
 
-def _lists(
-    recommender: Recommender, histories: Sequences, k: int, exclude_seen: bool, batch_size: int
-) -> NDArray[np.int32]:
-    lists = np.full((len(histories), k), -1, dtype=np.int32)
+def _lists(recommender: Recommender, histories: Sequences, k: int, exclude_seen: bool, batch_size: int) -> Ranking:
+    items = np.full((len(histories), k), -1, dtype=np.int32)
+    scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
     with Progress("Evaluating", total=len(histories)) as progress:
         for first in range(0, len(histories), batch_size):
             rows = np.arange(first, min(first + batch_size, len(histories)))
             with quiet():
-                lists[rows] = recommender.rank(histories.take(rows), k=k, exclude_seen=exclude_seen).items
+                found = recommender.rank(histories.take(rows), k=k, exclude_seen=exclude_seen)
+            items[rows], scores[rows] = found.items, found.scores
             progress.advance(len(rows))
-    return lists
+    return Ranking(items, scores)
 
 
 def metrics_text(reports: Mapping[str, Report], metrics: Sequence[str] | None = None) -> str:

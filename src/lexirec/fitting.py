@@ -83,13 +83,13 @@ def measure(settings: EvaluationSettings, inputs: Folders, out: Path) -> None:
             exclude_seen=seen == "excluded",
             protocol={**split.protocol, **protocol},
         )
-        report.save(out / seen)
+        report.save(out / seen, keep_lists=settings.keep_lists)
     _write_metrics(out, settings)
 
 
 def _write_metrics(out: Path, settings: EvaluationSettings) -> None:
     lines = []
     for seen in settings.seen:
-        metrics = Report.load(out / seen).metrics
+        metrics = Report.load(out / seen, lists=False).metrics
         lines += [f"seen items {seen}: {name} {value:.4f}" for name, value in metrics.items()]
     write_summary(out, "Evaluation", lines)

@@ -208,6 +208,7 @@ class LateFusionRecommender:
             "recommender": "late-fusion",
             "search": f"beam search, width {search.width}",
             "length_penalty": search.length_penalty,
+            "probabilities": self.settings.fusion.likelihood == "catalog" and search.length_penalty is None,
             "settings": self.settings.model_dump(mode="json"),
         }
 

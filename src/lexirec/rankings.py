@@ -39,7 +39,11 @@ class Recommender(Protocol):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a protocol card says about how lists are made (kind, search, width …); JSON values only."""
+        """What a protocol card says about how lists are made (kind, search, width …); JSON values only.
+
+        `probabilities` is true where scores are log-probabilities that sum to one over the whole catalogue. Excluding
+        seen items takes their share out and leaves the other scores as they are.
+        """
 
     def rank(
         self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None

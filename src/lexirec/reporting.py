@@ -94,9 +94,16 @@ def systems(evaluations: Mapping[str, Path], kinds: Mapping[str, str]) -> list[S
     return [_system(name, folder, kinds.get(name, ""), main=name in own[-1:]) for name, folder in evaluations.items()]
 
 
-def stored_reports(folder: Path) -> dict[str, Report]:
-    """Return the reports of one evaluation by how seen items were treated, `excluded` and `included`."""
-    return {seen: Report.load(folder / seen) for seen in ("excluded", "included") if (folder / seen).is_dir()}
+def stored_reports(folder: Path, *, lists: bool = False) -> dict[str, Report]:
+    """Return the reports of one evaluation by how seen items were treated, `excluded` and `included`.
+
+    Args:
+        folder: of the evaluation.
+        lists: read the kept lists, too.
+    """
+    return {
+        seen: Report.load(folder / seen, lists=lists) for seen in ("excluded", "included") if (folder / seen).is_dir()
+    }
 
 
 def shared_protocol(evaluations: Mapping[str, Path]) -> dict[str, Any]:

@@ -163,6 +163,20 @@ class RecommenderContract:
         assert np.array_equal(one.items, two.items)
         assert np.allclose(one.scores, two.scores, atol=1e-6)
 
+    def test_probabilities_sum_to_one_where_the_protocol_speaks_of_them(self) -> None:
+        """Over the whole catalogue; and without seen items the others keep theirs."""
+        recommender, histories = self.recommender(), self.histories()
+        if not recommender.protocol.get("probabilities"):
+            return
+        n_items = len(recommender.catalog)
+        kept, excluded = (recommender.rank(histories, k=n_items, exclude_seen=flag) for flag in (False, True))
+        assert np.allclose(np.exp(kept.scores.astype(np.float64)).sum(axis=1), 1, atol=1e-3)
+        one, two = (np.full((len(histories), n_items + 1), -np.inf) for _ in range(2))  # −1 falls into the last column
+        np.put_along_axis(one, kept.items.astype(np.int64), kept.scores, axis=1)
+        np.put_along_axis(two, excluded.items.astype(np.int64), excluded.scores, axis=1)
+        unseen = np.isfinite(two)
+        assert np.allclose(one[unseen], two[unseen], atol=1e-3)
+
     def test_the_protocol_can_be_written_down(self) -> None:
         """It names the recommender and holds JSON values only."""
         protocol = self.recommender().protocol
