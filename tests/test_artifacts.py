@@ -268,3 +268,16 @@ def test_kill_leaves_no_artifact_no_lock_and_the_progress(store):
 def test_manifest_is_plain_json(store):
     folder = store.ensure(RECIPE, fill)
     assert json.loads((folder / "manifest.json").read_text())["stage"] == "codes"
+
+
+def test_the_manifest_tells_how_much_memory_a_stage_took(store):
+    def lavish(out: Path) -> None:
+        block = bytearray(96 * 2**20)
+        block[:] = b"x" * len(block)
+        fill(out)
+
+    small = read_manifest(store.ensure(RECIPE, fill)).peak_memory
+    large = read_manifest(store.ensure(Recipe("lexicon", 1, {}, {}), lavish)).peak_memory
+    assert small is not None
+    assert large is not None
+    assert large - small > 80 * 2**20

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from lexirec import progress
-from lexirec.progress import Progress, quiet, track
+from lexirec.progress import Progress, quiet, told_by, track
 
 
 @pytest.fixture
@@ -92,3 +92,25 @@ def test_bars_nest_on_a_terminal_and_leave_no_display_behind(monkeypatch):
 @pytest.mark.parametrize(("seconds", "text"), [(3.4, "3 s"), (75, "1 min 15 s"), (3725, "1 h 02 min")])
 def test_durations_are_readable(seconds, text):
     assert progress._duration(seconds) == text
+
+
+def test_parts_of_larger_work_are_told_and_not_shown(clock, lines):
+    heard = []
+    with told_by(heard.append):
+        for _ in track([1, 2], "training"):
+            clock.now += 9
+            with quiet():
+                list(track([1], "silent"))
+    with Progress("alone") as after:
+        after.advance()
+    assert heard == ["training 50 %", "training 100 %"]
+    assert lines() == []
+
+
+def test_the_time_left_is_as_the_work_expects_it(clock, lines):
+    with Progress("study", total=4) as work:
+        clock.now += 3
+        work.update("run 1", left=90)
+        clock.now += 9
+        work.advance()
+    assert lines()[:2] == ["study: 0 of 4 (0%), 1 min 30 s left; run 1", "study: 1 of 4 (25%), 1 min 30 s left; run 1"]

@@ -32,7 +32,7 @@ from lexirec.manifest import (
     stage_key,
     verify,
 )
-from lexirec.provenance import commit, machine, versions
+from lexirec.provenance import PeakMemory, commit, machine, versions
 
 __all__ = [
     "MANIFEST",
@@ -108,10 +108,10 @@ class Store:
                 yield None
                 return
             _sweep(partial)
-            started = time.monotonic()
+            started, memory = time.monotonic(), PeakMemory()
             yield partial
             shutil.rmtree(partial / PROGRESS, ignore_errors=True)
-            _finish(partial, recipe, time.monotonic() - started)
+            _finish(partial, recipe, time.monotonic() - started, memory.peak)
             if final.exists():  # a folder without a manifest: nobody's finished work
                 shutil.rmtree(final)
             partial.replace(final)
@@ -171,7 +171,7 @@ def _sweep(partial: Path) -> None:
             path.unlink()
 
 
-def _finish(partial: Path, recipe: Recipe, seconds: float) -> None:
+def _finish(partial: Path, recipe: Recipe, seconds: float, peak_memory: int) -> None:
     files = {}
     for name, path in files_of(partial):
         _sync(path)
@@ -185,6 +185,7 @@ def _finish(partial: Path, recipe: Recipe, seconds: float) -> None:
         files=files,
         seed=recipe.seed,
         seconds=round(seconds, 3),
+        peak_memory=peak_memory or None,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         commit=commit(),
         versions=versions(),

@@ -47,6 +47,8 @@ class Manifest(Settings):
     """Seed of the stage's random numbers."""
     seconds: float
     """Time the last, finishing run of the stage took."""
+    peak_memory: int | None = None
+    """Highest resident memory of the process meanwhile, in bytes; None where it was not measured."""
     created: str
     """When it was finished, UTC, ISO 8601."""
     commit: str | None

@@ -1,6 +1,7 @@
 """How far the work is: bars on a terminal, a log line every few seconds elsewhere, silence inside `quiet()`.
 
-Bars and logs share one console on stderr (`console()`), so that a log line never tears a bar.
+Bars and logs share one console on stderr (`console()`), so that a log line never tears a bar. Work that is a part of
+larger work can be told by its display (`told_by`) instead of showing one of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, TypeVar
@@ -17,12 +18,22 @@ from typing import Self, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as _RichProgress
+from rich.progress import Task as _Task
 from rich.progress import TaskID as _TaskID
+from rich.text import Text
 
 T = TypeVar("T")
 LOG_EVERY_SECONDS = 5.0
 FIRST_LOG_SECONDS = 2.0
 _log = logging.getLogger("lexirec.progress")
+
+
+class _Remaining(TimeRemainingColumn):
+    """The time left as the work itself expects it, where it says so."""
+
+    def render(self, task: _Task) -> Text:
+        left = task.fields.get("left")
+        return super().render(task) if left is None else Text(f"~{_duration(left)} left")
 
 
 class _Board:
@@ -31,6 +42,7 @@ class _Board:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.silences = 0
+        self.told: tuple[Callable[[str], None], int] | None = None  # who is told, and at how many silences
         self.rich: _RichProgress | None = None
 
     def add(self, description: str, total: float | None) -> tuple[_RichProgress, _TaskID]:
@@ -41,13 +53,13 @@ class _Board:
                     BarColumn(bar_width=32),
                     MofNCompleteColumn(),
                     TimeElapsedColumn(),
-                    TimeRemainingColumn(),
+                    _Remaining(),
                     TextColumn("{task.fields[text]}"),
                     console=console(),
                     transient=True,
                 )
                 self.rich.start()
-            return self.rich, self.rich.add_task(description, total=total, text="")
+            return self.rich, self.rich.add_task(description, total=total, text="", left=None)
 
     def remove(self, rich: _RichProgress, task: _TaskID) -> None:
         with self.lock:
@@ -79,6 +91,21 @@ def quiet() -> Iterator[None]:
         _board.silences -= 1
 
 
+@contextmanager
+def told_by(teller: Callable[[str], None]) -> Iterator[None]:
+    """Let work inside the block show nothing of its own but say to `teller` how far it is, such as "Training 40 %".
+
+    What is silent in there (`quiet()`) stays silent.
+    """
+    before = _board.told
+    with quiet():
+        _board.told = (teller, _board.silences)
+        try:
+            yield
+        finally:
+            _board.told = before
+
+
 class Progress:
     """Progress of one piece of work, as a context manager.
 
@@ -92,6 +119,7 @@ class Progress:
         self.total = total
         self.done = 0.0
         self._text = ""
+        self._left: float | None = None
         self._bar: tuple[_RichProgress, _TaskID] | None = None
         self._logged = False
 
@@ -100,6 +128,8 @@ class Progress:
         self._started = time.monotonic()
         self._next_log = self._started + FIRST_LOG_SECONDS
         self._silent = _board.silences > 0
+        told = _board.told
+        self._teller = told[0] if told is not None and told[1] == _board.silences else None
         if not self._silent and console().is_terminal:
             self._bar = _board.add(self.description, self.total)
         return self
@@ -117,16 +147,24 @@ class Progress:
     def advance(self, n: float = 1) -> None:
         """Say that `n` more steps are done."""
         self.done += n
+        if self._teller is not None:
+            share = f" {min(1.0, self.done / self.total):.0%}".replace("%", " %") if self.total else ""
+            self._teller(f"{self.description}{share}")
         if self._bar is not None:
             self._bar[0].advance(self._bar[1], n)
         elif not self._silent and time.monotonic() >= self._next_log:
             self._write()
 
-    def update(self, text: str) -> None:
-        """Show `text` (such as the current loss) beside the count."""
-        self._text = text
+    def update(self, text: str, left: float | None = None) -> None:
+        """Show `text` (such as the current loss) beside the count, and the seconds that are left where that is known.
+
+        Without `left`, the time left is told from the steps done so far.
+        """
+        self._text, self._left = text, left
         if self._bar is not None:
-            self._bar[0].update(self._bar[1], text=text)
+            self._bar[0].update(self._bar[1], text=text, left=left)
+        elif not self._silent and time.monotonic() >= self._next_log:
+            self._write()
 
     def _write(self) -> None:
         now = time.monotonic()
@@ -134,8 +172,10 @@ class Progress:
         spent = now - self._started
         count = f"{self.done:,.0f}"
         if self.total:
-            left = spent * (self.total - self.done) / max(self.done, 1e-9)
-            count += f" of {self.total:,.0f} ({self.done / self.total:.0%}), {_duration(left)} left"
+            by_steps = spent * (self.total - self.done) / self.done if self.done else None
+            left = by_steps if self._left is None else self._left
+            count += f" of {self.total:,.0f} ({self.done / self.total:.0%})"
+            count += f", {_duration(left)} left" if left is not None else ""
         _log.info("%s: %s%s", self.description, count, f"; {self._text}" if self._text else "")
 
 

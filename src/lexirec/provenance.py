@@ -1,10 +1,12 @@
-"""Where a result comes from: commit, library versions and machine."""
+"""Where a result comes from: commit, library versions and machine; and how much memory it took."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
+import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -47,3 +49,36 @@ def _git(root: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+class PeakMemory:
+    """The peak of this process's resident memory from now on."""
+
+    def __init__(self) -> None:
+        """Forget earlier peaks where the system can (Linux); elsewhere growth counts from the highest so far."""
+        with contextlib.suppress(OSError):  # no such file, or not ours to write
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        self._before = _peak()
+
+    @property
+    def peak(self) -> int:
+        """Return how high it has been since, in bytes."""
+        return _peak()
+
+    @property
+    def growth(self) -> float:
+        """Return by how much it has grown since, in MiB."""
+        return (_peak() - self._before) / 2**20
+
+
+def _peak() -> int:
+    """Return the high-water mark of resident memory in bytes; 0 where the system does not tell."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from statistics import median
 
 import torch
 
-_MEBIBYTE = 2**20
+from lexirec.provenance import PeakMemory
+
+__all__ = ["PeakMemory", "floor", "timings"]
 
 
 def timings(name: str, seconds: Sequence[float]) -> dict[str, float | list[float]]:
     """Return the median and the least and greatest of some times, under keys that begin with `name`."""
     return {f"{name}seconds": median(seconds), f"{name}seconds_spread": [min(seconds), max(seconds)]}
-
-
-class PeakMemory:
-    """The peak of this process's resident memory from now on."""
-
-    def __init__(self) -> None:
-        """Forget earlier peaks where the system can (Linux); elsewhere growth counts from the highest so far."""
-        if (forget := Path("/proc/self/clear_refs")).exists():
-            forget.write_text("5", encoding="ascii")
-        self._before = _peak()
-
-    @property
-    def growth(self) -> float:
-        """Return by how much it has grown since, in MiB."""
-        return (_peak() - self._before) / _MEBIBYTE
-
-
-def _peak() -> int:
-    """Return the high-water mark of resident memory in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def floor(operations: float, moved: float) -> dict[str, float]:
