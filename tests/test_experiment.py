@@ -95,3 +95,12 @@ def test_a_sasrec_without_extras_is_the_bare_network():
     assert without_extras(SasrecBaseline(layers=3)) == SasrecSettings(layers=3)
     extra = SasrecBaseline(with_neighbors=True)
     assert without_extras(extra) is extra
+
+
+def test_permuted_identifiers_need_what_those_they_deal_out_need(tmp_path):
+    (tmp_path / "x.toml").write_text('[data]\nkind = "toy-shop"\n[identifiers]\nkind = "permuted"\n')
+    with pytest.raises(SettingsError, match=r"'identifiers' of kind lexical need the table \[codes\]"):
+        load_experiment(tmp_path / "x.toml")
+    loaded = load_experiment(tmp_path / "x.toml", ["seed=4", "identifiers.of.kind=keyword"])
+    assert loaded.naming.seed == 4
+    assert loaded.spelling.kind == "keyword"

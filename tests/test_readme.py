@@ -13,7 +13,13 @@ from lexirec import cli
 from lexirec.causal_recommender import CausalRecommender
 from lexirec.causal_settings import CausalModelSettings, ReinforcementSettings
 from lexirec.choices import PublishedIdentifiers
-from lexirec.codes.spelling import CodeIdentifiers, KeywordIdentifiers, LexicalIdentifiers, TextIdentifiers
+from lexirec.codes.spelling import (
+    CodeIdentifiers,
+    KeywordIdentifiers,
+    LexicalIdentifiers,
+    PermutedIdentifiers,
+    TextIdentifiers,
+)
 from lexirec.data.toy import toy_shop
 from lexirec.experiment import Experiment, load_experiment
 from lexirec.late_fusion_recommender import LateFusionRecommender, ModelSettings
@@ -127,5 +133,6 @@ def test_the_settings_table_names_every_table_and_known_kinds_only():
     parts = re.findall(r"^\| `\[model\.([a-z_]+)\]`", README, re.MULTILINE)
     assert set(parts) == {*ModelSettings.model_fields, *CausalModelSettings.model_fields} - {"seed", "kind"}
     kinds = (LexicalIdentifiers, KeywordIdentifiers, TextIdentifiers, CodeIdentifiers, PublishedIdentifiers)
+    kinds += (PermutedIdentifiers,)
     listed = set(re.findall(r"`([a-z-]+)`", rows["identifiers"]))
     assert listed == {kind.model_fields["kind"].default for kind in kinds}

@@ -13,7 +13,13 @@ from lexirec.codes.lexicon import TfIdfLexicon
 from lexirec.codes.residual import ResidualKMeans
 from lexirec.codes.rqkmeans_plus import ResidualKMeansPlus
 from lexirec.codes.rqvae import RqVae
-from lexirec.codes.spelling import CodeIdentifiers, KeywordIdentifiers, LexicalIdentifiers, TextIdentifiers
+from lexirec.codes.spelling import (
+    CodeIdentifiers,
+    KeywordIdentifiers,
+    LexicalIdentifiers,
+    PermutedIdentifiers,
+    TextIdentifiers,
+)
 from lexirec.codes.teacher_settings import TeacherLexicon
 from lexirec.config import DataPath, Settings, usual_kind
 from lexirec.data.loading import DataSettings, SplitSettings
@@ -115,7 +121,12 @@ class PublishedIdentifiers(Settings):
 
 
 IdentifierChoice = Annotated[
-    LexicalIdentifiers | KeywordIdentifiers | TextIdentifiers | CodeIdentifiers | PublishedIdentifiers,
+    LexicalIdentifiers
+    | KeywordIdentifiers
+    | TextIdentifiers
+    | CodeIdentifiers
+    | PublishedIdentifiers
+    | PermutedIdentifiers,
     Field(discriminator="kind"),
     usual_kind("lexical"),
 ]

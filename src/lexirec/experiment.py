@@ -29,7 +29,7 @@ from lexirec.choices import (
 )
 from lexirec.codes.kmeans import HierarchicalKMeans
 from lexirec.codes.lexicon import TfIdfLexicon
-from lexirec.codes.spelling import CodeIdentifiers, LexicalIdentifiers
+from lexirec.codes.spelling import CodeIdentifiers, LexicalIdentifiers, PermutedIdentifiers
 from lexirec.codes.vectors import VectorSettings
 from lexirec.config import Settings, load_settings
 from lexirec.training.pretrain import PretrainSettings
@@ -109,6 +109,12 @@ class Experiment(Settings):
         return LexicalIdentifiers() if isinstance(self.codes, HierarchicalKMeans) else CodeIdentifiers()
 
     @property
+    def spelling(self) -> IdentifierChoice | None:
+        """How items are spelled, whoever gets which identifier: `naming`, without the control that deals them out."""
+        naming = self.naming
+        return naming.of if isinstance(naming, PermutedIdentifiers) else naming
+
+    @property
     def wants_words(self) -> bool:
         """Whether the lexicon teaches the model what its tokens mean."""
         return isinstance(self.model, CausalModelSettings) and self.model.wants_words and self.codes is not None
@@ -120,8 +126,8 @@ class Experiment(Settings):
         needy = [name for name, part in parts.items() if part is not None and needs_vectors(part)]
         if needy and not self.vectors:
             raise ValueError(f"'{needy[0]}' needs vectors: add a table such as [vectors.text] with kind = \"lsa\"")
-        if isinstance(self.naming, LexicalIdentifiers | CodeIdentifiers) and self.codes is None:
-            raise ValueError(f"'identifiers' of kind {self.naming.kind} need the table [codes]")
+        if isinstance(self.spelling, LexicalIdentifiers | CodeIdentifiers) and self.codes is None:
+            raise ValueError(f"'identifiers' of kind {self.spelling.kind} need the table [codes]")
         needy = [name for name, part in parts.items() if part is not None and needs_neighbors(part)]
         if needy and self.neighbors is None:
             raise ValueError(f"'{needy[0]}' needs the table [neighbors]")

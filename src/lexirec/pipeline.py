@@ -162,17 +162,17 @@ def _identifiers(experiment: Experiment, line: Line, data: Step, vectors: Mappin
 
     Returns the steps by what they make: `data`, and of `codes`, `tokenizer`, `lexicon`, `identifiers` those there are.
     """
-    naming = experiment.naming
+    naming, lexical = experiment.naming, isinstance(experiment.spelling, LexicalIdentifiers)
     given: dict[str, Step | None] = {"data": data}
     if experiment.codes is not None:
         given["codes"] = _codes(experiment.codes, line, data, vectors)
     if naming is not None and experiment.backbone is not None:
         given["tokenizer"] = _tokenizer(experiment.backbone, line, data)
-    if isinstance(naming, LexicalIdentifiers) or experiment.wants_words:
+    if lexical or experiment.wants_words:
         given["lexicon"] = lexicon_step(experiment, line, given, vectors)
     if naming is not None:
         raw = {"published": naming.path} if isinstance(naming, PublishedIdentifiers) else {}
-        inputs = given if isinstance(naming, LexicalIdentifiers) else {**given, "lexicon": None}
+        inputs = given if lexical else {**given, "lexicon": None}
         given["identifiers"] = line.step("identifiers", preparing.prepare_identifiers, naming, inputs, raw)
     return given
 
@@ -202,7 +202,7 @@ def lexicon_step(
         case TeacherLexicon():
             return line.step("lexicon", preparing.prepare_lexicon, settings, {**inputs, **vectors})
         case _:  # words of the backbone's own where they spell identifiers, else whole words
-            spells = isinstance(experiment.naming, LexicalIdentifiers)
+            spells = isinstance(experiment.spelling, LexicalIdentifiers)
             tokenizer = {"tokenizer": given.get("tokenizer")} if spells else {}
             return line.step("lexicon", preparing.prepare_lexicon, settings, {**inputs, **tokenizer})
 

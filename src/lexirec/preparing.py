@@ -37,7 +37,7 @@ from lexirec.codes.published import read_published, read_published_codes
 from lexirec.codes.residual import ResidualKMeans
 from lexirec.codes.rqkmeans_plus import ResidualKMeansPlus
 from lexirec.codes.rqvae import RqVae
-from lexirec.codes.spelling import CodeIdentifiers, name_items
+from lexirec.codes.spelling import CodeIdentifiers, PermutedIdentifiers, name_items
 from lexirec.codes.teacher_settings import TeacherLexicon
 from lexirec.codes.vectors import PrecomputedVectors, concatenate, embed
 from lexirec.config import Settings
@@ -248,7 +248,8 @@ def prepare_identifiers(settings: IdentifierChoice, inputs: Folders, out: Path) 
         identifiers = read_published(inputs["published"], catalog, tokenizer, column=settings.column)
     else:
         # Codes are tokens of their own, which a model adds to the backbone's vocabulary.
-        known = None if isinstance(settings, CodeIdentifiers) else tokenizer
+        spelled = settings.of if isinstance(settings, PermutedIdentifiers) else settings
+        known = None if isinstance(spelled, CodeIdentifiers) else tokenizer
         identifiers = name_items(settings, catalog, codes, lexicon, known)
     identifiers.save(out)
     report = naming_report(identifiers, codes)

@@ -74,8 +74,18 @@ IdentifierSettings = Annotated[
 ]
 
 
+class PermutedIdentifiers(Settings):
+    """The control: identifiers of any kind, dealt out to the items at random; the tree stays, its meaning goes."""
+
+    kind: Literal["permuted"] = "permuted"
+    of: IdentifierSettings = LexicalIdentifiers()
+    """The identifiers that are dealt out."""
+    seed: int = 0
+    """Of who gets which."""
+
+
 def name_items(
-    settings: LexicalIdentifiers | KeywordIdentifiers | TextIdentifiers | CodeIdentifiers,
+    settings: LexicalIdentifiers | KeywordIdentifiers | TextIdentifiers | CodeIdentifiers | PermutedIdentifiers,
     catalog: Catalog,
     codes: Codes | None = None,
     lexicon: Lexicon | None = None,
@@ -88,6 +98,8 @@ def name_items(
         DataError: as the kinds say.
     """
     match settings:
+        case PermutedIdentifiers():
+            return permuted(name_items(settings.of, catalog, codes, lexicon, tokenizer), settings.seed)
         case KeywordIdentifiers():
             return keyword_identifiers(catalog.texts(), tokenizer, settings)
         case TextIdentifiers():
@@ -99,6 +111,14 @@ def name_items(
             return Identifiers.from_lexicon(lexicon, codes, tokenizer, distinct_siblings=distinct, cut=cut)
     needed = "codes" if isinstance(settings, CodeIdentifiers) else "codes and a lexicon"
     raise SettingsError(f"identifiers of kind '{settings.kind}' need {needed}; give them, or choose another kind")
+
+
+def permuted(identifiers: Identifiers, seed: int) -> Identifiers:
+    """Deal identifiers out anew, every item another one's where it can (a random cycle through all items)."""
+    order = np.random.default_rng(seed).permutation(len(identifiers))
+    tokens = np.empty_like(identifiers.tokens)
+    tokens[order] = identifiers.tokens[np.roll(order, 1)]
+    return Identifiers(tokens, identifiers.pieces)
 
 
 def keyword_identifiers(
