@@ -7,8 +7,9 @@ from lexirec.data.sequences import Sequences
 from lexirec.errors import ArtifactError, DataError, SettingsError
 from lexirec.models.baselines import Ease, EaseSettings, ItemKnn, Popularity
 from lexirec.models.memory import Memory
-from lexirec.models.sasrec import Sasrec, SasrecSettings, SasrecTrainingSettings
-from lexirec.models.sasrec_training import fit_sasrec
+from lexirec.models.sasrec import Sasrec, SasrecSettings
+from lexirec.models.sequence_scorer import SequenceTrainingSettings
+from lexirec.models.sequence_training import fit_sequences
 from lexirec.recommenders import ScoreRecommender, load_recommender
 from lexirec.testing import RecommenderContract, checkerboard, circle_walks, tiny_catalog
 
@@ -63,9 +64,9 @@ class TestPopularity(RecommenderContract):
 class TestSasrec(RecommenderContract):
     @classmethod
     def make(cls):
-        training = SasrecTrainingSettings(learning_rate=0.02, epochs=10, batch_size=32)
+        training = SequenceTrainingSettings(learning_rate=0.02, epochs=10, batch_size=32)
         settings = SasrecSettings(dimensions=16, layers=1, dropout=0.0, max_history=8, training=training)
-        return ScoreRecommender(tiny_catalog(12), fit_sasrec(Sasrec(settings, "cpu"), circle_walks(12), 12))
+        return ScoreRecommender(tiny_catalog(12), fit_sequences(Sasrec(settings, "cpu"), circle_walks(12), 12))
 
     def test_what_always_comes_next_comes_first(self):
         walks = Sequences.from_lists([[(i - 1) % 12, i] for i in range(12)])

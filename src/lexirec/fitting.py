@@ -16,7 +16,7 @@ from lexirec.evaluation import Report, evaluate
 from lexirec.experiment import EvaluationSettings
 from lexirec.models.baselines import Ease, EaseSettings, ItemKnn, ItemKnnSettings, Popularity
 from lexirec.models.sasrec import Sasrec, SasrecSettings
-from lexirec.models.sasrec_training import fit_sasrec
+from lexirec.models.sequence_training import fit_sequences
 from lexirec.preparing import fit_memory, joined_vectors, load_catalog, load_split, write_summary
 from lexirec.recommenders import Scorer, ScoreRecommender, load_recommender
 
@@ -47,7 +47,7 @@ def _fitted(settings: Settings, inputs: Folders, split: Split, out: Path) -> Sco
 
 def _fit_sasrec(settings: SasrecSettings, inputs: Folders, split: Split, out: Path) -> Sasrec:
     extras = settings if isinstance(settings, SasrecBaseline) else SasrecBaseline()
-    return fit_sasrec(
+    return fit_sequences(
         Sasrec(settings.alone() if isinstance(settings, SasrecBaseline) else settings),
         split.train,
         split.n_items,

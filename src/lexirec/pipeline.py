@@ -41,7 +41,8 @@ from lexirec.fitting_models import BackboneStage, ModelStage
 from lexirec.line import Line, Reached, Run, Step, newest_run, record
 from lexirec.models.backbone import BackboneSettings
 from lexirec.models.causal_backbone import CausalBackboneSettings
-from lexirec.models.sasrec import SasrecSettings, SasrecTrainingSettings
+from lexirec.models.sasrec import SasrecSettings
+from lexirec.models.sequence_scorer import SequenceTrainingSettings
 
 VERSIONS = {
     "data": 1,
@@ -184,7 +185,7 @@ def _codes(settings: CodesChoice, line: Line, data: Step, vectors: Mapping[str, 
     inputs = dict(vectors)
     if isinstance(settings, RqVae) and settings.letter.collaborative:
         network = SasrecSettings(
-            training=SasrecTrainingSettings(seed=settings.seed)
+            training=SequenceTrainingSettings(seed=settings.seed)
         )  # the vectors of who buys what, for LETTER's loss
         inputs["sasrec"] = line.step("codes.sasrec", fitting.fit_baseline, network, {"data": data}, stage="baselines")
     return line.step("codes", preparing.prepare_codes, settings, inputs)

@@ -6,7 +6,8 @@ from lexirec.config import validate_settings
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import Sequences
 from lexirec.errors import ArtifactError, DataError, SettingsError
-from lexirec.models.sasrec import ItemTable, Sasrec, SasrecSettings
+from lexirec.models.sasrec import Sasrec, SasrecSettings
+from lexirec.models.sequence_scorer import ItemTable
 
 ITEMS = 7
 

@@ -1,4 +1,4 @@
-"""Training SASRec: packed rows, softmax over the catalogue or sampled, the best epoch by validation, resumable.
+"""Training scorers that read in order: packed rows, softmax over all items or a sample, the best epoch, resumable.
 
 A training row holds a user's items; every place but the last predicts the next item, so one pass serves all targets
 of a user. Rows longer than `max_history` + 1 are cut into pieces that share one item, so that no target is lost.
@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,16 +29,17 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.errors import DataError
 from lexirec.metrics import ndcg, ranks_in_scores
-from lexirec.models.sasrec import Sasrec, SasrecNetwork, SasrecTrainingSettings
 from lexirec.models.scoring import popularity
+from lexirec.models.sequence_scorer import SequenceNetwork, SequenceScorer, SequenceTrainingSettings
 from lexirec.progress import Progress
 
 _log = logging.getLogger(__name__)
-_FILE = "sasrec.safetensors"
+_FILE = "sequences.safetensors"
+M = TypeVar("M", bound=SequenceScorer)
 
 
-def fit_sasrec(
-    model: Sasrec,
+def fit_sequences(
+    model: M,
     train: Sequences,
     n_items: int,
     *,
@@ -46,11 +47,11 @@ def fit_sasrec(
     vectors: NDArray[np.floating[Any]] | None = None,
     neighbors: Neighbors | None = None,
     progress: Path | None = None,
-) -> Sasrec:
+) -> M:
     """Train a model; afterwards it holds the weights of its best epoch.
 
     Args:
-        model: an unfitted `Sasrec`.
+        model: an unfitted `Sasrec`, `Gru4Rec` or `Hstu`.
         train: rows of item numbers, oldest first.
         n_items: size of the catalogue.
         validation: cases that choose the epoch by NDCG@10 (seen items not excluded); without them the last is kept.
@@ -65,7 +66,7 @@ def fit_sasrec(
     rows = training_rows(train, model.settings.max_history)
     if not len(rows):
         raise DataError(
-            f"sasrec: none of the {len(train):,} training rows has two items, so there is nothing to predict"
+            f"{model.label}: none of the {len(train):,} training rows has two items, so there is nothing to predict"
         )
     model.shares = popularity(train, n_items)
     model.network = model.build(n_items, vectors=vectors, neighbors=neighbors)
@@ -111,7 +112,7 @@ def sampled_cross_entropy(
 class _Run:
     """The state of one training run."""
 
-    model: Sasrec
+    model: SequenceScorer
     rows: Sequences
     validation: Cases | None
     epoch: int = 0
@@ -119,16 +120,17 @@ class _Run:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.settings: SasrecTrainingSettings = self.model.settings.training
-        self.network: SasrecNetwork = self.model.network
+        self.settings: SequenceTrainingSettings = self.model.settings.training
+        self.network: SequenceNetwork = self.model.network
         self.steps = math.ceil(len(self.rows) / self.settings.batch_size)
         self.optimizer = torch.optim.AdamW(_groups(self.network, self.settings), lr=self.settings.learning_rate)
         counts = torch.from_numpy(self.rows.counts(len(self.model.shares))).double().to(self.model.device)
-        self.proposal_I = ((counts + 1) / (counts + 1).sum()).float()
+        weights = counts + 1 if self.settings.proposal == "popularity" else torch.ones_like(counts)
+        self.proposal_I = (weights / weights.sum()).float()
 
     def train(self, file: Path | None) -> None:
         """Run the epochs that are left; after each, save the state to `file`."""
-        with Progress("SASRec", total=self.settings.epochs * self.steps) as progress:
+        with Progress(self.model.label, total=self.settings.epochs * self.steps) as progress:
             progress.advance(self.epoch * self.steps)
             while self.epoch < self.settings.epochs and not self._tired():
                 self._one_epoch(progress)
@@ -149,7 +151,7 @@ class _Run:
         self.epoch += 1
         text = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
         progress.update(text)
-        _log.info("SASRec epoch %d: %s", self.epoch, text)
+        _log.info("%s epoch %d: %s", self.model.label, self.epoch, text)
 
     def _batches(self) -> Iterator[Sequences]:
         """Yield the rows in random order, rows of like length together so that little is padded."""
@@ -236,7 +238,7 @@ class _Run:
             tensors: dict[str, Tensor] = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         history = state.pop("history")
         if state != self._identity():
-            _log.warning("%s belongs to other settings or data; SASRec starts afresh", file)
+            _log.warning("%s belongs to other settings or data; %s starts afresh", file, self.model.label)
             return
         self.history, self.epoch = history, len(history)
         self.network.load_state_dict(_below("now.", tensors))
@@ -252,7 +254,7 @@ class _Run:
         return {"settings": self.model.settings.model_dump(mode="json"), "sizes": sizes}
 
 
-def _groups(network: SasrecNetwork, settings: SasrecTrainingSettings) -> list[dict[str, Any]]:
+def _groups(network: SequenceNetwork, settings: SequenceTrainingSettings) -> list[dict[str, Any]]:
     """Weight decay is for matrices only: not for norms, biases and the temperature."""
     learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return [
@@ -261,7 +263,7 @@ def _groups(network: SasrecNetwork, settings: SasrecTrainingSettings) -> list[di
     ]
 
 
-def _sample(cases: Cases | None, settings: SasrecTrainingSettings) -> Cases | None:
+def _sample(cases: Cases | None, settings: SequenceTrainingSettings) -> Cases | None:
     if cases is None or not len(cases):
         return None
     if len(cases) <= settings.validation_cases:

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.errors import DataError
-from lexirec.models import sasrec_training
-from lexirec.models.sasrec import Sasrec, SasrecSettings, SasrecTrainingSettings
-from lexirec.models.sasrec_training import fit_sasrec, sampled_cross_entropy, training_rows
+from lexirec.models import sequence_training
+from lexirec.models.sasrec import Sasrec, SasrecSettings
+from lexirec.models.sequence_scorer import SequenceTrainingSettings
+from lexirec.models.sequence_training import fit_sequences, sampled_cross_entropy, training_rows
 
 ITEMS = 12
 
@@ -19,7 +20,7 @@ ITEMS = 12
 def settings(**training):
     values = {"learning_rate": 0.02, "epochs": 12, "batch_size": 32, **training}
     return SasrecSettings(
-        dimensions=16, layers=1, dropout=0.1, max_history=6, training=SasrecTrainingSettings(**values)
+        dimensions=16, layers=1, dropout=0.1, max_history=6, training=SequenceTrainingSettings(**values)
     )
 
 
@@ -44,21 +45,21 @@ def right(model):
 
 @pytest.mark.parametrize("negatives", [0, 8])
 def test_it_learns_what_always_comes_next(circles, negatives):
-    model = fit_sasrec(Sasrec(settings(negatives=negatives), "cpu"), circles, ITEMS, validation=cases())
+    model = fit_sequences(Sasrec(settings(negatives=negatives), "cpu"), circles, ITEMS, validation=cases())
     assert right(model) == 1.0
     assert model.history[0]["loss"] > model.history[-1]["loss"]
 
 
 def test_the_same_seed_gives_the_same_model(circles):
-    one, two = (fit_sasrec(Sasrec(settings(epochs=2), "cpu"), circles, ITEMS) for _ in range(2))
+    one, two = (fit_sequences(Sasrec(settings(epochs=2), "cpu"), circles, ITEMS) for _ in range(2))
     assert np.array_equal(one.item_vectors(), two.item_vectors())
-    other = fit_sasrec(Sasrec(settings(epochs=2, seed=1), "cpu"), circles, ITEMS)
+    other = fit_sequences(Sasrec(settings(epochs=2, seed=1), "cpu"), circles, ITEMS)
     assert not np.allclose(other.item_vectors(), one.item_vectors())
 
 
 def test_resumed_equals_uninterrupted(circles, tmp_path, monkeypatch):
-    whole = fit_sasrec(Sasrec(settings(epochs=5), "cpu"), circles, ITEMS, validation=cases())
-    save, saved = sasrec_training._Run.save, []
+    whole = fit_sequences(Sasrec(settings(epochs=5), "cpu"), circles, ITEMS, validation=cases())
+    save, saved = sequence_training._Run.save, []
 
     def killed_after_two_epochs(run, file):
         save(run, file)
@@ -66,20 +67,20 @@ def test_resumed_equals_uninterrupted(circles, tmp_path, monkeypatch):
         if run.epoch == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(sasrec_training._Run, "save", killed_after_two_epochs)
+    monkeypatch.setattr(sequence_training._Run, "save", killed_after_two_epochs)
     arguments = {"validation": cases(), "progress": tmp_path}
     with pytest.raises(KeyboardInterrupt):
-        fit_sasrec(Sasrec(settings(epochs=5), "cpu"), circles, ITEMS, **arguments)
-    resumed = fit_sasrec(Sasrec(settings(epochs=5), "cpu"), circles, ITEMS, **arguments)
+        fit_sequences(Sasrec(settings(epochs=5), "cpu"), circles, ITEMS, **arguments)
+    resumed = fit_sequences(Sasrec(settings(epochs=5), "cpu"), circles, ITEMS, **arguments)
     assert saved == [1, 2, 3, 4, 5]
     assert resumed.history == whole.history
     assert np.array_equal(resumed.item_vectors(), whole.item_vectors())
 
 
 def test_the_progress_of_other_settings_is_not_carried_on(circles, tmp_path):
-    fit_sasrec(Sasrec(settings(epochs=1), "cpu"), circles, ITEMS, progress=tmp_path)
-    model = fit_sasrec(Sasrec(settings(epochs=2), "cpu"), circles, ITEMS, progress=tmp_path)
-    fresh = fit_sasrec(Sasrec(settings(epochs=2), "cpu"), circles, ITEMS)
+    fit_sequences(Sasrec(settings(epochs=1), "cpu"), circles, ITEMS, progress=tmp_path)
+    model = fit_sequences(Sasrec(settings(epochs=2), "cpu"), circles, ITEMS, progress=tmp_path)
+    fresh = fit_sequences(Sasrec(settings(epochs=2), "cpu"), circles, ITEMS)
     assert np.array_equal(model.item_vectors(), fresh.item_vectors())
 
 
@@ -91,15 +92,15 @@ def test_the_best_epoch_is_kept_and_patience_ends_training(circles, monkeypatch)
         seen.append({name: value.clone() for name, value in run.weights().items()})
         return next(values)
 
-    monkeypatch.setattr(sasrec_training._Run, "_validate", validate)
-    model = fit_sasrec(Sasrec(settings(patience=2), "cpu"), circles, ITEMS, validation=cases())
+    monkeypatch.setattr(sequence_training._Run, "_validate", validate)
+    model = fit_sequences(Sasrec(settings(patience=2), "cpu"), circles, ITEMS, validation=cases())
     assert [figures["ndcg@10"] for figures in model.history] == [0.1, 0.5, 0.4, 0.3]
     assert all(torch.equal(value, seen[1][name]) for name, value in model.network.state_dict().items())
 
 
 def test_rows_without_a_pair_cannot_be_learned_from():
     with pytest.raises(DataError, match="none of the 2 training rows has two items"):
-        fit_sasrec(Sasrec(), Sequences.from_lists([[1], [2]]), 3)
+        fit_sequences(Sasrec(), Sequences.from_lists([[1], [2]]), 3)
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.integers(1, 9))
@@ -131,7 +132,7 @@ def test_sampled_softmax_approaches_the_whole_softmax():
 def test_the_learning_rate_warms_up_and_falls_to_nothing(circles):
     model = Sasrec(settings(epochs=20), "cpu")
     model.shares, model.network = np.ones(ITEMS, np.float32), model.build(ITEMS)
-    run = sasrec_training._Run(model, circles, None)
+    run = sequence_training._Run(model, circles, None)
     rates = [run._schedule(step) for step in range(20 * run.steps)]
     assert max(rates) == 1.0
     assert rates[0] < 1
