@@ -4,7 +4,15 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, ValidationError, field_validator
 
-from lexirec.config import DataPath, Settings, expand_path, load_settings, usual_kind, validate_settings
+from lexirec.config import (
+    DataPath,
+    Settings,
+    expand_path,
+    load_settings,
+    usual_kind,
+    validate_settings,
+    written_in,
+)
 from lexirec.errors import SettingsError
 
 
@@ -242,3 +250,17 @@ def test_validate_settings_checks_plain_values():
     assert validate_settings({"epochs": 2}, Train) == Train(epochs=2)
     with pytest.raises(SettingsError, match=r"settings: there is no setting 'epoch'\. Did you mean 'epochs'"):
         validate_settings({"epoch": 2}, Train)
+
+
+def test_overrides_may_have_a_folder_of_their_own(tmp_path):
+    class Part(Settings):
+        path: DataPath
+
+    class Whole(Settings):
+        part: Part
+
+    (tmp_path / "a.toml").write_text('[part]\npath = "here.csv"\n')
+    plain = load_settings(tmp_path / "a.toml", Whole, ["part.path=../x.csv"])
+    placed = load_settings(tmp_path / "a.toml", Whole, [written_in(tmp_path / "inner", "part.path=../x.csv")])
+    assert plain.part.path == Path("../x.csv")
+    assert placed.part.path == tmp_path / "x.csv"

@@ -40,6 +40,11 @@ class _Written(str):
         return written
 
 
+def written_in(folder: Path, text: str) -> str:
+    """Return an override `a.b=c` whose relative paths are taken from a folder instead of the working directory."""
+    return _Written.at(text, folder)
+
+
 def expand_path(given: str | Path, folder: Path | None = None) -> Path:
     """Return `given` with `~`, `$NAME`, `${NAME}` and `${NAME:-default}` filled in.
 
@@ -199,6 +204,8 @@ def _override(values: dict[str, Any], override: str, origins: dict[str, str]) ->
     if not equals or not all(keys):
         raise SettingsError(f"--set {override}: write it as name=value, for example --set seed=1")
     value = _toml_value(text.strip())
+    if isinstance(override, _Written):
+        value = _located(value, override.folder)
     place: Any = values
     for depth, key in enumerate(keys[:-1]):
         place = _step(place, key, ".".join(keys[: depth + 1]), override)

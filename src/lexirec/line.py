@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +55,19 @@ class Reached(Exception):  # noqa: N818
     """The stage at which the line was to stop is done."""
 
 
+@contextmanager
+def logged(step: Step) -> Iterator[None]:
+    """Say in the log how a step is going."""
+    if step.state == "done":
+        _log.info("%s: taken from the store", step.name)
+        yield
+        return
+    _log.info("%s: %s", step.name, "carried on" if step.state == "unfinished" else "started")
+    started = time.monotonic()
+    yield
+    _log.info("%s: done in %.1f s", step.name, time.monotonic() - started)
+
+
 @dataclass
 class Line:
     """Steps in order, made or only planned.
@@ -65,6 +79,8 @@ class Line:
         act: Make what is not there; without it only say.
         before: Step name -> key of the newest finished run, which tells stale from new.
         steps: The steps so far.
+        recipes: What their artifacts are made from, by key.
+        shown: What surrounds the making of a step, to tell people about it.
     """
 
     store: Store
@@ -73,6 +89,8 @@ class Line:
     act: bool = True
     before: Mapping[str, str] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    recipes: dict[str, Recipe] = field(default_factory=dict)
+    shown: Callable[[Step], AbstractContextManager[None]] = logged
 
     def step(
         self,
@@ -105,8 +123,10 @@ class Line:
         step = Step(name, stage, recipe.key, self.store.path(stage, recipe.key), state)
         if self.act:
             folders = {key: earlier.folder for key, earlier in given.items()}
-            self._make(step, recipe, lambda out: make(settings, {**folders, **(raw or {})}, out))
+            with self.shown(step):
+                self.store.ensure(recipe, lambda out: make(settings, {**folders, **(raw or {})}, out))
         self.steps.append(step)
+        self.recipes[recipe.key] = recipe
         return step
 
     def _recipe(
@@ -124,15 +144,6 @@ class Line:
         if any((self.store.partial(recipe.stage, recipe.key) / PROGRESS).glob("*")):
             return "unfinished"
         return "stale" if name in self.before else "new"
-
-    def _make(self, step: Step, recipe: Recipe, make: Callable[[Path], None]) -> None:
-        if step.state == "done":
-            _log.info("%s: taken from the store", step.name)
-            return
-        _log.info("%s: %s", step.name, "carried on" if step.state == "unfinished" else "started")
-        started = time.monotonic()
-        self.store.ensure(recipe, make)
-        _log.info("%s: done in %.1f s", step.name, time.monotonic() - started)
 
 
 # ------------------------------------------------------------------------------------------------- records of runs
