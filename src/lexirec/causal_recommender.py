@@ -247,14 +247,19 @@ class CausalRecommender:
             **self.origin,
         }
 
+    @property
+    def searcher(self) -> CausalRanker:
+        """What finds items with the weights as they are; made on first use."""
+        if self._ranker is None:
+            self._ranker = CausalRanker(self.model, self.builder, self.settings.search)
+        return self._ranker
+
     def rank(
         self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
     ) -> Ranking:
         """Rank the k best items for every history; see `recommenders.Recommender.rank`."""
         check_request(len(histories), len(self._catalog), k, allowed)
-        if self._ranker is None:
-            self._ranker = CausalRanker(self.model, self.builder, self.settings.search)
-        found = self._ranker.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed)
+        found = self.searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed)
         return Ranking(found.items, found.scores)
 
     def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:

@@ -1,7 +1,7 @@
 """What an experiment file may say: the settings of every room, composed, under the names of the stages.
 
     [data] [vectors.NAME] [codes] [backbone] [pretraining] [lexicon] [identifiers] [neighbors] [model] [reinforcement]
-    [baselines.NAME] [evaluation]
+    [baselines.NAME] [fusion] or [fusion.NAME] [evaluation]
 
 Only `[data]` is needed.
 """
@@ -32,11 +32,14 @@ from lexirec.codes.lexicon import TfIdfLexicon
 from lexirec.codes.spelling import CodeIdentifiers, LexicalIdentifiers, PermutedIdentifiers
 from lexirec.codes.vectors import VectorSettings
 from lexirec.config import Settings, load_settings
+from lexirec.fusion_weights import FusionSettings
 from lexirec.training.pretrain import PretrainSettings
 
 S = TypeVar("S", bound=Settings)
 _OWN_SEED = ("data", "evaluation")  # the shop and the sample of users stay the same when seeds are compared
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+FUSED = "fused"
+"""What the one recommender of a table `[fusion]` is called."""
 
 # ------------------------------------------------------------------------------------------------------- evaluation
 
@@ -98,8 +101,15 @@ class Experiment(Settings):
     """The generative model; without it an experiment measures baselines."""
     reinforcement: ReinforcementSettings | None = None
     """How a causal model is polished; the polished one stands beside it as `reinforced`."""
+    fusion: dict[Name, FusionSettings] = Field(default_factory=dict)
+    """Recommenders made of recommenders; a table without a name is called `fused`."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """How everything is measured."""
+
+    @field_validator("fusion", mode="before")
+    @classmethod
+    def _one_fusion_needs_no_name(cls, given: Any) -> Any:
+        return {FUSED: given} if isinstance(given, dict) and "of" in given else given
 
     @property
     def naming(self) -> IdentifierChoice | None:
@@ -150,6 +160,17 @@ class Experiment(Settings):
         scorer = self.reinforcement.scorer
         if scorer is not None and scorer not in self.baselines:
             raise ValueError(f"'reinforcement.scorer' is '{scorer}'; it should be one of {', '.join(self.baselines)}")
+        return self
+
+    @model_validator(mode="after")
+    def _fusions_have_their_parts(self) -> Self:
+        known = [*self.baselines, *(["model"] if self.model else []), *(["reinforced"] if self.reinforcement else [])]
+        for name, fusion in self.fusion.items():
+            for part in fusion.of:
+                if part not in known:
+                    raise ValueError(f"'fusion.of' ({name}) names '{part}'; it should be one of {', '.join(known)}")
+            if name in known:
+                raise ValueError(f"'fusion.{name}' is the name of a part already; call it otherwise")
         return self
 
     @model_validator(mode="after")

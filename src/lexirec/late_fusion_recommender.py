@@ -212,14 +212,19 @@ class LateFusionRecommender:
             "settings": self.settings.model_dump(mode="json"),
         }
 
+    @property
+    def searcher(self) -> Ranker:
+        """What finds items with the weights as they are; made on first use."""
+        if self._ranker is None:
+            self._ranker = Ranker(self.model, self.settings.search)
+        return self._ranker
+
     def rank(
         self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
     ) -> Ranking:
         """Rank the k best items for every history; see `recommenders.Recommender.rank`."""
         check_request(len(histories), len(self._catalog), k, allowed)
-        if self._ranker is None:
-            self._ranker = Ranker(self.model, self.settings.search)
-        found = self._ranker.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed)
+        found = self.searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed)
         return Ranking(found.items, found.scores)
 
     def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lexirec.artifacts import Store
@@ -62,7 +62,7 @@ def compare_named(
     """
     systems, labels = stored_systems(store, names, of=of, seen=seen)
     if len(names) == 1 and len(labels) > 1 and baseline is None:
-        baseline = _best_baseline(systems, metric)
+        baseline = _best_baseline(systems, metric, find_run(store, names[0]).settings.get("fusion", {}))
     return compare_systems(systems, baseline=labels.get(baseline or "", baseline), metric=metric)
 
 
@@ -136,7 +136,8 @@ def _headline(run: Run, reports: dict[str, Report]) -> str:
     return wanted if wanted in reports else next(iter(reports))
 
 
-def _best_baseline(systems: Systems, metric: str) -> str | None:
+def _best_baseline(systems: Systems, metric: str, fused: Iterable[str]) -> str | None:
     """Return the best of an experiment's baselines, the hardest to beat; None where it has none."""
-    values = {name: reports[0].metrics.get(metric, 0.0) for name, reports in systems.items() if name not in OWN}
+    others = {*OWN, *fused}
+    values = {name: reports[0].metrics.get(metric, 0.0) for name, reports in systems.items() if name not in others}
     return max(values, key=values.__getitem__, default=None)

@@ -1,6 +1,6 @@
 """From an experiment file to measured recommenders: one function that reads top to bottom.
 
-    data -> vectors -> codes -> lexicon -> identifiers -> model -> reinforced -> evaluation -> report
+    data -> vectors -> codes -> lexicon -> identifiers -> model -> reinforced -> fused -> evaluation -> report
        \\-> tokenizer -> backbone ------------------^
        \\-> neighbors, baselines ------------------^--------------^
 
@@ -13,7 +13,7 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from lexirec import fitting, fitting_models, preparing, reporting
+from lexirec import fitting, fitting_models, fusing, preparing, reporting
 from lexirec.artifacts import Store
 from lexirec.causal_settings import CausalModelSettings
 from lexirec.choices import (
@@ -36,7 +36,7 @@ from lexirec.codes.spelling import LexicalIdentifiers
 from lexirec.codes.teacher_settings import TeacherLexicon
 from lexirec.codes.vectors import PrecomputedVectors
 from lexirec.errors import DataError, SettingsError, did_you_mean
-from lexirec.experiment import Experiment
+from lexirec.experiment import FUSED, Experiment
 from lexirec.fitting_models import BackboneStage, ModelStage
 from lexirec.line import Line, Reached, Run, Step, newest_run, record
 from lexirec.models.backbone import BackboneSettings
@@ -56,6 +56,7 @@ VERSIONS = {
     "baselines": 1,
     "model": 1,
     "reinforced": 1,
+    "fused": 1,
     "evaluation": 2,
     "report": 1,
 }
@@ -114,11 +115,12 @@ def walk(experiment: Experiment, line: Line) -> None:
     recommenders = _baselines(experiment, line, {"data": data, **vectors}, neighbors)
     recommenders |= {"model": model} if model is not None else {}
     recommenders |= _reinforced(experiment, line, {"data": data, **vectors}, recommenders)
+    fused = _fused(experiment, line, data, recommenders)
     evaluations = {
         f"evaluation.{name}": line.step(
             f"evaluation.{name}", fitting.measure, experiment.evaluation, {"data": data, "recommender": recommender}
         )
-        for name, recommender in recommenders.items()
+        for name, recommender in (recommenders | fused).items()
     }
     if evaluations:
         shown = list(recommenders.values())[-1]
@@ -130,6 +132,7 @@ def _report_settings(experiment: Experiment) -> dict[str, object]:
     kinds = {name: str(baseline.kind) for name, baseline in experiment.baselines.items()}
     kinds |= {"model": experiment.model.kind} if experiment.model is not None else {}
     kinds |= {"reinforced": "causal"} if experiment.reinforcement is not None else {}
+    kinds |= dict.fromkeys(experiment.fusion, FUSED)
     return {"name": experiment.name, "kinds": kinds, "evaluation": experiment.evaluation.model_dump(mode="json")}
 
 
@@ -276,6 +279,17 @@ def _reinforced(
     inputs |= given if settings.rewards.semantic else {}
     inputs |= {"scorer": recommenders[settings.scorer]} if settings.scorer is not None else {}
     return {"reinforced": line.step("reinforced", fitting_models.reinforce_model, settings, inputs)}
+
+
+def _fused(
+    experiment: Experiment, line: Line, data: Step, recommenders: Mapping[str, Step]
+) -> dict[str, Step]:
+    """Make recommenders of those there are."""
+    steps = {}
+    for name, settings in experiment.fusion.items():
+        inputs = {"data": data, **{part: recommenders[part] for part in settings.of}}
+        steps[name] = line.step(FUSED if name == FUSED else f"{FUSED}.{name}", fusing.fuse, settings, inputs)
+    return steps
 
 
 def _baselines(

@@ -19,6 +19,7 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
 from lexirec.data.sequences import Sequences
 from lexirec.errors import ArtifactError
+from lexirec.fused_recommender import FusedRecommender
 from lexirec.late_fusion_recommender import LateFusionRecommender
 from lexirec.models.baselines import Ease, ItemKnn, Popularity
 from lexirec.models.memory import Memory
@@ -39,6 +40,7 @@ from lexirec.recommending import Options, Recommendation, recommend
 __all__ = [
     "MANIFEST",
     "CausalRecommender",
+    "FusedRecommender",
     "LateFusionRecommender",
     "Ranking",
     "Recommender",
@@ -144,8 +146,11 @@ def load_recommender(folder: str | Path) -> Recommender:
         return LateFusionRecommender.load(source)
     if kind == "causal":
         return CausalRecommender.load(source)
+    if kind == "fused":
+        return FusedRecommender.load(source, load_recommender)
     raise ArtifactError(
-        f"{source / MANIFEST}: kind '{kind}' is unknown to this version; allowed: 'scores', 'late-fusion', 'causal'"
+        f"{source / MANIFEST}: kind '{kind}' is unknown to this version; allowed: 'scores', 'late-fusion', 'causal', "
+        "'fused'"
     )
 
 

@@ -11,7 +11,7 @@ from lexirec.artifacts import Store
 from lexirec.config import validate_settings
 from lexirec.errors import ArtifactError, did_you_mean
 from lexirec.evaluation import Report
-from lexirec.experiment import EvaluationSettings
+from lexirec.experiment import FUSED, EvaluationSettings
 from lexirec.line import Line, Run, Step, find_run
 from lexirec.pipeline import VERSIONS
 from lexirec.recommenders import MANIFEST, Recommender, load_recommender
@@ -25,8 +25,9 @@ _TELLING = ("split", "max_history", "k_core", "users", "items", "interactions", 
 
 
 def recommenders(run: Run) -> dict[str, Step]:
-    """Return an experiment's recommenders by name: its baselines, then its own, `model` and `reinforced`, if any."""
-    return run.variants("baselines") | {name: run.steps[name] for name in OWN if name in run.steps}
+    """Return an experiment's recommenders by name: its baselines, its own, `model` and `reinforced`, and those fused."""
+    own = {name: run.steps[name] for name in OWN if name in run.steps}
+    return run.variants("baselines") | own | {name or FUSED: step for name, step in run.variants(FUSED).items()}
 
 
 def evaluations(run: Run) -> dict[str, Path]:

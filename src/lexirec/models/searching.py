@@ -6,7 +6,7 @@ Legend: `B` batch, `H` history, `I` items, `N` nodes, `K` results.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +18,14 @@ from torch import Tensor
 from lexirec.config import Settings
 from lexirec.data.sequences import Sequences
 from lexirec.decoding.beam import StepDecoder, beam_search
-from lexirec.decoding.filters import allowed_bias, seen_mask
+from lexirec.decoding.exact import exact_scores
+from lexirec.decoding.filters import allowed_bias, boost_bias, seen_mask
 from lexirec.decoding.trie import Trie
 from lexirec.progress import Progress
+
+Guide = Callable[[Sequences], NDArray[np.float32]]
+"""What else speaks in the beam: from a batch of histories to a number per item (rows, n_items), such as the weighted
+log-probabilities of an expert."""
 
 
 class SearchSettings(Settings):
@@ -50,6 +55,15 @@ class Searcher(ABC):
         """Take the trie, on the model's device, and how to search it."""
         self._trie, self._settings = trie, settings
 
+    @property
+    def n_items(self) -> int:
+        """Size of the catalogue."""
+        return self._trie.n_items
+
+    def unguided(self, histories: Sequences) -> NDArray[np.float32]:
+        """Say nothing: the guide that leaves an item's score its plain log-probability."""
+        return np.zeros((len(histories), self._trie.n_items), dtype=np.float32)
+
     @abstractmethod
     def _steps(self, histories: Sequences) -> StepDecoder:
         """Read a batch of histories."""
@@ -61,6 +75,7 @@ class Searcher(ABC):
         *,
         exclude_seen: bool = False,
         allowed: NDArray[np.bool_] | None = None,
+        guide: Guide | None = None,
     ) -> Found:
         """Find the best `k` items of each history.
 
@@ -69,6 +84,9 @@ class Searcher(ABC):
             k: places.
             exclude_seen: leave out all items of the history that is given.
             allowed: bool (n_items,) or (rows, n_items); nothing else is ever spelled.
+            guide: says numbers that are added to the items' log-probabilities. A prefix bears the greatest number
+                below it, which is never less than what an item will get, so what is provably exact without a guide
+                may be so with one. Scores are then plain sums: a length penalty is left out.
         """
         found = Found(
             np.full((len(histories), k), -1, dtype=np.int32),
@@ -77,7 +95,9 @@ class Searcher(ABC):
         )
         with Progress("Searching", total=len(histories)) as progress:
             for rows in _of_like_length(histories, self._settings.batch_size):
-                self._search(histories.take(rows), rows, found, exclude_seen, allowed)
+                batch = histories.take(rows)
+                bias_BN = self._bias(batch, rows, exclude_seen, allowed, guide)
+                self._search(batch, rows, found, bias_BN, plain=guide is not None)
                 progress.advance(len(rows))
         return found
 
@@ -87,8 +107,9 @@ class Searcher(ABC):
         histories: Sequences,
         rows: NDArray[np.int64],
         found: Found,
-        exclude_seen: bool,
-        allowed: NDArray[np.bool_] | None,
+        bias_BN: Tensor | None,
+        *,
+        plain: bool,
     ) -> None:
         k = min(found.items.shape[1], self._trie.n_items)
         beams = beam_search(
@@ -97,26 +118,51 @@ class Searcher(ABC):
             batch=len(rows),
             width=max(self._settings.width, k),
             k=k,
-            length_penalty=self._settings.length_penalty,
-            bias_BN=self._bias(histories, rows, exclude_seen, allowed),
+            length_penalty=None if plain else self._settings.length_penalty,
+            bias_BN=bias_BN,
         )
         found.items[rows, :k] = beams.items.cpu().numpy()
         found.scores[rows, :k] = beams.scores.float().cpu().numpy()
         found.exact[rows] = beams.exact.cpu().numpy()
 
+    @torch.no_grad()
+    def log_probabilities(self, histories: Sequences) -> NDArray[np.float32]:
+        """Score every item of the catalogue without pruning: float32 (rows, n_items). Costs a pass over the trie."""
+        found = np.empty((len(histories), self._trie.n_items), dtype=np.float32)
+        for rows in _of_like_length(histories, self._settings.batch_size):
+            found[rows] = exact_scores(self._trie, self._steps(histories.take(rows))).cpu().numpy()
+        return found
+
     def _bias(
+        self,
+        histories: Sequences,
+        rows: NDArray[np.int64],
+        exclude_seen: bool,
+        allowed: NDArray[np.bool_] | None,
+        guide: Guide | None,
+    ) -> Tensor | None:
+        """Return a number per node: −inf where nothing below may be recommended, what the guide says elsewhere."""
+        trie = self._trie
+        may_BI = self._may(histories, rows, exclude_seen, allowed)
+        if guide is None:
+            return None if may_BI is None else allowed_bias(trie, may_BI.to(trie.device))
+        told_BI = torch.from_numpy(guide(histories)).to(trie.device)
+        if may_BI is not None:
+            told_BI = told_BI.masked_fill(~may_BI.to(trie.device), -torch.inf)
+        return boost_bias(trie, told_BI)
+
+    def _may(
         self, histories: Sequences, rows: NDArray[np.int64], exclude_seen: bool, allowed: NDArray[np.bool_] | None
     ) -> Tensor | None:
-        """Return a number per node that is −inf where nothing below may be recommended."""
+        """Return which items may be recommended (B, I); None where all may."""
         if not exclude_seen and allowed is None:
             return None
-        trie = self._trie
-        may_BI = torch.ones(len(rows), trie.n_items, dtype=torch.bool)
+        may_BI = torch.ones(len(rows), self._trie.n_items, dtype=torch.bool)
         if exclude_seen:
-            may_BI &= ~seen_mask(histories, trie.n_items)
+            may_BI &= ~seen_mask(histories, self._trie.n_items)
         if allowed is not None:
             may_BI &= torch.from_numpy(allowed if allowed.ndim == 1 else allowed[rows])
-        return allowed_bias(trie, may_BI.to(trie.device))
+        return may_BI
 
 
 def on_device(histories: Sequences, device: torch.device) -> Tensor:

@@ -1,0 +1,108 @@
+"""The stage that makes one recommender of several: weights chosen on validation, verified with the real search, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lexirec.data.splits import Cases, Split
+from lexirec.evaluation import evaluate
+from lexirec.fused_recommender import FusedRecommender
+from lexirec.fusion_weights import PLACES, FusionSettings, chosen_cases
+from lexirec.preparing import load_split, write_summary
+from lexirec.progress import quiet
+from lexirec.recommenders import load_recommender
+from lexirec.report.plots import save
+from lexirec.report.weights import WeightCurve, weights_figure
+
+METRIC = f"ndcg@{PLACES}"
+_VERIFIED = 1000
+"""Cases ranked by the real search after choosing: enough to see a candidate list that is too short."""
+
+
+def fuse(settings: FusionSettings, inputs: Mapping[str, Path], out: Path) -> None:
+    """Choose the weights of a fusion and save it as a complete recommender.
+
+    Args:
+        settings: what is fused, and how.
+        inputs: `data`, and the folder of every part by its name.
+        out: where the recommender goes, with `summary.md` and the curve of the weights as `weights.png`.
+    """
+    split = load_split(inputs["data"])
+    parts = {name: load_recommender(inputs[name]) for name in settings.of}
+    made = FusedRecommender(parts, settings).fit(split)
+    made.save(out)
+    save(weights_figure(_curves(made), title=_title(made), metric=METRIC), out, "weights")
+    write_summary(out, "Fused recommender", [*_told(made), _verified(made, split)], {"What was tried": _tried(made)})
+
+
+def _told(made: FusedRecommender) -> list[str]:
+    settings, facts = made.settings, made.weights.facts
+    option = "floor" if settings.kind == "product" else "constant"
+    lines = [
+        f"{settings.kind} of {', '.join(made.names)}; weights {_in_words(made.told_weights())}; {option} "
+        f"{made.weights.option:g}",
+        f"chosen on {facts['cases']:,} cases of {facts['chosen_on']}: {METRIC} {facts[METRIC]:.4f}",
+        f"{facts['unseen']:.0%} of validation histories end with an event that no part was trained on; the others flatter "
+        "parts that learn, so their partners' weights may come out too small",
+    ]
+    if len(made.weights.edges):
+        edges = ", ".join(f"{edge:.2f}" for edge in made.weights.edges)
+        lines.append(f"bins of cases by log(1 + what was seen after the history's items) meet at {edges}")
+    held = ", ".join(f"{rule} {value:.4f}" for rule, value in facts["held_out"].items())
+    return [*lines, f"{METRIC} where the weights were chosen on the other half of the users: {held}"]
+
+
+def _verified(made: FusedRecommender, split: Split) -> str:
+    """Rank some of the cases by the real search, which has all items and not only candidates."""
+    cases = _some(chosen_cases(made.settings, split)[0])
+    with quiet():
+        excluded = made.settings.seen == "excluded"
+        report = evaluate(made, cases, ks=(PLACES,), exclude_seen=excluded)
+        exact = made.search(cases.histories, k=PLACES, exclude_seen=excluded).exact.mean()
+    proven = (
+        f"; {exact:.1%} of the lists provably those of an exhaustive search" if made.settings.kind == "product" else ""
+    )
+    return f"real search on {len(cases):,} of the cases: {METRIC} {report.metrics[METRIC]:.4f}{proven}"
+
+
+def _some(cases: Cases) -> Cases:
+    if len(cases) <= _VERIFIED:
+        return cases
+    return cases.take(np.sort(np.random.default_rng(0).choice(len(cases), _VERIFIED, replace=False)))
+
+
+def _title(made: FusedRecommender) -> str:
+    weights = _in_words({name: weight for name, weight in made.told_weights().items() if name != made.names[0]})
+    return f"{made.names[0]} with {weights}"
+
+
+def _in_words(weights: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {'/'.join(f'{each:g}' for each in (weight if isinstance(weight, list) else [weight]))}"
+        for name, weight in weights.items()
+    )
+
+
+def _curves(made: FusedRecommender) -> list[WeightCurve]:
+    chosen = {name: made.weights.values[:, expert].tolist() for expert, name in enumerate(made.names[1:])}
+    option = "floor" if made.settings.kind == "product" else "constant"
+    points: dict[tuple[str, float], list[tuple[float, float]]] = {}
+    for row in made.weights.tried:
+        points.setdefault((row["part"], row["option"]), []).append((row["weight"], row[METRIC]))
+    return [
+        WeightCurve(part, f"{option} {tried:g}", sorted(each), chosen[part] if tried == made.weights.option else ())
+        for (part, tried), each in points.items()
+    ]
+
+
+def _tried(made: FusedRecommender) -> list[dict[str, float]]:
+    """Return a row per weight: what each part and option is worth with it."""
+    rows: dict[float, dict[str, float]] = {}
+    for tried in made.weights.tried:
+        row = rows.setdefault(tried["weight"], {"weight": tried["weight"]})
+        row[f"{tried['part']}, {tried['option']:g}"] = tried[METRIC]
+    return list(rows.values())

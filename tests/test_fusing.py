@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from lexirec.config import validate_settings
+from lexirec.errors import SettingsError
+from lexirec.evaluation import Report
+from lexirec.experiment import Experiment
+from lexirec.line import find_run
+from lexirec.named_systems import compare_named
+from lexirec.pipeline import plan, run
+from lexirec.progress import quiet
+from lexirec.recommenders import load_recommender
+from lexirec.results import evaluations, load_named, measured, recommenders
+from tests.small_run import SETTINGS, experiment, small_run
+
+FUSION = {
+    "fused": {"of": ["sasrec", "memory"], "rule": "per-case", "bins": 2},
+    "ranks": {"of": ["sasrec", "memory", "transitions"], "kind": "reciprocal-rank"},
+}
+
+
+@pytest.fixture(scope="module")
+def finished():
+    store, _ = small_run()
+    with quiet():
+        done = run(experiment(name="fusing", fusion=FUSION), store)
+    return store, done
+
+
+def test_fused_recommenders_stand_beside_the_others(finished):
+    _, done = finished
+    assert list(recommenders(done))[-2:] == list(evaluations(done))[-2:] == ["fused", "ranks"]
+    rows = {row.name: row for row in measured(done)}
+    assert rows["fused"].excluded["recall@10"] >= min(rows[name].excluded["recall@10"] for name in ("sasrec", "memory"))
+    report = (done.step("report").folder / "report.md").read_text()
+    assert "fused" in report
+    assert "ranks" in report
+
+
+def test_the_stage_tells_and_draws_how_weights_were_chosen(finished):
+    _, done = finished
+    folder = done.step("fused").folder
+    summary = (folder / "summary.md").read_text()
+    assert "chosen on" in summary
+    assert "real search on" in summary
+    assert "where the weights were chosen on the other half" in summary
+    assert "| weight |" in summary
+    assert (folder / "weights.png").stat().st_size > 5000
+
+
+def test_the_folder_is_complete_without_the_store(finished):
+    store, done = finished
+    loaded = load_recommender(done.step("fused").folder)
+    found = load_named(store, "fusing", "fused")
+    histories = [loaded.catalog.item_ids[:3]]
+    one, two = (each.recommend(histories[0], k=5, explain=True) for each in (loaded, found))
+    assert one == two
+    card = Report.load(evaluations(done)["fused"] / "excluded").protocol
+    assert card["recommender"] == "fused"
+    assert card["parts"].keys() == {"sasrec", "memory"}
+
+
+def test_only_what_is_new_is_made(finished):
+    store, _ = finished
+    changed = experiment(name="fusing", fusion={**FUSION, "fused": {"of": ["sasrec", "memory"], "weights": [1.0]}})
+    states = {step.name: step.state for step in plan(changed, store)}
+    assert states["fused"] == states["evaluation.fused"] == "stale"
+    assert states["fused.ranks"] == states["baselines.sasrec"] == "done"
+
+
+def test_the_hardest_baseline_is_no_fused_one(finished):
+    store, done = finished
+    best = max((row for row in measured(done) if row.name not in FUSION), key=lambda row: row.excluded["ndcg@10"])
+    assert compare_named(store, ["fusing"]).as_json()["baseline"] == best.name
+
+
+def test_a_table_without_a_name_is_called_fused():
+    made = validate_settings({**SETTINGS, "fusion": FUSION["fused"]}, Experiment)
+    assert list(made.fusion) == ["fused"]
+    assert made.fusion["fused"].seed == SETTINGS["seed"]
+
+
+@pytest.mark.parametrize(
+    ("fusion", "message"),
+    [
+        ({"of": ["model", "memory"]}, "names 'model'; it should be one of popularity, transitions, memory, sasrec"),
+        ({"memory": {"of": ["sasrec", "memory"]}}, "is the name of a part already"),
+    ],
+)
+def test_unknown_parts_and_taken_names_are_refused(fusion, message):
+    with pytest.raises(SettingsError, match=message):
+        experiment(fusion=fusion)
+
+
+def test_what_the_run_recorded_is_found_again(finished):
+    store, done = finished
+    assert set(find_run(store, "fusing").settings["fusion"]) == set(FUSION)
+    values = np.array(done.settings["fusion"]["fused"]["weights"])
+    assert (values >= 0).all()
