@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,3 +15,13 @@ def data_dir() -> Path:
     if not (folder / "beauty" / "items.parquet").exists():
         pytest.skip(f"the real data are not at {folder} (set LEXIREC_DATA)")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Undo what a command sets up: its level would hide messages from later tests, its handler write to a closed file."""
+    logger = logging.getLogger("lexirec")
+    level, handlers, propagate = logger.level, list(logger.handlers), logger.propagate
+    yield
+    logger.setLevel(level)
+    logger.handlers[:], logger.propagate = handlers, propagate
