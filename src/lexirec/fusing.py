@@ -1,4 +1,4 @@
-"""The stage that makes one recommender of several: weights chosen on validation, verified with the real search, drawn."""
+"""The stage that makes one recommender of several: weights chosen on validation, verified by the real search, drawn."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def _told(made: FusedRecommender) -> list[str]:
         f"{settings.kind} of {', '.join(made.names)}; weights {_in_words(made.told_weights())}; {option} "
         f"{made.weights.option:g}",
         f"chosen on {facts['cases']:,} cases of {facts['chosen_on']}: {METRIC} {facts[METRIC]:.4f}",
-        f"{facts['unseen']:.0%} of validation histories end with an event that no part was trained on; the others flatter "
-        "parts that learn, so their partners' weights may come out too small",
+        f"{facts['unseen']:.0%} of validation histories end with an event that no part was trained on; the others "
+        "flatter parts that learn, so their partners' weights may come out too small",
     ]
     if len(made.weights.edges):
         edges = ", ".join(f"{edge:.2f}" for edge in made.weights.edges)

@@ -25,7 +25,7 @@ _TELLING = ("split", "max_history", "k_core", "users", "items", "interactions", 
 
 
 def recommenders(run: Run) -> dict[str, Step]:
-    """Return an experiment's recommenders by name: its baselines, its own, `model` and `reinforced`, and those fused."""
+    """Return an experiment's recommenders by name: its baselines, its own (`model`, `reinforced`) and those fused."""
     own = {name: run.steps[name] for name in OWN if name in run.steps}
     return run.variants("baselines") | own | {name or FUSED: step for name, step in run.variants(FUSED).items()}
 
