@@ -5,7 +5,12 @@ from lexirec.choices import MemoryBaseline, SasrecBaseline
 from lexirec.evaluation import Report
 from lexirec.experiment import EvaluationSettings
 from lexirec.fitting import fit_baseline, measure, measured_cases
+from lexirec.models.als import AlsSettings
 from lexirec.models.baselines import EaseSettings, ItemKnnSettings, PopularitySettings
+from lexirec.models.gru4rec import Gru4RecSettings
+from lexirec.models.hstu import HstuSettings
+from lexirec.models.recency import RecencySettings
+from lexirec.models.transitions import TransitionsSettings
 from lexirec.preparing import load_split
 from lexirec.recommenders import load_recommender
 from tests.small_run import small_run
@@ -22,13 +27,25 @@ def folders():
         PopularitySettings(),
         ItemKnnSettings(neighbors=5),
         EaseSettings(),
+        RecencySettings(),
+        TransitionsSettings(),
+        AlsSettings(dimensions=4),
+        Gru4RecSettings(dimensions=4, width=4, training={"epochs": 1}),
+        HstuSettings(dimensions=4, layers=1, training={"epochs": 1}),
+        SasrecBaseline(
+            dimensions=4, layers=1, block="ligr", training={"epochs": 1, "negatives": 8, "proposal": "uniform"}
+        ),
         MemoryBaseline(evidence="none"),
         MemoryBaseline(evidence="text"),
         MemoryBaseline(evidence="vectors"),
         SasrecBaseline(dimensions=4, layers=1, training={"epochs": 1}),
         SasrecBaseline(dimensions=4, layers=1, training={"epochs": 1}, with_vectors=True, with_neighbors=True),
     ],
-    ids=lambda settings: f"{settings.kind}-{getattr(settings, 'evidence', getattr(settings, 'with_vectors', ''))}",
+    ids=lambda settings: "-".join(
+        str(getattr(settings, name))
+        for name in ("kind", "evidence", "block", "with_vectors")
+        if hasattr(settings, name)
+    ),
 )
 def test_every_baseline_is_fitted_saved_and_ranks(tmp_path, folders, settings):
     fit_baseline(settings, folders, tmp_path)

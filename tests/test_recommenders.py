@@ -1,15 +1,21 @@
 import json
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from lexirec.data.sequences import Sequences
 from lexirec.errors import ArtifactError, DataError, SettingsError
+from lexirec.models.als import Als, AlsSettings
 from lexirec.models.baselines import Ease, EaseSettings, ItemKnn, Popularity
+from lexirec.models.gru4rec import Gru4Rec
+from lexirec.models.hstu import Hstu
 from lexirec.models.memory import Memory
-from lexirec.models.sasrec import Sasrec, SasrecSettings
-from lexirec.models.sequence_scorer import SequenceTrainingSettings
+from lexirec.models.recency import Recency
+from lexirec.models.sasrec import Sasrec
+from lexirec.models.sequence_scorer import SequenceScorer, SequenceTrainingSettings
 from lexirec.models.sequence_training import fit_sequences
+from lexirec.models.transitions import Transitions
 from lexirec.recommenders import ScoreRecommender, load_recommender
 from lexirec.testing import RecommenderContract, checkerboard, circle_walks, tiny_catalog
 
@@ -61,16 +67,61 @@ class TestPopularity(RecommenderContract):
         assert ranking.scores[0, :3].tolist() == pytest.approx([3 / 6, 2 / 6, 1 / 6])
 
 
-class TestSasrec(RecommenderContract):
+class TestRecency(RecommenderContract):
+    @classmethod
+    def make(cls):
+        return ScoreRecommender(tiny_catalog(8), Recency().fit(Sequences.from_lists([[3, 1], [3, 0], [3, 1]]), 8))
+
+    def test_what_was_bought_last_comes_first(self):
+        assert self.recommender().rank(Sequences.from_lists([[5]]), k=3).items[0].tolist() == [3, 1, 0]
+
+
+class TestAls(KnowsTheBoard):
+    @classmethod
+    def make(cls):
+        # Two dimensions hold the two parities; more would learn who lacks what.
+        settings = AlsSettings(dimensions=2, regularization=1.0, iterations=30)
+        return ScoreRecommender(tiny_catalog(ITEMS), Als(settings).fit(TRAIN, ITEMS))
+
+
+class KnowsTheCircle(RecommenderContract):
+    """A contract with an answer: on the circle the next item comes first."""
+
+    scorer: ClassVar[type[SequenceScorer]]
+    settings: ClassVar[dict[str, Any]] = {}
+
     @classmethod
     def make(cls):
         training = SequenceTrainingSettings(learning_rate=0.02, epochs=10, batch_size=32)
-        settings = SasrecSettings(dimensions=16, layers=1, dropout=0.0, max_history=8, training=training)
-        return ScoreRecommender(tiny_catalog(12), fit_sequences(Sasrec(settings, "cpu"), circle_walks(12), 12))
+        values = {"dimensions": 16, "layers": 1, "dropout": 0.0, "max_history": 8, "training": training}
+        scorer = cls.scorer(cls.scorer.settings_class(**values, **cls.settings), "cpu")
+        return ScoreRecommender(tiny_catalog(12), fit_sequences(scorer, circle_walks(12), 12))
 
     def test_what_always_comes_next_comes_first(self):
         walks = Sequences.from_lists([[(i - 1) % 12, i] for i in range(12)])
         assert self.recommender().rank(walks, k=1).items[:, 0].tolist() == [(i + 1) % 12 for i in range(12)]
+
+
+class TestTransitions(KnowsTheCircle):
+    @classmethod
+    def make(cls):
+        return ScoreRecommender(tiny_catalog(12), Transitions().fit(circle_walks(12), 12))
+
+
+class TestSasrec(KnowsTheCircle):
+    scorer = Sasrec
+
+
+class TestLigrSasrec(KnowsTheCircle):
+    scorer, settings = Sasrec, {"block": "ligr"}
+
+
+class TestGru4Rec(KnowsTheCircle):
+    scorer, settings = Gru4Rec, {"width": 24}
+
+
+class TestHstu(KnowsTheCircle):
+    scorer = Hstu
 
 
 class _Numbers:

@@ -24,11 +24,16 @@ from lexirec.codes.teacher_settings import TeacherLexicon
 from lexirec.config import DataPath, Settings, usual_kind
 from lexirec.data.loading import DataSettings, SplitSettings
 from lexirec.late_fusion_recommender import ModelSettings
+from lexirec.models.als import AlsSettings
 from lexirec.models.backbone import BackboneSettings
 from lexirec.models.baselines import EaseSettings, ItemKnnSettings, PopularitySettings
 from lexirec.models.causal_backbone import CausalBackboneSettings
+from lexirec.models.gru4rec import Gru4RecSettings
+from lexirec.models.hstu import HstuSettings
 from lexirec.models.memory import MemorySettings
+from lexirec.models.recency import RecencySettings
 from lexirec.models.sasrec import SasrecSettings
+from lexirec.models.transitions import TransitionsSettings
 
 Evidence = Literal["text", "vectors", "none"]
 """What a memory smooths its counts with: TF-IDF of the items' texts, the experiment's vectors, nothing."""
@@ -216,7 +221,16 @@ class SasrecBaseline(SasrecSettings):
 
 
 BaselineChoice = Annotated[
-    PopularitySettings | ItemKnnSettings | EaseSettings | MemoryBaseline | SasrecBaseline,
+    PopularitySettings
+    | RecencySettings
+    | TransitionsSettings
+    | MemoryBaseline
+    | ItemKnnSettings
+    | EaseSettings
+    | AlsSettings
+    | SasrecBaseline
+    | Gru4RecSettings
+    | HstuSettings,
     Field(discriminator="kind"),
 ]
 
@@ -239,6 +253,11 @@ def needs_vectors(settings: Settings) -> bool:
 def needs_neighbors(settings: Settings) -> bool:
     """Say whether a baseline reads the experiment's neighbours."""
     return isinstance(settings, SasrecBaseline) and settings.with_neighbors
+
+
+def needs_times(settings: Settings) -> bool:
+    """Say whether a baseline reads when events happened."""
+    return isinstance(settings, RecencySettings)
 
 
 def without_extras(settings: Settings) -> Settings:

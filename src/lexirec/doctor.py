@@ -20,6 +20,7 @@ _REQUIRED = ("numpy", "scipy", "scikit-learn", "pyarrow", "duckdb", "torch", "tr
 _EXTRAS = {
     "sentence_transformers": ("sentence vectors", 'pip install "lexirec[text]"'),
     "openai": ("teachers behind an endpoint", 'pip install "lexirec[teacher]"'),
+    "implicit": ("the baseline of kind 'als'", 'pip install "lexirec[als]"'),
     "peft": ("fine-tuning by low-rank updates", 'pip install "lexirec[lora]"'),
 }
 

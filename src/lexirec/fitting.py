@@ -13,10 +13,17 @@ from lexirec.config import Settings
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.splits import Cases, Split
 from lexirec.evaluation import Report, evaluate
+from lexirec.event_times import load_times
 from lexirec.experiment import EvaluationSettings
+from lexirec.models.als import Als, AlsSettings
 from lexirec.models.baselines import Ease, EaseSettings, ItemKnn, ItemKnnSettings, Popularity
+from lexirec.models.gru4rec import Gru4Rec, Gru4RecSettings
+from lexirec.models.hstu import Hstu, HstuSettings
+from lexirec.models.recency import Recency, RecencySettings
 from lexirec.models.sasrec import Sasrec, SasrecSettings
+from lexirec.models.sequence_scorer import SequenceScorer
 from lexirec.models.sequence_training import fit_sequences
+from lexirec.models.transitions import Transitions, TransitionsSettings
 from lexirec.preparing import fit_memory, joined_vectors, load_catalog, load_split, write_summary
 from lexirec.recommenders import Scorer, ScoreRecommender, load_recommender
 
@@ -35,8 +42,19 @@ def _fitted(settings: Settings, inputs: Folders, split: Split, out: Path) -> Sco
     match settings:
         case MemoryBaseline():
             return fit_memory(settings.alone(), settings.evidence, inputs)
+        case TransitionsSettings():
+            return Transitions(settings).fit(split.train, split.n_items)
+        case RecencySettings():
+            times = load_times(inputs["times"]) if "times" in inputs else None
+            return Recency(settings).fit(split.train, split.n_items, times=times)
         case SasrecSettings():
-            return _fit_sasrec(settings, inputs, split, out)
+            return _fit_sequences(Sasrec(_alone(settings)), settings, inputs, out)
+        case Gru4RecSettings():
+            return _fit_sequences(Gru4Rec(settings), settings, inputs, out)
+        case HstuSettings():
+            return _fit_sequences(Hstu(settings), settings, inputs, out)
+        case AlsSettings():
+            return Als(settings).fit(split.train, split.n_items)
         case ItemKnnSettings():
             return ItemKnn(settings).fit(split.train, split.n_items)
         case EaseSettings():
@@ -45,10 +63,14 @@ def _fitted(settings: Settings, inputs: Folders, split: Split, out: Path) -> Sco
             return Popularity().fit(split.train, split.n_items)
 
 
-def _fit_sasrec(settings: SasrecSettings, inputs: Folders, split: Split, out: Path) -> Sasrec:
-    extras = settings if isinstance(settings, SasrecBaseline) else SasrecBaseline()
+def _alone(settings: SasrecSettings) -> SasrecSettings:
+    return settings.alone() if isinstance(settings, SasrecBaseline) else settings
+
+
+def _fit_sequences(model: SequenceScorer, settings: Settings, inputs: Folders, out: Path) -> SequenceScorer:
+    extras, split = settings if isinstance(settings, SasrecBaseline) else SasrecBaseline(), load_split(inputs["data"])
     return fit_sequences(
-        Sasrec(settings.alone() if isinstance(settings, SasrecBaseline) else settings),
+        model,
         split.train,
         split.n_items,
         validation=split.validation,

@@ -27,6 +27,7 @@ from lexirec.choices import (
     Tables,
     VectorNeighbors,
     needs_neighbors,
+    needs_times,
     needs_vectors,
     without_extras,
 )
@@ -36,6 +37,7 @@ from lexirec.codes.spelling import LexicalIdentifiers
 from lexirec.codes.teacher_settings import TeacherLexicon
 from lexirec.codes.vectors import PrecomputedVectors
 from lexirec.errors import DataError, SettingsError, did_you_mean
+from lexirec.event_times import prepare_times
 from lexirec.experiment import FUSED, Experiment
 from lexirec.fitting_models import BackboneStage, ModelStage
 from lexirec.line import Line, Reached, Run, Step, newest_run, record
@@ -53,6 +55,7 @@ VERSIONS = {
     "identifiers": 1,
     "neighbors": 1,
     "backbone": 1,
+    "times": 1,
     "baselines": 1,
     "model": 1,
     "reinforced": 1,
@@ -295,9 +298,11 @@ def _fused(
 def _baselines(
     experiment: Experiment, line: Line, given: Mapping[str, Step], neighbors: Step | None
 ) -> dict[str, Step]:
-    steps = {}
+    steps, times = {}, None
+    if any(needs_times(settings) for settings in experiment.baselines.values()):
+        times = line.step("times", prepare_times, experiment.data, {"data": given["data"]}, _data_files(experiment))
     for name, settings in experiment.baselines.items():
-        inputs: dict[str, Step | None] = {"data": given["data"]}
+        inputs: dict[str, Step | None] = {"data": given["data"], "times": times if needs_times(settings) else None}
         if needs_vectors(settings):
             inputs.update(given)
         if needs_neighbors(settings):

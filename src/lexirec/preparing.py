@@ -43,6 +43,7 @@ from lexirec.codes.vectors import PrecomputedVectors, concatenate, embed
 from lexirec.config import Settings
 from lexirec.data import neighbors as neighbor_lists
 from lexirec.data.catalog import Catalog
+from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, read_data, split_data
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import load_array
@@ -80,18 +81,21 @@ def write_summary(
 
 def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
     """Read both tables and split them: `catalog/`, `split/`, `user_ids.npy`, and `rejects.parquet` if any are."""
-    if isinstance(settings, ToyShop):
-        with tempfile.TemporaryDirectory() as folder:
-            tables = _toy_tables(settings, Path(folder))
-            catalog, interactions = read_data(tables)
-    else:
-        tables = settings
-        catalog, interactions = read_data(tables, rejects=out / "rejects.parquet")
+    tables, catalog, interactions = read_tables(settings, rejects=out / "rejects.parquet")
     split = split_data(tables, interactions)
     catalog.save(out / "catalog")
     split.save(out / "split")
     np.save(out / "user_ids.npy", interactions.user_ids, allow_pickle=False)
     write_summary(out, "Data", _data_lines(split, catalog))
+
+
+def read_tables(settings: DataChoice, *, rejects: Path | None = None) -> tuple[DataSettings, Catalog, Interactions]:
+    """Return how both tables are read, and what is in them; rejected rows are written where `rejects` says."""
+    if not isinstance(settings, ToyShop):
+        return settings, *read_data(settings, rejects=rejects)
+    with tempfile.TemporaryDirectory() as folder:
+        tables = _toy_tables(settings, Path(folder))
+        return tables, *read_data(tables)
 
 
 def _toy_tables(settings: ToyShop, folder: Path) -> DataSettings:

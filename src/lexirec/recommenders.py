@@ -1,7 +1,7 @@
 """Recommenders: a catalogue and something that ranks it for histories, saved as one complete folder.
 
 `Recommender` is the protocol everything above speaks to. `ScoreRecommender` wraps any scorer that gives every item a
-number (memory, popularity, item-kNN, EASE, SASRec). Ties go to the smaller item number, so rankings are reproducible.
+number (popularity, the memory, EASE, SASRec …). Ties go to the smaller item number, so rankings are reproducible.
 """
 
 from __future__ import annotations
@@ -21,9 +21,14 @@ from lexirec.data.sequences import Sequences
 from lexirec.errors import ArtifactError
 from lexirec.fused_recommender import FusedRecommender
 from lexirec.late_fusion_recommender import LateFusionRecommender
+from lexirec.models.als import Als
 from lexirec.models.baselines import Ease, ItemKnn, Popularity
+from lexirec.models.gru4rec import Gru4Rec
+from lexirec.models.hstu import Hstu
 from lexirec.models.memory import Memory
+from lexirec.models.recency import Recency
 from lexirec.models.sasrec import Sasrec
+from lexirec.models.transitions import Transitions
 from lexirec.progress import Progress
 from lexirec.rankings import (
     MANIFEST,
@@ -65,6 +70,20 @@ class Scorer(Protocol):
 
     def save(self, folder: str | Path) -> None:
         """Write the fitted scorer into a folder."""
+
+
+_LOADERS: dict[str, Callable[[Path], Scorer]] = {
+    "popularity": Popularity.load,
+    "recency": Recency.load,
+    "transitions": Transitions.load,
+    "memory": Memory.load,
+    "item-knn": ItemKnn.load,
+    "ease": Ease.load,
+    "als": Als.load,
+    "sasrec": Sasrec.load,
+    "gru4rec": Gru4Rec.load,
+    "hstu": Hstu.load,
+}
 
 
 class ScoreRecommender:
@@ -155,19 +174,10 @@ def load_recommender(folder: str | Path) -> Recommender:
 
 
 def _scorer_loader(manifest: dict[str, Any], folder: Path) -> Callable[[Path], Scorer]:
-    match manifest.get("scorer"):
-        case "popularity":
-            return Popularity.load
-        case "memory":
-            return Memory.load
-        case "item-knn":
-            return ItemKnn.load
-        case "ease":
-            return Ease.load
-        case "sasrec":
-            return Sasrec.load
-        case other:
-            raise ArtifactError(f"{folder / MANIFEST}: the scorer '{other}' is unknown to this version")
+    kind = manifest.get("scorer")
+    if kind not in _LOADERS:
+        raise ArtifactError(f"{folder / MANIFEST}: the scorer '{kind}' is unknown to this version")
+    return _LOADERS[kind]
 
 
 def _batches(rows: int, n_items: int) -> Iterator[NDArray[np.int64]]:

@@ -22,6 +22,8 @@ from lexirec.training.sft import SftSettings
 
 Quantiser = ResidualKMeans | RqVae | ResidualKMeansPlus
 """What gives codes to the items of any catalogue."""
+COUNTED = ("popularity", "recency", "transitions", "memory")
+"""Kinds of baselines that are counted in no time: the floors of a transfer."""
 
 
 class TransferSettings(Settings):
@@ -38,7 +40,7 @@ class TransferSettings(Settings):
     category: str | None = None
     """What the target's items are, where prompts say so; by default what they said of the source's."""
     beside: Literal["floors", "all"] = "floors"
-    """Baselines of the target that are measured: popularity, transitions and memories, or all of them."""
+    """Baselines of the target that are measured: popularity, transitions and other counts, or all of them."""
 
 
 class Transfer(Settings):
@@ -65,7 +67,7 @@ class Transfer(Settings):
         """The target's baselines that are measured; where records of experiments have them."""
         if self.settings.beside == "all":
             return self.target.baselines
-        return {name: each for name, each in self.target.baselines.items() if each.kind in ("popularity", "memory")}
+        return {name: each for name, each in self.target.baselines.items() if each.kind in COUNTED}
 
     @computed_field  # type: ignore[prop-decorator]
     @property

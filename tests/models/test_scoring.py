@@ -51,3 +51,9 @@ def test_a_folder_of_another_kind_is_refused(tmp_path):
         load_fitted(tmp_path, EaseSettings)
     with pytest.raises(ArtifactError, match="no saved EaseSettings"):
         load_fitted(tmp_path / "absent", EaseSettings)
+
+
+def test_rows_are_made_of_copies():
+    histories = Sequences.from_lists([[3, 0, 3], [2, 1]])
+    binary_rows(histories, 4)
+    assert histories == Sequences.from_lists([[3, 0, 3], [2, 1]])

@@ -43,9 +43,10 @@ def right(model):
     return (model.scores(cases().histories).argmax(axis=1) == cases().targets).mean()
 
 
-@pytest.mark.parametrize("negatives", [0, 8])
-def test_it_learns_what_always_comes_next(circles, negatives):
-    model = fit_sequences(Sasrec(settings(negatives=negatives), "cpu"), circles, ITEMS, validation=cases())
+@pytest.mark.parametrize(("negatives", "proposal"), [(0, "popularity"), (8, "popularity"), (8, "uniform")])
+def test_it_learns_what_always_comes_next(circles, negatives, proposal):
+    chosen = settings(negatives=negatives, proposal=proposal)
+    model = fit_sequences(Sasrec(chosen, "cpu"), circles, ITEMS, validation=cases())
     assert right(model) == 1.0
     assert model.history[0]["loss"] > model.history[-1]["loss"]
 
@@ -138,3 +139,13 @@ def test_the_learning_rate_warms_up_and_falls_to_nothing(circles):
     assert rates[0] < 1
     assert rates[-1] < 0.01
     assert rates.index(1.0) <= len(rates) // 20
+
+
+@pytest.mark.parametrize("proposal", ["popularity", "uniform"])
+def test_items_are_drawn_by_how_often_they_stand_or_all_alike(circles, proposal):
+    model = Sasrec(settings(negatives=8, proposal=proposal), "cpu")
+    model.shares, model.network = np.ones(ITEMS + 1, np.float32), model.build(ITEMS + 1)
+    drawn = sequence_training._Run(model, circles, None).proposal_I
+    counts = circles.counts(ITEMS + 1) + 1
+    expected = counts / counts.sum() if proposal == "popularity" else np.full(ITEMS + 1, 1 / (ITEMS + 1))
+    assert np.allclose(drawn.numpy(), expected)

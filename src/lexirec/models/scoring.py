@@ -35,7 +35,8 @@ def history_rows(histories: Sequences, n_items: int, decay: float = 1.0) -> Matr
     """
     age = np.repeat(histories.offsets[1:], histories.lengths) - 1 - np.arange(len(histories.items))
     weights = np.power(decay, age, dtype=np.float64).astype(np.float32)
-    return sparse.csr_array((weights, histories.items, histories.offsets), shape=(len(histories), n_items))
+    offsets = histories.offsets.copy()  # scipy changes rows in place when duplicates are summed
+    return sparse.csr_array((weights, histories.items.copy(), offsets), shape=(len(histories), n_items))
 
 
 def binary_rows(histories: Sequences, n_items: int) -> Matrix:
