@@ -187,6 +187,18 @@ def test_extends_names_the_file_an_error_is_in(tmp_path):
     assert message(tmp_path, "extends = 'base.toml'").startswith("base.toml: there is no setting 'train.epoch'")
 
 
+def test_of_several_files_each_is_laid_over_those_before(tmp_path):
+    write(tmp_path, "[train]\nepochs = 3\n[codes]\nkind = 'published'\npath = 'ids.parquet'", "recipe.toml")
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data", "[train]\nepochs = 5\n[codes]\npath = 'own.parquet'", "office.toml")
+    sample = load(tmp_path, "extends = ['recipe.toml', 'data/office.toml']")
+    assert (sample.train.epochs, sample.codes.path) == (5, tmp_path / "data" / "own.parquet")
+    sample = load(tmp_path, "extends = ['data/office.toml', 'recipe.toml']")
+    assert (sample.train.epochs, sample.codes.path) == (3, tmp_path / "ids.parquet")
+    write(tmp_path / "data", "[train]\nepoch = 5", "office.toml")
+    assert message(tmp_path, "extends = ['recipe.toml', 'data/office.toml']").startswith("office.toml: there is no")
+
+
 def test_extends_in_a_circle_is_an_error(tmp_path):
     write(tmp_path, "extends = 'beauty.toml'", "base.toml")
     assert "circle (beauty.toml -> base.toml -> beauty.toml)" in message(tmp_path, "extends = 'base.toml'")

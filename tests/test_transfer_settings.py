@@ -14,6 +14,7 @@ from tests.small_transfer import wanted
         ({"source": {"model": None}}, 'a transfer carries a \\[model\\] of kind "causal"'),
         ({"source": {"identifiers": {"kind": "text"}}}, 'needs \\[identifiers\\] of kind "codes"'),
         ({"source": {"vectors": {"text": {"kind": "precomputed", "path": "x"}}}}, "gifts: .* were made elsewhere"),
+        ({"source": {"vectors": {"text": {"kind": "collaborative"}}}}, "know nothing of other items; take texts"),
         ({"source": {"neighbors": {"kind": "published", "path": "x"}}, "fine_tune": True}, "gifts: .* are published"),
     ],
 )

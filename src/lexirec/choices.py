@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from lexirec.causal_settings import CausalModelSettings
+from lexirec.codes.categories import CategoryCodes
 from lexirec.codes.collisions import CollisionSettings
 from lexirec.codes.kmeans import HierarchicalKMeans
 from lexirec.codes.lexicon import TfIdfLexicon
@@ -85,7 +86,7 @@ class PublishedCodes(Settings):
 
 
 CodesChoice = Annotated[
-    HierarchicalKMeans | ResidualKMeans | RqVae | ResidualKMeansPlus | PublishedCodes,
+    HierarchicalKMeans | ResidualKMeans | RqVae | ResidualKMeansPlus | CategoryCodes | PublishedCodes,
     Field(discriminator="kind"),
     usual_kind("hierarchical-kmeans"),
 ]

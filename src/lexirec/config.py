@@ -88,8 +88,9 @@ def load_settings(path: str | Path, cls: type[S], overrides: Sequence[str] = ())
     """Read a TOML file into a settings class.
 
     The key `extends = "other.toml"` (relative to the file) reads that file first and lays this one over it, table by
-    table; a table whose `kind` changes starts afresh, an empty one empties what was there. Paths are relative to the
-    file that holds them, those of overrides to the working directory.
+    table; a table whose `kind` changes starts afresh, an empty one empties what was there. Of a list of files, each
+    is laid over those before it. Paths are relative to the file that holds them, those of overrides to the working
+    directory.
 
     Args:
         path: The TOML file.
@@ -147,12 +148,16 @@ def _read(path: Path, chain: tuple[Path, ...], origins: dict[str, str]) -> dict[
         names = " -> ".join(p.name for p in (*chain, resolved))
         raise SettingsError(f"{chain[0].name}: the files extend each other in a circle ({names})")
     values = _located(_parse(path, chain), resolved.parent)
-    parent = values.pop("extends", None)
+    given = values.pop("extends", [])
+    parents = [given] if isinstance(given, str) else given
+    if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
+        raise SettingsError(
+            f"{path.name}: 'extends' is {shown(given)}; it should be the name of a TOML file, or a list of such names"
+        )
     base: dict[str, Any] = {}
-    if parent is not None:
-        if not isinstance(parent, str):
-            raise SettingsError(f"{path.name}: 'extends' is {shown(parent)}; it should be the name of a TOML file")
-        base = _read(expand_path(parent, resolved.parent), (*chain, resolved), origins)
+    for parent in parents:
+        below = _read(expand_path(parent, resolved.parent), (*chain, resolved), origins)
+        _merge(base, below, "", "", {})  # where each setting comes from was noted while it was read
     _merge(base, values, "", path.name, origins)
     return base
 

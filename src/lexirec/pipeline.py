@@ -31,6 +31,7 @@ from lexirec.choices import (
     needs_vectors,
     without_extras,
 )
+from lexirec.codes.categories import CategoryCodes
 from lexirec.codes.rqvae import RqVae
 from lexirec.codes.sentences import SentenceVectors
 from lexirec.codes.spelling import LexicalIdentifiers
@@ -188,6 +189,8 @@ def _codes(settings: CodesChoice, line: Line, data: Step, vectors: Mapping[str, 
     if isinstance(settings, PublishedCodes):
         inputs = {"data": data, **(vectors if needs_vectors(settings) else {})}
         return line.step("codes", preparing.prepare_codes, settings, inputs, {"published": settings.path})
+    if isinstance(settings, CategoryCodes):
+        return line.step("codes", preparing.prepare_codes, settings, {"data": data})
     inputs = dict(vectors)
     if isinstance(settings, RqVae) and settings.letter.collaborative:
         network = SasrecSettings(

@@ -27,9 +27,11 @@ from lexirec.choices import (
     SasrecNeighbors,
     ToyShop,
 )
+from lexirec.codes.categories import CategoryCodes
 from lexirec.codes.census import naming_report
 from lexirec.codes.codebook import Codebook
 from lexirec.codes.codes import Codes
+from lexirec.codes.collaborative import CollaborativeVectors
 from lexirec.codes.keyword_files import read_keywords
 from lexirec.codes.kmeans import HierarchicalKMeans
 from lexirec.codes.lexicon import Lexicon, TfIdfLexicon
@@ -39,7 +41,7 @@ from lexirec.codes.rqkmeans_plus import ResidualKMeansPlus
 from lexirec.codes.rqvae import RqVae
 from lexirec.codes.spelling import CodeIdentifiers, PermutedIdentifiers, name_items
 from lexirec.codes.teacher_settings import TeacherLexicon
-from lexirec.codes.vectors import PrecomputedVectors, concatenate, embed
+from lexirec.codes.vectors import PrecomputedVectors, concatenate, embed, normalized
 from lexirec.config import Settings
 from lexirec.data import neighbors as neighbor_lists
 from lexirec.data.catalog import Catalog
@@ -162,7 +164,11 @@ def prepare_vectors(settings: Settings, inputs: Folders, out: Path) -> None:
     """Make one source of item vectors: `vectors.npy`, float32 (n_items, d), L2-normalised."""
     if isinstance(settings, PrecomputedVectors):
         settings = settings.model_copy(update={"path": inputs["file"]})
-    vectors = embed(load_catalog(inputs["data"]), settings, folder=progress_folder(out) / "shards")
+    if isinstance(settings, CollaborativeVectors):
+        split = load_split(inputs["data"])
+        vectors = normalized(settings.fit(split.train, split.n_items))
+    else:
+        vectors = embed(load_catalog(inputs["data"]), settings, folder=progress_folder(out) / "shards")
     np.save(out / "vectors.npy", vectors, allow_pickle=False)
     zeros = int((~vectors.any(axis=1)).sum())
     lines = [f"items: {len(vectors):,}, of which {zeros:,} have no vector", f"dimensions: {vectors.shape[1]}"]
@@ -184,8 +190,10 @@ def prepare_codes(settings: CodesChoice, inputs: Folders, out: Path) -> None:
     match settings:
         case HierarchicalKMeans():
             codes = settings.fit(joined_vectors(inputs)).codes
-            lines = [f"level {level + 1}: {len(codes.counts(level)):,} cells" for level in range(codes.levels)]
-            lines = [f"items: {len(codes):,}", *lines]
+            lines = _tree_lines(codes)
+        case CategoryCodes():
+            codes = settings.fit(load_catalog(inputs["data"]))
+            lines = _tree_lines(codes)
         case PublishedCodes():
             codes, lines = _published_codes(settings, inputs, out)
         case _:
@@ -197,6 +205,11 @@ def prepare_codes(settings: CodesChoice, inputs: Folders, out: Path) -> None:
             lines = [f"{name}: {value}" for name, value in codebook.report.summary().items()]
     codes.save(out)
     write_summary(out, "Codes", lines)
+
+
+def _tree_lines(codes: Codes) -> list[str]:
+    levels = [f"level {level + 1}: {len(codes.counts(level)):,} cells" for level in range(codes.levels)]
+    return [f"items: {len(codes):,}", *levels]
 
 
 def _fit_codebook(settings: ResidualKMeans | RqVae | ResidualKMeansPlus, inputs: Folders, out: Path) -> Codebook:

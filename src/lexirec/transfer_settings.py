@@ -10,6 +10,7 @@ from pydantic import Field, computed_field
 
 from lexirec.causal_settings import CausalModelSettings
 from lexirec.choices import BaselineChoice, NeighborsChoice, PublishedNeighbors
+from lexirec.codes.collaborative import CollaborativeVectors
 from lexirec.codes.residual import ResidualKMeans
 from lexirec.codes.rqkmeans_plus import ResidualKMeansPlus
 from lexirec.codes.rqvae import RqVae
@@ -137,6 +138,10 @@ def check_transfer(chosen: Transfer) -> CausalModelSettings:
             f'{where} a transfer needs [identifiers] of kind "codes", as residual codes have by default'
         )
     for name, settings in source.vectors.items():
+        if isinstance(settings, CollaborativeVectors):
+            raise SettingsError(
+                f"{where} vectors.{name} are of kind 'collaborative' and know nothing of other items; take texts"
+            )
         theirs = chosen.target.vectors.get(name)
         if isinstance(settings, PrecomputedVectors) and not isinstance(theirs, PrecomputedVectors):
             raise SettingsError(

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field
 
+from lexirec.codes.collaborative import CollaborativeVectors
 from lexirec.codes.lsa import LsaSpace
 from lexirec.codes.sentences import SentenceVectors, sentence_vectors
 from lexirec.config import DataPath, Settings, usual_kind
@@ -44,12 +45,14 @@ class PrecomputedVectors(Settings):
 
 
 VectorSettings = Annotated[
-    LsaVectors | SentenceVectors | PrecomputedVectors, Field(discriminator="kind"), usual_kind("lsa")
+    LsaVectors | SentenceVectors | CollaborativeVectors | PrecomputedVectors,
+    Field(discriminator="kind"),
+    usual_kind("lsa"),
 ]
 
 
 def embed(catalog: Catalog, settings: Any = None, *, folder: Path | None = None) -> NDArray[np.float32]:
-    """Return vectors of a catalogue's items by any of the kinds, L2-normalised: float32 (n_items, d).
+    """Return vectors of a catalogue's items by any of the kinds that need only it, L2-normalised: float32 (n_items, d).
 
     Args:
         catalog: The items.
