@@ -85,6 +85,14 @@ def test_prompts_in_a_line_equal_fused_ones(attention, own):
         )
 
 
+def test_prompts_in_a_line_hold_no_padding_between_them():
+    world = World(rows=1)
+    flat = world.fused(own=True).flat()
+    counts = (world.mask & (world.slots[:, 0] > HIDDEN)[..., None]).sum((1, 2)) + world.own_mask[:, 0].sum(1)
+    assert flat.mask_BT.shape[1] == counts.max() < M * L + L - 1
+    assert flat.mask_BT.sum(1).tolist() == counts.tolist()
+
+
 def test_beams_of_a_row_read_alike_alone_and_together(attention):
     world = World(rows=1)
     flat = world.fused(own=True).flat()

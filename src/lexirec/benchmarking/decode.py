@@ -24,7 +24,9 @@ from lexirec.benchmarking.worlds import LEVELS, Sizes, make_world
 from lexirec.decoding.beam import beam_search
 from lexirec.errors import SettingsError, did_you_mean
 from lexirec.models.backbone import SIZES
+from lexirec.models.heads import for_searching
 from lexirec.models.late_fusion_steps import ItemStates, LateFusionSteps
+from lexirec.models.packing import Packed
 from lexirec.progress import Progress
 
 FAMILIES = ("late-fusion", "causal")
@@ -210,16 +212,19 @@ class _Beams:
 
     def __init__(self, sizes: Sizes, seed: int, pool: int) -> None:
         self._model = make_world(sizes, seed).model
+        backbone = self._model.backbone
+        self._weights = Packed(backbone.encoder, backbone.decoder)  # as `late_fusion_ranking` does
         begin = time.perf_counter()
-        with torch.inference_mode():
+        with torch.inference_mode(), self._weights.in_use():
             parts = [self._model.encode_items(torch.tensor([item])) for item in range(pool)]
-            self._rows = self._model.head.rows()
+            self._rows = for_searching(self._model.head.rows())
         self.encoding_seconds = (time.perf_counter() - begin) / pool
         self._cache = ItemStates(*(torch.cat(part) for part in zip(*parts)))
 
     @torch.inference_mode()
     def rank(self, history: list[int], width: int) -> tuple[list[int], list[float]]:
         """Return the best items of a history and their scores."""
-        steps = LateFusionSteps(self._model, torch.tensor([history]), rows=self._rows, cache=self._cache)
-        found = beam_search(self._model.trie, steps, batch=1, width=width, k=width, length_penalty=1.0)
+        with self._weights.in_use():
+            steps = LateFusionSteps(self._model, torch.tensor([history]), rows=self._rows, cache=self._cache)
+            found = beam_search(self._model.trie, steps, batch=1, width=width, k=width, length_penalty=1.0)
         return found.items[0].tolist(), found.scores[0].tolist()

@@ -10,6 +10,8 @@ from lexirec.data.sequences import Sequences
 from lexirec.decoding.beam import StepDecoder
 from lexirec.models.causal_reading import CausalReading
 from lexirec.models.causal_steps import CausalSteps
+from lexirec.models.heads import for_searching
+from lexirec.models.packing import Packed
 from lexirec.models.ragged import Ragged
 from lexirec.models.searching import Searcher, SearchSettings, on_device
 
@@ -32,10 +34,10 @@ class CausalRanker(Searcher):
             builder: writes the prompts, as it did for training.
             search: width, batches and length penalty.
         """
-        super().__init__(model.trie, search)
+        super().__init__(model.trie, search, Packed(model.backbone.get_decoder()))
         self._model, self._builder = model.eval(), builder
         with torch.no_grad():
-            self._rows = model.rows()
+            self._rows = for_searching(model.rows())
 
     def _steps(self, histories: Sequences) -> StepDecoder:
         device = self._model.device

@@ -118,6 +118,7 @@ class FlatPrompts:
     def __init__(self, states_BTD: Tensor, mask_BT: Tensor) -> None:
         """Hold states with positions added, and which of them are real."""
         # a newcomer without any prompt reads zeros: nothing at all would be no number, and padding depends on company
+        states_BTD, mask_BT = _gathered(states_BTD, mask_BT)
         nothing_B1 = ~mask_BT.any(1, keepdim=True)
         self.states_BTD, self.mask_BT = states_BTD.masked_fill(nothing_B1[..., None], 0), mask_BT
         self._mask_B11T = (mask_BT | nothing_B1)[:, None, None]
@@ -145,6 +146,19 @@ class FlatPrompts:
                 *(_heads(part(self.states_BTD), attention) for part in (attention.k, attention.v))
             )
         return self._keys[layer]
+
+
+def _gathered(states_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """Put real tokens first and cut the rest: prompts of unequal length are padded between one another, and a decoder
+    that reads them in a line reads them in any order. On CPUs; asking for the length would let a device wait."""
+    if mask_BT.device.type != "cpu":
+        return states_BTD, mask_BT
+    longest = max(1, int(mask_BT.sum(1).max())) if mask_BT.numel() else mask_BT.shape[1]
+    if longest == mask_BT.shape[1]:
+        return states_BTD, mask_BT
+    order_BT = mask_BT.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :longest]
+    rows_B1 = torch.arange(len(mask_BT)).unsqueeze(1)
+    return states_BTD[rows_B1, order_BT], mask_BT[rows_B1, order_BT]
 
 
 def _hide(scores: Tensor, visible: Tensor) -> Tensor:

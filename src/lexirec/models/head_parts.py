@@ -27,12 +27,14 @@ class Rows:
     Attributes:
         table_VD: the rows that children are scored by: those of the trie's tokens, of nodes or of items.
         nodes_ND: the rows by which nodes are entered (grounded heads).
-        vocabulary_VD: the whole output layer (vocabulary head).
+        vocabulary_VD: the whole output layer (vocabulary head and likelihood).
+        packed: the same, packed for searching (`packing`).
     """
 
     table_VD: Tensor
     nodes_ND: Tensor | None = None
     vocabulary_VD: Tensor | None = None
+    packed: tuple[Tensor, ...] = ()
 
 
 class Head(Protocol):

@@ -12,6 +12,7 @@ Legend: `R` rows, `S` steps, `B` batch, `W` width, `C` children, `V` rows of a t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 import torch
@@ -23,9 +24,9 @@ from lexirec.models.grounded_head import GroundedHead
 from lexirec.models.head_parts import Head, Rows, TrieHolder, children_loss, products, wide
 from lexirec.models.item_rows import ItemRows
 from lexirec.models.mass_head import MassHead
-from lexirec.models.token_scores import token_log_probabilities
+from lexirec.models.token_scores import packed_table, token_log_probabilities
 
-__all__ = ["GroundedHead", "Head", "HeadSettings", "MassHead", "Rows", "VocabularyHead", "make_head"]
+__all__ = ["GroundedHead", "Head", "HeadSettings", "MassHead", "Rows", "VocabularyHead", "for_searching", "make_head"]
 
 
 class HeadSettings(Protocol):
@@ -73,6 +74,11 @@ def make_head(backbone: Any, trie: Trie, items: ItemRows | None, settings: HeadS
     return MassHead(trie, items, cosine=settings.cosine, temperature=settings.temperature, no_repeat=settings.no_repeat)
 
 
+def for_searching(rows: Rows) -> Rows:
+    """Return rows that many searches share, the output layer packed where that is possible."""
+    return rows if rows.vocabulary_VD is None else replace(rows, packed=packed_table(rows.vocabulary_VD))
+
+
 class VocabularyHead(TrieHolder):
     """Children are tokens, their rows those of the backbone's output layer."""
 
@@ -84,10 +90,11 @@ class VocabularyHead(TrieHolder):
         self._distinct: tuple[Tensor, Tensor] | None = None
 
     def rows(self) -> Rows:
-        """Return the rows of the trie's tokens, and the whole output layer."""
+        """Return the rows of the trie's tokens, and the whole output layer where it counts."""
         table_VD = self._backbone[0].get_output_embeddings().weight
         tokens_U, _ = self._tokens(self.trie_on(table_VD.device))
-        return Rows(wide(table_VD[tokens_U]), vocabulary_VD=table_VD)
+        whole = self.likelihood == "vocabulary"
+        return Rows(wide(table_VD[tokens_U]), vocabulary_VD=table_VD if whole else None)
 
     def _tokens(self, trie: Trie) -> tuple[Tensor, Tensor]:
         """Return the distinct tokens (U,) of the trie and the place (N,) of each node's token among them."""
@@ -129,7 +136,7 @@ class VocabularyHead(TrieHolder):
         tokens_BWC = trie.token[trie.children(nodes_BW, trie.max_children[depth]).clamp(min=1)]
         assert rows.vocabulary_VD is not None
         queries_BWD = self._queries(hidden_BWD.to(rows.vocabulary_VD.dtype))
-        return token_log_probabilities(queries_BWD, rows.vocabulary_VD, tokens_BWC)
+        return token_log_probabilities(queries_BWD, rows.vocabulary_VD, tokens_BWC, rows.packed)
 
     def score_legal(self, rows: Rows, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int, seen_BH: Tensor) -> Tensor:
         """Score the tokens of the children among themselves."""

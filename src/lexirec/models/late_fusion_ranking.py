@@ -6,8 +6,10 @@ import torch
 
 from lexirec.data.sequences import Sequences
 from lexirec.decoding.beam import StepDecoder
+from lexirec.models.heads import for_searching
 from lexirec.models.late_fusion import LateFusion
 from lexirec.models.late_fusion_steps import LateFusionSteps, encode_catalog
+from lexirec.models.packing import Packed
 from lexirec.models.searching import Found, Searcher, SearchSettings, on_device
 
 __all__ = ["Found", "Ranker", "SearchSettings"]
@@ -18,11 +20,11 @@ class Ranker(Searcher):
 
     def __init__(self, model: LateFusion, settings: SearchSettings) -> None:
         """Compute once what all searches share; the model is put into evaluation mode."""
-        super().__init__(model.trie, settings)
+        super().__init__(model.trie, settings, Packed(model.backbone.encoder, model.backbone.decoder))
         self._model = model.eval()
-        with torch.no_grad():
-            self._rows = model.head.rows()
-        self._cache = encode_catalog(model) if model.settings.item_prompts else None
+        with torch.no_grad(), self._weights.in_use():
+            self._rows = for_searching(model.head.rows())
+            self._cache = encode_catalog(model) if model.settings.item_prompts else None
 
     def _steps(self, histories: Sequences) -> StepDecoder:
         histories_BH = on_device(histories, self._model.device)

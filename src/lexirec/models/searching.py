@@ -21,6 +21,7 @@ from lexirec.decoding.beam import StepDecoder, beam_search
 from lexirec.decoding.exact import exact_scores
 from lexirec.decoding.filters import allowed_bias, boost_bias, seen_mask
 from lexirec.decoding.trie import Trie
+from lexirec.models.packing import Packed
 from lexirec.progress import Progress
 
 Guide = Callable[[Sequences], NDArray[np.float32]]
@@ -51,9 +52,9 @@ class Found(NamedTuple):
 class Searcher(ABC):
     """Ranks histories by beam search; a family says how a batch of them is read."""
 
-    def __init__(self, trie: Trie, settings: SearchSettings) -> None:
-        """Take the trie, on the model's device, and how to search it."""
-        self._trie, self._settings = trie, settings
+    def __init__(self, trie: Trie, settings: SearchSettings, weights: Packed) -> None:
+        """Take the trie, on the model's device, how to search it, and the model's weights, packed."""
+        self._trie, self._settings, self._weights = trie, settings, weights
 
     @property
     def n_items(self) -> int:
@@ -112,15 +113,16 @@ class Searcher(ABC):
         plain: bool,
     ) -> None:
         k = min(found.items.shape[1], self._trie.n_items)
-        beams = beam_search(
-            self._trie,
-            self._steps(histories),
-            batch=len(rows),
-            width=max(self._settings.width, k),
-            k=k,
-            length_penalty=None if plain else self._settings.length_penalty,
-            bias_BN=bias_BN,
-        )
+        with self._weights.in_use():
+            beams = beam_search(
+                self._trie,
+                self._steps(histories),
+                batch=len(rows),
+                width=max(self._settings.width, k),
+                k=k,
+                length_penalty=None if plain else self._settings.length_penalty,
+                bias_BN=bias_BN,
+            )
         found.items[rows, :k] = beams.items.cpu().numpy()
         found.scores[rows, :k] = beams.scores.float().cpu().numpy()
         found.exact[rows] = beams.exact.cpu().numpy()
@@ -130,7 +132,8 @@ class Searcher(ABC):
         """Score every item of the catalogue without pruning: float32 (rows, n_items). Costs a pass over the trie."""
         found = np.empty((len(histories), self._trie.n_items), dtype=np.float32)
         for rows in _of_like_length(histories, self._settings.batch_size):
-            found[rows] = exact_scores(self._trie, self._steps(histories.take(rows))).cpu().numpy()
+            with self._weights.in_use():
+                found[rows] = exact_scores(self._trie, self._steps(histories.take(rows))).cpu().numpy()
         return found
 
     def _bias(
