@@ -210,6 +210,18 @@ def test_compare_one_recommender_of_several_experiments(lexirec, store):
     assert "b" in out
 
 
+def test_analyze(lexirec, store, tmp_path):
+    arguments = ["analyze", "small:memory", "best=small:sasrec", "-k", 5, "--by", "memorisation", "--store", store]
+    status, out, err = lexirec(*arguments, "--figure", tmp_path / "figures")
+    assert status == 0
+    assert "recall@5/NDCG@5 by memorisation" in out
+    assert "best" in out
+    assert "beyond-accuracy.png" in err
+    assert (tmp_path / "figures" / "by-memorisation.svg").is_file()
+    found = json.loads(lexirec(*arguments, "--json", "--seen", "included")[1])
+    assert (found["seen"], list(found["slices"])) == ("included", ["memorisation"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -221,6 +233,7 @@ def test_compare_one_recommender_of_several_experiments(lexirec, store):
         (["run", "nowhere.toml"], r"there is no settings file nowhere\.toml"),
         (["compare", "small:memory", "small:memry"], r"Did you mean 'memory'\?"),
         (["compare", "small:memory", "small", "--metric", "ndcg"], "it should be such as ndcg@10, recall@5 or mrr@20"),
+        (["analyze", "small", "--by", "histroy"], r"Did you mean 'history'\?"),
         (["import", "grm", "a", "b"], r"There is no format 'grm'; .*Did you mean 'gram'\?"),
         (["fetch", "movielens/1mm", "somewhere"], r"Did you mean '1m'\?"),
     ],

@@ -274,6 +274,35 @@ def compare(
         typer.echo(f"lexirec: drawn into {drawn}", err=True)
 
 
+@app.command()
+def analyze(
+    names: Annotated[list[str], typer.Argument(metavar="[LABEL=]NAME[:RECOMMENDER][@SEED,SEED...]...", help=_SYSTEMS)],
+    k: Annotated[int, typer.Option("-k", help="Places that count.")] = 10,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND[=VALUE]", help="category=FIELD, popularity=PARTS, memorisation …; by default all."),
+    ] = None,
+    of: Annotated[str | None, typer.Option(metavar="RECOMMENDER", help="The one meant where a name has none.")] = None,
+    seen: Annotated[
+        Literal["excluded", "included"] | None, typer.Option(help="Seen items; by default as the experiment says.")
+    ] = None,
+    json: JsonOption = False,
+    figure: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw everything into this folder.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Say where systems are right, what their lists are like, and what their probabilities are worth.
+
+    Cases are divided by popularity, history, category, memorisation …; intervals come from the bootstrap over users.
+    """
+    from lexirec import showing
+    from lexirec.analyzing import analyze_named
+
+    found = analyze_named(Store(store), names, k=k, by=by or [], of=of, seen=seen)
+    showing.analysis(found, json)
+    if figure is not None:
+        typer.echo(f"lexirec: drawn into {', '.join(map(str, found.draw(figure)))}", err=True)
+
+
 # ---------------------------------------------------------------------------------------------------------- using it
 
 

@@ -67,19 +67,22 @@ def compare_named(
 
 
 def stored_systems(
-    store: Store, names: Sequence[str], *, of: str | None = None, seen: str | None = None
+    store: Store, names: Sequence[str], *, of: str | None = None, seen: str | None = None, lists: bool = False
 ) -> tuple[Systems, dict[str, str]]:
-    """Return the reports behind names by their labels, and the label of every name; arguments are as above."""
+    """Return the reports behind names by their labels, and the label of every name; arguments are as above.
+
+    With `lists` the reports hold their kept lists, too.
+    """
     if len(names) == 1 and of is None and re.fullmatch(r"[^:@,=]+", names[0]):
         names = [f"{name}={names[0]}:{name}" for name in evaluations(find_run(store, names[0]))]
     systems: dict[str, list[Report]] = {}
     labels: dict[str, str] = {}
     for given in names:
         label, members = read_name(store, given)
-        found = [_stored(store, member, of, seen) for member in members]
+        found = [_stored(store, member, of, seen, lists) for member in members]
         label = label or f"{members[0].name}: {found[0][0]}"
         if label in systems:
-            raise SettingsError(f"compare: '{label}' is given twice; tell systems apart as LABEL={given}")
+            raise SettingsError(f"'{label}' is given twice; tell systems apart as LABEL={given}")
         systems[label], labels[given] = [report for _, report in found], label
         seen = seen or ("excluded" if found[0][1].protocol["exclude_seen"] else "included")
     return systems, labels
@@ -101,7 +104,7 @@ def read_name(store: Store, given: str) -> tuple[str | None, list[Member]]:
         found = _MEMBER.fullmatch(part)
         if found is None or (equals and not label):
             raise SettingsError(
-                f"compare: '{given}' cannot be understood; write [LABEL=]NAME[:RECOMMENDER][@SEED,SEED…], such as "
+                f"'{given}' cannot be understood; write [LABEL=]NAME[:RECOMMENDER][@SEED,SEED…], such as "
                 "gram=beauty:model@0,1,2"
             )
         members.extend(_members(store, found["name"], found["recommender"], found["seed"]))
@@ -117,11 +120,11 @@ def _members(store: Store, name: str, recommender: str | None, seed: str | None)
         yield Member(name, recommender, each)
 
 
-def _stored(store: Store, member: Member, of: str | None, seen: str | None) -> tuple[str, Report]:
+def _stored(store: Store, member: Member, of: str | None, seen: str | None, lists: bool) -> tuple[str, Report]:
     """Return the recommender's name and its report."""
     run = find_run(store, member.name, member.seed)
     recommender = chosen(run, member.recommender or of)
-    reports = stored_reports(evaluations(run)[recommender])
+    reports = stored_reports(evaluations(run)[recommender], lists=lists)
     seen = seen or _headline(run, reports)
     if seen not in reports:
         raise ArtifactError(

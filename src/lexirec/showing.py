@@ -15,6 +15,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
+from lexirec.analyzing import Analysis
 from lexirec.artifacts import Store, read_manifest
 from lexirec.artifacts import verify as verify_artifact
 from lexirec.comparing import Comparison
@@ -186,6 +187,14 @@ def comparison(store: Store, names: Sequence[str], found: Comparison, as_json: b
     if whole:
         put(metrics_table(side_by_side(store, whole), title=" | ".join(whole)))
     put(found.table())
+
+
+def analysis(found: Analysis, as_json: bool) -> None:
+    """Print where systems are right, what their lists are like, and what their probabilities are worth."""
+    if as_json:
+        put_json(found.as_json())
+    else:
+        put(Text(found.heading()), *found.tables())
 
 
 # ------------------------------------------------------------------------------------------------------------- using

@@ -24,23 +24,23 @@ _SMOOTHING = 0.01
 
 
 class Measure(NamedTuple):
-    """What a measure is called, which way is more of what it praises, and what it says."""
+    """What a measure is called, which way systems usually aim, and what it says."""
 
     title: str
-    better: str
+    aim: str
     told: str
 
 
 MEASURES: Mapping[str, Measure] = {
-    "coverage": Measure("coverage", "higher", "share of the catalogue that stands in any list"),
-    "gini": Measure("Gini", "lower", "inequality of items' exposure: 0 all alike, 1 one item has it all"),
-    "novelty": Measure("novelty", "higher", "mean self-information of the items listed, in bits"),
+    "coverage": Measure("coverage", "↑", "share of the catalogue that stands in any list"),
+    "gini": Measure("Gini", "↓", "inequality of items' exposure: 0 all alike, 1 one item has it all"),
+    "novelty": Measure("novelty", "↑", "mean self-information of the items listed, in bits"),
     "lift": Measure("popularity lift", "", "how much more popular lists are than histories, as a share; 0 as popular"),
-    "unexpectedness": Measure("unexpected", "higher", "share of listed items that a popularity list would not hold"),
-    "serendipity": Measure("serendipity", "higher", "share of cases with a hit that a popularity list does not have"),
-    "vector_diversity": Measure("diversity, vectors", "higher", "mean cosine distance of two items of a list"),
-    "category_diversity": Measure("diversity, categories", "higher", "share of pairs of a list of two categories"),
-    "miscalibration": Measure("miscalibration", "lower", "divergence of the list's categories from the history's"),
+    "unexpectedness": Measure("unexpected", "↑", "share of listed items that a popularity list would not hold"),
+    "serendipity": Measure("serendipity", "↑", "share of cases with a hit that a popularity list does not have"),
+    "vector_diversity": Measure("diversity, vectors", "↑", "mean cosine distance of two items of a list"),
+    "category_diversity": Measure("diversity, categories", "↑", "share of pairs of a list of two categories"),
+    "miscalibration": Measure("miscalibration", "↓", "divergence of the list's categories from the history's"),
 }
 """All measures by name, in the order of tables."""
 
