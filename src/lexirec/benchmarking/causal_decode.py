@@ -25,6 +25,8 @@ from lexirec.decoding.beam import beam_search
 from lexirec.decoding.trie import Trie
 from lexirec.models.causal import Causal, CausalSettings
 from lexirec.models.causal_steps import CausalSteps
+from lexirec.models.heads import for_searching
+from lexirec.models.packing import Packed
 from lexirec.progress import Progress
 
 LEVELS = 3
@@ -234,24 +236,28 @@ class _Beams:
             Causal(backbone, CausalSettings(likelihood=likelihood), trie).eval()
             for likelihood in ("vocabulary", "catalog")
         )
+        self._weights = Packed(backbone.get_decoder())  # as `causal_ranking` does
+        with torch.inference_mode():
+            self._rows = {model: for_searching(model.rows()) for model in (self._whole, self._legal)}
 
     def rank(self, prompt: list[int], width: int) -> Ranked:
         """Return what `generate` returns."""
-        return _search(self._whole, prompt, width, length_penalty=0.0)
+        return self._search(self._whole, prompt, width, length_penalty=0.0)
 
     def rank_over_legal_children(self, prompt: list[int], width: int) -> Ranked:
         """Return the best items by the probabilities among legal children."""
-        return _search(self._legal, prompt, width, length_penalty=None)
+        return self._search(self._legal, prompt, width, length_penalty=None)
 
     @torch.inference_mode()
     def read(self, prompt: list[int]) -> None:
         """Read the prompt and nothing more, by the stock model without its language head."""
         self._whole.backbone.get_decoder()(input_ids=torch.tensor([prompt]), use_cache=True)
 
-
-@torch.inference_mode()
-def _search(model: Causal, prompt: list[int], width: int, length_penalty: float | None) -> Ranked:
-    ids_1L = torch.tensor([prompt])
-    steps = CausalSteps(model, (ids_1L, torch.ones_like(ids_1L)), torch.full((1, 1), -1))
-    found = beam_search(model.trie, steps, batch=1, width=width, k=width, length_penalty=length_penalty)
-    return found.items[0].tolist(), found.scores[0].tolist()
+    @torch.inference_mode()
+    def _search(self, model: Causal, prompt: list[int], width: int, length_penalty: float | None) -> Ranked:
+        ids_1L = torch.tensor([prompt])
+        told, seen = (ids_1L, torch.ones_like(ids_1L)), torch.full((1, 1), -1)
+        with self._weights.in_use():
+            steps = CausalSteps(model, told, seen, rows=self._rows[model])
+            found = beam_search(model.trie, steps, batch=1, width=width, k=width, length_penalty=length_penalty)
+        return found.items[0].tolist(), found.scores[0].tolist()
