@@ -14,7 +14,7 @@ from lexirec.preparing import load_catalog
 from lexirec.reporting import evaluations_of, report_content, shared_protocol, stored_reports, systems
 from lexirec.results import evaluations, kinds
 from lexirec.training.trainer import METRIC
-from tests.small_run import small_run
+from tests.small_run import SETTINGS, small_run
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +53,31 @@ def test_evaluations_are_found_among_inputs(tmp_path):
 
 def test_breakdowns_and_census_are_counted(done):
     found = content(done)
-    assert [breakdown.title for breakdown in found.breakdowns] == ["popularity of the target", "length of the history"]
+    assert [breakdown.title for breakdown in found.breakdowns] == [
+        "popularity of the target",
+        "length of the history",
+        "what training knew of the step to the target",
+    ]
     assert all(sum(breakdown.cases) == 120 for breakdown in found.breakdowns)
     assert found.census[0].level == 1
     assert "120 users, 100 items" in found.lead
 
 
 def test_short_lists_have_no_breakdown_at_ten(done):
-    assert content(done, evaluation={**done.settings["evaluation"], "ks": [5]}).breakdowns == []
+    short = content(done, evaluation={**done.settings["evaluation"], "ks": [5]})
+    assert (short.breakdowns, short.listings) == ([], [])
+
+
+def test_lists_are_told_beyond_accuracy(done):
+    (found,) = content(done).listings
+    assert list(found.rows) == list(SETTINGS["baselines"])
+    assert {"coverage ↑", "Gini ↓", "diversity, categories ↑"} <= set(found.columns)
+    assert "diversity, vectors ↑" not in found.columns
+    assert found.rows["popularity"][list(found.columns).index("serendipity ↑")] == ".0000"
+    for word in found.columns:
+        assert word.removesuffix(" ↑").removesuffix(" ↓") in found.note
+    kept = {**done.settings["evaluation"], "keep_lists": 5}
+    assert content(done, evaluation=kept).listings == []
 
 
 def test_next_steps_name_the_experiment(done):

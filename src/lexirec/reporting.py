@@ -10,6 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from lexirec.analysis.beyond import MEASURES, beyond_accuracy
+from lexirec.analysis.ground import Ground, surroundings
+from lexirec.analysis.slices import by_pattern
+from lexirec.analysis.tables import measure_text
+from lexirec.analysis.transitions import Transitions
 from lexirec.causal_settings import CausalModelSettings
 from lexirec.codes.census import census
 from lexirec.codes.identifiers import Identifiers
@@ -26,10 +31,12 @@ from lexirec.report import (
     Breakdown,
     LearningCurve,
     LevelCensus,
+    Listing,
     ReportContent,
     Shopper,
     Suggestion,
     SystemResult,
+    by_groups,
     by_history,
     by_popularity,
     standings,
@@ -44,6 +51,10 @@ OWN = ("model", "reinforced", "untrained", "alone", "zero-shot", "fine-tuned")
 that one polished; of a transfer the carried one untrained, one that never saw the source, the carried one, that one
 fine-tuned."""
 _SHOPPERS, _SHOWN = 3, 5
+_PLACES = 10
+_STEPS = ("seen: last item", "seen: earlier item", "only composed", "unknown")
+"""What training may know of the step to a target, as `analysis.by_pattern` orders it: memorisation can solve the first
+two, the others need generalisation."""
 
 
 def make_report(settings: Mapping[str, Any], inputs: Folders, out: Path) -> None:
@@ -72,6 +83,7 @@ def report_content(settings: Mapping[str, Any], inputs: Folders) -> ReportConten
         learning=_learning(inputs.get("recommender")),
         census=_census(inputs.get("identifiers")),
         breakdowns=_breakdowns(evaluations, measured, split),
+        listings=_beyond_accuracy(evaluations, measured, inputs["data"]),
         shoppers=_shoppers(inputs, split) if "recommender" in inputs else (),
         next_steps=_next_steps(settings["name"], rows, inputs, split),
     )
@@ -187,7 +199,30 @@ def _breakdowns(evaluations: Mapping[str, Path], settings: EvaluationSettings, s
         return []
     ranks = {name: stored_reports(folder)[headline].ranks for name, folder in evaluations.items()}
     popularity = by_popularity(ranks, cases.targets, split.train.counts(split.n_items))
-    return [popularity, by_history(ranks, cases.histories.lengths)]
+    steps = by_pattern(cases, Transitions.of(split.train, split.n_items)).groups
+    memorised = by_groups("what training knew of the step to the target", ranks, _STEPS, steps)
+    return [popularity, by_history(ranks, cases.histories.lengths), memorised]
+
+
+def _beyond_accuracy(evaluations: Mapping[str, Path], settings: EvaluationSettings, data: Path) -> list[Listing]:
+    """Say what the lists are like as lists; nothing where they were not kept."""
+    split, catalog = load_split(data), load_catalog(data)
+    cases, headline = measured_cases(settings, split), settings.seen[0]
+    if not len(cases) or min(max(settings.ks), settings.keep_lists) < _PLACES:
+        return []
+    around = surroundings(Ground(catalog, split, cases), headline == "excluded")
+    found = {}
+    for name, folder in evaluations.items():
+        lists = Report.load(folder / headline).lists
+        if lists is not None:
+            found[name] = beyond_accuracy(lists.items[:, :_PLACES], around)
+    shown = [name for name in MEASURES if any(values[name] is not None for values in found.values())]
+    if not shown:
+        return []
+    rows = {name: [measure_text(each, values[each]) for each in shown] for name, values in found.items()}
+    note = "; ".join(f"{MEASURES[name].title}: {MEASURES[name].told}" for name in shown)
+    heads = [f"{MEASURES[name].title} {MEASURES[name].aim}".rstrip() for name in shown]
+    return [Listing(f"Beyond accuracy: the first {_PLACES} of every list", heads, rows, note)]
 
 
 def _next_steps(name: str, rows: Sequence[SystemResult], inputs: Folders, split: Split) -> list[str]:

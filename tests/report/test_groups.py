@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lexirec.report.groups import by_history, by_popularity
+from lexirec.report.groups import by_groups, by_history, by_popularity
 
 
 def test_popularity_groups_are_head_tail_and_rare() -> None:
@@ -23,6 +23,11 @@ def test_popularity_groups_are_head_tail_and_rare() -> None:
 def test_an_item_nobody_bought_is_never_head() -> None:
     found = by_popularity({"model": np.array([1, 1])}, np.array([0, 1]), np.zeros(2, dtype=np.int64))
     assert [name.split()[0] for name in found.groups] == ["rare"]
+
+
+def test_any_groups_by_their_places() -> None:
+    found = by_groups("kind", {"model": np.array([1, 0, 3])}, ["a", "none", "b"], np.array([0, 2, 2]), k=3)
+    assert (found.groups, found.cases, found.values) == (["a", "b"], [1, 2], {"model": [1.0, 0.5]})
 
 
 def test_groups_hold_every_case_once_and_average_to_the_whole() -> None:

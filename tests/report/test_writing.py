@@ -13,6 +13,7 @@ from lexirec.report import (
     Breakdown,
     LearningCurve,
     LevelCensus,
+    Listing,
     ReportContent,
     Shopper,
     Suggestion,
@@ -36,6 +37,7 @@ def content() -> ReportContent:
         [LevelCensus(1, 8, 8, 160, 2.9, 0.05)],
         [Shopper("ann", ["tent"], [Suggestion("mat | blue"), Suggestion("lamp")], "stove")],
         ["Run `lexirec run` longer."],
+        [Listing("Lists", ["coverage", "a|b"], {"GRAM": [".1", "–"]}, "what they mean")],
     )
 
 
@@ -73,6 +75,8 @@ def test_the_other_parts_stand_in_the_page(page: Path) -> None:
     assert "| exclude seen | yes, no |" in text
     assert "The checkpoint of step 2 was kept, by validation ndcg@10." in text
     assert "| head | 1,200 | .3000 |" in text
+    listed = "| system | coverage | a\\|b |\n| --- | ---: | ---: |\n| GRAM | .1 | – |"
+    assert f"## Lists\n\n{listed}\n\nwhat they mean\n" in text
     assert "| 1 | 8 | 8 | 160 | 2.90 | 5.0% |" in text
     assert "1. mat \\| blue\n2. lamp" in text
     assert "Bought next, and not among them: stove" in text

@@ -4,6 +4,7 @@ from lexirec.report.content import (
     Breakdown,
     LearningCurve,
     LevelCensus,
+    Listing,
     ReportContent,
     Shopper,
     Standing,
@@ -11,7 +12,7 @@ from lexirec.report.content import (
     SystemResult,
     standings,
 )
-from lexirec.report.groups import by_history, by_popularity
+from lexirec.report.groups import by_groups, by_history, by_popularity
 from lexirec.report.terminal import metrics_table, protocol_table, shopper_panel
 from lexirec.report.writing import write_report
 
@@ -19,11 +20,13 @@ __all__ = [
     "Breakdown",
     "LearningCurve",
     "LevelCensus",
+    "Listing",
     "ReportContent",
     "Shopper",
     "Standing",
     "Suggestion",
     "SystemResult",
+    "by_groups",
     "by_history",
     "by_popularity",
     "metrics_table",

@@ -71,6 +71,23 @@ class Breakdown:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """A table of words and numbers as they are to be read, systems as rows.
+
+    Attributes:
+        title: heading.
+        columns: their heads.
+        rows: system -> one entry a column.
+        note: what the columns mean.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Mapping[str, Sequence[str]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class LearningCurve:
     """How training went: pairs of (step, value).
 
@@ -148,6 +165,7 @@ class ReportContent:
         census: identifiers by level.
         shoppers: a few histories with recommendations.
         next_steps: what to try next, one Markdown sentence each.
+        listings: other tables of systems, e.g. what their lists are like beyond accuracy.
     """
 
     title: str
@@ -159,6 +177,7 @@ class ReportContent:
     census: Sequence[LevelCensus] = ()
     shoppers: Sequence[Shopper] = ()
     next_steps: Sequence[str] = ()
+    listings: Sequence[Listing] = ()
 
     def __post_init__(self) -> None:
         """Refuse what could not be told apart in a table."""

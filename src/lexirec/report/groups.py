@@ -51,6 +51,18 @@ def by_history(ranks: Mapping[str, NDArray[np.int64]], lengths: NDArray[np.integ
     return _breakdown("length of the history", ranks, masks, k)
 
 
+def by_groups(
+    title: str,
+    ranks: Mapping[str, NDArray[np.int64]],
+    names: Sequence[str],
+    groups: NDArray[np.integer],
+    *,
+    k: int = 10,
+) -> Breakdown:
+    """Recall by any groups: `names` of them, and the place of each case's group in `names`, (cases,)."""
+    return _breakdown(title, ranks, {name: groups == place for place, name in enumerate(names)}, k)
+
+
 def _span(low: int, high: int | None) -> str:
     return f"{low} or more" if high is None else f"{low}–{high}"
 

@@ -167,7 +167,8 @@ def breakdown_figure(breakdown: Breakdown, systems: Sequence[SystemResult] = ())
     """
     colours = _colours(list(breakdown.values), systems)
     with mpl.rc_context(dict(_STYLE)):
-        figure = Figure(figsize=(max(6.4, 1.4 + 1.35 * len(breakdown.groups)), 3.6), layout="constrained")
+        group = max(1.35, max(map(len, breakdown.groups), default=0) / 11)  # inches; about 11 letters go into one
+        figure = Figure(figsize=(max(6.4, 1.4 + group * len(breakdown.groups)), 3.6), layout="constrained")
         axis = figure.subplots()
         centres, width = np.arange(len(breakdown.groups)), 0.8 / max(len(breakdown.values), 1)
         for place, (system, values) in enumerate(breakdown.values.items()):

@@ -11,6 +11,7 @@ from lexirec.report.content import (
     PROTOCOLS,
     Breakdown,
     LevelCensus,
+    Listing,
     Protocol,
     ReportContent,
     Shopper,
@@ -40,6 +41,7 @@ def write_report(folder: str | Path, content: ReportContent) -> Path:
         *_protocol_part(content.protocol),
         *_learning_part(content, figures),
         *_breakdown_parts(content.breakdowns, figures),
+        *_listing_parts(content.listings),
         *_census_part(content.census, figures),
         *_shoppers_part(content.shoppers),
         *_next_part(content.next_steps),
@@ -127,6 +129,15 @@ def _breakdown_parts(breakdowns: Sequence[Breakdown], figures: Mapping[str, str]
         ]
         yield _table(header, rows, numeric=range(1, len(header)))
         yield _image(heading, figures[breakdown.title])
+
+
+def _listing_parts(listings: Sequence[Listing]) -> Iterable[str]:
+    for listing in listings:
+        yield f"## {plain(listing.title)}"
+        header = ["system", *map(plain, listing.columns)]
+        rows = [[plain(system), *map(plain, row)] for system, row in listing.rows.items()]
+        yield _table(header, rows, numeric=range(1, len(header)))
+        yield plain(listing.note)
 
 
 def _census_part(census: Sequence[LevelCensus], figures: Mapping[str, str]) -> Iterable[str]:
