@@ -65,7 +65,7 @@ def test_help_is_fast_because_heavy_libraries_wait():
 def test_help_lists_every_verb(lexirec):
     status, out, _ = lexirec("--help")
     assert status == 0
-    verbs = {"demo", "run", "plan", "show", "verify", "doctor", "recommend", "evaluate", "compare", "bench"}
+    verbs = {"demo", "run", "plan", "show", "verify", "doctor", "recommend", "evaluate", "compare", "audit", "bench"}
     assert verbs | {"import", "fetch"} <= set(re.findall(r"^  (\w+) ", out, re.MULTILINE))
 
 

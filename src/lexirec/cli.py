@@ -244,6 +244,25 @@ def doctor(store: StoreOption = DEFAULT_STORE) -> None:
 
 
 @app.command()
+def audit(
+    what: Annotated[str, typer.Argument(metavar="EXPERIMENT.toml|NAME", help="A file, or a finished experiment.")],
+    sets: SetOption = None,
+    fail_on: Annotated[
+        Literal["leak", "distortion", "note", "never"], typer.Option(help="Exit with 1 when so much was found.")
+    ] = "leak",
+    json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Look for leaks and for whatever else makes figures other than they seem; nothing is trained."""
+    from lexirec import auditing, showing
+
+    found = auditing.audit(Store(store), what, sets or [])
+    showing.audit(found, json)
+    if fail_on != "never" and found.at_least(fail_on):
+        raise typer.Exit(1)
+
+
+@app.command()
 def compare(
     names: Annotated[list[str], typer.Argument(metavar="[LABEL=]NAME[:RECOMMENDER][@SEED,SEED...]...", help=_SYSTEMS)],
     baseline: Annotated[

@@ -18,6 +18,8 @@ from rich.text import Text
 from lexirec.analyzing import Analysis
 from lexirec.artifacts import Store, read_manifest
 from lexirec.artifacts import verify as verify_artifact
+from lexirec.audit import Audit
+from lexirec.audit.tables import tables
 from lexirec.comparing import Comparison
 from lexirec.data.catalog import Catalog
 from lexirec.data.conversion import Imported
@@ -176,6 +178,14 @@ def findings(found: Sequence[Finding]) -> int:
         table.add_row(finding.name, _state(finding.state), finding.found, finding.advice)
     put(table)
     return sum(finding.state == "problem" for finding in found)
+
+
+def audit(found: Audit, as_json: bool) -> None:
+    """Print what an audit found, the worst first, and what it did not look at."""
+    if as_json:
+        put_json(found.as_json())
+    else:
+        put(*tables(found))
 
 
 def comparison(store: Store, names: Sequence[str], found: Comparison, as_json: bool) -> None:
