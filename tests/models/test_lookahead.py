@@ -51,6 +51,15 @@ def test_rows_of_a_batch_keep_to_themselves():
         assert (ahead.above_BTJ[row] // ahead.nodes_BT.shape[1] == row).all()
 
 
+@pytest.mark.parametrize("idle", [0, 1, 2])
+def test_a_row_that_has_nothing_ahead_sees_its_own_places(idle):
+    rows = [nodes([1, 2], [1, 3])] * 3
+    rows[idle] = nodes([4, 5], [4, 5])
+    ahead = look_ahead(TRIE, torch.cat(rows), 2, needed_N=SEVERAL)
+    own = torch.arange(3)[:, None, None]
+    assert (ahead.above_BTJ // ahead.nodes_BT.shape[1] == own).all()
+
+
 def test_dead_beams_and_repeated_ones_are_left_out():
     beams = torch.cat([nodes([1, 2]), nodes([1]), nodes([1, 2])], dim=1)  # the second stands at another depth
     ahead = look_ahead(TRIE, beams, 2, needed_N=INSIDE)

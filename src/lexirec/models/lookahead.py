@@ -116,11 +116,13 @@ def _lay_out(levels: list[_Level], batch: int) -> Ahead:
     column_T = torch.minimum(torch.arange(longest), (counts_B - 1).clamp(min=0).unsqueeze(1))
     entry_BT = order_E[(starts_B.unsqueeze(1) + column_T).clamp(max=len(order_E) - 1)]
     level_E = torch.repeat_interleave(torch.tensor([len(level.nodes_E) for level in levels]))
+    own_B11 = torch.arange(batch)[:, None, None] * longest
+    above_BTJ = _paths(levels, place_E)[entry_BT].where(counts_B[:, None, None] > 0, own_B11)
     return Ahead(
         torch.cat([level.nodes_E for level in levels])[entry_BT],
         torch.cat([level.beams_E for level in levels])[entry_BT],
         level_E[entry_BT],
-        _paths(levels, place_E)[entry_BT],
+        above_BTJ,  # a row that has nothing ahead holds what another row has, but sees its own places
     )
 
 
