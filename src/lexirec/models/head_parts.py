@@ -29,12 +29,14 @@ class Rows:
         nodes_ND: the rows by which nodes are entered (grounded heads).
         vocabulary_VD: the whole output layer (vocabulary head and likelihood).
         packed: the same, packed for searching (`packing`).
+        words_VD: the table of input embeddings, where one pass looks into it several times (`lookups`).
     """
 
     table_VD: Tensor
     nodes_ND: Tensor | None = None
     vocabulary_VD: Tensor | None = None
     packed: tuple[Tensor, ...] = ()
+    words_VD: Tensor | None = None
 
 
 class Head(Protocol):

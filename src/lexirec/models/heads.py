@@ -23,6 +23,7 @@ from lexirec.decoding.trie import Trie
 from lexirec.models.grounded_head import GroundedHead
 from lexirec.models.head_parts import Head, Rows, TrieHolder, children_loss, products, wide
 from lexirec.models.item_rows import ItemRows
+from lexirec.models.lookups import look_up
 from lexirec.models.mass_head import MassHead
 from lexirec.models.token_scores import packed_table, token_log_probabilities
 
@@ -90,11 +91,15 @@ class VocabularyHead(TrieHolder):
         self._distinct: tuple[Tensor, Tensor] | None = None
 
     def rows(self) -> Rows:
-        """Return the rows of the trie's tokens, and the whole output layer where it counts."""
+        """Return the rows of the trie's tokens, or the whole output layer where all of it counts."""
         table_VD = self._backbone[0].get_output_embeddings().weight
+        if self.likelihood == "vocabulary":
+            return Rows(table_VD, vocabulary_VD=table_VD)
+        return Rows(self._legal(table_VD))
+
+    def _legal(self, table_VD: Tensor) -> Tensor:
         tokens_U, _ = self._tokens(self.trie_on(table_VD.device))
-        whole = self.likelihood == "vocabulary"
-        return Rows(wide(table_VD[tokens_U]), vocabulary_VD=table_VD if whole else None)
+        return wide(table_VD[tokens_U])
 
     def _tokens(self, trie: Trie) -> tuple[Tensor, Tensor]:
         """Return the distinct tokens (U,) of the trie and the place (N,) of each node's token among them."""
@@ -110,7 +115,10 @@ class VocabularyHead(TrieHolder):
 
     def embed(self, rows: Rows, nodes: Tensor) -> Tensor:
         """Embed the token of each node."""
-        embedded: Tensor = self._backbone[0].get_input_embeddings()(self.trie_on(nodes.device).token[nodes])
+        tokens = self.trie_on(nodes.device).token[nodes]
+        if rows.words_VD is not None:
+            return look_up(rows.words_VD, tokens)
+        embedded: Tensor = self._backbone[0].get_input_embeddings()(tokens)
         return embedded
 
     def steps(self, path_RS: Tensor) -> int:
@@ -143,7 +151,8 @@ class VocabularyHead(TrieHolder):
         trie = self.trie_on(hidden_BWD.device)
         children_BWC = trie.children(nodes_BW, trie.max_children[depth])
         place_BWC = self._tokens(trie)[1][children_BWC.clamp(min=0)]
-        logits_BWC = products(self._queries(wide(hidden_BWD)), rows.table_VD, place_BWC)
+        table_UD = rows.table_VD if rows.vocabulary_VD is None else self._legal(rows.vocabulary_VD)
+        logits_BWC = products(self._queries(wide(hidden_BWD)), table_UD, place_BWC)
         return logits_BWC.masked_fill(children_BWC < 0, -torch.inf).log_softmax(-1)
 
     def _logits(self, rows: Rows, hidden: Tensor) -> Tensor:

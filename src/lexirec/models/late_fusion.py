@@ -15,6 +15,8 @@ Legend: `B` batch rows (windows of users' items), `M` items of a window, `Q` que
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import torch
@@ -28,6 +30,7 @@ from lexirec.models.dropout import use_byte_dropout
 from lexirec.models.fused_attention import HIDDEN, FusedPrompts
 from lexirec.models.heads import GroundedHead, Head, Rows, make_head
 from lexirec.models.item_rows import ItemRows
+from lexirec.models.lookups import collected, look_up
 from lexirec.models.ragged import Ragged
 from lexirec.models.shared_weights import SharedWeights
 from lexirec.models.t5_layers import decode, encode_by_length, encode_causally
@@ -152,7 +155,7 @@ class LateFusion(SharedWeights):
     def forward(self, items_BM: Tensor, targets_BQ: Tensor) -> dict[str, Tensor]:
         """Return the loss of a packed batch: every target predicted from the items before it in its window."""
         batch = Batch(items_BM, targets_BQ)
-        rows = self.head.rows()
+        rows = replace(self.head.rows(), words_VD=collected(self.backbone.shared.weight))
         real_BQ = targets_BQ >= 0
         path_BQS = self._paths(items_BM.gather(1, targets_BQ.clamp(min=0)).clamp(min=0))
         path_RS = path_BQS[real_BQ]
@@ -190,12 +193,12 @@ class LateFusion(SharedWeights):
         parts: list[tuple[Tensor, Tensor]] = []
         present_BM, told_from = batch.items_BM >= 0, 0
         if self.settings.item_prompts:
-            parts.append(_blocks(batch.items_BM, encode or self.encode_items))
+            parts.append(_blocks(batch.items_BM, encode or partial(self.encode_items, words_VD=rows.words_VD)))
             told_from = parts[0][1].shape[2]
         told_BMD, begin_BD = self._tell(batch.items_BM, rows)
         if told_BMD is not None:
             parts.append((told_BMD.unsqueeze(2), present_BM.unsqueeze(2)))
-        start_BQD = self._start(batch, told_BMD, begin_BD)
+        start_BQD = self._start(batch, rows, told_BMD, begin_BD)
         if not parts:  # the user prompt alone: blocks without tokens
             nothing = start_BQD.new_zeros(*present_BM.shape, 0, start_BQD.shape[-1])
             parts.append((nothing, nothing[..., 0].bool()))
@@ -203,7 +206,7 @@ class LateFusion(SharedWeights):
         slots_BQM = _ages(batch, self.settings.max_history)
         if begin_BD is not None:
             blocks, slots_BQM = _with_begin(blocks, slots_BQM, begin_BD)
-        own = self._own_prompts(batch) if self.settings.user_prompt == "identifiers" else None
+        own = self._own_prompts(batch, rows) if self.settings.user_prompt == "identifiers" else None
         left_out = self._left_out(slots_BQM, told_from, blocks[1].shape[2])
         return FusedPrompts(blocks, slots_BQM, self._table(), own, left_out), start_BQD
 
@@ -221,10 +224,11 @@ class LateFusion(SharedWeights):
     def _table(self) -> Tensor:
         return self.positions.weight if self.settings.positions else torch.zeros_like(self.positions.weight)
 
-    def _own_prompts(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _own_prompts(self, batch: Batch, rows: Rows) -> tuple[Tensor, Tensor]:
         """Encode the user prompts of all real query rows: states (B, Q, L, D) with P_0 added, mask (B, Q, L)."""
         real_BQ = batch.targets_BQ >= 0
-        states_RLD, mask_RL = self.encode_users(_newest_first(batch, self.settings.max_history)[real_BQ])
+        histories_RH = _newest_first(batch, self.settings.max_history)[real_BQ]
+        states_RLD, mask_RL = self.encode_users(histories_RH, words_VD=rows.words_VD)
         shape = (*real_BQ.shape, *states_RLD.shape[1:])
         states_BQLD = states_RLD.new_zeros(shape).masked_scatter(real_BQ[..., None, None], states_RLD)
         mask_BQL = mask_RL.new_zeros(shape[:3]).masked_scatter(real_BQ[..., None], mask_RL)
@@ -243,33 +247,34 @@ class LateFusion(SharedWeights):
         states = encode_causally(self.backbone.encoder, sequence)
         return states[:, 1:], states[:, 0]
 
-    def _start(self, batch: Batch, told_BMD: Tensor | None, begin_BD: Tensor | None) -> Tensor:
+    def _start(self, batch: Batch, rows: Rows, told_BMD: Tensor | None, begin_BD: Tensor | None) -> Tensor:
         """Return what the decoder starts from: its start token, or what was told up to the newest item (B, Q, D)."""
-        rows = batch.targets_BQ.shape
+        shape = batch.targets_BQ.shape
         if told_BMD is None or begin_BD is None:
             token = torch.tensor(self.backbone.config.decoder_start_token_id or 0, device=self.device)
-            embedded: Tensor = self.backbone.shared(token)
-            return embedded.expand(*rows, -1)
+            shared = self.backbone.shared
+            embedded: Tensor = shared(token) if rows.words_VD is None else look_up(rows.words_VD, token)
+            return embedded.expand(*shape, -1)
         before_BMD = torch.cat([begin_BD.unsqueeze(1), told_BMD], dim=1)
         place_BQ = batch.targets_BQ.clamp(min=0)
-        return before_BMD.gather(1, place_BQ[..., None].expand(*rows, before_BMD.shape[-1]))
+        return before_BMD.gather(1, place_BQ[..., None].expand(*shape, before_BMD.shape[-1]))
 
     # ------------------------------------------------------------------------------------------------- encoding
 
-    def encode_items(self, items_U: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode items' prompts: states (U, L, D), without positions, and mask (U, L)."""
+    def encode_items(self, items_U: Tensor, *, words_VD: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Encode items' prompts: states (U, L, D), without positions, and mask (U, L); by a shared table if given."""
         if self._item_prompts.values.device != self.device:
             self._item_prompts = self._item_prompts.to(self.device)
         ids_UL, mask_UL = self._item_prompts.pad(items_U)
-        return self._encode(ids_UL, mask_UL), mask_UL
+        return self._encode(ids_UL, mask_UL, words_VD), mask_UL
 
-    def encode_users(self, histories_RH: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_users(self, histories_RH: Tensor, *, words_VD: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode user prompts of histories (newest first, −1 padded): states (R, L, D) with P_0 added, mask (R, L)."""
         ids_RL, mask_RL = self._user_prompts.to(self.device)(histories_RH)
-        return self._encode(ids_RL, mask_RL) + self._table()[0], mask_RL
+        return self._encode(ids_RL, mask_RL, words_VD) + self._table()[0], mask_RL
 
-    def _encode(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return encode_by_length(self.backbone.encoder, ids, mask)
+    def _encode(self, ids: Tensor, mask: Tensor, words_VD: Tensor | None) -> Tensor:
+        return encode_by_length(self.backbone.encoder, ids, mask, words_VD)
 
 
 def _blocks(items_BM: Tensor, encode: Encoder) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lexirec.models.fused_attention import Readable
+from lexirec.models.lookups import look_up
 
 _GROUP = 4
 """Rows that are worth an encoder pass of their own, at least."""
@@ -158,13 +159,14 @@ def encode_causally(stack: Any, inputs_BLD: Tensor) -> Tensor:
     return out
 
 
-def encode_by_length(stack: Any, ids_RL: Tensor, mask_RL: Tensor) -> Tensor:
+def encode_by_length(stack: Any, ids_RL: Tensor, mask_RL: Tensor, words_VD: Tensor | None = None) -> Tensor:
     """Run the encoder over rows in groups of like length, so that little padding is computed.
 
     Args:
         stack: the encoder of a T5ForConditionalGeneration.
         ids_RL: token ids, padded on the right.
         mask_RL: which of them are real.
+        words_VD: the stack's table of embeddings, collected (`lookups`), where other lookups share it.
 
     Returns:
         States (R, L, D), zeros where a group is shorter than the longest row.
@@ -172,7 +174,8 @@ def encode_by_length(stack: Any, ids_RL: Tensor, mask_RL: Tensor) -> Tensor:
     rows, longest = ids_RL.shape
     groups = min(_GROUPS, rows // _GROUP)
     lengths_R, order_R = mask_RL.sum(1).sort(stable=True)
-    embedded_RLD = stack.embed_tokens(ids_RL)  # once: a backward through it costs a table of the vocabulary's size
+    # once: a backward through it costs a table of the vocabulary's size
+    embedded_RLD = stack.embed_tokens(ids_RL) if words_VD is None else look_up(words_VD, ids_RL)
     if groups < 2 or lengths_R.sum() > _FULL * rows * longest:
         out: Tensor = stack(inputs_embeds=embedded_RLD, attention_mask=mask_RL.long()).last_hidden_state
         return out
