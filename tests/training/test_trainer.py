@@ -92,6 +92,22 @@ def test_a_killed_run_carries_on_and_ends_as_if_it_had_not_been(whole, tmp_path,
     assert all(torch.equal(value, kept.state_dict()[key]) for key, value in resumed.state_dict().items())
 
 
+@pytest.mark.parametrize("judged", [True, False])
+def test_a_killed_run_with_averaged_weights_carries_on_too(tmp_path, judged):
+    settings, cases = SHORT.model_copy(update={"average": 0.9}), validation() if judged else None
+    whole, plain, killed, resumed = (fusion(dropout=0.1, **CHOSEN) for _ in range(4))
+    curve = fit_late_fusion(whole, TRAIN, settings, validation=cases, folder=tmp_path / "whole")
+    fit_late_fusion(plain, TRAIN, SHORT, validation=cases, folder=tmp_path / "plain")
+    assert apart(whole.state_dict(), plain.state_dict()) > 0
+    if judged:
+        assert ranked(whole, cases) == pytest.approx(max(row[METRIC] for row in curve if METRIC in row), abs=1e-6)
+    kill_after(killed, 2 * STEPS - 1)
+    with pytest.raises(PowerCutError):
+        fit_late_fusion(killed, TRAIN, settings, validation=cases, folder=tmp_path / "killed")
+    assert fit_late_fusion(resumed, TRAIN, settings, validation=cases, folder=tmp_path / "killed") == curve
+    assert apart(resumed.state_dict(), whole.state_dict()) == 0
+
+
 def test_killed_again_and_again(whole, tmp_path):
     kept, curve, _ = whole
     for passes in (5, 6, 9):

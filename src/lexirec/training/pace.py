@@ -33,6 +33,10 @@ class Pace(Protocol):
         """Global norm at which gradients are clipped."""
 
     @property
+    def average(self) -> float:
+        """Decay of the moving average of weights that is judged and kept; 0 for none."""
+
+    @property
     def validations_per_epoch(self) -> int:
         """How often weights are judged."""
 
@@ -60,6 +64,9 @@ class PaceSettings(Settings):
     """Batches whose gradients make one step."""
     max_gradient: float = Field(default=1.0, gt=0)
     """Global norm at which gradients are clipped."""
+    average: float = Field(default=0.0, ge=0, lt=1)
+    """Decay a step of the moving average of weights that is judged and kept, such as 0.998; 0 keeps the weights
+    themselves."""
     validations_per_epoch: int = Field(default=2, ge=1)
     """How often weights are judged."""
     checkpoints_per_epoch: int = Field(default=4, ge=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,6 +21,7 @@ from torch.utils.data import Dataset, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from lexirec.progress import Progress
+from lexirec.training.averaging import Average
 from lexirec.training.checkpoints import history_of, whole_checkpoint
 from lexirec.training.judging import METRIC, Judge, Stop
 from lexirec.training.pace import Pace
@@ -113,6 +115,9 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
         )
         self.remove_callback(PrinterCallback)  # it prints to stdout, which is for results
         self.run = run
+        self.average = Average(model, run.pace.average) if run.pace.average else None
+        if self.average is not None:
+            self.add_callback(_Averaging(self.average))
 
     @property
     def part(self) -> int:
@@ -142,10 +147,11 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
         if judge is None:
             return {}
         model = self.accelerator.unwrap_model(self.model)
-        figures = judge.figures(model)
-        before = self.run.goodness(self.state.log_history)
-        if self.is_world_process_zero() and judge.sign * figures[judge.metric] > max(before, default=-np.inf):
-            save_weights(model, Path(self.args.output_dir) / BEST)
+        with self.average.in_place() if self.average is not None else nullcontext():
+            figures = judge.figures(model)
+            before = self.run.goodness(self.state.log_history)
+            if self.is_world_process_zero() and judge.sign * figures[judge.metric] > max(before, default=-np.inf):
+                save_weights(model, Path(self.args.output_dir) / BEST)
         self.log(figures)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
         return figures
@@ -153,11 +159,15 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Write weights alone: tied ones once, frozen ones not at all, arguments (a pickle) neither."""
         if self.args.should_save:
-            model = self.accelerator.unwrap_model(self.model)
-            save_weights(model, Path(output_dir or self.args.output_dir) / "model.safetensors")
+            model, folder = self.accelerator.unwrap_model(self.model), Path(output_dir or self.args.output_dir)
+            save_weights(model, folder / "model.safetensors")
+            if self.average is not None:
+                self.average.save(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         load_weights(self.model if model is None else model, Path(resume_from_checkpoint) / "model.safetensors")
+        if self.average is not None:
+            self.average.load(Path(resume_from_checkpoint))
 
 
 def carry_out(trainer: ChoosingTrainer) -> list[dict[str, float]]:
@@ -174,6 +184,8 @@ def carry_out(trainer: ChoosingTrainer) -> list[dict[str, float]]:
         history = trainer.state.log_history
     if run.judge is not None and best.is_file():
         load_weights(model, best)
+    elif trainer.average is not None:
+        trainer.average.settle()
     model.eval()
     return _curve(history, run)
 
@@ -187,6 +199,16 @@ class _Ending(TrainerCallback):  # type: ignore[misc]
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._run.over(state.log_history):
             control.should_training_stop = True
+
+
+class _Averaging(TrainerCallback):  # type: ignore[misc]
+    """Takes every step into the average, before it is judged or saved."""
+
+    def __init__(self, average: Average) -> None:
+        self._average = average
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._average.move(state.global_step)
 
 
 class _LoggedWhenSaved(TrainerCallback):  # type: ignore[misc]

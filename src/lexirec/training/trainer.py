@@ -41,6 +41,9 @@ class TrainingSettings(Settings):
     """Whether all prefixes of a user share a window; false trains on one row per prefix as the reference does."""
     max_gradient: float = Field(default=1.0, gt=0)
     """Global norm at which gradients are clipped."""
+    average: float = Field(default=0.0, ge=0, lt=1)
+    """Decay a step of the moving average of weights that is judged and kept, such as 0.998; 0 keeps the weights
+    themselves."""
     validation_users: int = Field(default=2000, ge=1)
     """Validation users by whom a model is chosen; a fixed random sample where there are more."""
     validation_width: int = Field(default=20, ge=10)
