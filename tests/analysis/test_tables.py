@@ -80,7 +80,7 @@ def test_probabilities_are_set_beside_what_came_true():
     assert ".4000 → .1500" in found  # 9 of 60 targets are the first item
     assert "recall@5" in found
     assert "first 6 hold" in found
-    assert "0.90 – 0.90 – 0.90" in found
+    assert "0.90 [0.90, 0.90]" in found
     bins = text(reliability_table(calibrations()))
     assert "least certain" in bins
     assert bins.count(".4000 →") == 10

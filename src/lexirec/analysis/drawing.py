@@ -31,7 +31,8 @@ def slices_figure(sliced: Sliced) -> Figure:
     """Draw recall and NDCG of every system in every group, with intervals; the number of cases stands under each."""
     groups, systems = len(sliced.names), list(sliced.values)
     with mpl.rc_context(dict(STYLE)):
-        wide = max(7.2, 1.6 + groups * (0.5 + 0.17 * len(systems)))
+        name = max(map(len, sliced.names)) / 11  # inches; about 11 letters go into one
+        wide = max(7.2, 1.6 + groups * max(0.5 + 0.17 * len(systems), name))
         figure = Figure(figsize=(wide, 5.6 + 0.2 * _rows(systems, wide)), layout="constrained")
         axes = figure.subplots(len(METRICS), 1, sharex=True)
         for axis, metric in zip(axes, METRICS, strict=True):
@@ -92,7 +93,7 @@ def _panel(axis: Any, name: str, values: Sequence[float | None]) -> None:
     way = MEASURES[name].aim
     axis.set_title(f"{MEASURES[name].title} {way}".rstrip(), fontsize=10)
     axis.set_xlim(low * 1.08, high + 0.28 * (high - low))
-    axis.xaxis.set_major_locator(MaxNLocator(4))
+    axis.xaxis.set_major_locator(MaxNLocator(3 if name == "lift" else 4))
     if name == "lift":
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: measure_text("lift", value)))
     axis.tick_params(axis="y", length=0)

@@ -63,10 +63,10 @@ def calibration_table(found: Mapping[str, Calibration]) -> RenderableType:
     table = _table("a model's own probabilities, seen items kept")
     some = next(iter(found.values()))
     longest = some.places[-1]
-    lengths = [place for place, k in enumerate(some.places) if k in (5, 10, 20, 50)] or [len(some.places) - 1]
-    heads = ["first item\npredicted → true", "error of\nfirst items", "error of\nlisted items"]
+    lengths = [place for place, k in enumerate(some.places) if k in (5, 10, longest)]
+    heads = ["first item\npredicted → true", "error,\nfirst", "error,\nlisted"]
     heads += [f"recall@{some.places[place]}\nexpected → found" for place in lengths]
-    for head in (*heads, f"first {longest} hold\n10 % – median – 90 %"):
+    for head in (*heads, f"first {longest} hold\nmedian [10 %, 90 %]"):
         table.add_column(head, justify="right")
     for system, each in found.items():
         cells = [
@@ -74,7 +74,7 @@ def calibration_table(found: Mapping[str, Calibration]) -> RenderableType:
             number(each.top.error),
             f"{each.listed.error:.2g}",
             *(f"{number(each.mass[place])} → {number(each.recall[place])}" for place in lengths),
-            " – ".join(f"{share:.2f}" for share in each.covered),
+            f"{each.covered[1]:.2f} [{each.covered[0]:.2f}, {each.covered[2]:.2f}]",
         ]
         table.add_row(Text(system), *cells)
     return _told(
