@@ -183,6 +183,28 @@ def transfer(
 
 
 @app.command()
+def study(
+    file: Annotated[Path, typer.Argument(metavar="STUDY.toml", show_default=False)],
+    only_plan: Annotated[bool, typer.Option("--plan", help="Say what there is to do, without computing.")] = False,
+    sets: SetOption = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the report goes; by default below the store.")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Run one experiment in many variants, and report what differs beyond chance and at what cost."""
+    from lexirec.studying import study_command
+
+    try:
+        failed = study_command(file, sets or [], Store(store), out, only_plan=only_plan)
+    except KeyboardInterrupt:
+        typer.echo("lexirec: interrupted; the same command carries on from here", err=True)
+        raise
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def plan(
     experiment: ExperimentArgument,
     sets: SetOption = None,

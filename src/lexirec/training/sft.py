@@ -87,12 +87,13 @@ def fit_causal(
         began_from(folder, training.fixed())
         choice = recommending(builder, validation, settings.validation_users, settings.validation_width, settings.seed)
         run = Run(settings, folder, choice, patience(settings.patience), undecayed=training.undecayed)
-        return carry_out(ChoosingTrainer(model, _epochs(examples, settings), run))
+        return carry_out(ChoosingTrainer(model, epochs_of(examples, settings), run))
     finally:
         training.finish()
 
 
-def _epochs(examples: Examples, settings: SftSettings) -> Epochs[NDArray[np.int64]]:
+def epochs_of(examples: Examples, settings: SftSettings) -> Epochs[NDArray[np.int64]]:
+    """Return the batches of all epochs, of like length within a batch."""
     whole = side_by_side([examples.prompts, examples.targets])
     lengths = whole.lengths.numpy()
     return Epochs(

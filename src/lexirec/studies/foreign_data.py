@@ -1,0 +1,62 @@
+"""Other data for the same recipe: folders with two tables, or the data of another experiment, as overrides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lexirec.choices import DataChoice
+from lexirec.data.sources import Workspace
+from lexirec.errors import DataError
+from lexirec.experiment import load_experiment
+
+_TABLES = {"items": ("items",), "interactions": ("interactions", "events")}
+_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz")
+
+
+def data_name(path: Path) -> str:
+    """Return what a data set is called: its folder's name, or its experiment's."""
+    return path.stem if path.suffix == ".toml" else path.name
+
+
+def data_overrides(path: Path, base: DataChoice) -> tuple[str, ...]:
+    """Return the overrides that put a data set in the place of an experiment's own.
+
+    A folder brings its tables and, of the base's text fields, those that it has; split and cap of histories stay the
+    base's. An experiment brings its whole table `[data]`.
+
+    Raises:
+        DataError: there is no such folder, or it lacks a table or every text field.
+        SettingsError: the experiment cannot be read.
+    """
+    if path.suffix == ".toml":
+        given = load_experiment(path).data.model_dump(mode="json", exclude_unset=True)
+        return ("data={}", f"data={inline(given)}")
+    tables = {name: _table(path, name, stems) for name, stems in _TABLES.items()}
+    with Workspace() as workspace:
+        columns = workspace.open(tables["items"]).columns
+    text = [field for field in base.text if field in columns]
+    if not text:
+        raise DataError(f"{tables['items']}: none of the text fields {', '.join(base.text)} is there; set data.text")
+    kind = () if base.kind == "tables" else ("data.kind=tables",)
+    places = (f"data.{name}={json.dumps(str(table), ensure_ascii=False)}" for name, table in tables.items())
+    return (*kind, *places, f"data.text={inline(text)}")
+
+
+def _table(folder: Path, name: str, stems: tuple[str, ...]) -> Path:
+    found = [folder / f"{stem}{suffix}" for stem in stems for suffix in _SUFFIXES]
+    there = next((path for path in found if path.is_file()), None)
+    if there is None:
+        raise DataError(f"data: {folder} holds no {name} table; {name}.parquet, .csv or .jsonl is looked for")
+    return there
+
+
+def inline(value: Any) -> str:
+    """Write a plain value as TOML does within one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(str(key))} = {inline(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(inline, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
