@@ -13,7 +13,7 @@ from lexirec.preparing import load_split
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments"
 FILES = sorted(FOLDER.glob("*.toml"))
-BASELINES = {"popularity", "transitions", "memory", "item-knn", "ease", "sasrec", "sasrec-dot"}
+BASELINES = {"popularity", "recency", "transitions", "memory", "item-knn", "ease", "sasrec", "sasrec-dot"}
 
 
 def test_there_are_experiments():
