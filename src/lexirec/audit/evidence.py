@@ -84,6 +84,11 @@ class Evidence:
             raise NotLookedError(self.missing.get(name, f"there are no {name.replace('_', ' ')}"))
         return value
 
+    def says(self, setting: str) -> bool:
+        """Say whether the model or a baseline has a setting of this name anywhere, such as `seed` or `epochs`."""
+        parts = [self.experiment.model, *self.experiment.baselines.values()]
+        return any(f'"{setting}":' in part.model_dump_json() for part in parts if part is not None)
+
     # ------------------------------------------------------------------------------------------------------- events
 
     @property

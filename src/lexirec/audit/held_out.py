@@ -193,9 +193,7 @@ def folds_overlap(evidence: Evidence) -> Iterator[Finding]:
             share,
             evidence.case_names(test, hit),
         )
-    learns = evidence.experiment.model is not None or any(
-        each.kind == "sasrec" for each in evidence.experiment.baselines.values()
-    )
+    learns = evidence.says("epochs")
     if not len(validation) and learns:
         yield Finding(
             "distortion",

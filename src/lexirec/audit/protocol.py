@@ -275,10 +275,7 @@ def _ranks(counter: Memory, histories: Sequences, targets: Any, n_items: int) ->
 
 def seeds(evidence: Evidence) -> Iterator[Finding]:
     """Say so where figures rest on one seed of something random."""
-    random = evidence.experiment.model is not None or any(
-        each.kind == "sasrec" for each in evidence.experiment.baselines.values()
-    )
-    if random and len(evidence.seeds) == 1:
+    if evidence.says("seed") and len(evidence.seeds) == 1:
         yield Finding(
             "note",
             f"the experiment has finished with one seed ({evidence.seeds[0]})",

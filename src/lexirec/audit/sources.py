@@ -24,6 +24,7 @@ from lexirec.models.memory import Memory
 from lexirec.models.scoring import popularity
 
 _COMPANIONS = 20
+_OF_TEXTS = ("lsa", "sentence-transformers")
 _ID_LENGTH = 6
 
 
@@ -87,23 +88,29 @@ def _same(one: Neighbors, other: Neighbors) -> float:
 
 
 def vectors_know(evidence: Evidence) -> Iterator[Finding]:
-    """Judge vectors from files: those made here know texts and nothing else."""
-    foreign = [name for name, each in evidence.experiment.vectors.items() if isinstance(each, PrecomputedVectors)]
-    if not foreign:
-        return
-    for name in foreign:
+    """Judge vectors that may know more than texts: those from files, and those made of interactions."""
+    for name in _foreign(evidence):
         vectors = evidence.need("vectors").get(name)
         if vectors is None:
             raise NotLookedError(evidence.missing.get(f"vectors.{name}", f"vectors.{name} are not there"))
         lists = partial(nearest_of, vectors, k=_COMPANIONS)
-        yield from judge(evidence, lists, _COMPANIONS, f"the vectors '{name}'")
+        yield from judge(evidence, lists, _COMPANIONS, f"the vectors '{name}'", ours=_counted_here(evidence, name))
+
+
+def _foreign(evidence: Evidence) -> list[str]:
+    """Name the vectors that are not made of texts alone."""
+    return [name for name, each in evidence.experiment.vectors.items() if each.kind not in _OF_TEXTS]
+
+
+def _counted_here(evidence: Evidence, name: str) -> bool:
+    return not isinstance(evidence.experiment.vectors[name], PrecomputedVectors)
 
 
 def identifiers_know(evidence: Evidence) -> Iterator[Finding]:
     """Judge codes and identifiers that may have been made from interactions: items that share most of them."""
     codes, naming = evidence.experiment.codes, evidence.experiment.naming
     foreign = isinstance(codes, PublishedCodes) or (isinstance(codes, RqVae) and codes.letter.collaborative)
-    foreign = foreign or any(isinstance(each, PrecomputedVectors) for each in evidence.experiment.vectors.values())
+    foreign = foreign or bool(_foreign(evidence))
     if isinstance(naming, PublishedIdentifiers):
         tokens = evidence.need("identifiers").tokens
     elif codes is not None and foreign:
