@@ -152,6 +152,26 @@ def run(
 
 
 @app.command()
+def tune(
+    experiment: ExperimentArgument,
+    space: Annotated[Path, typer.Argument(metavar="SPACE.toml", help="What may be tried.", show_default=False)],
+    trials: Annotated[int | None, typer.Option(help="Trials of every recommender.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes of every recommender instead.")] = None,
+    sets: SetOption = None,
+    json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Search for good settings, with the same budget for every recommender, on validation cases alone.
+
+    Writes best.toml, which `run` takes. Killed at any moment, the same command carries on.
+    """
+    from lexirec import showing, tuning
+
+    found = tuning.tune(experiment, space, Store(store), sets=sets or [], trials=trials, minutes=minutes)
+    showing.tuned(found, json)
+
+
+@app.command()
 def transfer(
     source: Annotated[Path, typer.Argument(metavar="SOURCE.toml", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="TARGET.toml", show_default=False)],

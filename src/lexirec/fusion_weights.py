@@ -47,7 +47,7 @@ class FusionSettings(Settings):
     of: tuple[str, ...] = Field(min_length=2)
     """Names of the parts: `model`, `reinforced`, or a baseline's. The first generative one leads, else the first; the
     lead's weight is 1."""
-    weights: tuple[Annotated[float, Field(ge=0)], ...] = (0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8)
+    weights: tuple[Annotated[float, Field(ge=0)], ...] = (0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16)
     """Weights that are tried for every other part; one alone sets it."""
     rule: Literal["fixed", "per-case"] = "fixed"
     """One weight for all, or one for each bin of cases by how well the training part covers their transitions."""

@@ -15,6 +15,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
+from lexirec import tuning_report
 from lexirec.analyzing import Analysis
 from lexirec.artifacts import Store, read_manifest
 from lexirec.artifacts import verify as verify_artifact
@@ -35,6 +36,7 @@ from lexirec.report import metrics_table, protocol_table, shopper_panel
 from lexirec.reporting import shared_protocol
 from lexirec.results import evaluations, measured, side_by_side
 from lexirec.transfer_stages import saw_card
+from lexirec.tuning_trials import Tuning
 
 _WIDE = 140
 _COLORS = {"done": "green", "ok": "green", "new": "cyan", "unfinished": "yellow", "stale": "yellow", "note": "yellow"}
@@ -86,6 +88,21 @@ def transferred(store: Store, run: Run) -> None:
     put(protocol_table(saw_card(saw, evaluations(run))))
     put(f"report: {run.step('report').folder / 'report.md'}")
     put(f"more: lexirec show {run.name} --store {store.root}")
+
+
+def tuned(found: Tuning, as_json: bool) -> None:
+    """Print what a search found for every recommender, and where the best settings are."""
+    if as_json:
+        put_json({"folder": str(found.folder), "recommenders": tuning_report.rows(found)})
+        return
+    table = _table("recommender", "trials", "failed", "minutes", "first", "best", "settings")
+    for row in tuning_report.rows(found):
+        values = [tuning_report.figure(row[name]) for name in ("first", "best")]
+        told = Text("\n".join(f"{name}={value}" for name, value in row["settings"].items()))
+        spent = (str(row["trials"]), str(row["failed"]), f"{row['minutes']:.1f}")
+        table.add_row(row["recommender"], *spent, *values, told)
+    put(table, f"report: {found.folder / 'report.md'}")
+    put(f"measure on test: lexirec run {found.folder / tuning_report.BEST} --store {found.folder.parent.parent}")
 
 
 def demonstration(found: Demonstration) -> None:
