@@ -50,6 +50,8 @@ def test_where_all_items_agree_at_every_level_the_last_is_taken():
 def test_the_field_is_guessed_by_its_name():
     assert category_field(catalog(genre=["A"])) == "genre"
     assert category_field(catalog(brand=["A"])) is None
+    assert category_field(catalog(categories=["", None], genre=["A", ""])) == "genre"
+    assert category_field(catalog(categories=[[], None])) is None
 
 
 def test_mistakes_are_told():

@@ -41,8 +41,9 @@ class Categories:
 
 
 def category_field(catalog: Catalog) -> str | None:
-    """Return the field that most likely holds categories; None where there is none."""
-    return next((field for field in FIELDS if field in catalog.table.column_names), None)
+    """Return the field that most likely holds categories; None where there is none, or none that says anything."""
+    there = [field for field in FIELDS if field in catalog.table.column_names]
+    return next((field for field in there if _hierarchies(catalog.table.column(field))[2].any()), None)
 
 
 def read_categories(catalog: Catalog, field: str) -> Categories:
