@@ -22,6 +22,7 @@ _EXTRAS = {
     "openai": ("teachers behind an endpoint", 'pip install "lexirec[teacher]"'),
     "implicit": ("the baseline of kind 'als'", 'pip install "lexirec[als]"'),
     "peft": ("fine-tuning by low-rank updates", 'pip install "lexirec[lora]"'),
+    "optuna": ("lexirec tune", 'pip install "lexirec[tune]"'),
 }
 
 

@@ -37,8 +37,8 @@ def allowed_bias(trie: Trie, allowed_BI: Tensor) -> Tensor:
 def mass_bias(trie: Trie, mass_BI: Tensor) -> Tensor:
     """Return (B, N) float32: the log of a node's share of its parent's mass; its sum down a path is log mass(item).
 
-    This is how a second distribution over items (the memory, another recommender) takes part in a product of experts:
-    multiply the bias by the expert's weight. Where masses sum to 1 over the items, all numbers are at most 0; where
+    A second distribution over items takes part in a product of experts by this, times its weight, or by `boost_bias` of
+    its weighted logs, whose lists are nearer to exhaustive ones (docs/decisions/0012). Where masses sum to 1 over the items, all numbers are at most 0; where
     they do not, the total stands in the nodes of depth 1. Masses of 0 forbid an item. Masses are summed upwards, child
     by child in float64: no difference of running sums, in which a small mass beside a great one would be lost.
 
