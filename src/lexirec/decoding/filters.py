@@ -38,9 +38,10 @@ def mass_bias(trie: Trie, mass_BI: Tensor) -> Tensor:
     """Return (B, N) float32: the log of a node's share of its parent's mass; its sum down a path is log mass(item).
 
     A second distribution over items takes part in a product of experts by this, times its weight, or by `boost_bias` of
-    its weighted logs, whose lists are nearer to exhaustive ones (docs/decisions/0012). Where masses sum to 1 over the items, all numbers are at most 0; where
-    they do not, the total stands in the nodes of depth 1. Masses of 0 forbid an item. Masses are summed upwards, child
-    by child in float64: no difference of running sums, in which a small mass beside a great one would be lost.
+    its weighted logs, whose lists are nearer to exhaustive ones (docs/decisions/0012). Where masses sum to 1 over the
+    items, all numbers are at most 0; where they do not, the total stands in the nodes of depth 1. Masses of 0 forbid an
+    item. Masses are summed upwards, child by child in float64: no difference of running sums, in which a small mass
+    beside a great one would be lost.
 
     Args:
         trie: of all items.
