@@ -30,7 +30,7 @@ class RecencySettings(Settings):
     kind: Literal["recency"] = "recency"
     half_life_days: float = Field(default=90.0, gt=0)
     """Days after which an event counts half, where events have times."""
-    place_decay: float = Field(default=0.7, gt=0, le=1)
+    place_decay: float = Field(default=0.5, gt=0, le=1)
     """Where they have none: weight of an event relative to the next newer one of its user."""
 
 
