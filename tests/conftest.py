@@ -19,7 +19,7 @@ def data_dir() -> Path:
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
-    """Undo what a command sets up: its level would hide messages from later tests, its handler write to a closed file."""
+    """Undo what a command sets up: its level would hide messages from later tests, its handler is closed with it."""
     logger = logging.getLogger("lexirec")
     level, handlers, propagate = logger.level, list(logger.handlers), logger.propagate
     yield

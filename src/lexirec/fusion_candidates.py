@@ -57,6 +57,7 @@ class Part:
         """Return log-probabilities of all items (rows, I), or shares without a floor where it counts."""
         if self.searcher is not None:
             return self.searcher.log_probabilities(histories)
+        assert self._scorer is not None  # what is not generative scores all items
         scores = self._scorer.scores(histories)
         return shares(scores) if self.counts else log_softmax(scores)
 

@@ -22,7 +22,8 @@ def shares(scores: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Scale scores (rows, n_items) to shares that sum to 1; negative ones are 0, and so is a row without any."""
     positive = np.maximum(scores, 0).astype(np.float32)
     total = positive.sum(axis=1, keepdims=True)
-    return np.divide(positive, total, out=np.zeros_like(positive), where=total > 0)
+    found: NDArray[np.float32] = np.divide(positive, total, out=np.zeros_like(positive), where=total > 0)
+    return found
 
 
 def log_floored(shares: NDArray[np.float32], floor: float, n_items: int) -> NDArray[np.float32]:
@@ -35,4 +36,5 @@ def log_softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Return the log-probabilities of logits (rows, n_items), none below e^−60."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return np.maximum(logs, _LEAST).astype(np.float32)
+    found: NDArray[np.float32] = np.maximum(logs, _LEAST).astype(np.float32)
+    return found
