@@ -287,9 +287,7 @@ def _reinforced(
     return {"reinforced": line.step("reinforced", fitting_models.reinforce_model, settings, inputs)}
 
 
-def _fused(
-    experiment: Experiment, line: Line, data: Step, recommenders: Mapping[str, Step]
-) -> dict[str, Step]:
+def _fused(experiment: Experiment, line: Line, data: Step, recommenders: Mapping[str, Step]) -> dict[str, Step]:
     """Make recommenders of those there are."""
     steps = {}
     for name, settings in experiment.fusion.items():

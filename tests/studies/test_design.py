@@ -66,6 +66,11 @@ def test_mistakes_in_a_variant_name_study_row_and_setting(tmp_path):
             small_study(tmp_path, f"{setting}={given}")
 
 
+def test_metrics_beyond_the_lists_are_refused(tmp_path):
+    with pytest.raises(SettingsError, match="names ndcg@20, but the lists of 'reference' have 10 places; take @10"):
+        small_study(tmp_path, 'metrics=["ndcg@20"]')
+
+
 def test_other_data_are_folders_or_experiments(tmp_path):
     toy_shop(items=84, shoppers=60).write(tmp_path / "shop")
     (tmp_path / "other.toml").write_text('[data]\nkind = "toy-shop"\nproducts = 120\n')

@@ -5,13 +5,17 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from lexirec import progress
 from lexirec.artifacts import Store
 from lexirec.line import find_run, run_seeds
 from lexirec.progress import quiet
-from lexirec.studies import load_study, plan_study, run_study
+from lexirec.report.markdown import page_markdown
+from lexirec.studies import load_study, plan_study, run_study, running
 from lexirec.studies.findings import find
 from lexirec.studies.gathering import gather
+from lexirec.studies.pages import study_page
 from lexirec.studies.planning import LikeStages
+from lexirec.studies.running import write_traces
 from lexirec.studies.telling import findings_table, plan_table, report_study
 from tests.studies.small_study import STUDY, small_study, write_study
 
@@ -107,10 +111,15 @@ def test_findings_have_intervals_and_holm_over_the_study(done):
     assert "without text" in text.getvalue()
 
 
-def test_the_table_is_tidy(done, tmp_path):
-    _, _, _, outcome = done
-    report_study(outcome, tmp_path)
-    table = pq.read_table(tmp_path / "runs.parquet")
+@pytest.fixture(scope="module")
+def reported(done, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    report_study(done[3], folder)
+    return folder
+
+
+def test_the_table_is_tidy(reported):
+    table = pq.read_table(reported / "runs.parquet")
     rows = table.to_pylist()
     one = [row for row in rows if row["row"] == "window 9" and row["seed"] == 1 and row["seen"] == "excluded"]
     assert {row["metric"] for row in one} == {f"{name}@{k}" for name in ("recall", "ndcg", "mrr") for k in (5, 10)}
@@ -123,15 +132,13 @@ def test_the_table_is_tidy(done, tmp_path):
     assert all(row["seconds"] >= 0 and row["peak_memory"] > 0 for row in rows)
 
 
-def test_reports_are_written(done, tmp_path):
-    _, _, _, outcome = done
-    report_study(outcome, tmp_path)
-    markdown, page = ((tmp_path / name).read_text() for name in ("report.md", "report.html"))
+def test_reports_are_written(reported):
+    markdown, page = ((reported / name).read_text() for name in ("report.md", "report.html"))
     for text in (markdown, page):
         for word in ("Does the window matter?", "without text", "baselines.memory.window=9", "Holm", "max history"):
             assert word in text
     for picture in ("rows", "differences", "by-window", "cost"):
-        assert (tmp_path / f"{picture}.png").stat().st_size > 5000
+        assert (reported / f"{picture}.png").stat().st_size > 5000
         assert f"{picture}.png" in markdown
         assert f'id="{picture}"' in page
     assert "http://" not in page.replace("http://www.w3.org", "")
@@ -139,25 +146,10 @@ def test_reports_are_written(done, tmp_path):
     assert "<script" not in page
 
 
-def test_a_failing_run_does_not_lose_the_others(tmp_path):
-    """Nobody has a history of zero cases: one variant's evaluation asks for more places than there are items."""
+def test_a_failing_run_does_not_lose_the_others(tmp_path, monkeypatch):
+    """One variant asks for a split that its data do not have; in another the code itself fails."""
     failing = STUDY.replace('["baselines.memory.evidence=none"]', '["data.products=90", "data.split.kind=published"]')
     study, store = load_study(write_study(tmp_path, failing), ["seeds=[0]"]), Store(tmp_path / "store")
-    with quiet():
-        outcome = run_study(study, store)
-        report_study(outcome, tmp_path / "out")
-    assert [failure.run.row.label for failure in outcome.failures] == ["without text"]
-    assert outcome.failures[0].stage == "data"
-    assert len(outcome.finished) == 3
-    text = (tmp_path / "out" / "report.html").read_text()
-    assert "1 run failed" in text
-    assert "window 9" in text
-
-
-def test_errors_of_the_code_are_caught_and_traced(tmp_path, monkeypatch):
-    study, store = small_study(tmp_path, "seeds=[0]"), Store(tmp_path / "store")
-    from lexirec.studies import running
-
     walk = running.walk_run
 
     def broken(settings, run, line):
@@ -168,15 +160,31 @@ def test_errors_of_the_code_are_caught_and_traced(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "walk_run", broken)
     with quiet():
         outcome = run_study(study, store)
-        report_study(outcome, tmp_path / "out")
+    assert [failure.run.row.label for failure in outcome.failures] == ["window 2", "without text"]
     assert outcome.failures[0].message == "ZeroDivisionError: in the middle"
+    assert outcome.failures[1].stage == "data"
+    assert len(outcome.finished) == 2
+    text = page_markdown(study_page(outcome, find(study.settings, gather(outcome))))
+    assert "2 of 4 runs came to their end" in text
+    assert "**2 runs failed" in text
+    assert "window 9" in text
+    write_traces(outcome, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out" / "failures").iterdir()] == ["window-2-seed-0.txt"]
     assert "ZeroDivisionError" in (tmp_path / "out" / "failures" / "window-2-seed-0.txt").read_text()
+
+
+def test_where_the_reference_fails_nothing_is_compared(done):
+    _, _, _, outcome = done
+    made = [one for one in gather(outcome) if not one.row.reference]
+    findings = find(outcome.study.settings, made)
+    assert findings
+    assert all(each.difference is None and each.adjusted is None for each in findings)
+    assert study_page(outcome, findings).blocks
+    assert study_page(outcome, []).blocks
 
 
 def test_interrupted_it_carries_on(tmp_path, monkeypatch):
     study, store = small_study(tmp_path, "seeds=[0]"), Store(tmp_path / "store")
-    from lexirec.studies import running
-
     walk, seen = running.walk_run, []
 
     def interrupted(settings, run, line):
@@ -195,8 +203,6 @@ def test_interrupted_it_carries_on(tmp_path, monkeypatch):
 
 
 def test_one_display_tells_run_stage_and_count(tmp_path, caplog, monkeypatch):
-    from lexirec import progress
-
     monkeypatch.setattr(progress, "FIRST_LOG_SECONDS", 0.0)
     monkeypatch.setattr(progress, "LOG_EVERY_SECONDS", 0.0)
     caplog.set_level(logging.INFO, "lexirec")

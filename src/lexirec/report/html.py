@@ -34,6 +34,8 @@ _COLOURS: Mapping[str, str] = {
     "#FFFFFF": "paper",
 }
 """Colours of figures -> the page's variables (`page.css`)."""
+_PIXELS = 112
+"""Pixels of an inch at most, where a screen is wide: letters of 10 points are then as large as those around."""
 _HEX = re.compile(r"#[0-9a-fA-F]{6}\b")
 
 
@@ -135,21 +137,15 @@ def themed_svg(figure: Any, prefix: str, words: str) -> str:
     drawn = written.getvalue()
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
-    drawn = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", _no_height_first(drawn), count=1)
-    drawn = drawn.replace("<svg", f'<svg role="img" aria-label="{html.escape(words)}"', 1)
+    drawn = re.sub(r'(<svg[^>]*?) (?:width|height)="[^"]*"([^>]*?) (?:width|height)="[^"]*"', r"\1\2", drawn, count=1)
+    most = f"max-width: {figure.get_figwidth() * _PIXELS:.0f}px"
+    drawn = drawn.replace("<svg", f'<svg role="img" aria-label="{html.escape(words)}" style="{most}"', 1)
     drawn = re.sub(r'\bid="', f'id="{prefix}', drawn)
     drawn = re.sub(r"url\(#", f"url(#{prefix}", drawn)
     drawn = re.sub(r'href="#', f'href="#{prefix}', drawn)
     drawn = re.sub(r"font-family: [^;\"]*", "font-family: inherit", drawn)
     drawn = re.sub(r"(font: [^'\";]*?px) '[^;\"]*", r"\1 system-ui, sans-serif", drawn)
     return _HEX.sub(_variable, drawn).strip()
-
-
-def _no_height_first(drawn: str) -> str:
-    """Put height behind width, whatever their order was."""
-    return re.sub(
-        r'(<svg[^>]*?) height="([^"]*)"([^>]*?) width="([^"]*)"', r'\1 width="\4" height="\2"\3', drawn, count=1
-    )
 
 
 def _variable(found: re.Match[str]) -> str:

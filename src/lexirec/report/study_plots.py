@@ -46,13 +46,25 @@ class Mark:
 
 @dataclass(frozen=True)
 class Curve:
-    """A line: x and y, and how far y reaches up and down where that is known."""
+    """A line.
+
+    Attributes:
+        name: the row it belongs to.
+        x: places along the axis.
+        y: values.
+        low: lower ends of their intervals, where known.
+        high: upper ends.
+        chance: what y would be by chance, where known.
+        shown: what a legend calls it, if not by its name.
+    """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     low: Sequence[float] = ()
     high: Sequence[float] = ()
+    chance: Sequence[float] = ()
+    shown: str = ""
 
 
 @dataclass(frozen=True)
@@ -249,40 +261,39 @@ def growth_figure(panels: Mapping[str, Curve], *, label: str) -> Figure:
 
 
 def places_figure(panels: Mapping[str, Sequence[Curve]], look: Mapping[str, Look], *, label: str) -> Figure:
-    """Draw shares by place (token, level, number of neighbours), a panel for each measure; thin dashes are chance.
-
-    A curve called `NAME chance` is the chance of `NAME`.
-    """
+    """Draw shares by place (token, level, number of neighbours), a panel for each measure; thin dashes are chance."""
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     with mpl.rc_context(dict(_STYLE)):
-        rows = len({curve.name for curves in panels.values() for curve in curves}) // 2
+        rows = max(len(curves) for curves in panels.values())
         figure = Figure(figsize=(_WIDTH, 0.6 + 2.5 * lines + 0.17 * ((rows + 1) // 2)), layout="constrained")
         axes = np.atleast_1d(figure.subplots(lines, columns)).ravel()
         for axis, (measure, curves) in zip(axes, panels.items(), strict=False):
             for curve in curves:
-                name = curve.name.removesuffix(" chance")
-                thin = curve.name != name
-                line = (
-                    {"linestyle": (0, (2, 2)), "linewidth": 0.9}
-                    if thin
-                    else {"linestyle": look[name].line, "linewidth": 1.5}
-                )
-                mark = {} if thin else {"marker": look[name].mark, "ms": 4.5, "label": name}
-                axis.plot(curve.x, curve.y, color=look[name].colour, **line, **mark)
+                style = look[curve.name]
+                drawn = {"color": style.colour, "marker": style.mark, "ms": 4.5, "label": curve.shown or curve.name}
+                axis.plot(curve.x, curve.y, linestyle=style.line, linewidth=1.5, **drawn)
+                if curve.chance:
+                    axis.plot(curve.x, curve.chance, color=style.colour, linestyle=(0, (2, 2)), linewidth=0.9)
+            _share_axis(axis, curves)
             axis.set_title(measure, fontsize=9)
             axis.set_xlabel(label, fontsize=8.5)
-            axis.set_xticks(sorted({x for curve in curves for x in curve.x}))
-            axis.set_ylim(bottom=0)
-            axis.grid(axis="y")
-            axis.tick_params(labelsize=8)
-            axis.yaxis.set_major_formatter(
-                FuncFormatter(lambda value, _: f"{value:.0%}" if value >= 0.1 or not value else f"{value:.1%}")
-            )
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
         _shared_legend(figure, axes[: len(panels)])
     return figure
+
+
+def _share_axis(axis: Any, curves: Sequence[Curve]) -> None:
+    """Show shares from 0 up, to 100 % where they come near it, with a tick at every place."""
+    top = max(value for curve in curves for value in (*curve.y, *curve.chance))
+    digits = 0 if top >= 0.1 else 1
+    axis.set_ylim(0, 1.04 if top > 0.8 else 1.1 * max(top, 1e-9))
+    axis.set_xticks(sorted({x for curve in curves for x in curve.x}))
+    axis.yaxis.set_major_locator(MaxNLocator(5))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.{digits}f} %"))
+    axis.grid(axis="y")
+    axis.tick_params(labelsize=8)
 
 
 def short_number(value: float) -> str:

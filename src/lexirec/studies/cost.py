@@ -6,7 +6,11 @@ knows (products of matrices and attention, two per multiply-add); what is comput
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -110,9 +114,9 @@ class Costs:
                 self._recommender.rank(histories.take(np.array(rows)), k=self._settings.k, exclude_seen=True)
 
         everybody = list(range(len(histories)))
-        catalog_memory = PeakMemory()
+        catalog_memory = _from_now_on()
         first = _timed(rank, everybody[:1])  # encodes the catalogue where a family does that
-        catalog_growth, memory = catalog_memory.growth, PeakMemory()
+        catalog_growth, memory = catalog_memory.growth, _from_now_on()
         seconds = [_timed(rank, [user]) for user in everybody]
         growth = memory.growth
         found = {
@@ -138,7 +142,7 @@ class Costs:
             network(**batch)["loss"].backward()
             optimizer.step()
 
-        memory = PeakMemory()
+        memory = _from_now_on()
         operations = [_operations(step, batch) for batch in given]
         seconds = [_timed(step, batch) for batch in given]
         return {
@@ -174,6 +178,15 @@ class Costs:
         """Return the numbers of the batches that are measured."""
         places = np.linspace(0, count - 1, min(count, self._settings.steps))
         return [int(place) for place in np.unique(places.round())]
+
+
+def _from_now_on() -> PeakMemory:
+    """Measure memory from now on, after what was freed has been given back: else it would hide what comes."""
+    gc.collect()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
+    return PeakMemory()
 
 
 def _timed(work: Callable[[T], object], given: T) -> float:

@@ -111,6 +111,8 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     rows = _rows(file)
     runs = [_run(file, row, seed) for row in rows for seed in file.settings.seeds]
     _check_recommenders(file, runs[0])
+    for run in runs:
+        _check_places(file, run)
     firsts = {row.data: row.name for row in reversed(rows) if row.reference}
     for place, run in enumerate(runs):
         first = firsts[run.row.data] == run.row.name and run.seed == file.settings.seeds[0]
@@ -256,6 +258,17 @@ def _check_recommenders(file: StudyFile, run: StudyRun) -> None:
     _check_name(file, "recommender", file.settings.recommender, known)
     for name in file.settings.baselines:
         _check_name(file, "baselines", name, experiment.baselines)
+
+
+def _check_places(file: StudyFile, run: StudyRun) -> None:
+    """Refuse metrics beyond the ends of the lists."""
+    longest = max(run.experiment.evaluation.ks)
+    for metric in file.settings.metrics:
+        if int(metric.partition("@")[2]) > longest:
+            raise SettingsError(
+                f"{file.path.name}: 'metrics' names {metric}, but the lists of '{run.row.name}' have {longest} places; "
+                f"take @{longest} or less, or raise evaluation.ks"
+            )
 
 
 def _has(experiment: Experiment, name: str) -> bool:

@@ -148,7 +148,8 @@ def learning(here: Sequence[Finding], look: Mapping[str, Look], name: str) -> Pi
         for member in each.members:
             points = [(row["epoch"], row[METRIC]) for row in member.curve if METRIC in row and "epoch" in row]
             if len(points) > 1:
-                curves.setdefault(each.label, []).append(Curve(each.label, *zip(*points, strict=True)))
+                curve = Curve(each.label, [x for x, _ in points], [y for _, y in points])
+                curves.setdefault(each.label, []).append(curve)
     if not curves:
         return None
     figure = curves_figure(curves, look, metric=METRIC.replace("_", " "))
@@ -161,7 +162,7 @@ def against_cost(
     """Draw the first metric against seconds of training, weights, and seconds for a user."""
     metric = settings.metrics[0]
     costs = {
-        "training, seconds": lambda one: one.training_seconds,
+        "training, seconds": lambda one: one.own.seconds,
         "weights": lambda one: one.parameters,
         "a user's list, seconds": lambda one: one.seconds_per_user,
     }
@@ -195,11 +196,11 @@ def growth(settings: StudySettings, here: Sequence[Finding], axis: str, name: st
     x = [numbers[each.members[0].row.chosen[axis]] for each in rows]
     panels = {
         "training in all, seconds": Curve(
-            "", x, [_mean(one.training_seconds for one in each.members) or 0.0 for each in rows]
+            "", x, [_mean(one.own.seconds for one in each.members) or 0.0 for each in rows]
         )
     }
     panels["training, peak memory (MiB)"] = Curve(
-        "", x, [(_mean(one.peak_memory for one in each.members) or 0.0) / 2**20 for each in rows]
+        "", x, [(_mean(one.own.peak_memory for one in each.members) or 0.0) / 2**20 for each in rows]
     )
     for cost, (title, unit) in _GROWTH.items():
         found = [_mean(one.cost.get(cost) for one in each.members) for each in rows]
@@ -210,17 +211,31 @@ def growth(settings: StudySettings, here: Sequence[Finding], axis: str, name: st
 
 
 def meaning(here: Sequence[Finding], look: Mapping[str, Look], of: str, name: str) -> Picture | None:
-    """Draw what names or neighbours have to do with categories and with what is taken next, beside chance."""
+    """Draw what names or neighbours have to do with categories and with what is taken next, beside chance.
+
+    Rows that share them, and so have the same figures, are one line.
+    """
     panels: dict[str, list[Curve]] = {}
+    told: dict[str, list[str]] = {}
     for each in here:
-        for measure, values, chances in _measures(each, of):
+        measures = list(_measures(each, of))
+        if measures:
+            told.setdefault(repr(measures), []).append(each.label)
+    for each in here:
+        measures = list(_measures(each, of))
+        alike = told.get(repr(measures), [])
+        if not alike or alike[0] != each.label:
+            continue
+        shown = each.label if len(alike) == 1 else f"{each.label} and {len(alike) - 1} alike"
+        for measure, values, chances in measures:
             x = sorted(values)
-            panels.setdefault(measure, []).append(Curve(each.label, x, [values[place] for place in x]))
-            panels[measure].append(Curve(f"{each.label} chance", x, [chances[place] for place in x]))
+            curve = Curve(each.label, x, [values[at] for at in x], chance=[chances[at] for at in x], shown=shown)
+            panels.setdefault(measure, []).append(curve)
     if not panels:
         return None
     label = {"identifiers": "tokens of the identifier", "codes": "levels of the codes"}.get(of, "neighbours")
-    words = f"What {of} have to do with categories and with the next item{_on(here[0].data)}; dashes: by chance"
+    what = of.replace("neighbors", "neighbours")
+    words = f"What {what} have to do with categories and with the next item{_on(here[0].data)}; thin dashes: by chance"
     return Picture(name, places_figure(panels, look, label=label), words)
 
 

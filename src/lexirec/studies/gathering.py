@@ -33,6 +33,21 @@ _WEIGHTS = re.compile(r"^- weights: ([\d,]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
+class StageCost:
+    """What making one stage took.
+
+    Attributes:
+        seconds: time.
+        peak_memory: highest resident memory of the process meanwhile, in bytes; None where it was not measured.
+        bytes: size of what was made.
+    """
+
+    seconds: float
+    peak_memory: int | None
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Made:
     """One measured recommender of a study: a row with a seed, or a baseline.
 
@@ -43,9 +58,8 @@ class Made:
         baseline: whether it is a reference row.
         reports: its evaluations by how seen items were treated.
         steps: the stages it was made from.
-        seconds: what each of them took, by name.
-        training_seconds: what the recommender's own stage took.
-        peak_memory: highest resident memory while it was trained, in bytes; None where unknown.
+        stages: what each of them took, by name.
+        own: what the recommender's own stage took.
         parameters: its weights; None where it has none or does not say.
         curve: its learning curve; empty without one.
         cost: what `cost` measured; empty where it was not.
@@ -59,9 +73,8 @@ class Made:
     baseline: bool
     reports: dict[str, Report] = field(repr=False)
     steps: dict[str, Step] = field(repr=False)
-    seconds: dict[str, float] = field(repr=False)
-    training_seconds: float
-    peak_memory: int | None
+    stages: dict[str, StageCost] = field(repr=False)
+    own: StageCost
     parameters: int | None
     curve: list[dict[str, float]] = field(repr=False)
     cost: dict[str, float] = field(repr=False)
@@ -98,7 +111,7 @@ def _made(
     others = {"data": steps["data"]} if baseline else steps
     named = {step: each for step, each in others.items() if not step.startswith(("evaluation.", "baselines."))}
     named |= {own.name: own, "evaluation": steps[f"evaluation.{name}"]}
-    manifests = {step: read_manifest(each.folder) for step, each in named.items()}
+    stages = {step: _stage_cost(each) for step, each in named.items()}
     return Made(
         run.row,
         run.seed,
@@ -106,15 +119,19 @@ def _made(
         baseline,
         reports,
         named,
-        {step: manifest.seconds for step, manifest in manifests.items()},
-        manifests[own.name].seconds,
-        manifests[own.name].peak_memory,
+        stages,
+        stages[own.name],
         _parameters(own.folder),
         _curve(own.folder),
         load_cost(steps["cost"].folder) if "cost" in steps and not baseline else {},
         load_meaning(steps["meaning"].folder) if "meaning" in steps and not baseline else [],
         list(_groups(settings, run, steps, next(iter(reports.values())), name if baseline else run.row.label)),
     )
+
+
+def _stage_cost(step: Step) -> StageCost:
+    manifest = read_manifest(step.folder)
+    return StageCost(manifest.seconds, manifest.peak_memory, sum(entry.bytes for entry in manifest.files.values()))
 
 
 def _headline_first(reports: dict[str, Report], run: StudyRun) -> dict[str, Report]:
@@ -154,9 +171,10 @@ def write_table(study: Study, made: list[Made], folder: Path) -> Path:
     """Write `runs.parquet`: a row for every run, metric, fold, treatment of seen items and group of cases.
 
     Columns: `study`, `row`, `data`, `reference`, `baseline`, `recommender`, `run` (the experiment's name), `seed`, an
-    `axis.NAME` for every axis (numbers where all its labels are), `kind` of figure (`accuracy`, `meaning`, `cost`),
-    `metric`, `fold`, `seen`, `group`, `cases`, `value`, `chance` (of meaning), `seconds` of training, `all_seconds` of
-    all stages, `seconds_per_user`, `parameters`, `peak_memory` (bytes) and `stages` (name -> key).
+    `axis.NAME` for every axis (numbers where all its labels are), `kind` of figure (`accuracy`, `meaning`, `cost`,
+    `stage`), `metric`, `fold`, `seen`, `group` (of cases, or the stage), `cases`, `value`, `chance` (of meaning),
+    `seconds` of training, `all_seconds` of all stages, `seconds_per_user`, `parameters`, `peak_memory` (bytes) and
+    `stages` (name -> key).
     """
     rows = [{**_facts(study, each), **figure} for each in made for figure in _figures(each)]
     table = pa.Table.from_pylist(rows, schema=_schema(study))
@@ -197,11 +215,11 @@ def _facts(study: Study, made: Made) -> dict[str, Any]:
         "run": f"{study.settings.name}.{made.row.slug}",
         "seed": made.seed,
         **axes,
-        "seconds": made.training_seconds,
-        "all_seconds": sum(made.seconds.values()),
+        "seconds": made.own.seconds,
+        "all_seconds": sum(stage.seconds for stage in made.stages.values()),
         "seconds_per_user": made.seconds_per_user,
         "parameters": made.parameters,
-        "peak_memory": made.peak_memory,
+        "peak_memory": made.own.peak_memory,
         "stages": [(name, step.key) for name, step in made.steps.items()],
     }
 
@@ -222,3 +240,6 @@ def _figures(made: Made) -> Iterator[dict[str, Any]]:
         yield {"kind": "meaning", **measure, "value": each.value, "chance": each.chance}
     for name, value in made.cost.items():
         yield {"kind": "cost", "metric": name, "value": value}
+    for name, stage in made.stages.items():
+        for metric in ("seconds", "peak_memory", "bytes"):
+            yield {"kind": "stage", "metric": metric, "group": name, "value": getattr(stage, metric)}

@@ -6,17 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lexirec.report.content import PROTOCOLS, number
-from lexirec.report.forest import signed
 from lexirec.report.page import Block, Bullets, Cell, Commands, Grid, Heading, Page, Text
-from lexirec.report.study_plots import Look, short_number
+from lexirec.report.study_plots import Look
 from lexirec.report.terminal import in_words
 from lexirec.reporting import OWN
 from lexirec.statistics.resampling import STANDARD
 from lexirec.studies import figures
 from lexirec.studies.findings import Finding
-from lexirec.studies.planning import duration
 from lexirec.studies.running import Outcome
 from lexirec.studies.settings import StudySettings
+from lexirec.studies.tables import cost_table, results_table, said, stage_tables
 
 _OWN_CARD = ("recommender", "search", "length_penalty", "settings", "seed")
 """Fields of a protocol that belong to one recommender."""
@@ -74,42 +73,10 @@ def _failures(told: _Told) -> Iterator[Block]:
 
 def _summary(told: _Told) -> Iterator[Block]:
     """Say in words what is more than chance."""
-    lines = [line for data in told.data for line in _said(told, told.of(data))]
+    lines = [line for data in told.data for line in said(told.settings, told.of(data), _comparisons(told))]
     if lines:
         yield Heading("What it found")
         yield Bullets(lines)
-
-
-def _said(told: _Told, here: Sequence[Finding]) -> Iterator[str]:
-    metric, on = told.settings.metrics[0], f"{here[0].data}: " if here[0].data else ""
-    best = max((each for each in here if metric in each.estimates), key=lambda each: each.estimates[metric].value)
-    value = number(best.estimates[metric].value)
-    yield f"{on}the best {metric} is that of “{best.label}”, {value} ({PROTOCOLS[best.seen]})."  # type: ignore[index]
-    reference = next((each.label for each in here if each.reference), None)
-    for side in ("above", "below"):
-        shown = [each for each in here if each.shown(STANDARD.level) == side]
-        if shown:
-            names = "; ".join(f"“{each.label}” by {_by(each)}" for each in shown)
-            yield f"{on}beyond chance {side} “{reference}”: {names}."
-    open_ones = [each for each in here if each.difference is not None and each.shown(STANDARD.level) == "open"]
-    if open_ones:
-        least = max(_detectable(told, each) for each in open_ones)
-        names = "; ".join(f"“{each.label}”" for each in open_ones)
-        yield (
-            f"{on}no difference from “{reference}” is shown for {names}; this test set finds differences of "
-            f"{number(least)} with 80 % power."
-        )
-
-
-def _by(finding: Finding) -> str:
-    assert finding.difference is not None
-    relative = f"{finding.difference.relative:+.1%}".replace("-", "−").replace("%", " %")
-    return f"{signed(finding.difference.value)} ({relative})"
-
-
-def _detectable(told: _Told, finding: Finding) -> float:
-    assert finding.difference is not None
-    return finding.difference.detectable(comparisons=_comparisons(told))
 
 
 def _comparisons(told: _Told) -> int:
@@ -146,7 +113,7 @@ def _results(told: _Told) -> Iterator[Block]:
         for seen in dict.fromkeys(each.seen for each in told.findings if each.data == data):
             here = told.of(data, seen)
             yield Text(f"{PROTOCOLS[seen].capitalize()}, {_fold(here)} fold, {_cases(here)}.")  # type: ignore[index]
-            yield _table(told, here)
+            yield results_table(told.settings, here)
             headline = here == told.of(data)
             if headline:
                 yield figures.bars(told.settings, here, told.name("rows", data), STANDARD.level)
@@ -164,48 +131,6 @@ def _cases(here: Sequence[Finding]) -> str:
     counts = {len(each.members[0].reports[each.seen].ranks) for each in here}
     low, high = min(counts), max(counts)
     return f"{low:,} cases" if low == high else f"{low:,} to {high:,} cases"
-
-
-def _table(told: _Told, here: Sequence[Finding]) -> Grid:
-    metrics, first = told.settings.metrics, told.settings.metrics[0]
-    best = {
-        metric: max((each.estimates[metric].value for each in here if metric in each.estimates), default=None)
-        for metric in metrics
-    }
-    compared = any(each.difference is not None for each in here)
-    header = ["", *metrics, *([f"difference of {first}", "p (Holm)"] if compared else []), "seeds"]
-    rows: list[list[Cell | str]] = []
-    for each in here:
-        cells: list[Cell | str] = [
-            Cell(
-                each.label,
-                "reference" if each.reference else "baseline" if each.baseline else "",
-                "strong" if each.reference else "",
-            )
-        ]
-        for metric in metrics:
-            estimate = each.estimates.get(metric)
-            if estimate is None:
-                cells.append("–")
-                continue
-            spread = f" ± {number(estimate.spread)}" if estimate.spread is not None else ""
-            between = "–".join(map(number, estimate.interval))
-            cells.append(
-                Cell(number(estimate.value) + spread, between, "strong" if estimate.value == best[metric] else "")
-            )
-        rows.append([*cells, *(_difference(each) if compared else []), str(len(each.members))])
-    notes = [f"{each.label}: {each.unlike}" for each in here if each.unlike]
-    note = "± is the spread of the seeds; below stands the 95 % interval over users and seeds."
-    return Grid(header, rows, " ".join([note, *(f"Not compared: {text}." for text in notes)]))
-
-
-def _difference(finding: Finding) -> list[Cell | str]:
-    if finding.difference is None:
-        return ["–" if not finding.reference else "", ""]
-    low, high = finding.difference.interval
-    tone = {"above": "good", "below": "bad", "open": ""}[finding.shown(STANDARD.level)]
-    p = "" if finding.adjusted is None else number(finding.adjusted)
-    return [Cell(_by(finding), f"{signed(low)} … {signed(high)}", tone), p]  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------------------------------------------- along the axes
@@ -272,20 +197,7 @@ def _growth(told: _Told) -> Iterator[Block]:
             "Memory is the growth of the resident memory of a process of its own."
         )
         yield from found
-        yield from (_stages(told, data) for data in told.data)
-
-
-def _stages(told: _Told, data: str) -> Grid:
-    """Lay out seconds of every stage by row; of several seeds their mean."""
-    here = [each for each in told.of(data) if not each.baseline]
-    names = list(dict.fromkeys(name for each in here for name in each.members[0].seconds))
-    rows = []
-    for each in here:
-        told_by = [[one.seconds[name] for one in each.members if name in one.seconds] for name in names]
-        rows.append([each.label, *(f"{sum(some) / len(some):.1f}" if some else "–" for some in told_by)])
-    return Grid(
-        ["seconds of stages", *names], rows, "A stage that rows share was made once and counts for each of them."
-    )
+        yield from (grid for data in told.data for grid in stage_tables(told.of(data)))
 
 
 # ------------------------------------------------------------------------------------------------ learning and cost
@@ -311,28 +223,7 @@ def _cost(told: _Told) -> Iterator[Block]:
         drawn = figures.against_cost(told.settings, here, told.look, told.name("cost", data))
         if drawn is not None:
             yield drawn
-        yield _cost_table(here)
-
-
-def _cost_table(here: Sequence[Finding]) -> Grid:
-    rows = []
-    for each in here:
-        members = each.members
-        training = [one.training_seconds for one in members]
-        user = [one.seconds_per_user for one in members if one.seconds_per_user is not None]
-        peak = [one.peak_memory for one in members if one.peak_memory is not None]
-        weights = members[0].parameters
-        rows.append(
-            [
-                each.label,
-                duration(sum(training) / len(training)),
-                f"{weights:,}" if weights is not None else "–",
-                f"{1000 * sum(user) / len(user):.2f}" if user else "–",
-                f"{short_number(max(peak) / 2**20)}" if peak else "–",
-            ]
-        )
-    header = ["", "training", "weights", "a user's list, ms", "peak memory while training, MiB"]
-    return Grid(header, rows, "Times are those of the machine the runs were made on, with whatever else ran there.")
+        yield cost_table(here)
 
 
 # ------------------------------------------------------------------------------------------------------- how it was

@@ -1,0 +1,62 @@
+import pytest
+
+from lexirec.report import study_plots
+from lexirec.report.plots import _BLUE, _FLOOR
+from lexirec.report.study_plots import Curve, Mark, looks, short_number
+
+ROLES = {"full": "reference", "memory": "baseline", **{f"variant {n}": "variant" for n in range(14)}}
+
+
+def test_rows_look_apart_in_every_figure():
+    found = looks(ROLES)
+    assert (found["full"].colour, found["memory"].colour) == (_BLUE, _FLOOR)
+    assert len({(look.colour, str(look.line), look.mark) for look in found.values()}) == len(found)
+
+
+def test_bars_end_at_their_values_and_the_reference_lies_across():
+    marks = [Mark("a", 0.2, (0.1, 0.3), (0.15, 0.25), "reference"), Mark("b " * 40, 0.1, (0.0, 0.2), (0.1,), "variant")]
+    figure = study_plots.rows_figure({"ndcg@10": marks, "recall@10": marks}, level=0.95)
+    for axis in figure.axes:
+        assert [round(bar.get_width(), 6) for bar in axis.patches] == [0.2, 0.1]
+        assert any(list(line.get_xdata()) == [0.2, 0.2] for line in axis.lines)
+        assert axis.get_xlim()[1] > 0.3
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert "\n" in labels[1], "long names are broken"
+
+
+def test_lines_have_a_tick_at_every_value_that_was_run():
+    curves = [Curve("model", [1, 5, 20], [0.1, 0.2, 0.3], [0.05, 0.1, 0.2], [0.2, 0.3, 0.4])]
+    figure = study_plots.lines_figure({"ndcg@10": curves}, label="history", lines={"ndcg@10": {"memory": 0.15}})
+    axis = figure.axes[0]
+    assert axis.get_xticks().tolist() == [1, 5, 20]
+    assert axis.get_xscale() == "log"
+    assert [entry.get_text() for entry in figure.legends[0].get_texts()] == ["model", "memory"]
+    zero = study_plots.lines_figure({"ndcg@10": [Curve("model", [0, 8, 16, 64], [1, 2, 3, 4])]}, label="tokens")
+    assert zero.axes[0].get_xscale() == "symlog"
+    assert not zero.legends, "one line needs no legend"
+
+
+def test_chance_is_drawn_thin_beside_its_row():
+    curves = [Curve("full", [1, 2], [0.4, 0.9], chance=[0.1, 0.5])]
+    figure = study_plots.places_figure({"purity": curves, "next": curves}, looks(ROLES), label="tokens")
+    told, thin = figure.axes[0].lines
+    assert told.get_color() == thin.get_color()
+    assert told.get_linewidth() > thin.get_linewidth()
+
+
+def test_learning_cost_and_growth_are_drawn():
+    look = looks(ROLES)
+    members = [Curve("full", [1, 2], [0.1, 0.2]), Curve("full", [1, 2], [0.11, 0.19])]
+    learned = study_plots.curves_figure({"full": members, "variant 1": members[:1]}, look, metric="ndcg")
+    assert len(learned.axes[0].lines) == 3
+    points = {"full": (10.0, 0.2), "memory": (0.1, 0.1)}
+    cost = study_plots.cost_figure({"seconds": points, "weights": {"full": (1000.0, 0.2)}}, look, metric="ndcg@10")
+    assert [axis.get_xscale() for axis in cost.axes] == ["log", "linear"]
+    growth = study_plots.growth_figure({f"panel {n}": Curve("", [1, 2, 4], [1, 2, 4]) for n in range(4)}, label="width")
+    assert sum(axis.get_visible() for axis in growth.axes) == 4
+    assert all(axis.get_ylim()[0] == 0 for axis in growth.axes)
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), (0.0123, "0.0123"), (1234, "1.23 k"), (5.6e9, "5.6 G")])
+def test_numbers_are_short(value, text):
+    assert short_number(value) == text
