@@ -59,10 +59,10 @@ def unseen(scores: np.ndarray, histories: Sequences) -> np.ndarray:
     return scores
 
 
-def at_ten(scorer: Any) -> float:
+def ours(scorer: Any, k: int = 10) -> float:
     """Return the recall of a scorer of ours, seen items excluded."""
     _, cases = world()
-    return recall(ranks_in_scores(unseen(scorer.scores(cases.histories), cases.histories), cases.targets), 10)
+    return recall(ranks_in_scores(unseen(scorer.scores(cases.histories), cases.histories), cases.targets), k)
 
 
 def test_metrics_equal_scikit_learns():
@@ -88,13 +88,13 @@ def test_metrics_equal_those_of_ranx():
         }
     )
     ranks = ranks_of(lists, targets)
-    ours = {
+    measured = {
         f"{name}@{k}": of(ranks, k)
         for k in (1, 5, 10, 20)
         for name, of in (("recall", recall), ("ndcg", ndcg), ("mrr", mrr))
     }
-    theirs = ranx.evaluate(truth, told, list(ours))
-    assert all(abs(ours[name] - theirs[name]) < 1e-9 for name in ours)
+    told_by = ranx.evaluate(truth, told, list(measured))
+    assert all(abs(measured[name] - told_by[name]) < 1e-9 for name in measured)
 
 
 # ----------------------------------------------------------------------------------------------- others' recommenders
@@ -147,9 +147,9 @@ def test_counted_and_closed_form_baselines_list_the_same_items(rectools):
             ImplicitItemKNNWrapperModel(CosineRecommender(K=ITEMS)),
         ),
     }
-    for name, (ours, model) in pairs.items():
+    for name, (mine, model) in pairs.items():
         lists, _ = theirs(model, rectools)
-        listed, best = scores_at(ours, lists)
+        listed, best = scores_at(mine, lists)
         # Equal scores may come in any order: what counts is that by our scores their lists are as good as ours.
         assert np.abs(listed - best).max() < 1e-4, name
 
@@ -162,8 +162,8 @@ def test_factorised_baselines_recommend_as_well(rectools):
     mine = Als(settings).fit(world()[0], ITEMS)
     solver = AlternatingLeastSquares(factors=16, iterations=15, regularization=0.1, alpha=5, random_state=0)
     _, figure = theirs(ImplicitALSWrapperModel(solver), rectools)
-    _log.info("als recall@10: ours %.4f, RecTools %.4f", at_ten(mine), figure)
-    assert abs(at_ten(mine) - figure) < 0.05
+    _log.info("als recall@10: ours %.4f, RecTools %.4f", ours(mine), figure)
+    assert abs(ours(mine) - figure) < 0.05
 
 
 @pytest.mark.parametrize("kind", ["sasrec", "esasrec", "hstu"])
@@ -186,6 +186,6 @@ def test_networks_recommend_as_well(rectools, kind):
             extra = {"transformer_layers_type": LiGRLayers}
         model = SASRecModel(**options, **extra)
     fit_sequences(mine, world()[0], ITEMS)
-    _, figure = theirs(model, rectools)
-    _log.info("%s recall@10: ours %.4f, RecTools %.4f", kind, at_ten(mine), figure)
-    assert abs(at_ten(mine) - figure) < 0.05
+    _, figure = theirs(model, rectools, k=1)  # at 10 nobody misses anything here; at 1 the best there is to reach is .6
+    _log.info("%s recall@1: ours %.4f, RecTools %.4f", kind, ours(mine, 1), figure)
+    assert abs(ours(mine, 1) - figure) < 0.06
