@@ -1,8 +1,6 @@
-import pytest
-
 from lexirec.report import study_plots
 from lexirec.report.plots import _BLUE, _FLOOR
-from lexirec.report.study_plots import Curve, Mark, looks, short_number
+from lexirec.report.study_plots import Curve, Mark, looks
 
 ROLES = {"full": "reference", "memory": "baseline", **{f"variant {n}": "variant" for n in range(14)}}
 
@@ -11,6 +9,7 @@ def test_rows_look_apart_in_every_figure():
     found = looks(ROLES)
     assert (found["full"].colour, found["memory"].colour) == (_BLUE, _FLOOR)
     assert len({(look.colour, str(look.line), look.mark) for look in found.values()}) == len(found)
+    assert len({(look.colour, look.mark) for look in found.values()}) == len(found), "points have no lines"
 
 
 def test_bars_end_at_their_values_and_the_reference_lies_across():
@@ -22,6 +21,18 @@ def test_bars_end_at_their_values_and_the_reference_lies_across():
         assert axis.get_xlim()[1] > 0.3
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert "\n" in labels[1], "long names are broken"
+
+
+def test_groups_share_one_scale():
+    panels = {
+        f"group {n}": [Mark("a", n / 10, (0, 0), (), "variant"), Mark("b", 0.1, (0, 0), (), "baseline")]
+        for n in range(4)
+    }
+    figure = study_plots.groups_figure(panels, metric="recall@10")
+    shown = [axis for axis in figure.axes if axis.get_visible()]
+    assert len(shown) == 4
+    assert len({axis.get_xlim() for axis in shown}) == 1
+    assert [round(bar.get_width(), 6) for bar in shown[3].patches] == [0.3, 0.1]
 
 
 def test_lines_have_a_tick_at_every_value_that_was_run():
@@ -44,19 +55,8 @@ def test_chance_is_drawn_thin_beside_its_row():
     assert told.get_linewidth() > thin.get_linewidth()
 
 
-def test_learning_cost_and_growth_are_drawn():
+def test_every_seed_has_its_learning_curve():
     look = looks(ROLES)
     members = [Curve("full", [1, 2], [0.1, 0.2]), Curve("full", [1, 2], [0.11, 0.19])]
     learned = study_plots.curves_figure({"full": members, "variant 1": members[:1]}, look, metric="ndcg")
     assert len(learned.axes[0].lines) == 3
-    points = {"full": (10.0, 0.2), "memory": (0.1, 0.1)}
-    cost = study_plots.cost_figure({"seconds": points, "weights": {"full": (1000.0, 0.2)}}, look, metric="ndcg@10")
-    assert [axis.get_xscale() for axis in cost.axes] == ["log", "linear"]
-    growth = study_plots.growth_figure({f"panel {n}": Curve("", [1, 2, 4], [1, 2, 4]) for n in range(4)}, label="width")
-    assert sum(axis.get_visible() for axis in growth.axes) == 4
-    assert all(axis.get_ylim()[0] == 0 for axis in growth.axes)
-
-
-@pytest.mark.parametrize(("value", "text"), [(0, "0"), (0.0123, "0.0123"), (1234, "1.23 k"), (5.6e9, "5.6 G")])
-def test_numbers_are_short(value, text):
-    assert short_number(value) == text

@@ -1,4 +1,4 @@
-"""Figures of studies: rows as bars with intervals, numbers as lines, learning curves, accuracy against cost, growth.
+"""Figures of studies: rows as bars with intervals, groups of cases, numbers as lines, learning curves, shares.
 
 A row keeps its colour, line and mark through all figures of a study (`looks`).
 """
@@ -22,7 +22,8 @@ from lexirec.report.plots import _BLUE, _CYCLE, _FLOOR, _INK, _PLAIN, _STYLE
 Role = Literal["reference", "variant", "baseline"]
 _LINES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
-_WIDTH = 7.6
+_BARS: Mapping[Role, str] = {"reference": _BLUE, "variant": _PLAIN, "baseline": "#C2C2C2"}
+WIDTH = 7.6
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,8 @@ def looks(roles: Mapping[str, Role]) -> dict[str, Look]:
             greys += 1
         else:
             colours = _CYCLE[1:]
-            found[name] = Look(
-                colours[others % len(colours)], _LINES[others // len(colours) % 3], _MARKS[1 + others % 5]
-            )
+            turn = others // len(colours)
+            found[name] = Look(colours[others % len(colours)], _LINES[turn % 3], _MARKS[1 + (others + turn) % 5])
             others += 1
     return found
 
@@ -100,7 +100,7 @@ def rows_figure(panels: Mapping[str, Sequence[Mark]], *, level: float) -> Figure
     names = ["\n".join(textwrap.wrap(mark.name, 30)) for mark in rows]
     heights = [0.30 + 0.14 * name.count("\n") for name in names]
     with mpl.rc_context(dict(_STYLE)):
-        figure = Figure(figsize=(_WIDTH, 1.3 + sum(heights)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 1.3 + sum(heights)), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
         for axis, (metric, marks) in zip(axes, panels.items(), strict=True):
             _bars(axis, marks, metric)
@@ -116,10 +116,37 @@ def rows_figure(panels: Mapping[str, Sequence[Mark]], *, level: float) -> Figure
     return figure
 
 
+def groups_figure(panels: Mapping[str, Sequence[Mark]], *, metric: str) -> Figure:
+    """Draw every row as a bar in groups of cases, a panel for each group, all on one scale."""
+    columns = min(3, len(panels))
+    lines, rows = -(-len(panels) // columns), next(iter(panels.values()))
+    names = ["\n".join(textwrap.wrap(mark.name, 30)) for mark in rows]
+    height = sum(0.27 + 0.13 * name.count("\n") for name in names)
+    top = max([*(mark.value for marks in panels.values() for mark in marks), 1e-4])
+    with mpl.rc_context(dict(_STYLE)):
+        figure = Figure(figsize=(WIDTH, 0.3 + lines * (0.75 + height)), layout="constrained")
+        axes = np.atleast_1d(figure.subplots(lines, columns, sharex=True, sharey=True)).ravel()
+        for axis, (group, marks) in zip(axes, panels.items(), strict=False):
+            for row, mark in enumerate(marks):
+                axis.barh(row, mark.value, height=0.62, color=_BARS[mark.role])
+                axis.text(mark.value + 0.02 * top, row, number(mark.value), va="center", fontsize=8)
+            axis.set_title(group, fontsize=9)
+            axis.set_xlim(0, 1.22 * top)
+            axis.set_ylim(len(rows) - 0.4, -0.6)
+            axis.set_yticks(range(len(rows)), names, fontsize=8.5)
+            axis.tick_params(axis="y", length=0)
+            axis.tick_params(axis="x", labelsize=8)
+            axis.xaxis.set_major_locator(MaxNLocator(3))
+            axis.grid(axis="x")
+        for axis in axes[len(panels) :]:
+            axis.set_visible(False)
+        figure.supxlabel(metric, fontsize=9)
+    return figure
+
+
 def _bars(axis: Any, marks: Sequence[Mark], metric: str) -> None:
-    colours = {"reference": _BLUE, "variant": _PLAIN, "baseline": "#C2C2C2"}
     for row, mark in enumerate(marks):
-        axis.barh(row, mark.value, height=0.62, color=colours[mark.role])
+        axis.barh(row, mark.value, height=0.62, color=_BARS[mark.role])
         axis.plot(mark.interval, (row, row), color=_INK, linewidth=1, marker="|", markersize=6)
         if len(mark.seeds) > 1:
             axis.plot(mark.seeds, [row] * len(mark.seeds), "o", ms=4, mfc="#FFFFFF", mec=_INK, mew=0.8)
@@ -144,7 +171,7 @@ def lines_figure(
 ) -> Figure:
     """Draw metrics over a numeric axis, a panel for each metric; `lines` (metric -> name -> value) lie across."""
     with mpl.rc_context(dict(_STYLE)):
-        figure = Figure(figsize=(_WIDTH, 3.4), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(panels)))
         for axis, (metric, curves) in zip(axes, panels.items(), strict=True):
             for place, curve in enumerate(curves):
@@ -157,13 +184,13 @@ def lines_figure(
             for place, (name, value) in enumerate((lines or {}).get(metric, {}).items()):
                 style = {"color": (_FLOOR, "#C2C2C2", "#5A5A5A")[place % 3], "linestyle": _LINES[1 + place % 2]}
                 axis.axhline(value, linewidth=1.3, label=name, **style)
-            _number_axis(axis, label, [x for curve in curves for x in curve.x])
+            number_axis(axis, label, [x for curve in curves for x in curve.x])
             axis.set_title(metric)
-        _shared_legend(figure, axes)
+        shared_legend(figure, axes)
     return figure
 
 
-def _number_axis(axis: Any, label: str, given: Sequence[float]) -> None:
+def number_axis(axis: Any, label: str, given: Sequence[float]) -> None:
     """Put a tick at every value that was run, on a logarithmic axis where they grow by factors."""
     values = sorted(set(given))
     positive = [value for value in values if value > 0]
@@ -176,21 +203,21 @@ def _number_axis(axis: Any, label: str, given: Sequence[float]) -> None:
     axis.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _shared_legend(figure: Figure, axes: Any) -> None:
+def shared_legend(figure: Figure, axes: Any) -> None:
     """Put one legend below all panels, without names that occur twice."""
     found: dict[str, Any] = {}
     for axis in axes:
         for handle, name in zip(*axis.get_legend_handles_labels(), strict=True):
             found.setdefault(name, handle)
     if len(found) > 1:
-        columns = max(1, min(len(found), int(_WIDTH * 12 / (max(map(len, found)) + 7))))
+        columns = max(1, min(len(found), int(WIDTH * 14.5 / (max(map(len, found)) + 7))))
         figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns, fontsize=8.5)
 
 
 def curves_figure(curves: Mapping[str, Sequence[Curve]], look: Mapping[str, Look], *, metric: str) -> Figure:
-    """Draw learning curves: each row's seeds as lines of one colour, over epochs."""
+    """Draw learning curves: each row's seeds as lines of one colour, over the steps of training."""
     with mpl.rc_context(dict(_STYLE)):
-        figure = Figure(figsize=(_WIDTH, 3.6 + 0.16 * ((len(curves) + 1) // 2)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 3.6 + 0.16 * ((len(curves) + 1) // 2)), layout="constrained")
         axis = figure.subplots()
         for name, members in curves.items():
             for place, curve in enumerate(members):
@@ -206,57 +233,11 @@ def curves_figure(curves: Mapping[str, Sequence[Curve]], look: Mapping[str, Look
                     lw=1.4,
                     label=label,
                 )
-        axis.set_xlabel("epoch")
+        axis.set_xlabel("training step")
         axis.set_ylabel(metric)
         axis.set_ylim(bottom=0)
         axis.grid(axis="y")
-        _shared_legend(figure, [axis])
-    return figure
-
-
-def cost_figure(
-    panels: Mapping[str, Mapping[str, tuple[float, float]]], look: Mapping[str, Look], *, metric: str
-) -> Figure:
-    """Draw accuracy against cost: a panel for each kind of cost, a mark for each row at (cost, metric)."""
-    with mpl.rc_context(dict(_STYLE)):
-        rows = max(len(points) for points in panels.values())
-        figure = Figure(figsize=(_WIDTH, 3.3 + 0.16 * ((rows + 1) // 2)), layout="constrained")
-        axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
-        for axis, (cost, points) in zip(axes, panels.items(), strict=True):
-            for name, (x, y) in points.items():
-                style = look[name]
-                axis.plot(x, y, style.mark, color=style.colour, ms=7, mec="#FFFFFF", mew=0.6, label=name)
-            positive = [x for x, _ in points.values() if x > 0]
-            if positive and max(positive) / min(positive) > 8:
-                axis.set_xscale("log")
-            else:
-                axis.set_xlim(left=0)
-                axis.xaxis.set_major_locator(MaxNLocator(4))
-            axis.set_xlabel(cost)
-            axis.grid()
-            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
-        axes[0].set_ylabel(metric)
-        _shared_legend(figure, axes)
-    return figure
-
-
-def growth_figure(panels: Mapping[str, Curve], *, label: str) -> Figure:
-    """Draw how costs grow with one setting: small panels from 0 up."""
-    columns = min(3, len(panels))
-    lines = -(-len(panels) // columns)
-    with mpl.rc_context(dict(_STYLE)):
-        figure = Figure(figsize=(_WIDTH, 0.4 + 2.15 * lines), layout="constrained")
-        axes = np.atleast_1d(figure.subplots(lines, columns)).ravel()
-        for axis, (name, curve) in zip(axes, panels.items(), strict=False):
-            axis.plot(curve.x, curve.y, color=_BLUE, marker="o", ms=4.5, linewidth=1.5)
-            axis.set_ylim(0, 1.12 * max([*curve.y, 1e-12]))
-            _number_axis(axis, label, curve.x)
-            axis.set_title(name, fontsize=9)
-            axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
-            axis.tick_params(labelsize=8)
-            axis.xaxis.label.set_size(8.5)
-        for axis in axes[len(panels) :]:
-            axis.set_visible(False)
+        shared_legend(figure, [axis])
     return figure
 
 
@@ -266,7 +247,7 @@ def places_figure(panels: Mapping[str, Sequence[Curve]], look: Mapping[str, Look
     lines = -(-len(panels) // columns)
     with mpl.rc_context(dict(_STYLE)):
         rows = max(len(curves) for curves in panels.values())
-        figure = Figure(figsize=(_WIDTH, 0.6 + 2.5 * lines + 0.17 * ((rows + 1) // 2)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 0.6 + 2.5 * lines + 0.17 * ((rows + 1) // 2)), layout="constrained")
         axes = np.atleast_1d(figure.subplots(lines, columns)).ravel()
         for axis, (measure, curves) in zip(axes, panels.items(), strict=False):
             for curve in curves:
@@ -280,7 +261,7 @@ def places_figure(panels: Mapping[str, Sequence[Curve]], look: Mapping[str, Look
             axis.set_xlabel(label, fontsize=8.5)
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
-        _shared_legend(figure, axes[: len(panels)])
+        shared_legend(figure, axes[: len(panels)])
     return figure
 
 
@@ -294,11 +275,3 @@ def _share_axis(axis: Any, curves: Sequence[Curve]) -> None:
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.{digits}f} %"))
     axis.grid(axis="y")
     axis.tick_params(labelsize=8)
-
-
-def short_number(value: float) -> str:
-    """Write a number of any size in a few signs: 1.2 k, 3.4 M, 0.05."""
-    for limit, sign in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:.3g} {sign}"
-    return f"{value:.3g}"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from lexirec.report import plots
-from lexirec.report.content import PROTOCOLS, Breakdown, SystemResult
+from lexirec.report.content import PROTOCOLS, Breakdown
+from lexirec.report.cost_plots import cost_figure, growth_figure
 from lexirec.report.forest import Effect, Side, forest_figure, signed
 from lexirec.report.page import Picture
 from lexirec.report.study_plots import (
@@ -15,15 +15,13 @@ from lexirec.report.study_plots import (
     Look,
     Mark,
     Role,
-    cost_figure,
     curves_figure,
-    growth_figure,
+    groups_figure,
     lines_figure,
     looks,
     places_figure,
     rows_figure,
 )
-from lexirec.statistics.resampling import STANDARD
 from lexirec.studies.findings import Finding
 from lexirec.studies.settings import StudySettings
 from lexirec.training.trainer import METRIC
@@ -146,7 +144,7 @@ def learning(here: Sequence[Finding], look: Mapping[str, Look], name: str) -> Pi
     curves: dict[str, list[Curve]] = {}
     for each in here:
         for member in each.members:
-            points = [(row["epoch"], row[METRIC]) for row in member.curve if METRIC in row and "epoch" in row]
+            points = [(row["step"], row[METRIC]) for row in member.curve if METRIC in row]
             if len(points) > 1:
                 curve = Curve(each.label, [x for x, _ in points], [y for _, y in points])
                 curves.setdefault(each.label, []).append(curve)
@@ -267,14 +265,16 @@ def groups_of(here: Sequence[Finding], place: int) -> Breakdown | None:
 
 def groups(breakdown: Breakdown, here: Sequence[Finding], name: str) -> Picture:
     """Draw rows in groups of cases."""
-    systems = [SystemResult(each.label, floor=each.baseline, main=each.reference) for each in here]
-    words = f"{breakdown.metric} by {breakdown.title}{_on(here[0].data)}"
-    return Picture(name, plots.breakdown_figure(breakdown, systems), words)
-
-
-def level_of() -> float:
-    """Return the level of all intervals."""
-    return STANDARD.level
+    roles = {each.label: role(each) for each in here}
+    panels = {
+        f"{group} ({cases:,})": [
+            Mark(label, values[place], (values[place], values[place]), (), roles[label])
+            for label, values in breakdown.values.items()
+        ]
+        for place, (group, cases) in enumerate(zip(breakdown.groups, breakdown.cases, strict=True))
+    }
+    words = f"{breakdown.metric} by {breakdown.title}{_on(here[0].data)}; in brackets the number of cases"
+    return Picture(name, groups_figure(panels, metric=breakdown.metric), words)
 
 
 def _on(data: str) -> str:

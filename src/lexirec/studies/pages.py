@@ -242,7 +242,9 @@ def _protocol(told: _Told) -> Iterator[Block]:
             for name, value in cards[0].items()
             if name not in _OWN_CARD and all(card.get(name) == value for card in cards)
         }
-        rows: list[list[Cell | str]] = [[name.replace("_", " "), in_words(value)] for name, value in shared.items()]
+        rows: list[list[Cell | str]] = [
+            [name.replace("_", " "), in_words(value) or "none"] for name, value in shared.items()
+        ]
         yield Grid(["", "value"], rows, words=2)
 
 
@@ -261,7 +263,8 @@ def _reading(told: _Told) -> Iterator[Block]:
         [
             f"Rows are {own}, trained anew for every seed; baselines were made once, with the first seed.",
             f"Intervals and p-values come from the paired bootstrap over users with all their cases "
-            f"({STANDARD.replicates:,} resamples), seeds as a factor where there are several.",
+            f"({STANDARD.replicates:,} resamples), seeds as a factor where there are several. Two or three seeds say "
+            "little about all seeds (Student's t): such intervals are wide, and honest.",
             f"Differences are tested in {told.settings.metrics[0]} alone, seen items treated as in the first table; "
             f"Holm corrects for {_count(_comparisons(told), 'comparison')}. “No difference shown” does not show that "
             "there is none.",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from lexirec.report.content import PROTOCOLS, number
+from lexirec.report.cost_plots import short_number
 from lexirec.report.forest import signed
 from lexirec.report.page import Cell, Grid, Tone
-from lexirec.report.study_plots import short_number
 from lexirec.statistics.resampling import STANDARD
 from lexirec.studies.findings import Finding
 from lexirec.studies.gathering import StageCost
@@ -60,7 +60,7 @@ def results_table(settings: StudySettings, here: Sequence[Finding]) -> Grid:
     """Lay out the rows of one data set under one treatment of seen items."""
     metrics, first = settings.metrics, settings.metrics[0]
     compared = any(each.difference is not None for each in here)
-    header = ["", *metrics, *([f"difference of {first}", "p (Holm)"] if compared else []), "seeds"]
+    header = ["", *metrics, *([f"Δ {first}", "p"] if compared else []), "seeds"]
     best = {
         metric: max(
             (each.estimates[metric].value for each in here if metric in each.estimates and not each.unlike),
@@ -79,6 +79,7 @@ def results_table(settings: StudySettings, here: Sequence[Finding]) -> Grid:
     ]
     level = f"{STANDARD.level:.0%}".replace("%", " %")
     notes = [f"± is the spread of the seeds; below stands the {level} interval over users and seeds."]
+    notes += [f"Δ is the difference of {first} from the reference, p that of Holm."] if compared else []
     notes += [f"“{each.label}” is not compared: {each.unlike}." for each in here if each.unlike]
     return Grid(header, rows, " ".join(notes))
 
@@ -93,7 +94,7 @@ def _value(finding: Finding, metric: str, best: float | None) -> Cell:
     if estimate is None:
         return Cell("–")
     spread = f" ± {number(estimate.spread)}" if estimate.spread is not None else ""
-    interval = "–".join(map(number, estimate.interval))
+    interval = " … ".join(number(end).replace("-", "−") for end in estimate.interval)
     return Cell(number(estimate.value) + spread, interval, "strong" if estimate.value == best else "")
 
 
@@ -123,14 +124,18 @@ def cost_table(here: Sequence[Finding]) -> Grid:
         rows.append(
             [
                 Cell(each.label),
-                duration(sum(training) / len(training)),
+                _seconds(sum(training) / len(training)),
                 f"{weights:,}" if weights is not None else "–",
-                f"{1000 * sum(user) / len(user):.1f}" if user else "–",
+                short_number(1000 * sum(user) / len(user)) if user else "–",
                 f"{max(peak) / _MEBIBYTE:,.0f}" if peak else "–",
             ]
         )
     header = ["", "training", "weights", "a user's list, ms", "peak memory of training, MiB"]
     return Grid(header, rows, "Times are those of the machine the runs were made on, with whatever else ran there.")
+
+
+def _seconds(seconds: float) -> str:
+    return duration(seconds) if seconds >= 9.5 else f"{seconds:.2g} s"
 
 
 def stage_tables(here: Sequence[Finding]) -> Iterator[Grid]:
