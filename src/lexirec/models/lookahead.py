@@ -31,7 +31,6 @@ class Ahead(NamedTuple):
     Attributes:
         nodes_BT: node numbers, ascending in a row but for padding, which repeats the row's last.
         beams_BT: the beam each lies below.
-        levels_BT: how far below, 0 for a beam's own node.
         levels_BT: how far below: 0 for a beam's own node.
         above_BTJ: place (of B · T) of its path's node at each level; its own place at its level and beyond.
     """
