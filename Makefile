@@ -36,11 +36,12 @@ clean: ## remove the environment and what tools left behind
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # `ensurepip` is missing on some systems: then the environment is made without pip, and the system's pip fills it.
+# Byte code is left to the first import: compiling all sixteen thousand files of the dependencies takes longer than unpacking.
 $(STAMP): pyproject.toml $(wildcard constraints.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "lexirec needs Python 3.11 or newer, and $(PYTHON) is older; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) 2>/dev/null || $(PYTHON) -m venv --clear --without-pip $(VENV)
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m pip --python $(BIN)/python install --quiet pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile $(PIP_ARGS) \
 	  $(addprefix -c ,$(wildcard constraints.txt)) --editable ".[dev]"
 	@touch $(STAMP)
