@@ -12,8 +12,6 @@ from typing import Any, Self, Unpack
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from lexirec.causal_settings import CausalModelSettings, ReinforcementSettings
 from lexirec.codes.codes import Codes
@@ -25,7 +23,7 @@ from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Cases, prefix_cases
 from lexirec.decoding.trie import Trie
-from lexirec.errors import ArtifactError, SettingsError
+from lexirec.errors import SettingsError
 from lexirec.models.backbone import Backbone, add_tokens
 from lexirec.models.causal import Causal
 from lexirec.models.causal_backbone import CausalBackboneSettings, load_causal, restore_causal, save_causal
@@ -34,16 +32,16 @@ from lexirec.models.causal_ranking import CausalRanker
 from lexirec.models.item_rows import ItemRows, MixedRows, given_rows, item_features
 from lexirec.models.sa_init import sa_init
 from lexirec.models.token_words import TokenWords, token_words
-from lexirec.rankings import MANIFEST, Ranking, check_request, check_sizes, load_catalog, read_manifest, write_manifest
+from lexirec.rankings import Ranking, check_request, check_sizes, write_manifest
 from lexirec.recommending import Options, Recommendation, recommend
+from lexirec.saved_parts import put_weights, read_parts, undamaged, write_parts
 from lexirec.training.grpo import reinforce
 from lexirec.training.meanings import token_meanings
 from lexirec.training.rewards import Meanings, Rewards
 from lexirec.training.sft import SftSettings, fit_causal
 from lexirec.training.tasks import TaskTexts, make_examples
 
-_WEIGHTS = "model.safetensors"
-_SETTINGS = "settings.json"
+_BACKBONE = "backbone"
 _WORDS = "words.json"
 _GROUPS = "semantic_ids.npy"
 
@@ -275,18 +273,12 @@ class CausalRecommender:
     def save(self, folder: str | Path) -> None:
         """Write one complete folder: catalogue, tokenizer, configuration, weights, identifiers, words, settings."""
         target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        self._catalog.save(target / "catalog")
-        (target / "identifiers").mkdir(exist_ok=True)
-        self.identifiers.save(target / "identifiers")
-        save_causal(self.backbone, target / "backbone")
-        weights = {name: value.cpu().contiguous() for name, value in self.model.state_dict().items()}
-        save_file(weights, target / _WEIGHTS)
+        write_parts(target, self._catalog, self.identifiers, self.settings, self.model)
+        save_causal(self.backbone, target / _BACKBONE)
         words = json.dumps([asdict(word) for word in self.words], ensure_ascii=False)
         (target / _WORDS).write_text(words + "\n", encoding="utf-8")
         if self.semantic_ids is not None:
             np.save(target / _GROUPS, self.semantic_ids, allow_pickle=False)
-        (target / _SETTINGS).write_text(self.settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
         write_manifest(target, {"kind": "causal", "origin": self.origin}, self._catalog)
 
     @classmethod
@@ -297,30 +289,16 @@ class CausalRecommender:
             ArtifactError: the folder is incomplete, damaged, or its parts do not belong together.
         """
         source = Path(folder)
-        manifest = read_manifest(source)
-        catalog = load_catalog(source, manifest)
-        try:
-            settings = CausalModelSettings.model_validate_json((source / _SETTINGS).read_text(encoding="utf-8"))
-            backbone = restore_causal(source / "backbone")
-            identifiers = Identifiers.load(source / "identifiers")
-            weights = load_file(source / _WEIGHTS)
+        saved = read_parts(source, CausalModelSettings)
+        with undamaged(source):
+            backbone = restore_causal(source / _BACKBONE)
             words = [_word(row) for row in json.loads((source / _WORDS).read_text(encoding="utf-8"))]
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise ArtifactError(
-                f"{source}: the saved recommender is damaged ({_one_line(error)}); save it again"
-            ) from None
         groups = load_array(source / _GROUPS) if (source / _GROUPS).is_file() else None
-        model = _assemble(backbone, settings, identifiers, given_rows(weights))
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ArtifactError(
-                f"{source / _WEIGHTS}: {_one_line(error)}; save the recommender again ({MANIFEST})"
-            ) from None
-        if torch.cuda.is_available():
-            model.to("cuda")
-        made = cls(catalog, backbone, model.eval(), settings, SpelledItems(identifiers, words, groups))
-        made.origin = manifest.get("origin", {})
+        model = _assemble(backbone, saved.settings, saved.identifiers, given_rows(saved.weights))
+        put_weights(model, saved, source)
+        spelled = SpelledItems(saved.identifiers, words, groups)
+        made = cls(saved.catalog, backbone, model, saved.settings, spelled)
+        made.origin = saved.manifest.get("origin", {})
         return made
 
 
@@ -345,7 +323,3 @@ def _word(row: dict[str, Any]) -> TokenWords:
         None if weights is None else tuple(weights),
         row["description"],
     )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

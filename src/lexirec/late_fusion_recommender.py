@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple, Self, Unpack
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lexirec.codes.codes import Codes
@@ -22,7 +21,6 @@ from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
-from lexirec.errors import ArtifactError
 from lexirec.models.backbone import (
     Backbone,
     BackboneSettings,
@@ -38,21 +36,13 @@ from lexirec.models.late_fusion_ranking import Ranker, SearchSettings
 from lexirec.models.prompts import PromptCensus, PromptSettings, item_prompts
 from lexirec.models.ragged import Ragged
 from lexirec.models.user_prompts import UserCensus, UserPrompts
-from lexirec.rankings import (
-    MANIFEST,
-    Ranking,
-    check_request,
-    check_sizes,
-    load_catalog,
-    read_manifest,
-    write_manifest,
-)
+from lexirec.rankings import Ranking, check_request, check_sizes, write_manifest
 from lexirec.recommending import Options, Recommendation, recommend
+from lexirec.saved_parts import put_weights, read_parts, undamaged, write_parts
 from lexirec.training.trainer import TrainingSettings, fit_late_fusion
 
-_WEIGHTS = "model.safetensors"
+_BACKBONE = "backbone"
 _PROMPTS = "prompts.safetensors"
-_SETTINGS = "settings.json"
 
 
 class ModelSettings(Settings):
@@ -244,16 +234,9 @@ class LateFusionRecommender:
     def save(self, folder: str | Path) -> None:
         """Write one complete folder: catalogue, tokenizer, configuration, weights, identifiers, prompts, settings."""
         target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        self._catalog.save(target / "catalog")
-        (target / "identifiers").mkdir(exist_ok=True)
-        self.identifiers.save(target / "identifiers")
-        save_configuration(self.backbone, target / "backbone")
-        save_file(
-            {name: value.cpu().contiguous() for name, value in self.model.state_dict().items()}, target / _WEIGHTS
-        )
+        write_parts(target, self._catalog, self.identifiers, self.settings, self.model)
+        save_configuration(self.backbone, target / _BACKBONE)
         save_file({"values": self._item_prompts.values, "offsets": self._item_prompts.offsets}, target / _PROMPTS)
-        (target / _SETTINGS).write_text(self.settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
         write_manifest(target, {"kind": "late-fusion"}, self._catalog)
 
     @classmethod
@@ -264,29 +247,16 @@ class LateFusionRecommender:
             ArtifactError: the folder is incomplete, damaged, or its parts do not belong together.
         """
         source = Path(folder)
-        catalog = load_catalog(source, read_manifest(source))
-        try:
-            settings = ModelSettings.model_validate_json((source / _SETTINGS).read_text(encoding="utf-8"))
-            backbone = restore_backbone(source / "backbone")
-            identifiers = Identifiers.load(source / "identifiers")
-            stored, weights = load_file(source / _PROMPTS), load_file(source / _WEIGHTS)
-            prompts = Ragged(stored["values"], stored["offsets"])
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise ArtifactError(
-                f"{source}: the saved recommender is damaged ({_one_line(error)}); save it again"
-            ) from None
-        if "backbone.lm_head.weight" in weights:  # tied weights are stored once, as those of the input layer
+        saved = read_parts(source, ModelSettings)
+        with undamaged(source):
+            backbone = restore_backbone(source / _BACKBONE)
+            stored = load_file(source / _PROMPTS)
+            named = saved.identifiers, Ragged(stored["values"], stored["offsets"])
+        if "backbone.lm_head.weight" in saved.weights:  # tied weights are stored once, as those of the input layer
             untie(backbone.model)
-        model = _assemble(backbone, settings, (identifiers, prompts), given_rows(weights))
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ArtifactError(
-                f"{source / _WEIGHTS}: {_one_line(error)}; save the recommender again ({MANIFEST})"
-            ) from None
-        if torch.cuda.is_available():
-            model.to("cuda")
-        return cls(catalog, backbone, model.eval(), settings, (identifiers, prompts))
+        model = _assemble(backbone, saved.settings, named, given_rows(saved.weights))
+        put_weights(model, saved, source)
+        return cls(saved.catalog, backbone, model, saved.settings, named)
 
 
 def _assemble(
@@ -302,7 +272,3 @@ def _assemble(
     width = backbone.model.config.d_model
     items = ItemRows(len(identifiers.tokens), width, *given) if fusion.grounded else None
     return LateFusion(backbone.model, fusion, Trie.build(identifiers.tokens, end=end), (prompts, users), items)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

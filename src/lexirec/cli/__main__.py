@@ -1,0 +1,5 @@
+"""`python -m lexirec.cli` is `lexirec`."""
+
+from lexirec.cli import main
+
+main()
