@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self, Unpack
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Cases, prefix_cases
 from lexirec.decoding.trie import Trie
 from lexirec.errors import SettingsError
+from lexirec.generative import GenerativeRecommender
 from lexirec.models.backbone import Backbone, add_tokens
 from lexirec.models.causal import Causal
 from lexirec.models.causal_backbone import CausalBackboneSettings, load_causal, restore_causal, save_causal
@@ -32,8 +33,7 @@ from lexirec.models.causal_ranking import CausalRanker
 from lexirec.models.item_rows import ItemRows, MixedRows, given_rows, item_features
 from lexirec.models.sa_init import sa_init
 from lexirec.models.token_words import TokenWords, token_words
-from lexirec.rankings import Ranking, check_request, check_sizes, write_manifest
-from lexirec.recommending import Options, Recommendation, recommend
+from lexirec.rankings import check_sizes, write_manifest
 from lexirec.saved_parts import put_weights, read_parts, undamaged, write_parts
 from lexirec.training.grpo import reinforce
 from lexirec.training.meanings import token_meanings
@@ -66,21 +66,23 @@ class SpelledItems:
     vectors: NDArray[np.float32] | None = None
 
 
-class CausalRecommender:
+class CausalRecommender(GenerativeRecommender[CausalRanker]):
     """MiniOneRec and TS-Rec: one prompt in, an identifier out; see `models.causal`."""
+
+    model: Causal
 
     def __init__(
         self, catalog: Catalog, backbone: Backbone, model: Causal, settings: CausalModelSettings, known: SpelledItems
     ) -> None:
         """Hold the parts; `create`, `build` and `load` make them."""
-        self._catalog, self.backbone, self.model, self.settings = catalog, backbone, model, settings
+        super().__init__(catalog)
+        self.backbone, self.model, self.settings = backbone, model, settings
         self.identifiers, self.words, self.semantic_ids = known.identifiers, known.words, known.semantic_ids
         self.builder = PromptBuilder(backbone.tokenizer, known.identifiers.tokens, settings.prompts)
         self.curve: list[dict[str, float]] = []
         self.initialised: dict[str, Any] | None = None
         self.asked: dict[str, int] = {}
         self.origin: dict[str, Any] = {}
-        self._ranker: CausalRanker | None = None
 
     # --------------------------------------------------------------------------------------------------- making
 
@@ -212,7 +214,7 @@ class CausalRecommender:
                 rewards=rewards,
                 folder=Path(folder or temporary),
             )
-        self._ranker = None
+        self._searcher = None
         return self
 
     def _meanings(self) -> Meanings:
@@ -221,16 +223,7 @@ class CausalRecommender:
         table_VD = self.backbone.model.get_input_embeddings().weight
         return token_meanings(self.model.trie, self.words, self.backbone.tokenizer, table_VD)
 
-    def _to_device(self) -> None:
-        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
-        self._ranker = None
-
     # ---------------------------------------------------------------------------------------------------- using
-
-    @property
-    def catalog(self) -> Catalog:
-        """The items that are ranked."""
-        return self._catalog
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -245,24 +238,8 @@ class CausalRecommender:
             **self.origin,
         }
 
-    @property
-    def searcher(self) -> CausalRanker:
-        """What finds items with the weights as they are; made on first use."""
-        if self._ranker is None:
-            self._ranker = CausalRanker(self.model, self.builder, self.settings.search)
-        return self._ranker
-
-    def rank(
-        self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
-    ) -> Ranking:
-        """Rank the k best items for every history; see `recommenders.Recommender.rank`."""
-        check_request(len(histories), len(self._catalog), k, allowed)
-        found = self.searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed)
-        return Ranking(found.items, found.scores)
-
-    def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:
-        """Recommend items for one history of item ids, oldest first; see `recommending.recommend`."""
-        return recommend(self, history, k=k, **options)
+    def _make_searcher(self) -> CausalRanker:
+        return CausalRanker(self.model, self.builder, self.settings.search)
 
     def user_census(self, histories: Sequences) -> HistoryCensus:
         """Count what the limit on prompts costs these histories."""

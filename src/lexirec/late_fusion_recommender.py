@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, Unpack
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
+from lexirec.generative import GenerativeRecommender
 from lexirec.models.backbone import (
     Backbone,
     BackboneSettings,
@@ -36,8 +36,7 @@ from lexirec.models.late_fusion_ranking import Ranker, SearchSettings
 from lexirec.models.prompts import PromptCensus, PromptSettings, item_prompts
 from lexirec.models.ragged import Ragged
 from lexirec.models.user_prompts import UserCensus, UserPrompts
-from lexirec.rankings import Ranking, check_request, check_sizes, write_manifest
-from lexirec.recommending import Options, Recommendation, recommend
+from lexirec.rankings import check_sizes, write_manifest
 from lexirec.saved_parts import put_weights, read_parts, undamaged, write_parts
 from lexirec.training.trainer import TrainingSettings, fit_late_fusion
 
@@ -75,8 +74,10 @@ class Knowledge(NamedTuple):
     vectors: NDArray[np.float32] | None = None
 
 
-class LateFusionRecommender:
+class LateFusionRecommender(GenerativeRecommender[Ranker]):
     """GRAM: generates identifiers from late-fused prompts; see `models.late_fusion`."""
+
+    model: LateFusion
 
     def __init__(
         self,
@@ -87,11 +88,11 @@ class LateFusionRecommender:
         knowledge: tuple[Identifiers, Ragged],
     ) -> None:
         """Hold the parts; `create` and `load` make them."""
-        self._catalog, self.backbone, self.model, self.settings = catalog, backbone, model, settings
+        super().__init__(catalog)
+        self.backbone, self.model, self.settings = backbone, model, settings
         self.identifiers, self._item_prompts = knowledge
         self.curve: list[dict[str, float]] = []
         self.census: PromptCensus | None = None
-        self._ranker: Ranker | None = None
 
     # --------------------------------------------------------------------------------------------------- making
 
@@ -170,9 +171,7 @@ class LateFusionRecommender:
             folder: where checkpoints go, so that a killed run carries on; by default a temporary one.
             training: how; by default what `settings.training` says.
         """
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model.to(device)
-        self._ranker = None
+        self._to_device()
         with tempfile.TemporaryDirectory() as temporary:
             self.curve = fit_late_fusion(
                 self.model,
@@ -186,11 +185,6 @@ class LateFusionRecommender:
     # ---------------------------------------------------------------------------------------------------- using
 
     @property
-    def catalog(self) -> Catalog:
-        """The items that are ranked."""
-        return self._catalog
-
-    @property
     def protocol(self) -> dict[str, Any]:
         """What a protocol card says about how lists are made."""
         search = self.settings.search
@@ -202,24 +196,8 @@ class LateFusionRecommender:
             "settings": self.settings.model_dump(mode="json"),
         }
 
-    @property
-    def searcher(self) -> Ranker:
-        """What finds items with the weights as they are; made on first use."""
-        if self._ranker is None:
-            self._ranker = Ranker(self.model, self.settings.search)
-        return self._ranker
-
-    def rank(
-        self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
-    ) -> Ranking:
-        """Rank the k best items for every history; see `recommenders.Recommender.rank`."""
-        check_request(len(histories), len(self._catalog), k, allowed)
-        found = self.searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed)
-        return Ranking(found.items, found.scores)
-
-    def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:
-        """Recommend items for one history of item ids, oldest first; see `recommending.recommend`."""
-        return recommend(self, history, k=k, **options)
+    def _make_searcher(self) -> Ranker:
+        return Ranker(self.model, self.settings.search)
 
     def user_census(self, histories: Sequences) -> UserCensus | None:
         """Count what the limit on user prompts costs these histories; None where there are no such prompts."""

@@ -4,48 +4,19 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from lexirec.config import Settings
+from lexirec.models.head_settings import HeadSettings
 
 
-class CausalSettings(Settings):
+class CausalSettings(HeadSettings):
     """What is scored, and how items are embedded."""
 
-    likelihood: Literal["catalog", "vocabulary"] = "catalog"
-    """Over what a step's probabilities sum to one: the legal children of the trie's node, or the whole vocabulary
-    (MiniOneRec's)."""
-    head: Literal["vocabulary", "grounded"] = "vocabulary"
-    """Rows of the output layer (MiniOneRec's), or built from the items below a node."""
-    pooling: Literal["mean", "mass"] = "mass"
-    """How a grounded head judges a node: by the mean of its items' rows, or by the sum of its items' probabilities."""
-    cosine: bool = True
-    """Whether a grounded head compares directions only, with a learned temperature."""
-    temperature: float = Field(default=0.07, gt=0)
-    """Where the temperature starts."""
-    no_repeat: bool = True
-    """Whether a grounded head with pooling mass learns a penalty on items of the history."""
-    refine: bool = True
-    """Whether the later steps of a grounded head refine what the first one asked for, by a learned share that starts at
-    zero, instead of asking anew."""
     embeddings: Literal["tokens", "grounded"] = "tokens"
     """How items in prompts are embedded: by their tokens, or by their tokens plus the rows of the nodes these enter."""
-    neighbor_features: int = Field(default=10, ge=0)
-    """Neighbours whose mean vector joins an item's features (grounded only)."""
-    neighbor_rows: int = Field(default=0, ge=0)
-    """Neighbours whose rows are mixed into an item's row, weighted by their scores (grounded only)."""
-
-    @property
-    def grounded(self) -> bool:
-        """Whether item rows are needed at all."""
-        return self.head == "grounded"
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.head == "grounded" and self.likelihood == "vocabulary":
-            raise ValueError(
-                'head "grounded" has rows for nodes, not for the vocabulary; it needs likelihood "catalog"'
-            )
+    def _embeds_what_it_has(self) -> Self:
         if self.embeddings == "grounded" and self.head != "grounded":
             raise ValueError('embeddings "grounded" are the rows of head "grounded"; set that head, too')
         return self

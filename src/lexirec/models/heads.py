@@ -13,7 +13,7 @@ Legend: `R` rows, `S` steps, `B` batch, `W` width, `C` children, `V` rows of a t
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,40 +22,13 @@ from torch.nn import functional
 from lexirec.decoding.trie import Trie
 from lexirec.models.grounded_head import GroundedHead
 from lexirec.models.head_parts import Head, Rows, TrieHolder, children_loss, products, wide
+from lexirec.models.head_settings import HeadSettings
 from lexirec.models.item_rows import ItemRows
 from lexirec.models.lookups import look_up
 from lexirec.models.mass_head import MassHead
 from lexirec.models.token_scores import packed_table, token_log_probabilities
 
 __all__ = ["GroundedHead", "Head", "HeadSettings", "MassHead", "Rows", "VocabularyHead", "for_searching", "make_head"]
-
-
-class HeadSettings(Protocol):
-    """What a family's settings say about its head."""
-
-    @property
-    def head(self) -> Literal["vocabulary", "grounded"]:
-        """Rows of the output layer, or built from the items below a node."""
-
-    @property
-    def likelihood(self) -> Literal["catalog", "vocabulary"]:
-        """Over what a step's probabilities sum to one."""
-
-    @property
-    def pooling(self) -> Literal["mean", "mass"]:
-        """How a grounded head judges a node."""
-
-    @property
-    def cosine(self) -> bool:
-        """Whether a grounded head compares directions only."""
-
-    @property
-    def temperature(self) -> float:
-        """Where its temperature starts."""
-
-    @property
-    def no_repeat(self) -> bool:
-        """Whether pooling mass learns a penalty on items of the history."""
 
 
 def make_head(backbone: Any, trie: Trie, items: ItemRows | None, settings: HeadSettings) -> Any:

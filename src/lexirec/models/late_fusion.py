@@ -24,10 +24,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lexirec.config import Settings
 from lexirec.decoding.trie import Trie
 from lexirec.models.dropout import use_byte_dropout
 from lexirec.models.fused_attention import HIDDEN, FusedPrompts
+from lexirec.models.head_settings import HeadSettings
 from lexirec.models.heads import GroundedHead, Head, Rows, make_head
 from lexirec.models.item_rows import ItemRows
 from lexirec.models.lookups import collected, look_up
@@ -37,7 +37,7 @@ from lexirec.models.t5_layers import decode, encode_by_length, encode_causally
 from lexirec.models.user_prompts import UserPrompts
 
 
-class LateFusionSettings(Settings):
+class LateFusionSettings(HeadSettings):
     """What is fused, and what is scored."""
 
     max_history: int = Field(default=20, ge=1)
@@ -49,39 +49,9 @@ class LateFusionSettings(Settings):
     """Whether the items' own prompts are read; a number: those of the newest so many items of the history."""
     positions: bool = True
     """Whether every prompt is marked by its place in the history (the table P)."""
-    likelihood: Literal["catalog", "vocabulary"] = "catalog"
-    """Over what a step's probabilities sum to one: the legal children of the trie's node, or the whole vocabulary
-    (the paper's)."""
-    head: Literal["vocabulary", "grounded"] = "vocabulary"
-    """Rows of the output layer: the backbone's vocabulary (the paper's), or built from the items below a node."""
-    pooling: Literal["mean", "mass"] = "mass"
-    """How a grounded head judges a node: by the mean of its items' rows, or by the sum of its items' probabilities."""
-    cosine: bool = True
-    """Whether a grounded head compares directions only, with a learned temperature."""
-    temperature: float = Field(default=0.07, gt=0)
-    """Where the temperature starts."""
-    no_repeat: bool = True
-    """Whether a grounded head with pooling mass learns a penalty on items of the history."""
-    refine: bool = True
-    """Whether the later steps of a grounded head refine what the first one asked for, by a learned share that starts at
-    zero, instead of asking anew. It starts as one softmax over all items spelled out along the tree, and the root
-    learns from every target which items, not only which cells, are wanted."""
-    neighbor_features: int = Field(default=10, ge=0)
-    """Neighbours whose mean vector joins an item's features (grounded only)."""
-    neighbor_rows: int = Field(default=0, ge=0)
-    """Neighbours whose rows are mixed into an item's row, weighted by their scores (grounded only)."""
-
-    @property
-    def grounded(self) -> bool:
-        """Whether item rows are needed at all."""
-        return self.head == "grounded" or self.user_prompt == "grounded"
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.head == "grounded" and self.likelihood == "vocabulary":
-            raise ValueError(
-                'head "grounded" has rows for nodes, not for the vocabulary; it needs likelihood "catalog"'
-            )
         if self.user_prompt == "grounded" and self.head != "grounded":
             raise ValueError('user_prompt "grounded" is told in the rows of head "grounded"; set that head, too')
         if self.user_prompt == "none" and not self.item_prompts:
