@@ -1,40 +1,16 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
 from lexirec.artifacts import Store
 from lexirec.errors import ArtifactError, SettingsError
-from lexirec.evaluation import Report
-from lexirec.line import Run, record
 from lexirec.named_systems import Member, compare_named, read_name, stored_systems
-from tests.small_run import experiment, small_run
+from tests.seeded_runs import seeded_store
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Store:
-    """The small experiment and, under the name `seeded`, three seeds of its memory that differ a little."""
-    small, done = small_run()
-    store = Store(tmp_path_factory.mktemp("store"))
-    (store.root / "evaluation").mkdir()
-    for step in done.steps.values():
-        if step.stage == "evaluation":
-            store.path(step.stage, step.key).symlink_to(step.folder)
-    record(store, "small", experiment(), list(done.steps.values()))
-    for seed in (0, 1, 2):
-        record(store, "seeded", experiment(seed=seed), [done.step("baselines.memory"), _shifted(store, done, seed)])
-    assert small.root != store.root
-    return store
-
-
-def _shifted(store: Store, done: Run, seed: int):
-    step = replace(done.step("evaluation.memory"), key=str(seed) * 64)
-    step = replace(step, folder=store.path(step.stage, step.key))
-    found = Report.load(done.step("evaluation.memory").folder / "excluded")
-    ranks = np.where(np.arange(len(found.ranks)) % 40 == seed, 1, found.ranks)
-    replace(found, ranks=ranks).save(step.folder / "excluded")
-    return step
+    return seeded_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,16 @@ def compare_named(
         SettingsError: a name, the baseline or the metric cannot be understood.
     """
     systems, labels = stored_systems(store, names, of=of, seen=seen)
-    if len(names) == 1 and len(labels) > 1 and baseline is None:
-        baseline = _best_baseline(systems, metric, find_run(store, names[0]).settings.get("fusion", {}))
-    return compare_systems(systems, baseline=labels.get(baseline or "", baseline), metric=metric)
+    against = labels.get(baseline, baseline) if baseline else usual_baseline(store, names, systems, metric)
+    return compare_systems(systems, baseline=against, metric=metric)
+
+
+def usual_baseline(store: Store, names: Sequence[str], systems: Systems, metric: str) -> str | None:
+    """Return what systems are compared with where nobody says: of one experiment the best of its baselines, the hardest
+    to beat; None where the first will do."""
+    if len(names) > 1 or len(systems) < 2:
+        return None
+    return _best_baseline(systems, metric, find_run(store, names[0]).settings.get("fusion", {}))
 
 
 def stored_systems(

@@ -35,6 +35,7 @@ from lexirec.recommending import Recommendation
 from lexirec.report import metrics_table, protocol_table, shopper_panel
 from lexirec.reporting import shared_protocol
 from lexirec.results import evaluations, measured, side_by_side
+from lexirec.tabulating import ResultsTable
 from lexirec.transfer_stages import saw_card
 from lexirec.tuning_trials import Tuning
 
@@ -214,6 +215,14 @@ def comparison(store: Store, names: Sequence[str], found: Comparison, as_json: b
     if whole:
         put(metrics_table(side_by_side(store, whole), title=" | ".join(whole)))
     put(found.table())
+
+
+def results(found: ResultsTable, as_json: bool) -> None:
+    """Print many systems in one table for each treatment of seen items."""
+    if as_json:
+        put_json(found.as_json())
+    else:
+        put(*found.tables())
 
 
 def analysis(found: Analysis, as_json: bool) -> None:

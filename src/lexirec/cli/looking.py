@@ -101,6 +101,38 @@ def compare(
 
 
 @app.command()
+def table(
+    names: Annotated[list[str], typer.Argument(metavar="[LABEL=]NAME[:RECOMMENDER][@SEED,SEED...]...", help=SYSTEMS)],
+    baseline: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the others are compared with; by default the first.")
+    ] = None,
+    metrics: Annotated[
+        list[str] | None, typer.Option("--metric", help="May be repeated; by default recall and ndcg at 5 and 10.")
+    ] = None,
+    seen: Annotated[
+        Literal["excluded", "included"] | None, typer.Option(help="Seen items; by default both, a table each.")
+    ] = None,
+    json: JsonOption = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write it as Markdown, too.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Put many systems into one table: metrics with intervals, seeds, and which differences are shown."""
+    from lexirec import showing, tabulating
+
+    found = tabulating.results_table(
+        Store(store),
+        names,
+        baseline=baseline,
+        metrics=metrics or tabulating.METRICS,
+        seen=[seen] if seen else ["excluded", "included"],
+    )
+    showing.results(found, json)
+    if out is not None:
+        out.write_text(found.markdown(), encoding="utf-8")
+        typer.echo(f"lexirec: written to {out}", err=True)
+
+
+@app.command()
 def analyze(
     names: Annotated[list[str], typer.Argument(metavar="[LABEL=]NAME[:RECOMMENDER][@SEED,SEED...]...", help=SYSTEMS)],
     k: Annotated[int, typer.Option("-k", help="Places that count.")] = 10,
