@@ -45,7 +45,7 @@ Evidence = Literal["text", "vectors", "none"]
 class Tables(DataSettings):
     """Two tables of the reader's own."""
 
-    outside_the_key: ClassVar[tuple[str, ...]] = ("items", "interactions")  # their content is in the key
+    outside_the_key: ClassVar[tuple[str, ...]] = ("items", "interactions", "users")  # their content is in the key
     kind: Literal["tables"] = "tables"
 
 

@@ -24,6 +24,7 @@ from lexirec.choices import (
     LexiconChoice,
     ModelChoice,
     NeighborsChoice,
+    Tables,
     needs_neighbors,
     needs_vectors,
 )
@@ -153,6 +154,9 @@ class Experiment(Settings):
                 raise ValueError(f'\'model\' of kind "{self.model.kind}" needs a [backbone] of kind "{wanted}"')
         if isinstance(self.model, CausalModelSettings) and self.model.sa_init is not None and self.codes is None:
             raise ValueError("'model.sa_init' needs the table [codes], whose cells a lexicon describes")
+        asked = isinstance(self.model, CausalModelSettings) and self.model.tasks.preference > 0
+        if asked and (not isinstance(self.data, Tables) or self.data.users is None):
+            raise ValueError("'model.tasks.preference' needs texts about users: name their table in data.users")
         if self.reinforcement is None:
             return self
         if not isinstance(self.model, CausalModelSettings):

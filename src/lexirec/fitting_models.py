@@ -29,6 +29,7 @@ from lexirec.preparing import (
     Folders,
     joined_vectors,
     load_catalog,
+    load_preferences,
     load_saved_tokenizer,
     load_split,
     write_summary,
@@ -121,7 +122,8 @@ def build_causal(
 def fit_causal(made: CausalRecommender, inputs: Folders, out: Path, training: SftSettings | None = None) -> None:
     """Fine-tune a causal recommender on the training part of its data, and say how it went in `summary.md`."""
     split = load_split(inputs["data"])
-    made.fit(split.train, validation=split.validation, folder=progress_folder(out), training=training)
+    told = load_preferences(inputs["data"]) if made.settings.tasks.preference else None
+    made.fit(split.train, validation=split.validation, folder=progress_folder(out), training=training, preferences=told)
     write_summary(out, "Model", _causal_lines(made, split))
 
 

@@ -144,6 +144,7 @@ def _data_files(experiment: Experiment) -> dict[str, Path]:
     if not isinstance(experiment.data, Tables):
         return {}
     files = {"items": experiment.data.items, "interactions": experiment.data.interactions}
+    files |= {"users": experiment.data.users} if experiment.data.users is not None else {}
     for name, path in files.items():
         if not path.is_file():
             raise DataError(

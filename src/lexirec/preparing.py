@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,8 +46,9 @@ from lexirec.codes.vectors import PrecomputedVectors, concatenate, embed, normal
 from lexirec.config import Settings
 from lexirec.data import neighbors as neighbor_lists
 from lexirec.data.catalog import Catalog
+from lexirec.data.checks import Rejects
 from lexirec.data.interactions import Interactions
-from lexirec.data.loading import DataSettings, read_data, split_data
+from lexirec.data.loading import DataSettings, preferences_of, read_data, split_data
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import load_array
 from lexirec.data.splits import Split
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Folders = Mapping[str, Path]
+PREFERENCES = "preferences.json"
+"""Of the data stage: a text per training row, empty where nothing was written about its user."""
 SEMANTIC_IDS = "semantic_ids.npy"
 """Of residual codes: int32 (n_items, levels), items that share one have equal rows."""
 
@@ -82,13 +86,23 @@ def write_summary(
 
 
 def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
-    """Read both tables and split them: `catalog/`, `split/`, `user_ids.npy`, and `rejects.parquet` if any are."""
+    """Read the tables and split them: `catalog/`, `split/`, `user_ids.npy`, `rejects.parquet` if any are, and what was
+    written about the users of the training rows, if anything was."""
     tables, catalog, interactions = read_tables(settings, rejects=out / "rejects.parquet")
     split = split_data(tables, interactions)
     catalog.save(out / "catalog")
     split.save(out / "split")
     np.save(out / "user_ids.npy", interactions.user_ids, allow_pickle=False)
-    write_summary(out, "Data", _data_lines(split, catalog))
+    lines = _data_lines(split, catalog)
+    if tables.users is not None:
+        bad_rows = Rejects(tables.on_bad_row)
+        texts = preferences_of(tables, interactions.user_ids[split.train_users], bad_rows)
+        if tables.on_bad_row == "reject":
+            bad_rows.save(out / "rejected_users.parquet")
+        (out / PREFERENCES).write_text(json.dumps(texts, ensure_ascii=False) + "\n", encoding="utf-8")
+        lines.append(f"preferences: {sum(map(bool, texts)):,} of {len(texts):,} training users")
+        lines += [f"users left out, {reason}: {count:,}" for reason, count in bad_rows.counts.items()]
+    write_summary(out, "Data", lines)
 
 
 def read_tables(settings: DataChoice, *, rejects: Path | None = None) -> tuple[DataSettings, Catalog, Interactions]:
@@ -110,6 +124,12 @@ def _toy_tables(settings: ToyShop, folder: Path) -> DataSettings:
         split=settings.split,
         max_history=settings.max_history,
     )
+
+
+def load_preferences(folder: Path) -> list[str] | None:
+    """Return what was written about each training row's user, from a data stage; None where there is no such table."""
+    file = folder / PREFERENCES
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def load_catalog(folder: Path) -> Catalog:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from lexirec.config import DataPath, Settings
@@ -14,6 +16,7 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.checks import OnBadRow, Rejects
 from lexirec.data.events import TimeUnit
 from lexirec.data.interactions import Interactions
+from lexirec.data.preferences import read_preferences
 from lexirec.data.splits import Split, global_temporal, leave_last_out, published
 
 Moment = float | datetime.date | datetime.datetime
@@ -47,18 +50,23 @@ SplitSettings = Annotated[LeaveLastOut | GlobalTemporal | Published, Field(discr
 
 
 class DataSettings(Settings):
-    """Two tables, how they are read, and how they are split."""
+    """Two tables, perhaps a third about users, how they are read, and how they are split."""
 
     items: DataPath
     """Items: Parquet, CSV/TSV or JSON Lines, also .gz/.zst."""
     interactions: DataPath
     """Interactions: the same kinds of files."""
+    users: DataPath | None = None
+    """Texts about users, for the task `preference`: the same kinds of files, with `user_id` and `preference`; written
+    from training events alone."""
     text: tuple[str, ...] = Field(default=("title",), min_length=1)
     """Text fields of the items, in the order in which texts present them."""
     item_columns: dict[str, str] = Field(default_factory=dict)
     """Our names -> names in the items file, such as {item_id = "asin", title = "name"}."""
     interaction_columns: dict[str, str] = Field(default_factory=dict)
     """Our names (user_id, item_id, time, position, split) -> names in the interactions file."""
+    user_columns: dict[str, str] = Field(default_factory=dict)
+    """Our names (user_id, preference) -> names in the users file."""
     time_unit: TimeUnit = "s"
     """Unit of numeric times: seconds ("s"), "ms", "us" or "ns" since 1970."""
     on_bad_row: OnBadRow = "error"
@@ -101,6 +109,26 @@ def read_data(
         interactions, catalog = interactions.k_core(settings.k_core, catalog)
     facts = {"rejected_items": catalog.rejected, "catalog": catalog.digest}
     return catalog, replace(interactions, protocol={**interactions.protocol, **facts})
+
+
+def preferences_of(
+    settings: DataSettings, user_ids: NDArray[np.str_], rejects: Rejects, base: Path | str = ""
+) -> list[str]:
+    """Read what was written about users: one text each, "" where nothing was, or no table is named.
+
+    Args:
+        settings: What to read.
+        user_ids: The users the texts are wanted for.
+        rejects: Collects bad rows, or stops at the first one.
+        base: Folder that relative paths start from.
+
+    Raises:
+        DataError: the file or a row cannot be used, or it is about nobody here.
+    """
+    if settings.users is None:
+        return [""] * len(user_ids)
+    path = Path(base) / settings.users
+    return read_preferences(path, user_ids, columns=settings.user_columns, rejects=rejects)
 
 
 def split_data(settings: DataSettings, interactions: Interactions) -> Split:
