@@ -20,8 +20,16 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from lexirec.config import Settings
 from lexirec.data.neighbors import Matrix
 from lexirec.data.sequences import Sequences
-from lexirec.errors import ArtifactError, SettingsError
-from lexirec.models.scoring import answer_newcomers, binary_rows, history_rows, load_fitted, popularity, save_fitted
+from lexirec.errors import SettingsError
+from lexirec.models.scoring import (
+    answer_newcomers,
+    binary_rows,
+    fitted_array,
+    history_rows,
+    load_fitted,
+    popularity,
+    save_fitted,
+)
 
 
 class AlsSettings(Settings):
@@ -89,10 +97,7 @@ class Als:
         """Read what `save` wrote; raises ArtifactError where it cannot."""
         settings, arrays = load_fitted(folder, AlsSettings)
         model = cls(settings)
-        try:
-            model.shares, model.vectors = arrays["shares"], arrays["vectors"]
-        except KeyError as error:
-            raise ArtifactError(f"{folder}: the array {error} is missing; fit and save the model again") from None
+        model.shares, model.vectors = (fitted_array(name, arrays, folder) for name in ("shares", "vectors"))
         return model
 
 

@@ -14,11 +14,12 @@ from scipy.linalg import get_lapack_funcs
 from lexirec.config import Settings
 from lexirec.data.neighbors import Matrix, nearest
 from lexirec.data.sequences import Sequences
-from lexirec.errors import ArtifactError, DataError
+from lexirec.errors import DataError
 from lexirec.models.scoring import (
     answer_newcomers,
     binary_rows,
     dense,
+    fitted_array,
     history_rows,
     load_fitted,
     pack_matrix,
@@ -59,7 +60,7 @@ class Popularity:
         """Read what `save` wrote; raises ArtifactError where it cannot."""
         settings, arrays = load_fitted(folder, PopularitySettings)
         model = cls(settings)
-        model.shares = _array("shares", arrays, folder)
+        model.shares = fitted_array("shares", arrays, folder)
         return model
 
 
@@ -106,7 +107,7 @@ class ItemKnn:
         """Read what `save` wrote; raises ArtifactError where it cannot."""
         settings, arrays = load_fitted(folder, ItemKnnSettings)
         model = cls(settings)
-        model.shares = _array("shares", arrays, folder)
+        model.shares = fitted_array("shares", arrays, folder)
         model.similarities = unpack_matrix("similarities", arrays)
         return model
 
@@ -166,7 +167,7 @@ class Ease:
         """Read what `save` wrote; raises ArtifactError where it cannot."""
         settings, arrays = load_fitted(folder, EaseSettings)
         model = cls(settings)
-        model.shares, model.weights = _array("shares", arrays, folder), _array("weights", arrays, folder)
+        model.shares, model.weights = fitted_array("shares", arrays, folder), fitted_array("weights", arrays, folder)
         return model
 
 
@@ -190,9 +191,3 @@ def _inverted(gram: NDArray[Any]) -> NDArray[Any]:
         raise DataError("ease: the Gram matrix cannot be inverted; raise 'regularization' or use precision = 'float64'")
     strict = np.tril(inverse, -1)
     return np.asarray(np.tril(inverse) + strict.T)
-
-
-def _array(name: str, arrays: dict[str, NDArray[np.float32]], folder: str | Path) -> NDArray[np.float32]:
-    if name not in arrays:
-        raise ArtifactError(f"{folder}: the array '{name}' is missing; fit and save the model again")
-    return arrays[name]

@@ -18,8 +18,8 @@ from pydantic import Field
 
 from lexirec.config import Settings
 from lexirec.data.sequences import Sequences
-from lexirec.errors import ArtifactError, DataError
-from lexirec.models.scoring import load_fitted, save_fitted
+from lexirec.errors import DataError
+from lexirec.models.scoring import fitted_array, load_fitted, save_fitted
 
 _DAY = 86_400.0
 
@@ -80,7 +80,5 @@ class Recency:
         """Read what `save` wrote; raises ArtifactError where it cannot."""
         settings, arrays = load_fitted(folder, RecencySettings)
         model = cls(settings)
-        if "shares" not in arrays:
-            raise ArtifactError(f"{folder}: the array 'shares' is missing; fit and save the model again")
-        model.shares = arrays["shares"]
+        model.shares = fitted_array("shares", arrays, folder)
         return model

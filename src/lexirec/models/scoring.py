@@ -10,6 +10,7 @@ A scorer gives every item of the catalogue a number for every history:
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,6 +90,17 @@ def load_fitted(folder: str | Path, cls: type[S]) -> tuple[S, dict[str, NDArray[
         raise ArtifactError(f"{source}: this is no saved {cls.__name__} ({reason}); fit and save it again") from None
     except Exception as error:  # safetensors raises its own class, which derives from Exception only
         raise ArtifactError(f"{source}/arrays.safetensors: damaged ({error}); fit and save it again") from None
+
+
+def fitted_array(name: str, arrays: Mapping[str, NDArray[Any]], folder: str | Path) -> NDArray[Any]:
+    """Return one of the arrays that `load_fitted` gave.
+
+    Raises:
+        ArtifactError: it is not among them.
+    """
+    if name not in arrays:
+        raise ArtifactError(f"{folder}: the array '{name}' is missing; fit and save the model again")
+    return arrays[name]
 
 
 def pack_matrix(name: str, matrix: Matrix) -> dict[str, NDArray[Any]]:

@@ -9,24 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lexirec.config import Settings
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.errors import DataError
 from lexirec.models.late_fusion import LateFusion
 from lexirec.models.late_fusion_ranking import Ranker, SearchSettings
 from lexirec.training.judging import METRIC, Choice, patience, sample
+from lexirec.training.pace import PaceSettings
 from lexirec.training.running import ChoosingTrainer, Epochs, Run, carry_out
 from lexirec.training.windows import batches, packed_windows, windows_per_prefix
 
 __all__ = ["METRIC", "TrainingSettings", "fit_late_fusion"]
 
 
-class TrainingSettings(Settings):
-    """How a late-fusion model is trained."""
+class TrainingSettings(PaceSettings):
+    """How a late-fusion model is trained; the defaults suit models from scratch."""
 
     epochs: int = Field(default=12, ge=1)
-    """Times every target is seen."""
+    """Times every target is seen, at most."""
     learning_rate: float = Field(default=2e-3, gt=0)
     """Of AdamW, after the warm-up and before the cosine decay."""
     weight_decay: float = Field(default=0.01, ge=0)
@@ -35,27 +35,16 @@ class TrainingSettings(Settings):
     """Share of the steps over which the learning rate rises."""
     batch_targets: int = Field(default=400, ge=1)
     """Targets of a step, about: whole windows are packed until there are as many."""
-    accumulate: int = Field(default=1, ge=1)
-    """Batches whose gradients make one step."""
     packed: bool = True
     """Whether all prefixes of a user share a window; false trains on one row per prefix as the reference does."""
-    max_gradient: float = Field(default=1.0, gt=0)
-    """Global norm at which gradients are clipped."""
-    average: float = Field(default=0.0, ge=0, lt=1)
-    """Decay a step of the moving average of weights that is judged and kept, such as 0.998; 0 keeps the weights
-    themselves."""
     validation_users: int = Field(default=2000, ge=1)
     """Validation users by whom a model is chosen; a fixed random sample where there are more."""
     validation_width: int = Field(default=20, ge=10)
     """Beam width of the choice; the final measurement uses the search settings."""
     validations_per_epoch: int = Field(default=1, ge=1)
-    """How often the choice is made."""
+    """How often weights are judged."""
     patience: int = Field(default=3, ge=1)
     """Choices in a row without a better model after which training stops."""
-    checkpoints_per_epoch: int = Field(default=4, ge=1)
-    """How often the state is saved; a kill loses at most that share of an epoch."""
-    seed: int = 0
-    """Seed of order and dropout."""
 
 
 def fit_late_fusion(
