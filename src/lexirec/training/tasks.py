@@ -143,7 +143,7 @@ def make_examples(
 
 _MISSING = {
     "sid_description": "the catalogue has no field 'description'",
-    "preference": "there are no texts about users (a table [data] users)",
+    "preference": "there are no texts about users",
     "ts_align": "there is no lexicon that says what tokens mean",
 }
 
