@@ -58,7 +58,7 @@ VERSIONS = {
     "backbone": 1,
     "times": 1,
     "baselines": 1,
-    "model": 2,
+    "model": 1,
     "reinforced": 1,
     "fused": 1,
     "evaluation": 2,

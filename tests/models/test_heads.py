@@ -12,7 +12,6 @@ from lexirec.decoding.trie import Trie
 from lexirec.models import head_parts
 from lexirec.models.heads import GroundedHead, MassHead, VocabularyHead
 from lexirec.models.item_rows import ItemRows
-from lexirec.models.repeats import AGES
 from tests.fusion_world import ITEMS, backbone, identifiers
 
 D = 16
@@ -35,8 +34,6 @@ def made(kind: str):
     else:
         head = MassHead(TRIE, items, no_repeat="repeat" in kind, **options)
     torch.nn.init.normal_(head.outward.weight)
-    if getattr(head, "repeat", None) is not None:
-        torch.nn.init.normal_(head.repeat)
     head._kept_alive = items  # a head only borrows the items' rows
     return head, TRIE
 
@@ -65,10 +62,8 @@ def defined(kind: str, head, trie: Trie, hidden_D: Tensor, node: int, seen: list
     if "mean" in kind:
         return logits.log_softmax(-1)
     if "repeat" in kind:
-        by_age, history = 10 * functional.softplus(head.repeat), [item for item in seen if item >= 0]
-        ages = {item: age for age, item in reversed(list(enumerate(reversed(history))))}
-        costs = [by_age[min(ages[item], AGES - 1)] if item in ages else torch.tensor(0.0) for item in range(ITEMS)]
-        logits = logits - torch.stack(costs)
+        penalty = 10 * functional.softplus(head.repeat)
+        logits = logits - torch.tensor([float(i in seen) for i in range(ITEMS)]) * penalty
     masses = torch.stack([logits[below(trie, child)].logsumexp(0) for child in found])
     return masses - masses.logsumexp(0)
 

@@ -24,7 +24,7 @@ class HeadSettings(Settings):
     temperature: float = Field(default=0.07, gt=0)
     """Where the temperature starts."""
     no_repeat: bool = True
-    """Whether a grounded head with pooling mass learns penalties on items of the history, by how long ago they were."""
+    """Whether a grounded head with pooling mass learns a penalty on items of the history."""
     refine: bool = True
     """Whether the later steps of a grounded head refine what the first one asked for, by a learned share that starts at
     zero, instead of asking anew. It starts as one softmax over all items spelled out along the tree, and the root

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lexirec.decoding.trie import Trie
 from lexirec.models.grounded_head import GroundedHead
 from lexirec.models.head_parts import Rows, products, segment_logsumexp, spread
 from lexirec.models.item_rows import ItemRows
-from lexirec.models.repeats import AGES, penalties, penalty_of_items
 
 
 class MassHead(GroundedHead):
@@ -23,14 +23,14 @@ class MassHead(GroundedHead):
     row that has to stand for all its items; later steps score again, knowing which cell was entered. Costs one score
     per item at the root: for catalogues up to about 10^5 items.
 
-    Learned penalties on the items of the history (`repeats`) say how seldom this shop sells a thing twice; they are
-    part of the likelihood, so lists with seen items in them know it too.
+    A learned penalty on the items of the history says how seldom this shop sells a thing twice; it is part of the
+    likelihood, so lists with seen items in them know it too.
     """
 
     def __init__(self, trie: Trie, items: ItemRows, *, cosine: bool, temperature: float, no_repeat: bool) -> None:
-        """See `GroundedHead`; `no_repeat` adds the learned penalties."""
+        """See `GroundedHead`; `no_repeat` adds the learned penalty."""
         super().__init__(trie, items, cosine=cosine, temperature=temperature)
-        self.repeat = nn.Parameter(torch.full((AGES,), -1.0)) if no_repeat else None
+        self.repeat = nn.Parameter(torch.tensor(-1.0)) if no_repeat else None
         spans = trie.last - trie.first
         self._most_below = [int(spans[low:high].max()) for low, high in _levels(trie)]
         self._path_IS: Tensor | None = None
@@ -45,9 +45,7 @@ class MassHead(GroundedHead):
         trie = self.trie_on(hidden_RSD.device)
         branches = self.branches(trie.device)
         queries_RSD = self._queries(hidden_RSD)
-        penalty_RI = self._penalty(seen_RH)
-        logits_RI = queries_RSD[:, 0] @ rows.table_VD.T
-        logits_RI = logits_RI if penalty_RI is None else logits_RI - penalty_RI
+        logits_RI = self._penalised(queries_RSD[:, 0] @ rows.table_VD.T, seen_RH)
         total = logits_RI.logsumexp(1) - self._mass(trie, path_RS[:, 0], logits_RI)
         for step in range(1, queries_RSD.shape[1]):
             open_R = ((path_RS[:, step] >= 0) & branches[path_RS[:, step - 1].clamp(min=0)]).nonzero().squeeze(1)
@@ -55,8 +53,7 @@ class MassHead(GroundedHead):
             row_E, place_E = spread(trie.first[above], trie.last[above])
             item_E = trie.order[place_E]
             logit_E = (queries_RSD[open_R, step][row_E] * rows.table_VD[item_E]).sum(-1)
-            if penalty_RI is not None:
-                logit_E = logit_E - penalty_RI[open_R[row_E], item_E]
+            logit_E = self._penalised_entries(logit_E, item_E, seen_RH[open_R], row_E)
             inside_E = (place_E >= trie.first[below][row_E]) & (place_E < trie.last[below][row_E])
             mass = segment_logsumexp(logit_E, row_E, len(open_R))
             part = segment_logsumexp(logit_E[inside_E], row_E[inside_E], len(open_R))
@@ -80,9 +77,9 @@ class MassHead(GroundedHead):
             logits_BWK = (queries_BWD @ rows.table_VD.T).gather(-1, item_BWK)
         else:
             logits_BWK = products(queries_BWD, rows.table_VD, item_BWK)
-        penalty_BI = self._penalty(seen_BH)
-        if penalty_BI is not None:
-            logits_BWK = logits_BWK - penalty_BI.gather(1, item_BWK.flatten(1)).view_as(item_BWK)
+        if self.repeat is not None:
+            seen_BWK = _among(item_BWK.flatten(1), seen_BH).view_as(item_BWK)
+            logits_BWK = logits_BWK - seen_BWK * self._penalty()
         logits_BWK = logits_BWK.masked_fill(~there_BWK, -torch.inf)
         child_BWK = self._below(trie)[item_BWK, depth] - (trie.child_offsets[nodes_BW][..., None] + 1)
         # dead beams stand at other depths
@@ -95,11 +92,20 @@ class MassHead(GroundedHead):
             self._path_IS = trie.ancestors().clamp(min=0)
         return self._path_IS
 
-    def _penalty(self, seen_RH: Tensor) -> Tensor | None:
-        """Return what repeating costs each item (R, I); None where that is not learned."""
+    def _penalty(self) -> Tensor:
+        assert self.repeat is not None
+        return 10 * functional.softplus(self.repeat)  # ten, so that it moves at the pace of the logits
+
+    def _penalised(self, logits_RI: Tensor, seen_RH: Tensor) -> Tensor:
         if self.repeat is None:
-            return None
-        return penalty_of_items(penalties(self.repeat), seen_RH, self._trie.n_items)
+            return logits_RI
+        seen_RI = torch.zeros_like(logits_RI).scatter_add(1, seen_RH.clamp(min=0), (seen_RH >= 0).to(logits_RI.dtype))
+        return logits_RI - seen_RI.clamp(max=1) * self._penalty()
+
+    def _penalised_entries(self, logit_E: Tensor, item_E: Tensor, seen_RH: Tensor, row_E: Tensor) -> Tensor:
+        if self.repeat is None:
+            return logit_E
+        return logit_E - (seen_RH[row_E] == item_E[:, None]).any(1) * self._penalty()
 
 
 def _mass_of_children(logits_BWK: Tensor, child_BWK: Tensor, children: int) -> Tensor:
@@ -116,6 +122,13 @@ def _mass_of_children(logits_BWK: Tensor, child_BWK: Tensor, children: int) -> T
     highest = given.amax(-1, keepdim=True).clamp(min=-1e30)
     total_BW1 = (logits_BWK - highest).exp().sum(-1, keepdim=True).log() + highest
     return (logp_BWC - total_BW1).masked_fill(absent_BWC, -torch.inf)
+
+
+def _among(item_BK: Tensor, seen_BH: Tensor) -> Tensor:
+    """Return whether each item stands in its row's history: bool (B, K)."""
+    seen, _ = seen_BH.sort(dim=1)
+    place = torch.searchsorted(seen, item_BK).clamp(max=max(seen.shape[1] - 1, 0))
+    return seen.gather(1, place) == item_BK if seen.shape[1] else torch.zeros_like(item_BK, dtype=torch.bool)
 
 
 def _levels(trie: Trie) -> list[tuple[int, int]]:
