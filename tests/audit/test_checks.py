@@ -488,3 +488,21 @@ def test_a_check_that_breaks_off_keeps_what_it_found():
         found = examine(evidence(), [Check("one", "does it?", breaks), Check("two", "does it?", fails)])
     assert [each.check for each in found.findings] == ["one"]
     assert found.not_looked_at == {"one": "the rest is not there", "two": "a file is damaged"}
+
+
+def test_a_handful_of_users_who_make_up_half_of_the_repeats_are_told():
+    split = clean_split()
+    targets, users = split.test.targets.copy(), split.test.users.copy()
+    firsts = split.test.histories.items[split.test.histories.offsets[:-1]]
+    targets[:60] = firsts[:60]
+    users[:40] = users[0]
+    repeats, few = look("repeated-targets", evidence(split=with_test(split, targets=targets, users=users)))
+    assert "60 of" in repeats.found
+    assert (few.severity, few.share) == ("distortion", pytest.approx(40 / len(targets)))
+    assert few.found.startswith("1 user makes up 40 of the 60 repeats")
+    scattered = evidence(split=with_test(split, targets=targets))
+    assert len(look("repeated-targets", scattered)) == 1
+    hidden = evidence(
+        split=with_test(split, targets=targets, users=users), settings={"evaluation": {"seen": ["excluded"]}}
+    )
+    assert len(look("repeated-targets", hidden)) == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lexirec.audit.evidence import Evidence, rows_of, times_taken
 from lexirec.audit.findings import Finding, NotLookedError, percent
@@ -20,6 +21,8 @@ from lexirec.statistics.differences import compare_ranks
 from lexirec.statistics.resampling import Bootstrap
 
 _SAMPLE = 4000
+_FEW, _MATTERS = 5, 0.005
+"""So few users and so many cases (a share of all) make a figure theirs."""
 _BLOCK = 1 << 24
 _FEW_DRAWS = Bootstrap(replicates=1000)
 _DEFAULTS: dict[str, Any] = {
@@ -65,6 +68,30 @@ def repeated_targets(evidence: Evidence) -> Iterator[Finding]:
         "report both; where repeats are part of the business, make 'included' the headline",
         share,
         evidence.case_names(cases, hit),
+    )
+    yield from _few_repeaters(evidence, hit)
+
+
+def _few_repeaters(evidence: Evidence, hit: NDArray[np.int64]) -> Iterator[Finding]:
+    """Tell where a handful of users make up half of the repeats: what a model does for them moves the figures."""
+    cases = evidence.split.test
+    users, counts = np.unique(cases.users[hit], return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    few = int(np.searchsorted(np.cumsum(counts[order]), len(hit) / 2)) + 1
+    theirs = int(counts[order[:few]].sum())
+    share = theirs / len(cases)
+    if few > _FEW or share < _MATTERS or "included" not in evidence.experiment.evaluation.seen:
+        return
+    mine = hit[np.isin(cases.users[hit], users[order[:few]])]
+    yield Finding(
+        "distortion",
+        f"{few} {'user makes' if few == 1 else 'users make'} up {theirs:,} of the {len(hit):,} repeats, "
+        f"{percent(share)} of all test cases",
+        f"seen items included: whether a model happens to repeat for so few moves recall by up to {share:.4f}, which "
+        "looks like a difference between systems",
+        "look at seen items excluded, too, and compare with whole users resampled (lexirec compare does)",
+        share,
+        evidence.case_names(cases, mine),
     )
 
 
