@@ -1,3 +1,7 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
 from lexirec.report import study_plots
 from lexirec.report.plots import _BLUE, _FLOOR
 from lexirec.report.study_plots import Curve, Mark, looks
@@ -45,6 +49,18 @@ def test_lines_have_a_tick_at_every_value_that_was_run():
     zero = study_plots.lines_figure({"ndcg@10": [Curve("model", [0, 8, 16, 64], [1, 2, 3, 4])]}, label="tokens")
     assert zero.axes[0].get_xscale() == "symlog"
     assert not zero.legends, "one line needs no legend"
+
+
+@pytest.mark.parametrize("values", [(0, 1, 5, 20), (1, 4, 64), (5, 10, 20)], ids=["from zero", "factors", "steps"])
+def test_points_stand_as_far_from_both_edges(values):
+    figure = study_plots.lines_figure({"ndcg@10": [Curve("model", values, [0.1] * len(values))]}, label="prompts")
+    axis = figure.axes[0]
+    scale = axis.xaxis.get_transform()
+    left, first, last, right = scale.transform(
+        np.array([axis.get_xlim()[0], values[0], values[-1], axis.get_xlim()[1]])
+    )
+    assert left < first < last < right
+    assert_allclose(first - left, right - last, rtol=1e-6)
 
 
 def test_chance_is_drawn_thin_beside_its_row():
