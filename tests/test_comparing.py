@@ -46,6 +46,15 @@ def test_what_is_shown_and_what_is_not(comparison):
     }
 
 
+def test_a_system_with_one_seed_is_pointed_out(comparison):
+    assert comparison.one_seed
+    assert "run several" in comparison.text()
+    several = {"floor": [report(1), report(7)], "better": [report(seed, hits=0.26) for seed in (3, 4)]}
+    found = compare_systems(several, bootstrap=QUICK)
+    assert not found.one_seed
+    assert "run several" not in found.text()
+
+
 def test_p_values_are_corrected_for_being_many(comparison):
     raw = {name: found.p_value for name, found in comparison.differences.items()}
     assert_allclose(comparison.adjusted["worse"], 3 * raw["worse"])

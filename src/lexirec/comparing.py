@@ -29,6 +29,8 @@ from lexirec.statistics.resampling import STANDARD
 
 Systems = Mapping[str, Sequence[Report]]
 """Name -> reports of one system, one for every seed it was trained with."""
+ONE_SEED = "one seed: what is learned with another seed may differ by more than the interval says; run several"
+"""What is said where a system has one seed: users were drawn anew, trainings were not."""
 _STYLES: Mapping[Side, str] = {"above": "green", "below": "red", "open": ""}
 
 
@@ -53,6 +55,11 @@ class Comparison:
     adjusted: dict[str, float]
     seen: str
     bootstrap: Bootstrap
+
+    @property
+    def one_seed(self) -> bool:
+        """Whether there is a system with one seed only."""
+        return any(len(found.seeds) == 1 for found in self.systems.values())
 
     def side(self, name: str) -> Side:
         """Return whether a system was shown to be above or below the baseline, with Holm's correction; else `open`."""
@@ -180,6 +187,7 @@ class Comparison:
             f"all their cases; Holm over {count} {'comparison' if count == 1 else 'comparisons'}\n"
             "d: Cohen's d over users; better, worse: users who gain, who lose; finds: the smallest difference "
             "found with 80 % power after Holm; open: no difference shown, which does not show that there is none"
+            + ("\n" + ONE_SEED if self.one_seed else "")
         )
 
 

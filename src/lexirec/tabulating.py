@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lexirec.artifacts import Store
-from lexirec.comparing import Comparison, compare_systems
+from lexirec.comparing import ONE_SEED, Comparison, compare_systems
 from lexirec.errors import SettingsError
 from lexirec.named_systems import stored_systems, usual_baseline
 from lexirec.report.content import PROTOCOLS, number, short
@@ -98,6 +98,7 @@ class ResultsTable:
             f"{any_difference.users:,} users with all their {any_difference.cases:,} cases, and of seeds). ▲ ▼: shown "
             f"to be above or below {found.baseline}, p < {1 - found.bootstrap.level:.2f} after Holm over "
             f"{len(found.differences)}. Seeds and the best of them by {short(found.metric)}."
+            + (f" Rows with {ONE_SEED}." if found.one_seed else "")
         )
 
 
