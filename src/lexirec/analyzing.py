@@ -27,7 +27,7 @@ from lexirec.line import Run, find_run
 from lexirec.named_systems import read_name, stored_systems
 from lexirec.preparing import joined_vectors, load_catalog, load_split
 from lexirec.rankings import Ranking
-from lexirec.report.content import PROTOCOLS
+from lexirec.report.content import seen_in_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class Analysis:
 
     def heading(self) -> str:
         """Say what was looked at, and what is not there."""
-        seen = PROTOCOLS[self.seen]  # type: ignore[index]
+        seen = seen_in_words(self.seen)
         cases = f"{self.cases:,} cases of {self.users:,} users, {seen}"
         return "\n".join([f"{cases}; ± is half the 95 % interval, users resampled; bold is the best NDCG", *self.notes])
 

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from lexirec.errors import ArtifactError, SettingsError, did_you_mean
 from lexirec.evaluation import Report
-from lexirec.report.content import PROTOCOLS, number
+from lexirec.report.content import number, seen_in_words
 from lexirec.report.forest import Effect, Side, forest_figure, signed
 from lexirec.report.plots import save
 from lexirec.results import not_alike, told_apart
@@ -31,7 +31,8 @@ Systems = Mapping[str, Sequence[Report]]
 """Name -> reports of one system, one for every seed it was trained with."""
 ONE_SEED = "one seed: what is learned with another seed may differ by more than the interval says; run several"
 """What is said where a system has one seed: users were drawn anew, trainings were not."""
-_STYLES: Mapping[Side, str] = {"above": "green", "below": "red", "open": ""}
+STYLES: Mapping[Side, str] = {"above": "green", "below": "red", "open": ""}
+"""Colours of a terminal for what was shown."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Comparison:
 
     def table(self) -> Table:
         """Lay the comparison out for a terminal, two lines a system; green is shown above, red shown below."""
-        title = f"{self.metric} beside {self.baseline}, {PROTOCOLS[self.seen]}"  # type: ignore[index]
+        title = f"{self.metric} beside {self.baseline}, {seen_in_words(self.seen)}"
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         level = f"{self.bootstrap.level:.0%} interval".replace("%", " %")
         heads = (
@@ -128,7 +129,7 @@ class Comparison:
             effects,
             title=f"{self.metric} beside {self.baseline}",
             label=f"difference of {self.metric} with {self.bootstrap.level:.0%} interval, p after Holm; "
-            f"{self._any.users:,} users, {PROTOCOLS[self.seen]}",  # type: ignore[index]
+            f"{self._any.users:,} users, {seen_in_words(self.seen)}",
             legend=legend,
         )
         return Path(folder) / save(figure, Path(folder), name)
@@ -165,7 +166,7 @@ class Comparison:
         if row["difference"] is None:
             return [*own, Text("baseline")]
         difference = f"{signed(row['difference'])} ({_percent(row['relative'], '+')})"
-        style = _STYLES[row["shown"]]
+        style = STYLES[row["shown"]]
         return [
             *own,
             _two(difference, _between(row["difference_interval"], signed, " … "), style),

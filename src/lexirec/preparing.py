@@ -48,8 +48,9 @@ from lexirec.data import neighbors as neighbor_lists
 from lexirec.data.catalog import Catalog
 from lexirec.data.checks import Rejects
 from lexirec.data.interactions import Interactions
-from lexirec.data.loading import DataSettings, preferences_of, read_data, split_data
+from lexirec.data.loading import DataSettings, read_data, split_data
 from lexirec.data.neighbors import Neighbors
+from lexirec.data.preferences import read_preferences
 from lexirec.data.sequences import load_array
 from lexirec.data.splits import Split
 from lexirec.data.toy import toy_shop
@@ -96,7 +97,8 @@ def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
     lines = _data_lines(split, catalog)
     if tables.users is not None:
         bad_rows = Rejects(tables.on_bad_row)
-        texts = preferences_of(tables, interactions.user_ids[split.train_users], bad_rows)
+        told_of = interactions.user_ids[split.train_users]
+        texts = read_preferences(tables.users, told_of, columns=tables.user_columns, rejects=bad_rows)
         if tables.on_bad_row == "reject":
             bad_rows.save(out / "rejected_users.parquet")
         (out / PREFERENCES).write_text(json.dumps(texts, ensure_ascii=False) + "\n", encoding="utf-8")

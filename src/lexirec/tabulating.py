@@ -15,17 +15,17 @@ from rich.table import Table
 from rich.text import Text
 
 from lexirec.artifacts import Store
-from lexirec.comparing import ONE_SEED, Comparison, compare_systems
+from lexirec.comparing import ONE_SEED, STYLES, Comparison, compare_systems
 from lexirec.errors import SettingsError
 from lexirec.named_systems import stored_systems, usual_baseline
-from lexirec.report.content import PROTOCOLS, number, short
+from lexirec.report.content import number, seen_in_words, short
+from lexirec.report.forest import Side
 from lexirec.statistics import Bootstrap, Estimate
 from lexirec.statistics.resampling import STANDARD
 
 METRICS = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
 """What a table tells by default."""
-_MARKS = {"above": "▲", "below": "▼", "open": ""}
-_STYLES = {"above": "green", "below": "red", "open": ""}
+_MARKS: Mapping[Side, str] = {"above": " ▲", "below": " ▼", "open": ""}
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class ResultsTable:
 
     Attributes:
         comparisons: treatment of seen items (`excluded`, `included`) -> metric -> comparison; all of the same systems.
-        commands: system -> the stored runs it stands for, as `compare` takes them.
+        runs: system -> the stored runs it stands for, as `compare` takes them.
     """
 
     comparisons: Mapping[str, Mapping[str, Comparison]]
-    commands: Mapping[str, str]
+    runs: Mapping[str, str]
 
     def as_json(self) -> dict[str, Any]:
         """Return every comparison as plain JSON values: treatment of seen items -> metric -> comparison."""
@@ -58,9 +58,9 @@ class ResultsTable:
             heads = ["system", *(short(metric) for metric in by_metric), "seeds", "best seed"]
             rows = [heads, ["---", *["---:"] * (len(heads) - 1)], *self._rows(seen)]
             lines = ["| " + " | ".join(_escaped(cell) for cell in row) + " |" for row in rows]
-            title = PROTOCOLS[seen][0].upper() + PROTOCOLS[seen][1:]  # type: ignore[index]
+            title = seen_in_words(seen).capitalize()
             parts.append("\n".join([f"**{title}**", "", *lines]))
-        runs = [f"- {name}: `{run}`" for name, run in self.commands.items()]
+        runs = [f"- {name}: `{run}`" for name, run in self.runs.items()]
         return "\n\n".join([*parts, self._words(), "\n".join(["Stored runs:", "", *runs])]) + "\n"
 
     def _rows(self, seen: str) -> Iterator[list[str]]:
@@ -72,7 +72,7 @@ class ResultsTable:
             yield [name, *cells, _seeds(seeds), _best(seeds)]
 
     def _table(self, seen: str) -> Table:
-        by_metric, title = self.comparisons[seen], PROTOCOLS[seen]  # type: ignore[index]
+        by_metric, title = self.comparisons[seen], seen_in_words(seen)
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.add_column("system", overflow="fold")
         for head in (*(short(metric) for metric in by_metric), "seeds\n±", "best"):
@@ -143,20 +143,18 @@ def results_table(
 
 def _cell(found: Comparison, name: str) -> str:
     low, high = found.systems[name].interval
-    mark = _mark(found, name)
-    return f"{number(found.systems[name].value)}{' ' + mark if mark else ''} [{number(low)}, {number(high)}]"
+    return f"{number(found.systems[name].value)}{_MARKS[_side(found, name)]} [{number(low)}, {number(high)}]"
 
 
 def _two_lines(found: Comparison, name: str) -> Text:
     low, high = found.systems[name].interval
-    side = found.side(name) if name in found.differences else "open"
-    mark = _MARKS[side]
-    above = f"{mark} {number(found.systems[name].value)}" if mark else number(found.systems[name].value)
-    return Text.assemble((above, _STYLES[side]), "\n", (f"{number(low)}–{number(high)}", "dim"))
+    side = _side(found, name)
+    above = f"{_MARKS[side]} {number(found.systems[name].value)}".strip()
+    return Text.assemble((above, STYLES[side]), "\n", (f"{number(low)}–{number(high)}", "dim"))
 
 
-def _mark(found: Comparison, name: str) -> str:
-    return _MARKS[found.side(name)] if name in found.differences else ""
+def _side(found: Comparison, name: str) -> Side:
+    return found.side(name) if name in found.differences else "open"
 
 
 def _seeds(found: Estimate) -> str:

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from lexirec.config import DataPath, Settings
@@ -16,7 +14,6 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.checks import OnBadRow, Rejects
 from lexirec.data.events import TimeUnit
 from lexirec.data.interactions import Interactions
-from lexirec.data.preferences import read_preferences
 from lexirec.data.splits import Split, global_temporal, leave_last_out, published
 
 Moment = float | datetime.date | datetime.datetime
@@ -109,26 +106,6 @@ def read_data(
         interactions, catalog = interactions.k_core(settings.k_core, catalog)
     facts = {"rejected_items": catalog.rejected, "catalog": catalog.digest}
     return catalog, replace(interactions, protocol={**interactions.protocol, **facts})
-
-
-def preferences_of(
-    settings: DataSettings, user_ids: NDArray[np.str_], rejects: Rejects, base: Path | str = ""
-) -> list[str]:
-    """Read what was written about users: one text each, "" where nothing was, or no table is named.
-
-    Args:
-        settings: What to read.
-        user_ids: The users the texts are wanted for.
-        rejects: Collects bad rows, or stops at the first one.
-        base: Folder that relative paths start from.
-
-    Raises:
-        DataError: the file or a row cannot be used, or it is about nobody here.
-    """
-    if settings.users is None:
-        return [""] * len(user_ids)
-    path = Path(base) / settings.users
-    return read_preferences(path, user_ids, columns=settings.user_columns, rejects=rejects)
 
 
 def split_data(settings: DataSettings, interactions: Interactions) -> Split:

@@ -14,6 +14,12 @@ Protocol = Literal["excluded", "included"]
 
 PROTOCOLS: Mapping[Protocol, str] = {"excluded": "seen items excluded", "included": "seen items kept"}
 
+
+def seen_in_words(seen: str) -> str:
+    """Return what tables call a treatment of seen items, `excluded` or `included`."""
+    return next(words for protocol, words in PROTOCOLS.items() if protocol == seen)
+
+
 HEADLINE = ("recall@10", "ndcg@10")
 """The metrics a system is judged by."""
 

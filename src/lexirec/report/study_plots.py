@@ -198,9 +198,8 @@ def number_axis(axis: Any, label: str, given: Sequence[float]) -> None:
         axis.set_xscale("symlog" if values[0] <= 0 else "log", **({"linthresh": positive[0]} if values[0] <= 0 else {}))
     axis.set_xticks(values, [f"{value:g}" for value in values])
     axis.minorticks_off()
-    if (
-        len(values) > 1
-    ):  # matplotlib's own margins are those of a linear axis: too wide on the left of 0, none on the right
+    if len(values) > 1:
+        # matplotlib's own margins are those of a linear axis: too wide on the left of 0, none on the right
         scale = axis.xaxis.get_transform()
         first, last = (float(end) for end in scale.transform(np.array([values[0], values[-1]], dtype=float)))
         room = 0.04 * (last - first)

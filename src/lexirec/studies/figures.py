@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from lexirec.report.content import PROTOCOLS, Breakdown
+from lexirec.report.content import Breakdown, seen_in_words
 from lexirec.report.cost_plots import cost_figure, growth_figure
 from lexirec.report.forest import Effect, Side, forest_figure, signed
 from lexirec.report.page import Picture
@@ -61,7 +61,7 @@ def bars(settings: StudySettings, here: Sequence[Finding], name: str, level: flo
         ]
         for metric in metrics
     }
-    words = f"{' and '.join(metrics)} of every row, {PROTOCOLS[here[0].seen]}"  # type: ignore[index]
+    words = f"{' and '.join(metrics)} of every row, {seen_in_words(here[0].seen)}"
     return Picture(name, rows_figure(panels, level=level), words + _on(here[0].data))
 
 
@@ -78,7 +78,7 @@ def differences(settings: StudySettings, here: Sequence[Finding], name: str, lev
     if not effects or reference is None:
         return None
     legend: dict[Side, str] = {"above": "above", "below": "below", "open": "no difference shown"}
-    label = f"difference of {settings.metrics[0]}, p after Holm, {PROTOCOLS[here[0].seen]}"  # type: ignore[index]
+    label = f"difference of {settings.metrics[0]}, p after Holm, {seen_in_words(here[0].seen)}"
     figure = forest_figure(effects, title=f"Beside “{reference}”", label=label, legend=legend)
     return Picture(
         name, figure, f"Differences of {settings.metrics[0]} from “{reference}” with their intervals{_on(here[0].data)}"

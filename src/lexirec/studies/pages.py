@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lexirec.report.content import PROTOCOLS, number
+from lexirec.report.content import number, seen_in_words
 from lexirec.report.page import Block, Bullets, Cell, Commands, Grid, Heading, Page, Text
 from lexirec.report.study_plots import Look
 from lexirec.report.terminal import in_words
@@ -112,7 +112,7 @@ def _results(told: _Told) -> Iterator[Block]:
             yield Heading(data, level=3)
         for seen in dict.fromkeys(each.seen for each in told.findings if each.data == data):
             here = told.of(data, seen)
-            yield Text(f"{PROTOCOLS[seen].capitalize()}, {_fold(here)} fold, {_cases(here)}.")  # type: ignore[index]
+            yield Text(f"{seen_in_words(seen).capitalize()}, {_fold(here)} fold, {_cases(here)}.")
             yield results_table(told.settings, here)
             headline = here == told.of(data)
             if headline:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from lexirec.report.content import PROTOCOLS, number
+from lexirec.report.content import number, seen_in_words
 from lexirec.report.cost_plots import short_number
 from lexirec.report.forest import signed
 from lexirec.report.page import Cell, Grid, Tone
@@ -31,7 +31,7 @@ def said(settings: StudySettings, here: Sequence[Finding], comparisons: int) -> 
     if ranked:
         best = max(ranked, key=lambda each: each.estimates[metric].value)
         value = number(best.estimates[metric].value)
-        yield f"{on or 'In all, '}the best {metric} is that of “{best.label}”, {value} ({PROTOCOLS[best.seen]})."  # type: ignore[index]
+        yield f"{on or 'In all, '}the best {metric} is that of “{best.label}”, {value} ({seen_in_words(best.seen)})."
     reference = next((each.label for each in here if each.reference), None)
     for side in ("above", "below"):
         shown = [each for each in here if each.shown(STANDARD.level) == side]

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lexirec.artifacts import Store
-from lexirec.report.content import PROTOCOLS, number
+from lexirec.report.content import number, seen_in_words
 from lexirec.report.publishing import write_page
 from lexirec.statistics.resampling import STANDARD
 from lexirec.studies.design import Study
@@ -67,7 +67,7 @@ def findings_table(findings: Sequence[Finding], metrics: Sequence[str]) -> Table
     """Lay out what a study found, seen items treated as in its headline; green is shown above, red shown below."""
     headline = {each.data: each.seen for each in reversed(findings)}
     rows = [each for each in findings if each.seen == headline[each.data]]
-    title = PROTOCOLS[rows[0].seen] if rows else ""  # type: ignore[index]
+    title = seen_in_words(rows[0].seen) if rows else ""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=title, title_justify="left")
     table.add_column("row", overflow="fold")
     for name in (*metrics, "difference", "p (Holm)"):
