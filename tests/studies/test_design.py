@@ -6,7 +6,7 @@ from lexirec.data.toy import toy_shop
 from lexirec.errors import DataError, SettingsError
 from lexirec.experiment import load_experiment
 from lexirec.studies import load_study
-from lexirec.studies.foreign_data import inline
+from lexirec.studies.foreign_data import data_overrides, inline
 from tests.studies.small_study import STUDY, small_study, write_study
 
 LABELS = ["reference", "window 2", "window 9", "without text"]
@@ -83,6 +83,28 @@ def test_other_data_are_folders_or_experiments(tmp_path):
     assert folder.max_history == experiment.max_history == 7, "what holds for all runs holds on other data, too"
     assert sum(bool(run.baselines) for run in study.runs) == 2, "baselines once for each data set"
     assert study.rows[0].name == "shop: reference"
+
+
+def test_a_folder_takes_the_recipe_but_not_the_people(tmp_path):
+    for name in ("shop", "other"):
+        toy_shop(items=84, shoppers=60).write(tmp_path / name)
+    (tmp_path / "users.csv").write_text("user_id,preference\nu1,tools\n")
+    base = {
+        "kind": "tables",
+        "items": str(tmp_path / "shop" / "items.parquet"),
+        "interactions": str(tmp_path / "shop" / "interactions.parquet"),
+        "users": str(tmp_path / "users.csv"),
+        "user_columns": {"preference": "preference"},
+        "text": ["title", "colour"],
+        "split": {"kind": "leave-last-out"},
+        "max_history": 9,
+    }
+    (tmp_path / "tables.toml").write_text(f"data = {inline(base)}\n")
+    before = load_experiment(tmp_path / "tables.toml")
+    data = load_experiment(tmp_path / "tables.toml", data_overrides(tmp_path / "other", before.data)).data
+    assert data.items == tmp_path / "other" / "items.parquet"
+    assert (data.text, data.max_history, data.split.kind) == (("title",), 9, "leave-last-out")
+    assert (data.users, data.user_columns) == (None, {})
 
 
 def test_data_that_are_not_there_are_told(tmp_path):

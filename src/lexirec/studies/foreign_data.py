@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from lexirec.choices import DataChoice
+from lexirec.data.loading import DataSettings
 from lexirec.data.sources import Workspace
 from lexirec.errors import DataError
 from lexirec.experiment import load_experiment
 
 _TABLES = {"items": ("items",), "interactions": ("interactions", "events")}
+_PEOPLE = ("users", "user_columns")
 _SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz")
 
 
@@ -24,8 +26,8 @@ def data_name(path: Path) -> str:
 def data_overrides(path: Path, base: DataChoice) -> tuple[str, ...]:
     """Return the overrides that put a data set in the place of an experiment's own.
 
-    A folder brings its tables and, of the base's text fields, those that it has; split and cap of histories stay the
-    base's. An experiment brings its whole table `[data]`.
+    A folder brings its tables and, of the base's text fields, those that it has; columns, split and cap of histories
+    stay the base's, its texts about users do not, since they are about others. An experiment brings its whole `[data]`.
 
     Raises:
         DataError: there is no such folder, or it lacks a table or every text field.
@@ -33,16 +35,22 @@ def data_overrides(path: Path, base: DataChoice) -> tuple[str, ...]:
     """
     if path.suffix == ".toml":
         given = load_experiment(path).data.model_dump(mode="json", exclude_unset=True)
-        return ("data={}", f"data={inline(given)}")
+        return _instead(given)
     tables = {name: _table(path, name, stems) for name, stems in _TABLES.items()}
     with Workspace() as workspace:
         columns = workspace.open(tables["items"]).columns
     text = [field for field in base.text if field in columns]
     if not text:
         raise DataError(f"{tables['items']}: none of the text fields {', '.join(base.text)} is there; set data.text")
-    kind = () if base.kind == "tables" else ("data.kind=tables",)
-    places = (f"data.{name}={json.dumps(str(table), ensure_ascii=False)}" for name, table in tables.items())
-    return (*kind, *places, f"data.text={inline(text)}")
+    recipe = base.model_dump(mode="json", exclude_unset=True)
+    kept = {name: value for name, value in recipe.items() if name in DataSettings.model_fields and name not in _PEOPLE}
+    places = {name: str(table) for name, table in tables.items()}
+    return _instead({**kept, **places, "kind": "tables", "text": text})
+
+
+def _instead(data: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the overrides that put a whole table `[data]` in the place of another, of which nothing stays."""
+    return ("data={}", f"data={inline(data)}")
 
 
 def _table(folder: Path, name: str, stems: tuple[str, ...]) -> Path:
