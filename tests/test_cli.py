@@ -280,6 +280,21 @@ def test_a_damaged_manifest_is_found_by_verify(lexirec, file, tmp_path):
     assert "manifest.json is damaged" in out.replace("\n", "")
 
 
+def test_init_writes_an_experiment_and_says_what_it_took_the_columns_for(lexirec, tmp_path):
+    (tmp_path / "items.csv").write_text("asin,name\nA1,Iron pan\nA2,Spatula\nA3,Kettle\n")
+    (tmp_path / "events.csv").write_text("user,asin\nann,A1\nann,A2\nann,A3\n")
+    tables = (tmp_path / "items.csv", tmp_path / "events.csv")
+    status, out, _ = lexirec("init", *tables, "--out", tmp_path / "mine.toml")
+    assert status == 0
+    assert "3 items, 1 users, 3 events" in out
+    assert re.search(r"title +name", out)
+    assert "taken in the order of the file" in out
+    assert "next: lexirec plan" in out
+    found = json.loads(lexirec("init", *tables, "--out", tmp_path / "more.toml", "--family", "tsrec", "--json")[1])
+    assert (found["items"], found["item_columns"]) == (3, {"item_id": "asin", "title": "name"})
+    assert lexirec("plan", tmp_path / "more.toml", "--store", tmp_path / "store")[0] == 0
+
+
 def test_import_writes_two_tables(lexirec, tmp_path):
     source = tmp_path / "ml"
     source.mkdir()

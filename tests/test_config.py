@@ -1,3 +1,4 @@
+import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,6 +8,7 @@ from pydantic import Field, ValidationError, field_validator
 from lexirec.config import (
     DataPath,
     Settings,
+    as_toml,
     expand_path,
     load_settings,
     usual_kind,
@@ -276,3 +278,8 @@ def test_overrides_may_have_a_folder_of_their_own(tmp_path):
     placed = load_settings(tmp_path / "a.toml", Whole, [written_in(tmp_path / "inner", "part.path=../x.csv")])
     assert plain.part.path == Path("../x.csv")
     assert placed.part.path == tmp_path / "x.csv"
+
+
+def test_plain_values_are_written_as_toml():
+    given = {"a": [1, 'x"y'], "b": {"c d": True, "e": 0.5}}
+    assert tomllib.loads(f"value = {as_toml(given)}")["value"] == given

@@ -21,6 +21,7 @@ from lexirec.codes.spelling import (
     TextIdentifiers,
 )
 from lexirec.data.toy import toy_shop
+from lexirec.drafting import draft_experiment
 from lexirec.experiment import Experiment, load_experiment
 from lexirec.late_fusion_recommender import LateFusionRecommender, ModelSettings
 from lexirec.progress import quiet
@@ -39,7 +40,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory) -> Path:
-    """A folder as the reader has it: two CSV files, the experiment, the shipped experiments."""
+    """A folder as the reader has it: two CSV files, and nothing else."""
     folder = tmp_path_factory.mktemp("reader")
     made = toy_shop(items=100, shoppers=24)
     numbered = pa.array([f"A{number}" for number in range(1, 101)])
@@ -53,8 +54,6 @@ def shop(tmp_path_factory) -> Path:
     items = items.select(["item_id", "title", "brand"]).append_column("categories", categories)
     csv.write_csv(items, folder / "items.csv")
     csv.write_csv(events.select(["user_id", "item_id", "time"]), folder / "events.csv")
-    (folder / "mine.toml").write_text(blocks("toml")[0], encoding="utf-8")
-    (folder / "experiments").symlink_to(ROOT / "experiments")
     return folder
 
 
@@ -65,12 +64,13 @@ def test_the_tables_shown_have_the_columns_that_are_read(shop):
     )
 
 
-def test_the_experiment_is_the_demonstrations_on_the_readers_tables(shop):
-    mine, demo = load_experiment(shop / "mine.toml"), load_experiment(ROOT / "experiments" / "toy-gram.toml")
-    assert mine.data.kind == "tables"
-    assert mine.model is not None
-    assert mine.model_copy(update={"data": demo.data, "name": demo.name}) == demo
+def test_the_experiment_is_the_recipe_on_the_readers_tables(shop):
+    (shop / "least.toml").write_text(blocks("toml")[0], encoding="utf-8")
+    mine, recipe = load_experiment(shop / "least.toml"), load_experiment("lexirec:gram.toml")
+    assert mine.model_copy(update={"data": recipe.data, "name": recipe.name}) == recipe
     assert len(blocks("toml")[0].splitlines()) == 6
+    drafted = load_experiment(draft_experiment(shop / "items.csv", shop / "events.csv", shop / "drafted.toml").path)
+    assert drafted.data == mine.data
 
 
 def test_the_commands_run(shop, monkeypatch, capsys):
@@ -78,8 +78,8 @@ def test_the_commands_run(shop, monkeypatch, capsys):
     lines = [shlex.split(line, comments=True) for line in "\n".join(blocks("sh")).splitlines()]
     commands = [line for line in lines if line]
     verbs = [command[1] for command in commands if command[0] == "lexirec"]
-    assert verbs[:7] == ["plan", "run", "show", "recommend", "recommend", "evaluate", "compare"]
-    assert verbs[7:] == ["table", "audit", "analyze"]
+    assert verbs[:8] == ["init", "plan", "run", "show", "recommend", "recommend", "evaluate", "compare"]
+    assert verbs[8:] == ["table", "audit", "analyze"]
     for command in commands:
         if command[0] != "lexirec":
             assert command[0] == "make"

@@ -6,10 +6,11 @@ Whatever is wrong with the file is said in one line that names the setting, not 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -17,8 +18,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from lexirec.errors import SettingsError, did_you_mean
 from lexirec.settings_errors import explain, origin_of, shown
+from lexirec.shipped import given_file
 
 S = TypeVar("S", bound="Settings")
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 _VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::-(?P<default>[^}]*))?\}|(?P<plain>\w+))")
 
 
@@ -48,10 +51,12 @@ def written_in(folder: Path, text: str) -> str:
 def expand_path(given: str | Path, folder: Path | None = None) -> Path:
     """Return `given` with `~`, `$NAME`, `${NAME}` and `${NAME:-default}` filled in.
 
-    A relative path is taken from `folder` (the folder of the file that holds it) or, without one, left as it is.
+    A relative path is taken from `folder` (the folder of the file that holds it) or, without one, left as it is;
+    `lexirec:NAME` is a file that comes with lexirec.
 
     Raises:
         ValueError: an environment variable is not set and has no default.
+        SettingsError: no such file comes with lexirec.
     """
 
     def fill(match: re.Match[str]) -> str:
@@ -61,10 +66,24 @@ def expand_path(given: str | Path, folder: Path | None = None) -> Path:
             raise ValueError(f"uses the environment variable {name}, which is not set: set it or write the path itself")
         return value
 
-    path = Path(_VARIABLE.sub(fill, str(given))).expanduser()
+    path = given_file(_VARIABLE.sub(fill, str(given))).expanduser()
     if folder is None or path.is_absolute():
         return path
     return Path(os.path.normpath(folder / path))
+
+
+def as_toml(value: Any) -> str:
+    """Write a plain value as TOML does within one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{toml_key(str(key))} = {as_toml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(as_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)  # a TOML string is a JSON string, and so are numbers and booleans
+
+
+def toml_key(name: str) -> str:
+    """Write a key as TOML does: bare where it may be."""
+    return name if _BARE.fullmatch(name) else as_toml(name)
 
 
 def _to_path(value: Any) -> Any:
@@ -89,18 +108,18 @@ def load_settings(path: str | Path, cls: type[S], overrides: Sequence[str] = ())
 
     The key `extends = "other.toml"` (relative to the file) reads that file first and lays this one over it, table by
     table; a table whose `kind` changes starts afresh, an empty one empties what was there. Of a list of files, each
-    is laid over those before it. Paths are relative to the file that holds them, those of overrides to the working
-    directory.
+    is laid over those before it; `lexirec:NAME` is one that comes with lexirec. Paths are relative to the file that
+    holds them, those of overrides to the working directory.
 
     Args:
-        path: The TOML file.
+        path: The TOML file, or `lexirec:NAME` for one that comes with lexirec.
         cls: The class that says what is allowed.
         overrides: `"a.b=c"`, laid over the file in order; `c` is a TOML value, or text when it is not one.
 
     Raises:
         SettingsError: one line that names file, setting, what was given and what is allowed.
     """
-    path = Path(path)
+    path = given_file(path)
     origins: dict[str, str] = {}
     values = _read(path, (), origins)
     for override in overrides:

@@ -15,6 +15,7 @@ from lexirec.line import Run
 from lexirec.report import ReportContent
 from lexirec.reporting import report_content
 from lexirec.results import chosen, evaluations, recommenders
+from lexirec.shipped import shipped
 
 EXPERIMENTS = {"gram": "toy-gram.toml", "tsrec": "toy-tsrec.toml"}
 """The shipped experiment of each family."""
@@ -49,13 +50,6 @@ def demonstrate(folder: Path, overrides: Sequence[str] = (), family: str = "gram
     if done is None:  # only with `until`
         raise SettingsError("the demonstration runs to its end")
     return Demonstration(done, content_of(done), _copy(done.step("report").folder, folder))
-
-
-def shipped(name: str) -> Path:
-    """Return the path of an experiment file that comes with lexirec, installed or in a checkout."""
-    here = Path(__file__).resolve().parent
-    inside = here / "experiments" / name
-    return inside if inside.is_file() else here.parents[1] / "experiments" / name
 
 
 def content_of(run: Run) -> ReportContent:

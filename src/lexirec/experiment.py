@@ -34,6 +34,7 @@ from lexirec.codes.spelling import CodeIdentifiers, LexicalIdentifiers, Permuted
 from lexirec.codes.vectors import VectorSettings
 from lexirec.config import Settings, load_settings
 from lexirec.fusion_weights import FusionSettings
+from lexirec.shipped import given_file
 from lexirec.training.pretrain import PretrainSettings
 
 S = TypeVar("S", bound=Settings)
@@ -193,7 +194,7 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     """
     experiment = load_settings(path, Experiment, overrides)
     named = "name" in experiment.model_fields_set
-    return experiment if named else experiment.model_copy(update={"name": Path(path).stem})
+    return experiment if named else experiment.model_copy(update={"name": given_file(path).stem})
 
 
 def _seeded(value: Any, seed: int) -> Any:

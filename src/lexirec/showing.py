@@ -26,6 +26,7 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.conversion import Imported
 from lexirec.demo import Demonstration
 from lexirec.doctor import Finding
+from lexirec.drafting import Draft
 from lexirec.errors import ArtifactError
 from lexirec.evaluation import Report
 from lexirec.experiment import Experiment
@@ -264,6 +265,33 @@ def figures(found: Mapping[str, Any], as_json: bool) -> None:
         put_json(dict(found))
     else:
         put(protocol_table(found))
+
+
+def drafted(draft: Draft, as_json: bool) -> None:
+    """Print which experiment was written, what it takes the columns for, and what to do next."""
+    columns = {"item_id": "item_id", "user_id": "user_id"} | draft.guess.item_columns | draft.guess.interaction_columns
+    if as_json:
+        put_json(
+            {
+                "path": str(draft.path),
+                "items": draft.items,
+                "users": draft.users,
+                "events": draft.events,
+                **asdict(draft.guess),
+                "remarks": draft.remarks,
+            }
+        )
+        return
+    put(f"{draft.path}: {draft.items:,} items, {draft.users:,} users, {draft.events:,} events")
+    told = _table("ours", "column")
+    for ours in ("item_id", *draft.guess.text, "user_id", *filter(None, [draft.guess.order])):
+        told.add_row(ours, columns.get(ours, ours))
+    if draft.guess.published_split:
+        told.add_row("split", columns.get("split", "split"))
+    put(told, *(f"- {remark}" for remark in draft.remarks))
+    put(
+        f"next: lexirec plan {draft.path}; lexirec run {draft.path}; lexirec recommend {draft.path.stem} --history ITEM"
+    )
 
 
 def imported(found: Imported, destination: Path) -> None:

@@ -2,11 +2,12 @@ import shlex
 
 import pytest
 
+from lexirec.config import as_toml
 from lexirec.data.toy import toy_shop
 from lexirec.errors import DataError, SettingsError
 from lexirec.experiment import load_experiment
 from lexirec.studies import load_study
-from lexirec.studies.foreign_data import data_overrides, inline
+from lexirec.studies.foreign_data import data_overrides
 from tests.studies.small_study import STUDY, small_study, write_study
 
 LABELS = ["reference", "window 2", "window 9", "without text"]
@@ -99,7 +100,7 @@ def test_a_folder_takes_the_recipe_but_not_the_people(tmp_path):
         "split": {"kind": "leave-last-out"},
         "max_history": 9,
     }
-    (tmp_path / "tables.toml").write_text(f"data = {inline(base)}\n")
+    (tmp_path / "tables.toml").write_text(f"data = {as_toml(base)}\n")
     before = load_experiment(tmp_path / "tables.toml")
     data = load_experiment(tmp_path / "tables.toml", data_overrides(tmp_path / "other", before.data)).data
     assert data.items == tmp_path / "other" / "items.parquet"
@@ -113,10 +114,3 @@ def test_data_that_are_not_there_are_told(tmp_path):
         small_study(tmp_path, f'data=["{tmp_path}/empty"]')
     with pytest.raises(SettingsError, match="'data' names empty twice"):
         small_study(tmp_path, f'data=["{tmp_path}/empty", "{tmp_path}/x/empty"]')
-
-
-def test_plain_values_are_written_as_toml():
-    given = {"a": [1, 'x"y'], "b": {"c": True, "d": 0.5}}
-    import tomllib
-
-    assert tomllib.loads(f"value = {inline(given)}")["value"] == given

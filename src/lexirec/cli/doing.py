@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lexirec.artifacts import Store
-from lexirec.cli.options import DEFAULT_STORE, ExperimentArgument, JsonOption, SetOption, StoreOption, UntilOption, app
+from lexirec.cli.options import (
+    DEFAULT_STORE,
+    ExperimentArgument,
+    JsonOption,
+    SetOption,
+    StoreOption,
+    UntilOption,
+    app,
+    settings_argument,
+)
 
 if TYPE_CHECKING:
     from lexirec.experiment import Experiment
@@ -49,7 +58,7 @@ def run(
 @app.command()
 def tune(
     experiment: ExperimentArgument,
-    space: Annotated[Path, typer.Argument(metavar="SPACE.toml", help="What may be tried.", show_default=False)],
+    space: Annotated[Path, settings_argument("SPACE.toml", "What may be tried.")],
     trials: Annotated[int | None, typer.Option(help="Trials of every recommender.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Minutes of every recommender instead.")] = None,
     sets: SetOption = None,
@@ -68,8 +77,8 @@ def tune(
 
 @app.command()
 def transfer(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE.toml", show_default=False)],
-    target: Annotated[Path, typer.Argument(metavar="TARGET.toml", show_default=False)],
+    source: Annotated[Path, settings_argument("SOURCE.toml")],
+    target: Annotated[Path, settings_argument("TARGET.toml")],
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="source.… and target.… override the files; may be repeated."),
@@ -99,7 +108,7 @@ def transfer(
 
 @app.command()
 def study(
-    file: Annotated[Path, typer.Argument(metavar="STUDY.toml", show_default=False)],
+    file: Annotated[Path, settings_argument("STUDY.toml")],
     only_plan: Annotated[bool, typer.Option("--plan", help="Say what there is to do, without computing.")] = False,
     sets: SetOption = None,
     out: Annotated[

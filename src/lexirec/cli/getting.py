@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lexirec.cli.options import app
+from lexirec.cli.options import JsonOption, app
 
 
 @app.command("import")
@@ -39,3 +39,18 @@ def fetch(
 
     for path in download(dataset, folder, mirror=mirror):
         typer.echo(path)
+
+
+@app.command()
+def init(
+    items: Annotated[Path, typer.Argument(metavar="ITEMS", help="Table of items: Parquet, CSV/TSV or JSON Lines.")],
+    interactions: Annotated[Path, typer.Argument(metavar="EVENTS", help="Table of events: who took what, and when.")],
+    out: Annotated[Path, typer.Option(help="The experiment file that is written.")] = Path("experiment.toml"),
+    family: Annotated[str, typer.Option(help="gram or tsrec.")] = "gram",
+    json: JsonOption = False,
+) -> None:
+    """Look at two tables, and write an experiment for them: columns, texts, split and sizes as they seem right."""
+    from lexirec import showing
+    from lexirec.drafting import draft_experiment
+
+    showing.drafted(draft_experiment(items, interactions, out, family=family), json)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from lexirec.shipped import given_file
 
 app = typer.Typer(
     name="lexirec",
@@ -22,7 +24,14 @@ SetOption = Annotated[
 ]
 UntilOption = Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stage after which to stop.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-ExperimentArgument = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", show_default=False)]
+
+
+def settings_argument(metavar: str, help: str | None = None) -> Any:
+    """Return the argument of a settings file: a path, or `lexirec:NAME` for one that comes with lexirec."""
+    return typer.Argument(metavar=metavar, help=help, show_default=False, parser=given_file)
+
+
+ExperimentArgument = Annotated[Path, settings_argument("EXPERIMENT.toml")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="An experiment, or a saved recommender's folder.")]
 WithOption = Annotated[
     str | None, typer.Option("--with", metavar="RECOMMENDER", help="A baseline's name instead of the best.")

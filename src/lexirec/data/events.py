@@ -23,8 +23,9 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
 PER_SECOND: dict[TimeUnit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_EARLIEST = 631_152_000  # 1990-01-01: older events are mistakes (or counters, which belong into `position`)
-_LABELS = {
+EARLIEST = 631_152_000
+"""1990-01-01: older events are mistakes, or counters, which belong into `position`."""
+SPLIT_LABELS = {
     "train": TRAIN,
     "training": TRAIN,
     "valid": VALIDATION,
@@ -33,6 +34,7 @@ _LABELS = {
     "dev": VALIDATION,
     "test": TEST,
 }
+"""What the parts of a published split may be called."""
 _OPTIONAL = ("time", "position", "split")
 
 
@@ -124,7 +126,7 @@ def _optional(roles: Mapping[str, Column], per_second: int) -> str:
         if column is None:
             parts.append(f"CAST(NULL AS {'TINYINT' if name == 'split' else 'DOUBLE'}) AS {name}, NULL AS {name}_given")
         elif name == "split":
-            cases = " ".join(f"WHEN '{word}' THEN {label}" for word, label in _LABELS.items())
+            cases = " ".join(f"WHEN '{word}' THEN {label}" for word, label in SPLIT_LABELS.items())
             label = f"CAST(CASE lower(trim({column.text})) {cases} END AS TINYINT)"
             parts.append(f"{label} AS split, CASE WHEN {label} IS NULL THEN {column.text} END AS split_given")
         else:
@@ -184,7 +186,7 @@ def time_checks(column: str, per_second: int) -> list[Check]:
         ),
         Check("endless time", "isinf(time)", column, "CAST(time AS VARCHAR)", seconds),
         Check("negative time", "time < 0", column, given, f"{seconds}; {counter}"),
-        Check("time before 1990", f"time < {_EARLIEST}", column, given, f"{seconds}; {counter}"),
+        Check("time before 1990", f"time < {EARLIEST}", column, given, f"{seconds}; {counter}"),
         *(
             Check(f"time in {name}", f"time >= {bound}", column, given, f'{seconds}; set time_unit = "{unit}"')
             for name, unit, bound in units

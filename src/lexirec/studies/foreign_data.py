@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lexirec.choices import DataChoice
+from lexirec.config import as_toml
 from lexirec.data.loading import DataSettings
 from lexirec.data.sources import Workspace
 from lexirec.errors import DataError
@@ -50,7 +50,7 @@ def data_overrides(path: Path, base: DataChoice) -> tuple[str, ...]:
 
 def _instead(data: Mapping[str, Any]) -> tuple[str, str]:
     """Return the overrides that put a whole table `[data]` in the place of another, of which nothing stays."""
-    return ("data={}", f"data={inline(data)}")
+    return ("data={}", f"data={as_toml(data)}")
 
 
 def _table(folder: Path, name: str, stems: tuple[str, ...]) -> Path:
@@ -59,12 +59,3 @@ def _table(folder: Path, name: str, stems: tuple[str, ...]) -> Path:
     if there is None:
         raise DataError(f"data: {folder} holds no {name} table; {name}.parquet, .csv or .jsonl is looked for")
     return there
-
-
-def inline(value: Any) -> str:
-    """Write a plain value as TOML does within one line."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(str(key))} = {inline(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(inline, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)

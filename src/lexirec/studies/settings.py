@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from lexirec.config import DataPath, Settings, load_settings
 from lexirec.errors import SettingsError, did_you_mean
 from lexirec.experiment import Name
+from lexirec.shipped import given_file
 from lexirec.statistics.differences import gains_by_rank
 
 Measure = Literal["cost", "meaning"]
@@ -168,11 +169,12 @@ def load_study_file(path: str | Path, overrides: Sequence[str] = ()) -> StudyFil
     Raises:
         SettingsError: one line that names file, setting, what was given and what is allowed.
     """
+    path = given_file(path)
     own = [override for override in overrides if _of_the_study(override)]
     settings = load_settings(path, StudySettings, own)
     if "name" not in settings.model_fields_set:
-        settings = settings.model_copy(update={"name": Path(path).stem})
-    return StudyFile(Path(path), settings, tuple(override for override in overrides if override not in own))
+        settings = settings.model_copy(update={"name": path.stem})
+    return StudyFile(path, settings, tuple(override for override in overrides if override not in own))
 
 
 def _of_the_study(override: str) -> bool:
