@@ -11,8 +11,8 @@ from typing import Any
 
 from lexirec.report.budget import Spending, budget_figure
 from lexirec.report.plots import save
-from lexirec.tuning_space import Value, written
-from lexirec.tuning_trials import METRIC, Tuning
+from lexirec.tuning.space import Value, written
+from lexirec.tuning.trials import METRIC, Tuning
 
 BEST = "best.toml"
 _BARE = re.compile(r"[A-Za-z0-9_.-]+")

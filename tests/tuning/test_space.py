@@ -5,11 +5,11 @@ import pytest
 from lexirec.config import validate_settings
 from lexirec.errors import SettingsError
 from lexirec.experiment import load_experiment
-from lexirec.tuning import _check
-from lexirec.tuning_space import Dimension, TuningSettings, load_space, recommender_names, written
+from lexirec.tuning.search import _check
+from lexirec.tuning.space import Dimension, TuningSettings, load_space, recommender_names, written
 from tests.small_run import experiment
 
-FOLDER = Path(__file__).resolve().parents[1] / "experiments"
+FOLDER = Path(__file__).resolve().parents[2] / "experiments"
 SPACE = {"sasrec": {"baselines.sasrec.dropout": {"low": 0.1, "high": 0.5}}}
 
 
