@@ -12,8 +12,8 @@ from lexirec.config import validate_settings
 from lexirec.experiment import Experiment
 from lexirec.line import Run
 from lexirec.progress import quiet
-from lexirec.transfer_settings import Transfer, TransferSettings
-from lexirec.transferring import transfer
+from lexirec.transfer.running import transfer
+from lexirec.transfer.settings import Transfer, TransferSettings
 
 SOURCE: dict[str, Any] = {
     "name": "crafts",

@@ -281,5 +281,5 @@ def test_overrides_may_have_a_folder_of_their_own(tmp_path):
 
 
 def test_plain_values_are_written_as_toml():
-    given = {"a": [1, 'x"y'], "b": {"c d": True, "e": 0.5}}
+    given = {"a": [1, 'x"y'], "b": {"c d": True, "e": 0.5, "f": 1e-05}}
     assert tomllib.loads(f"value = {as_toml(given)}")["value"] == given

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from lexirec.data.toy import toy_shop
     from lexirec.errors import LexirecError
     from lexirec.evaluation import evaluate
-    from lexirec.fused_recommender import FusedRecommender
-    from lexirec.fusion_weights import FusionSettings
+    from lexirec.fusion.recommender import FusedRecommender
+    from lexirec.fusion.weights import FusionSettings
     from lexirec.late_fusion_recommender import Knowledge, LateFusionRecommender, ModelSettings
     from lexirec.models.memory import Memory, MemorySettings
     from lexirec.recommenders import ScoreRecommender, load_recommender
@@ -39,8 +39,8 @@ _HOMES = {
     "CausalModelSettings": "causal_settings",
     "CausalRecommender": "causal_recommender",
     "Codes": "codes.codes",
-    "FusedRecommender": "fused_recommender",
-    "FusionSettings": "fusion_weights",
+    "FusedRecommender": "fusion.recommender",
+    "FusionSettings": "fusion.weights",
     "HierarchicalKMeans": "codes.kmeans",
     "Identifiers": "codes.identifiers",
     "Interactions": "data.interactions",

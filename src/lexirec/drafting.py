@@ -19,7 +19,7 @@ from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, LeaveLastOut, Published, read_data, split_data
 from lexirec.data.splits import Split
 from lexirec.errors import SettingsError, did_you_mean
-from lexirec.fusion_weights import unseen_cases
+from lexirec.fusion.weights import unseen_cases
 
 RECIPES = {"gram": "lexirec:gram.toml", "tsrec": "lexirec:tsrec.toml"}
 """The shipped recipe of each family."""

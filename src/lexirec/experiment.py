@@ -33,7 +33,7 @@ from lexirec.codes.lexicon import TfIdfLexicon
 from lexirec.codes.spelling import CodeIdentifiers, LexicalIdentifiers, PermutedIdentifiers
 from lexirec.codes.vectors import VectorSettings
 from lexirec.config import Settings, load_settings
-from lexirec.fusion_weights import FusionSettings
+from lexirec.fusion.weights import FusionSettings
 from lexirec.shipped import given_file
 from lexirec.training.pretrain import PretrainSettings
 

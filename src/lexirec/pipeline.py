@@ -13,7 +13,7 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from lexirec import fitting, fitting_models, fusing, preparing, reporting
+from lexirec import fitting, fitting_models, preparing, reporting
 from lexirec.artifacts import Store
 from lexirec.causal_settings import CausalModelSettings
 from lexirec.choices import (
@@ -41,6 +41,7 @@ from lexirec.errors import DataError, SettingsError, did_you_mean
 from lexirec.event_times import prepare_times
 from lexirec.experiment import FUSED, Experiment
 from lexirec.fitting_models import BackboneStage, ModelStage
+from lexirec.fusion.stage import fuse
 from lexirec.line import Line, Reached, Run, Step, newest_run, record
 from lexirec.models.backbone import BackboneSettings
 from lexirec.models.causal_backbone import CausalBackboneSettings
@@ -293,7 +294,7 @@ def _fused(experiment: Experiment, line: Line, data: Step, recommenders: Mapping
     steps = {}
     for name, settings in experiment.fusion.items():
         inputs = {"data": data, **{part: recommenders[part] for part in settings.of}}
-        steps[name] = line.step(FUSED if name == FUSED else f"{FUSED}.{name}", fusing.fuse, settings, inputs)
+        steps[name] = line.step(FUSED if name == FUSED else f"{FUSED}.{name}", fuse, settings, inputs)
     return steps
 
 

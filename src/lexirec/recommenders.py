@@ -19,7 +19,7 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
 from lexirec.data.sequences import Sequences
 from lexirec.errors import ArtifactError
-from lexirec.fused_recommender import FusedRecommender
+from lexirec.fusion.recommender import FusedRecommender
 from lexirec.late_fusion_recommender import LateFusionRecommender
 from lexirec.models.als import Als
 from lexirec.models.baselines import Ease, ItemKnn, Popularity

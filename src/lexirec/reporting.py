@@ -229,8 +229,8 @@ def _next_steps(name: str, rows: Sequence[SystemResult], inputs: Folders, split:
     """Suggest what to do now: use it, bring the reader's own tables, change something, and mend what loses."""
     steps = [
         f"Recommend for any history: `lexirec recommend {name} --history {_example(inputs, split)} --explain`.",
-        "Bring your own tables: `lexirec init items.csv events.csv --out mine.toml` writes an experiment for them, then "
-        "`lexirec run mine.toml`.",
+        "Bring your own tables: `lexirec init items.csv events.csv --out mine.toml` writes an experiment for them, "
+        "`lexirec run mine.toml` runs it.",
         f"See what a stage made: `lexirec show {name} {'identifiers' if 'identifiers' in inputs else 'data'}`.",
     ]
     if any(row.main for row in rows):

@@ -15,7 +15,6 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
-from lexirec import tuning_report
 from lexirec.analyzing import Analysis
 from lexirec.artifacts import Store, read_manifest
 from lexirec.artifacts import verify as verify_artifact
@@ -37,8 +36,9 @@ from lexirec.report import metrics_table, protocol_table, shopper_panel
 from lexirec.reporting import shared_protocol
 from lexirec.results import evaluations, measured, side_by_side
 from lexirec.tabulating import ResultsTable
-from lexirec.transfer_stages import saw_card
-from lexirec.tuning_trials import Tuning
+from lexirec.transfer.stages import saw_card
+from lexirec.tuning import report as tuning_report
+from lexirec.tuning.trials import Tuning
 
 _WIDE = 140
 _COLORS = {"done": "green", "ok": "green", "new": "cyan", "unfinished": "yellow", "stale": "yellow", "note": "yellow"}

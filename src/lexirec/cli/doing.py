@@ -69,9 +69,10 @@ def tune(
 
     Writes best.toml, which `run` takes. Killed at any moment, the same command carries on.
     """
-    from lexirec import showing, tuning
+    from lexirec import showing
+    from lexirec.tuning import search
 
-    found = tuning.tune(experiment, space, Store(store), sets=sets or [], trials=trials, minutes=minutes)
+    found = search.tune(experiment, space, Store(store), sets=sets or [], trials=trials, minutes=minutes)
     showing.tuned(found, json)
 
 
@@ -91,15 +92,16 @@ def transfer(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Carry what a model learned on one catalogue to another, and measure it there."""
-    from lexirec import showing, transferring
-    from lexirec.transfer_settings import load_transfer
+    from lexirec import showing
+    from lexirec.transfer import running
+    from lexirec.transfer.settings import load_transfer
 
     loaded = load_transfer(source, target, [*(sets or []), *(["fine_tune=true"] if fine_tune else [])], name)
     if only_plan:
-        showing.steps(transferring.plan_transfer(loaded, Store(store)))
+        showing.steps(running.plan_transfer(loaded, Store(store)))
         return
     try:
-        done = transferring.transfer(loaded, Store(store))
+        done = running.transfer(loaded, Store(store))
     except KeyboardInterrupt:
         typer.echo("lexirec: interrupted; the same command carries on from here", err=True)
         raise

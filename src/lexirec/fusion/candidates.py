@@ -16,7 +16,7 @@ from lexirec.data.neighbors import top_k
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.errors import SettingsError
-from lexirec.fusion_weights import Candidates, Floats, FusionSettings, coverage
+from lexirec.fusion.weights import Candidates, Floats, FusionSettings, coverage
 from lexirec.models.experts import log_floored, log_softmax, shares
 from lexirec.models.searching import Searcher
 from lexirec.progress import Progress, quiet

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from lexirec.artifacts import Store, stage_key
-from lexirec.config import Settings
+from lexirec.config import Settings, as_toml
 from lexirec.errors import LexirecError, SettingsError
 from lexirec.experiment import Experiment, load_experiment
 from lexirec.line import Step
 from lexirec.locks import exclusive
 from lexirec.pipeline import plan
-from lexirec.tuning_report import write_tuning
-from lexirec.tuning_space import Dimension, TuningSettings, Value, load_space, written
-from lexirec.tuning_trials import METRIC, Trial, Tuning, cost, load_trials, run_trial
+from lexirec.tuning.report import write_tuning
+from lexirec.tuning.space import Dimension, TuningSettings, Value, load_space
+from lexirec.tuning.trials import METRIC, Trial, Tuning, cost, load_trials, run_trial
 
 TUNING = "tuning"
 """Folder of the store in which searches are kept, `tuning/<experiment>-<key>/`."""
@@ -47,7 +47,7 @@ def tune(
 
     Args:
         path: the experiment.
-        space: what may be tried, see `tuning_space.TuningSettings`.
+        space: what may be tried, see `space.TuningSettings`.
         store: where artifacts and the search are kept.
         sets: overrides of the experiment.
         trials: the budget of every recommender instead of the file's; a search may be continued with a greater one.
@@ -227,4 +227,4 @@ def _own_values(experiment: Experiment, dimensions: Mapping[str, Dimension]) -> 
 
 def _overrides(params: Mapping[str, Value]) -> list[str]:
     """Write values as `--set` takes them."""
-    return [f"{name}={written(value)}" for name, value in params.items()]
+    return [f"{name}={as_toml(value)}" for name, value in params.items()]

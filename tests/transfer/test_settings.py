@@ -2,8 +2,8 @@ import pytest
 
 from lexirec.artifacts import Store
 from lexirec.errors import SettingsError
-from lexirec.transfer_settings import load_transfer, what_each_saw
-from lexirec.transferring import transfer
+from lexirec.transfer.running import transfer
+from lexirec.transfer.settings import load_transfer, what_each_saw
 from tests.small_transfer import wanted
 
 

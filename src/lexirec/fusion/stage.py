@@ -10,8 +10,8 @@ import numpy as np
 
 from lexirec.data.splits import Cases, Split
 from lexirec.evaluation import evaluate
-from lexirec.fused_recommender import FusedRecommender
-from lexirec.fusion_weights import PLACES, FusionSettings, chosen_cases
+from lexirec.fusion.recommender import FusedRecommender
+from lexirec.fusion.weights import PLACES, FusionSettings, chosen_cases
 from lexirec.preparing import load_split, write_summary
 from lexirec.progress import quiet
 from lexirec.recommenders import load_recommender

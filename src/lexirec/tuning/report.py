@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lexirec.config import as_toml
 from lexirec.report.budget import Spending, budget_figure
 from lexirec.report.plots import save
-from lexirec.tuning_space import Value, written
-from lexirec.tuning_trials import METRIC, Tuning
+from lexirec.tuning.space import Value
+from lexirec.tuning.trials import METRIC, Tuning
 
 BEST = "best.toml"
 _BARE = re.compile(r"[A-Za-z0-9_.-]+")
@@ -67,12 +68,12 @@ def _best(found: Tuning, path: Path, sets: Sequence[str]) -> str:
     for row in table:
         if row["best"] is not None:
             lines.append(f"\n# {row['recommender']}: {METRIC} {row['best']:.4f} on validation, trial {row['trial']}")
-            lines += [f"{_key(name)} = {written(value)}" for name, value in row["settings"].items()]
+            lines += [f"{_key(name)} = {as_toml(value)}" for name, value in row["settings"].items()]
     return "\n".join(lines) + "\n"
 
 
 def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else written(name)
+    return name if _BARE.fullmatch(name) else as_toml(name)
 
 
 def _given(text: str) -> str:
@@ -80,7 +81,7 @@ def _given(text: str) -> str:
     try:
         tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
-        return written(text.strip())
+        return as_toml(text.strip())
     return text.strip()
 
 
@@ -107,7 +108,7 @@ def _page(found: Tuning) -> str:
 
 def told(params: Mapping[str, Value]) -> str:
     """Write settings in one line, as `--set` takes them."""
-    return ", ".join(f"`{name}={written(value)}`" for name, value in params.items())
+    return ", ".join(f"`{name}={as_toml(value)}`" for name, value in params.items())
 
 
 def figure(value: float | None) -> str:

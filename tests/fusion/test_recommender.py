@@ -7,9 +7,9 @@ import pytest
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Split, prefix_cases
 from lexirec.errors import ArtifactError, SettingsError
-from lexirec.fused_recommender import FusedRecommender
-from lexirec.fusion_candidates import Part
-from lexirec.fusion_weights import FusionSettings, FusionWeights
+from lexirec.fusion.candidates import Part
+from lexirec.fusion.recommender import FusedRecommender
+from lexirec.fusion.weights import FusionSettings, FusionWeights
 from lexirec.models.baselines import ItemKnn
 from lexirec.models.memory import TRANSITIONS, Memory
 from lexirec.models.sasrec import Sasrec, SasrecSettings

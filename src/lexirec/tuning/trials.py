@@ -17,7 +17,7 @@ from lexirec.experiment import FUSED, EvaluationSettings, Experiment
 from lexirec.line import Line, Reached, Step, seconds
 from lexirec.pipeline import VERSIONS, walk
 from lexirec.reporting import stored_reports
-from lexirec.tuning_space import TuningSettings, Value
+from lexirec.tuning.space import TuningSettings, Value
 
 METRIC = "ndcg@10"
 """What trials are judged by, on validation cases."""

@@ -7,7 +7,7 @@ from lexirec.config import validate_settings
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
 from lexirec.errors import ArtifactError, DataError, SettingsError
-from lexirec.fusion_weights import (
+from lexirec.fusion.weights import (
     Candidates,
     FusionSettings,
     FusionWeights,

@@ -4,8 +4,8 @@ import pytest
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import prefix_cases
 from lexirec.errors import SettingsError
-from lexirec.fusion_candidates import Part, candidates, places_in, reciprocal, union
-from lexirec.fusion_weights import FusionSettings
+from lexirec.fusion.candidates import Part, candidates, places_in, reciprocal, union
+from lexirec.fusion.weights import FusionSettings
 from lexirec.models.memory import TRANSITIONS, Memory
 from lexirec.recommenders import ScoreRecommender
 from lexirec.testing import circle_walks

@@ -33,7 +33,7 @@ from lexirec.preparing import SEMANTIC_IDS, Folders, joined_vectors, load_catalo
 from lexirec.report import ReportContent, write_report
 from lexirec.reporting import evaluations_of, report_content, stored_reports
 from lexirec.training.sft import SftSettings
-from lexirec.transfer_settings import Saw
+from lexirec.transfer.settings import Saw
 
 
 class Carried(Settings):

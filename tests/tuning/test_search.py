@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lexirec import cli, tuning
+from lexirec import cli
 from lexirec.artifacts import Store
 from lexirec.errors import LexirecError, SettingsError
 from lexirec.evaluation import Report
@@ -12,9 +12,10 @@ from lexirec.experiment import load_experiment
 from lexirec.pipeline import run
 from lexirec.progress import quiet
 from lexirec.results import evaluations
-from lexirec.tuning import tune
-from lexirec.tuning_report import rows
-from lexirec.tuning_trials import alone, load_trials
+from lexirec.tuning import search
+from lexirec.tuning.report import rows
+from lexirec.tuning.search import tune
+from lexirec.tuning.trials import alone, load_trials
 
 EXPERIMENT = """
 name = "tiny"
@@ -56,7 +57,7 @@ def files(tmp_path) -> tuple[Path, Path]:
     return experiment, space
 
 
-def search(files, store, **budget):
+def tuned(files, store, **budget):
     with quiet():
         return tune(*files, Store(store), **budget)
 
@@ -67,7 +68,7 @@ def finished(tmp_path_factory):
     paths = folder / "tiny.toml", folder / "space.toml"
     paths[0].write_text(EXPERIMENT)
     paths[1].write_text(SPACE)
-    return paths, folder / "store", search(paths, folder / "store")
+    return paths, folder / "store", tuned(paths, folder / "store")
 
 
 def test_everybody_has_the_same_budget(finished):
@@ -130,7 +131,7 @@ def test_the_report_shows_budget_and_curve(finished):
 
 def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been(finished, files, tmp_path, monkeypatch):
     _, _, whole = finished
-    real, calls = tuning.run_trial, []
+    real, calls = search.run_trial, []
 
     def dies(*arguments):
         calls.append(arguments[1])
@@ -138,44 +139,44 @@ def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been(finished, files
             raise Cut
         return real(*arguments)
 
-    monkeypatch.setattr(tuning, "run_trial", dies)
+    monkeypatch.setattr(search, "run_trial", dies)
     with pytest.raises(Cut):
-        search(files, tmp_path / "store")
+        tuned(files, tmp_path / "store")
     folder = next((tmp_path / "store" / "tuning").iterdir())
     assert len(load_trials(folder / "memory")) + len(load_trials(folder / "item-knn")) == 2
     with (folder / "memory" / "journal.jsonl").open("a") as journal:
         journal.write('{"op_code": 4, "wor')  # a line that was not written to its end
-    monkeypatch.setattr(tuning, "run_trial", real)
-    found = search(files, tmp_path / "store")
+    monkeypatch.setattr(search, "run_trial", real)
+    found = tuned(files, tmp_path / "store")
     for system, trials in whole.trials.items():
         assert [dict(trial.params) for trial in found.trials[system]] == [dict(trial.params) for trial in trials]
         assert [trial.value for trial in found.trials[system]] == [trial.value for trial in trials]
 
 
 def test_a_trial_that_the_journal_was_not_told_of_is_not_run_again(files, tmp_path, monkeypatch):
-    real = tuning._Search._tell
+    real = search._Search._tell
 
     def dies(self, trial):
         raise Cut
 
-    monkeypatch.setattr(tuning._Search, "_tell", dies)
+    monkeypatch.setattr(search._Search, "_tell", dies)
     with pytest.raises(Cut):
-        search(files, tmp_path / "store", trials=1)
-    monkeypatch.setattr(tuning._Search, "_tell", real)
-    found = search(files, tmp_path / "store", trials=1)
+        tuned(files, tmp_path / "store", trials=1)
+    monkeypatch.setattr(search._Search, "_tell", real)
+    found = tuned(files, tmp_path / "store", trials=1)
     assert {name: len(trials) for name, trials in found.trials.items()} == {"memory": 1, "item-knn": 1}
 
 
 def test_a_greater_budget_goes_on(files, tmp_path):
-    small = search(files, tmp_path / "store", trials=1)
-    more = search(files, tmp_path / "store", trials=2)
+    small = tuned(files, tmp_path / "store", trials=1)
+    more = tuned(files, tmp_path / "store", trials=2)
     assert small.folder == more.folder
     assert {name: len(trials) for name, trials in more.trials.items()} == {"memory": 2, "item-knn": 2}
     assert more.trials["memory"][0].value == small.trials["memory"][0].value
 
 
 def test_minutes_are_a_budget_too(files, tmp_path):
-    found = search(files, tmp_path / "store", minutes=0.0005)
+    found = tuned(files, tmp_path / "store", minutes=0.0005)
     for system, trials in found.trials.items():
         assert sum(trial.seconds for trial in trials) >= 0.03 or len(trials) >= 20, system
         assert sum(trial.seconds for trial in trials[:-1]) < 0.03, "the budget ends with the trial that exceeds it"
@@ -184,7 +185,7 @@ def test_minutes_are_a_budget_too(files, tmp_path):
 def test_failures_count_and_are_told(files, tmp_path):
     space = files[1]
     space.write_text('trials = 2\n[space.memory]\n"baselines.memory.gap_decay" = { low = 0.5, high = 40.0 }\n')
-    found = search(files, tmp_path / "store", trials=4)
+    found = tuned(files, tmp_path / "store", trials=4)
     trials = found.trials["memory"]
     failed = [trial for trial in trials if trial.value is None]
     assert len(trials) == 4
@@ -197,24 +198,24 @@ def test_an_experiment_that_fails_as_it_is_is_not_searched(files, tmp_path, monk
     def fails(*arguments):
         raise LexirecError("the shop is closed")
 
-    real = tuning.run_trial
-    monkeypatch.setattr(tuning, "run_trial", fails)
+    real = search.run_trial
+    monkeypatch.setattr(search, "run_trial", fails)
     with pytest.raises(LexirecError, match="the shop is closed"):
-        search(files, tmp_path / "store", trials=1)
-    monkeypatch.setattr(tuning, "run_trial", real)
-    assert [len(trials) for trials in search(files, tmp_path / "store", trials=1).trials.values()] == [1, 1]
+        tuned(files, tmp_path / "store", trials=1)
+    monkeypatch.setattr(search, "run_trial", real)
+    assert [len(trials) for trials in tuned(files, tmp_path / "store", trials=1).trials.values()] == [1, 1]
 
 
 @pytest.mark.parametrize("budget", [{"trials": 2, "minutes": 1}, {"trials": 0}, {"minutes": -1.0}])
 def test_budgets_that_make_no_sense_are_refused(files, tmp_path, budget):
     with pytest.raises(SettingsError, match="tune: "):
-        search(files, tmp_path / "store", **budget)
+        tuned(files, tmp_path / "store", **budget)
 
 
 def test_settings_that_do_not_exist_are_refused_before_anything_is_made(files, tmp_path):
     files[1].write_text('[space.memory]\n"baselines.memory.windw" = { low = 1, high = 10 }\n')
     with pytest.raises(SettingsError, match=r"Did you mean 'baselines.memory.window'\?"):
-        search(files, tmp_path / "store")
+        tuned(files, tmp_path / "store")
 
 
 def test_overrides_are_part_of_the_search_and_of_what_is_best(files, tmp_path):
@@ -233,7 +234,7 @@ def test_only_what_a_recommender_needs_is_kept(files):
     assert one.fusion == {}
     assert set(both.baselines) == {"memory", "item-knn"}
     assert list(both.fusion) == ["fused"]
-    generative = load_experiment(Path(__file__).resolve().parents[1] / "experiments" / "toy-gram.toml")
+    generative = load_experiment(Path(__file__).resolve().parents[2] / "experiments" / "toy-gram.toml")
     assert alone(generative, "model").model is not None
     assert alone(generative, "model").baselines == {}
     assert alone(generative, "sasrec").backbone is None

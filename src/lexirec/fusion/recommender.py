@@ -24,8 +24,8 @@ from lexirec.data.neighbors import top_k
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Split
 from lexirec.errors import ArtifactError, SettingsError
-from lexirec.fusion_candidates import Part, batches, candidates, places_in, reciprocal, union
-from lexirec.fusion_weights import FusionSettings, FusionWeights, choose_weights, chosen_cases, support_of
+from lexirec.fusion.candidates import Part, batches, candidates, places_in, reciprocal, union
+from lexirec.fusion.weights import FusionSettings, FusionWeights, choose_weights, chosen_cases, support_of
 from lexirec.models.searching import Found
 from lexirec.rankings import (
     Ranking,

@@ -149,10 +149,3 @@ def recommender_names(experiment: Experiment) -> Iterator[str]:
     if experiment.reinforcement is not None:
         yield "reinforced"
     yield from experiment.fusion
-
-
-def written(value: Value) -> str:
-    """Write a value as TOML."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else repr(value)

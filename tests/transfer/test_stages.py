@@ -8,7 +8,7 @@ from lexirec.codes.quantizer_report import QuantizerReport
 from lexirec.codes.residual import ResidualKMeans
 from lexirec.codes.spelling import codes_as_tokens
 from lexirec.codes.vectors import normalized
-from lexirec.transfer_stages import apply_codebook, saw_card
+from lexirec.transfer.stages import apply_codebook, saw_card
 from tests.small_transfer import small_transfer
 
 RNG = np.random.default_rng(0)

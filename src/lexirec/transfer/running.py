@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lexirec import fitting, pipeline, preparing, transfer_stages
+from lexirec import fitting, pipeline, preparing
 from lexirec.artifacts import Store
 from lexirec.causal_settings import CausalModelSettings
 from lexirec.choices import VectorNeighbors, needs_neighbors, needs_vectors
@@ -26,7 +26,8 @@ from lexirec.codes.vectors import PrecomputedVectors
 from lexirec.experiment import Experiment
 from lexirec.fitting_models import ModelStage
 from lexirec.line import Line, Reached, Run, Step, newest_run, record
-from lexirec.transfer_settings import (
+from lexirec.transfer import stages
+from lexirec.transfer.settings import (
     Quantiser,
     Transfer,
     check_transfer,
@@ -34,7 +35,7 @@ from lexirec.transfer_settings import (
     sees_training,
     what_each_saw,
 )
-from lexirec.transfer_stages import Carried
+from lexirec.transfer.stages import Carried
 
 VERSIONS = {**pipeline.VERSIONS, "untrained": 1, "carried": 1, "fine-tuned": 1}
 """Versions of the stages; those of experiments are shared with them."""
@@ -123,7 +124,7 @@ def _walk(chosen: Transfer, lines: _Lines) -> None:
     for name, trained in carried.items():
         settings = Carried(saw=saw[name], category=chosen.settings.category)
         given = {**inputs, "model": trained}
-        recommenders[name] = line.step(name, transfer_stages.carry_model, settings, given, stage="carried")
+        recommenders[name] = line.step(name, stages.carry_model, settings, given, stage="carried")
     if chosen.settings.fine_tune:
         recommenders["alone"] = _alone(chosen, lines, source, named, there)
         settings = Carried(
@@ -132,7 +133,7 @@ def _walk(chosen: Transfer, lines: _Lines) -> None:
             training=chosen.settings.training or model.training,
         )
         given = {**named.inputs(model), **there, "model": carried["zero-shot"]}
-        recommenders["fine-tuned"] = line.step("fine-tuned", transfer_stages.carry_model, settings, given)
+        recommenders["fine-tuned"] = line.step("fine-tuned", stages.carry_model, settings, given)
     _measure(chosen, lines.line(), floors, named, recommenders)
 
 
@@ -186,9 +187,9 @@ def _name_target(chosen: Transfer, lines: _Lines, source: Mapping[str, Step], da
         folder = isinstance(settings, SentenceVectors) and Path(settings.model).is_dir()
         raw = {"model": Path(settings.model)} if isinstance(settings, SentenceVectors) and folder else {}
         given = {"data": data, "first": source["data"]}
-        vectors[step] = line.step(step, transfer_stages.embed_target, settings, given, raw)
+        vectors[step] = line.step(step, stages.embed_target, settings, given, raw)
     given = {"codebook": source["codes"], **vectors}
-    found = line.step("codes", transfer_stages.apply_codebook, codes.collisions, given)
+    found = line.step("codes", stages.apply_codebook, codes.collisions, given)
     spelled = line.step("identifiers", preparing.prepare_identifiers, naming, {"data": data, "codes": found})
     return _Named(data, vectors, found, spelled)
 
@@ -223,7 +224,7 @@ def _untrained(source: Experiment, lines: _Lines, steps: Mapping[str, Step]) -> 
     raw = {} if "backbone" in steps else pipeline.backbone_files(source.backbone)
     stage = ModelStage(backbone=source.backbone, model=source.model)
     line = lines.line("source.")
-    return line.step("untrained", transfer_stages.build_untrained, stage, inputs, raw)
+    return line.step("untrained", stages.build_untrained, stage, inputs, raw)
 
 
 def _alone(
@@ -269,4 +270,4 @@ def _measure(
     }
     shown = list(recommenders.values())[-1]
     inputs = {"data": named.data, "identifiers": named.identifiers, "recommender": shown, **evaluations}
-    line.step("report", transfer_stages.make_transfer_report, settings, inputs)
+    line.step("report", stages.make_transfer_report, settings, inputs)

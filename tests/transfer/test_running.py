@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from lexirec import cli, transfer_stages
+from lexirec import cli
 from lexirec.artifacts import Store, read_manifest, verify
 from lexirec.codes.codebook import Codebook
 from lexirec.codes.codes import Codes
@@ -13,7 +13,8 @@ from lexirec.pipeline import plan
 from lexirec.progress import quiet
 from lexirec.recommenders import load_recommender
 from lexirec.results import chosen, load_named, measured, recommenders
-from lexirec.transferring import plan_transfer, transfer
+from lexirec.transfer import stages
+from lexirec.transfer.running import plan_transfer, transfer
 from tests.small_transfer import TARGET, small_transfer, wanted
 
 
@@ -72,7 +73,7 @@ def test_what_is_fine_tuned_began_with_what_was_carried(done):
 
 def test_zero_shot_knows_nothing_of_who_bought_what(done, store, monkeypatch):
     others = {**TARGET["data"], "split": {"kind": "global-temporal", "validation": 0.3, "test": 0.3}}
-    monkeypatch.setattr(transfer_stages, "make_transfer_report", lambda *_: None)
+    monkeypatch.setattr(stages, "make_transfer_report", lambda *_: None)
     with quiet():
         again = transfer(wanted(target={"data": others}), store).step("zero-shot").folder
     first, second = (load_recommender(folder) for folder in (done.step("zero-shot").folder, again))
@@ -84,7 +85,7 @@ def test_zero_shot_knows_nothing_of_who_bought_what(done, store, monkeypatch):
 def test_what_is_done_is_not_made_again(done, store, monkeypatch):
     before = {step.folder: read_manifest(step.folder).created for step in done.steps.values()}
     for name in ("carry_model", "apply_codebook", "embed_target", "build_untrained", "make_transfer_report"):
-        monkeypatch.setattr(transfer_stages, name, None)
+        monkeypatch.setattr(stages, name, None)
     again = transfer(wanted(fine_tune=True), store)
     assert {step.folder for step in again.steps.values()} == set(before)
     assert {folder: read_manifest(folder).created for folder in before} == before
@@ -118,7 +119,7 @@ def test_finished_transfers_are_used_like_experiments(done, store):
 
 
 def test_the_verb_prints_figures_and_who_saw_what(done, store, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("lexirec.transfer_settings.load_transfer", lambda *_: wanted(fine_tune=True))
+    monkeypatch.setattr("lexirec.transfer.settings.load_transfer", lambda *_: wanted(fine_tune=True))
     with pytest.raises(SystemExit):
         cli.main(["-q", "transfer", "a.toml", "b.toml", "--fine-tune", "--store", str(store.root)])
     out = capsys.readouterr().out
