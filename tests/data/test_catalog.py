@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -122,6 +123,24 @@ def test_save_load_and_digest(tmp_path, parquet):
     assert loaded.digest == catalog.digest
     with pytest.raises(ArtifactError, match=r"not written by Catalog.save"):
         Catalog.load(parquet.parent)
+
+
+def test_decimals_and_truth_values_are_hashed_by_their_values(tmp_path):
+    table = pa.table(
+        {
+            "item_id": ["a", "b", "c"],
+            "title": ["x", "y", "z"],
+            "price": pa.array([Decimal("1.50"), None, Decimal("20.00")], pa.decimal128(10, 2)),
+            "sold": [True, None, False],
+        }
+    )
+    pq.write_table(table, tmp_path / "items.parquet")
+    first, second = (Catalog.read(tmp_path / "items.parquet", text=["title"]) for _ in range(2))
+    assert first.digest == second.digest
+    assert first.field("price") == ["1.5", "", "20"]
+    assert first.field("sold") == ["true", "", "false"]
+    first.save(tmp_path / "saved")
+    assert Catalog.load(tmp_path / "saved").digest == first.digest
 
 
 def test_digest_sees_values_and_not_their_layout(parquet):

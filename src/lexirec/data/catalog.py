@@ -202,6 +202,8 @@ def _fields(source: Source, text: Sequence[str], columns: Mapping[str, str] | No
 
 
 def _value(column: Column) -> str:
+    if column.type.startswith("DECIMAL"):
+        return f"CAST({column.sql} AS DOUBLE)"
     return column.sql if column.is_number or column.type == "BOOLEAN" else column.text
 
 
@@ -258,4 +260,5 @@ def _hash(total: Any, array: pa.Array) -> None:
         total.update(np.diff(ends).tobytes())
         total.update(b"" if content is None else memoryview(content)[ends[0] : ends[-1]])
     else:
-        total.update(str(array.type).encode() + np.asarray(pc.fill_null(array, 0)).tobytes())
+        nothing = False if pa.types.is_boolean(array.type) else 0
+        total.update(str(array.type).encode() + np.asarray(pc.fill_null(array, nothing)).tobytes())
