@@ -44,6 +44,15 @@ def test_a_filter_finds_its_items(text, expected):
     assert "".join(np.array(list("abcd"))[matches(CATALOG, text)]) == expected
 
 
+def test_numbers_of_a_csv_are_compared_as_numbers(tmp_path):
+    (tmp_path / "items.csv").write_text('item_id,title,price\na,x,9.99\nb,x,"1,299.00"\nc,x,\nd,x, 120 \ne,x,5\n')
+    catalog = Catalog.read(tmp_path / "items.csv", text=["title"])
+    assert matches(catalog, "price<20").tolist() == [True, False, False, False, True]
+    assert matches(catalog, "price>=9.99").tolist() == [True, False, False, True, False]
+    with pytest.raises(DataError, match="the field holds text"):
+        matches(catalog, "title<20")
+
+
 def test_filters_add_up():
     mask = allowed_items(CATALOG, allow=["price>=10", "title~a"], deny=["brand=other", "price=20"])
     assert mask is not None

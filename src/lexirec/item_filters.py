@@ -15,6 +15,7 @@ from lexirec.errors import DataError, did_you_mean
 
 _FILTER = re.compile(r"^\s*(?P<field>[^=!<>~]+?)\s*(?P<sign><=|>=|!=|=|<|>|~)\s*(?P<value>.+?)\s*$")
 _HELP = "write it as field=value; the signs are = != ~ (contains), and < <= > >= for numbers"
+_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 _COMPARE = {
     "=": pc.equal,
     "<": pc.less,
@@ -28,7 +29,7 @@ def allowed_items(catalog: Catalog, allow: Sequence[str] = (), deny: Sequence[st
     """Return bool (n_items,): items that match every filter of `allow` and none of `deny`; None without any filter.
 
     Texts are compared without regard to case; a list matches when one of its values does. What is unknown of an item
-    matches no filter but `!=`.
+    matches no filter but `!=`. CSV and JSON Lines hold text alone: there < and the like compare the numbers among it.
 
     Raises:
         DataError: a filter cannot be read, names an unknown field, or leaves no item.
@@ -78,8 +79,17 @@ def _compared(column: pa.Array, sign: str, value: str, text: str) -> NDArray[np.
     if sign == "~":
         return _as_mask(pc.match_substring(lowered, value.lower()))
     if sign != "=":
-        raise DataError(f"the filter '{text}': the field holds text, which {sign} does not compare; {_HELP}")
+        return _as_mask(_compare_numbers(_numbers_in(column, sign, text), sign, value, text))
     return _as_mask(pc.equal(lowered, value.lower()))
+
+
+def _numbers_in(column: pa.Array, sign: str, text: str) -> pa.Array:
+    """Return the texts that are numbers as such, null for the others."""
+    texts = column.cast(pa.string())
+    known = pc.if_else(pc.match_substring_regex(texts, _NUMBER), pc.utf8_trim_whitespace(texts), None)
+    if known.null_count == len(known):
+        raise DataError(f"the filter '{text}': the field holds text, which {sign} does not compare; {_HELP}")
+    return known.cast(pa.float64())
 
 
 def _compare_numbers(column: pa.Array, sign: str, value: str, text: str) -> pa.Array:
