@@ -31,6 +31,17 @@ def test_recommendations_with_reasons(capsys):
     assert json.loads(capsys.readouterr().out)[0]["because"] == [["item-2", 0.75]]
 
 
+def test_brackets_in_titles_and_paths_are_no_markup(capsys, tmp_path):
+    found = [Recommendation("[x1]", 0.5, "mug [blue] :cup: [/b]")]
+    showing.recommendations(found, tiny_catalog(3), as_json=False)
+    out = capsys.readouterr().out
+    assert "[x1]" in out
+    assert "mug [blue] :cup: [/b]" in out
+    folder = tmp_path / "my [new] tables" / ("a" * 150)
+    showing.imported(Imported(2, 3, 4000, {}, ()), folder)
+    assert f"{folder}: 2 items" in capsys.readouterr().out
+
+
 def test_an_empty_list_says_what_to_do(capsys):
     showing.recommendations([], tiny_catalog(3), as_json=False)
     assert "loosen the filters" in capsys.readouterr().out

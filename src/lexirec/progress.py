@@ -49,12 +49,12 @@ class _Board:
         with self.lock:
             if self.rich is None:
                 self.rich = _RichProgress(
-                    TextColumn("{task.description}"),
+                    TextColumn("{task.description}", markup=False),
                     BarColumn(bar_width=32),
                     MofNCompleteColumn(),
                     TimeElapsedColumn(),
                     _Remaining(),
-                    TextColumn("{task.fields[text]}"),
+                    TextColumn("{task.fields[text]}", markup=False),
                     console=console(),
                     transient=True,
                 )

@@ -45,12 +45,16 @@ _COLORS = {"done": "green", "ok": "green", "new": "cyan", "unfinished": "yellow"
 
 
 def put(*parts: RenderableType) -> None:
-    """Print to stdout; where that is no terminal, without colours and wide enough for every table."""
-    console = Console(file=sys.stdout)
+    """Print to stdout; where that is no terminal, without colours and wide enough for every table.
+
+    What users named, such as titles, ids and paths, is printed as it is, brackets included; lines of text are left to
+    the terminal to break, so that a path can be copied.
+    """
+    console = Console(file=sys.stdout, markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(file=sys.stdout, width=_WIDE)
+        console = Console(file=sys.stdout, width=_WIDE, markup=False, emoji=False)
     for part in parts:
-        console.print(part)
+        console.print(part, soft_wrap=isinstance(part, str))
 
 
 def put_json(value: Any) -> None:
@@ -110,7 +114,7 @@ def tuned(found: Tuning, as_json: bool) -> None:
 def demonstration(found: Demonstration) -> None:
     """Print what the demonstration found: metrics, shoppers with their recommendations, and what to try next."""
     content = found.content
-    put(content.lead, metrics_table(content.systems, title=content.title), protocol_table(content.protocol))
+    put(Text(content.lead), metrics_table(content.systems, title=content.title), protocol_table(content.protocol))
     put(*(shopper_panel(shopper) for shopper in content.shoppers))
     put(f"report: {found.report}", "what to try next:")
     put(*(Text(f"  - {step.replace('`', '')}") for step in content.next_steps))
