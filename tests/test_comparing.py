@@ -1,3 +1,4 @@
+import io
 import json
 import re
 from dataclasses import replace
@@ -5,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from rich.console import Console
 
 from lexirec.comparing import Comparison, compare_systems
 from lexirec.errors import ArtifactError, SettingsError
@@ -89,6 +91,12 @@ def test_text_says_how_it_was_made(comparison):
     assert "Holm over 3 comparisons" in text
     assert re.search(r"better +\.\d{4} +3 +\+\.\d{4} \(\+\d", text)
     assert text.count(" above") == 1
+
+
+def test_nothing_is_cut_on_a_narrow_terminal(comparison):
+    console = Console(file=io.StringIO(), width=60, color_system=None)
+    console.print(comparison.table())
+    assert console.file.getvalue().count("…") == len(comparison.differences), "none but those of the intervals"
 
 
 def test_it_can_be_drawn(comparison, tmp_path):

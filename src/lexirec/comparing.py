@@ -103,8 +103,8 @@ class Comparison:
         )
         table.add_column("system", overflow="fold")
         for head in heads:
-            table.add_column(head, justify="right")
-        table.add_column("shown")
+            table.add_column(head, justify="right", overflow="fold")
+        table.add_column("shown", overflow="fold")
         for name in self.systems:
             table.add_row(Text(name), *self._cells(name))
         table.caption, table.caption_justify = Text(self._words()), "left"

@@ -76,7 +76,7 @@ class ResultsTable:
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.add_column("system", overflow="fold")
         for head in (*(short(metric) for metric in by_metric), "seeds\n±", "best"):
-            table.add_column(head, justify="right")
+            table.add_column(head, justify="right", overflow="fold")
         for name in next(iter(by_metric.values())).systems:
             cells = [_two_lines(found, name) for found in by_metric.values()]
             seeds = self._headline(seen).systems[name]

@@ -21,7 +21,7 @@ def slices_table(sliced: Sliced) -> RenderableType:
     """Lay out systems × groups: recall and NDCG, below them half the widths of their intervals; the best is bold."""
     table = _table(f"recall@{sliced.k}/NDCG@{sliced.k} by {sliced.kind}")
     for name, cases in zip(sliced.names, sliced.cases, strict=True):
-        table.add_column(f"{name}\n{counted(cases)}", justify="right")
+        table.add_column(f"{name}\n{counted(cases)}", justify="right", overflow="fold")
     best = [
         max(values[METRICS[1]][place].value for values in sliced.values.values()) for place in range(len(sliced.names))
     ]
@@ -42,7 +42,7 @@ def beyond_table(found: Mapping[str, Mapping[str, float | None]], k: int) -> Ren
     shown = [name for name in MEASURES if any(values[name] is not None for values in found.values())]
     for name in shown:
         head = MEASURES[name].title.replace(", ", "\n")
-        table.add_column(f"{head} {MEASURES[name].aim}".rstrip(), justify="right")
+        table.add_column(f"{head} {MEASURES[name].aim}".rstrip(), justify="right", overflow="fold")
     for system, values in found.items():
         table.add_row(Text(system), *(measure_text(name, values[name]) for name in shown))
     told = "; ".join(f"{MEASURES[name].title}: {MEASURES[name].told}" for name in shown)
@@ -67,7 +67,7 @@ def calibration_table(found: Mapping[str, Calibration]) -> RenderableType:
     heads = ["first item\npredicted → true", "error,\nfirst", "error,\nlisted"]
     heads += [f"recall@{some.places[place]}\nexpected → found" for place in lengths]
     for head in (*heads, f"first {longest} hold\nmedian [10 %, 90 %]"):
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", overflow="fold")
     for system, each in found.items():
         cells = [
             f"{number(each.mass[0])} → {number(each.recall[0])}",
@@ -88,7 +88,7 @@ def reliability_table(found: Mapping[str, Calibration]) -> RenderableType:
     """Lay out the bins of first items, systems side by side."""
     table = _table("probability of the first item", "cases")
     for system in found:
-        table.add_column(f"{system}\npredicted → true", justify="right")
+        table.add_column(f"{system}\npredicted → true", justify="right", overflow="fold")
     longest = max(len(each.top.bins) for each in found.values())
     for place in range(longest):
         which = {0: "least certain", longest - 1: "most certain"}.get(place, "")

@@ -33,7 +33,9 @@ def metrics_table(systems: Sequence[SystemResult], *, ks: Sequence[int] = (5, 10
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption_justify="left")
     table.add_column("system", overflow="fold")
     for protocol, metric in columns:
-        table.add_column(f"{short(metric)}\n{'excl.' if protocol == 'excluded' else 'kept'}", justify="right")
+        table.add_column(
+            f"{short(metric)}\n{'excl.' if protocol == 'excluded' else 'kept'}", justify="right", overflow="fold"
+        )
     best = best_values(systems, columns)
     for system in systems:
         style = "bold cyan" if system.main else "dim" if system.floor else ""

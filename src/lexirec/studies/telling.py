@@ -52,7 +52,7 @@ def plan_table(plan: StudyPlan) -> Table:
     """Lay out the stages of a study by kind: how many there are, are shared, are to do, and what they are to take."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=plan.summary(), caption_justify="left")
     for name in ("stage", "there are", "done", "shared", "to do", "expected"):
-        table.add_column(name, justify="left" if name == "stage" else "right")
+        table.add_column(name, justify="left" if name == "stage" else "right", overflow="fold")
     for kind in dict.fromkeys(stage.step.stage for stage in plan.stages.values()):
         some = [stage for stage in plan.stages.values() if stage.step.stage == kind]
         to_do = [stage for stage in some if stage.state != "done"]
@@ -71,7 +71,7 @@ def findings_table(findings: Sequence[Finding], metrics: Sequence[str]) -> Table
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=title, title_justify="left")
     table.add_column("row", overflow="fold")
     for name in (*metrics, "difference", "p (Holm)"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for each in rows:
         values = [number(each.estimates[metric].value) if metric in each.estimates else "–" for metric in metrics]
         side = each.shown(STANDARD.level)
