@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from lexirec.report.forest import Effect, forest_figure, signed
+from lexirec.report.plots import save
 
 EFFECTS = [
     Effect("one", 0.01, (0.004, 0.016), "above", "note of one"),
@@ -31,3 +32,10 @@ def test_every_effect_has_a_row_with_its_interval_and_note():
 def test_only_sides_that_occur_are_in_the_legend():
     figure = forest_figure(EFFECTS, title="title", label="label", legend={"above": "up", "below": "down", "open": "?"})
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["up", "?"]
+
+
+def test_dollars_in_names_are_no_formulas(tmp_path):
+    effects = [Effect("from $5_{ to $10", 0.01, (0.004, 0.016), "above", "$note$")]
+    figure = forest_figure(effects, title="$5 to $10", label="label", legend={"above": "up"})
+    assert (tmp_path / save(figure, tmp_path, "forest")).is_file()
+    assert "from $5_{ to $10" in (tmp_path / "forest.svg").read_text(encoding="utf-8")

@@ -28,6 +28,7 @@ _STYLE = {
     "xtick.color": "#444444",
     "ytick.color": "#444444",
     "svg.hashsalt": "lexirec",
+    "text.parse_math": False,
 }
 
 

@@ -42,6 +42,7 @@ _STYLE: Mapping[str, Any] = {
     "axes.titlelocation": "left",
     "axes.axisbelow": True,
     "text.color": _INK,
+    "text.parse_math": False,  # names are the users', dollars included
     "xtick.color": _INK,
     "ytick.color": _INK,
     "grid.color": "#E4E4E4",
