@@ -1,3 +1,4 @@
+import io
 import json
 import math
 from types import SimpleNamespace
@@ -5,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
@@ -144,6 +146,15 @@ def test_no_cases_and_foreign_cases_are_refused():
         evaluate(Lists([[0]]), none)
     with pytest.raises(DataError, match="item number 3, but the recommender's catalog has 2 items"):
         evaluate(Lists([[0]], items=2), CASES)
+
+
+def test_tables_fit_a_narrow_terminal():
+    report = evaluate(Lists([[1] * 10, [0] * 10, [0] * 10]), CASES, ks=(5, 10))
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console.print(*report.tables())
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert report.protocol["cases_digest"] in "".join(line.split("│")[2].strip() for line in lines if line[:1] == "│")
 
 
 def test_tables_are_plain_text_with_figures_and_protocol():

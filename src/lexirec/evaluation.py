@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -107,9 +108,13 @@ class Report:
         except (OSError, ValueError, KeyError, pa.ArrowException, SafetensorError) as error:
             raise ArtifactError(f"{source}: no readable evaluation is here ({error}); evaluate again") from None
 
+    def tables(self) -> list[Table]:
+        """Lay the figures and the protocol card out for a terminal, as wide as that is."""
+        return [_metrics_table({str(self.protocol.get("recommender", "")): self}), _protocol_table(self.protocol)]
+
     def __str__(self) -> str:
         """Return the figures and the protocol card as text for people."""
-        return f"{metrics_text({str(self.protocol.get('recommender', '')): self})}\n{protocol_text(self.protocol)}"
+        return "\n".join(map(_rendered, self.tables()))
 
 
 def evaluate(
@@ -174,14 +179,18 @@ def metrics_text(reports: Mapping[str, Report], metrics: Sequence[str] | None = 
         reports: name -> report.
         metrics: names of metrics, such as `recall@10`; those a report lacks stay empty.
     """
+    return _rendered(_metrics_table(reports, metrics))
+
+
+def _metrics_table(reports: Mapping[str, Report], metrics: Sequence[str] | None = None) -> Table:
     wanted = list(metrics or [f"{name}@{k}" for name in ("recall", "ndcg", "mrr") for k in (5, 10)])
-    table = Table("recommender", *wanted, "seen items", "invalid")
-    for name in wanted:
-        table.columns[1 + wanted.index(name)].justify = "right"
+    table = Table()
+    for name in ("recommender", *wanted, "seen items", "invalid"):
+        table.add_column(name, justify="right" if name in wanted else "left", overflow="fold")
     for name, report in reports.items():
         figures = [f"{report.metrics[metric]:.4f}" if metric in report.metrics else "" for metric in wanted]
-        table.add_row(name, *figures, _seen(report), str(report.invalid))
-    return _rendered(table)
+        table.add_row(Text(name), *figures, _seen(report), str(report.invalid))
+    return table
 
 
 def _seen(report: Report) -> str:
@@ -190,10 +199,14 @@ def _seen(report: Report) -> str:
 
 def protocol_text(protocol: Mapping[str, Any]) -> str:
     """Return the protocol card as text: one line per entry."""
-    table = Table("protocol", "")
+    return _rendered(_protocol_table(protocol))
+
+
+def _protocol_table(protocol: Mapping[str, Any]) -> Table:
+    table = Table("protocol", Column(overflow="fold"))
     for name, value in protocol.items():
-        table.add_row(name.replace("_", " "), _in_words(value))
-    return _rendered(table)
+        table.add_row(Text(name.replace("_", " ")), Text(_in_words(value)))
+    return table
 
 
 def _in_words(value: Any) -> str:

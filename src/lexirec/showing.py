@@ -260,7 +260,7 @@ def report(found: Report, as_json: bool) -> None:
     if as_json:
         put_json(found.as_json())
     else:
-        put(Text(str(found)))
+        put(*found.tables())
 
 
 def figures(found: Mapping[str, Any], as_json: bool) -> None:
