@@ -210,6 +210,15 @@ def test_compare_one_recommender_of_several_experiments(lexirec, store):
     assert "b" in out
 
 
+def test_table_makes_the_folder_of_its_file(lexirec, store, tmp_path):
+    arguments = ["table", "small:memory", "small:popularity", "--metric", "ndcg@10", "--store", store]
+    assert lexirec(*arguments, "--out", tmp_path / "new" / "results.md")[0] == 0
+    assert "| memory |" in (tmp_path / "new" / "results.md").read_text(encoding="utf-8").replace("small: ", "")
+    status, _, err = lexirec(*arguments, "--out", tmp_path)
+    assert status == 1
+    assert re.fullmatch(rf"lexirec: {tmp_path}: Is a directory; .*choose another place\n", err)
+
+
 def test_analyze(lexirec, store, tmp_path):
     arguments = ["analyze", "small:memory", "best=small:sasrec", "-k", 5, "--by", "memorisation", "--store", store]
     status, out, err = lexirec(*arguments, "--figure", tmp_path / "figures")

@@ -21,6 +21,9 @@ from lexirec.errors import LexirecError
 
 __all__ = ["app", "doing", "getting", "looking", "main", "speed", "using"]
 
+_PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG)
+"""Errors of the places that users name."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; `arguments` are those of the process by default."""
@@ -29,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except LexirecError as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in _PLACES:
             raise
         _fail(f"{error.filename or 'the disk'}: {error.strerror}; free space or choose another place")
     except MemoryError:

@@ -128,6 +128,7 @@ def table(
     )
     showing.results(found, json)
     if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(found.markdown(), encoding="utf-8")
         typer.echo(f"lexirec: written to {out}", err=True)
 
