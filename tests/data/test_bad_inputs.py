@@ -42,7 +42,12 @@ BAD_ITEMS = {
         "items.csv",
         b"item_id,titel\ni1,Red mug\n",
         ": there is no column 'title'; the columns are item_id, titel. Did you mean 'titel'?"
-        ' Map it with columns = {title = "…"}.',
+        ' Map it with item_columns, interaction_columns or user_columns (columns in Python) = {title = "…"}.',
+    ),
+    "lines of an old Macintosh": Bad(
+        "items.csv",
+        b"item_id,title\ri1,Red mug\r",
+        ": lines end with a carriage return alone; save the file with line feeds.",
     ),
     "duplicate id": Bad(
         "items.csv",
@@ -187,7 +192,7 @@ BAD_EVENTS = {
         "events.jsonl",
         b'{"user": "u1", "item_id": "i1"}\n',
         ": there is no column 'user_id'; the columns are item_id, user. Did you mean 'user'?"
-        ' Map it with columns = {user_id = "…"}.',
+        ' Map it with item_columns, interaction_columns or user_columns (columns in Python) = {user_id = "…"}.',
     ),
 }
 

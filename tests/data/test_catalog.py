@@ -125,6 +125,13 @@ def test_save_load_and_digest(tmp_path, parquet):
         Catalog.load(parquet.parent)
 
 
+@pytest.mark.parametrize("name", ["items.jsonl", "items.jsonl.gz"])
+def test_a_byte_order_mark_before_json_lines_is_no_matter(tmp_path, name):
+    text = "\ufeff" + '{"item_id": "a", "title": "x"}\r\n{"item_id": "b", "title": "y"}\r\n'
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    assert Catalog.read(tmp_path / name, text=["title"]).item_ids == ["a", "b"]
+
+
 def test_decimals_and_truth_values_are_hashed_by_their_values(tmp_path):
     table = pa.table(
         {

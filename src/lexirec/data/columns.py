@@ -94,7 +94,7 @@ class Source:
         role = "" if given == wanted else f" (mapped to {wanted})"
         raise DataError(
             f"{self.path}: there is no column '{given}'{role}; the columns are {shown}.{did_you_mean(given, names)}"
-            f' Map it with columns = {{{wanted} = "…"}}.'
+            f' Map it with item_columns, interaction_columns or user_columns (columns in Python) = {{{wanted} = "…"}}.'
         )
 
 

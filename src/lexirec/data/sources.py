@@ -10,6 +10,7 @@ import csv
 import os
 import shutil
 import tempfile
+from codecs import BOM_UTF8
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -120,6 +121,16 @@ class Workspace:
             raise DataError(f"{file}: the file is empty; a header and at least one row are needed.")
         return target
 
+    def _without_mark(self, plain: Path) -> Path:
+        """Return a copy without the byte order mark that some programs put before a text; other files as they are."""
+        with plain.open("rb") as lines:
+            if lines.read(len(BOM_UTF8)) != BOM_UTF8:
+                return plain
+            target = self.folder / f"unmarked-{len(list(self.folder.iterdir()))}"
+            with target.open("wb") as out:
+                shutil.copyfileobj(lines, out, 2**22)
+        return target
+
     def _open_parquet(self, file: Path) -> Source:
         scan = f"read_parquet({literal(str(file))})"
         try:
@@ -146,7 +157,7 @@ class Workspace:
         return Source(file, "delimited", columns, f"(SELECT row_number() OVER () AS {ROW}, * FROM {scan})")
 
     def _open_jsonl(self, file: Path, plain: Path) -> Source:
-        lines = f"read_ndjson_objects({literal(str(plain))}, ignore_errors = true)"
+        lines = f"read_ndjson_objects({literal(str(self._without_mark(plain)))}, ignore_errors = true)"
         scan = f"(SELECT row_number() OVER () AS {ROW}, json AS {LINE} FROM {lines})"
         sample = f"(SELECT {LINE} AS line FROM {scan} WHERE json_type({LINE}) = 'OBJECT' LIMIT {_JSON_SAMPLE})"
         pairs = f"(SELECT line, unnest(json_keys(line)) AS key FROM {sample})"
@@ -181,6 +192,8 @@ def _header(file: Path, plain: Path) -> tuple[list[str], str]:
     """Return the column names and the delimiter of a delimited file, from its first line."""
     with plain.open("rb") as lines:
         line = lines.readline(2**24)
+    if b"\r" in line.rstrip(b"\r\n") and b'"' not in line:
+        raise DataError(f"{file}: lines end with a carriage return alone; save the file with line feeds.")
     try:
         text = line.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
