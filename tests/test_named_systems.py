@@ -80,3 +80,5 @@ def test_what_is_not_there_is_told(store):
         compare_named(store, ["small:memry", "small"])
     with pytest.raises(SettingsError, match="'small: memory' is given twice; tell systems apart as LABEL=small:memory"):
         compare_named(store, ["small:memory", "small:memory"])
+    with pytest.raises(SettingsError, match="'a' is given twice; tell systems apart as LABEL=small:popularity"):
+        compare_named(store, ["a=small:memory", "a=small:popularity"])

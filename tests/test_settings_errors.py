@@ -72,3 +72,4 @@ def test_the_origin_is_the_nearest_enclosing_name():
     assert origin_of("a.b.c", origins, "shop.toml") == "--set a.b.c=1"
     assert origin_of("a.b.d", origins, "shop.toml") == "base.toml"
     assert origin_of("z", origins, "shop.toml") == "shop.toml"
+    assert origin_of("a.b", origins, "shop.toml") == "--set a.b.c=1", "a table that no file wrote"

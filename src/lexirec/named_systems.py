@@ -89,7 +89,7 @@ def stored_systems(
         found = [_stored(store, member, of, seen, lists) for member in members]
         label = label or f"{members[0].name}: {found[0][0]}"
         if label in systems:
-            raise SettingsError(f"'{label}' is given twice; tell systems apart as LABEL={given}")
+            raise SettingsError(f"'{label}' is given twice; tell systems apart as LABEL={given.rpartition('=')[2]}")
         systems[label], labels[given] = [report for _, report in found], label
         seen = seen or ("excluded" if found[0][1].protocol["exclude_seen"] else "included")
     return systems, labels

@@ -132,7 +132,13 @@ def shown(value: Any) -> str:
 
 
 def origin_of(name: str, origins: dict[str, str], source: str) -> str:
-    """Return where the setting was written: the nearest enclosing name that a file or an override has set."""
+    """Return where the setting was written: the nearest enclosing name that a file or an override has set.
+
+    A table that nothing set as a whole was written where the first of its settings was.
+    """
+    inside = next((written for written in origins if written.startswith(f"{name}.")), None)
+    if name not in origins and inside is not None:
+        return origins[inside]
     while name:
         if name in origins:
             return origins[name]
