@@ -5,7 +5,9 @@ from numpy.testing import assert_allclose
 from lexirec.artifacts import Store
 from lexirec.errors import ArtifactError, SettingsError
 from lexirec.named_systems import Member, compare_named, read_name, stored_systems
+from lexirec.pipeline import run
 from tests.seeded_runs import seeded_store
+from tests.small_run import experiment
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +84,24 @@ def test_what_is_not_there_is_told(store):
         compare_named(store, ["small:memory", "small:memory"])
     with pytest.raises(SettingsError, match="'a' is given twice; tell systems apart as LABEL=small:popularity"):
         compare_named(store, ["a=small:memory", "a=small:popularity"])
+
+
+def test_seeds_of_a_system_differ_in_nothing_else(tmp_path):
+    store = Store(tmp_path)
+    for seed, window in ((0, 8), (1, 2), (2, 8)):
+        changed = {"memory": {"kind": "memory", "window": window}, "popularity": {"kind": "popularity"}}
+        run(experiment(name="mixed", seed=seed, baselines=changed, model=None), store)
+    message = (
+        r"mixed:memory@0 and mixed:memory@1 are no seeds of one system: .*memory: window is 8 and 2; give each recipe"
+    )
+    with pytest.raises(SettingsError, match=message):
+        stored_systems(store, ["x=mixed:memory@all", "mixed:popularity"])
+    systems, _ = stored_systems(store, ["x=mixed:memory@0,2", "mixed:popularity@all"])
+    assert [len(reports) for reports in systems.values()] == [2, 3], "what another recommender is told does not matter"
+
+
+def test_a_seed_counts_once(store):
+    with pytest.raises(
+        SettingsError, match=r"'x=seeded@0,1,0' names seeded@0 twice; each seed"
+    ):
+        read_name(store, "x=seeded@0,1,0")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lexirec.artifacts import Store
 from lexirec.comparing import Comparison, Systems, compare_systems
@@ -12,7 +13,8 @@ from lexirec.errors import ArtifactError, SettingsError
 from lexirec.evaluation import Report
 from lexirec.line import Run, find_run, run_seeds
 from lexirec.reporting import OWN, stored_reports
-from lexirec.results import chosen, evaluations
+from lexirec.results import chosen, evaluations, settings_behind
+from lexirec.settings_errors import shown
 
 _MEMBER = re.compile(r"(?P<name>[^:@,=]+)(?::(?P<recommender>[^:@,=]+))?(?:@(?P<seed>\d+|all))?")
 ALL = "all"
@@ -32,6 +34,11 @@ class Member:
     name: str
     recommender: str | None = None
     seed: int | None = None
+
+    def __str__(self) -> str:
+        """Return the member as it is written on the command line."""
+        recommender = "" if self.recommender is None else f":{self.recommender}"
+        return f"{self.name}{recommender}{'' if self.seed is None else f'@{self.seed}'}"
 
 
 def compare_named(
@@ -58,7 +65,8 @@ def compare_named(
 
     Raises:
         ArtifactError: something has not finished or was not measured, or systems were not measured alike.
-        SettingsError: a name, the baseline or the metric cannot be understood.
+        SettingsError: a name, the baseline or the metric cannot be understood, or the seeds of a system differ in more
+            than seeds.
     """
     systems, labels = stored_systems(store, names, of=of, seen=seen)
     against = labels.get(baseline, baseline) if baseline else usual_baseline(store, names, systems, metric)
@@ -90,6 +98,7 @@ def stored_systems(
         label = label or f"{members[0].name}: {found[0][0]}"
         if label in systems:
             raise SettingsError(f"'{label}' is given twice; tell systems apart as LABEL={given.rpartition('=')[2]}")
+        _check_seeds(store, given, members, of)
         systems[label], labels[given] = [report for _, report in found], label
         seen = seen or ("excluded" if found[0][1].protocol["exclude_seen"] else "included")
     return systems, labels
@@ -115,6 +124,9 @@ def read_name(store: Store, given: str) -> tuple[str | None, list[Member]]:
                 "gram=beauty:model@0,1,2"
             )
         members.extend(_members(store, found["name"], found["recommender"], found["seed"]))
+    twice = next((member for member in members if members.count(member) > 1), None)
+    if twice is not None:
+        raise SettingsError(f"'{given}' names {twice} twice; each seed of a system counts once")
     return label or None, members
 
 
@@ -139,6 +151,25 @@ def _stored(store: Store, member: Member, of: str | None, seen: str | None, list
             f'run it again with --set evaluation.seen=["excluded", "included"]'
         )
     return recommender, reports[seen]
+
+
+def _check_seeds(store: Store, given: str, members: Sequence[Member], of: str | None) -> None:
+    """Refuse members that differ in more than seeds: their spread would be that of the settings."""
+    first, *others = [(member, _behind(store, member, of)) for member in members]
+    for member, settings in others:
+        names = sorted(first[1].keys() & settings.keys())
+        other = next((name for name in names if first[1][name] != settings[name]), None)
+        if other is not None:
+            raise SettingsError(
+                f"'{given}': {first[0]} and {member} are no seeds of one system: {other} is "
+                f"{shown(first[1][other])} and {shown(settings[other])}; give each recipe a name of its own "
+                "(--set name=…)"
+            )
+
+
+def _behind(store: Store, member: Member, of: str | None) -> dict[str, Any]:
+    run = find_run(store, member.name, member.seed)
+    return settings_behind(run, run.variants("evaluation")[chosen(run, member.recommender or of)])
 
 
 def _headline(run: Run, reports: dict[str, Report]) -> str:

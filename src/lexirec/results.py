@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from lexirec.errors import ArtifactError, did_you_mean
 from lexirec.evaluation import Report
 from lexirec.experiment import FUSED, EvaluationSettings
 from lexirec.line import Line, Run, Step, find_run
+from lexirec.manifest import MANIFEST as ARTIFACT
+from lexirec.manifest import read_manifest
 from lexirec.pipeline import VERSIONS
 from lexirec.recommenders import MANIFEST, Recommender, load_recommender
 from lexirec.report import SystemResult
@@ -33,6 +35,37 @@ def recommenders(run: Run) -> dict[str, Step]:
 def evaluations(run: Run) -> dict[str, Path]:
     """Return the folders of an experiment's evaluations by the recommender's name."""
     return {name: step.folder for name, step in run.variants("evaluation").items()}
+
+
+def settings_behind(run: Run, step: Step) -> dict[str, Any]:
+    """Return all settings that an artifact rests on, seeds left out: `stage: a.b` -> value.
+
+    Stages that are no longer in the store tell nothing.
+    """
+    made = {each.key: each for each in run.steps.values()}
+    found: dict[str, Any] = {}
+    waiting, visited = [step], set()
+    while waiting:
+        each = waiting.pop()
+        if each.key in visited or not (each.folder / ARTIFACT).is_file():
+            continue
+        visited.add(each.key)
+        manifest = read_manifest(each.folder)
+        found |= {f"{each.name}: {name}": value for name, value in _flat(manifest.settings)}
+        for name, key in manifest.inputs.items():
+            if key in made:
+                waiting.append(made[key])
+            else:
+                found[f"{each.name}: content of {name}"] = key
+    return found
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        elif name != "seed":
+            yield f"{above}{name}", value
 
 
 def chosen(run: Run, wanted: str | None = None) -> str:
