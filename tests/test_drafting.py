@@ -50,6 +50,18 @@ def test_messy_tables_become_a_working_experiment_with_remarks(tmp_path):
     assert all(f"# {remark}." in draft.text for remark in draft.remarks)
 
 
+def test_events_written_twice_are_kept_once_unless_times_are_whole_days(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title\nA1,Iron pan\nA2,Spatula\nA3,Kettle\n")
+    for name, second in (("seconds", 1), ("days", 0)):
+        rows = [f"ann,A{n},{1_700_006_400 + 86_400 * n + second}" for n in (1, 2, 3, 3)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["user_id,item_id,time", *rows]))
+    draft = draft_experiment(tmp_path / "items.csv", tmp_path / "seconds.csv", tmp_path / "seconds.toml")
+    assert (draft.events, load_experiment(draft.path).data.drop_repeats) == (3, True)
+    assert "1 events repeat one of the same user, item and time; one of each is kept" in draft.remarks
+    draft = draft_experiment(tmp_path / "items.csv", tmp_path / "days.csv", tmp_path / "days.toml")
+    assert (draft.events, load_experiment(draft.path).data.drop_repeats) == (4, False)
+
+
 def test_a_time_split_chooses_weights_on_unseen_events(tmp_path):
     (tmp_path / "items.csv").write_text("item_id,title\n" + "".join(f"A{n},thing {n} of many\n" for n in range(6)))
     parts = ["train", "train", "valid", "valid", "test"]

@@ -101,7 +101,5 @@ def test_seeds_of_a_system_differ_in_nothing_else(tmp_path):
 
 
 def test_a_seed_counts_once(store):
-    with pytest.raises(
-        SettingsError, match=r"'x=seeded@0,1,0' names seeded@0 twice; each seed"
-    ):
+    with pytest.raises(SettingsError, match=r"'x=seeded@0,1,0' names seeded@0 twice; each seed"):
         read_name(store, "x=seeded@0,1,0")

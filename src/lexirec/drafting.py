@@ -24,6 +24,8 @@ from lexirec.fusion.weights import unseen_cases
 RECIPES = {"gram": "lexirec:gram.toml", "tsrec": "lexirec:tsrec.toml"}
 """The shipped recipe of each family."""
 
+_DAY = 86_400
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -64,6 +66,11 @@ class _Tables:
         """Rows that cannot be used, by reason."""
         given = {**self.catalog.rejected, **self.events.rejected}
         return {reason: count for reason, count in given.items() if count}
+
+    @property
+    def repeats(self) -> int:
+        """Events of the same user, item and time as another, dropped."""
+        return int(self.events.protocol.get("repeats_dropped", 0))
 
 
 def draft_experiment(
@@ -108,6 +115,8 @@ def _read(items: Path, interactions: Path) -> _Tables:
         split=Published() if guess.published_split else LeaveLastOut(),
     )
     catalog, events = read_data(settings)
+    if events.times is not None and (events.times % _DAY != 0).any():  # of whole days, repeats may well be true ones
+        events = events.without_repeats()
     return _Tables(items, interactions, guess, catalog, events, split_data(settings, events))
 
 
@@ -115,6 +124,8 @@ def _remarks(tables: _Tables) -> Iterator[str]:
     """Say what of the tables may surprise."""
     for reason, count in tables.rejected.items():
         yield f"{count:,} rows are left out: {reason}"
+    if tables.repeats:
+        yield f"{tables.repeats:,} events repeat one of the same user, item and time; one of each is kept"
     measured = len(tables.split.test)
     if measured < len(tables.events) and not tables.guess.published_split:
         yield f"{measured:,} of {len(tables.events):,} users have events enough (three) to be measured"
@@ -160,6 +171,8 @@ def _data(tables: _Tables, target: Path) -> dict[str, Any]:
         data["time_unit"] = guess.time_unit
     if tables.rejected:
         data["on_bad_row"] = "reject"
+    if tables.repeats:
+        data["drop_repeats"] = True
     return {name: value for name, value in data.items() if value}
 
 

@@ -119,6 +119,21 @@ def test_k_core_is_iterative():
         events.k_core(9, CATALOG)
 
 
+def test_of_events_written_twice_one_is_kept():
+    rows = Sequences.from_lists([[0, 1, 0, 0, 1], [0, 0]])
+    times = np.array([1.0, 1.0, 1.0, 2.0, 3.0, 1.0, 1.0])
+    events = Interactions(rows, np.array(["p", "q"]), times, 4, np.arange(7, dtype=np.int8), {"order": "file order"})
+    once = events.without_repeats()
+    assert lists(once) == [[0, 1, 0, 1], [0]]
+    assert once.times is not None
+    assert once.times.tolist() == [1, 1, 2, 3, 1]
+    assert once.labels is not None
+    assert once.labels.tolist() == [0, 1, 3, 4, 5]
+    assert once.protocol == {"order": "file order", "repeats_dropped": 2}
+    with pytest.raises(DataError, match="drop_repeats needs a time of every event"):
+        Interactions(rows, np.array(["p", "q"]), None, 4).without_repeats()
+
+
 def test_save_load_and_digest(tmp_path):
     rows = Sequences.from_lists([[0, 1], [2]])
     events = Interactions(rows, np.array(["ü", "v"]), np.array([1.0, 2.0, 3.0]), 4, None, {"order": "file order"})

@@ -128,7 +128,7 @@ def duplicates_across_splits(evidence: Evidence) -> Iterator[Finding]:
         + (" (times are whole days, so some may be true repeats)" if whole_days else ""),
         f"up with seen items included (the answer is in training rows and history), down by as much as {share:.4f} of "
         "recall with seen items excluded, where such a target cannot be found",
-        "drop repeated rows before splitting",
+        "set data.drop_repeats = true",
         share,
         tuple(f"user {evidence.user(evidence.event_users[at])}, item {evidence.item(items[at])}" for at in hit[:3]),
     )

@@ -103,6 +103,32 @@ class Interactions:
             total.update(b"\0" if array is None else np.ascontiguousarray(array).view(np.uint8).data)
         return total.hexdigest()
 
+    def without_repeats(self) -> Interactions:
+        """Keep the first of events of the same user, item and time; the card tells how many were dropped.
+
+        Raises:
+            DataError: events have no times, so that buying twice cannot be told from a row written twice.
+        """
+        if self.times is None:
+            raise DataError(
+                "drop_repeats needs a time of every event; without times, drop repeated rows from the table"
+            )
+        users = np.repeat(np.arange(len(self), dtype=np.int32), self.sequences.lengths)
+        by_event = np.lexsort(
+            (self.sequences.items, self.times, users)
+        )  # stable: of equal events the first comes first
+        keys = (users[by_event], self.times[by_event], self.sequences.items[by_event])
+        again = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
+        keep = np.ones(len(users), dtype=bool)
+        keep[by_event[1:][again]] = False
+        return replace(
+            self,
+            sequences=self.sequences.where(keep),
+            times=self.times[keep],
+            labels=None if self.labels is None else self.labels[keep],
+            protocol={**self.protocol, "repeats_dropped": int(again.sum())},
+        )
+
     def k_core(self, k: int, catalog: Catalog) -> tuple[Interactions, Catalog]:
         """Drop users and items with fewer than `k` events until none is left; items are numbered anew.
 

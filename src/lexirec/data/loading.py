@@ -68,6 +68,8 @@ class DataSettings(Settings):
     """Unit of numeric times: seconds ("s"), "ms", "us" or "ns" since 1970."""
     on_bad_row: OnBadRow = "error"
     """Whether a bad row stops the reading ("error") or is put aside with its reason ("reject")."""
+    drop_repeats: bool = False
+    """Keep one of events of the same user, item and time, as logs written twice hold; needs times."""
     k_core: int | None = Field(default=None, ge=2)
     """Fewest events of every user and item, applied until it holds; none by default."""
     split: SplitSettings = LeaveLastOut()
@@ -79,7 +81,7 @@ class DataSettings(Settings):
 def read_data(
     settings: DataSettings, base: Path | str = "", *, rejects: Path | str | None = None
 ) -> tuple[Catalog, Interactions]:
-    """Read both tables, and reduce them to the k-core where one is asked for.
+    """Read both tables; drop repeated events and reduce them to the k-core where that is asked for.
 
     Args:
         settings: What to read.
@@ -102,6 +104,8 @@ def read_data(
     )
     if rejects is not None and settings.on_bad_row == "reject":
         bad_rows.save(rejects)
+    if settings.drop_repeats:
+        interactions = interactions.without_repeats()
     if settings.k_core is not None:
         interactions, catalog = interactions.k_core(settings.k_core, catalog)
     facts = {"rejected_items": catalog.rejected, "catalog": catalog.digest}
