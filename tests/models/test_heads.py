@@ -1,6 +1,7 @@
 """Heads against loops over the definition: probabilities of children from the tokens or the items below them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from lexirec.decoding.trie import Trie
 from lexirec.models import head_parts
 from lexirec.models.heads import GroundedHead, MassHead, VocabularyHead
 from lexirec.models.item_rows import ItemRows
+from lexirec.models.lookups import collected
 from tests.fusion_world import ITEMS, backbone, identifiers
 
 D = 16
@@ -206,6 +208,14 @@ def test_entered_nodes_are_embedded():
     row = head._items[0]()[below(TRIE, 5)].mean(0)
     want = head.inward(row / row.norm() * math.sqrt(D))
     assert torch.allclose(head.embed(head.rows(), nodes)[0, 1], want, atol=1e-5)
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_root_may_stand_behind_short_paths(kind, together):
+    head, _ = made(kind)
+    words_VD = collected(backbone().model.shared.weight) if together else None
+    assert torch.isfinite(head.embed(replace(head.rows(), words_VD=words_VD), torch.tensor([[4, 0]]))).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -87,8 +87,8 @@ class VocabularyHead(TrieHolder):
         return hidden * config.hidden_size**-0.5 if scaled else hidden
 
     def embed(self, rows: Rows, nodes: Tensor) -> Tensor:
-        """Embed the token of each node."""
-        tokens = self.trie_on(nodes.device).token[nodes]
+        """Embed the token of each node; of the root, which stands behind the end of short paths, any."""
+        tokens = self.trie_on(nodes.device).token[nodes].clamp(min=0)
         if rows.words_VD is not None:
             return look_up(rows.words_VD, tokens)
         embedded: Tensor = self._backbone[0].get_input_embeddings()(tokens)
