@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lexirec.report.forest import Effect, forest_figure, signed
+from lexirec.report.forest import Effect, forest_figure, p_text, signed
 from lexirec.report.plots import save
 
 EFFECTS = [
@@ -15,6 +15,11 @@ EFFECTS = [
 )
 def test_differences_carry_their_sign(value, expected):
     assert signed(value) == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.936, ".936"), (0.0009, "< .001"), (0.001, ".001"), (1.0, "1.000")])
+def test_small_p_values_are_bounds(value, expected):
+    assert p_text(value) == expected
 
 
 def test_every_effect_has_a_row_with_its_interval_and_note():

@@ -79,6 +79,11 @@ def signed(value: float) -> str:
     return sign + text if text.strip(".0") else "0"
 
 
+def p_text(value: float) -> str:
+    """Write a p-value: .936, < .001."""
+    return "< .001" if value < 0.001 else f"{value:.3f}".replace("0.", ".", 1)
+
+
 def _draw(axis: Any, row: int, effect: Effect) -> None:
     colour, marker = _LOOK[effect.side]
     axis.plot(effect.interval, (row, row), color=colour, linewidth=2.2, solid_capstyle="butt")

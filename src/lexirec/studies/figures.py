@@ -8,7 +8,7 @@ import numpy as np
 
 from lexirec.report.content import Breakdown, seen_in_words
 from lexirec.report.cost_plots import cost_figure, growth_figure
-from lexirec.report.forest import Effect, Side, forest_figure, signed
+from lexirec.report.forest import Effect, Side, forest_figure, p_text, signed
 from lexirec.report.page import Picture
 from lexirec.report.study_plots import (
     Curve,
@@ -72,7 +72,7 @@ def differences(settings: StudySettings, here: Sequence[Finding], name: str, lev
         if each.difference is None or each.adjusted is None:
             continue
         side: Side = each.shown(level)  # type: ignore[assignment]
-        note = f"{signed(each.difference.value)}, p {each.adjusted:.3f}".replace(" 0.", " .")
+        note = f"{signed(each.difference.value)}, p {p_text(each.adjusted)}"
         effects.append(Effect(each.label, each.difference.value, each.difference.interval, side, note))
     reference = next((each.label for each in here if each.reference), None)
     if not effects or reference is None:

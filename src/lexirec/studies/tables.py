@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from lexirec.report.content import number, seen_in_words
 from lexirec.report.cost_plots import short_number
-from lexirec.report.forest import signed
+from lexirec.report.forest import p_text, signed
 from lexirec.report.page import Cell, Grid, Tone
 from lexirec.statistics.resampling import STANDARD
 from lexirec.studies.findings import Finding
@@ -102,12 +102,8 @@ def _difference(finding: Finding) -> list[Cell]:
     if finding.difference is None:
         return [Cell("" if finding.reference else "–"), Cell("")]
     low, high = finding.difference.interval
-    p = "" if finding.adjusted is None else _p(finding.adjusted)
+    p = "" if finding.adjusted is None else p_text(finding.adjusted)
     return [Cell(by(finding), f"{signed(low)} … {signed(high)}", _TONES[finding.shown(STANDARD.level)]), Cell(p)]
-
-
-def _p(value: float) -> str:
-    return "< .001" if value < 0.001 else f"{value:.3f}".replace("0.", ".", 1)
 
 
 # ------------------------------------------------------------------------------------------------------------- cost

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from lexirec.artifacts import Store
 from lexirec.report.content import number, seen_in_words
+from lexirec.report.forest import p_text, signed
 from lexirec.report.publishing import write_page
 from lexirec.statistics.resampling import STANDARD
 from lexirec.studies.design import Study
@@ -76,8 +77,8 @@ def findings_table(findings: Sequence[Finding], metrics: Sequence[str]) -> Table
         values = [number(each.estimates[metric].value) if metric in each.estimates else "–" for metric in metrics]
         side = each.shown(STANDARD.level)
         style = {"above": "green", "below": "red", "open": ""}[side]
-        change = "" if each.difference is None else f"{each.difference.value:+.4f}"
-        p = "" if each.adjusted is None else number(each.adjusted)
+        change = "" if each.difference is None else signed(each.difference.value)
+        p = "" if each.adjusted is None else p_text(each.adjusted)
         name = f"{each.data}: {each.label}" if each.data else each.label
         table.add_row(Text(name, "bold" if each.reference else ""), *values, Text(change, style), p)
     return table
