@@ -22,7 +22,7 @@ from lexirec.errors import ArtifactError, SettingsError, did_you_mean
 from lexirec.evaluation import Report
 from lexirec.report.content import number, seen_in_words
 from lexirec.report.forest import Effect, Side, forest_figure, signed
-from lexirec.report.plots import save
+from lexirec.report.style import save
 from lexirec.results import not_alike, told_apart
 from lexirec.statistics import Bootstrap, Difference, Estimate, Interval, compare_ranks, estimate_ranks, holm
 from lexirec.statistics.resampling import STANDARD

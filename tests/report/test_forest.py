@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lexirec.report.forest import Effect, forest_figure, p_text, signed
-from lexirec.report.plots import save
+from lexirec.report.style import save
 
 EFFECTS = [
     Effect("one", 0.01, (0.004, 0.016), "above", "note of one"),

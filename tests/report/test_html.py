@@ -5,9 +5,9 @@ import pytest
 
 from lexirec.report.html import inline_html, page_html, themed_svg
 from lexirec.report.page import Bullets, Cell, Commands, Grid, Heading, Page, Picture, Text
-from lexirec.report.plots import _BLUE, _INK
 from lexirec.report.publishing import write_page
 from lexirec.report.study_plots import Mark, rows_figure
+from lexirec.report.style import BLUE, INK
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
@@ -109,8 +109,8 @@ def test_ids_are_unique_with_several_figures():
 
 def test_figures_take_the_pages_colours_and_fonts():
     drawn = themed_svg(figure(), "f-", 'rows "and" all')
-    assert _BLUE.lower() not in drawn.lower()
-    assert _INK.lower() not in drawn.lower()
+    assert BLUE.lower() not in drawn.lower()
+    assert INK.lower() not in drawn.lower()
     assert "var(--blue)" in drawn
     assert "var(--ink)" in drawn
     assert "DejaVu" not in drawn

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lexirec.report import Breakdown, LearningCurve, LevelCensus, SystemResult
-from lexirec.report.plots import breakdown_figure, census_figure, learning_figure, save, systems_figure
+from lexirec.report.plots import breakdown_figure, census_figure, learning_figure, systems_figure
+from lexirec.report.style import save
 
 SYSTEMS = [
     SystemResult("transitions", {"recall@10": 0.2, "ndcg@10": 0.1}, {"recall@10": 0.18, "ndcg@10": 0.09}, floor=True),

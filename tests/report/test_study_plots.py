@@ -3,15 +3,15 @@ import pytest
 from numpy.testing import assert_allclose
 
 from lexirec.report import study_plots
-from lexirec.report.plots import _BLUE, _FLOOR
 from lexirec.report.study_plots import Curve, Mark, looks
+from lexirec.report.style import BLUE, GREY
 
 ROLES = {"full": "reference", "memory": "baseline", **{f"variant {n}": "variant" for n in range(14)}}
 
 
 def test_rows_look_apart_in_every_figure():
     found = looks(ROLES)
-    assert (found["full"].colour, found["memory"].colour) == (_BLUE, _FLOOR)
+    assert (found["full"].colour, found["memory"].colour) == (BLUE, GREY)
     assert len({(look.colour, str(look.line), look.mark) for look in found.values()}) == len(found)
     assert len({(look.colour, look.mark) for look in found.values()}) == len(found), "points have no lines"
 

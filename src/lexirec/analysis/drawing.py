@@ -16,11 +16,7 @@ from lexirec.analysis.beyond import MEASURES
 from lexirec.analysis.calibration import Bin, Calibration
 from lexirec.analysis.slicing import METRICS, Measured, Sliced
 from lexirec.analysis.tables import counted, measure_text
-from lexirec.report.plots import _CYCLE as CYCLE
-from lexirec.report.plots import _FLOOR as GREY
-from lexirec.report.plots import _INK as INK
-from lexirec.report.plots import _STYLE as STYLE  # one look for all figures of reports
-from lexirec.report.plots import save
+from lexirec.report.style import CYCLE, GREY, INK, STYLE, save
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 _MORE = (GREY, "#5A5A5A", "#8B5A2B", "#B8860B")

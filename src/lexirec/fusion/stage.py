@@ -15,7 +15,7 @@ from lexirec.fusion.weights import PLACES, FusionSettings, chosen_cases
 from lexirec.preparing import load_split, write_summary
 from lexirec.progress import quiet
 from lexirec.recommenders import load_recommender
-from lexirec.report.plots import save
+from lexirec.report.style import save
 from lexirec.report.weights import WeightCurve, weights_figure
 
 METRIC = f"ndcg@{PLACES}"

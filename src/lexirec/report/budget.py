@@ -11,8 +11,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from lexirec.report.plots import _CYCLE as CYCLE
-from lexirec.report.plots import _STYLE as STYLE  # one look for all figures of reports
+from lexirec.report.style import CYCLE, STYLE
 
 
 @dataclass(frozen=True)

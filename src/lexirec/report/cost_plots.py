@@ -9,15 +9,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lexirec.report.plots import _BLUE, _STYLE
 from lexirec.report.study_plots import WIDTH, Curve, Look, number_axis, shared_legend
+from lexirec.report.style import BLUE, STYLE
 
 
 def cost_figure(
     panels: Mapping[str, Mapping[str, tuple[float, float]]], look: Mapping[str, Look], *, metric: str
 ) -> Figure:
     """Draw accuracy against cost: a panel for each kind of cost, a mark for each row at (cost, metric)."""
-    with mpl.rc_context(dict(_STYLE)):
+    with mpl.rc_context(dict(STYLE)):
         rows = max(len(points) for points in panels.values())
         figure = Figure(figsize=(WIDTH, 3.3 + 0.16 * ((rows + 1) // 2)), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
@@ -45,11 +45,11 @@ def growth_figure(panels: Mapping[str, Curve], *, label: str) -> Figure:
     """Draw how costs grow with one setting: small panels from 0 up."""
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
-    with mpl.rc_context(dict(_STYLE)):
+    with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(WIDTH, 0.4 + 2.15 * lines), layout="constrained")
         axes = np.atleast_1d(figure.subplots(lines, columns)).ravel()
         for axis, (name, curve) in zip(axes, panels.items(), strict=False):
-            axis.plot(curve.x, curve.y, color=_BLUE, marker="o", ms=4.5, linewidth=1.5)
+            axis.plot(curve.x, curve.y, color=BLUE, marker="o", ms=4.5, linewidth=1.5)
             axis.set_ylim(0, 1.12 * max([*curve.y, 1e-12]))
             number_axis(axis, label, curve.x)
             axis.set_title(name, fontsize=9)

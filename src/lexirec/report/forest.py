@@ -11,11 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lexirec.report.plots import _BLUE as BLUE
-from lexirec.report.plots import _FLOOR as GREY
-from lexirec.report.plots import _INK as INK
-from lexirec.report.plots import _RED as RED
-from lexirec.report.plots import _STYLE as STYLE  # one look for all figures of reports
+from lexirec.report.style import BLUE, GREY, INK, RED, STYLE
 
 Side = Literal["above", "below", "open"]
 """Where a system stands: above or below the other one beyond chance, or it is not shown."""

@@ -14,18 +14,18 @@ from typing import Any
 
 import matplotlib as mpl
 
-from lexirec.report import plots
+from lexirec.report import style
 from lexirec.report.page import Block, Bullets, Cell, Commands, Grid, Heading, Page, Picture, Text
 
 _COLOURS: Mapping[str, str] = {
-    plots._BLUE: "blue",
-    plots._ORANGE: "orange",
-    plots._GREEN: "green",
-    plots._PINK: "pink",
-    plots._SKY: "sky",
-    plots._RED: "red",
-    plots._FLOOR: "floor",
-    plots._INK: "ink",
+    style.BLUE: "blue",
+    style.ORANGE: "orange",
+    style.GREEN: "green",
+    style.PINK: "pink",
+    style.SKY: "sky",
+    style.RED: "red",
+    style.GREY: "floor",
+    style.INK: "ink",
     "#9A9A9A": "edge",
     "#E4E4E4": "grid",
     "#C2C2C2": "floor-pale",
@@ -132,7 +132,7 @@ def themed_svg(figure: Any, prefix: str, words: str) -> str:
         words: what it shows, for those who do not see it.
     """
     written = io.StringIO()
-    with mpl.rc_context({**plots._STYLE, "svg.fonttype": "none"}):
+    with mpl.rc_context({**style.STYLE, "svg.fonttype": "none"}):
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
     drawn = written.getvalue()
     drawn = drawn[drawn.index("<svg") :]

@@ -1,13 +1,12 @@
-"""The report's figures: numbers in, `Figure` out; colours that stay apart for colour-blind eyes (Okabe and Ito, 2008).
+"""The report's figures: numbers in, `Figure` out.
 
 Figures are made without pyplot: no global state, no window system, safe in threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -26,39 +25,7 @@ from lexirec.report.content import (
     SystemResult,
     number,
 )
-
-_BLUE, _ORANGE, _GREEN, _PINK, _SKY, _RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
-_CYCLE = (_BLUE, _ORANGE, _GREEN, _PINK, _SKY, _RED)
-_FLOOR, _PLAIN, _INK = "#8C8C8C", _SKY, "#303030"
-
-_STYLE: Mapping[str, Any] = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#9A9A9A",
-    "axes.labelcolor": _INK,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.axisbelow": True,
-    "text.color": _INK,
-    "text.parse_math": False,  # names are the users', dollars included
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "grid.color": "#E4E4E4",
-    "legend.frameon": False,
-    "figure.dpi": 150,
-    "savefig.dpi": 150,
-    "svg.hashsalt": "lexirec",  # equal numbers give equal files
-}
-
-
-def save(figure: Figure, folder: Path, name: str) -> str:
-    """Write `name.png` and `name.svg` into the folder and return the PNG's file name."""
-    with mpl.rc_context(dict(_STYLE)):
-        figure.savefig(folder / f"{name}.png", metadata={"Software": None})
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-    return f"{name}.png"
+from lexirec.report.style import BLUE, CYCLE, GREEN, GREY, INK, ORANGE, PLAIN, RED, STYLE
 
 
 def systems_figure(systems: Sequence[SystemResult]) -> Figure:
@@ -68,7 +35,7 @@ def systems_figure(systems: Sequence[SystemResult]) -> Figure:
     ring shows the value with seen items kept.
     """
     protocol = "excluded" if any(system.excluded for system in systems) else "included"
-    with mpl.rc_context(dict(_STYLE)):
+    with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(9.6, 1.5 + 0.36 * len(systems)), layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)
         for axis, metric in zip(axes, HEADLINE, strict=True):
@@ -90,16 +57,16 @@ def _bars(axis: Any, systems: Sequence[SystemResult], metric: str, protocol: Any
         axis.barh(row, value, height=0.66, color=_colour(system))
         margin = system.margins.get(metric, 0.0) if protocol == "excluded" else 0.0
         if margin:
-            axis.errorbar(value, row, xerr=margin, color=_INK, capsize=2.5, linewidth=1)
+            axis.errorbar(value, row, xerr=margin, color=INK, capsize=2.5, linewidth=1)
         if ring is not None:
-            axis.plot(ring, row, "o", markersize=5.5, markerfacecolor="white", markeredgecolor=_INK)
+            axis.plot(ring, row, "o", markersize=5.5, markerfacecolor="white", markeredgecolor=INK)
         end = max(value + margin, ring or 0.0)
         text = number(value) if metric in system.metrics(protocol) else "not measured"
         weight, behind = "bold" if system.main else "normal", {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
         axis.text(end + 0.025 * reach, row, text, va="center", fontsize=9, fontweight=weight, bbox=behind)
     floors = [value for system, value in zip(systems, values, strict=True) if system.floor]
     if floors:
-        axis.axvline(max(floors), color=_INK, linestyle=(0, (4, 3)), linewidth=1, zorder=0.5)
+        axis.axvline(max(floors), color=INK, linestyle=(0, (4, 3)), linewidth=1, zorder=0.5)
     axis.set_xlim(0, 1.26 * reach)
     axis.set_title(metric)
     axis.set_xlabel(PROTOCOLS[protocol])
@@ -109,33 +76,33 @@ def _bars(axis: Any, systems: Sequence[SystemResult], metric: str, protocol: Any
 
 
 def _colour(system: SystemResult) -> str:
-    return _FLOOR if system.floor else _BLUE if system.main else _PLAIN
+    return GREY if system.floor else BLUE if system.main else PLAIN
 
 
 def _key(figure: Figure, systems: Sequence[SystemResult], protocol: str) -> None:
     entries: list[Any] = []
     if any(system.main for system in systems):
-        entries.append(Patch(color=_BLUE, label="this system"))
+        entries.append(Patch(color=BLUE, label="this system"))
     if any(not system.main and not system.floor for system in systems):
-        entries.append(Patch(color=_PLAIN, label="other systems"))
+        entries.append(Patch(color=PLAIN, label="other systems"))
     if any(system.floor for system in systems):
-        entries.append(Patch(color=_FLOOR, label="floor"))
-        entries.append(Line2D([], [], color=_INK, linestyle=(0, (4, 3)), linewidth=1, label="best floor"))
+        entries.append(Patch(color=GREY, label="floor"))
+        entries.append(Line2D([], [], color=INK, linestyle=(0, (4, 3)), linewidth=1, label="best floor"))
     if protocol == "excluded" and any(system.included for system in systems):
         label = PROTOCOLS["included"]
-        entries.append(Line2D([], [], ls="none", marker="o", mfc="white", mec=_INK, label=label))
+        entries.append(Line2D([], [], ls="none", marker="o", mfc="white", mec=INK, label=label))
     if protocol == "excluded" and any(system.margins for system in systems):
-        entries.append(Line2D([], [], color=_INK, marker="|", markersize=6, linewidth=1, label="95 % interval"))
+        entries.append(Line2D([], [], color=INK, marker="|", markersize=6, linewidth=1, label="95 % interval"))
     figure.legend(handles=entries, loc="outside lower center", ncols=len(entries), fontsize=9)
 
 
 def learning_figure(curve: LearningCurve) -> Figure:
     """Draw validation metric above and training loss below, over the same steps; the kept checkpoint is marked."""
-    with mpl.rc_context(dict(_STYLE)):
+    with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(7.2, 5.0), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True)
-        _line(top, curve.validation, _BLUE, marker="o")
-        _line(bottom, curve.loss, _RED)
+        _line(top, curve.validation, BLUE, marker="o")
+        _line(bottom, curve.loss, RED)
         top.set_ylabel(f"validation {curve.metric}")
         bottom.set_ylabel("training loss")
         bottom.set_xlabel("training step")
@@ -144,7 +111,7 @@ def learning_figure(curve: LearningCurve) -> Figure:
         kept = dict(curve.validation).get(curve.best_step) if curve.best_step is not None else None
         if kept is not None:
             for axis in (top, bottom):
-                axis.axvline(curve.best_step, color=_INK, linestyle=(0, (4, 3)), linewidth=1, zorder=0.5)
+                axis.axvline(curve.best_step, color=INK, linestyle=(0, (4, 3)), linewidth=1, zorder=0.5)
             label = f"kept: {number(kept)}"
             early = curve.best_step < np.mean(top.get_xlim())
             side: dict[str, Any] = {"xytext": (5, 6), "ha": "left"} if early else {"xytext": (-5, 6), "ha": "right"}
@@ -167,7 +134,7 @@ def breakdown_figure(breakdown: Breakdown, systems: Sequence[SystemResult] = ())
     Systems that are known to be floors are grey and the main one is blue, as in `systems_figure`.
     """
     colours = _colours(list(breakdown.values), systems)
-    with mpl.rc_context(dict(_STYLE)):
+    with mpl.rc_context(dict(STYLE)):
         group = max(1.35, max(map(len, breakdown.groups), default=0) / 11)  # inches; about 11 letters go into one
         figure = Figure(figsize=(max(6.4, 1.4 + group * len(breakdown.groups)), 3.6), layout="constrained")
         axis = figure.subplots()
@@ -194,17 +161,17 @@ def _legend_columns(figure: Figure, names: Sequence[str]) -> int:
 def _colours(names: Sequence[str], systems: Sequence[SystemResult]) -> list[str]:
     floors = {system.name for system in systems if system.floor}
     main = {system.name for system in systems if system.main}
-    greys, others = cycle((_FLOOR, "#C2C2C2", "#5A5A5A")), cycle(_CYCLE[1:] if main else _CYCLE)
-    return [_BLUE if name in main else next(greys) if name in floors else next(others) for name in names]
+    greys, others = cycle((GREY, "#C2C2C2", "#5A5A5A")), cycle(CYCLE[1:] if main else CYCLE)
+    return [BLUE if name in main else next(greys) if name in floors else next(others) for name in names]
 
 
 def census_figure(census: Sequence[LevelCensus]) -> Figure:
     """Draw the identifiers by level: how many cells and tokens there are, and how much of the tree is a single path."""
     levels = [row.level for row in census]
-    with mpl.rc_context(dict(_STYLE)):
+    with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(9.6, 3.4), layout="constrained")
         left, right = figure.subplots(1, 2)
-        for label, colour, marker in (("cells", _BLUE, "o"), ("tokens", _ORANGE, "s"), ("largest", _GREEN, "^")):
+        for label, colour, marker in (("cells", BLUE, "o"), ("tokens", ORANGE, "s"), ("largest", GREEN, "^")):
             names = {"cells": "distinct prefixes", "tokens": "distinct tokens", "largest": "items in the largest cell"}
             values = [getattr(row, label) for row in census]
             left.plot(levels, values, color=colour, marker=marker, markersize=5, label=names[label])
@@ -213,10 +180,10 @@ def census_figure(census: Sequence[LevelCensus]) -> Figure:
         left.set_ylabel("count (logarithmic)")
         left.set_title("Cells of the identifier tree")
         evenness = [row.entropy / np.log2(row.cells) if row.cells > 1 else 1.0 for row in census]
-        right.plot(levels, evenness, color=_BLUE, marker="o", markersize=5, label="evenness of the cells")
+        right.plot(levels, evenness, color=BLUE, marker="o", markersize=5, label="evenness of the cells")
         single = [row.single_child for row in census]
         right.plot(
-            levels, single, color=_RED, marker="D", markersize=5, clip_on=False, label="cells with a single child"
+            levels, single, color=RED, marker="D", markersize=5, clip_on=False, label="cells with a single child"
         )
         right.set_ylim(0, 1.04)
         right.yaxis.set_major_formatter(PercentFormatter(1.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lexirec.report import plots
+from lexirec.report import style
 from lexirec.report.html import page_html
 from lexirec.report.markdown import page_markdown
 from lexirec.report.page import Page, Picture
@@ -18,7 +18,7 @@ def write_page(folder: str | Path, page: Page) -> Path:
     if len({picture.name for picture in pictures}) < len(pictures):
         raise ValueError(f"two pictures have the same name: {[picture.name for picture in pictures]}")
     for picture in pictures:
-        plots.save(picture.figure, target, picture.name)
+        style.save(picture.figure, target, picture.name)
     (target / "report.md").write_text(page_markdown(page), encoding="utf-8")
     path = target / "report.html"
     path.write_text(page_html(page), encoding="utf-8")

@@ -17,12 +17,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lexirec.report.content import number
-from lexirec.report.plots import _BLUE, _CYCLE, _FLOOR, _INK, _PLAIN, _STYLE
+from lexirec.report.style import BLUE, CYCLE, GREY, INK, PLAIN, STYLE
 
 Role = Literal["reference", "variant", "baseline"]
 _LINES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
-_BARS: Mapping[Role, str] = {"reference": _BLUE, "variant": _PLAIN, "baseline": "#C2C2C2"}
+_BARS: Mapping[Role, str] = {"reference": BLUE, "variant": PLAIN, "baseline": "#C2C2C2"}
 WIDTH = 7.6
 
 
@@ -82,12 +82,12 @@ def looks(roles: Mapping[str, Role]) -> dict[str, Look]:
     others, greys, found = 0, 0, {}
     for name, role in roles.items():
         if role == "reference":
-            found[name] = Look(_BLUE, "-", "o")
+            found[name] = Look(BLUE, "-", "o")
         elif role == "baseline":
-            found[name] = Look((_FLOOR, "#C2C2C2", "#5A5A5A")[greys % 3], (0, (4, 3)), _MARKS[-1 - greys % 3])
+            found[name] = Look((GREY, "#C2C2C2", "#5A5A5A")[greys % 3], (0, (4, 3)), _MARKS[-1 - greys % 3])
             greys += 1
         else:
-            colours = _CYCLE[1:]
+            colours = CYCLE[1:]
             turn = others // len(colours)
             found[name] = Look(colours[others % len(colours)], _LINES[turn % 3], _MARKS[1 + (others + turn) % 5])
             others += 1
@@ -99,7 +99,7 @@ def rows_figure(panels: Mapping[str, Sequence[Mark]], *, level: float) -> Figure
     rows = next(iter(panels.values()))
     names = ["\n".join(textwrap.wrap(mark.name, 30)) for mark in rows]
     heights = [0.30 + 0.14 * name.count("\n") for name in names]
-    with mpl.rc_context(dict(_STYLE)):
+    with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(WIDTH, 1.3 + sum(heights)), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
         for axis, (metric, marks) in zip(axes, panels.items(), strict=True):
@@ -109,9 +109,9 @@ def rows_figure(panels: Mapping[str, Sequence[Mark]], *, level: float) -> Figure
             label.set_fontweight("bold" if mark.role == "reference" else "normal")
         axes[0].set_ylim(len(rows) - 0.4, -0.6)
         told = f"{level:.0%} interval".replace("%", " %")
-        entries = [Line2D([], [], color=_INK, marker="|", markersize=6, linewidth=1, label=told)]
+        entries = [Line2D([], [], color=INK, marker="|", markersize=6, linewidth=1, label=told)]
         if any(len(mark.seeds) > 1 for mark in rows):
-            entries.append(Line2D([], [], ls="none", marker="o", ms=4, mfc="#FFFFFF", mec=_INK, label="one seed"))
+            entries.append(Line2D([], [], ls="none", marker="o", ms=4, mfc="#FFFFFF", mec=INK, label="one seed"))
         figure.legend(handles=entries, loc="outside lower center", ncols=len(entries), fontsize=9)
     return figure
 
@@ -123,7 +123,7 @@ def groups_figure(panels: Mapping[str, Sequence[Mark]], *, metric: str) -> Figur
     names = ["\n".join(textwrap.wrap(mark.name, 30)) for mark in rows]
     height = sum(0.27 + 0.13 * name.count("\n") for name in names)
     top = max([*(mark.value for marks in panels.values() for mark in marks), 1e-4])
-    with mpl.rc_context(dict(_STYLE)):
+    with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(WIDTH, 0.3 + lines * (0.75 + height)), layout="constrained")
         axes = np.atleast_1d(figure.subplots(lines, columns, sharex=True, sharey=True)).ravel()
         for axis, (group, marks) in zip(axes, panels.items(), strict=False):
@@ -147,15 +147,15 @@ def groups_figure(panels: Mapping[str, Sequence[Mark]], *, metric: str) -> Figur
 def _bars(axis: Any, marks: Sequence[Mark], metric: str) -> None:
     for row, mark in enumerate(marks):
         axis.barh(row, mark.value, height=0.62, color=_BARS[mark.role])
-        axis.plot(mark.interval, (row, row), color=_INK, linewidth=1, marker="|", markersize=6)
+        axis.plot(mark.interval, (row, row), color=INK, linewidth=1, marker="|", markersize=6)
         if len(mark.seeds) > 1:
-            axis.plot(mark.seeds, [row] * len(mark.seeds), "o", ms=4, mfc="#FFFFFF", mec=_INK, mew=0.8)
+            axis.plot(mark.seeds, [row] * len(mark.seeds), "o", ms=4, mfc="#FFFFFF", mec=INK, mew=0.8)
     reach = max([*(mark.interval[1] for mark in marks), *(seed for mark in marks for seed in mark.seeds), 1e-4])
     for row, mark in enumerate(marks):
         axis.text(1.29 * reach, row, number(mark.value), ha="right", va="center", fontsize=8.5)
     reference = next((mark.value for mark in marks if mark.role == "reference"), None)
     if reference is not None:
-        axis.axvline(reference, color=_BLUE, linestyle=(0, (4, 3)), linewidth=1, zorder=0.5)
+        axis.axvline(reference, color=BLUE, linestyle=(0, (4, 3)), linewidth=1, zorder=0.5)
     axis.set_xlim(0, 1.31 * reach)
     axis.set_title(metric)
     axis.grid(axis="x")
@@ -170,19 +170,19 @@ def lines_figure(
     panels: Mapping[str, Sequence[Curve]], *, label: str, lines: Mapping[str, Mapping[str, float]] | None = None
 ) -> Figure:
     """Draw metrics over a numeric axis, a panel for each metric; `lines` (metric -> name -> value) lie across."""
-    with mpl.rc_context(dict(_STYLE)):
+    with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(panels)))
         for axis, (metric, curves) in zip(axes, panels.items(), strict=True):
             for place, curve in enumerate(curves):
-                colour = _CYCLE[place % len(_CYCLE)]
+                colour = CYCLE[place % len(CYCLE)]
                 axis.plot(
                     curve.x, curve.y, color=colour, marker=_MARKS[place % 7], ms=5, linewidth=1.6, label=curve.name
                 )
                 if curve.low:
                     axis.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.16, linewidth=0)
             for place, (name, value) in enumerate((lines or {}).get(metric, {}).items()):
-                style = {"color": (_FLOOR, "#C2C2C2", "#5A5A5A")[place % 3], "linestyle": _LINES[1 + place % 2]}
+                style = {"color": (GREY, "#C2C2C2", "#5A5A5A")[place % 3], "linestyle": _LINES[1 + place % 2]}
                 axis.axhline(value, linewidth=1.3, label=name, **style)
             number_axis(axis, label, [x for curve in curves for x in curve.x])
             axis.set_title(metric)
@@ -222,7 +222,7 @@ def shared_legend(figure: Figure, axes: Any) -> None:
 
 def curves_figure(curves: Mapping[str, Sequence[Curve]], look: Mapping[str, Look], *, metric: str) -> Figure:
     """Draw learning curves: each row's seeds as lines of one colour, over the steps of training."""
-    with mpl.rc_context(dict(_STYLE)):
+    with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(WIDTH, 3.6 + 0.16 * ((len(curves) + 1) // 2)), layout="constrained")
         axis = figure.subplots()
         for name, members in curves.items():
@@ -251,7 +251,7 @@ def places_figure(panels: Mapping[str, Sequence[Curve]], look: Mapping[str, Look
     """Draw shares by place (token, level, number of neighbours), a panel for each measure; thin dashes are chance."""
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
-    with mpl.rc_context(dict(_STYLE)):
+    with mpl.rc_context(dict(STYLE)):
         rows = max(len(curves) for curves in panels.values())
         figure = Figure(figsize=(WIDTH, 0.6 + 2.5 * lines + 0.17 * ((rows + 1) // 2)), layout="constrained")
         axes = np.atleast_1d(figure.subplots(lines, columns)).ravel()

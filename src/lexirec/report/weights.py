@@ -11,9 +11,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from lexirec.report.plots import _CYCLE as CYCLE
-from lexirec.report.plots import _INK as INK
-from lexirec.report.plots import _STYLE as STYLE  # one look for all figures of reports
+from lexirec.report.style import CYCLE, INK, STYLE
 
 
 @dataclass(frozen=True)

@@ -54,18 +54,18 @@ def write_report(folder: str | Path, content: ReportContent) -> Path:
 def _draw(folder: Path, content: ReportContent) -> dict[str, str]:
     """Draw every figure that has numbers; part -> file name."""
     # matplotlib takes long to load, and the terminal tables of this package do not need it.
-    from lexirec.report import plots
+    from lexirec.report import plots, style
 
     files = {}
     if content.systems:
-        files["systems"] = plots.save(plots.systems_figure(content.systems), folder, "systems")
+        files["systems"] = style.save(plots.systems_figure(content.systems), folder, "systems")
     if content.learning and (content.learning.loss or content.learning.validation):
-        files["learning"] = plots.save(plots.learning_figure(content.learning), folder, "learning")
+        files["learning"] = style.save(plots.learning_figure(content.learning), folder, "learning")
     for breakdown in content.breakdowns:
         figure = plots.breakdown_figure(breakdown, content.systems)
-        files[breakdown.title] = plots.save(figure, folder, f"by-{_slug(breakdown.title)}")
+        files[breakdown.title] = style.save(figure, folder, f"by-{_slug(breakdown.title)}")
     if content.census:
-        files["census"] = plots.save(plots.census_figure(content.census), folder, "identifiers")
+        files["census"] = style.save(plots.census_figure(content.census), folder, "identifiers")
     return files
 
 
