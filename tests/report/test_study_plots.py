@@ -76,3 +76,8 @@ def test_every_seed_has_its_learning_curve():
     members = [Curve("full", [1, 2], [0.1, 0.2]), Curve("full", [1, 2], [0.11, 0.19])]
     learned = study_plots.curves_figure({"full": members, "variant 1": members[:1]}, look, metric="ndcg")
     assert len(learned.axes[0].lines) == 3
+
+
+def test_no_two_baselines_look_alike():
+    found = looks(dict.fromkeys(("popularity", "transitions", "memory", "ease", "sasrec", "als"), "baseline"))
+    assert len({(look.colour, look.mark) for look in found.values()}) == 6

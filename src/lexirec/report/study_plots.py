@@ -84,7 +84,7 @@ def looks(roles: Mapping[str, Role]) -> dict[str, Look]:
         if role == "reference":
             found[name] = Look(BLUE, "-", "o")
         elif role == "baseline":
-            found[name] = Look((GREY, "#C2C2C2", "#5A5A5A")[greys % 3], (0, (4, 3)), _MARKS[-1 - greys % 3])
+            found[name] = Look((GREY, "#C2C2C2", "#5A5A5A")[greys % 3], (0, (4, 3)), _MARKS[-1 - greys % 5])
             greys += 1
         else:
             colours = CYCLE[1:]
