@@ -81,3 +81,9 @@ def test_every_seed_has_its_learning_curve():
 def test_no_two_baselines_look_alike():
     found = looks(dict.fromkeys(("popularity", "transitions", "memory", "ease", "sasrec", "als"), "baseline"))
     assert len({(look.colour, look.mark) for look in found.values()}) == 6
+
+
+def test_long_names_of_groups_are_broken():
+    marks = [Mark("a", 0.1, (0.1, 0.1), (), "variant")]
+    figure = study_plots.groups_figure({"rare (bought ≤ 4×) (1,152)": marks, "head": marks}, metric="recall@5")
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["rare (bought ≤ 4×)\n(1,152)", "head"]

@@ -130,7 +130,7 @@ def groups_figure(panels: Mapping[str, Sequence[Mark]], *, metric: str) -> Figur
             for row, mark in enumerate(marks):
                 axis.barh(row, mark.value, height=0.62, color=_BARS[mark.role])
                 axis.text(mark.value + 0.02 * top, row, number(mark.value), va="center", fontsize=8)
-            axis.set_title(group, fontsize=9)
+            axis.set_title("\n".join(textwrap.wrap(group, 22)), fontsize=9)
             axis.set_xlim(0, 1.22 * top)
             axis.set_ylim(len(rows) - 0.4, -0.6)
             axis.set_yticks(range(len(rows)), names, fontsize=8.5)
