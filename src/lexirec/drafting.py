@@ -1,7 +1,7 @@
 """A first experiment for somebody's own tables, written from what is in them: `lexirec init`.
 
 What is written is an ordinary experiment file that extends a shipped recipe. Sizes that depend on the catalogue and on
-the number of events are those that were chosen, on validation, for data sets of like size in `experiments/`.
+the number of events are those of data sets of like size in `experiments/`; beyond the largest they are guesses.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def _sizes(family: str, n_items: int, n_events: int) -> dict[str, dict[str, Any]
         tables["codes"] = {"branching": 64, "levels": 5}
     if n_events < 100_000:
         tables["model.training"] = {"epochs": 8, "batch_targets": 200}
-    elif n_events > 500_000:
+    elif n_events > 500_000:  # a guess: more to learn from, fewer rounds
         tables["model.training"] = {"epochs": 3}
     return tables
 

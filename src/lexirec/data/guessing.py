@@ -247,7 +247,7 @@ def _order_of(work: Workspace, events: Source, time: Column, remarks: list[str])
     value = time.number()
     ((there, middle),) = work.rows(
         f"SELECT avg(CASE WHEN value IS NOT NULL THEN 1.0 ELSE 0.0 END), median(value)"
-        f" FROM (SELECT {value} AS value FROM {events.scan} USING SAMPLE {_SAMPLE})"
+        f" FROM (SELECT {value} AS value FROM {events.scan} USING SAMPLE reservoir({_SAMPLE} ROWS) REPEATABLE (0))"
     )
     if there is None or there < _MOSTLY:
         remarks.append(f"column '{time.name}' is no time in {1 - (there or 0):.0%} of the events, so it is left aside")
