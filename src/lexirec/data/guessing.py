@@ -178,20 +178,27 @@ def _best_pair(
     work: Workspace, items: Source, events: Source, mine: Sequence[Column], theirs: Sequence[Column]
 ) -> tuple[Column, Column, float] | None:
     """Return the pair with most of the events' values among the items'; ids of items must be different and filled."""
+    if not theirs:
+        return None
     best: tuple[Column, Column, float] | None = None
-    for item in mine:
-        value = f"nullif(trim({item.text}), '')"
-        ((filled, distinct),) = work.rows(f"SELECT count({value}), count(DISTINCT {value}) FROM {items.scan}")
-        if distinct < _MOSTLY * filled:
-            continue
-        for column in theirs:
-            ((share,),) = work.rows(
-                f"SELECT avg(CASE WHEN value IN (SELECT {item.text} FROM {items.scan}) THEN 1.0 ELSE 0.0 END)"
-                f" FROM (SELECT {column.text} AS value FROM {events.scan} LIMIT {_SAMPLE})"
-            )
+    for item in (each for each in mine if _is_key(work, items, each)):
+        shares = ", ".join(f"avg(CASE WHEN c{n} IN (FROM ids) THEN 1.0 ELSE 0.0 END)" for n in range(len(theirs)))
+        columns = ", ".join(f"{column.text} AS c{n}" for n, column in enumerate(theirs))
+        (row,) = work.rows(  # both tables are read once, however many columns they have
+            f"WITH ids AS MATERIALIZED (SELECT DISTINCT {item.text} FROM {items.scan})"
+            f" SELECT {shares} FROM (SELECT {columns} FROM {events.scan} LIMIT {_SAMPLE})"
+        )
+        for column, share in zip(theirs, row, strict=True):
             if share is not None and (best is None or share > best[2]):
                 best = item, column, float(share)
     return best
+
+
+def _is_key(work: Workspace, items: Source, column: Column) -> bool:
+    """Whether the filled values of a column are (nearly) all different."""
+    value = f"nullif(trim({column.text}), '')"
+    ((filled, distinct),) = work.rows(f"SELECT count({value}), count(DISTINCT {value}) FROM {items.scan}")
+    return bool(distinct >= _MOSTLY * filled)
 
 
 def _user_column(work: Workspace, events: Source, bought: Column) -> Column:
