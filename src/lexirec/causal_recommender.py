@@ -35,6 +35,7 @@ from lexirec.models.sa_init import sa_init
 from lexirec.models.token_words import TokenWords, token_words
 from lexirec.rankings import check_sizes, write_manifest
 from lexirec.saved_parts import put_weights, read_parts, undamaged, write_parts
+from lexirec.training.distilling import Teacher
 from lexirec.training.grpo import reinforce
 from lexirec.training.meanings import token_meanings
 from lexirec.training.rewards import Meanings, Rewards
@@ -172,10 +173,17 @@ class CausalRecommender(GenerativeRecommender[CausalRanker]):
         texts = TaskTexts.of(self._catalog, self.words, preferences)
         examples = make_examples(self.builder, train, texts, self.settings.tasks, seed=chosen.seed)
         self.asked = examples.counts
+        teacher = Teacher.fit(train, self._catalog.texts(), chosen.distillation, seed=chosen.seed)
         with tempfile.TemporaryDirectory() as temporary:
             place = Path(folder or temporary)
             self.curve = fit_causal(
-                self.model, examples, chosen, validation=validation, builder=self.builder, folder=place
+                self.model,
+                examples,
+                chosen,
+                validation=validation,
+                builder=self.builder,
+                folder=place,
+                teacher=teacher,
             )
         return self
 

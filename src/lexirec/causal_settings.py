@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import model_validator
 
@@ -11,6 +11,7 @@ from lexirec.models.causal_prompts import CausalPromptSettings
 from lexirec.models.causal_settings import CausalSettings
 from lexirec.models.late_fusion_ranking import SearchSettings
 from lexirec.models.sa_init import SaInitSettings
+from lexirec.training.distilling import check_teachable
 from lexirec.training.grpo import GrpoSettings
 from lexirec.training.rewards import RewardSettings
 from lexirec.training.sft import SftSettings
@@ -35,6 +36,11 @@ class CausalModelSettings(Settings):
     """How items are looked for."""
     seed: int = 0
     """Seed of fresh weights."""
+
+    @model_validator(mode="after")
+    def _can_be_taught(self) -> Self:
+        check_teachable(self.training.distillation, flat=self.network.flat)
+        return self
 
     @property
     def wants_words(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import model_validator
 from safetensors.torch import load_file, save_file
 
 from lexirec.codes.codes import Codes
@@ -38,6 +39,7 @@ from lexirec.models.ragged import Ragged
 from lexirec.models.user_prompts import UserCensus, UserPrompts
 from lexirec.rankings import check_sizes, write_manifest
 from lexirec.saved_parts import put_weights, read_parts, undamaged, write_parts
+from lexirec.training.distilling import Teacher, check_teachable
 from lexirec.training.trainer import TrainingSettings, fit_late_fusion
 
 _BACKBONE = "backbone"
@@ -58,6 +60,11 @@ class ModelSettings(Settings):
     """How items are looked for."""
     seed: int = 0
     """Seed of fresh weights."""
+
+    @model_validator(mode="after")
+    def _can_be_taught(self) -> Self:
+        check_teachable(self.training.distillation, flat=self.fusion.flat)
+        return self
 
 
 class Knowledge(NamedTuple):
@@ -172,13 +179,16 @@ class LateFusionRecommender(GenerativeRecommender[Ranker]):
             training: how; by default what `settings.training` says.
         """
         self._to_device()
+        chosen = training or self.settings.training
+        teacher = Teacher.fit(train, self._catalog.texts(), chosen.distillation, seed=chosen.seed)
         with tempfile.TemporaryDirectory() as temporary:
             self.curve = fit_late_fusion(
                 self.model,
                 train,
-                training or self.settings.training,
+                chosen,
                 validation=validation,
                 folder=Path(folder or temporary),
+                teacher=teacher,
             )
         return self
 

@@ -111,7 +111,7 @@ def test_planted_windows_that_hold_test_successions(monkeypatch):
     )
     monkeypatch.setattr(
         "lexirec.training.windows.packed_windows",
-        lambda train, max_history: Windows(whole, np.ones(len(whole), dtype=np.int64)),
+        lambda train, max_history: Windows(whole, np.ones(len(whole), dtype=np.int64), np.arange(len(whole))),
     )
     (found,) = look("training-windows", asked(GRAM))
     assert found.severity == "leak"

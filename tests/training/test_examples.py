@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,15 @@ def test_order_is_mixed_and_follows_the_seed():
     assert sorted(first) == sorted(other)
     assert len({number // 100 for number in first[:10]}) == 2
     assert numbers(mixture([ONE, TWO], {}, seed=(5, 1))) != first
+
+
+def test_a_row_keeps_the_training_row_it_is_of():
+    one = replace(ONE, sources=torch.arange(10) + 500)
+    mixed = mixture([one, TWO], {"one": 1.5}, seed=3)
+    expected = [number + 500 if number < 100 else -1 for number in mixed.items.tolist()]
+    assert mixed.sources.tolist() == expected
+    assert mixed.take(np.array([4, 0])).sources.tolist() == [expected[4], expected[0]]
+    assert mixture([ONE, TWO], {}).sources is None
 
 
 def test_rows_can_be_taken_and_parts_must_be_as_many():

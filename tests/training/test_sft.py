@@ -39,7 +39,7 @@ def whole(tmp_path_factory):
 def test_batches_hold_questions_and_answers():
     whole = side_by_side([examples().prompts, examples().targets])
     rows = np.arange(40)
-    batch = _batch(examples(), whole, rows)
+    batch = _batch(examples(), whole, None, rows)
     for row in rows:
         length = len(examples().prompts.row(row)) + len(examples().targets.row(row))
         ids = batch["input_ids"][row]

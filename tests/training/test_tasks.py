@@ -146,6 +146,7 @@ def test_next_item_asks_for_every_prefix(world, builder):
     assert len(examples) == len(train.items) - len(train) == len(cases)
     assert examples.histories == cases.histories
     assert examples.items.tolist() == cases.targets.tolist()
+    assert examples.sources.tolist() == cases.users.tolist()
     wanted = builder.next_item(cases.histories)
     assert examples.prompts.values.tolist() == wanted.values.tolist()
     assert [examples.targets.row(row) for row in range(9)] == [builder.items.row(item) for item in cases.targets[:9]]

@@ -76,6 +76,19 @@ def test_rows_that_fit_are_packed_whole(sizes, max_history):
     assert len(windows) == sum(size >= 2 for size in sizes)
 
 
+@settings(max_examples=60, deadline=None)
+@given(lengths, histories, st.sampled_from([packed_windows, windows_per_prefix]))
+def test_cases_of_a_batch_are_its_targets_in_order(sizes, max_history, cut):
+    windows = cut(rows_of(sizes), max_history)
+    if not len(windows):
+        return
+    numbers = np.random.default_rng(0).permutation(len(windows))
+    found, sources = windows.cases(numbers)
+    expected = predicted(Windows(windows.rows.take(numbers), windows.first[numbers], windows.sources[numbers]))
+    assert [found.row(case).tolist() for case in range(len(found))] == [history for _, history in expected]
+    assert sources.tolist() == [target // 100 for target, _ in expected]
+
+
 def test_a_batch_is_as_wide_as_its_widest():
     windows = packed_windows(rows_of([3, 1, 5, 2]), 10)
     batch = windows.batch(np.array([0, 2]))

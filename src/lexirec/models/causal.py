@@ -47,7 +47,14 @@ class Causal(CausalReading):
         self._paths_IS = trie.ancestors()
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, items: Tensor, starts: Tensor, seen: Tensor
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor,
+        items: Tensor,
+        starts: Tensor,
+        seen: Tensor,
+        told: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the loss of rows that ask for text or for an item: the mean over rows, so that each counts alike.
 
@@ -61,6 +68,7 @@ class Causal(CausalReading):
             items: (R,) the item asked for, −1 where the target is text.
             starts: (R,) place of the target's first token.
             seen: (R, H) item numbers of the history, −1 padded.
+            told: (R, I) what rows learn from a teacher, as parts of their loss (`training.distilling`); or nothing.
 
         Raises:
             DataError: a row is empty or not padded on the right.
@@ -72,7 +80,8 @@ class Causal(CausalReading):
         if len(spelled_R := (items >= 0).nonzero().squeeze(1)):
             path_RS = self._paths(items[spelled_R])
             hidden_RSD = self._asking(states_RLD, spelled_R, starts[spelled_R], self.head.steps(path_RS))
-            losses.append(len(spelled_R) * self._item_loss(rows, hidden_RSD, path_RS, seen[spelled_R]))
+            taught = {} if told is None else {"told_RI": told[spelled_R]}
+            losses.append(len(spelled_R) * self._item_loss(rows, hidden_RSD, path_RS, seen[spelled_R], **taught))
         if len(spelled_R) < len(items):
             losses.append(self._text_losses(states_RLD, labels.masked_fill((items >= 0).unsqueeze(1), -100)).sum())
         return {"loss": torch.stack(losses).sum() / len(items)}
@@ -83,9 +92,9 @@ class Causal(CausalReading):
         places = places.clamp(max=states_RLD.shape[1] - 1)  # behind a short target's end anything will do
         return self.refined(states_RLD[chosen.unsqueeze(1), places])
 
-    def _item_loss(self, rows: Rows, hidden_RSD: Tensor, path_RS: Tensor, seen_RH: Tensor) -> Tensor:
+    def _item_loss(self, rows: Rows, hidden_RSD: Tensor, path_RS: Tensor, seen_RH: Tensor, **taught: Tensor) -> Tensor:
         with unmixed(self.device):
-            loss: Tensor = self.head.loss(rows, hidden_RSD, path_RS[:, : hidden_RSD.shape[1]], seen_RH)
+            loss: Tensor = self.head.loss(rows, hidden_RSD, path_RS[:, : hidden_RSD.shape[1]], seen_RH, **taught)
         return loss
 
     def _text_losses(self, states_RLD: Tensor, labels_RL: Tensor) -> Tensor:

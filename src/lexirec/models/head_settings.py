@@ -39,6 +39,11 @@ class HeadSettings(Settings):
         """Whether item rows are needed at all."""
         return self.head == "grounded"
 
+    @property
+    def flat(self) -> bool:
+        """Whether the root has a distribution over items, which a teacher's may be compared with."""
+        return self.grounded and self.pooling == "mass"
+
     @model_validator(mode="after")
     def _rows_are_of_nodes(self) -> Self:
         if self.head == "grounded" and self.likelihood == "vocabulary":

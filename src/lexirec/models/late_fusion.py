@@ -122,8 +122,15 @@ class LateFusion(SharedWeights):
 
     # ------------------------------------------------------------------------------------------------- learning
 
-    def forward(self, items_BM: Tensor, targets_BQ: Tensor) -> dict[str, Tensor]:
-        """Return the loss of a packed batch: every target predicted from the items before it in its window."""
+    def forward(self, items_BM: Tensor, targets_BQ: Tensor, told: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the loss of a packed batch: every target predicted from the items before it in its window.
+
+        Args:
+            items_BM: items of the windows, −1 padded.
+            targets_BQ: places of the targets, −1 padded.
+            told: (R, I) what the real targets, in this order, learn from a teacher, as parts of their loss
+                (`training.distilling`); or nothing.
+        """
         batch = Batch(items_BM, targets_BQ)
         rows = replace(self.head.rows(), words_VD=collected(self.backbone.shared.weight))
         real_BQ = targets_BQ >= 0
@@ -138,7 +145,8 @@ class LateFusion(SharedWeights):
             later = self.refined(hidden_RSD[:, :1], hidden_RSD[:, 1:])
             hidden_RSD = torch.cat([hidden_RSD[:, :1], later], dim=1)
         seen_RH = _before_targets(batch)[real_BQ]
-        return {"loss": self.head.loss(rows, hidden_RSD, path_RS[:, :steps], seen_RH)}
+        taught = {} if told is None else {"told_RI": told}
+        return {"loss": self.head.loss(rows, hidden_RSD, path_RS[:, :steps], seen_RH, **taught)}
 
     def refined(self, first: Tensor, later: Tensor) -> Tensor:
         """Return what later steps ask for: themselves, or the first step moved by their learned share."""

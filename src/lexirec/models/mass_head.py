@@ -40,8 +40,14 @@ class MassHead(GroundedHead):
         items_ID = self._items[0]()
         return Rows(self._table(items_ID), self.trie_on(items_ID.device).pool(items_ID))
 
-    def loss(self, rows: Rows, hidden_RSD: Tensor, path_RS: Tensor, seen_RH: Tensor) -> Tensor:
-        """Sum over a path's branches of log mass(parent) − log mass(child), each pair under one step's scores."""
+    def loss(
+        self, rows: Rows, hidden_RSD: Tensor, path_RS: Tensor, seen_RH: Tensor, told_RI: Tensor | None = None
+    ) -> Tensor:
+        """Sum over a path's branches of log mass(parent) − log mass(child), each pair under one step's scores.
+
+        With `told_RI`, what a teacher says of each row as parts of its loss: that part is the cross-entropy of the
+        root's distribution over items against it, the rest the path's loss.
+        """
         trie = self.trie_on(hidden_RSD.device)
         branches = self.branches(trie.device)
         queries_RSD = self._queries(hidden_RSD)
@@ -58,6 +64,8 @@ class MassHead(GroundedHead):
             mass = segment_logsumexp(logit_E, row_E, len(open_R))
             part = segment_logsumexp(logit_E[inside_E], row_E[inside_E], len(open_R))
             total = total.index_add(0, open_R, mass - part)
+        if told_RI is not None:
+            total = (1 - told_RI.sum(1)) * total - (told_RI * logits_RI.log_softmax(1)).sum(1)
         return total.mean()
 
     def _mass(self, trie: Trie, nodes_R: Tensor, logits_RI: Tensor) -> Tensor:

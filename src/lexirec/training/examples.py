@@ -30,6 +30,7 @@ class Examples:
         task: Name of the task; of a mixture the names of all, joined by "+".
         kinds: int64 (R,), each row's task as its place among `names`; None where there is one task.
         dropped: Reason -> number of questions that were left out.
+        sources: int64 (R,), the training row that a case is of, −1 where it is of none; None where all are of none.
     """
 
     prompts: Ragged
@@ -39,6 +40,7 @@ class Examples:
     task: str
     kinds: Tensor | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
+    sources: Tensor | None = None
 
     def __post_init__(self) -> None:
         lengths = [len(part) for part in (self.prompts, self.targets, self.items, self.histories)]
@@ -70,6 +72,7 @@ class Examples:
             self.task,
             None if self.kinds is None else self.kinds[numbers],
             self.dropped,
+            None if self.sources is None else self.sources[numbers],
         )
 
 
@@ -98,6 +101,7 @@ def mixture(tasks: Sequence[Examples], weights: Mapping[str, float], *, seed: in
         "+".join(part.task for part in parts),
         kinds,
         _total([part.dropped for part in parts]),
+        _sources(parts),
     )
     return together.take(random.permutation(len(together)))
 
@@ -108,6 +112,12 @@ def _rows(count: int, weight: float, random: np.random.Generator) -> NDArray[np.
     rest = round((weight - whole) * count)
     more = random.permutation(count)[:rest]
     return np.concatenate([np.tile(np.arange(count), whole), more]).astype(np.int64)
+
+
+def _sources(parts: Sequence[Examples]) -> Tensor | None:
+    if all(part.sources is None for part in parts):
+        return None
+    return torch.cat([torch.full((len(part),), -1) if part.sources is None else part.sources for part in parts])
 
 
 def _below(parts: Sequence[Sequences]) -> Sequences:

@@ -24,6 +24,7 @@ from lexirec.models.ragged import Ragged, side_by_side
 from lexirec.models.searching import SearchSettings
 from lexirec.training.batching import like_length
 from lexirec.training.checkpoints import began_from
+from lexirec.training.distilling import DistillationSettings, Teacher
 from lexirec.training.examples import Examples
 from lexirec.training.judging import Choice, patience, sample
 from lexirec.training.pace import PaceSettings
@@ -39,6 +40,8 @@ class SftSettings(PaceSettings):
     trained in any case."""
     lora: LoraSettings = LoraSettings()
     """The low-rank updates."""
+    distillation: DistillationSettings = DistillationSettings()
+    """What next items are learned from the memory, beside what was bought."""
     batch_size: int = Field(default=32, ge=1)
     """Examples of a batch, of like length; times `accumulate` those of a step."""
     validation_users: int = Field(default=2000, ge=1)
@@ -58,6 +61,7 @@ def fit_causal(
     builder: PromptBuilder,
     folder: Path,
     known: int | None = None,
+    teacher: Teacher | None = None,
 ) -> list[dict[str, float]]:
     """Fine-tune a model; afterwards it holds the weights of its best validation, low-rank updates merged.
 
@@ -70,6 +74,7 @@ def fit_causal(
         folder: where checkpoints go; training carries on from what is there.
         known: tokens the tokenizer had before those of identifiers were added: rows below stay as they are unless all
             weights are trained. By default the least token of an identifier.
+        teacher: the memory that cases of training rows are told of, too.
 
     Returns:
         The learning curve: rows with `step`, `epoch` and `loss` or the validation's figures.
@@ -87,30 +92,30 @@ def fit_causal(
         began_from(folder, training.fixed())
         choice = recommending(builder, validation, settings.validation_users, settings.validation_width, settings.seed)
         run = Run(settings, folder, choice, patience(settings.patience), undecayed=training.undecayed)
-        return carry_out(ChoosingTrainer(model, epochs_of(examples, settings), run))
+        return carry_out(ChoosingTrainer(model, epochs_of(examples, settings, teacher), run))
     finally:
         training.finish()
 
 
-def epochs_of(examples: Examples, settings: SftSettings) -> Epochs[NDArray[np.int64]]:
+def epochs_of(examples: Examples, settings: SftSettings, teacher: Teacher | None = None) -> Epochs[NDArray[np.int64]]:
     """Return the batches of all epochs, of like length within a batch."""
     whole = side_by_side([examples.prompts, examples.targets])
     lengths = whole.lengths.numpy()
     return Epochs(
         lambda epoch: like_length(lengths, settings.batch_size, [settings.seed, epoch]),
-        partial(_batch, examples, whole),
+        partial(_batch, examples, whole, teacher),
         settings.epochs,
     )
 
 
-def _batch(examples: Examples, whole: Ragged, rows: NDArray[np.int64]) -> dict[str, Tensor]:
+def _batch(examples: Examples, whole: Ragged, teacher: Teacher | None, rows: NDArray[np.int64]) -> dict[str, Tensor]:
     """Lay examples out as `Causal.forward` takes them; `whole` are prompts with their answers."""
     rows_R = torch.from_numpy(rows)
     ids_RL, mask_RL = whole.pad(rows_R)
     starts_R, histories = examples.prompts.lengths[rows_R], examples.histories.take(rows)
     answer_RL = mask_RL & (torch.arange(ids_RL.shape[1]) >= starts_R[:, None])
     seen_RH = histories.padded(max(1, int(histories.lengths.max(initial=0))))
-    return {
+    batch = {
         "input_ids": ids_RL,
         "attention_mask": mask_RL,
         "labels": ids_RL.masked_fill(~answer_RL, -100),
@@ -118,6 +123,9 @@ def _batch(examples: Examples, whole: Ragged, rows: NDArray[np.int64]) -> dict[s
         "starts": starts_R,
         "seen": torch.from_numpy(seen_RH).long(),
     }
+    if teacher is not None and examples.sources is not None:
+        batch["told"] = teacher.told(histories, examples.sources[rows_R].numpy())
+    return batch
 
 
 def recommending(builder: PromptBuilder, cases: Cases | None, users: int, width: int, seed: int) -> Choice | None:

@@ -18,7 +18,7 @@ and TA are the names of the specification (sections 6.3 and 7.1; MiniOneRec, TS-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -151,7 +151,8 @@ _MISSING = {
 def next_item(builder: PromptBuilder, train: Sequences) -> Examples:
     """T1: ask for every training event that has a history, from the history before it (prefix augmentation)."""
     cases = prefix_cases(train, builder.settings.max_history)
-    return _items(builder, builder.next_item(cases.histories), cases, "next_item")
+    examples = _items(builder, builder.next_item(cases.histories), cases, "next_item")
+    return replace(examples, sources=_numbers(cases.users))
 
 
 def history_title(

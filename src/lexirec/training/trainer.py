@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from torch import Tensor
 
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.errors import DataError
 from lexirec.models.late_fusion import LateFusion
 from lexirec.models.late_fusion_ranking import Ranker, SearchSettings
+from lexirec.training.distilling import DistillationSettings, Teacher
 from lexirec.training.judging import METRIC, Choice, patience, sample
 from lexirec.training.pace import PaceSettings
 from lexirec.training.running import ChoosingTrainer, Epochs, Run, carry_out
-from lexirec.training.windows import batches, packed_windows, windows_per_prefix
+from lexirec.training.windows import Windows, batches, packed_windows, windows_per_prefix
 
 __all__ = ["METRIC", "TrainingSettings", "fit_late_fusion"]
 
@@ -45,6 +47,8 @@ class TrainingSettings(PaceSettings):
     """How often weights are judged."""
     patience: int = Field(default=3, ge=1)
     """Choices in a row without a better model after which training stops."""
+    distillation: DistillationSettings = DistillationSettings()
+    """What next items are learned from the memory, beside what was bought."""
 
 
 def fit_late_fusion(
@@ -54,6 +58,7 @@ def fit_late_fusion(
     *,
     validation: Cases | None,
     folder: Path,
+    teacher: Teacher | None = None,
 ) -> list[dict[str, float]]:
     """Train a model; afterwards it holds the weights of its best validation.
 
@@ -63,6 +68,7 @@ def fit_late_fusion(
         settings: how.
         validation: cases that choose the weights; without them the last ones are kept.
         folder: where checkpoints go; training carries on from what is there.
+        teacher: the memory that targets are told of, too.
 
     Returns:
         The learning curve: rows with `step`, `epoch` and `loss` or the validation's figures.
@@ -75,10 +81,19 @@ def fit_late_fusion(
     if not len(windows):
         raise DataError(f"none of the {len(train):,} training rows has two items, so there is nothing to predict")
     data = Epochs(
-        lambda epoch: batches(windows, settings.batch_targets, [settings.seed, epoch]), windows.batch, settings.epochs
+        lambda epoch: batches(windows, settings.batch_targets, [settings.seed, epoch]),
+        partial(_batch, windows, teacher),
+        settings.epochs,
     )
     run = Run(settings, folder, _choice(validation, settings), patience(settings.patience))
     return carry_out(ChoosingTrainer(model, data, run))
+
+
+def _batch(windows: Windows, teacher: Teacher | None, numbers: NDArray[np.int64]) -> dict[str, Tensor]:
+    batch = windows.batch(numbers)
+    if teacher is not None:
+        batch["told"] = teacher.told(*windows.cases(numbers))
+    return batch
 
 
 def _choice(validation: Cases | None, settings: TrainingSettings) -> Choice | None:

@@ -28,10 +28,12 @@ class Windows:
     Attributes:
         rows: the items of each window, oldest first.
         first: int64 (windows,), the place of each window's first target.
+        sources: int64 (windows,), the training row each window is of.
     """
 
     rows: Sequences
     first: NDArray[np.int64]
+    sources: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.first)
@@ -49,6 +51,13 @@ class Windows:
         items_BM = chosen.padded(int(chosen.lengths.max())).astype(np.int64)
         return {"items_BM": torch.from_numpy(items_BM), "targets_BQ": torch.from_numpy(place_BQ)}
 
+    def cases(self, numbers: NDArray[np.int64]) -> tuple[Sequences, NDArray[np.int64]]:
+        """Return, target by target in a batch's order, the items before it in its window, and its training row."""
+        chosen, first, targets = self.rows.take(numbers), self.first[numbers], self.targets[numbers]
+        window = np.repeat(np.arange(len(numbers)), targets)
+        within = np.arange(len(window)) - np.repeat(np.cumsum(targets) - targets, targets)
+        return chosen.windows(chosen.offsets[:-1][window], first[window] + within), self.sources[numbers][window]
+
 
 def packed_windows(train: Sequences, max_history: int) -> Windows:
     """Cut training rows into windows; rows of one item are left out."""
@@ -61,7 +70,8 @@ def packed_windows(train: Sequences, max_history: int) -> Windows:
     target = np.where(number == 0, 1, max_history + 1 + (number - 1) * half)
     start = np.where(number == 0, 0, np.maximum(target - (max_history - half) - 1, 0))
     stop = np.minimum(np.where(number == 0, max_history + 1, target + half), np.repeat(lengths, pieces))
-    return Windows(train.windows(np.repeat(train.offsets[:-1], pieces) + start, stop - start), target - start)
+    cut = train.windows(np.repeat(train.offsets[:-1], pieces) + start, stop - start)
+    return Windows(cut, target - start, np.repeat(np.arange(len(train)), pieces))
 
 
 def windows_per_prefix(train: Sequences, max_history: int) -> Windows:
@@ -70,7 +80,9 @@ def windows_per_prefix(train: Sequences, max_history: int) -> Windows:
     place = np.arange(int(targets.sum())) - np.repeat(np.cumsum(targets) - targets, targets) + 1
     history = np.minimum(place, max_history)
     start = np.repeat(train.offsets[:-1], targets) + place - history
-    return Windows(train.windows(start, history + 1), history.astype(np.int64))
+    return Windows(
+        train.windows(start, history + 1), history.astype(np.int64), np.repeat(np.arange(len(train)), targets)
+    )
 
 
 def batches(windows: Windows, targets: int, seed: SequenceOf[int]) -> list[NDArray[np.int64]]:

@@ -1,0 +1,143 @@
+"""Distillation: what cases are told was counted on other rows, and what they are told is learned."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from lexirec.causal_settings import CausalModelSettings
+from lexirec.data.sequences import Sequences
+from lexirec.errors import DataError
+from lexirec.late_fusion_recommender import ModelSettings
+from lexirec.models.memory import Memory
+from lexirec.training.distilling import DistillationSettings, Teacher
+from lexirec.training.sft import SftSettings, fit_causal
+from lexirec.training.trainer import TrainingSettings, fit_late_fusion
+from tests.fusion_world import ITEMS, TEXTS, fusion
+from tests.training.causal_shop import ITEMS as SHOP
+from tests.training.causal_shop import TRAIN as WALKS
+from tests.training.causal_shop import PowerCutError, builder, examples, kill_after, shop
+from tests.training.test_trainer import CHOSEN, TRAIN
+
+NO_TEXTS = ["x"] * 6
+COUNTED = DistillationSettings(share=0.4, folds=2, evidence="none")
+HALF = DistillationSettings(share=0.5, folds=3)
+
+
+def asked(*items: int) -> Sequences:
+    return Sequences.from_lists([list(items)])
+
+
+def teacher_of(rows: list[list[int]]) -> Teacher:
+    made = Teacher.fit(Sequences.from_lists(rows), NO_TEXTS, COUNTED)
+    assert made is not None
+    return made
+
+
+def test_a_row_is_not_told_what_only_it_knows():
+    """Every row but the first goes 0 -> 1; only the first goes 0 -> 2."""
+    teacher = teacher_of([[0, 2], *[[0, 1]] * 9])
+    for row in range(10):
+        told = teacher.told(asked(0), np.array([row]))[0]
+        assert told[1] > 0
+        if row == 0:
+            assert told[2] == 0
+    assert any(teacher.told(asked(0), np.array([row]))[0, 2] > 0 for row in range(1, 10))
+
+
+def test_what_is_told_is_the_memory_of_the_other_folds():
+    rows = [[place, (place + 1) % 6, (place + 2) % 6] for place in range(6)] * 2
+    teacher = teacher_of(rows)
+    fold_of = teacher._fold_of
+    assert sorted(np.bincount(fold_of)) == [6, 6]
+    others = Sequences.from_lists([row for row, fold in zip(rows, fold_of) if fold != fold_of[4]])
+    scores = Memory().fit(others, 6).scores(asked(4, 5))[0]
+    np.testing.assert_allclose(teacher.told(asked(4, 5), np.array([4]))[0], 0.4 * scores / scores.sum(), rtol=1e-5)
+
+
+def test_parts_of_the_loss_sum_to_the_share_or_to_nothing():
+    teacher = teacher_of([[0, 1, 2], [1, 2, 3], [2, 3, 4], [0, 1, 3]])
+    histories = Sequences.from_lists([[0, 1], [], [1, 2], [5]])
+    told = teacher.told(histories, np.array([0, 1, -1, 2]))
+    assert told.dtype == torch.float32
+    assert told.sum(1).tolist() == pytest.approx([0.4, 0, 0, 0])  # no history; no training row; nobody bought item 5
+
+
+def test_without_a_share_there_is_no_teacher_and_few_rows_are_refused():
+    assert Teacher.fit(TRAIN, TEXTS, DistillationSettings()) is None
+    with pytest.raises(DataError, match=r"distillation\.folds is 5, but there are 2 training rows"):
+        Teacher.fit(Sequences.from_lists([[0, 1], [1, 2]]), NO_TEXTS, DistillationSettings(share=0.1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"), [(CausalModelSettings, "network"), (ModelSettings, "fusion")], ids=["causal", "late-fusion"]
+)
+def test_heads_without_a_distribution_over_items_are_refused(kind, part):
+    taught = {"distillation": {"share": 0.3}}
+    for head in ({"head": "vocabulary"}, {"head": "grounded", "pooling": "mean"}):
+        with pytest.raises(ValidationError, match=r"share is 0\.3, but only a head \"grounded\" with pooling"):
+            kind.model_validate({part: head, "training": taught})
+    kind.model_validate({part: {"head": "grounded"}, "training": taught})
+
+
+def test_the_loss_is_divided_between_what_came_and_what_is_told():
+    model = fusion(**CHOSEN, pooling="mass")
+    items, places = torch.tensor([[3, 4, 5], [9, 8, -1]]), torch.tensor([[1, 2], [1, -1]])
+    plain = model(items, places)["loss"]
+    nothing = torch.zeros(3, ITEMS)
+    assert model(items, places, told=nothing)["loss"].item() == pytest.approx(plain.item(), rel=1e-6)
+    alone = torch.stack([model(*each)["loss"] for each in _one_by_one(items, places)])
+    told = torch.zeros(3, ITEMS)
+    told[1, 7] = 0.25  # of the second target a quarter asks for item 7
+    losses = torch.stack(
+        [model(*each, told=told[row : row + 1])["loss"] for row, each in enumerate(_one_by_one(items, places))]
+    )
+    assert losses[[0, 2]].tolist() == pytest.approx(alone[[0, 2]].tolist(), rel=1e-5)
+    sure = model(torch.tensor([[3, 4, 5]]), torch.tensor([[2]]), told=torch.eye(ITEMS)[[7]])["loss"]
+    assert losses[1].item() == pytest.approx((0.75 * alone[1] + 0.25 * sure).item(), rel=1e-5)
+    assert model(items, places, told=told)["loss"].item() == pytest.approx(losses.mean().item(), rel=1e-5)
+
+
+def _one_by_one(items, places):
+    yield items[:1], places[:1, :1]
+    yield items[:1], places[:1, 1:]
+    yield items[1:, :2], places[1:, :1]
+
+
+def distance(model, teacher) -> float:
+    """Mean cross-entropy of the model's root against what the teacher says of training cases."""
+    items = torch.tensor([TRAIN.row(row)[:3].tolist() for row in range(12)])
+    places = torch.full((12, 1), 2)
+    told = teacher.told(Sequences.from_lists([row[:2] for row in items.tolist()]), np.arange(12))
+    with torch.no_grad():
+        return float(model(items, places, told=told / told.sum(1, keepdim=True))["loss"])
+
+
+def test_a_late_fusion_model_comes_nearer_to_its_teacher(tmp_path):
+    teacher = Teacher.fit(TRAIN, TEXTS, HALF)
+    pace = {"epochs": 3, "batch_targets": 22, "learning_rate": 5e-3, "checkpoints_per_epoch": 3}
+    found = {}
+    for name, told in (("taught", teacher), ("untaught", None)):
+        model = fusion(**CHOSEN, pooling="mass")
+        fit_late_fusion(model, TRAIN, TrainingSettings(**pace), validation=None, folder=tmp_path / name, teacher=told)
+        found[name] = distance(model, teacher)
+    assert found["taught"] < found["untaught"] - 0.05
+
+
+def test_a_killed_training_carries_on_as_if_it_had_not_been(tmp_path):
+    settings = SftSettings(epochs=1, batch_size=16, learning_rate=3e-2, checkpoints_per_epoch=3, distillation=HALF)
+    teacher = Teacher.fit(WALKS, TEXTS[:SHOP], HALF)
+
+    def fit(model, folder, told=teacher):
+        return fit_causal(model, examples(), settings, validation=None, builder=builder(), folder=folder, teacher=told)
+
+    whole, broken, untaught = (shop(head="grounded") for _ in range(3))
+    curve = fit(whole, tmp_path / "whole")
+    kill_after(broken, 5)
+    with pytest.raises(PowerCutError):
+        fit(broken, tmp_path / "broken")
+    again = shop(head="grounded")
+    assert fit(again, tmp_path / "broken") == curve
+    for one, two in zip(whole.state_dict().values(), again.state_dict().values()):
+        assert torch.equal(one, two)
+    assert fit(untaught, tmp_path / "untaught", None) != curve
