@@ -103,6 +103,7 @@ class _Display:
         self._bar, self._like = bar, LikeStages(store)
         self._to_do = {stage.step.key: stage.recipe for stage in plan.to_do}
         self._expected: float | None = None  # seconds from `_since` on
+        self._of_stage = 0.0  # of them for the stage that is being made
         self._since = time.monotonic()
 
     @contextmanager
@@ -113,6 +114,8 @@ class _Display:
             yield
             return
         self._expected, self._since = self._remaining(), time.monotonic()
+        recipe = self._to_do.get(step.key)
+        self._of_stage = (self._like.seconds(recipe) if recipe is not None else None) or 0.0
         self._show(step.name)
         with told_by(self._show):
             yield
@@ -123,8 +126,11 @@ class _Display:
     def _show(self, text: str) -> None:
         about = text if text == self.stage else f"{self.stage}, {text}"
         spent = time.monotonic() - self._since
-        left = None if self._expected is None else max(0.0, self._expected - spent)
-        self._bar.update(f"{self.run}: {about}", left=left)
+        # a stage that takes longer than its like took costs nothing of what the later ones will take
+        left = None if self._expected is None else self._expected - min(spent, self._of_stage)
+        self._bar.update(
+            f"{self.run}: {about}", left=left or None
+        )  # by the steps done where nothing is expected any more
 
     def _remaining(self) -> float | None:
         """Return the seconds that remain, where the like of every stage to be made is known."""
