@@ -131,7 +131,8 @@ class CausalRecommender(GenerativeRecommender[CausalRanker]):
             neighbors=None if known.neighbors is None else len(known.neighbors),
             vectors=None if known.vectors is None else len(known.vectors),
         )
-        add_tokens(backbone, known.identifiers.new_pieces(backbone.tokenizer), seed=settings.seed)
+        new = known.identifiers.new_pieces(backbone.tokenizer)
+        add_tokens(backbone, new, seed=settings.seed, spread=settings.token_spread)
         initialised = None
         if settings.sa_init is not None:
             if not known.words:
@@ -171,9 +172,12 @@ class CausalRecommender(GenerativeRecommender[CausalRanker]):
         self._to_device()
         chosen = training or self.settings.training
         texts = TaskTexts.of(self._catalog, self.words, preferences)
-        examples = make_examples(self.builder, train, texts, self.settings.tasks, seed=chosen.seed)
+        teacher = Teacher.fit(
+            train, self._catalog.texts(), chosen.distillation, flat=self.settings.network.flat, seed=chosen.seed
+        )
+        rehearsed = teacher.rehearsed if teacher is not None else None
+        examples = make_examples(self.builder, train, texts, self.settings.tasks, rehearsed=rehearsed, seed=chosen.seed)
         self.asked = examples.counts
-        teacher = Teacher.fit(train, self._catalog.texts(), chosen.distillation, seed=chosen.seed)
         with tempfile.TemporaryDirectory() as temporary:
             place = Path(folder or temporary)
             self.curve = fit_causal(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from lexirec.config import Settings
 from lexirec.models.causal_prompts import CausalPromptSettings
@@ -34,6 +34,9 @@ class CausalModelSettings(Settings):
     """How it is fine-tuned."""
     search: SearchSettings = SearchSettings()
     """How items are looked for."""
+    token_spread: float = Field(default=0.1, gt=0)
+    """Spread of the rows of tokens added to the vocabulary, in that of the rows there are. A tenth suits pretrained
+    rows; 1 suits a model from scratch whose identifiers are nothing but such tokens."""
     seed: int = 0
     """Seed of fresh weights."""
 

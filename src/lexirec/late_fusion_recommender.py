@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from safetensors.torch import load_file, save_file
 
 from lexirec.codes.codes import Codes
@@ -58,6 +58,9 @@ class ModelSettings(Settings):
     """How it is trained."""
     search: SearchSettings = SearchSettings()
     """How items are looked for."""
+    token_spread: float = Field(default=0.1, gt=0)
+    """Spread of the rows of tokens added to the vocabulary, in that of the rows there are. A tenth suits pretrained
+    rows; 1 suits a model from scratch whose identifiers are nothing but such tokens."""
     seed: int = 0
     """Seed of fresh weights."""
 
@@ -148,7 +151,8 @@ class LateFusionRecommender(GenerativeRecommender[Ranker]):
             neighbors=None if knowledge.neighbors is None else len(knowledge.neighbors),
             vectors=None if knowledge.vectors is None else len(knowledge.vectors),
         )
-        add_tokens(backbone, knowledge.identifiers.new_pieces(backbone.tokenizer), seed=settings.seed)
+        new = knowledge.identifiers.new_pieces(backbone.tokenizer)
+        add_tokens(backbone, new, seed=settings.seed, spread=settings.token_spread)
         identifiers = knowledge.identifiers.in_vocabulary(backbone.tokenizer)
         near = knowledge.neighbors.items if knowledge.neighbors is not None else None
         fields = {field: catalog.field(field) for field in catalog.text_fields}
@@ -180,7 +184,9 @@ class LateFusionRecommender(GenerativeRecommender[Ranker]):
         """
         self._to_device()
         chosen = training or self.settings.training
-        teacher = Teacher.fit(train, self._catalog.texts(), chosen.distillation, seed=chosen.seed)
+        teacher = Teacher.fit(
+            train, self._catalog.texts(), chosen.distillation, flat=self.settings.fusion.flat, seed=chosen.seed
+        )
         with tempfile.TemporaryDirectory() as temporary:
             self.curve = fit_late_fusion(
                 self.model,

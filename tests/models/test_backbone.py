@@ -116,6 +116,17 @@ def test_added_tokens_get_rows_near_the_mean_and_apart_from_each_other():
     assert backbone.model.get_output_embeddings().weight is table
 
 
+def test_added_rows_are_as_far_apart_as_is_asked():
+    spreads = {}
+    for spread in (0.1, 1.0):
+        backbone = load_backbone("scratch:tiny", texts=TEXTS)
+        known = len(backbone.tokenizer)
+        add_tokens(backbone, [f"<{number}>" for number in range(200)], spread=spread)
+        table = backbone.model.get_input_embeddings().weight
+        spreads[spread] = float(table[known:].std(0).mean() / table[:known].std(0).mean())
+    assert spreads == pytest.approx({0.1: 0.1, 1.0: 1.0}, rel=0.2)
+
+
 def test_added_tokens_use_spare_rows_first_and_fill_untied_heads(tiny):
     config = T5Config(vocab_size=len(tiny.tokenizer) + 5, d_model=16, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
     config.tie_word_embeddings = False

@@ -10,7 +10,7 @@ from lexirec.data.sequences import Sequences
 from lexirec.errors import DataError
 from lexirec.late_fusion_recommender import ModelSettings
 from lexirec.models.memory import Memory
-from lexirec.training.distilling import DistillationSettings, Teacher
+from lexirec.training.distilling import REHEARSED, DistillationSettings, Teacher, rehearse
 from lexirec.training.sft import SftSettings, fit_causal
 from lexirec.training.trainer import TrainingSettings, fit_late_fusion
 from tests.fusion_world import ITEMS, TEXTS, fusion
@@ -69,6 +69,51 @@ def test_without_a_share_there_is_no_teacher_and_few_rows_are_refused():
         Teacher.fit(Sequences.from_lists([[0, 1], [1, 2]]), NO_TEXTS, DistillationSettings(share=0.1))
 
 
+def test_what_is_rehearsed_is_drawn_from_the_memory():
+    memory = Memory().fit(Sequences.from_lists([[0, 1]] * 3 + [[0, 2], [3, 4]]), 6)
+    drawn = rehearse(memory, 4000, seed=1)
+    items, answers = drawn.items.reshape(-1, 2).T
+    assert set(items) == {item for item in range(6) if memory.scores(asked(item))[0].any()}
+    for item in set(items):
+        scores = np.maximum(memory.scores(asked(item))[0], 0)
+        assert (items == item).sum() == 4000
+        share = np.bincount(answers[items == item], minlength=6) / 4000
+        np.testing.assert_allclose(share, scores / scores.sum(), atol=0.04)
+    assert rehearse(memory, 3, seed=1) == rehearse(memory, 3, seed=1) != rehearse(memory, 3, seed=2)
+
+
+def test_rehearsal_in_blocks_draws_for_the_same_items(monkeypatch):
+    memory = Memory().fit(Sequences.from_lists([[0, 1], [2, 3], [1, 4]]), 6)
+    whole = rehearse(memory, 2)
+    monkeypatch.setattr("lexirec.training.distilling._ENTRIES", 12)
+    assert rehearse(memory, 2).items[::2].tolist() == whole.items[::2].tolist()
+
+
+def test_rehearsed_rows_are_told_by_the_memory_of_all_rows():
+    rows = Sequences.from_lists([[0, 1], [0, 1], [0, 2], [3, 4]])
+    teacher = Teacher.fit(rows, NO_TEXTS, DistillationSettings(rehearsal=2, evidence="none"))
+    assert teacher is not None
+    assert teacher.tells
+    scores = Memory().fit(rows, 6).scores(asked(0))[0]
+    told = teacher.told(Sequences.from_lists([[0], [0]]), np.array([0, len(rows)]))
+    assert not told[0].any()  # of bought rows no share is asked for
+    np.testing.assert_allclose(told[1], REHEARSED * scores / scores.sum(), rtol=1e-5)
+    both = Teacher.fit(rows, NO_TEXTS, DistillationSettings(share=0.4, folds=2, rehearsal=2, evidence="none"))
+    assert both is not None
+    told = both.told(Sequences.from_lists([[0], [3, 4]]), np.array([len(rows), 1]))
+    np.testing.assert_allclose(told[0], REHEARSED * scores / scores.sum(), rtol=1e-5)
+    assert told[1].sum().item() in (0, pytest.approx(0.4))
+
+
+def test_heads_without_a_distribution_over_items_rehearse_what_was_drawn_alone():
+    settings = DistillationSettings(rehearsal=1)
+    CausalModelSettings.model_validate({"network": {"head": "vocabulary"}, "training": {"distillation": settings}})
+    teacher = Teacher.fit(TRAIN, TEXTS, settings, flat=False)
+    assert teacher is not None
+    assert not teacher.tells
+    assert len(teacher.rehearsed) == len(TEXTS)
+
+
 @pytest.mark.parametrize(
     ("kind", "part"), [(CausalModelSettings, "network"), (ModelSettings, "fusion")], ids=["causal", "late-fusion"]
 )
@@ -122,6 +167,32 @@ def test_a_late_fusion_model_comes_nearer_to_its_teacher(tmp_path):
         fit_late_fusion(model, TRAIN, TrainingSettings(**pace), validation=None, folder=tmp_path / name, teacher=told)
         found[name] = distance(model, teacher)
     assert found["taught"] < found["untaught"] - 0.05
+
+
+@pytest.mark.parametrize(
+    "head",
+    [{"head": "grounded", "pooling": "mass"}, {"head": "vocabulary", "user_prompt": "identifiers"}],
+    ids=["grounded", "vocabulary"],
+)
+def test_a_late_fusion_model_learns_what_follows_an_item_nobody_bought(tmp_path, head):
+    """The last item is in no training row; the memory knows its like by their texts."""
+    rows = TRAIN.where(TRAIN.items != ITEMS - 1)
+    settings = DistillationSettings(rehearsal=3)
+    alone = torch.tensor([[ITEMS - 1]])
+    pace = {"epochs": 4, "batch_targets": 22, "learning_rate": 5e-3, "checkpoints_per_epoch": 3}
+    far = {}
+    for name, chosen in (("rehearsed", settings), ("not", DistillationSettings())):
+        model = fusion(**{**CHOSEN, **head})
+        teacher = Teacher.fit(rows, TEXTS, chosen, flat=model.settings.flat)
+        training = TrainingSettings(**pace, distillation=chosen)
+        fit_late_fusion(model, rows, training, validation=None, folder=tmp_path / name, teacher=teacher)
+        scores = Memory().fit(rows, ITEMS, texts=TEXTS).scores(asked(ITEMS - 1))[0]
+        shares = torch.from_numpy(np.maximum(scores, 0) / np.maximum(scores, 0).sum())
+        pairs = torch.cat([alone.repeat(ITEMS, 1), torch.arange(ITEMS)[:, None]], dim=1)
+        with torch.no_grad():
+            each = torch.stack([model(pair[None], torch.tensor([[1]]))["loss"] for pair in pairs])
+        far[name] = float((shares * each).sum())
+    assert far["rehearsed"] < far["not"] - 0.05
 
 
 def test_a_killed_training_carries_on_as_if_it_had_not_been(tmp_path):

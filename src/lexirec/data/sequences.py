@@ -43,6 +43,14 @@ class Sequences:
         items = np.concatenate(rows) if rows else np.empty(0, dtype=np.int32)
         return cls(items, _offsets(np.array([len(row) for row in rows], dtype=np.int64)))
 
+    @classmethod
+    def below(cls, parts: Sequence[Sequences]) -> Sequences:
+        """Return the rows of all parts, one part's after the other's."""
+        items = [part.items for part in parts]
+        lengths = [part.lengths for part in parts]
+        joined = np.concatenate(items) if items else np.empty(0, dtype=np.int32)
+        return cls(joined, _offsets(np.concatenate(lengths) if lengths else np.empty(0, dtype=np.int64)))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

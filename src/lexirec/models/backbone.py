@@ -219,11 +219,12 @@ def count_parameters(model: torch.nn.Module) -> int:
 
 
 @torch.no_grad()
-def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0) -> list[int]:
+def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0, spread: float = 0.1) -> list[int]:
     """Add pieces the tokenizer lacks, with embedding (and output) rows, and return the ids of all of them in order.
 
-    A new row is the mean of the rows there are plus a tenth of their spread as noise: near enough to be ordinary, far
-    enough to be told apart. Rows a checkpoint holds beyond its tokenizer's pieces (T5 has 28) are used first.
+    A new row is the mean of the rows there are plus noise of `spread` times their own spread; a tenth is near enough
+    to be ordinary to a pretrained model, far enough to be told apart. Rows a checkpoint holds beyond its tokenizer's
+    pieces (T5 has 28) are used first.
 
     Raises:
         SettingsError: a piece is empty or given twice.
@@ -238,15 +239,15 @@ def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0) -> l
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     tables = {id(table): table for table in (model.get_input_embeddings().weight, model.get_output_embeddings().weight)}
     for table in tables.values():
-        _fill_rows(table, known, len(tokenizer), seed)
+        _fill_rows(table, known, len(tokenizer), seed, spread)
     ids: list[int] = tokenizer.convert_tokens_to_ids(list(pieces))
     return ids
 
 
-def _fill_rows(table: torch.Tensor, known: int, total: int, seed: int) -> None:
+def _fill_rows(table: torch.Tensor, known: int, total: int, seed: int, spread: float) -> None:
     noise = torch.randn(total - known, table.shape[1], generator=torch.Generator().manual_seed(seed))
     std, mean = torch.std_mean(table[:known].float(), dim=0)
-    table[known:total] = (mean + 0.1 * std * noise.to(table.device)).to(table.dtype)
+    table[known:total] = (mean + spread * std * noise.to(table.device)).to(table.dtype)
 
 
 def _as_settings(settings: BackboneSettings | str) -> BackboneSettings:

@@ -4,8 +4,12 @@ One event says of all items but one that they were wrong; the memory's scores sa
 ones among them. A memory that has counted the very event it is asked about would give the answer away, so it is
 cross-fitted: training rows (users) are dealt into folds, and what a row is told was counted on the other folds alone.
 
+Rehearsal asks about items rather than about users: cases whose history is one item alone, each item of the catalogue as
+often as any other, answered by the memory of all training rows. What is bought once in a while is a history once in a
+while; a model hardly learns what follows it, while the memory, which smooths its counts over like texts, knows.
+
 Source: knowledge distillation is Hinton, Vinyals and Dean (2015), for rankers Tang and Wang (KDD 2018); counts as a
-cross-fitted teacher are ours, measured in docs/log.md.
+cross-fitted teacher and rehearsal are ours, measured in docs/log.md.
 
 Legend: `R` cases, `I` items.
 """
@@ -26,14 +30,26 @@ from lexirec.data.sequences import Sequences
 from lexirec.errors import DataError
 from lexirec.models.memory import Memory
 
+REHEARSED = 0.95
+"""Share of a rehearsed case's loss that asks for the memory's distribution; the rest asks for the item that was drawn
+from it, by which the later tokens of identifiers are learned."""
+
+_ENTRIES = 2**24  # scores held at once
+
 
 class DistillationSettings(Settings):
-    """How much is learned from the memory, for grounded heads with pooling `mass`; by default nothing."""
+    """How much is learned from the memory; by default nothing.
+
+    A grounded head with pooling `mass` learns the memory's whole distribution. Others learn from `rehearsal` alone, and
+    of that only the items that were drawn.
+    """
 
     share: float = Field(default=0.0, ge=0, lt=1)
     """Share of a case's loss that is the cross-entropy against the memory's distribution."""
     folds: int = Field(default=5, ge=2)
     """Parts the training rows are dealt into; each is told what was counted on the others."""
+    rehearsal: int = Field(default=0, ge=0)
+    """Cases an epoch for every item of the catalogue whose history is that item alone; the memory answers them."""
     evidence: Literal["text", "none"] = "text"
     """Whether the memory smooths its counts over items of like text (M2), or only counts (M0)."""
 
@@ -52,56 +68,109 @@ def check_teachable(settings: DistillationSettings, *, flat: bool) -> None:
 
 
 class Teacher:
-    """The memory, fitted once for every fold without it."""
+    """The memory, fitted once for every fold without it and once on all training rows.
 
-    def __init__(self, memories: Sequence[Memory], fold_of: NDArray[np.int64], share: float) -> None:
-        """Hold a memory per fold, the fold of each training row, and the share of the loss."""
-        self._memories, self._fold_of, self._share = tuple(memories), fold_of, share
+    Attributes:
+        rehearsed: rows of two, an item and what was drawn from the memory to follow it; training rows are numbered
+            first, these after them.
+    """
+
+    def __init__(
+        self,
+        memories: Sequence[Memory],
+        fold_of: NDArray[np.int64],
+        share_of: NDArray[np.float32],
+        rehearsed: Sequences,
+    ) -> None:
+        """Hold memories, the one that each row asks, and the share of its loss that it is told."""
+        self._memories, self._fold_of, self._share_of = tuple(memories), fold_of, share_of
+        self.rehearsed = rehearsed
 
     @classmethod
     def fit(
-        cls, train: Sequences, texts: Sequence[str], settings: DistillationSettings, *, seed: int = 0
+        cls,
+        train: Sequences,
+        texts: Sequence[str],
+        settings: DistillationSettings,
+        *,
+        flat: bool = True,
+        seed: int = 0,
     ) -> Self | None:
-        """Deal the training rows into folds and count; None where the share is 0.
+        """Deal the training rows into folds and count, and rehearse; None where neither is asked for.
 
         Args:
             train: rows of item numbers, oldest first.
             texts: one per item of the catalogue.
-            settings: share, folds and evidence.
-            seed: of the dealing.
+            settings: shares, folds, rehearsal and evidence.
+            flat: whether the model's head has a distribution over items, which can be told more than one item.
+            seed: of dealing and drawing.
 
         Raises:
             DataError: there are fewer training rows than folds.
         """
-        if not settings.share:
+        if not settings.share and not settings.rehearsal:
             return None
-        if len(train) < settings.folds:
+        if settings.share and len(train) < settings.folds:
             raise DataError(
                 f"distillation.folds is {settings.folds}, but there are {len(train):,} training rows;"
                 " give fewer folds, or share = 0"
             )
-        dealt = np.arange(len(train)) % settings.folds
-        fold_of = np.random.default_rng(seed).permutation(dealt)
         given = texts if settings.evidence == "text" else None
-        others = (train.take(np.flatnonzero(fold_of != fold)) for fold in range(settings.folds))
-        return cls([Memory().fit(rows, len(texts), texts=given) for rows in others], fold_of, settings.share)
+        folds = settings.folds if settings.share else 0
+        fold_of = np.random.default_rng(seed).permutation(np.arange(len(train)) % max(folds, 1))
+        others = (train.take(np.flatnonzero(fold_of != fold)) for fold in range(folds))
+        memories = [Memory().fit(rows, len(texts), texts=given) for rows in others]
+        rehearsed = Sequences.from_lists([])
+        if settings.rehearsal:
+            memories.append(Memory().fit(train, len(texts), texts=given))
+            rehearsed = rehearse(memories[-1], settings.rehearsal, seed=seed)
+        more = np.full(len(rehearsed), folds)
+        shares = np.repeat([settings.share, REHEARSED if flat else 0.0], [len(train), len(rehearsed)])
+        return cls(memories, np.concatenate([fold_of, more]), shares.astype(np.float32), rehearsed)
+
+    @property
+    def tells(self) -> bool:
+        """Whether any case is told a distribution."""
+        return bool(self._share_of.any())
 
     def told(self, histories: Sequences, rows: NDArray[np.int64]) -> Tensor:
-        """Return what cases are told, as parts of their loss: float32 (R, I), each row sums to the share, or to 0.
+        """Return what cases are told, as parts of their loss: float32 (R, I), each row sums to its share, or to 0.
 
         Args:
             histories: of the cases, oldest first.
-            rows: (R,) the training row of each, −1 for none; those and empty histories are told nothing.
+            rows: (R,) the training row of each, rehearsed ones numbered after them, −1 for none; those, empty histories
+                and rows whose share is 0 are told nothing.
         """
-        folds = np.where((rows >= 0) & (histories.lengths > 0), self._fold_of[np.maximum(rows, 0)], -1)
-        shares = np.zeros((len(rows), self._n_items), dtype=np.float32)
+        share_R = np.where((rows >= 0) & (histories.lengths > 0), self._share_of[np.maximum(rows, 0)], 0)
+        folds = np.where(share_R > 0, self._fold_of[np.maximum(rows, 0)], -1)
+        told_RI = np.zeros((len(rows), len(self._memories[0].shares)), dtype=np.float32)
         for fold in np.unique(folds[folds >= 0]):
             asked = np.flatnonzero(folds == fold)
-            shares[asked] = np.maximum(self._memories[fold].scores(histories.take(asked)), 0)
-        total = shares.sum(axis=1, keepdims=True)
-        np.divide(shares, total, out=shares, where=total > 0)
-        return torch.from_numpy(shares * np.float32(self._share))
+            told_RI[asked] = np.maximum(self._memories[fold].scores(histories.take(asked)), 0)
+        total = told_RI.sum(axis=1, keepdims=True)
+        np.divide(told_RI, total, out=told_RI, where=total > 0)
+        told_RI *= share_R[:, None]
+        return torch.from_numpy(told_RI)
 
-    @property
-    def _n_items(self) -> int:
-        return len(self._memories[0].shares)
+
+def rehearse(memory: Memory, cases: int, *, seed: int = 0) -> Sequences:
+    """Draw from the memory what follows each item on its own: rows of two items, `cases` for every item.
+
+    Items of which the memory knows no successor are left out.
+    """
+    n_items = len(memory.shares)
+    random = np.random.default_rng([seed, 1])
+    block = max(1, _ENTRIES // n_items)
+    parts = []
+    for first in range(0, n_items, block):
+        items = np.arange(first, min(first + block, n_items))
+        alone = Sequences(items.astype(np.int32), np.arange(len(items) + 1))
+        mass = np.maximum(memory.scores(alone), 0).cumsum(axis=1, dtype=np.float64)
+        known = np.flatnonzero(mass[:, -1] > 0)
+        row = np.repeat(np.arange(len(known)), cases)
+        # rows one above the other make one rising line, so that all draws are one search
+        line = (mass[known] / mass[known, -1:] + np.arange(len(known))[:, None]).ravel()
+        place = np.searchsorted(line, row + random.random(len(row)), side="right")
+        parts.append(np.stack([items[known[row]], np.minimum(place - row * n_items, n_items - 1)], axis=1))
+    drawn = np.concatenate(parts)
+    return Sequences(drawn.ravel().astype(np.int32), 2 * np.arange(len(drawn) + 1))

@@ -97,7 +97,7 @@ def mixture(tasks: Sequence[Examples], weights: Mapping[str, float], *, seed: in
         one_below_other([part.prompts for part in parts]),
         one_below_other([part.targets for part in parts]),
         torch.cat([part.items for part in parts]) if parts else torch.empty(0, dtype=torch.int64),
-        _below([part.histories for part in parts]),
+        Sequences.below([part.histories for part in parts]),
         "+".join(part.task for part in parts),
         kinds,
         _total([part.dropped for part in parts]),
@@ -118,12 +118,6 @@ def _sources(parts: Sequence[Examples]) -> Tensor | None:
     if all(part.sources is None for part in parts):
         return None
     return torch.cat([torch.full((len(part),), -1) if part.sources is None else part.sources for part in parts])
-
-
-def _below(parts: Sequence[Sequences]) -> Sequences:
-    lengths = np.concatenate([np.zeros(1, dtype=np.int64), *(part.lengths for part in parts)])
-    items = [part.items for part in parts]
-    return Sequences(np.concatenate(items) if items else np.empty(0, dtype=np.int32), np.cumsum(lengths))
 
 
 def _total(dropped: Sequence[Mapping[str, int]]) -> dict[str, int]:

@@ -123,7 +123,7 @@ def _batch(examples: Examples, whole: Ragged, teacher: Teacher | None, rows: NDA
         "starts": starts_R,
         "seen": torch.from_numpy(seen_RH).long(),
     }
-    if teacher is not None and examples.sources is not None:
+    if teacher is not None and teacher.tells and examples.sources is not None:
         batch["told"] = teacher.told(histories, examples.sources[rows_R].numpy())
     return batch
 

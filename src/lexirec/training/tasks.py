@@ -100,7 +100,13 @@ class TaskTexts:
 
 
 def make_examples(
-    builder: PromptBuilder, train: Sequences, texts: TaskTexts, settings: TaskSettings, *, seed: int = 0
+    builder: PromptBuilder,
+    train: Sequences,
+    texts: TaskTexts,
+    settings: TaskSettings,
+    *,
+    rehearsed: Sequences | None = None,
+    seed: int = 0,
 ) -> Examples:
     """Build every task whose weight is above 0 and mix them.
 
@@ -109,6 +115,7 @@ def make_examples(
         train: Training sequences, oldest first; nothing else of any user is looked at.
         texts: What is asked and answered beside items.
         settings: Weights and lengths.
+        rehearsed: Rows to be learned beside the training sequences, numbered after them (`training.distilling`).
         seed: Of the mixture.
 
     Raises:
@@ -138,6 +145,9 @@ def make_examples(
     wanted = [make() for task, make in makers.items() if weights[task]]
     if not wanted:
         raise SettingsError(f"every task has the weight 0; give one of {', '.join(makers)} a weight, such as 1")
+    if rehearsed is not None and len(rehearsed):
+        wanted.append(rehearsal(builder, rehearsed, first=len(train)))
+        weights["rehearsal"] = 1.0
     return mixture(wanted, weights, seed=seed)
 
 
@@ -153,6 +163,13 @@ def next_item(builder: PromptBuilder, train: Sequences) -> Examples:
     cases = prefix_cases(train, builder.settings.max_history)
     examples = _items(builder, builder.next_item(cases.histories), cases, "next_item")
     return replace(examples, sources=_numbers(cases.users))
+
+
+def rehearsal(builder: PromptBuilder, rehearsed: Sequences, *, first: int) -> Examples:
+    """Ask as in T1 for the events of rehearsed rows, which are numbered from `first` on."""
+    examples = replace(next_item(builder, rehearsed), task="rehearsal")
+    assert examples.sources is not None
+    return replace(examples, sources=examples.sources + first)
 
 
 def history_title(

@@ -77,7 +77,8 @@ def fit_late_fusion(
         DataError: no training row has two items.
     """
     cut = packed_windows if settings.packed else windows_per_prefix
-    windows = cut(train, model.settings.max_history)
+    rows = train if teacher is None else Sequences.below([train, teacher.rehearsed])
+    windows = cut(rows, model.settings.max_history)
     if not len(windows):
         raise DataError(f"none of the {len(train):,} training rows has two items, so there is nothing to predict")
     data = Epochs(
@@ -91,7 +92,7 @@ def fit_late_fusion(
 
 def _batch(windows: Windows, teacher: Teacher | None, numbers: NDArray[np.int64]) -> dict[str, Tensor]:
     batch = windows.batch(numbers)
-    if teacher is not None:
+    if teacher is not None and teacher.tells:
         batch["told"] = teacher.told(*windows.cases(numbers))
     return batch
 
