@@ -22,6 +22,7 @@ def test_a_draft_is_an_experiment(shop, family):
     assert found.data.text == ("title", "brand", "categories", "description")
     assert found.model.kind == {"gram": "late-fusion", "tsrec": "causal"}[family]
     assert found.fusion["fused"].of == ("model", "memory")
+    assert not found.model.training.distillation.rehearsal
     assert (draft.items, draft.users) == (84, 60)
     assert '"items.parquet"' in draft.text, "paths beside the file are relative, so that the folder can be moved"
 
@@ -62,7 +63,7 @@ def test_events_written_twice_are_kept_once_unless_times_are_whole_days(tmp_path
     assert (draft.events, load_experiment(draft.path).data.drop_repeats) == (4, False)
 
 
-def test_a_time_split_chooses_weights_on_unseen_events(tmp_path):
+def test_a_time_split_is_taught_by_the_memory_and_chooses_weights_on_unseen_events(tmp_path):
     (tmp_path / "items.csv").write_text("item_id,title\n" + "".join(f"A{n},thing {n} of many\n" for n in range(6)))
     parts = ["train", "train", "valid", "valid", "test"]
     rows = [f"u{user},A{place},{place},{part}" for user in range(4) for place, part in enumerate(parts)]
@@ -70,6 +71,7 @@ def test_a_time_split_chooses_weights_on_unseen_events(tmp_path):
     found = load_experiment(draft_experiment(tmp_path / "items.csv", tmp_path / "events.csv", tmp_path / "m.toml").path)
     assert found.data.split.kind == "published"
     assert found.fusion["fused"].choose_on == "unseen"
+    assert found.model.training.distillation.rehearsal > 0
 
 
 def test_nothing_is_overwritten_and_mistakes_are_told(shop):

@@ -40,6 +40,12 @@ def test_take_and_where(lists, data):
     assert rows.where(rows.items % 2 == 0) == Sequences.from_lists(even)
 
 
+def test_rows_of_several_parts_stand_below_one_another():
+    parts = [[[0, 1], []], [], [[5]]]
+    assert Sequences.below([Sequences.from_lists(part) for part in parts]) == Sequences.from_lists([[0, 1], [], [5]])
+    assert Sequences.below([]) == Sequences.from_lists([])
+
+
 def test_counts():
     assert Sequences.from_lists([[0, 2, 2], [], [2]]).counts(4).tolist() == [1, 0, 3, 0]
 
