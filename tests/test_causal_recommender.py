@@ -20,6 +20,7 @@ from lexirec.models.sa_init import SaInitSettings
 from lexirec.models.token_words import token_words
 from lexirec.recommenders import load_recommender
 from lexirec.testing import RecommenderContract, circle_walks, tiny_catalog
+from lexirec.training.distilling import DistillationSettings, Teacher
 from lexirec.training.grpo import GrpoSettings
 from lexirec.training.rewards import RewardSettings
 from lexirec.training.sft import SftSettings
@@ -100,6 +101,27 @@ def test_it_is_made_from_codes_and_a_lexicon():
     made = CausalRecommender.create(TINY, CATALOG, CODES, LEXICON, TS_REC)
     assert made.initialised is not None
     assert len(made.recommend(["item-3"], k=4)) == 4
+
+
+@pytest.mark.parametrize(("settings", "told"), [(GROUNDED, True), (TS_REC, False)], ids=["grounded", "ts-rec"])
+def test_every_item_is_rehearsed_beside_what_was_bought(monkeypatch, settings, told):
+    """Rehearsed rows are numbered after training rows; heads without a distribution over items are told none."""
+    seen = []
+    real = Teacher.told
+    monkeypatch.setattr(Teacher, "told", lambda *given: seen.append(given[2].max()) or real(*given))
+    training = BRIEF.model_copy(update={"epochs": 1, "distillation": DistillationSettings(rehearsal=2)})
+    made = built(settings).fit(TRAIN, training=training)
+    assert made.asked["rehearsal"] == 2 * ITEMS
+    assert bool(seen) == told
+    assert max(seen, default=len(TRAIN)) in range(len(TRAIN), len(TRAIN) + 2 * ITEMS)
+
+
+def test_new_tokens_start_as_far_apart_as_is_asked():
+    near, far = (built(PLAIN.model_copy(update={"token_spread": spread})) for spread in (0.1, 1.0))
+    pieces = near.identifiers.new_pieces(load_causal(TINY, texts=CATALOG.texts()).tokenizer)
+    numbers = near.backbone.tokenizer.convert_tokens_to_ids(list(pieces))
+    widths = [made.backbone.model.get_input_embeddings().weight[numbers].std(0).mean() for made in (near, far)]
+    assert (widths[1] / widths[0]).item() == pytest.approx(10, rel=1e-3)
 
 
 @pytest.mark.parametrize("rewards", [RewardSettings(), RewardSettings(token_semantic=1, semantic=1, collaborative=1)])

@@ -66,12 +66,14 @@ def test_events_written_twice_are_kept_once_unless_times_are_whole_days(tmp_path
 def test_a_time_split_is_taught_by_the_memory_and_chooses_weights_on_unseen_events(tmp_path):
     (tmp_path / "items.csv").write_text("item_id,title\n" + "".join(f"A{n},thing {n} of many\n" for n in range(6)))
     parts = ["train", "train", "valid", "valid", "test"]
-    rows = [f"u{user},A{place},{place},{part}" for user in range(4) for place, part in enumerate(parts)]
-    (tmp_path / "events.csv").write_text("\n".join(["user_id,item_id,position,split", *rows]))
-    found = load_experiment(draft_experiment(tmp_path / "items.csv", tmp_path / "events.csv", tmp_path / "m.toml").path)
-    assert found.data.split.kind == "published"
-    assert found.fusion["fused"].choose_on == "unseen"
-    assert found.model.training.distillation.rehearsal > 0
+    for users, rehearsal in ((6, 2), (4, 0)):  # four training rows cannot be dealt into five folds
+        rows = [f"u{user},A{place},{place},{part}" for user in range(users) for place, part in enumerate(parts)]
+        (tmp_path / "events.csv").write_text("\n".join(["user_id,item_id,position,split", *rows]))
+        draft = draft_experiment(tmp_path / "items.csv", tmp_path / "events.csv", tmp_path / f"{users}.toml")
+        found = load_experiment(draft.path)
+        assert found.data.split.kind == "published"
+        assert found.fusion["fused"].choose_on == "unseen"
+        assert found.model.training.distillation.rehearsal == rehearsal
 
 
 def test_nothing_is_overwritten_and_mistakes_are_told(shop):

@@ -232,6 +232,12 @@ def test_cut_user_prompts_are_counted():
     assert built(GROUNDED).user_census(histories()) is None
 
 
+def test_new_tokens_start_as_far_apart_as_is_asked():
+    near, far = (built(PAPER.model_copy(update={"token_spread": spread})) for spread in (0.1, 1.0))
+    tables = [made.model.backbone.get_input_embeddings().weight[-5:] for made in (near, far)]
+    assert (tables[1].std(0).mean() / tables[0].std(0).mean()).item() == pytest.approx(10, rel=1e-3)
+
+
 def test_training_changes_what_is_ranked_afterwards():
     """What a search shares (rows, encodings) is made anew after training."""
     made = built(WORDY)

@@ -20,6 +20,7 @@ from lexirec.data.loading import DataSettings, LeaveLastOut, Published, read_dat
 from lexirec.data.splits import Split
 from lexirec.errors import SettingsError, did_you_mean
 from lexirec.fusion.weights import unseen_cases
+from lexirec.training.distilling import DistillationSettings
 
 RECIPES = {"gram": "lexirec:gram.toml", "tsrec": "lexirec:tsrec.toml"}
 """The shipped recipe of each family."""
@@ -156,7 +157,8 @@ def _parts(tables: _Tables, target: Path, family: str, remarks: tuple[str, ...])
     for name, values in sizes.items():
         yield _table(name, values)
     unlike = bool(unseen_cases(tables.split).mean() > _UNLIKE)
-    if unlike:  # as measured where data are split by time (docs/decisions/0013); leave-last-out lost a little
+    if unlike and len(tables.split.train) >= DistillationSettings().folds:
+        # as measured where data are split by time (docs/decisions/0013); leave-last-out lost a little
         yield "# Many cases follow events that nobody was trained on: the memory teaches what follows each item."
         yield _table("model.training.distillation", {"share": 0.3, "rehearsal": 2})
     yield "# What is served: model and memory in one beam, weighed on validation by how well each case is covered."
