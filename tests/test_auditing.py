@@ -74,6 +74,18 @@ def test_what_is_cheap_is_made_and_what_trains_is_not(file, tmp_path):
     assert set(found.stages) >= {"data", "identifiers"}
 
 
+def test_experts_are_left_to_an_audit_of_their_own_file(tmp_path):
+    floor = "[data]\nkind = 'toy-shop'\nproducts = 100\nshoppers = 150\n[baselines.popularity]\nkind = 'popularity'\n"
+    other, mine = tmp_path / "other.toml", tmp_path / "mine.toml"
+    other.write_text(floor)
+    mine.write_text(f"{floor}[experts.other]\nexperiment = 'other.toml'\npart = 'popularity'\n")
+    store = Store(tmp_path / "store")
+    with quiet():
+        run(load_experiment(mine), store)
+        found = audit(store, "mine")
+    assert found.not_looked_at["stage experts.other"].endswith(f"lexirec audit {other}")
+
+
 def test_a_finished_run_is_audited_with_all_it_left():
     store, done = small_run()
     with quiet():

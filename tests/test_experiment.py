@@ -11,7 +11,7 @@ from lexirec.choices import (
 )
 from lexirec.config import validate_settings
 from lexirec.errors import SettingsError
-from lexirec.experiment import Experiment, load_experiment
+from lexirec.experiment import Experiment, alone, expert_experiment, load_experiment
 from lexirec.models.sasrec import SasrecSettings
 
 TOY = {"data": {"kind": "toy-shop"}}
@@ -79,6 +79,66 @@ def test_codes_are_named_lexically_by_default():
 def test_what_cannot_be_run_is_said(tables, message):
     with pytest.raises(SettingsError, match=message):
         check(**tables)
+
+
+EXPERT = """
+extends = "lexirec:toy-gram.toml"
+[data]
+products = 1000
+[baselines.own]
+kind = "ease"
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    (tmp_path / "other.toml").write_text(EXPERT)
+    return tmp_path / "other.toml"
+
+
+def expert(path, **settings):
+    data = {"kind": "toy-shop", "products": 70}
+    return check(seed=2, data=data, experts={"other": {"experiment": str(path), **settings}})
+
+
+def test_an_expert_is_the_recipe_of_its_file_on_our_data_with_our_seed(recipe):
+    made = expert_experiment(expert(recipe, set=["model.training.epochs=2"]), "other")
+    assert made.data.products == 70
+    assert (made.seed, made.codes.seed, made.model.training.epochs) == (2, 2, 2)
+    assert made.baselines == {}
+    assert made.fusion == {}
+    assert expert_experiment(expert(recipe, seed_step=3), "other").codes.seed == 5
+    assert expert_experiment(expert(recipe, seed=7), "other").codes.seed == 7
+
+
+def test_an_expert_may_be_a_baseline_and_takes_nothing_else_along(recipe):
+    made = expert_experiment(expert(recipe, part="own"), "other")
+    assert list(made.baselines) == ["own"]
+    assert (made.model, made.codes, made.vectors) == (None, None, {})
+
+
+def test_an_expert_stands_beside_its_file(recipe):
+    (recipe.parent / "mine.toml").write_text('[data]\nkind = "toy-shop"\n[experts.o]\nexperiment = "other.toml"\n')
+    assert load_experiment(recipe.parent / "mine.toml").experts["o"].experiment == recipe
+
+
+def test_what_an_expert_lacks_is_said(recipe):
+    with pytest.raises(SettingsError, match=r"'experts.other.part' is 'modl'; other.toml has .*model.*mean 'model'"):
+        expert_experiment(expert(recipe, part="modl"), "other")
+    with pytest.raises(SettingsError, match="no settings file"):
+        expert_experiment(expert(recipe.parent / "gone.toml"), "other")
+    with pytest.raises(SettingsError, match="part already"):
+        check(experts={"model": {"experiment": str(recipe)}})
+    with pytest.raises(SettingsError, match="names 'memory'; it should be one of other"):
+        check(experts={"other": {"experiment": str(recipe)}}, fusion={"of": ["other", "memory"]})
+
+
+def test_what_a_fusion_does_not_need_is_left_out_experts_too(recipe):
+    tables = {"baselines": {"ease": {"kind": "ease"}, "knn": {"kind": "item-knn"}}, "fusion": {"of": ["a", "ease"]}}
+    both = {name: {"experiment": str(recipe)} for name in ("a", "b")}
+    kept = alone(check(experts=both, **tables), "fused")
+    assert (list(kept.experts), list(kept.baselines)) == (["a"], ["ease"])
+    assert alone(check(experts=both, **tables), "ease").experts == {}
 
 
 def test_parts_say_what_they_need():

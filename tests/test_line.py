@@ -78,6 +78,26 @@ def test_the_line_stops_behind_the_last_step_of_a_stage(line):
     assert [step.name for step in line.steps] == ["first.a", "first.b"]
 
 
+def test_steps_of_another_experiment_are_called_after_it_and_shared(line):
+    first = line.step("first", write, Sample(), {})
+    inside = line.inside("experts.other", "second.a")
+    assert inside.step("first", write, Sample(), {}) is first
+    own = inside.step("first", write, Sample(size=2), {})
+    assert (own.name, own.stage, own.group) == ("experts.other.first", "first", "experts")
+    last = inside.step("second.a", write, {"x": 1}, {"first": own})
+    assert (last.name, last.stage) == ("experts.other", "second")
+    again = line.inside("experts.twin", "second.a").step("second.a", write, {"x": 1}, {"first": own})
+    assert (again.name, again.folder) == ("experts.twin", last.folder), "what bears a name is recorded under it"
+    assert [step.name for step in line.steps] == ["first", "experts.other.first", "experts.other", "experts.twin"]
+
+
+def test_the_line_stops_inside_another_experiment_too(line):
+    line.until = "first"
+    line.step("first", write, Sample(), {})
+    with pytest.raises(Reached):
+        line.inside("experts.other", "second").step("first", write, Sample(size=2), {})
+
+
 def test_records_find_the_newest_run(line):
     first = line.step("first", write, Sample(), {})
     record(line.store, "shop", Sample(), [first])

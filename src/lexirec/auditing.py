@@ -25,7 +25,7 @@ from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import load_array
 from lexirec.errors import ArtifactError, LexirecError, SettingsError
 from lexirec.evaluation import Report
-from lexirec.experiment import Experiment, load_experiment
+from lexirec.experiment import EXPERTS, Experiment, load_experiment
 from lexirec.fitting_models import words_of
 from lexirec.line import Line, Make, Step, find_run, logged, run_seeds
 from lexirec.pipeline import VERSIONS, walk
@@ -110,7 +110,7 @@ class _CheapLine(Line):
                     raise
                 why = f"it could not be made: {error}"
         self.absent.add(recipe.key)
-        self.missing[name] = why
+        self.missing[step.name] = why
         return step
 
     def _not_made(self, recipe: Recipe) -> str | None:
@@ -148,6 +148,8 @@ def gather(experiment: Experiment, store: Store, steps: Mapping[str, Path], miss
         raise ArtifactError(f"{experiment.name}: the stage data is not in the store {store.root}; run it again")
     catalog, split = load_catalog(steps["data"]), load_split(steps["data"])
     notes = dict(missing)
+    for name, expert in experiment.experts.items():
+        notes.setdefault(f"{EXPERTS}.{name}", f"what it reads is audited by itself: lexirec audit {expert.experiment}")
     tables = _tables(experiment, split.protocol, notes)
     return Evidence(
         experiment=experiment,

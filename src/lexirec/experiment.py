@@ -1,7 +1,7 @@
 """What an experiment file may say: the settings of every room, composed, under the names of the stages.
 
     [data] [vectors.NAME] [codes] [backbone] [pretraining] [lexicon] [identifiers] [neighbors] [model] [reinforcement]
-    [baselines.NAME] [fusion] or [fusion.NAME] [evaluation]
+    [baselines.NAME] [experts.NAME] [fusion] or [fusion.NAME] [evaluation]
 
 Only `[data]` is needed.
 """
@@ -32,7 +32,8 @@ from lexirec.codes.kmeans import HierarchicalKMeans
 from lexirec.codes.lexicon import TfIdfLexicon
 from lexirec.codes.spelling import CodeIdentifiers, LexicalIdentifiers, PermutedIdentifiers
 from lexirec.codes.vectors import VectorSettings
-from lexirec.config import Settings, load_settings
+from lexirec.config import DataPath, Settings, as_toml, load_settings
+from lexirec.errors import SettingsError, did_you_mean
 from lexirec.fusion.weights import FusionSettings
 from lexirec.shipped import given_file
 from lexirec.training.pretrain import PretrainSettings
@@ -42,6 +43,8 @@ _OWN_SEED = ("data", "evaluation")  # the shop and the sample of users stay the 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 FUSED = "fused"
 """What the one recommender of a table `[fusion]` is called."""
+EXPERTS = "experts"
+"""What the steps of experts are called after."""
 
 # ------------------------------------------------------------------------------------------------------- evaluation
 
@@ -69,6 +72,25 @@ class EvaluationSettings(Settings):
         if not values or len(set(values)) < len(values):
             raise ValueError("should hold at least one value, each once")
         return values
+
+
+# ------------------------------------------------------------------------------------ recommenders from elsewhere
+
+
+class ExpertSettings(Settings):
+    """A recommender of another experiment, made on this experiment's data to take part in its fusions."""
+
+    experiment: DataPath
+    """The experiment file whose recipe is followed; its [data] are not read, and of the rest only what `part` needs."""
+    part: Name = "model"
+    """Which of that file's recommenders: `model`, `reinforced`, or a baseline's name."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of all its parts."""
+    seed_step: int = Field(default=0, ge=0, lt=2**31)
+    """Added to the seed. Where seeds 0, 1 and 2 are compared, a second model of the same recipe has a step of 3: no
+    model then stands in two of the fusions."""
+    set: tuple[str, ...] = ()
+    """Further settings laid over the file, as on the command line: `"model.training.epochs=3"`."""
 
 
 # ------------------------------------------------------------------------------------------------- the whole of it
@@ -103,6 +125,8 @@ class Experiment(Settings):
     """The generative model; without it an experiment measures baselines."""
     reinforcement: ReinforcementSettings | None = None
     """How a causal model is polished; the polished one stands beside it as `reinforced`."""
+    experts: dict[Name, ExpertSettings] = Field(default_factory=dict)
+    """Recommenders of other experiments, by the names that fusions know them by; they are measured, too."""
     fusion: dict[Name, FusionSettings] = Field(default_factory=dict)
     """Recommenders made of recommenders; a table without a name is called `fused`."""
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -170,6 +194,10 @@ class Experiment(Settings):
     @model_validator(mode="after")
     def _fusions_have_their_parts(self) -> Self:
         known = [*self.baselines, *(["model"] if self.model else []), *(["reinforced"] if self.reinforcement else [])]
+        for name in self.experts:
+            if name in (*self.baselines, "model", "reinforced"):
+                raise ValueError(f"'experts.{name}' is the name of a part already; call it otherwise")
+        known += self.experts
         for name, fusion in self.fusion.items():
             for part in fusion.of:
                 if part not in known:
@@ -195,6 +223,61 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     experiment = load_settings(path, Experiment, overrides)
     named = "name" in experiment.model_fields_set
     return experiment if named else experiment.model_copy(update={"name": given_file(path).stem})
+
+
+def alone(experiment: Experiment, system: str) -> Experiment:
+    """Leave out of an experiment what a recommender does not need."""
+    parts = _parts(experiment, system)
+    own = {"model", "reinforced"} & parts
+    baselines = {name: each for name, each in experiment.baselines.items() if name in parts}
+    update: dict[str, Any] = {
+        "baselines": baselines,
+        "experts": {name: each for name, each in experiment.experts.items() if name in parts},
+        "fusion": {name: each for name, each in experiment.fusion.items() if name in parts},
+    }
+    if "reinforced" not in own:
+        update["reinforcement"] = None
+    if not own:
+        update |= dict.fromkeys(("model", "backbone", "pretraining", "codes", "identifiers"))
+        near = experiment.neighbors if any(map(needs_neighbors, baselines.values())) else None
+        update["neighbors"] = near
+        reads = any(map(needs_vectors, baselines.values())) or (near is not None and needs_vectors(near))
+        update["vectors"] = experiment.vectors if reads else {}
+    return experiment.model_copy(update=update)
+
+
+def _parts(experiment: Experiment, system: str) -> set[str]:
+    """Return the recommenders that one is made of, itself included."""
+    parts = {system}
+    if system in experiment.fusion:
+        parts.update(*(_parts(experiment, name) for name in experiment.fusion[system].of))
+    if system == "reinforced" and experiment.reinforcement is not None:
+        scorer = experiment.reinforcement.scorer
+        parts |= {"model", *([scorer] if scorer is not None else [])}
+    return parts
+
+
+def expert_experiment(experiment: Experiment, name: str) -> Experiment:
+    """Return the experiment that makes one of the experts: its file's recipe on this experiment's data, and no more.
+
+    Raises:
+        SettingsError: the file cannot be read, does not fit these data, or has no such recommender.
+    """
+    expert = experiment.experts[name]
+    data = as_toml(experiment.data.model_dump(mode="json", exclude_none=True))
+    seed = f"seed={expert.seed + expert.seed_step}"
+    found = load_experiment(expert.experiment, ["data={}", f"data={data}", seed, *expert.set])
+    known = [*found.baselines, *(part for part in ("model", "reinforced") if _holds(found, part))]
+    if expert.part not in known:
+        raise SettingsError(
+            f"'experts.{name}.part' is '{expert.part}'; {expert.experiment.name} has {', '.join(known) or 'none'}."
+            f"{did_you_mean(expert.part, known)}"
+        )
+    return alone(found, expert.part)
+
+
+def _holds(experiment: Experiment, part: str) -> bool:
+    return (experiment.model if part == "model" else experiment.reinforcement) is not None
 
 
 def _seeded(value: Any, seed: int) -> Any:

@@ -11,10 +11,10 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from lexirec.artifacts import PROGRESS, Recipe, Store, read_manifest, write_json
 from lexirec.config import Settings
@@ -81,6 +81,7 @@ class Line:
         steps: The steps so far.
         recipes: What their artifacts are made from, by key.
         shown: What surrounds the making of a step, to tell people about it.
+        within: What steps are called after, and the one that bears the name itself; None on the line itself.
     """
 
     store: Store
@@ -91,6 +92,15 @@ class Line:
     steps: list[Step] = field(default_factory=list)
     recipes: dict[str, Recipe] = field(default_factory=dict)
     shown: Callable[[Step], AbstractContextManager[None]] = logged
+    within: tuple[str, str] | None = None
+
+    def inside(self, name: str, last: str) -> Self:
+        """Return the same line for the steps of another experiment.
+
+        Its steps are called `name.step`, and the one called `last` has the name alone; what the line has already is
+        not taken a second time.
+        """
+        return replace(self, within=(name, last))
 
     def step(
         self,
@@ -113,12 +123,15 @@ class Line:
             raw: Files from outside by name; they enter the key through their content, not their place.
             stage: The stage, where it is not the first part of the name.
         """
+        stage = stage or name.partition(".")[0]
+        name, last = self._called(name)
         group = name.partition(".")[0]
         if self.until is not None and group != self.until and any(done.group == self.until for done in self.steps):
             raise Reached
-        stage = stage or group
         given = {key: step for key, step in inputs.items() if step is not None}
         recipe = self._recipe(stage, settings, given, raw or {})
+        if self.within is not None and not last and recipe.key in self.recipes:
+            return next(step for step in self.steps if step.key == recipe.key)
         state = self._state(name, recipe)
         step = Step(name, stage, recipe.key, self.store.path(stage, recipe.key), state)
         if self.act:
@@ -128,6 +141,13 @@ class Line:
         self.steps.append(step)
         self.recipes[recipe.key] = recipe
         return step
+
+    def _called(self, name: str) -> tuple[str, bool]:
+        """Return what a step is called on this line, and whether it bears the name of all that lead to it."""
+        if self.within is None:
+            return name, False
+        whole, last = self.within
+        return (whole, True) if name == last else (f"{whole}.{name}", False)
 
     def _recipe(
         self, stage: str, settings: Settings | Mapping[str, Any], given: Mapping[str, Step], raw: Mapping[str, Path]

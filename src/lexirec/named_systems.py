@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from lexirec.artifacts import Store
@@ -78,7 +79,8 @@ def usual_baseline(store: Store, names: Sequence[str], systems: Systems, metric:
     to beat; None where the first will do."""
     if len(names) > 1 or len(systems) < 2:
         return None
-    return _best_baseline(systems, metric, find_run(store, names[0]).settings.get("fusion", {}))
+    settings = find_run(store, names[0]).settings
+    return _best_baseline(systems, metric, *(settings.get(name, {}) for name in ("experts", "fusion")))
 
 
 def stored_systems(
@@ -177,8 +179,8 @@ def _headline(run: Run, reports: dict[str, Report]) -> str:
     return wanted if wanted in reports else next(iter(reports))
 
 
-def _best_baseline(systems: Systems, metric: str, fused: Iterable[str]) -> str | None:
+def _best_baseline(systems: Systems, metric: str, *others: Iterable[str]) -> str | None:
     """Return the best of an experiment's baselines, the hardest to beat; None where it has none."""
-    others = {*OWN, *fused}
-    values = {name: reports[0].metrics.get(metric, 0.0) for name, reports in systems.items() if name not in others}
+    known = {*OWN, *chain(*others)}
+    values = {name: reports[0].metrics.get(metric, 0.0) for name, reports in systems.items() if name not in known}
     return max(values, key=values.__getitem__, default=None)

@@ -4,6 +4,8 @@
        \\-> tokenizer -> backbone ------------------^
        \\-> neighbors, baselines ------------------^--------------^
 
+Experts are other files' recommenders, made by the same stages on the same data, and go where the model goes.
+
 `run` makes what the store does not have yet, `plan` only says what that would be. Both walk the same line.
 """
 
@@ -39,7 +41,7 @@ from lexirec.codes.teacher_settings import TeacherLexicon
 from lexirec.codes.vectors import PrecomputedVectors
 from lexirec.errors import DataError, SettingsError, did_you_mean
 from lexirec.event_times import prepare_times
-from lexirec.experiment import FUSED, Experiment
+from lexirec.experiment import EXPERTS, FUSED, Experiment, expert_experiment
 from lexirec.fitting_models import BackboneStage, ModelStage
 from lexirec.fusion.stage import fuse
 from lexirec.line import Line, Reached, Run, Step, newest_run, record
@@ -97,8 +99,9 @@ def run(experiment: Experiment, store: Store, until: str | None = None) -> Run |
 
 def plan(experiment: Experiment, store: Store, until: str | None = None) -> list[Step]:
     """Return the steps that `run` would take, with the state of each, without making anything."""
-    if until is not None and until not in VERSIONS:
-        raise SettingsError(f"--until {until}: allowed are {', '.join(VERSIONS)}.{did_you_mean(until, VERSIONS)}")
+    known = [*VERSIONS, EXPERTS]
+    if until is not None and until not in known:
+        raise SettingsError(f"--until {until}: allowed are {', '.join(known)}.{did_you_mean(until, known)}")
     before = newest_run(store, experiment.name)
     keys = {name: step.key for name, step in before.steps.items()} if before else {}
     line = Line(store, VERSIONS, until, act=False, before=keys)
@@ -112,14 +115,12 @@ def plan(experiment: Experiment, store: Store, until: str | None = None) -> list
 
 def walk(experiment: Experiment, line: Line) -> None:
     """Take every step of the experiment, from the raw files to the report."""
-    data = line.step("data", preparing.prepare_data, experiment.data, {}, _data_files(experiment))
-    vectors = _vectors(experiment, line, data)
-    named = _identifiers(experiment, line, data, vectors)
-    neighbors = neighbors_step(experiment, line, data, vectors)
-    model = model_step(experiment, line, named, vectors, neighbors)
-    recommenders = _baselines(experiment, line, {"data": data, **vectors}, neighbors)
-    recommenders |= {"model": model} if model is not None else {}
-    recommenders |= _reinforced(experiment, line, {"data": data, **vectors}, recommenders)
+    experts = {name: expert_experiment(experiment, name) for name in experiment.experts}  # before anything is trained
+    named, recommenders = _recommenders(experiment, line)
+    data = named["data"]
+    assert data is not None  # it is the first step
+    others = {name: _expert(each, line, name, experiment.experts[name].part) for name, each in experts.items()}
+    recommenders = others | recommenders
     fused = _fused(experiment, line, data, recommenders)
     evaluations = {
         f"evaluation.{name}": line.step(
@@ -133,10 +134,29 @@ def walk(experiment: Experiment, line: Line) -> None:
         line.step("report", reporting.make_report, _report_settings(experiment), {**shown_with, **evaluations})
 
 
+def _recommenders(experiment: Experiment, line: Line) -> tuple[dict[str, Step | None], dict[str, Step]]:
+    """Make an experiment's own recommenders; return what items are named by, and them, the one it is about last."""
+    data = line.step("data", preparing.prepare_data, experiment.data, {}, _data_files(experiment))
+    vectors = _vectors(experiment, line, data)
+    named = _identifiers(experiment, line, data, vectors)
+    neighbors = neighbors_step(experiment, line, data, vectors)
+    model = model_step(experiment, line, named, vectors, neighbors)
+    made = _baselines(experiment, line, {"data": data, **vectors}, neighbors)
+    made |= {"model": model} if model is not None else {}
+    return named, made | _reinforced(experiment, line, {"data": data, **vectors}, made)
+
+
+def _expert(experiment: Experiment, line: Line, name: str, part: str) -> Step:
+    """Make a recommender of another experiment; what both experiments need is made once."""
+    last = part if part in ("model", "reinforced") else f"baselines.{part}"
+    return _recommenders(experiment, line.inside(f"{EXPERTS}.{name}", last))[1][part]
+
+
 def _report_settings(experiment: Experiment) -> dict[str, object]:
     kinds = {name: str(baseline.kind) for name, baseline in experiment.baselines.items()}
     kinds |= {"model": experiment.model.kind} if experiment.model is not None else {}
     kinds |= {"reinforced": "causal"} if experiment.reinforcement is not None else {}
+    kinds |= dict.fromkeys(experiment.experts, "expert")
     kinds |= dict.fromkeys(experiment.fusion, FUSED)
     return {"name": experiment.name, "kinds": kinds, "evaluation": experiment.evaluation.model_dump(mode="json")}
 

@@ -11,7 +11,7 @@ from lexirec.artifacts import Store
 from lexirec.config import validate_settings
 from lexirec.errors import ArtifactError, did_you_mean
 from lexirec.evaluation import Report
-from lexirec.experiment import FUSED, EvaluationSettings
+from lexirec.experiment import EXPERTS, FUSED, EvaluationSettings
 from lexirec.line import Line, Run, Step, find_run
 from lexirec.manifest import MANIFEST as ARTIFACT
 from lexirec.manifest import read_manifest
@@ -27,9 +27,11 @@ _TELLING = ("split", "max_history", "k_core", "users", "items", "interactions", 
 
 
 def recommenders(run: Run) -> dict[str, Step]:
-    """Return an experiment's recommenders by name: its baselines, its own (`model`, `reinforced`) and those fused."""
+    """Return an experiment's recommenders by name: experts, baselines, its own (`model`, `reinforced`), those fused."""
+    experts = {name: step for name, step in run.variants(EXPERTS).items() if "." not in name}
     own = {name: run.steps[name] for name in OWN if name in run.steps}
-    return run.variants("baselines") | own | {name or FUSED: step for name, step in run.variants(FUSED).items()}
+    fused = {name or FUSED: step for name, step in run.variants(FUSED).items()}
+    return experts | run.variants("baselines") | own | fused
 
 
 def evaluations(run: Run) -> dict[str, Path]:

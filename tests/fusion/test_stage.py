@@ -48,6 +48,43 @@ def test_the_stage_tells_and_draws_how_weights_were_chosen(finished):
     assert (folder / "weights.png").stat().st_size > 5000
 
 
+@pytest.fixture(scope="module")
+def with_experts(tmp_path_factory):
+    store, _ = small_run()
+    path = tmp_path_factory.mktemp("experts") / "networks.toml"
+    network = "[baselines.network]\nkind = 'sasrec'\ndimensions = 8\nlayers = 1\ntraining.epochs = 3\n"
+    path.write_text(f"[data]\nkind = 'toy-shop'\nproducts = 55\n{network}")
+    given = {"experiment": str(path), "part": "network"}
+    experts = {"twin": given, "second": {**given, "seed_step": 3}}
+    settings = {"experts": experts, "fusion": {"ensemble": {"of": ["sasrec", "second", "memory"]}}}
+    with quiet():
+        done = run(experiment(name="experts", **settings), store)
+    return store, done, settings
+
+
+def test_experts_are_made_on_these_data_and_measured(with_experts):
+    _, done, _ = with_experts
+    expected = ["twin", "second", "popularity", "transitions", "memory", "sasrec", "ensemble"]
+    assert list(recommenders(done)) == list(evaluations(done)) == expected
+    folders = {name: done.step(name).folder for name in ("experts.twin", "experts.second", "baselines.sasrec")}
+    assert folders["experts.twin"] == folders["baselines.sasrec"], "the same recipe with the same seed"
+    assert folders["experts.second"] != folders["baselines.sasrec"]
+    assert [name for name in done.steps if name.startswith("experts.")] == ["experts.twin", "experts.second"]
+    parts = Report.load(evaluations(done)["ensemble"] / "excluded").protocol["parts"]
+    assert list(parts) == ["sasrec", "second", "memory"]
+
+
+def test_experts_are_found_again_named_and_no_baselines(with_experts):
+    store, _, settings = with_experts
+    states = {step.name: step.state for step in plan(experiment(name="experts", **settings), store)}
+    assert set(states.values()) == {"done"}
+    assert len(load_named(store, "experts", "second").catalog) == 100
+    with quiet():
+        assert run(experiment(name="experts", **settings), store, until="experts") is None
+    compared = compare_named(store, ["experts"])
+    assert compared.baseline not in ("twin", "second", "ensemble")
+
+
 def test_the_folder_is_complete_without_the_store(finished):
     store, done = finished
     loaded = load_recommender(done.step("fused").folder)

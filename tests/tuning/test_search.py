@@ -8,14 +8,14 @@ from lexirec import cli
 from lexirec.artifacts import Store
 from lexirec.errors import LexirecError, SettingsError
 from lexirec.evaluation import Report
-from lexirec.experiment import load_experiment
+from lexirec.experiment import alone, load_experiment
 from lexirec.pipeline import run
 from lexirec.progress import quiet
 from lexirec.results import evaluations
 from lexirec.tuning import search
 from lexirec.tuning.report import rows
 from lexirec.tuning.search import tune
-from lexirec.tuning.trials import alone, load_trials
+from lexirec.tuning.trials import load_trials
 
 EXPERIMENT = """
 name = "tiny"

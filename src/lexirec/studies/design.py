@@ -239,14 +239,15 @@ def _trimmed(run: StudyRun, settings: StudySettings, baselines: tuple[str, ...])
     if whole.reinforcement is not None and whole.reinforcement.scorer is not None:
         parts.add(whole.reinforcement.scorer)
     kept = {name: each for name, each in whole.baselines.items() if name in wanted | parts}
-    changes: dict[str, object] = {"baselines": kept, "fusion": fusions}
+    experts = {name: each for name, each in whole.experts.items() if name in parts}
+    changes: dict[str, object] = {"baselines": kept, "experts": experts, "fusion": fusions}
     if not (wanted | parts) & set(OWN):
         changes |= dict.fromkeys(("model", "reinforcement", "pretraining"))
         if "meaning" not in settings.measures:
             changes |= dict.fromkeys(("codes", "identifiers", "backbone"))
     elif "reinforced" not in wanted | parts:
         changes["reinforcement"] = None
-    emptied = [name for name in ("baselines", "fusion") if getattr(whole, name) and not changes[name]]
+    emptied = [name for name in ("baselines", "experts", "fusion") if getattr(whole, name) and not changes[name]]
     command = " ".join([run.command, *(f"--set '{name}={{}}'" for name in emptied)])
     return StudyRun(run.row, run.seed, whole.model_copy(update=changes), baselines, command)
 

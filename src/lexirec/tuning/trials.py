@@ -7,13 +7,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from lexirec import fitting
 from lexirec.artifacts import Store, write_json
-from lexirec.choices import needs_neighbors, needs_vectors
 from lexirec.errors import LexirecError
-from lexirec.experiment import FUSED, EvaluationSettings, Experiment
+from lexirec.experiment import FUSED, EvaluationSettings, Experiment, alone
 from lexirec.line import Line, Reached, Step, seconds
 from lexirec.pipeline import VERSIONS, walk
 from lexirec.reporting import stored_reports
@@ -88,37 +86,6 @@ class Tuning:
 def load_trials(folder: Path) -> list[Trial]:
     """Return the trials that were written down, in order."""
     return [Trial(**json.loads(path.read_text("utf-8"))) for path in sorted(folder.glob("[0-9]*.json"))]
-
-
-def alone(experiment: Experiment, system: str) -> Experiment:
-    """Leave out of an experiment what a recommender does not need."""
-    parts = _parts(experiment, system)
-    own = {"model", "reinforced"} & parts
-    baselines = {name: each for name, each in experiment.baselines.items() if name in parts}
-    update: dict[str, Any] = {
-        "baselines": baselines,
-        "fusion": {name: each for name, each in experiment.fusion.items() if name in parts},
-    }
-    if "reinforced" not in own:
-        update["reinforcement"] = None
-    if not own:
-        update |= dict.fromkeys(("model", "backbone", "pretraining", "codes", "identifiers"))
-        near = experiment.neighbors if any(map(needs_neighbors, baselines.values())) else None
-        update["neighbors"] = near
-        reads = any(map(needs_vectors, baselines.values())) or (near is not None and needs_vectors(near))
-        update["vectors"] = experiment.vectors if reads else {}
-    return experiment.model_copy(update=update)
-
-
-def _parts(experiment: Experiment, system: str) -> set[str]:
-    """Return the recommenders that one is made of, itself included."""
-    parts = {system}
-    if system in experiment.fusion:
-        parts.update(*(_parts(experiment, name) for name in experiment.fusion[system].of))
-    if system == "reinforced" and experiment.reinforcement is not None:
-        scorer = experiment.reinforcement.scorer
-        parts |= {"model", *([scorer] if scorer is not None else [])}
-    return parts
 
 
 def run_trial(
