@@ -47,6 +47,31 @@ def test_what_each_part_says_of_candidates_is_what_it_says_of_the_catalogue(unse
         assert not any(histories[i] & set(row[row >= 0].tolist()) for i, row in enumerate(found.items))
 
 
+def test_within_its_reach_a_part_says_what_it_says_of_the_catalogue_and_the_least_of_it_beyond():
+    part = Part("model", built(GROUNDED))
+    whole, near = part.log_probabilities(CASES.histories, 0.001), part.log_probabilities(CASES.histories, 0.001, 5)
+    rank = (-whole).argsort(axis=1).argsort(axis=1)
+    np.testing.assert_allclose(near[rank < 5], whole[rank < 5], atol=1e-4)
+    np.testing.assert_allclose(
+        near[rank >= 5].reshape(len(CASES), -1), near.min(axis=1, keepdims=True) + 0 * whole[:, 5:]
+    )
+    np.testing.assert_allclose(near.min(axis=1), np.sort(whole, axis=1)[:, -5], atol=1e-4)
+    beyond = part.log_probabilities(CASES.histories, 0.001, ITEMS + 1)
+    np.testing.assert_allclose(beyond, whole)
+
+
+def test_what_may_not_be_shown_is_not_reached_for():
+    part, few = Part("model", built(GROUNDED)), np.zeros(ITEMS, np.bool_)
+    few[[1, 4, 7]] = True
+    whole = part.read(CASES.histories)
+    near = part.read(CASES.histories, 2, allowed=few)
+    best = np.where(few, whole, -np.inf).argmax(axis=1)
+    assert np.array_equal(near.argmax(axis=1), best)
+    assert all(len(np.unique(row[~few])) == 1 for row in near)
+    nothing = part.read(CASES.histories, 2, allowed=np.zeros(ITEMS, np.bool_))
+    assert not nothing.any(), "nothing is preferred where nothing is allowed"
+
+
 def test_ranks_are_those_of_the_parts_lists():
     parts = [Part("model", built(WORDY)), Part("memory", memory())]
     settings = FusionSettings(of=("model", "memory"), kind="reciprocal-rank", depth=10)

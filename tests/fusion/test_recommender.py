@@ -78,6 +78,12 @@ class TestProductWithACausalModel(RecommenderContract):
         return fused("memory", "causal", weights=[0.7])
 
 
+class TestProductOfBothFamilies(RecommenderContract):
+    @classmethod
+    def make(cls):
+        return fused("causal", "model", "memory", depth=10, reach=12).fit(SPLIT)
+
+
 class TestReciprocalRanks(RecommenderContract):
     @classmethod
     def make(cls):
@@ -134,6 +140,20 @@ def test_two_that_generate_can_be_fused():
     found = made.search(histories(), k=4)
     terms = [parts()[name].searcher.log_probabilities(histories()) for name in ("model", "causal")]
     np.testing.assert_allclose(found.scores, np.sort(terms[0] + terms[1], axis=1)[:, ::-1][:, :4], atol=2e-4)
+
+
+def test_a_part_that_generates_speaks_within_its_reach_of_what_may_be_shown():
+    made = fused("model", "causal", weights=[1.0], depth=10, reach=10)
+    some = np.zeros(ITEMS, np.bool_)
+    some[:12] = True
+    for allowed in (None, some):
+        found = made.search(histories(), k=2, exclude_seen=True, allowed=allowed)
+        expert = Part("causal", parts()["causal"]).read(histories(), 10, exclude_seen=True, allowed=allowed)
+        product = parts()["model"].searcher.log_probabilities(histories()) + expert
+        forbid(product, histories(), True, allowed)
+        np.testing.assert_allclose(found.scores, np.sort(product, axis=1)[:, ::-1][:, :2], atol=2e-4)
+    each_its_own = np.repeat(some[None], len(histories()), axis=0)
+    assert np.isin(made.search(histories(), k=2, allowed=each_its_own).items, np.arange(12)).all()
 
 
 def test_reciprocal_ranks_are_summed():

@@ -137,7 +137,9 @@ def test_weights_are_looked_up_by_bin_and_survive_saving(tmp_path):
         FusionWeights.load(tmp_path)
 
 
-@pytest.mark.parametrize("wrong", [{"of": ["lead"]}, {"of": ["lead", "lead"]}, {"weights": []}, {"weights": [-1.0]}])
+@pytest.mark.parametrize(
+    "wrong", [{"of": ["lead"]}, {"of": ["lead", "lead"]}, {"weights": []}, {"weights": [-1.0]}, {"reach": 20}]
+)
 def test_settings_that_say_nothing_sensible_are_refused(wrong):
     with pytest.raises(SettingsError):
         settings(**wrong)

@@ -53,10 +53,27 @@ class Part:
         """Whether its scores are counts, which need a floor, and not logits."""
         return self._scorer is not None and not getattr(self._scorer, "logits", False)
 
-    def read(self, histories: Sequences) -> Floats:
-        """Return log-probabilities of all items (rows, I), or shares without a floor where it counts."""
+    def read(
+        self,
+        histories: Sequences,
+        reach: int | None = None,
+        *,
+        exclude_seen: bool = False,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> Floats:
+        """Return log-probabilities of all items (rows, I), or shares without a floor where it counts.
+
+        Args:
+            histories: the cases.
+            reach: a generative part speaks of this many items, the best it finds, and gives all others the least of
+                theirs; None reads the whole catalogue.
+            exclude_seen: items of the history are not looked for.
+            allowed: nor those that are False here, (I,) or (rows, I).
+        """
         if self.searcher is not None:
-            return self.searcher.log_probabilities(histories)
+            if reach is None or reach >= self.searcher.n_items:
+                return self.searcher.log_probabilities(histories)
+            return _reached(self.searcher, histories, reach, exclude_seen, allowed)
         assert self._scorer is not None  # what is not generative scores all items
         scores = self._scorer.scores(histories)
         return shares(scores) if self.counts else log_softmax(scores)
@@ -65,9 +82,23 @@ class Part:
         """Turn any columns of what `read` gave into log-probabilities."""
         return log_floored(read, floor, len(self.recommender.catalog)) if self.counts else read
 
-    def log_probabilities(self, histories: Sequences, floor: float) -> Floats:
-        """Return log-probabilities of all items: (rows, I)."""
-        return self.logs(self.read(histories), floor)
+    def log_probabilities(self, histories: Sequences, floor: float, reach: int | None = None, **options: Any) -> Floats:
+        """Return log-probabilities of all items: (rows, I); `reach` and options are those of `read`."""
+        return self.logs(self.read(histories, reach, **options), floor)
+
+
+def _reached(
+    searcher: Searcher, histories: Sequences, reach: int, exclude_seen: bool, allowed: NDArray[np.bool_] | None
+) -> Floats:
+    with quiet():
+        found = searcher.rank(histories, reach, exclude_seen=exclude_seen, allowed=allowed, guide=searcher.unguided)
+    least = np.where(found.items >= 0, found.scores, np.inf).min(axis=1, initial=np.inf, keepdims=True)
+    least[np.isinf(least)] = 0.0  # nothing was found, so nothing is preferred
+    logs = np.repeat(least.astype(np.float32), searcher.n_items + 1, axis=1)
+    logs[np.arange(len(logs))[:, None], found.items] = (
+        found.scores
+    )  # an item of −1 goes into the column beyond the last
+    return logs[:, :-1]
 
 
 def batches(rows: int, n_items: int) -> Iterator[NDArray[np.int64]]:
@@ -139,7 +170,7 @@ def _read_product(
     """Return candidates (rows, K) and what each part reads of them."""
     unseen = settings.seen == "excluded"
     lead, *experts = parts
-    read = [part.read(histories) for part in experts]
+    read = [part.read(histories, settings.reach, exclude_seen=unseen) for part in experts]
     lists = [_best(scores, histories, settings.depth, unseen) for scores in read]
     if lead.searcher is None:
         of_lead = lead.read(histories)

@@ -13,6 +13,7 @@ Ranks (Cormack, Clarke and Büttcher, SIGIR 2009): the sum of weight / (constant
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -135,15 +136,19 @@ class FusedRecommender:
         searcher = self.parts[0].searcher
         if searcher is None:
             return self._by_scores(histories, k, exclude_seen, allowed)
-        return searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed, guide=self._experts)
+        # a guide is asked about batches, and rows of its own filter it could not tell apart
+        shared = allowed if allowed is None or allowed.ndim == 1 else None
+        experts = partial(self._experts, exclude_seen=exclude_seen, allowed=shared)
+        return searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed, guide=experts)
 
-    def _experts(self, histories: Sequences) -> NDArray[np.float32]:
-        """Return the weighted log-probabilities of all parts but the lead: (rows, I)."""
+    def _experts(self, histories: Sequences, **options: Any) -> NDArray[np.float32]:
+        """Return the weighted log-probabilities of all parts but the lead: (rows, I); options are `Part.read`'s."""
         weights = self.weights.of(histories)
         total = np.zeros((len(histories), len(self.catalog)), dtype=np.float32)
         for expert, part in enumerate(self.parts[1:]):
             if weights[:, expert].any():
-                total += weights[:, expert, None] * part.log_probabilities(histories, self.weights.option)
+                logs = part.log_probabilities(histories, self.weights.option, self.settings.reach, **options)
+                total += weights[:, expert, None] * logs
         return total
 
     def _by_scores(self, histories: Sequences, k: int, exclude_seen: bool, allowed: NDArray[np.bool_] | None) -> Found:

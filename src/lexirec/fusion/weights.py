@@ -61,6 +61,9 @@ class FusionSettings(Settings):
     """How many cases of its own a bin needs to count as much as all cases together do for it (per-case)."""
     depth: int = Field(default=50, ge=PLACES)
     """Candidates that each part puts forward while weights are chosen; places of its list under reciprocal-rank."""
+    reach: int | None = Field(default=200, ge=1)
+    """Items of which a generative part beside the lead speaks (product): the best that its own search finds; all others
+    bear the least of them. None reads the whole catalogue, which costs one decoding step for every prefix of it."""
     cases: int = Field(default=10_000, ge=1)
     """Validation cases that choose, at most, drawn once by `seed`."""
     seen: Literal["excluded", "included"] = "excluded"
@@ -77,6 +80,8 @@ class FusionSettings(Settings):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"'{name}' should hold at least one value, each once")
+        if self.reach is not None and self.reach < self.depth:
+            raise ValueError(f"'reach' is {self.reach}; it should be at least 'depth', {self.depth}")
         return self
 
     @property
