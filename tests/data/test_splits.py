@@ -15,6 +15,7 @@ from lexirec.data.interactions import Interactions
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split, global_temporal, leave_last_out, prefix_cases, published
 from lexirec.errors import ArtifactError, DataError
+from lexirec.fusion.weights import unseen_cases
 
 LISTS = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=7), min_size=1, max_size=6)
 
@@ -43,6 +44,27 @@ def test_leave_last_out_is_the_textbook_rule(lists, cap):
     assert split.train == Sequences.from_lists(train)
     assert split.protocol["users_too_short"] == len(lists) - len(long)
     assert split.protocol["users_with_one_event"] == sum(len(row) == 1 for row in lists)
+
+
+@given(LISTS, st.sampled_from([0.3, 0.5, 1.0]))
+def test_what_is_held_back_stands_in_histories_alone(lists, share):
+    plain, split = leave_last_out(interactions(lists)), leave_last_out(interactions(lists), hold_back=share)
+    assert triples(split.test) == triples(plain.test)
+    assert triples(split.validation) == triples(plain.validation)
+    able = [user for user, row in enumerate(lists) if len(row) >= 4]
+    lost = split.protocol["held_back_events"]
+    assert lost == round(share * len(able))
+    rows = {int(user): split.train.row(i).tolist() for i, user in enumerate(split.train_users)}
+    whole = {int(user): plain.train.row(i).tolist() for i, user in enumerate(plain.train_users)}
+    assert rows.keys() == whole.keys(), "everybody keeps an event to learn from"
+    shorter = [user for user in rows if rows[user] != whole[user]]
+    assert len(shorter) == lost
+    assert all(user in able and rows[user] == whole[user][:-1] for user in shorter)
+    fresh = unseen_cases(split)
+    assert not unseen_cases(plain).any()
+    ends = [user for user, is_fresh in zip(split.validation.users.tolist(), fresh) if is_fresh]
+    assert set(ends) <= set(shorter)
+    assert all(rows[user][-1] == whole[user][-1] for user in set(shorter) - set(ends)), "the same item twice in a row"
 
 
 @given(LISTS, st.data())

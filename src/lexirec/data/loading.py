@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lexirec.config import DataPath, Settings
+from lexirec.config import DataPath, Settings, usual_kind
 from lexirec.data.catalog import Catalog
 from lexirec.data.checks import OnBadRow, Rejects
 from lexirec.data.events import TimeUnit
@@ -23,6 +23,10 @@ class LeaveLastOut(Settings):
     """Each user's last event is the test target, the second last the validation target."""
 
     kind: Literal["leave-last-out"] = "leave-last-out"
+    hold_back: float = Field(default=0.0, ge=0, le=1)
+    """Share of the users whose newest training event is held back: it stands in their histories, and nothing is trained
+    on it. Their validation cases end as test cases do, with an event that no part was trained on
+    (`fusion.choose_on = "unseen"`); 0.2 of the users is some 3 % of the training events."""
 
 
 class GlobalTemporal(Settings):
@@ -43,7 +47,9 @@ class Published(Settings):
     kind: Literal["published"] = "published"
 
 
-SplitSettings = Annotated[LeaveLastOut | GlobalTemporal | Published, Field(discriminator="kind")]
+SplitSettings = Annotated[
+    LeaveLastOut | GlobalTemporal | Published, Field(discriminator="kind"), usual_kind("leave-last-out")
+]
 
 
 class DataSettings(Settings):
@@ -127,7 +133,8 @@ def split_data(settings: DataSettings, interactions: Interactions) -> Split:
         case Published():
             return published(interactions, max_history=settings.max_history)
         case LeaveLastOut():
-            return leave_last_out(interactions, max_history=settings.max_history)
+            hold_back = settings.split.hold_back
+            return leave_last_out(interactions, max_history=settings.max_history, hold_back=hold_back)
 
 
 def _seconds(moment: Moment) -> float:

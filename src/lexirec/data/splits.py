@@ -21,6 +21,11 @@ from lexirec.data.interactions import Interactions
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.errors import ArtifactError, DataError
 
+_HELD_BACK = -1
+"""Label of an event that stands in histories and in no part."""
+_ABLE = 4
+"""Events a user needs for one to be held back: two are held out, and one is left to learn from."""
+
 
 @dataclass(frozen=True, eq=False)
 class Cases:
@@ -109,11 +114,20 @@ class Split:
         return cls(train, users, validation, test, int(card["n_items"]), dict(card["protocol"]))
 
 
-def leave_last_out(interactions: Interactions, *, max_history: int = 20) -> Split:
+def leave_last_out(interactions: Interactions, *, max_history: int = 20, hold_back: float = 0.0) -> Split:
     """Hold out each user's last event for test and the second last for validation.
+
+    A test history ends with an event that nobody was trained on (the validation target), a validation history with one
+    that somebody was, which flatters models that learn. From a share of the users the newest training event is held
+    back, too: it stands in their histories and nowhere else, so that their validation cases are as their test cases.
 
     Users with fewer than three events stay in the training part only and are counted in the protocol
     (`users_too_short`; `users_with_one_event` among them).
+
+    Args:
+        interactions: what happened.
+        max_history: newest items kept of each history.
+        hold_back: share of the users with four events or more, drawn once, whose newest training event is held back.
 
     Source: GRAM (ACL 2025), §2.2–2.3 of our specification; the same rule as S³-Rec and P5.
     """
@@ -123,7 +137,13 @@ def leave_last_out(interactions: Interactions, *, max_history: int = 20) -> Spli
     labels[ends[long_enough] - 1] = TEST
     labels[ends[long_enough] - 2] = VALIDATION
     counts = {"users_too_short": int((~long_enough).sum()), "users_with_one_event": int((lengths == 1).sum())}
-    return _split(interactions, labels, max_history, {"split": "leave-last-out", **counts})
+    rule: dict[str, Any] = {"split": "leave-last-out"}
+    if hold_back > 0:
+        able = np.flatnonzero(lengths >= _ABLE)
+        drawn = np.random.default_rng(0).choice(able, round(hold_back * len(able)), replace=False)
+        labels[ends[drawn] - 3] = _HELD_BACK
+        rule |= {"hold_back": hold_back, "held_back_events": len(drawn)}
+    return _split(interactions, labels, max_history, {**rule, **counts})
 
 
 def global_temporal(

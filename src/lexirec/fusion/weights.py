@@ -69,8 +69,9 @@ class FusionSettings(Settings):
     seen: Literal["excluded", "included"] = "excluded"
     """Whether items of the history are kept out while weights are chosen."""
     choose_on: Literal["validation", "unseen"] = "validation"
-    """unseen: only those validation cases whose newest event no part was trained on. With leave-last-out there are
-    none: their histories end with an event that was just taught, which flatters parts that learn."""
+    """unseen: only those validation cases whose newest event no part was trained on. Under leave-last-out there are
+    none, for histories end with an event that was just taught, which flatters parts that learn; `data.split.hold_back`
+    makes some."""
     seed: int = 0
     """Seed of the drawing."""
 
@@ -120,8 +121,8 @@ def chosen_cases(settings: FusionSettings, split: Split) -> tuple[Cases, dict[st
         cases = cases.take(np.flatnonzero(fresh))
     if not len(cases):
         raise DataError(
-            f'fusion.choose_on = "{settings.choose_on}": there is no such case; choose on "validation", or set one '
-            "weight with fusion.weights = [1.0]"
+            f'fusion.choose_on = "{settings.choose_on}": there is no such case; choose on "validation", hold some '
+            "back with data.split.hold_back = 0.2 (leave-last-out), or set one weight with fusion.weights = [1.0]"
         )
     if len(cases) > settings.cases:
         drawn = np.random.default_rng(settings.seed).choice(len(cases), settings.cases, replace=False)
