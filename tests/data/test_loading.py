@@ -78,6 +78,9 @@ def test_splits_are_chosen_by_kind(shop):
     midnight = datetime.datetime(2014, 1, 3, tzinfo=datetime.UTC).timestamp()
     assert split.protocol["validation_from"] == midnight
     assert (len(split.validation), len(split.test)) == (1, 1)
+    settings = load(shop, "split={hold_back=1.0}")
+    assert settings.split.kind == "leave-last-out", "the usual kind needs no name"
+    assert split_data(settings, interactions).protocol["hold_back"] == 1.0
     settings = load(shop, "split={kind='published'}")
     assert isinstance(settings.split, Published)
     with pytest.raises(DataError, match="needs a column that says train"):
