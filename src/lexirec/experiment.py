@@ -138,6 +138,12 @@ class Experiment(Settings):
         return {FUSED: given} if isinstance(given, dict) and "of" in given else given
 
     @property
+    def parts(self) -> list[str]:
+        """What its own recommenders are called: its baselines, `model`, `reinforced`."""
+        own = {"model": self.model, "reinforced": self.reinforcement}
+        return [*self.baselines, *(name for name, settings in own.items() if settings is not None)]
+
+    @property
     def naming(self) -> IdentifierChoice | None:
         """How items are named: as the file says, else as suits the codes, else not at all."""
         if self.identifiers is not None or self.codes is None:
@@ -193,7 +199,7 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _fusions_have_their_parts(self) -> Self:
-        known = [*self.baselines, *(["model"] if self.model else []), *(["reinforced"] if self.reinforcement else [])]
+        known = self.parts
         for name in self.experts:
             if name in (*self.baselines, "model", "reinforced"):
                 raise ValueError(f"'experts.{name}' is the name of a part already; call it otherwise")
@@ -267,17 +273,13 @@ def expert_experiment(experiment: Experiment, name: str) -> Experiment:
     data = as_toml(experiment.data.model_dump(mode="json", exclude_none=True))
     seed = f"seed={expert.seed + expert.seed_step}"
     found = load_experiment(expert.experiment, ["data={}", f"data={data}", seed, *expert.set])
-    known = [*found.baselines, *(part for part in ("model", "reinforced") if _holds(found, part))]
+    known = found.parts
     if expert.part not in known:
         raise SettingsError(
             f"'experts.{name}.part' is '{expert.part}'; {expert.experiment.name} has {', '.join(known) or 'none'}."
             f"{did_you_mean(expert.part, known)}"
         )
     return alone(found, expert.part)
-
-
-def _holds(experiment: Experiment, part: str) -> bool:
-    return (experiment.model if part == "model" else experiment.reinforcement) is not None
 
 
 def _seeded(value: Any, seed: int) -> Any:
