@@ -109,6 +109,17 @@ def test_planted_validation_items_in_training_rows():
     assert found.share is None
 
 
+def test_planted_events_that_were_to_be_held_back():
+    _, interactions = shop()
+    split = leave_last_out(interactions, hold_back=0.2)
+    assert look("held-out-in-training", evidence(split=split)) == []
+    leaky = replace(split, train=clean_split().train, train_users=clean_split().train_users)
+    (found,) = look("held-out-in-training", evidence(split=leaky))
+    taught = split.protocol["held_back_events"]
+    assert f"{taught:,} of {taught:,} events" in found.found
+    assert (found.severity, found.share, len(found.examples)) == ("leak", None, 3)
+
+
 def test_planted_answer_in_the_history():
     split = clean_split()
     leaky = with_test(split, histories=appended(split.test.histories, split.test.targets))

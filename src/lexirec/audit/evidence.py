@@ -18,7 +18,8 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.events import TEST, TRAIN, VALIDATION
 from lexirec.data.interactions import Interactions
 from lexirec.data.neighbors import Neighbors
-from lexirec.data.splits import Cases, Split
+from lexirec.data.sequences import Sequences
+from lexirec.data.splits import HELD_BACK, Cases, Split, held_back
 from lexirec.evaluation import Report
 from lexirec.experiment import Experiment
 from lexirec.models.token_words import TokenWords
@@ -115,7 +116,7 @@ class Evidence:
 
     @cached_property
     def labels(self) -> NDArray[np.int8]:
-        """Say of each event whether it belongs to training, validation or test: int8 (N,), found anew from the rule.
+        """Say of each event whether it is trained on, held out or held back: int8 (N,), found anew from the rule.
 
         Raises:
             NotLookedError: the tables are not there, or the rule is none of those known here.
@@ -125,7 +126,7 @@ class Evidence:
             case "published" if interactions.labels is not None:
                 return np.asarray(interactions.labels, dtype=np.int8)
             case "leave-last-out":
-                return _last_two(interactions)
+                return _last_out(interactions.sequences, float(protocol.get("hold_back", 0)))
             case "global-temporal" if interactions.times is not None:
                 labels = np.full(len(interactions.times), TRAIN, dtype=np.int8)
                 labels[interactions.times >= protocol["validation_from"]] = VALIDATION
@@ -163,6 +164,11 @@ class Evidence:
         some = np.asarray(rows)[:_SHOWN]
         return tuple(f"user {self.user(cases.users[row])}, target {self.item(cases.targets[row])}" for row in some)
 
+    def event_names(self, events: NDArray[Any]) -> tuple[str, ...]:
+        """Name the first few of the given events of the interactions."""
+        items = self.need("interactions").sequences.items
+        return tuple(f"user {self.user(self.event_users[e])}, item {self.item(items[e])}" for e in events[:_SHOWN])
+
     def pair_names(self, earlier: NDArray[Any], later: NDArray[Any]) -> tuple[str, ...]:
         """Name the first few pairs of items."""
         pairs = zip(earlier[:_SHOWN], later[:_SHOWN], strict=True)
@@ -173,11 +179,11 @@ class Evidence:
         return tuple(f"item {self.item(item)}" for item in items[:_SHOWN])
 
 
-def _last_two(interactions: Interactions) -> NDArray[np.int8]:
-    sequences = interactions.sequences
+def _last_out(sequences: Sequences, share: float) -> NDArray[np.int8]:
     labels = np.full(len(sequences.items), TRAIN, dtype=np.int8)
     ends = sequences.offsets[1:][sequences.lengths >= 3]
     labels[ends - 1], labels[ends - 2] = TEST, VALIDATION
+    labels[held_back(sequences, share)] = HELD_BACK
     return labels
 
 

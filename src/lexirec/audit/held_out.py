@@ -11,7 +11,7 @@ from lexirec.audit.evidence import Evidence, Keys, rows_of, times_taken
 from lexirec.audit.findings import Finding, percent
 from lexirec.data.events import TEST, TRAIN
 from lexirec.data.sequences import Sequences
-from lexirec.data.splits import Cases, prefix_cases
+from lexirec.data.splits import HELD_BACK, Cases, prefix_cases
 
 SMALL = 0.005
 """Share of test cases below which what data repeat is no leak; ten times as much where times are whole days."""
@@ -36,6 +36,26 @@ def held_out_in_training(evidence: Evidence) -> Iterator[Finding]:
                 share if fold == "test" else None,
                 evidence.case_names(cases, hit),
             )
+    yield from _held_back_in_training(evidence, excess)
+
+
+def _held_back_in_training(evidence: Evidence, excess: Keys) -> Iterator[Finding]:
+    """Look among users and items that stand too often in the training rows for events that were held back."""
+    if evidence.interactions is None or not evidence.split.protocol.get("hold_back"):
+        return
+    events = np.flatnonzero(evidence.labels == HELD_BACK)
+    hit = events[np.isin(evidence.event_keys[events], excess)]
+    if len(hit):
+        share = len(hit) / len(events)
+        yield Finding(
+            "leak",
+            f"the training rows hold {len(hit):,} of {len(events):,} events ({percent(share)}) that "
+            "data.split.hold_back keeps out of them",
+            "none on the figures of the test; validation histories end with events that were taught, so that weights "
+            'chosen with choose_on = "unseen" are not chosen on such cases as the test\'s',
+            "make the data stage again from the tables",
+            examples=evidence.event_names(hit),
+        )
 
 
 def _excess(evidence: Evidence) -> Keys:
@@ -120,7 +140,7 @@ def duplicates_across_splits(evidence: Evidence) -> Iterator[Finding]:
     if not len(twice):
         return
     hit = events[np.isin(group, twice) & (labels[events] == TEST)]
-    share, items = len(hit) / int((labels == TEST).sum()), evidence.need("interactions").sequences.items
+    share = len(hit) / int((labels == TEST).sum())
     whole_days = bool((times[timed] % _DAY == 0).all())
     yield Finding(
         "distortion" if share < SMALL or (whole_days and share < 10 * SMALL) else "leak",
@@ -130,7 +150,7 @@ def duplicates_across_splits(evidence: Evidence) -> Iterator[Finding]:
         "recall with seen items excluded, where such a target cannot be found",
         "set data.drop_repeats = true",
         share,
-        tuple(f"user {evidence.user(evidence.event_users[at])}, item {evidence.item(items[at])}" for at in hit[:3]),
+        evidence.event_names(hit),
     )
 
 

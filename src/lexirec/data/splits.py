@@ -21,7 +21,7 @@ from lexirec.data.interactions import Interactions
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.errors import ArtifactError, DataError
 
-_HELD_BACK = -1
+HELD_BACK = -1
 """Label of an event that stands in histories and in no part."""
 _ABLE = 4
 """Events a user needs for one to be held back: two are held out, and one is left to learn from."""
@@ -139,11 +139,20 @@ def leave_last_out(interactions: Interactions, *, max_history: int = 20, hold_ba
     counts = {"users_too_short": int((~long_enough).sum()), "users_with_one_event": int((lengths == 1).sum())}
     rule: dict[str, Any] = {"split": "leave-last-out"}
     if hold_back > 0:
-        able = np.flatnonzero(lengths >= _ABLE)
-        drawn = np.random.default_rng(0).choice(able, round(hold_back * len(able)), replace=False)
-        labels[ends[drawn] - 3] = _HELD_BACK
-        rule |= {"hold_back": hold_back, "held_back_events": len(drawn)}
+        events = held_back(interactions.sequences, hold_back)
+        labels[events] = HELD_BACK
+        rule |= {"hold_back": hold_back, "held_back_events": len(events)}
     return _split(interactions, labels, max_history, {**rule, **counts})
+
+
+def held_back(sequences: Sequences, share: float) -> NDArray[np.int64]:
+    """Draw a share of the users with four events or more, and return where their third last events stand: int64.
+
+    The draw is the same whenever it is made, so that what was held back can be found again.
+    """
+    able = np.flatnonzero(sequences.lengths >= _ABLE)
+    drawn = np.random.default_rng(0).choice(able, round(share * len(able)), replace=False)
+    return np.asarray(sequences.offsets[1:][drawn] - 3, dtype=np.int64)
 
 
 def global_temporal(
