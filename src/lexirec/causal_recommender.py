@@ -172,14 +172,20 @@ class CausalRecommender(GenerativeRecommender[CausalRanker]):
         self._to_device()
         chosen = training or self.settings.training
         texts = TaskTexts.of(self._catalog, self.words, preferences)
-        teacher = Teacher.fit(
-            train, self._catalog.texts(), chosen.distillation, flat=self.settings.network.flat, seed=chosen.seed
-        )
-        rehearsed = teacher.rehearsed if teacher is not None else None
-        examples = make_examples(self.builder, train, texts, self.settings.tasks, rehearsed=rehearsed, seed=chosen.seed)
-        self.asked = examples.counts
+        told, flat = chosen.distillation, self.settings.network.flat
         with tempfile.TemporaryDirectory() as temporary:
             place = Path(folder or temporary)
+
+            def fit(made: Self, rows: NDArray[np.int64], how: SftSettings, below: Path) -> Self:
+                whose = None if preferences is None else [preferences[row] for row in rows]
+                return made.fit(train.take(rows), validation=validation, folder=below, training=how, preferences=whose)
+
+            copies = self.copies(chosen, place, fit)
+            teacher = Teacher.fit(train, self._catalog.texts(), told, flat=flat, seed=chosen.seed, copies=copies)
+            rehearsed = teacher.rehearsed if teacher is not None else None
+            asked = self.settings.tasks
+            examples = make_examples(self.builder, train, texts, asked, rehearsed=rehearsed, seed=chosen.seed)
+            self.asked = examples.counts
             self.curve = fit_causal(
                 self.model,
                 examples,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar, Unpack
+from typing import Any, Generic, Self, TypeVar, Unpack
 
 import numpy as np
 import torch
@@ -17,8 +18,12 @@ from lexirec.data.sequences import Sequences
 from lexirec.models.searching import Searcher
 from lexirec.rankings import Ranking, check_request
 from lexirec.recommending import Options, Recommendation, recommend
+from lexirec.training.distilling import Reading
+from lexirec.training.sft import SftSettings
+from lexirec.training.trainer import TrainingSettings
 
 AnySearcher = TypeVar("AnySearcher", bound=Searcher)
+AnyPace = TypeVar("AnyPace", TrainingSettings, SftSettings)
 
 
 class GenerativeRecommender(ABC, Generic[AnySearcher]):
@@ -67,6 +72,31 @@ class GenerativeRecommender(ABC, Generic[AnySearcher]):
     def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:
         """Recommend items for one history of item ids, oldest first; see `recommending.recommend`."""
         return recommend(self, history, k=k, **options)
+
+    def apart(self) -> Self:
+        """Return this recommender with weights of its own, which are equal and learn apart."""
+        made = copy.copy(self)
+        made.model, made._searcher = copy.deepcopy(self.model), None
+        return made
+
+    def copies(
+        self, training: AnyPace, folder: Path, fit: Callable[[Self, NDArray[np.int64], AnyPace, Path], Self]
+    ) -> Callable[[int, NDArray[np.int64]], Reading]:
+        """Return what trains copies of this untrained recommender for `training.distilling.Teacher`.
+
+        Args:
+            training: how this one will be trained; copies are taught by the memory alone, and have seeds of their own.
+            folder: where its checkpoints go; those of the copies go below.
+            fit: trains a copy on the training rows of some numbers, with such settings, in such a folder.
+        """
+
+        def copy_for(fold: int, rows: NDArray[np.int64]) -> Reading:
+            told = training.distillation.of_copies()
+            how = training.model_copy(update={"distillation": told, "seed": training.seed + fold + 1})
+            made = fit(self.apart(), rows, how, folder / "copies" / str(fold))
+            return made.searcher.item_log_probabilities
+
+        return copy_for
 
     def _to_device(self) -> None:
         """Bring the network to where it learns; what was made of its old weights is forgotten."""

@@ -184,17 +184,17 @@ class LateFusionRecommender(GenerativeRecommender[Ranker]):
         """
         self._to_device()
         chosen = training or self.settings.training
-        teacher = Teacher.fit(
-            train, self._catalog.texts(), chosen.distillation, flat=self.settings.fusion.flat, seed=chosen.seed
-        )
+        told, flat = chosen.distillation, self.settings.fusion.flat
         with tempfile.TemporaryDirectory() as temporary:
+            place = Path(folder or temporary)
+
+            def fit(made: Self, rows: NDArray[np.int64], how: TrainingSettings, below: Path) -> Self:
+                return made.fit(train.take(rows), validation=validation, training=how, folder=below)
+
+            copies = self.copies(chosen, place, fit)
+            teacher = Teacher.fit(train, self._catalog.texts(), told, flat=flat, seed=chosen.seed, copies=copies)
             self.curve = fit_late_fusion(
-                self.model,
-                train,
-                chosen,
-                validation=validation,
-                folder=Path(folder or temporary),
-                teacher=teacher,
+                self.model, train, chosen, validation=validation, folder=place, teacher=teacher
             )
         return self
 

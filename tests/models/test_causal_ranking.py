@@ -63,3 +63,16 @@ def test_seen_and_forbidden_items_are_left_out():
     allowed = np.zeros(ITEMS, dtype=np.bool_)
     allowed[[4, 30]] = True
     assert {tuple(sorted(row)) for row in ranker.rank(HISTORIES, 2, allowed=allowed).items.tolist()} == {(4, 30)}
+
+
+@torch.no_grad()
+def test_what_the_first_step_says_of_items_adds_up_to_what_it_says_of_their_prefixes():
+    model = causal(head="grounded", embeddings="grounded", pooling="mass")
+    of_items = np.exp(CausalRanker(model, Builder(), WIDE).item_log_probabilities(HISTORIES))
+    prompts = Builder().next_item(HISTORIES).pad(torch.arange(len(ROWS)))
+    of_children = CausalSteps(model, prompts, padded(ROWS)).start()[:, 0].exp().numpy()
+    child = model.trie.ancestors()[:, 0].numpy() - 1  # the root's children come first
+    assert of_items.shape == (len(ROWS), ITEMS)
+    np.testing.assert_allclose(of_items.sum(1), 1, atol=1e-5)
+    summed = np.stack([np.bincount(child, weights=row, minlength=of_children.shape[1]) for row in of_items])
+    np.testing.assert_allclose(summed, of_children, atol=1e-5)

@@ -91,3 +91,16 @@ def test_a_narrow_search_keeps_at_least_as_many_prefixes_as_results():
     found = Ranker(fusion(), SearchSettings(width=1)).rank(HISTORIES, 10)
     assert (found.items >= 0).all()
     assert all(len(set(row.tolist())) == 10 for row in found.items)
+
+
+@pytest.mark.parametrize("user_prompt", ["grounded", "identifiers"])
+@torch.no_grad()
+def test_what_the_first_step_says_of_items_adds_up_to_what_it_says_of_their_prefixes(user_prompt):
+    model = fusion(head="grounded", pooling="mass", user_prompt=user_prompt)
+    of_items = np.exp(Ranker(model, WIDE).item_log_probabilities(HISTORIES))
+    of_children = LateFusionSteps(model, padded(ROWS)).start()[:, 0].exp().numpy()
+    child = model.trie.ancestors()[:, 0].numpy() - 1  # the root's children come first
+    assert of_items.shape == (len(ROWS), ITEMS)
+    np.testing.assert_allclose(of_items.sum(1), 1, atol=1e-5)
+    summed = np.stack([np.bincount(child, weights=row, minlength=of_children.shape[1]) for row in of_items])
+    np.testing.assert_allclose(summed, of_children, atol=1e-5)

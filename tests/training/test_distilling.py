@@ -1,5 +1,7 @@
 """Distillation: what cases are told was counted on other rows, and what they are told is learned."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from lexirec.data.sequences import Sequences
 from lexirec.errors import DataError
 from lexirec.late_fusion_recommender import ModelSettings
 from lexirec.models.memory import Memory
-from lexirec.training.distilling import REHEARSED, DistillationSettings, Teacher, rehearse
+from lexirec.training.distilling import REHEARSED, DistillationSettings, Reading, Teacher, rehearse
 from lexirec.training.sft import SftSettings, fit_causal
 from lexirec.training.trainer import TrainingSettings, fit_late_fusion
 from tests.fusion_world import ITEMS, TEXTS, fusion
@@ -71,7 +73,7 @@ def test_without_a_share_there_is_no_teacher_and_few_rows_are_refused():
 
 def test_what_is_rehearsed_is_drawn_from_the_memory():
     memory = Memory().fit(Sequences.from_lists([[0, 1]] * 3 + [[0, 2], [3, 4]]), 6)
-    drawn = rehearse(memory, 4000, seed=1)
+    drawn = rehearse(memory, 6, 4000, seed=1)
     items, answers = drawn.items.reshape(-1, 2).T
     assert set(items) == {item for item in range(6) if memory.scores(asked(item))[0].any()}
     for item in set(items):
@@ -79,14 +81,14 @@ def test_what_is_rehearsed_is_drawn_from_the_memory():
         assert (items == item).sum() == 4000
         share = np.bincount(answers[items == item], minlength=6) / 4000
         np.testing.assert_allclose(share, scores / scores.sum(), atol=0.04)
-    assert rehearse(memory, 3, seed=1) == rehearse(memory, 3, seed=1) != rehearse(memory, 3, seed=2)
+    assert rehearse(memory, 6, 3, seed=1) == rehearse(memory, 6, 3, seed=1) != rehearse(memory, 6, 3, seed=2)
 
 
 def test_rehearsal_in_blocks_draws_for_the_same_items(monkeypatch):
     memory = Memory().fit(Sequences.from_lists([[0, 1], [2, 3], [1, 4]]), 6)
-    whole = rehearse(memory, 2)
+    whole = rehearse(memory, 6, 2)
     monkeypatch.setattr("lexirec.training.distilling._ENTRIES", 12)
-    assert rehearse(memory, 2).items[::2].tolist() == whole.items[::2].tolist()
+    assert rehearse(memory, 6, 2).items[::2].tolist() == whole.items[::2].tolist()
 
 
 def test_rehearsed_rows_are_told_by_the_memory_of_all_rows():
@@ -103,6 +105,51 @@ def test_rehearsed_rows_are_told_by_the_memory_of_all_rows():
     told = both.told(Sequences.from_lists([[0], [3, 4]]), np.array([len(rows), 1]))
     np.testing.assert_allclose(told[0], REHEARSED * scores / scores.sum(), rtol=1e-5)
     assert told[1].sum().item() in (0, pytest.approx(0.4))
+
+
+def copies_that_prefer(items: list[int], trained: list[list[int]]) -> Callable[[int, np.ndarray], Reading]:
+    """Copies of a model of six items: that of each fold prefers one item, and what it was trained on is noted."""
+
+    def copy_for(fold: int, rows: np.ndarray) -> Reading:
+        trained.append(rows.tolist())
+        return lambda histories: np.log(np.tile(np.eye(6)[items[fold]] * 0.4 + 0.1, (len(histories), 1)))
+
+    return copy_for
+
+
+def test_a_product_is_the_memory_and_a_copy_of_the_other_folds():
+    rows = [[place, (place + 1) % 6, (place + 2) % 6] for place in range(6)] * 2
+    settings = COUNTED.model_copy(update={"teacher": "product", "rehearsal": 1})
+    trained: list[list[int]] = []
+    prefer = copies_that_prefer([2, 3], trained)
+    teacher = Teacher.fit(Sequences.from_lists(rows), NO_TEXTS, settings, copies=prefer)
+    assert teacher is not None
+    fold_of = teacher._fold_of[: len(rows)]
+    assert trained == [np.flatnonzero(fold_of != fold).tolist() for fold in (0, 1)]
+
+    def product(counted: list[list[int]], bonus: np.ndarray) -> np.ndarray:
+        scores = Memory().fit(Sequences.from_lists(counted), 6).scores(asked(0))[0].astype(np.float64)
+        expected = (scores / scores.sum() + 0.001) * bonus
+        return expected / expected.sum()
+
+    row = int(np.flatnonzero(fold_of == 1)[0])
+    others = [each for each, fold in zip(rows, fold_of) if fold == 0]
+    told = teacher.told(asked(0), np.array([row]))[0]
+    np.testing.assert_allclose(told, 0.4 * product(others, np.eye(6)[3] * 0.4 + 0.1), rtol=1e-5)
+    told = teacher.told(asked(0), np.array([len(rows)]))[0]  # rehearsed: all copies together, as one
+    both = np.sqrt((np.eye(6)[2] * 0.4 + 0.1) * (np.eye(6)[3] * 0.4 + 0.1))
+    np.testing.assert_allclose(told, REHEARSED * product(rows, both), rtol=1e-5)
+
+
+def test_a_product_needs_copies_rows_for_every_fold_and_a_head_that_teaches():
+    settings = DistillationSettings(teacher="product", rehearsal=1, folds=3)
+    with pytest.raises(ValueError, match='"product" needs copies'):
+        Teacher.fit(TRAIN, TEXTS, settings)
+    with pytest.raises(DataError, match=r"distillation\.folds is 3, but there are 2 training rows"):
+        Teacher.fit(Sequences.from_lists([[0, 1], [1, 2]]), NO_TEXTS, settings)
+    with pytest.raises(ValidationError, match=r'teacher is "product", but only a head "grounded" with pooling'):
+        CausalModelSettings.model_validate({"network": {"head": "vocabulary"}, "training": {"distillation": settings}})
+    assert Teacher.fit(TRAIN, TEXTS, DistillationSettings(teacher="product")) is None, "nothing is asked of it"
 
 
 def test_heads_without_a_distribution_over_items_rehearse_what_was_drawn_alone():

@@ -7,13 +7,12 @@ from typing import Protocol
 import torch
 
 from lexirec.data.sequences import Sequences
-from lexirec.decoding.beam import StepDecoder
 from lexirec.models.causal_reading import CausalReading
 from lexirec.models.causal_steps import CausalSteps
 from lexirec.models.heads import for_searching
 from lexirec.models.packing import Packed
 from lexirec.models.ragged import Ragged
-from lexirec.models.searching import Searcher, SearchSettings, on_device
+from lexirec.models.searching import ReadHistories, Searcher, SearchSettings, on_device
 
 
 class AsksForItems(Protocol):
@@ -39,7 +38,7 @@ class CausalRanker(Searcher):
         with torch.no_grad():
             self._rows = for_searching(model.rows())
 
-    def _steps(self, histories: Sequences) -> StepDecoder:
+    def _steps(self, histories: Sequences) -> ReadHistories:
         device = self._model.device
         prompts = self._builder.next_item(histories)
         ids_BL, mask_BL = prompts.pad(torch.arange(len(prompts)))

@@ -116,6 +116,12 @@ class CausalReading(SharedWeights):
             logp_BWC: Tensor = self.head.score_children(rows, hidden_BWD, nodes_BW, depth, seen_BH)
         return logp_BWC
 
+    def item_logp(self, rows: Rows, hidden_BD: Tensor, seen_BH: Tensor) -> Tensor:
+        """Return log-probabilities (B, I) of all items at the root, which only a head with pooling `mass` has."""
+        with unmixed(self.device):
+            logp_BI: Tensor = self.head.item_logp(rows, hidden_BD, seen_BH)
+        return logp_BI
+
     def read(self, ids_RL: Tensor, rows: Rows) -> Tensor:
         """Return the states (R, L, D) of whole sequences. Padding on the right needs no mask: nothing looks there."""
         return self._run(ids_RL, self._mentioned(ids_RL), rows, use_cache=False)

@@ -40,6 +40,10 @@ class CausalSteps:
         hidden_B1D = self._prefix.hidden_BD.unsqueeze(1)
         return self._model.score(self._rows, hidden_B1D, torch.zeros_like(self._place_BW), 0, self._seen_BH)
 
+    def item_logp(self) -> Tensor:
+        """Return the log-probabilities (B, I) of the items at the root, from a head with pooling `mass`."""
+        return self._model.item_logp(self._rows, self._prefix.hidden_BD, self._seen_BH)
+
     def advance(self, parents_BW: Tensor, nodes_BW: Tensor, depth: int) -> Tensor:
         """Enter nodes and score their children: (B, W, C)."""
         model, trie = self._model, self._model.trie

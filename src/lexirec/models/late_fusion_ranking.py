@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 
 from lexirec.data.sequences import Sequences
-from lexirec.decoding.beam import StepDecoder
 from lexirec.models.heads import for_searching
 from lexirec.models.late_fusion import LateFusion
 from lexirec.models.late_fusion_steps import LateFusionSteps, encode_catalog
 from lexirec.models.packing import Packed
-from lexirec.models.searching import Found, Searcher, SearchSettings, on_device
+from lexirec.models.searching import Found, ReadHistories, Searcher, SearchSettings, on_device
 
 __all__ = ["Found", "Ranker", "SearchSettings"]
 
@@ -26,6 +25,6 @@ class Ranker(Searcher):
             self._rows = for_searching(model.head.rows())
             self._cache = encode_catalog(model) if model.settings.item_prompts else None
 
-    def _steps(self, histories: Sequences) -> StepDecoder:
+    def _steps(self, histories: Sequences) -> ReadHistories:
         histories_BH = on_device(histories, self._model.device)
         return LateFusionSteps(self._model, histories_BH, rows=self._rows, cache=self._cache)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lexirec.models.heads import Rows
+from lexirec.models.heads import MassHead, Rows
 from lexirec.models.late_fusion import Batch, LateFusion
 from lexirec.models.lookahead import Ahead, look_ahead
 from lexirec.models.t5_layers import BeamSteps, TokenTree
@@ -86,6 +86,13 @@ class LateFusionSteps:
         self._steps = BeamSteps(model.backbone.decoder)
         self._needed_N: Tensor | None = None
         self._table: _Table | None = None  # once there, no further step is run
+
+    def item_logp(self) -> Tensor:
+        """Return the log-probabilities (B, I) of the items at the root, from a head with pooling `mass`."""
+        head = self._model.head
+        assert isinstance(head, MassHead), "only this head asks for items at the root"
+        hidden_B1D = self._steps.advance(self._start_B1D, self._prompts, None)
+        return head.item_logp(self._rows, hidden_B1D[:, 0], self._seen_BH)
 
     def start(self) -> Tensor:
         """Score the root's children: (B, 1, C)."""

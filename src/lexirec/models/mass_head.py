@@ -51,7 +51,7 @@ class MassHead(GroundedHead):
         trie = self.trie_on(hidden_RSD.device)
         branches = self.branches(trie.device)
         queries_RSD = self._queries(hidden_RSD)
-        logits_RI = self._penalised(queries_RSD[:, 0] @ rows.table_VD.T, seen_RH)
+        logits_RI = self._flat(rows, queries_RSD[:, 0], seen_RH)
         total = logits_RI.logsumexp(1) - self._mass(trie, path_RS[:, 0], logits_RI)
         for step in range(1, queries_RSD.shape[1]):
             open_R = ((path_RS[:, step] >= 0) & branches[path_RS[:, step - 1].clamp(min=0)]).nonzero().squeeze(1)
@@ -67,6 +67,13 @@ class MassHead(GroundedHead):
         if told_RI is not None:
             total = (1 - told_RI.sum(1)) * total - (told_RI * logits_RI.log_softmax(1)).sum(1)
         return total.mean()
+
+    def item_logp(self, rows: Rows, hidden_BD: Tensor, seen_BH: Tensor) -> Tensor:
+        """Return the log-probabilities (B, I) that the root's state gives the items, each asked for on its own."""
+        return self._flat(rows, self._queries(hidden_BD), seen_BH).log_softmax(1)
+
+    def _flat(self, rows: Rows, queries_RD: Tensor, seen_RH: Tensor) -> Tensor:
+        return self._penalised(queries_RD @ rows.table_VD.T, seen_RH)
 
     def _mass(self, trie: Trie, nodes_R: Tensor, logits_RI: Tensor) -> Tensor:
         """Return the log mass (R,) below one node per row."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -49,6 +49,14 @@ class Found(NamedTuple):
     exact: NDArray[np.bool_]
 
 
+class ReadHistories(StepDecoder, Protocol):
+    """A batch of histories that was read: what may follow them, step by step or all at once."""
+
+    def item_logp(self) -> Tensor:
+        """Return the log-probabilities (B, I) that the first step gives the items, from a head with pooling `mass`."""
+        ...
+
+
 class Searcher(ABC):
     """Ranks histories by beam search; a family says how a batch of them is read."""
 
@@ -66,7 +74,7 @@ class Searcher(ABC):
         return np.zeros((len(histories), self._trie.n_items), dtype=np.float32)
 
     @abstractmethod
-    def _steps(self, histories: Sequences) -> StepDecoder:
+    def _steps(self, histories: Sequences) -> ReadHistories:
         """Read a batch of histories."""
 
     def rank(
@@ -134,6 +142,18 @@ class Searcher(ABC):
         for rows in _of_like_length(histories, self._settings.batch_size):
             with self._weights.in_use():
                 found[rows] = exact_scores(self._trie, self._steps(histories.take(rows))).cpu().numpy()
+        return found
+
+    @torch.no_grad()
+    def item_log_probabilities(self, histories: Sequences) -> NDArray[np.float32]:
+        """Return what the first step says of every item, float32 (rows, n_items), without spelling any.
+
+        Only a head with pooling `mass` says it; later steps may correct it, see `log_probabilities`.
+        """
+        found = np.empty((len(histories), self._trie.n_items), dtype=np.float32)
+        for rows in _of_like_length(histories, self._settings.batch_size):
+            with self._weights.in_use():
+                found[rows] = self._steps(histories.take(rows)).item_logp().cpu().numpy()
         return found
 
     def _bias(
