@@ -33,6 +33,7 @@ from lexirec.data.sequences import Sequences
 from lexirec.errors import DataError
 from lexirec.models.experts import log_floored, log_softmax, shares
 from lexirec.models.memory import Memory
+from lexirec.progress import Progress
 
 REHEARSED = 0.95
 """Share of a rehearsed case's loss that asks for the memory's distribution; the rest asks for the item that was drawn
@@ -191,7 +192,10 @@ class Teacher:
                 raise ValueError(
                     'a teacher "product" needs copies of the model, and nothing was given that trains them'
                 )
-            read = [copies(fold, rows) for fold, rows in enumerate(others)]
+            with Progress("Copies that teach", total=folds) as progress:
+                for fold, rows in enumerate(others):
+                    read.append(copies(fold, rows))
+                    progress.advance()
             answers = [Product(memory, [copy]) for memory, copy in zip(memories, read, strict=True)]
         rehearsed = Sequences.from_lists([])
         if settings.rehearsal:
