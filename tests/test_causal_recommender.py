@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from lexirec.causal_recommender import CausalRecommender, SpelledItems
 from lexirec.causal_settings import CausalModelSettings, ReinforcementSettings
@@ -26,6 +25,7 @@ from lexirec.training.grpo import GrpoSettings
 from lexirec.training.rewards import RewardSettings
 from lexirec.training.sft import SftSettings
 from lexirec.training.tasks import TaskSettings
+from tests.copies_that_teach import check_copies
 
 ITEMS = 20
 CATALOG = tiny_catalog(ITEMS)
@@ -176,27 +176,4 @@ def test_the_card_tells_the_settings():
 
 
 def test_copies_of_the_model_teach_it_and_are_trained_once(tmp_path, monkeypatch):
-    told = DistillationSettings(teacher="product", share=0.5, folds=2, rehearsal=1)
-    training = BRIEF.model_copy(update={"epochs": 1, "distillation": told})
-    made, again, alone = (built(GROUNDED) for _ in range(3))
-    before = {name: value.clone() for name, value in made.model.state_dict().items()}
-    trained: list[int] = []
-    apart = type(made).apart
-
-    def noted(self):
-        assert all(torch.equal(value, before[name]) for name, value in self.model.state_dict().items())
-        trained.append(len(trained))
-        return apart(self)
-
-    monkeypatch.setattr(type(made), "apart", noted)
-    made.fit(TRAIN, validation=VALIDATION, folder=tmp_path / "training", training=training)
-    assert trained == [0, 1], "a copy for every fold, each of the untrained model"
-    weights = [(tmp_path / "training" / "copies" / str(fold) / "best.safetensors").read_bytes() for fold in trained]
-    assert weights[0] != weights[1]
-    times = [path.stat().st_mtime_ns for path in sorted((tmp_path / "training").rglob("*.safetensors"))]
-    again.fit(TRAIN, validation=VALIDATION, folder=tmp_path / "training", training=training)
-    assert times == [path.stat().st_mtime_ns for path in sorted((tmp_path / "training").rglob("*.safetensors"))]
-    assert again.curve == made.curve
-    told = told.of_copies()
-    alone.fit(TRAIN, validation=VALIDATION, training=training.model_copy(update={"distillation": told}))
-    assert alone.curve != made.curve, "the memory alone teaches something else"
+    check_copies(lambda: built(GROUNDED), BRIEF, (TRAIN, VALIDATION), tmp_path, monkeypatch)

@@ -19,8 +19,8 @@ from lexirec.models.late_fusion_ranking import SearchSettings
 from lexirec.models.prompts import PromptSettings
 from lexirec.recommenders import load_recommender
 from lexirec.testing import RecommenderContract, circle_walks, tiny_catalog
-from lexirec.training.distilling import DistillationSettings
 from lexirec.training.trainer import TrainingSettings
+from tests.copies_that_teach import check_copies
 from tests.decoding.tables import random_identifiers
 
 ITEMS = 20
@@ -259,41 +259,10 @@ def test_a_folder_keeps_training_that_was_broken_off(tmp_path):
 
 
 def test_copies_of_the_model_teach_it_and_are_trained_once(tmp_path, monkeypatch):
-    told = DistillationSettings(teacher="product", share=0.5, folds=2, rehearsal=1)
-    training = BRIEF.model_copy(update={"epochs": 1, "distillation": told})
-    made, again, alone = (built(GROUNDED) for _ in range(3))
-    before = {name: value.clone() for name, value in made.model.state_dict().items()}
-    trained: list[int] = []
-    apart = type(made).apart
-
-    def noted(self):
-        assert all(torch.equal(value, before[name]) for name, value in self.model.state_dict().items())
-        trained.append(len(trained))
-        return apart(self)
-
-    monkeypatch.setattr(type(made), "apart", noted)
-    made.fit(
-        TRAIN,
-        validation=prefix_cases(circle_walks(ITEMS, shoppers=8, seed=1), 5),
-        folder=tmp_path / "training",
-        training=training,
+    check_copies(
+        lambda: built(GROUNDED),
+        BRIEF,
+        (TRAIN, prefix_cases(circle_walks(ITEMS, shoppers=8, seed=1), 5)),
+        tmp_path,
+        monkeypatch,
     )
-    assert trained == [0, 1], "a copy for every fold, each of the untrained model"
-    weights = [(tmp_path / "training" / "copies" / str(fold) / "best.safetensors").read_bytes() for fold in trained]
-    assert weights[0] != weights[1]
-    times = [path.stat().st_mtime_ns for path in sorted((tmp_path / "training").rglob("*.safetensors"))]
-    again.fit(
-        TRAIN,
-        validation=prefix_cases(circle_walks(ITEMS, shoppers=8, seed=1), 5),
-        folder=tmp_path / "training",
-        training=training,
-    )
-    assert times == [path.stat().st_mtime_ns for path in sorted((tmp_path / "training").rglob("*.safetensors"))]
-    assert again.curve == made.curve
-    told = told.of_copies()
-    alone.fit(
-        TRAIN,
-        validation=prefix_cases(circle_walks(ITEMS, shoppers=8, seed=1), 5),
-        training=training.model_copy(update={"distillation": told}),
-    )
-    assert alone.curve != made.curve, "the memory alone teaches something else"
