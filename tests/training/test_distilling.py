@@ -143,12 +143,16 @@ def test_a_product_is_the_memory_and_a_copy_of_the_other_folds():
 
 def test_a_product_needs_copies_rows_for_every_fold_and_a_head_that_teaches():
     settings = DistillationSettings(teacher="product", rehearsal=1, folds=3)
-    with pytest.raises(ValueError, match='"product" needs copies'):
+    with pytest.raises(
+        ValueError, match=r'needs copies of the model: say what trains them, or take teacher = "memory"'
+    ):
         Teacher.fit(TRAIN, TEXTS, settings)
     with pytest.raises(DataError, match=r"distillation\.folds is 3, but there are 2 training rows"):
         Teacher.fit(Sequences.from_lists([[0, 1], [1, 2]]), NO_TEXTS, settings)
     with pytest.raises(ValidationError, match=r'teacher is "product", but only a head "grounded" with pooling'):
         CausalModelSettings.model_validate({"network": {"head": "vocabulary"}, "training": {"distillation": settings}})
+    with pytest.raises(ValueError, match=r'teacher is "product", but only a head "grounded"'):
+        Teacher.fit(TRAIN, TEXTS, settings, flat=False)
     assert Teacher.fit(TRAIN, TEXTS, DistillationSettings(teacher="product")) is None, "nothing is asked of it"
 
 

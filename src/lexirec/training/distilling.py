@@ -53,7 +53,7 @@ class DistillationSettings(Settings):
 
     teacher: Literal["memory", "product"] = "memory"
     """The memory, or its product with copies of the model: one for every fold, trained beforehand on all others, taught
-    by the memory. That takes as long again as `folds` - 1 trainings of the model, and needs pooling `mass`."""
+    by the memory. That takes somewhat less than `folds` trainings of the model more, and needs pooling `mass`."""
     share: float = Field(default=0.0, ge=0, lt=1)
     """Share of a case's loss that is the cross-entropy against the teacher's distribution."""
     folds: int = Field(default=5, ge=2)
@@ -171,14 +171,16 @@ class Teacher:
 
         Raises:
             DataError: there are fewer training rows than folds.
+            ValueError: a product is asked for without `copies`, or the head has no distribution to teach or to be told.
         """
+        check_teachable(settings, flat=flat)
         if not settings.teaches:
             return None
         apart = bool(settings.share) or settings.with_copies
         if apart and len(train) < settings.folds:
             raise DataError(
                 f"distillation.folds is {settings.folds}, but there are {len(train):,} training rows;"
-                " give fewer folds, or share = 0"
+                ' give fewer folds, or teacher = "memory" with share = 0'
             )
         given = texts if settings.evidence == "text" else None
         folds = settings.folds if apart else 0
@@ -190,7 +192,7 @@ class Teacher:
         if settings.with_copies:
             if copies is None:
                 raise ValueError(
-                    'a teacher "product" needs copies of the model, and nothing was given that trains them'
+                    'a teacher "product" needs copies of the model: say what trains them, or take teacher = "memory"'
                 )
             with Progress("Copies that teach", total=folds) as progress:
                 for fold, rows in enumerate(others):
