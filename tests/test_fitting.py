@@ -1,7 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from lexirec.choices import MemoryBaseline, SasrecBaseline
+from lexirec.data.sequences import Sequences
+from lexirec.data.splits import Cases, Split
+from lexirec.errors import DataError
 from lexirec.evaluation import Report
 from lexirec.experiment import EvaluationSettings
 from lexirec.fitting import fit_baseline, measure, measured_cases
@@ -66,6 +72,22 @@ def test_a_sample_is_fixed_and_in_order(folders):
     assert not np.array_equal(some.users, measured_cases(EvaluationSettings(sample_users=7, seed=1), split).users)
     assert len(measured_cases(EvaluationSettings(sample_users=10**6), split)) == len(split.test)
     assert (measured_cases(EvaluationSettings(fold="validation"), split).targets == split.validation.targets).all()
+
+
+def test_cases_whose_newest_event_is_unseen_are_measured_alone(tmp_path):
+    rows = Sequences.from_lists([[0, 1], [2], [3]])
+    histories = Sequences.from_lists([[0, 1], [2, 4], [3, 1]])
+    cases = Cases(np.arange(3), np.array([2, 3, 0], np.int32), histories)
+    split = Split(rows, np.arange(3), cases, cases, 5, {})
+    asked = EvaluationSettings(fold="validation", cases="unseen")
+    assert measured_cases(asked, split).users.tolist() == [1, 2]
+    drawn = measured_cases(asked.model_copy(update={"sample_users": 1}), split)
+    assert len(drawn) == 1
+    assert drawn.users[0] in (1, 2)
+    with pytest.raises(DataError, match="as under leave-last-out; measure all"):
+        measured_cases(asked, replace(split, validation=cases.take(np.array([0]))))
+    with pytest.raises(ValidationError, match="set fold = "):
+        EvaluationSettings(cases="unseen")
 
 
 def test_both_protocols_are_measured_and_carry_the_split(tmp_path, folders):

@@ -17,9 +17,8 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.guessing import Guess, guess_tables
 from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, LeaveLastOut, Published, read_data, split_data
-from lexirec.data.splits import Split
+from lexirec.data.splits import Split, unseen_cases
 from lexirec.errors import SettingsError, did_you_mean
-from lexirec.fusion.weights import unseen_cases
 from lexirec.training.distilling import DistillationSettings
 
 RECIPES = {"gram": "lexirec:gram.toml", "tsrec": "lexirec:tsrec.toml"}

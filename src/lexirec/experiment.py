@@ -58,6 +58,8 @@ class EvaluationSettings(Settings):
     """Whether items of the history are kept out of the lists; both are measured, the first is the headline."""
     fold: Literal["test", "validation"] = "test"
     """The cases that are reported."""
+    cases: Literal["all", "unseen"] = "all"
+    """unseen: of the validation cases only those whose newest event nothing was trained on, as before a test case."""
     sample_users: int | None = Field(default=None, ge=1)
     """Measure this many cases, drawn once by `seed`, instead of all."""
     seed: int = 0
@@ -72,6 +74,12 @@ class EvaluationSettings(Settings):
         if not values or len(set(values)) < len(values):
             raise ValueError("should hold at least one value, each once")
         return values
+
+    @model_validator(mode="after")
+    def _unseen_are_of_validation(self) -> Self:
+        if self.cases == "unseen" and self.fold != "validation":
+            raise ValueError('cases = "unseen" is a choice among validation cases; set fold = "validation"')
+        return self
 
 
 # ------------------------------------------------------------------------------------ recommenders from elsewhere

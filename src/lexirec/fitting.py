@@ -11,7 +11,8 @@ from lexirec.artifacts import progress_folder
 from lexirec.choices import MemoryBaseline, SasrecBaseline
 from lexirec.config import Settings
 from lexirec.data.neighbors import Neighbors
-from lexirec.data.splits import Cases, Split
+from lexirec.data.splits import Cases, Split, unseen_cases
+from lexirec.errors import DataError
 from lexirec.evaluation import Report, evaluate
 from lexirec.event_times import load_times
 from lexirec.experiment import EvaluationSettings
@@ -84,8 +85,19 @@ def _fit_sequences(model: SequenceScorer, settings: Settings, inputs: Folders, o
 
 
 def measured_cases(settings: EvaluationSettings, split: Split) -> Cases:
-    """Return the cases that are reported: a fold, or a fixed random sample of it."""
+    """Return the cases that are reported: a fold or part of it, or a fixed random sample of that.
+
+    Raises:
+        DataError: unseen ones are asked for, and there are none.
+    """
     cases = split.test if settings.fold == "test" else split.validation
+    if settings.cases == "unseen":
+        cases = cases.take(np.flatnonzero(unseen_cases(split)))
+        if not len(cases):
+            raise DataError(
+                'cases = "unseen": every validation history ends with an event that was trained on, as under'
+                " leave-last-out; measure all of them, or hold some back with data.split.hold_back = 0.2"
+            )
     if settings.sample_users is None or settings.sample_users >= len(cases):
         return cases
     chosen = np.random.default_rng(settings.seed).choice(len(cases), settings.sample_users, replace=False)
@@ -96,7 +108,9 @@ def measure(settings: EvaluationSettings, inputs: Folders, out: Path) -> None:
     """Measure a recommender with seen items excluded and included, as asked: one saved report in each folder."""
     recommender, split = load_recommender(inputs["recommender"]), load_split(inputs["data"])
     cases = measured_cases(settings, split)
-    protocol = {"fold": settings.fold, "sample_users": settings.sample_users, "sample_seed": settings.seed}
+    protocol = {**settings.model_dump(include={"fold", "sample_users"}), "sample_seed": settings.seed}
+    if settings.cases != "all":
+        protocol["newest_event"] = settings.cases
     for seen in settings.seen:
         report = evaluate(
             recommender,

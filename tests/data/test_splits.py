@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
 from lexirec.data.sequences import Sequences
-from lexirec.data.splits import Cases, Split, global_temporal, leave_last_out, prefix_cases, published
+from lexirec.data.splits import Cases, Split, global_temporal, leave_last_out, prefix_cases, published, unseen_cases
 from lexirec.errors import ArtifactError, DataError
-from lexirec.fusion.weights import unseen_cases
 
 LISTS = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=7), min_size=1, max_size=6)
 

@@ -5,7 +5,7 @@ import pytest
 
 from lexirec.config import validate_settings
 from lexirec.data.sequences import Sequences
-from lexirec.data.splits import Cases, Split
+from lexirec.data.splits import Cases, Split, unseen_cases
 from lexirec.errors import ArtifactError, DataError, SettingsError
 from lexirec.fusion.weights import (
     Candidates,
@@ -15,7 +15,6 @@ from lexirec.fusion.weights import (
     chosen_cases,
     coverage,
     support_of,
-    unseen_cases,
 )
 
 ITEMS = 12

@@ -28,15 +28,18 @@ def smoothed(settings, vectors):
         for i in range(ITEMS):
             weights = np.maximum(found.scores[i], 0) ** settings.similarity_power
             k[i, found.items[i]] = weights / weights.sum()
+    p = c / np.maximum(c.sum(1, keepdims=True), 1e-9)
     m = c + settings.before * k @ c + settings.after * c @ k + settings.similar * c.sum(1).mean() * k
+    m += settings.two_steps * c @ p
     rows, columns = m.sum(1), m.sum(0)
     rows[rows == 0] = columns[columns == 0] = 1
     return rows[:, None] ** -settings.row_power * m * columns**-settings.column_power
 
 
+@pytest.mark.parametrize("two_steps", [0.0, 0.7])
 @pytest.mark.parametrize("vectors", [None, VECTORS])
-def test_scores_are_the_formula(vectors):
-    settings = MemorySettings(window=3, neighbors=4, history_decay=0.5)
+def test_scores_are_the_formula(vectors, two_steps):
+    settings = MemorySettings(window=3, neighbors=4, history_decay=0.5, two_steps=two_steps)
     matrix = smoothed(settings, vectors)
     scores = Memory(settings).fit(TRAIN, ITEMS, vectors=vectors).scores(HISTORIES)
     expected = [0.25 * matrix[0] + 0.5 * matrix[1] + matrix[2], matrix[5], matrix[8]]
@@ -81,8 +84,9 @@ def test_mistakes_are_said():
 
 
 def test_it_survives_the_disk_with_and_without_text(tmp_path):
-    for name, vectors in (("m0", None), ("m1", VECTORS)):
-        memory = Memory().fit(TRAIN, ITEMS, vectors=vectors)
+    kinds = {"m0": (0.0, None), "m1": (0.0, VECTORS), "two-steps": (0.5, VECTORS)}
+    for name, (two_steps, vectors) in kinds.items():
+        memory = Memory(MemorySettings(two_steps=two_steps)).fit(TRAIN, ITEMS, vectors=vectors)
         memory.save(tmp_path / name)
         assert np.array_equal(Memory.load(tmp_path / name).scores(HISTORIES), memory.scores(HISTORIES))
 

@@ -11,7 +11,7 @@ from lexirec.causal_settings import CausalModelSettings
 from lexirec.data.sequences import Sequences
 from lexirec.errors import DataError
 from lexirec.late_fusion_recommender import ModelSettings
-from lexirec.models.memory import Memory
+from lexirec.models.memory import Memory, MemorySettings
 from lexirec.training.distilling import REHEARSED, DistillationSettings, Reading, Teacher, rehearse
 from lexirec.training.sft import SftSettings, fit_causal
 from lexirec.training.trainer import TrainingSettings, fit_late_fusion
@@ -55,6 +55,18 @@ def test_what_is_told_is_the_memory_of_the_other_folds():
     others = Sequences.from_lists([row for row, fold in zip(rows, fold_of) if fold != fold_of[4]])
     scores = Memory().fit(others, 6).scores(asked(4, 5))[0]
     np.testing.assert_allclose(teacher.told(asked(4, 5), np.array([4]))[0], 0.4 * scores / scores.sum(), rtol=1e-5)
+
+
+def test_the_memory_that_teaches_has_settings_of_its_own():
+    rows = Sequences.from_lists([[0, 1, 2]] * 4)
+    near = DistillationSettings(share=0.5, folds=2, rehearsal=1, evidence="none", memory=MemorySettings(window=1))
+    told = {}
+    for settings in (near, near.model_copy(update={"memory": MemorySettings()})):
+        teacher = Teacher.fit(rows, NO_TEXTS, settings)
+        asked = Sequences.from_lists([[0], [0]])
+        told[settings.memory.window] = (teacher.told(asked, np.array([0, len(rows)])) > 0).numpy()
+    assert not told[1][:, 2].any(), "two places later is not near, neither for other users nor for rehearsal"
+    assert told[8][:, 2].all()
 
 
 def test_parts_of_the_loss_sum_to_the_share_or_to_nothing():

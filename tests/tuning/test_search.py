@@ -6,10 +6,12 @@ import pytest
 
 from lexirec import cli
 from lexirec.artifacts import Store
+from lexirec.data.splits import unseen_cases
 from lexirec.errors import LexirecError, SettingsError
 from lexirec.evaluation import Report
 from lexirec.experiment import alone, load_experiment
 from lexirec.pipeline import run
+from lexirec.preparing import load_split
 from lexirec.progress import quiet
 from lexirec.results import evaluations
 from lexirec.tuning import search
@@ -180,6 +182,19 @@ def test_minutes_are_a_budget_too(files, tmp_path):
     for system, trials in found.trials.items():
         assert sum(trial.seconds for trial in trials) >= 0.03 or len(trials) >= 20, system
         assert sum(trial.seconds for trial in trials[:-1]) < 0.03, "the budget ends with the trial that exceeds it"
+
+
+def test_trials_can_be_judged_on_cases_like_those_of_the_test_alone(files, tmp_path):
+    experiment, space = files
+    experiment.write_text(EXPERIMENT + "[data.split]\nhold_back = 0.4\n")
+    space.write_text('trials = 1\nchoose_on = "unseen"\n' + SPACE.split("\n", 2)[2])
+    found = tuned(files, tmp_path / "store")
+    cards = [Report.load(path.parent).protocol for path in tmp_path.glob("store/evaluation/*/*/metrics.json")]
+    split = load_split(tmp_path / "store" / "data" / found.trials["memory"][0].steps["data"])
+    unseen = int(unseen_cases(split).sum())
+    assert 0 < unseen < len(split.validation)
+    assert {(card["cases"], card["newest_event"]) for card in cards} == {(unseen, "unseen")}
+    assert "validation cases whose newest event was not trained on" in (found.folder / "report.md").read_text()
 
 
 def test_failures_count_and_are_told(files, tmp_path):

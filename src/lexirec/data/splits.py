@@ -268,3 +268,21 @@ def _cuts_by_share(
     first_test = len(ordered) - round(len(ordered) * test)
     first_validation = first_test - round(len(ordered) * validation)
     return float(bounds[first_validation]), float(bounds[first_test])
+
+
+def unseen_cases(split: Split) -> NDArray[np.bool_]:
+    """Return which validation histories end with an event that is not in the training part: (C,).
+
+    A history holds everything before its target, so one whose newest event was learned from ends as its user's
+    training row does, and is not longer.
+    """
+    cases = split.validation
+    row_of = np.full(int(max(cases.users.max(initial=0), split.train_users.max(initial=0))) + 1, -1, dtype=np.int64)
+    row_of[split.train_users] = np.arange(len(split.train_users))
+    rows = row_of[cases.users]
+    lengths = np.where(rows >= 0, split.train.lengths[rows], 0)
+    newest = cases.histories.last(1).padded(1)[:, 0]
+    trained = split.train.last(1).padded(1)[:, 0]
+    alike = (rows >= 0) & (newest == trained[rows])
+    known: NDArray[np.bool_] = alike & (cases.histories.lengths <= lengths) | (cases.histories.lengths == 0)
+    return ~known

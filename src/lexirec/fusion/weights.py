@@ -25,7 +25,7 @@ from pydantic import Field, model_validator
 from lexirec.config import Settings
 from lexirec.data.neighbors import pair_counts
 from lexirec.data.sequences import Sequences, load_array
-from lexirec.data.splits import Cases, Split
+from lexirec.data.splits import Cases, Split, unseen_cases
 from lexirec.errors import ArtifactError, DataError
 from lexirec.metrics import ranks_in_scores
 from lexirec.models.scoring import history_rows
@@ -128,24 +128,6 @@ def chosen_cases(settings: FusionSettings, split: Split) -> tuple[Cases, dict[st
         drawn = np.random.default_rng(settings.seed).choice(len(cases), settings.cases, replace=False)
         cases = cases.take(np.sort(drawn))
     return cases, {**facts, "cases": len(cases)}
-
-
-def unseen_cases(split: Split) -> NDArray[np.bool_]:
-    """Return which validation histories end with an event that is not in the training part: (C,).
-
-    A history holds everything before its target, so one whose newest event was learned from ends as its user's
-    training row does, and is not longer.
-    """
-    cases = split.validation
-    row_of = np.full(int(max(cases.users.max(initial=0), split.train_users.max(initial=0))) + 1, -1, dtype=np.int64)
-    row_of[split.train_users] = np.arange(len(split.train_users))
-    rows = row_of[cases.users]
-    lengths = np.where(rows >= 0, split.train.lengths[rows], 0)
-    newest = cases.histories.last(1).padded(1)[:, 0]
-    trained = split.train.last(1).padded(1)[:, 0]
-    alike = (rows >= 0) & (newest == trained[rows])
-    known: NDArray[np.bool_] = alike & (cases.histories.lengths <= lengths) | (cases.histories.lengths == 0)
-    return ~known
 
 
 # --------------------------------------------------------------------------------------------------------- weights

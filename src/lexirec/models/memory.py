@@ -2,15 +2,17 @@
 
 With C the counts and K the text similarities, a history's row of decayed weights h scores all items by
 
-    h · R (C + a·K·C + b·C·K + c·m·K) S        m = mean row sum of C
+    h · R (C + a·K·C + b·C·K + c·m·K + d·C·P) S        m = mean row sum of C, P = C with rows that sum to 1
 
 - K·C: what followed items *similar to* those of the history; C·K: items similar to what followed; K: similar items.
+- C·P: what followed what followed, a walk of two steps. M0–M2 do without (d = 0); the tuned memory (MT) takes it.
 - R and S divide by (row sum)^.5 and (column sum)^.2 of the smoothed matrix: often bought items shall not outvote the
   rest of a history, nor popular items everything. Smoothing before scaling lets rare items gain most (docs/log.md).
 - M0 has no text, M1 takes given vectors, M2 TF-IDF of the item texts; the name says only what `fit` was given.
 
-No single matrix is built: with r = hR, ((r + a·rK)·C + (b·rC + c·m·r)·K)·S has the same value; K·C would be near dense.
-Source: our own measurement; counting transitions goes back to Shani, Heckerman and Brafman (JMLR 2005).
+No single matrix is built: with r = hR, ((r + a·rK)·C + (b·rC + c·m·r)·K + d·rC·P)·S has the same value; K·C would be
+near dense. Source: our own measurement; counting transitions goes back to Shani, Heckerman and Brafman (JMLR 2005),
+walks of two steps over what goes with what to Cooper et al. (WWW 2014, P3) for three on the graph of users and items.
 """
 
 from __future__ import annotations
@@ -71,6 +73,8 @@ class MemorySettings(Settings):
     """b, the weight of C·K."""
     similar: float = Field(default=0.2, ge=0)
     """c, the weight of m·K."""
+    two_steps: float = Field(default=0.0, ge=0)
+    """d, the weight of C·P."""
 
 
 TRANSITIONS = MemorySettings(window=5, gap_decay=0.5, backward=0.0, row_power=0.0, column_power=0.0, history_decay=0.3)
@@ -113,6 +117,7 @@ class Memory:
         self.counts = pair_counts(train, n_items, window=window, gap_decay=decay, backward=backward)
         features = _tfidf(texts) if texts is not None else vectors
         self.similarities = None if features is None else self._similarities(features)
+        self.steps = self._steps()
         self.row_scale = _shrink(self._sums(1), self.settings.row_power)
         self.column_scale = _shrink(self._sums(0), self.settings.column_power)
         self.shares = popularity(train, n_items)
@@ -144,12 +149,19 @@ class Memory:
 
     def _spread(self, rows: Any) -> NDArray[np.float32]:
         """Multiply sparse rows with the smoothed matrix."""
-        direct = dense(rows @ self.counts)
+        followed = rows @ self.counts
+        direct = dense(followed)
+        if self.steps is None:
+            spread = direct.copy()
+        else:
+            spread = dense(followed @ self.steps)
+            spread *= self.settings.two_steps
+            spread += direct
         if self.similarities is None:
-            return direct
-        spread = dense((rows @ self.similarities) @ self.counts)  # rK is narrow enough to stay sparse, rC is not
-        spread *= self.settings.before
-        spread += direct
+            return spread
+        before = dense((rows @ self.similarities) @ self.counts)  # rK is narrow enough to stay sparse, rC is not
+        before *= self.settings.before
+        spread += before
         direct *= self.settings.after
         direct += dense(rows * np.float32(self.settings.similar * self._mean_sum()))
         spread += direct @ self.similarities
@@ -159,16 +171,28 @@ class Memory:
         """Sums of the smoothed matrix over an axis, without building it: (n_items,)."""
         counts: Any = self.counts
         similarities: Any = self.similarities
+        of_counts: NDArray[np.float64] = np.asarray(counts.sum(axis=axis, dtype=np.float64)).ravel()
+        sums = of_counts.copy()
+        if self.steps is not None:
+            steps: Any = self.steps
+            walked = counts @ steps.sum(axis=1) if axis == 1 else of_counts @ steps
+            sums += self.settings.two_steps * walked
         if similarities is None:
-            return np.asarray(counts.sum(axis=axis), dtype=np.float64).ravel()
+            return sums
         inner, outer = self.settings.before, self.settings.after
         if axis == 0:
             counts, similarities, inner, outer = counts.T, similarities.T, outer, inner
-        ones = np.ones(counts.shape[0])
-        of_counts, of_similarities = counts @ ones, similarities @ ones
-        sums: NDArray[np.float64] = of_counts + inner * (similarities @ of_counts) + outer * (counts @ of_similarities)
+        of_similarities = similarities @ np.ones(counts.shape[0])
+        sums += inner * (similarities @ of_counts) + outer * (counts @ of_similarities)
         sums += self.settings.similar * self._mean_sum() * of_similarities
         return sums
+
+    def _steps(self) -> Matrix | None:
+        """Return P, where it counts."""
+        if not self.settings.two_steps:
+            return None
+        sums: NDArray[np.float64] = np.asarray(self.counts.sum(axis=1), dtype=np.float64).ravel()
+        return scaled(self.counts, by_row=_shrink(sums, 1.0))
 
     def _mean_sum(self) -> float:
         return float(self.counts.sum()) / max(self.counts.shape[0], 1)
@@ -192,6 +216,7 @@ class Memory:
             memory.shares, memory.row_scale, memory.column_scale = (arrays[name] for name in _VECTORS)
             memory.counts = unpack_matrix("counts", arrays)
             memory.similarities = unpack_matrix("similarities", arrays) if "similarities.data" in arrays else None
+            memory.steps = memory._steps()
         except KeyError as error:
             raise ArtifactError(f"{folder}: the memory's array {error} is missing; fit and save it again") from None
         return memory

@@ -32,7 +32,7 @@ from lexirec.config import Settings
 from lexirec.data.sequences import Sequences
 from lexirec.errors import DataError
 from lexirec.models.experts import log_floored, log_softmax, shares
-from lexirec.models.memory import Memory
+from lexirec.models.memory import Memory, MemorySettings
 from lexirec.progress import Progress
 
 REHEARSED = 0.95
@@ -62,6 +62,8 @@ class DistillationSettings(Settings):
     """Cases an epoch for every item of the catalogue whose history is that item alone; the teacher answers them."""
     evidence: Literal["text", "none"] = "text"
     """Whether the memory smooths its counts over items of like text (M2), or only counts (M0)."""
+    memory: MemorySettings = MemorySettings()
+    """Settings of the memory that teaches."""
 
     @property
     def teaches(self) -> bool:
@@ -186,7 +188,7 @@ class Teacher:
         folds = settings.folds if apart else 0
         fold_of = np.random.default_rng(seed).permutation(np.arange(len(train)) % max(folds, 1))
         others = [np.flatnonzero(fold_of != fold) for fold in range(folds)]
-        memories = [Memory().fit(train.take(rows), len(texts), texts=given) for rows in others]
+        memories = [Memory(settings.memory).fit(train.take(rows), len(texts), texts=given) for rows in others]
         answers: list[Answers] = [*memories]
         read: list[Reading] = []
         if settings.with_copies:
@@ -201,7 +203,7 @@ class Teacher:
             answers = [Product(memory, [copy]) for memory, copy in zip(memories, read, strict=True)]
         rehearsed = Sequences.from_lists([])
         if settings.rehearsal:
-            whole = Memory().fit(train, len(texts), texts=given)
+            whole = Memory(settings.memory).fit(train, len(texts), texts=given)
             answers.append(Product(whole, read) if read else whole)
             rehearsed = rehearse(answers[-1], len(texts), settings.rehearsal, seed=seed)
         more = np.full(len(rehearsed), folds)

@@ -83,6 +83,9 @@ class TuningSettings(Settings):
     """Minutes of every recommender instead; the trial in which they end is finished."""
     seen: Literal["excluded", "included"] | None = None
     """Whether validation lists leave out seen items; by default as the experiment's headline."""
+    choose_on: Literal["validation", "unseen"] = "validation"
+    """unseen: only those validation cases whose newest event nothing was trained on, as for fusions; where data are
+    split by time, they are like the test's."""
     sample_users: int | None = Field(default=None, ge=1)
     """Validation cases that are measured, drawn once; by default all."""
     seed: int = 0

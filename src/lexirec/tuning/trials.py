@@ -99,7 +99,12 @@ def run_trial(
     inputs = {"data": steps["data"], "recommender": _recommender(steps, system)}
     seen = settings.seen or experiment.evaluation.seen[0]
     measured = EvaluationSettings(
-        ks=(1, 5, 10), seen=(seen,), fold="validation", sample_users=settings.sample_users, keep_lists=0
+        ks=(1, 5, 10),
+        seen=(seen,),
+        fold="validation",
+        cases="unseen" if settings.choose_on == "unseen" else "all",
+        sample_users=settings.sample_users,
+        keep_lists=0,
     )
     found = Line(store, VERSIONS).step(f"evaluation.{system}", fitting.measure, measured, inputs)
     return dict(stored_reports(found.folder)[seen].metrics), [*line.steps, found]
