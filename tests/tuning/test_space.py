@@ -79,6 +79,8 @@ def test_recommenders_are_named_as_their_evaluations():
     ("space", "base"),
     [
         ("floors", "toy-gram"),
+        ("memory", "toy-tsrec"),
+        ("counts-time-split", "industrial-gram"),
         ("baselines", "baselines-all"),
         ("gram", "office-gram"),
         ("tsrec", "industrial-tsrec"),
@@ -90,7 +92,7 @@ def test_shipped_spaces_suit_their_experiments_and_hold_their_values(space, base
     found = load_space(FOLDER / "tuning" / f"{space}.toml", loaded)
     tuned = set(recommender_names(loaded)) - {"popularity"}
     assert set(found.space) <= tuned
-    assert space == "floors" or set(found.space) == tuned, "equal budgets for all"
+    assert base.startswith("toy") or "counts" in space or set(found.space) == tuned, "equal budgets for all"
     for system, dimensions in found.space.items():
         for name, dimension in list(dimensions.items())[:: 1 if system == "model" else 3]:
             _check(path, [], name, dimension)
