@@ -5,14 +5,14 @@ With C the counts and K the text similarities, a history's row of decayed weight
     h · R (C + a·K·C + b·C·K + c·m·K + d·C·P) S        m = mean row sum of C, P = C with rows that sum to 1
 
 - K·C: what followed items *similar to* those of the history; C·K: items similar to what followed; K: similar items.
-- C·P: what followed what followed, a walk of two steps. M0–M2 do without (d = 0); the tuned memory (MT) takes it.
+- C·P: what followed what followed, a walk of two steps; M0–M2 do without (d = 0).
 - R and S divide by (row sum)^.5 and (column sum)^.2 of the smoothed matrix: often bought items shall not outvote the
   rest of a history, nor popular items everything. Smoothing before scaling lets rare items gain most (docs/log.md).
 - M0 has no text, M1 takes given vectors, M2 TF-IDF of the item texts; the name says only what `fit` was given.
 
 No single matrix is built: with r = hR, ((r + a·rK)·C + (b·rC + c·m·r)·K + d·rC·P)·S has the same value; K·C would be
-near dense. Source: our own measurement; counting transitions goes back to Shani, Heckerman and Brafman (JMLR 2005),
-walks of two steps over what goes with what to Cooper et al. (WWW 2014, P3) for three on the graph of users and items.
+near dense. Source: our own measurement; counting transitions goes back to Shani, Heckerman and Brafman (JMLR 2005);
+walks on the graph of users and items are Cooper et al. (WWW 2014), ours go from item to item.
 """
 
 from __future__ import annotations
@@ -151,17 +151,14 @@ class Memory:
         """Multiply sparse rows with the smoothed matrix."""
         followed = rows @ self.counts
         direct = dense(followed)
-        if self.steps is None:
-            spread = direct.copy()
-        else:
-            spread = dense(followed @ self.steps)
-            spread *= self.settings.two_steps
-            spread += direct
+        walked = None if self.steps is None else dense(followed @ self.steps) * np.float32(self.settings.two_steps)
         if self.similarities is None:
-            return spread
-        before = dense((rows @ self.similarities) @ self.counts)  # rK is narrow enough to stay sparse, rC is not
-        before *= self.settings.before
-        spread += before
+            return direct if walked is None else direct + walked
+        spread = dense((rows @ self.similarities) @ self.counts)  # rK is narrow enough to stay sparse, rC is not
+        spread *= self.settings.before
+        spread += direct
+        if walked is not None:
+            spread += walked
         direct *= self.settings.after
         direct += dense(rows * np.float32(self.settings.similar * self._mean_sum()))
         spread += direct @ self.similarities
