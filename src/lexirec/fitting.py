@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,8 +96,9 @@ def measured_cases(settings: EvaluationSettings, split: Split) -> Cases:
         cases = cases.take(np.flatnonzero(unseen_cases(split)))
         if not len(cases):
             raise DataError(
-                'cases = "unseen": every validation history ends with an event that was trained on, as under'
-                " leave-last-out; measure all of them, or hold some back with data.split.hold_back = 0.2"
+                'cases = "unseen" (choose_on, where settings are searched): every validation history ends with an event'
+                " that was trained on, as under leave-last-out; measure all of them, or hold some back with"
+                " data.split.hold_back = 0.2"
             )
     if settings.sample_users is None or settings.sample_users >= len(cases):
         return cases
@@ -108,9 +110,12 @@ def measure(settings: EvaluationSettings, inputs: Folders, out: Path) -> None:
     """Measure a recommender with seen items excluded and included, as asked: one saved report in each folder."""
     recommender, split = load_recommender(inputs["recommender"]), load_split(inputs["data"])
     cases = measured_cases(settings, split)
-    protocol = {**settings.model_dump(include={"fold", "sample_users"}), "sample_seed": settings.seed}
-    if settings.cases != "all":
-        protocol["newest_event"] = settings.cases
+    protocol: dict[str, Any] = {
+        "fold": settings.fold,
+        "sample_users": settings.sample_users,
+        "sample_seed": settings.seed,
+        **({"newest_event": settings.cases} if settings.cases != "all" else {}),
+    }
     for seen in settings.seen:
         report = evaluate(
             recommender,

@@ -216,3 +216,10 @@ def test_videogames_training_prefixes_equal_the_published_rows(data_dir):
     assert len(cases) == rows.num_rows == 49_133
     theirs = Counter(catalog.find(rows.column("item_id")).tolist())
     assert Counter(cases.targets.tolist()) == theirs
+
+
+def test_histories_end_with_an_event_that_was_learned_from_or_not():
+    histories = Sequences.from_lists([[1, 2], [1, 2, 5], [4], [], [1, 9]])
+    cases = Cases(np.array([0, 0, 7, 1, 1]), np.zeros(5, np.int32), histories)
+    made = Split(Sequences.from_lists([[1, 2], [3]]), np.arange(2), cases, cases, 10, {})
+    assert unseen_cases(made).tolist() == [False, True, True, False, True]

@@ -95,9 +95,8 @@ def _page(found: Tuning) -> str:
     ]
     seen = found.settings.seen or found.experiment.evaluation.seen[0]
     users = found.settings.sample_users
-    which = "whose newest event was not trained on" if found.settings.choose_on == "unseen" else ""
-    cases = f"{users:,} validation cases" if users else f"{'' if which else 'all '}validation cases"
-    cases = f"{cases} {which}".strip()
+    unseen = " whose newest event was not trained on" if found.settings.choose_on == "unseen" else ""
+    cases = f"{f'{users:,}' if users else 'all'} validation cases{unseen}"
     return (
         f"# {found.experiment.name}: tuning with equal budgets\n\n"
         f"{limit:g} {unit} for each recommender, judged by {METRIC} of {cases}, seen items {seen}; test cases were not "
