@@ -85,6 +85,29 @@ def test_experts_are_found_again_named_and_no_baselines(with_experts):
     assert compared.baseline not in ("twin", "second", "ensemble")
 
 
+def test_a_memory_is_tuned_in_its_place(finished):
+    store, _ = finished
+    fused = {"of": ["sasrec", "memory"], "partner": {"trials": 3, "cases": 60}}
+    with quiet():
+        again = run(experiment(name="partner", fusion={"tuned": fused}), store)
+    folder = again.step("fused.tuned").folder
+    made = load_recommender(folder)
+    partner, own = (
+        each.scorer.settings
+        for each in (made.parts[1].recommender, load_recommender(again.step("baselines.memory").folder))
+    )
+    summary = (folder / "summary.md").read_text()
+    assert "partner: the best of 3 memories, trial " in summary
+    assert "where the partner was chosen on the other half of the users" in summary
+    assert "| trial | ndcg@10 | window |" in summary
+    assert (folder / "partner.png").stat().st_size > 5000
+    assert made.settings.partner.seed == SETTINGS["seed"]
+    assert ("trial 1;" in summary) == (partner == own)
+    card = Report.load(evaluations(again)["tuned"] / "excluded").protocol["parts"]["memory"]["settings"]
+    assert card["window"] == partner.window
+    assert not list(folder.rglob("readings")), "what the search kept is gone"
+
+
 def test_the_folder_is_complete_without_the_store(finished):
     store, done = finished
     loaded = load_recommender(done.step("fused").folder)

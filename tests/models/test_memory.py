@@ -8,7 +8,7 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import leave_last_out
 from lexirec.errors import ArtifactError, DataError, SettingsError
 from lexirec.evaluation import evaluate
-from lexirec.models.memory import TRANSITIONS, Memory, MemorySettings
+from lexirec.models.memory import TRANSITIONS, Memory, MemorySettings, text_neighbors
 from lexirec.models.scoring import save_fitted
 from lexirec.recommenders import ScoreRecommender
 
@@ -74,10 +74,23 @@ def test_transitions_are_plain_forward_counts():
     assert scores[0].tolist() == pytest.approx([0, 1, 1.5 + 0.3])
 
 
+def test_text_neighbours_that_were_found_before_are_cut_to_the_settings():
+    texts = [
+        f"{'red' if i % 2 else 'blue'} {'lamp' if i % 3 else 'rug'} of oak {'tall' if i > 4 else ''}" for i in range(9)
+    ]
+    found = text_neighbors(texts, 6)
+    for count in (1, 3, 6):
+        settings = MemorySettings(neighbors=count)
+        one = Memory(settings).fit(TRAIN, ITEMS, texts=texts).scores(HISTORIES)
+        assert np.array_equal(one, Memory(settings).fit(TRAIN, ITEMS, neighbors=found).scores(HISTORIES))
+
+
 def test_mistakes_are_said():
     with pytest.raises(SettingsError, match="give texts"):
         Memory().fit(TRAIN, ITEMS, texts=["a"] * ITEMS, vectors=VECTORS)
-    with pytest.raises(DataError, match="2 texts or vectors for 9 items"):
+    with pytest.raises(SettingsError, match="more than one of texts, vectors and neighbours"):
+        Memory().fit(TRAIN, ITEMS, vectors=VECTORS, neighbors=nearest(VECTORS, 3))
+    with pytest.raises(DataError, match="2 texts, vectors or neighbours for 9 items"):
         Memory().fit(TRAIN, ITEMS, texts=["a", "b"])
     with pytest.raises(DataError, match="no word stands in two"):
         Memory().fit(TRAIN, ITEMS, texts=[f"word{i}" for i in range(ITEMS)])

@@ -15,6 +15,7 @@ from lexirec.preparing import load_split
 from lexirec.progress import quiet
 from lexirec.results import evaluations
 from lexirec.tuning import search
+from lexirec.tuning.journal import Journal
 from lexirec.tuning.report import rows
 from lexirec.tuning.search import tune
 from lexirec.tuning.trials import load_trials
@@ -156,15 +157,15 @@ def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been(finished, files
 
 
 def test_a_trial_that_the_journal_was_not_told_of_is_not_run_again(files, tmp_path, monkeypatch):
-    real = search._Search._tell
+    real = Journal.tell
 
-    def dies(self, trial):
+    def dies(self, number, value):
         raise Cut
 
-    monkeypatch.setattr(search._Search, "_tell", dies)
+    monkeypatch.setattr(Journal, "tell", dies)
     with pytest.raises(Cut):
         tuned(files, tmp_path / "store", trials=1)
-    monkeypatch.setattr(search._Search, "_tell", real)
+    monkeypatch.setattr(Journal, "tell", real)
     found = tuned(files, tmp_path / "store", trials=1)
     assert {name: len(trials) for name, trials in found.trials.items()} == {"memory": 1, "item-knn": 1}
 

@@ -150,6 +150,17 @@ def candidates(parts: Sequence[Part], cases: Cases, settings: FusionSettings, su
             with quiet():
                 blocks.append(read(parts, cases.histories.take(rows), settings))
             progress.advance(len(rows))
+    return gathered(blocks, parts, cases, settings, support)
+
+
+def gathered(
+    blocks: Sequence[tuple[NDArray[np.int32], list[NDArray[Any]]]],
+    parts: Sequence[Part],
+    cases: Cases,
+    settings: FusionSettings,
+    support: Floats,
+) -> Candidates:
+    """Put blocks of cases together: candidates (rows, K) and what each part, the lead first, says of them."""
     items = _stacked([items for items, _ in blocks], -1)
     told = [_stacked([each[number] for _, each in blocks], 0) for number in range(len(parts))]
     terms = partial(_product_terms, parts, told) if settings.kind == "product" else partial(_rank_terms, told)
@@ -171,17 +182,18 @@ def _read_product(
     unseen = settings.seen == "excluded"
     lead, *experts = parts
     read = [part.read(histories, settings.reach, exclude_seen=unseen) for part in experts]
-    lists = [_best(scores, histories, settings.depth, unseen) for scores in read]
+    lists = [best(scores, histories, settings.depth, unseen) for scores in read]
     if lead.searcher is None:
         of_lead = lead.read(histories)
-        items = union([_best(of_lead, histories, settings.depth, unseen), *lists])
+        items = union([best(of_lead, histories, settings.depth, unseen), *lists])
     else:
         of_lead, items = _searched(lead.searcher, histories, lists, settings.depth, unseen)
     columns = np.maximum(items, 0)
     return items, [np.take_along_axis(scores, columns, axis=1) for scores in (of_lead, *read)]
 
 
-def _best(scores: Floats, histories: Sequences, k: int, unseen: bool) -> NDArray[np.int32]:
+def best(scores: Floats, histories: Sequences, k: int, unseen: bool) -> NDArray[np.int32]:
+    """Return the k items of greatest score, −1 beyond them: (rows, k); `unseen` leaves out those of the history."""
     left = scores.copy()
     forbid(left, histories, unseen, None)
     return top_k(left, k)[0]

@@ -7,18 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from lexirec.artifacts import progress_folder
 from lexirec.data.splits import Cases, Split
 from lexirec.evaluation import evaluate
+from lexirec.fusion.partner import Partner, find_partner
 from lexirec.fusion.recommender import FusedRecommender
 from lexirec.fusion.weights import PLACES, FusionSettings, chosen_cases
 from lexirec.preparing import load_split, write_summary
 from lexirec.progress import quiet
-from lexirec.recommenders import load_recommender
+from lexirec.recommenders import ScoreRecommender, load_recommender
+from lexirec.report.budget import Spending, budget_figure
 from lexirec.report.style import save
 from lexirec.report.weights import WeightCurve, weights_figure
 
 METRIC = f"ndcg@{PLACES}"
+_SHOWN = 10
+"""Partners of which the summary tells."""
 _VERIFIED = 1000
 """Cases ranked by the real search after choosing: enough to see a candidate list that is too short."""
 
@@ -29,14 +35,23 @@ def fuse(settings: FusionSettings, inputs: Mapping[str, Path], out: Path) -> Non
     Args:
         settings: what is fused, and how.
         inputs: `data`, and the folder of every part by its name.
-        out: where the recommender goes, with `summary.md` and the curve of the weights as `weights.png`.
+        out: where the recommender goes, with `summary.md`, the curve of the weights as `weights.png`, and that of a
+            partner's search as `partner.png`.
     """
     split = load_split(inputs["data"])
     parts = {name: load_recommender(inputs[name]) for name in settings.of}
-    made = FusedRecommender(parts, settings).fit(split)
-    made.save(out)
+    made = FusedRecommender(parts, settings)
+    partner = None
+    if settings.partner is not None:
+        partner = find_partner(made.names, made.parts, settings, split, made.catalog.texts(), progress_folder(out))
+        parts[settings.partner.part] = ScoreRecommender(made.catalog, partner.memory)
+        made = FusedRecommender(parts, settings)
+        save(_searched(partner, settings.partner.part), out, "partner")
+    made.fit(split).save(out)
     save(weights_figure(_curves(made), title=_title(made), metric=METRIC), out, "weights")
-    write_summary(out, "Fused recommender", [*_told(made), _verified(made, split)], {"What was tried": _tried(made)})
+    lines = [*_told(made), *([] if partner is None else _found(partner)), _verified(made, split)]
+    trials = {} if partner is None else {"Partners that were tried, best first": _by_worth(partner)}
+    write_summary(out, "Fused recommender", lines, {"What was tried": _tried(made), **trials})
 
 
 def _told(made: FusedRecommender) -> list[str]:
@@ -54,6 +69,30 @@ def _told(made: FusedRecommender) -> list[str]:
         lines.append(f"bins of cases by log(1 + what was seen after the history's items) meet at {edges}")
     held = ", ".join(f"{rule} {value:.4f}" for rule, value in facts["held_out"].items())
     return [*lines, f"{METRIC} where the weights were chosen on the other half of the users: {held}"]
+
+
+def _found(partner: Partner) -> list[str]:
+    first, best = partner.trials[0], partner.best
+    return [
+        f"partner: the best of {len(partner.trials)} memories, trial {best.number + 1}; on {partner.cases:,} cases "
+        f"{METRIC} {best.value:.4f}, with its own settings {first.value:.4f}",
+        f"where the partner was chosen on the other half of the users: {partner.held_out:.4f}, with its own settings "
+        f"{np.mean(first.halves):.4f}",
+    ]
+
+
+def _by_worth(partner: Partner) -> list[dict[str, float]]:
+    trials = sorted(partner.trials, key=lambda trial: (-trial.value, trial.number))[:_SHOWN]
+    return [{"trial": each.number + 1, METRIC: each.value, **_numbers(each.params)} for each in trials]
+
+
+def _numbers(params: Mapping[str, Any]) -> dict[str, float]:
+    return {name: value if isinstance(value, int) else float(value) for name, value in params.items()}
+
+
+def _searched(partner: Partner, name: str) -> Figure:
+    values, minutes = zip(*((trial.value, trial.seconds / 60) for trial in partner.trials), strict=True)
+    return budget_figure([Spending(name, values, minutes)], title=f"{name}, tuned in its place", metric=METRIC)
 
 
 def _verified(made: FusedRecommender, split: Split) -> str:

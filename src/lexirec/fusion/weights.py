@@ -27,6 +27,7 @@ from lexirec.data.neighbors import pair_counts
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Cases, Split, unseen_cases
 from lexirec.errors import ArtifactError, DataError
+from lexirec.fusion.partner_settings import PartnerSettings
 from lexirec.metrics import ranks_in_scores
 from lexirec.models.scoring import history_rows
 
@@ -72,6 +73,8 @@ class FusionSettings(Settings):
     """unseen: only those validation cases whose newest event no part was trained on. Under leave-last-out there are
     none, for histories end with an event that was just taught, which flatters parts that learn; `data.split.hold_back`
     makes some."""
+    partner: PartnerSettings | None = None
+    """Search the settings of a memory among the parts for what the product is worth (product)."""
     seed: int = 0
     """Seed of the drawing."""
 
@@ -83,6 +86,10 @@ class FusionSettings(Settings):
                 raise ValueError(f"'{name}' should hold at least one value, each once")
         if self.reach is not None and self.reach < self.depth:
             raise ValueError(f"'reach' is {self.reach}; it should be at least 'depth', {self.depth}")
+        if self.partner is not None and self.partner.part not in self.of:
+            raise ValueError(f"'partner.part' is '{self.partner.part}'; it should be one of {', '.join(self.of)}")
+        if self.partner is not None and self.kind != "product":
+            raise ValueError(f"'partner' is searched for a product, and kind is '{self.kind}'; leave it out")
         return self
 
     @property
@@ -245,7 +252,7 @@ def choose_weights(
     rules = {"fixed": 1, **({"per-case": bins} if bins > 1 else {})}
     facts = {
         **(facts or {}),
-        f"ndcg@{PLACES}": float(found.gains(_weighed(found, best.option, values, edges)).mean()),
+        f"ndcg@{PLACES}": float(found.gains(weighed(found, best.option, values, edges)).mean()),
         "held_out": {rule: _held_out(best, found, settings, count) for rule, count in rules.items()},
     }
     rows = tuple(row for each in curves for row in _told(each, experts, settings.weights))
@@ -282,7 +289,8 @@ def _fitted(
     return values, edges.astype(np.float64)
 
 
-def _weighed(found: Candidates, option: float, values: NDArray[np.float64], edges: NDArray[np.float64]) -> Floats:
+def weighed(found: Candidates, option: float, values: NDArray[np.float64], edges: NDArray[np.float64]) -> Floats:
+    """Return the candidates' scores (C, K) under weights (bins, E) of bins that meet at these edges."""
     lead, *others = found.terms(option)
     weights = values[np.searchsorted(edges, found.coverages, side="right")].astype(np.float32)
     scores: Floats = lead + sum(weights[:, e, None] * other for e, other in enumerate(others))
@@ -296,7 +304,7 @@ def _held_out(curves: _Curves, found: Candidates, settings: FusionSettings, bins
         if here.all() or not here.any():
             return float("nan")
         values, edges = _fitted(curves, found.coverages, ~here, settings, bins)
-        gains[here] = found.gains(_weighed(found, curves.option, values, edges))[here]
+        gains[here] = found.gains(weighed(found, curves.option, values, edges))[here]
     return float(gains.mean())
 
 

@@ -38,6 +38,11 @@ class CausalRanker(Searcher):
         with torch.no_grad():
             self._rows = for_searching(model.rows())
 
+    @property
+    def flat(self) -> bool:
+        """Whether the first step has a distribution over items."""
+        return self._model.settings.flat
+
     def _steps(self, histories: Sequences) -> ReadHistories:
         device = self._model.device
         prompts = self._builder.next_item(histories)

@@ -25,6 +25,11 @@ class Ranker(Searcher):
             self._rows = for_searching(model.head.rows())
             self._cache = encode_catalog(model) if model.settings.item_prompts else None
 
+    @property
+    def flat(self) -> bool:
+        """Whether the first step has a distribution over items."""
+        return self._model.settings.flat
+
     def _steps(self, histories: Sequences) -> ReadHistories:
         histories_BH = on_device(histories, self._model.device)
         return LateFusionSteps(self._model, histories_BH, rows=self._rows, cache=self._cache)

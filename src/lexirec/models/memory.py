@@ -95,6 +95,7 @@ class Memory:
         *,
         texts: Sequence[str] | None = None,
         vectors: NDArray[np.floating[Any]] | None = None,
+        neighbors: Neighbors | None = None,
     ) -> Self:
         """Count the pairs of `train`, and find text neighbours if texts (M2) or vectors (M1) are given.
 
@@ -103,20 +104,30 @@ class Memory:
             n_items: size of the catalogue.
             texts: one per item, in catalogue order.
             vectors: (n_items, d), in catalogue order.
+            neighbors: text neighbours that were found before (`text_neighbors`), of which the first
+                `settings.neighbors` are used.
 
         Raises:
-            SettingsError: both texts and vectors are given.
+            SettingsError: more than one of texts, vectors and neighbours is given.
             DataError: they are not one per item, or the texts have no words in common.
         """
-        if texts is not None and vectors is not None:
-            raise SettingsError("memory: both texts and vectors are given; give texts (M2) or vectors (M1), or neither")
-        given = texts if texts is not None else vectors
-        if given is not None and len(given) != n_items:
-            raise DataError(f"memory: {len(given):,} texts or vectors for {n_items:,} items; give one per item")
+        named = [each for each in (texts, vectors, neighbors) if each is not None]
+        if len(named) > 1:
+            raise SettingsError(
+                "memory: more than one of texts, vectors and neighbours is given; give texts (M2), vectors (M1), "
+                "neighbours that were found before, or none"
+            )
+        if named and len(named[0]) != n_items:
+            raise DataError(
+                f"memory: {len(named[0]):,} texts, vectors or neighbours for {n_items:,} items; give one per item"
+            )
         window, decay, backward = self.settings.window, self.settings.gap_decay, self.settings.backward
         self.counts = pair_counts(train, n_items, window=window, gap_decay=decay, backward=backward)
-        features = _tfidf(texts) if texts is not None else vectors
-        self.similarities = None if features is None else self._similarities(features)
+        if vectors is not None:
+            neighbors = nearest(vectors, self.settings.neighbors)
+        elif texts is not None:
+            neighbors = text_neighbors(texts, self.settings.neighbors)
+        self.similarities = None if neighbors is None else self._similarities(neighbors)
         self.steps = self._steps()
         self.row_scale = _shrink(self._sums(1), self.settings.row_power)
         self.column_scale = _shrink(self._sums(0), self.settings.column_power)
@@ -194,8 +205,8 @@ class Memory:
     def _mean_sum(self) -> float:
         return float(self.counts.sum()) / max(self.counts.shape[0], 1)
 
-    def _similarities(self, features: NDArray[np.floating[Any]] | Matrix) -> Matrix:
-        return _weights(nearest(features, self.settings.neighbors), self.settings.similarity_power)
+    def _similarities(self, found: Neighbors) -> Matrix:
+        return _weights(found.first(self.settings.neighbors), self.settings.similarity_power)
 
     def save(self, folder: str | Path) -> None:
         """Write the counts, the similarities and the settings into the folder."""
@@ -222,6 +233,15 @@ class Memory:
 def _shrink(sums: NDArray[np.float64], power: float) -> NDArray[np.float32]:
     """Return sums^−power, and 1 where a sum is 0 (there is nothing to scale)."""
     return np.power(np.where(sums > 0, sums, 1.0), -power).astype(np.float32)
+
+
+def text_neighbors(texts: Sequence[str], k: int) -> Neighbors:
+    """Find every item's k nearest by the TF-IDF of its text.
+
+    Raises:
+        DataError: the texts have no words in common.
+    """
+    return nearest(_tfidf(texts), k)
 
 
 def _tfidf(texts: Sequence[str]) -> Matrix:

@@ -69,6 +69,11 @@ class Searcher(ABC):
         """Size of the catalogue."""
         return self._trie.n_items
 
+    @property
+    @abstractmethod
+    def flat(self) -> bool:
+        """Whether the first step has a distribution over items, which `item_log_probabilities` reads."""
+
     def unguided(self, histories: Sequences) -> NDArray[np.float32]:
         """Say nothing: the guide that leaves an item's score its plain log-probability."""
         return np.zeros((len(histories), self._trie.n_items), dtype=np.float32)

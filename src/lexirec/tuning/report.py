@@ -12,7 +12,7 @@ from typing import Any
 from lexirec.config import as_toml
 from lexirec.report.budget import Spending, budget_figure
 from lexirec.report.style import save
-from lexirec.tuning.space import Value
+from lexirec.tuning.dimensions import Value
 from lexirec.tuning.trials import METRIC, Tuning
 
 BEST = "best.toml"

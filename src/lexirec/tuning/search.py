@@ -10,7 +10,6 @@ proposal is drawn by a seed of its own, so that a search that was cut off goes o
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,10 @@ from lexirec.experiment import Experiment, load_experiment
 from lexirec.line import Step
 from lexirec.locks import exclusive
 from lexirec.pipeline import plan
+from lexirec.tuning.dimensions import Dimension, Value
+from lexirec.tuning.journal import Journal
 from lexirec.tuning.report import write_tuning
-from lexirec.tuning.space import Dimension, TuningSettings, Value, load_space
+from lexirec.tuning.space import TuningSettings, load_space
 from lexirec.tuning.trials import METRIC, Trial, Tuning, cost, load_trials, run_trial
 
 TUNING = "tuning"
@@ -100,20 +101,16 @@ class _Search:
     """The search for one recommender: optuna's journal beside the trials that were finished."""
 
     def __init__(self, system: str, settings: TuningSettings, folder: Path) -> None:
-        optuna = _optuna()
         self.system, self._folder = system, folder / system
         self._settings, self._dimensions = settings, settings.space[system]
         self._folder.mkdir(exist_ok=True)
-        journal = self._folder / "journal.jsonl"
-        _mend(journal)
-        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal), _Held()))
-        self._study = optuna.create_study(storage=storage, study_name=system, direction="maximize", load_if_exists=True)
+        self._journal = Journal(self._folder / "journal.jsonl", system, self._dimensions, seed=settings.seed)
         self.trials = load_trials(self._folder)
-        self._settle()
+        self._journal.settle({trial.number: trial.value for trial in self.trials})
 
     def step(self, path: Path, sets: Sequence[str], store: Store, experiment: Experiment) -> None:
         """Run one trial: one that was cut off, else a new one."""
-        number, params = self._next(experiment)
+        number, params = self._journal.next(_own_values(experiment, self._dimensions))
         limit, unit = self._settings.budget
         _log.info("%s, trial %d of a budget of %g %s: %s", self.system, number + 1, limit, unit, params)
         metrics: dict[str, float] = {}
@@ -131,72 +128,7 @@ class _Search:
         trial = Trial(number, params, metrics.get(METRIC), metrics, cost(steps, self.trials), error, keys)
         trial.save(self._folder)
         self.trials.append(trial)
-        self._tell(trial)
-
-    def _next(self, experiment: Experiment) -> tuple[int, dict[str, Value]]:
-        open_ = next((each for each in self._study.trials if not each.state.is_finished() and each.params), None)
-        if open_ is not None:
-            return open_.number, dict(open_.params)
-        optuna, number = _optuna(), len(self._study.trials)
-        if not number:
-            own = _own_values(experiment, self._dimensions)
-            if own:
-                self._study.enqueue_trial(own)
-        self._study.sampler = optuna.samplers.TPESampler(seed=self._settings.seed + 7919 * number)
-        asked = self._study.ask({name: _distribution(each) for name, each in self._dimensions.items()})
-        return asked.number, dict(asked.params)
-
-    def _settle(self) -> None:
-        """Tell the journal of trials that were written down before it could be told."""
-        told = {each.number for each in self._study.trials if each.state.is_finished()}
-        for trial in self.trials:
-            if trial.number not in told:
-                self._tell(trial)
-
-    def _tell(self, trial: Trial) -> None:
-        if trial.value is None:
-            self._study.tell(trial.number, state=_optuna().trial.TrialState.FAIL)
-        else:
-            self._study.tell(trial.number, trial.value)
-
-
-class _Held:
-    """The lock that the journal asks for: the search is locked already, by a lock that ends with its process."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        return None
-
-
-def _mend(journal: Path) -> None:
-    """Cut a last line that was not written to its end."""
-    if journal.is_file():
-        content = journal.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            os.truncate(journal, whole)
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-        import optuna.storages.journal
-    except ImportError:
-        raise SettingsError("lexirec tune needs the package 'optuna': pip install 'lexirec[tune]'") from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
-
-
-def _distribution(dimension: Dimension) -> Any:
-    optuna = _optuna()
-    if dimension.choices:
-        return optuna.distributions.CategoricalDistribution(list(dimension.choices))
-    (low, high), step = dimension.ends, dimension.step
-    if dimension.whole:
-        return optuna.distributions.IntDistribution(low, high, log=dimension.log, step=1 if step is None else step)
-    return optuna.distributions.FloatDistribution(low, high, log=dimension.log, step=step)
+        self._journal.tell(number, trial.value)
 
 
 def _check(path: Path, sets: Sequence[str], name: str, dimension: Dimension) -> None:

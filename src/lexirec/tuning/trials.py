@@ -15,7 +15,8 @@ from lexirec.experiment import FUSED, EvaluationSettings, Experiment, alone
 from lexirec.line import Line, Reached, Step, seconds
 from lexirec.pipeline import VERSIONS, walk
 from lexirec.reporting import stored_reports
-from lexirec.tuning.space import TuningSettings, Value
+from lexirec.tuning.dimensions import Value
+from lexirec.tuning.space import TuningSettings
 
 METRIC = "ndcg@10"
 """What trials are judged by, on validation cases."""
