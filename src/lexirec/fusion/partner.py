@@ -20,13 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexirec.artifacts import write_json
-from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
 from lexirec.errors import SettingsError
 from lexirec.fusion.candidates import Part, batches, best, gathered, union
 from lexirec.fusion.partner_settings import PartnerSettings
-from lexirec.fusion.weights import Candidates, Floats, FusionSettings, choose_weights, chosen_cases, support_of, weighed
+from lexirec.fusion.weights import (
+    Candidates,
+    Floats,
+    FusionSettings,
+    choose_weights,
+    chosen_cases,
+    drawn,
+    support_of,
+    weighed,
+)
 from lexirec.models.experts import shares
 from lexirec.models.memory import Memory, MemorySettings, text_neighbors
 from lexirec.progress import Progress, quiet
@@ -70,7 +78,7 @@ class Partner:
     @property
     def best(self) -> PartnerTrial:
         """The best trial, the first of equal ones."""
-        return max(self.trials, key=lambda trial: (trial.value, -trial.number))
+        return _best(self.trials)
 
     @property
     def held_out(self) -> float:
@@ -78,6 +86,10 @@ class Partner:
         by_odd = max(self.trials, key=lambda trial: (trial.halves[1], -trial.number))
         by_even = max(self.trials, key=lambda trial: (trial.halves[0], -trial.number))
         return (by_odd.halves[0] + by_even.halves[1]) / 2
+
+
+def _best(trials: Sequence[PartnerTrial]) -> PartnerTrial:
+    return max(trials, key=lambda trial: (trial.value, -trial.number))
 
 
 def find_partner(
@@ -113,24 +125,20 @@ def find_partner(
         raise SettingsError(
             f"fusion.partner.part = '{wanted.part}' is the lead, whose partner is searched; name another part first"
         )
-    cases = _some(chosen_cases(settings, split)[0], wanted)
+    cases = drawn(chosen_cases(settings, split)[0], wanted.cases, wanted.seed)
     readings = _Readings(folder / "readings", cases, settings)
     for name, part in zip(names, parts, strict=True):
         if name != wanted.part:
             readings.add(name, part)
-    widest = wanted.space["neighbors"].ends[-1] if "neighbors" in wanted.space else own.neighbors
-    counted = _Counted(split, text_neighbors(texts, int(widest)) if wanted.evidence == "text" else None)
+    widest = max(wanted.space["neighbors"].ends) if "neighbors" in wanted.space else own.neighbors
+    neighbors = text_neighbors(texts, int(widest)) if wanted.evidence == "text" else None
+
+    def memory(tried: MemorySettings) -> Memory:
+        return Memory(tried).fit(split.train, split.n_items, neighbors=neighbors)
+
     judge = _Judge(names, parts, place, settings, split, readings)
-    trials = _trials(wanted, own, lambda tried: judge.gains(counted.memory(tried)), cases, folder / "trials")
-    found = Partner(Memory(), trials, len(cases))
-    return Partner(counted.memory(_changed(own, found.best.params)), trials, len(cases))
-
-
-def _some(cases: Cases, settings: PartnerSettings) -> Cases:
-    if len(cases) <= settings.cases:
-        return cases
-    drawn = np.random.default_rng(settings.seed).choice(len(cases), settings.cases, replace=False)
-    return cases.take(np.sort(drawn))
+    trials = _trials(wanted, own, lambda tried: judge.gains(memory(tried)), cases, folder / "trials")
+    return Partner(memory(_changed(own, _best(trials).params)), trials, len(cases))
 
 
 def _changed(own: MemorySettings, params: Mapping[str, Value]) -> MemorySettings:
@@ -176,16 +184,6 @@ def _trials(
 def _read(path: Path) -> PartnerTrial:
     told = json.loads(path.read_text(encoding="utf-8"))
     return PartnerTrial(**{**told, "halves": tuple(told["halves"])})
-
-
-class _Counted:
-    """The training part, of which memories are made."""
-
-    def __init__(self, split: Split, neighbors: Neighbors | None) -> None:
-        self._train, self._n_items, self._neighbors = split.train, split.n_items, neighbors
-
-    def memory(self, settings: MemorySettings) -> Memory:
-        return Memory(settings).fit(self._train, self._n_items, neighbors=self._neighbors)
 
 
 class _Readings:

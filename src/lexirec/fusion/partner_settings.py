@@ -17,11 +17,11 @@ SPACE = {
     "history_decay": Dimension(low=0.2, high=1.0),
     "row_power": Dimension(low=0.0, high=1.0),
     "column_power": Dimension(low=0.0, high=0.6),
-    "neighbors": Dimension(low=5, high=200, log=True),
+    "neighbors": Dimension(low=5, high=300, log=True),
     "similarity_power": Dimension(low=0.5, high=8.0),
-    "before": Dimension(low=0.0, high=2.0),
-    "after": Dimension(low=0.0, high=2.0),
-    "similar": Dimension(low=0.0, high=1.5),
+    "before": Dimension(low=0.0, high=4.0),
+    "after": Dimension(low=0.0, high=4.0),
+    "similar": Dimension(low=0.0, high=3.0),
     "two_steps": Dimension(low=0.0, high=2.0, step=0.2),
 }
 """What is tried where nothing else is said; a step of `two_steps` lets it be 0, which costs a quarter of the time."""

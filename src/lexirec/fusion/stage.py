@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lexirec.artifacts import progress_folder
-from lexirec.data.splits import Cases, Split
+from lexirec.data.splits import Split
 from lexirec.evaluation import evaluate
 from lexirec.fusion.partner import Partner, find_partner
 from lexirec.fusion.recommender import FusedRecommender
-from lexirec.fusion.weights import PLACES, FusionSettings, chosen_cases
+from lexirec.fusion.weights import PLACES, FusionSettings, chosen_cases, drawn
 from lexirec.preparing import load_split, write_summary
 from lexirec.progress import quiet
 from lexirec.recommenders import ScoreRecommender, load_recommender
@@ -97,7 +97,7 @@ def _searched(partner: Partner, name: str) -> Figure:
 
 def _verified(made: FusedRecommender, split: Split) -> str:
     """Rank some of the cases by the real search, which has all items and not only candidates."""
-    cases = _some(chosen_cases(made.settings, split)[0])
+    cases = drawn(chosen_cases(made.settings, split)[0], _VERIFIED, seed=0)
     with quiet():
         excluded = made.settings.seen == "excluded"
         report = evaluate(made, cases, ks=(PLACES,), exclude_seen=excluded)
@@ -106,12 +106,6 @@ def _verified(made: FusedRecommender, split: Split) -> str:
         f"; {exact:.1%} of the lists provably those of an exhaustive search" if made.settings.kind == "product" else ""
     )
     return f"real search on {len(cases):,} of the cases: {METRIC} {report.metrics[METRIC]:.4f}{proven}"
-
-
-def _some(cases: Cases) -> Cases:
-    if len(cases) <= _VERIFIED:
-        return cases
-    return cases.take(np.sort(np.random.default_rng(0).choice(len(cases), _VERIFIED, replace=False)))
 
 
 def _title(made: FusedRecommender) -> str:

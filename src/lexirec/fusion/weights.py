@@ -131,10 +131,15 @@ def chosen_cases(settings: FusionSettings, split: Split) -> tuple[Cases, dict[st
             f'fusion.choose_on = "{settings.choose_on}": there is no such case; choose on "validation", hold some '
             "back with data.split.hold_back = 0.2 (leave-last-out), or set one weight with fusion.weights = [1.0]"
         )
-    if len(cases) > settings.cases:
-        drawn = np.random.default_rng(settings.seed).choice(len(cases), settings.cases, replace=False)
-        cases = cases.take(np.sort(drawn))
+    cases = drawn(cases, settings.cases, settings.seed)
     return cases, {**facts, "cases": len(cases)}
+
+
+def drawn(cases: Cases, most: int, seed: int) -> Cases:
+    """Return the cases, or so many of them, in their order."""
+    if len(cases) <= most:
+        return cases
+    return cases.take(np.sort(np.random.default_rng(seed).choice(len(cases), most, replace=False)))
 
 
 # --------------------------------------------------------------------------------------------------------- weights
