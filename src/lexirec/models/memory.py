@@ -10,8 +10,8 @@ With C the counts and K the text similarities, a history's row of decayed weight
   rest of a history, nor popular items everything. Smoothing before scaling lets rare items gain most (docs/log.md).
 - M0 has no text, M1 takes given vectors, M2 TF-IDF of the item texts; the name says only what `fit` was given.
 
-No single matrix is built: with r = hR, ((r + a·rK)·C + (b·rC + c·m·r)·K + d·rC·P)·S has the same value; K·C would be
-near dense. Source: our own measurement; counting transitions goes back to Shani, Heckerman and Brafman (JMLR 2005);
+No single matrix is built: with r = hR, ((r + a·rK + d·rC·N)·C + (b·rC + c·m·r)·K)·S has the same value, where N holds
+1 / row sum of C, so that P = N·C; K·C would be near dense. Source: our own measurement; counting transitions goes back to Shani, Heckerman and Brafman (JMLR 2005);
 walks on the graph of users and items are Cooper et al. (WWW 2014), ours go from item to item.
 """
 
@@ -44,6 +44,8 @@ from lexirec.models.scoring import (
 
 _BLOCK = 512
 """Items whose companions are found at a time."""
+_SPARSE = 0.05
+"""A matrix of which a greater share is filled is multiplied faster where it is dense (measured on Beauty)."""
 _VECTORS = ("shares", "row_scale", "column_scale")
 
 
@@ -160,19 +162,18 @@ class Memory:
 
     def _spread(self, rows: Any) -> NDArray[np.float32]:
         """Multiply sparse rows with the smoothed matrix."""
-        followed = rows @ self.counts
-        direct = dense(followed)
-        walked = None if self.steps is None else dense(followed @ self.steps) * np.float32(self.settings.two_steps)
-        if self.similarities is None:
-            return direct if walked is None else direct + walked
-        spread = dense((rows @ self.similarities) @ self.counts)  # rK is narrow enough to stay sparse, rC is not
-        spread *= self.settings.before
-        spread += direct
-        if walked is not None:
-            spread += walked
-        direct *= self.settings.after
-        direct += dense(rows * np.float32(self.settings.similar * self._mean_sum()))
-        spread += direct @ self.similarities
+        direct = dense(rows @ self.counts)
+        spread = direct.copy()
+        like = None if self.similarities is None else rows @ self.similarities * np.float32(self.settings.before)
+        if self.steps is not None:  # C·P = C·(1 / row sums)·C, so that walks and K·C share one product
+            through = direct * self.steps
+            spread += (through if like is None else through + dense(like)) @ self.counts
+        elif like is not None:
+            spread += _product(like, self.counts)
+        if self.similarities is not None:
+            direct *= self.settings.after
+            direct += dense(rows * np.float32(self.settings.similar * self._mean_sum()))
+            spread += direct @ self.similarities
         return spread
 
     def _sums(self, axis: Literal[0, 1]) -> NDArray[np.float64]:
@@ -182,9 +183,8 @@ class Memory:
         of_counts: NDArray[np.float64] = np.asarray(counts.sum(axis=axis, dtype=np.float64)).ravel()
         sums = of_counts.copy()
         if self.steps is not None:
-            steps: Any = self.steps
-            walked = counts @ steps.sum(axis=1) if axis == 1 else of_counts @ steps
-            sums += self.settings.two_steps * walked
+            steps = self.steps.astype(np.float64)
+            sums += counts @ (steps * of_counts) if axis == 1 else (of_counts * steps) @ counts
         if similarities is None:
             return sums
         inner, outer = self.settings.before, self.settings.after
@@ -195,12 +195,12 @@ class Memory:
         sums += self.settings.similar * self._mean_sum() * of_similarities
         return sums
 
-    def _steps(self) -> Matrix | None:
-        """Return P, where it counts."""
+    def _steps(self) -> NDArray[np.float32] | None:
+        """Return d / row sum of C for every item, where walks count: (n_items,)."""
         if not self.settings.two_steps:
             return None
         sums: NDArray[np.float64] = np.asarray(self.counts.sum(axis=1), dtype=np.float64).ravel()
-        return scaled(self.counts, by_row=_shrink(sums, 1.0))
+        return np.float32(self.settings.two_steps) * _shrink(sums, 1.0)
 
     def _mean_sum(self) -> float:
         return float(self.counts.sum()) / max(self.counts.shape[0], 1)
@@ -228,6 +228,14 @@ class Memory:
         except KeyError as error:
             raise ArtifactError(f"{folder}: the memory's array {error} is missing; fit and save it again") from None
         return memory
+
+
+def _product(rows: Any, matrix: Matrix) -> NDArray[np.float32]:
+    """Multiply sparse matrices into a dense one, whichever way is faster."""
+    if rows.nnz < _SPARSE * rows.shape[0] * rows.shape[1]:
+        return dense(rows @ matrix)
+    found: NDArray[np.float32] = dense(rows) @ matrix
+    return found
 
 
 def _shrink(sums: NDArray[np.float64], power: float) -> NDArray[np.float32]:
