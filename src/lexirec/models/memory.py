@@ -11,8 +11,9 @@ With C the counts and K the text similarities, a history's row of decayed weight
 - M0 has no text, M1 takes given vectors, M2 TF-IDF of the item texts; the name says only what `fit` was given.
 
 No single matrix is built: with r = hR, ((r + a·rK + d·rC·N)·C + (b·rC + c·m·r)·K)·S has the same value, where N holds
-1 / row sum of C, so that P = N·C; K·C would be near dense. Source: our own measurement; counting transitions goes back to Shani, Heckerman and Brafman (JMLR 2005);
-walks on the graph of users and items are Cooper et al. (WWW 2014), ours go from item to item.
+1 / row sum of C, so that P = N·C; K·C would be near dense. Source: our own measurement; counting transitions goes back
+to Shani, Heckerman and Brafman (JMLR 2005); walks on the graph of users and items are Cooper et al. (WWW 2014), ours go
+from item to item.
 """
 
 from __future__ import annotations
