@@ -8,7 +8,6 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import leave_last_out
 from lexirec.errors import ArtifactError, DataError, SettingsError
 from lexirec.evaluation import evaluate
-from lexirec.models import memory as memory_module
 from lexirec.models.memory import TRANSITIONS, Memory, MemorySettings, text_neighbors
 from lexirec.models.scoring import save_fitted
 from lexirec.recommenders import ScoreRecommender
@@ -39,9 +38,7 @@ def smoothed(settings, vectors):
 
 @pytest.mark.parametrize("two_steps", [0.0, 0.7])
 @pytest.mark.parametrize("vectors", [None, VECTORS])
-@pytest.mark.parametrize("sparse", [0.0, 1.1])
-def test_scores_are_the_formula(vectors, two_steps, sparse, monkeypatch):
-    monkeypatch.setattr(memory_module, "_SPARSE", sparse)
+def test_scores_are_the_formula(vectors, two_steps):
     settings = MemorySettings(window=3, neighbors=4, history_decay=0.5, two_steps=two_steps)
     matrix = smoothed(settings, vectors)
     scores = Memory(settings).fit(TRAIN, ITEMS, vectors=vectors).scores(HISTORIES)

@@ -45,8 +45,6 @@ from lexirec.models.scoring import (
 
 _BLOCK = 512
 """Items whose companions are found at a time."""
-_SPARSE = 0.05
-"""A matrix of which a greater share is filled is multiplied faster where it is dense (measured on Beauty)."""
 _VECTORS = ("shares", "row_scale", "column_scale")
 
 
@@ -170,7 +168,7 @@ class Memory:
             through = direct * self.steps
             spread += (through if like is None else through + dense(like)) @ self.counts
         elif like is not None:
-            spread += _product(like, self.counts)
+            spread += dense(like @ self.counts)  # narrow enough to stay sparse, as direct is not
         if self.similarities is not None:
             direct *= self.settings.after
             direct += dense(rows * np.float32(self.settings.similar * self._mean_sum()))
@@ -229,14 +227,6 @@ class Memory:
         except KeyError as error:
             raise ArtifactError(f"{folder}: the memory's array {error} is missing; fit and save it again") from None
         return memory
-
-
-def _product(rows: Any, matrix: Matrix) -> NDArray[np.float32]:
-    """Multiply sparse matrices into a dense one, whichever way is faster."""
-    if rows.nnz < _SPARSE * rows.shape[0] * rows.shape[1]:
-        return dense(rows @ matrix)
-    found: NDArray[np.float32] = dense(rows) @ matrix
-    return found
 
 
 def _shrink(sums: NDArray[np.float64], power: float) -> NDArray[np.float32]:
