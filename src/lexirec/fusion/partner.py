@@ -125,6 +125,10 @@ def find_partner(
         raise SettingsError(
             f"fusion.partner.part = '{wanted.part}' is the lead, whose partner is searched; name another part first"
         )
+    kept = folder / "trials"
+    kept.mkdir(parents=True, exist_ok=True)
+    # opened first, so that nothing was read in vain where optuna is missing
+    journal = Journal(kept / "journal.jsonl", wanted.part, wanted.space, seed=wanted.seed, joint=True)
     cases = drawn(chosen_cases(settings, split)[0], wanted.cases, wanted.seed)
     readings = _Readings(folder / "readings", cases, settings)
     for name, part in zip(names, parts, strict=True):
@@ -137,7 +141,7 @@ def find_partner(
         return Memory(tried).fit(split.train, split.n_items, neighbors=neighbors)
 
     judge = _Judge(names, parts, place, settings, split, readings)
-    trials = _trials(wanted, own, lambda tried: judge.gains(memory(tried)), cases, folder / "trials")
+    trials = _trials(wanted, own, lambda tried: judge.gains(memory(tried)), cases, journal, kept)
     return Partner(memory(_changed(own, _best(trials).params)), trials, len(cases))
 
 
@@ -155,11 +159,10 @@ def _trials(
     own: MemorySettings,
     gains: Callable[[MemorySettings], Floats],
     cases: Cases,
+    journal: Journal,
     folder: Path,
 ) -> list[PartnerTrial]:
     """Run the trials that are not yet written down; return all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    journal = Journal(folder / "journal.jsonl", settings.part, settings.space, seed=settings.seed, joint=True)
     trials = [_read(path) for path in sorted(folder.glob("*.json"))]
     journal.settle({trial.number: trial.value for trial in trials})
     first = {name: getattr(own, name) for name, each in settings.space.items() if each.holds(getattr(own, name))}
