@@ -4,7 +4,7 @@ import pytest
 from lexirec.errors import SettingsError
 from lexirec.fusion import partner as searching
 from lexirec.fusion.candidates import Part
-from lexirec.fusion.partner import find_partner
+from lexirec.fusion.partner import Partner, PartnerTrial, find_partner
 from lexirec.fusion.partner_settings import PartnerSettings
 from lexirec.fusion.recommender import FusedRecommender
 from lexirec.fusion.weights import FusionSettings
@@ -55,7 +55,14 @@ def test_the_first_trial_has_the_parts_own_settings_and_the_best_is_not_below_it
     assert partner.best.value == max(trial.value for trial in partner.trials)
     assert partner.best.value > partner.trials[0].value
     assert all(np.isfinite(trial.halves).all() for trial in partner.trials)
-    assert min(min(trial.halves) for trial in partner.trials) <= partner.held_out <= partner.best.value + 0.1
+
+
+def test_each_half_of_the_users_is_measured_with_the_best_trial_of_the_other():
+    halves = [(0.1, 0.4), (0.3, 0.2), (0.3, 0.1), (0.2, 0.4)]
+    trials = [PartnerTrial(number, {}, sum(each) / 2, each, 1.0) for number, each in enumerate(halves)]
+    partner = Partner(Memory(), trials, 4)
+    assert partner.held_out == pytest.approx((0.1 + 0.2) / 2), "of equal trials the first"
+    assert partner.best.number == 3
 
 
 def test_the_memory_is_that_of_the_best_trial_and_its_worth_that_of_the_fusion(whole):

@@ -24,7 +24,7 @@ SPACE = {
     "similar": Dimension(low=0.0, high=3.0),
     "two_steps": Dimension(low=0.0, high=2.0, step=0.2),
 }
-"""What is tried where nothing else is said; a step of `two_steps` lets it be 0, which costs a quarter of the time."""
+"""What is tried where nothing else is said; a step of `two_steps` lets it be 0, which costs half the time."""
 
 
 class PartnerSettings(Settings):
