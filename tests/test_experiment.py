@@ -141,6 +141,26 @@ def test_what_a_fusion_does_not_need_is_left_out_experts_too(recipe):
     assert alone(check(experts=both, **tables), "ease").experts == {}
 
 
+@pytest.mark.parametrize(("own", "reads"), [("vectors", True), ("none", False)])
+def test_a_partner_is_smoothed_as_the_memory_is_and_says_what_it_needs(own, reads):
+    tables = {
+        "baselines": {"ease": {"kind": "ease"}, "memory": {"kind": "memory", "evidence": own}},
+        "vectors": {"text": {"kind": "lsa", "dimensions": 4}},
+    }
+    made = check(**tables, fusion={"of": ["ease", "memory"], "partner": {}})
+    resolved = made.with_evidence(made.fusion["fused"])
+    assert resolved.partner.evidence == own
+    assert needs_vectors(resolved) is reads
+    asked = check(**tables, fusion={"of": ["ease", "memory"], "partner": {"evidence": "text"}})
+    assert asked.with_evidence(asked.fusion["fused"]) == asked.fusion["fused"]
+    assert bool(alone(made, "fused").vectors) is reads
+    with pytest.raises(SettingsError, match=r"'fusion.fused.partner' needs vectors"):
+        check(
+            baselines={"ease": {"kind": "ease"}, "memory": {"kind": "memory"}},
+            fusion={"of": ["ease", "memory"], "partner": {"evidence": "vectors"}},
+        )
+
+
 def test_parts_say_what_they_need():
     assert needs_vectors(MemoryBaseline(evidence="vectors"))
     assert not needs_vectors(MemoryBaseline())

@@ -24,6 +24,8 @@ from lexirec.codes.spelling import (
 from lexirec.codes.teacher_settings import TeacherLexicon
 from lexirec.config import DataPath, Settings, usual_kind
 from lexirec.data.loading import DataSettings, SplitSettings
+from lexirec.fusion.partner_settings import PartnerSettings
+from lexirec.fusion.weights import FusionSettings
 from lexirec.late_fusion_recommender import ModelSettings
 from lexirec.models.als import AlsSettings
 from lexirec.models.backbone import BackboneSettings
@@ -242,6 +244,8 @@ def needs_vectors(settings: Settings) -> bool:
         case MemoryBaseline(evidence="vectors") | MemoryNeighbors(evidence="vectors"):
             return True
         case SasrecBaseline(with_vectors=True) | VectorNeighbors():
+            return True
+        case FusionSettings(partner=PartnerSettings(evidence="vectors")):
             return True
         case HierarchicalKMeans() | ResidualKMeans() | RqVae() | ResidualKMeansPlus():
             return True

@@ -22,6 +22,7 @@ from lexirec.choices import (
     DataChoice,
     IdentifierChoice,
     LexiconChoice,
+    MemoryBaseline,
     ModelChoice,
     NeighborsChoice,
     Tables,
@@ -151,6 +152,15 @@ class Experiment(Settings):
         own = {"model": self.model, "reinforced": self.reinforcement}
         return [*self.baselines, *(name for name, settings in own.items() if settings is not None)]
 
+    def with_evidence(self, fusion: FusionSettings) -> FusionSettings:
+        """Say what the memory that a fusion searches is smoothed with, where the fusion does not: what its own is."""
+        partner = fusion.partner
+        if partner is None or partner.evidence is not None:
+            return fusion
+        own = self.baselines.get(partner.part)
+        evidence = own.evidence if isinstance(own, MemoryBaseline) else "text"
+        return fusion.model_copy(update={"partner": partner.model_copy(update={"evidence": evidence})})
+
     @property
     def naming(self) -> IdentifierChoice | None:
         """How items are named: as the file says, else as suits the codes, else not at all."""
@@ -173,6 +183,7 @@ class Experiment(Settings):
     def _parts_have_what_they_need(self) -> Self:
         parts: dict[str, Settings | None] = {"codes": self.codes, "neighbors": self.neighbors}
         parts.update({f"baselines.{name}": baseline for name, baseline in self.baselines.items()})
+        parts |= {f"fusion.{name}.partner": self.with_evidence(fusion) for name, fusion in self.fusion.items()}
         needy = [name for name, part in parts.items() if part is not None and needs_vectors(part)]
         if needy and not self.vectors:
             raise ValueError(f"'{needy[0]}' needs vectors: add a table such as [vectors.text] with kind = \"lsa\"")
@@ -218,7 +229,25 @@ class Experiment(Settings):
                     raise ValueError(f"'fusion.of' ({name}) names '{part}'; it should be one of {', '.join(known)}")
             if name in known:
                 raise ValueError(f"'fusion.{name}' is the name of a part already; call it otherwise")
+            self._check_partner(name, fusion)
         return self
+
+    def _check_partner(self, name: str, fusion: FusionSettings) -> None:
+        """Refuse, before anything is trained, to search what is no memory or what leads."""
+        if fusion.partner is None:
+            return
+        part = fusion.partner.part
+        if part not in self.experts and not isinstance(self.baselines.get(part), MemoryBaseline):
+            memories = [each for each in fusion.of if isinstance(self.baselines.get(each), MemoryBaseline)]
+            raise ValueError(
+                f"'fusion.{name}.partner.part' is '{part}', which is no memory; it should be one of "
+                f"{', '.join(memories) or 'the baselines of kind memory, and none takes part'}"
+            )
+        if fusion.of[0] == part and all(each in self.baselines for each in fusion.of):
+            raise ValueError(
+                f"'fusion.{name}.partner.part' is '{part}', the lead, whose partner is searched; name another part of "
+                "'of' first"
+            )
 
     @model_validator(mode="after")
     def _spread_the_seed(self) -> Self:
@@ -255,7 +284,8 @@ def alone(experiment: Experiment, system: str) -> Experiment:
         update |= dict.fromkeys(("model", "backbone", "pretraining", "codes", "identifiers"))
         near = experiment.neighbors if any(map(needs_neighbors, baselines.values())) else None
         update["neighbors"] = near
-        reads = any(map(needs_vectors, baselines.values())) or (near is not None and needs_vectors(near))
+        readers = [*baselines.values(), *update["fusion"].values(), *([] if near is None else [near])]
+        reads = any(map(needs_vectors, readers))
         update["vectors"] = experiment.vectors if reads else {}
     return experiment.model_copy(update=update)
 

@@ -121,7 +121,8 @@ def walk(experiment: Experiment, line: Line) -> None:
     assert data is not None  # it is the first step
     others = {name: _expert(each, line, name, experiment.experts[name].part) for name, each in experts.items()}
     recommenders = others | recommenders
-    fused = _fused(experiment, line, data, recommenders)
+    vectors = {name: step for name, step in named.items() if name.startswith("vectors.")}
+    fused = _fused(experiment, line, {"data": data, **vectors}, recommenders)
     evaluations = {
         f"evaluation.{name}": line.step(
             f"evaluation.{name}", fitting.measure, experiment.evaluation, {"data": data, "recommender": recommender}
@@ -135,7 +136,7 @@ def walk(experiment: Experiment, line: Line) -> None:
 
 
 def _recommenders(experiment: Experiment, line: Line) -> tuple[dict[str, Step | None], dict[str, Step]]:
-    """Make an experiment's own recommenders; return what items are named by, and them, the one it is about last."""
+    """Make an experiment's own recommenders; return what is known of items, and them, the one it is about last."""
     data = line.step("data", preparing.prepare_data, experiment.data, {}, _data_files(experiment))
     vectors = _vectors(experiment, line, data)
     named = _identifiers(experiment, line, data, vectors)
@@ -143,7 +144,7 @@ def _recommenders(experiment: Experiment, line: Line) -> tuple[dict[str, Step | 
     model = model_step(experiment, line, named, vectors, neighbors)
     made = _baselines(experiment, line, {"data": data, **vectors}, neighbors)
     made |= {"model": model} if model is not None else {}
-    return named, made | _reinforced(experiment, line, {"data": data, **vectors}, made)
+    return named | vectors, made | _reinforced(experiment, line, {"data": data, **vectors}, made)
 
 
 def _expert(experiment: Experiment, line: Line, name: str, part: str) -> Step:
@@ -309,11 +310,16 @@ def _reinforced(
     return {"reinforced": line.step("reinforced", fitting_models.reinforce_model, settings, inputs)}
 
 
-def _fused(experiment: Experiment, line: Line, data: Step, recommenders: Mapping[str, Step]) -> dict[str, Step]:
+def _fused(
+    experiment: Experiment, line: Line, given: Mapping[str, Step | None], recommenders: Mapping[str, Step]
+) -> dict[str, Step]:
     """Make recommenders of those there are."""
     steps = {}
-    for name, settings in experiment.fusion.items():
-        inputs = {"data": data, **{part: recommenders[part] for part in settings.of}}
+    for name, asked in experiment.fusion.items():
+        settings = experiment.with_evidence(asked)
+        inputs: dict[str, Step | None] = {"data": given["data"]}
+        inputs |= {part: recommenders[part] for part in settings.of}
+        inputs |= given if needs_vectors(settings) else {}
         steps[name] = line.step(FUSED if name == FUSED else f"{FUSED}.{name}", fuse, settings, inputs)
     return steps
 

@@ -31,9 +31,9 @@ def world(made: FusionSettings) -> tuple[tuple[str, ...], tuple[Part, ...]]:
     return fused.names, fused.parts
 
 
-def found(made: FusionSettings, folder):
+def found(made: FusionSettings, folder, **alike):
     with quiet():
-        return find_partner(*world(made), made, SPLIT, CATALOG.texts(), folder)
+        return find_partner(*world(made), made, SPLIT, folder, **alike)
 
 
 def worth(made: FusionSettings, memory: Memory) -> float:
@@ -44,7 +44,7 @@ def worth(made: FusionSettings, memory: Memory) -> float:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    made = settings("model", "memory", evidence="none")
+    made = settings("model", "memory")
     return made, found(made, tmp_path_factory.mktemp("partner"))
 
 
@@ -77,9 +77,21 @@ def test_the_memory_is_that_of_the_best_trial_and_its_worth_that_of_the_fusion(w
 
 @pytest.mark.parametrize("made", [settings("sasrec", "memory", "knn", trials=2), settings("wordy", "memory", trials=2)])
 def test_what_a_trial_is_worth_is_what_the_fusion_finds(made, tmp_path):
-    partner = found(made, tmp_path)
+    partner = found(made, tmp_path, texts=CATALOG.texts())
     memory = Memory(partner.memory.settings).fit(TRAIN, ITEMS, texts=CATALOG.texts())
     assert worth(made.model_copy(update={"reach": None}), memory) == pytest.approx(partner.best.value, abs=1e-3)
+
+
+def test_counts_are_smoothed_with_what_is_given(tmp_path):
+    made, scores = settings("sasrec", "memory", trials=1), {}
+    vectors = np.random.default_rng(0).normal(size=(ITEMS, 8)).astype(np.float32)
+    given = {"nothing": {}, "texts": {"texts": CATALOG.texts()}, "vectors": {"vectors": vectors}}
+    for name, alike in given.items():
+        scores[name] = found(made, tmp_path / name, **alike).memory.scores(SPLIT.test.histories)
+        own = Memory(BAD).fit(TRAIN, ITEMS, **alike).scores(SPLIT.test.histories)
+        assert np.array_equal(scores[name], own), "the only trial has the part's own settings"
+    assert not np.array_equal(scores["texts"], scores["vectors"])
+    assert not np.array_equal(scores["nothing"], scores["vectors"])
 
 
 def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been(whole, tmp_path, monkeypatch):

@@ -108,6 +108,21 @@ def test_a_memory_is_tuned_in_its_place(finished):
     assert not list(folder.rglob("readings")), "what the search kept is gone"
 
 
+@pytest.mark.parametrize("evidence", ["none", "text", "vectors"])
+def test_a_memory_in_its_place_is_smoothed_with_what_its_own_is(evidence):
+    fused = {"of": ["sasrec", "memory"], "partner": {"trials": 1}}
+    baselines = {**SETTINGS["baselines"], "memory": {"kind": "memory", "evidence": evidence}}
+    store, _ = small_run()
+    with quiet():
+        done = run(experiment(name=f"like-{evidence}", baselines=baselines, fusion={"tuned": fused}), store)
+    searched = load_recommender(done.step("fused.tuned").folder).parts[1].recommender.scorer
+    own = load_recommender(done.step("baselines.memory").folder).scorer
+    assert searched.settings == own.settings, "the only trial has the part's own settings"
+    one, two = searched.similarities, own.similarities
+    assert (one is None) == (two is None) == (evidence == "none")
+    assert one is None or np.array_equal(one.toarray(), two.toarray())
+
+
 def test_the_folder_is_complete_without_the_store(finished):
     store, done = finished
     loaded = load_recommender(done.step("fused").folder)
@@ -145,6 +160,18 @@ def test_a_table_without_a_name_is_called_fused():
     [
         ({"of": ["model", "memory"]}, "names 'model'; it should be one of popularity, transitions, memory, sasrec"),
         ({"memory": {"of": ["sasrec", "memory"]}}, "is the name of a part already"),
+        (
+            {"tuned": {"of": ["sasrec", "memory"], "partner": {"part": "sasrec"}}},
+            "'fusion.tuned.partner.part' is 'sasrec', which is no memory; it should be one of memory",
+        ),
+        (
+            {"tuned": {"of": ["sasrec", "popularity"], "partner": {"part": "popularity"}}},
+            "one of the baselines of kind memory, and none takes part",
+        ),
+        (
+            {"tuned": {"of": ["memory", "sasrec"], "partner": {}}},
+            "'fusion.tuned.partner.part' is 'memory', the lead, whose partner is searched; name another",
+        ),
     ],
 )
 def test_unknown_parts_and_taken_names_are_refused(fusion, message):

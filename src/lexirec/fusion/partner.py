@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexirec.artifacts import write_json
+from lexirec.data.neighbors import Neighbors, nearest
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
 from lexirec.errors import SettingsError
@@ -97,8 +98,10 @@ def find_partner(
     parts: Sequence[Part],
     settings: FusionSettings,
     split: Split,
-    texts: Sequence[str],
     folder: Path,
+    *,
+    texts: Sequence[str] | None = None,
+    vectors: NDArray[np.floating[Any]] | None = None,
 ) -> Partner:
     """Search the settings of a memory for what its product with the other parts is worth.
 
@@ -107,8 +110,9 @@ def find_partner(
         parts: the lead first, `settings.partner.part` among the others.
         settings: of the fusion.
         split: the memory counts its training part, and is judged on validation cases.
-        texts: one per item.
         folder: where readings and trials are kept; a search that was cut off is carried on there.
+        texts: one per item, over which counts are smoothed; as `Memory.fit` has them.
+        vectors: (I, d), the same; neither leaves counts as they are.
 
     Raises:
         SettingsError: the part is the lead or no memory, or optuna is not installed.
@@ -135,7 +139,7 @@ def find_partner(
         if name != wanted.part:
             readings.add(name, part)
     widest = max(wanted.space["neighbors"].ends) if "neighbors" in wanted.space else own.neighbors
-    neighbors = text_neighbors(texts, int(widest)) if wanted.evidence == "text" else None
+    neighbors = _alike(int(widest), texts, vectors)
 
     def memory(tried: MemorySettings) -> Memory:
         return Memory(tried).fit(split.train, split.n_items, neighbors=neighbors)
@@ -143,6 +147,13 @@ def find_partner(
     judge = _Judge(names, parts, place, settings, split, readings)
     trials = _trials(wanted, own, lambda tried: judge.gains(memory(tried)), cases, journal, kept)
     return Partner(memory(_changed(own, _best(trials).params)), trials, len(cases))
+
+
+def _alike(k: int, texts: Sequence[str] | None, vectors: NDArray[np.floating[Any]] | None) -> Neighbors | None:
+    """Find every item's k nearest once; a trial uses the first of them."""
+    if vectors is not None:
+        return nearest(vectors, k)
+    return None if texts is None else text_neighbors(texts, k)
 
 
 def _changed(own: MemorySettings, params: Mapping[str, Value]) -> MemorySettings:

@@ -37,8 +37,8 @@ class PartnerSettings(Settings):
     cases: int = Field(default=5_000, ge=2)
     """Of the cases that choose weights, how many a trial is judged on, at most; drawn once by `seed`. What every other
     part says of all items for them is kept while the search goes on: 4 bytes a case and item."""
-    evidence: Literal["text", "none"] = "text"
-    """Whether counts are smoothed over items of like text (M2), or not (M0)."""
+    evidence: Literal["text", "vectors", "none"] | None = None
+    """What counts are smoothed with, as `baselines.NAME.evidence`; by default what the part's own are."""
     space: dict[str, Dimension] = Field(default_factory=lambda: dict(SPACE), min_length=1)
     """What may be tried for which of the memory's settings; the others stay as they are."""
     seed: int = 0

@@ -15,7 +15,7 @@ from lexirec.evaluation import evaluate
 from lexirec.fusion.partner import Partner, find_partner
 from lexirec.fusion.recommender import FusedRecommender
 from lexirec.fusion.weights import PLACES, FusionSettings, chosen_cases, drawn
-from lexirec.preparing import load_split, write_summary
+from lexirec.preparing import joined_vectors, load_split, write_summary
 from lexirec.progress import quiet
 from lexirec.recommenders import ScoreRecommender, load_recommender
 from lexirec.report.budget import Spending, budget_figure
@@ -34,7 +34,7 @@ def fuse(settings: FusionSettings, inputs: Mapping[str, Path], out: Path) -> Non
 
     Args:
         settings: what is fused, and how.
-        inputs: `data`, and the folder of every part by its name.
+        inputs: `data`, the folder of every part by its name, and vectors where a partner is smoothed with them.
         out: where the recommender goes, with `summary.md`, the curve of the weights as `weights.png`, and that of a
             partner's search as `partner.png`.
     """
@@ -43,7 +43,13 @@ def fuse(settings: FusionSettings, inputs: Mapping[str, Path], out: Path) -> Non
     made = FusedRecommender(parts, settings)
     partner = None
     if settings.partner is not None:
-        partner = find_partner(made.names, made.parts, settings, split, made.catalog.texts(), progress_folder(out))
+        alike: dict[str, Any] = {}
+        match settings.partner.evidence:
+            case "vectors":
+                alike["vectors"] = joined_vectors(inputs)
+            case "text":
+                alike["texts"] = made.catalog.texts()
+        partner = find_partner(made.names, made.parts, settings, split, progress_folder(out), **alike)
         parts[settings.partner.part] = ScoreRecommender(made.catalog, partner.memory)
         made = FusedRecommender(parts, settings)
         save(_searched(partner, settings.partner.part), out, "partner")
