@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from lexirec import cli
+from lexirec import cli, tabulating
 from lexirec.artifacts import Store
 from lexirec.errors import ArtifactError, SettingsError
 from lexirec.report.content import number
@@ -86,7 +86,7 @@ def test_what_cannot_be_told_is_refused(store):
 
 def test_the_command_prints_and_writes(store, tmp_path, capsys):
     given = ["-q", "table", *SEEDED, "--seen", "excluded", "--metric", "ndcg@10", "--store", str(store.root)]
-    for more in (["--out", str(tmp_path / "results.md")], ["--json"]):
+    for more in (["--out", str(tmp_path / "results.md"), "--figure", str(tmp_path / "all.png")], ["--json"]):
         with pytest.raises(SystemExit) as exit:
             cli.main([*given, *more])
         assert exit.value.code == 0
@@ -101,3 +101,24 @@ def test_the_command_prints_and_writes(store, tmp_path, capsys):
         ),
     )
     assert (tmp_path / "results.md").read_text(encoding="utf-8").startswith("**Seen items excluded**")
+    drawn = (tmp_path / "all.svg").read_text(encoding="utf-8")
+    assert all(name in drawn for name in ("popularity", "memory", "many", "Seen items excluded", "ndcg@10"))
+    assert (tmp_path / "all.png").stat().st_size > 5000
+
+
+def test_it_is_drawn_as_it_is_told(store, monkeypatch):
+    asked = {}
+    real = tabulating.standings_figure
+    monkeypatch.setattr(
+        tabulating, "standings_figure", lambda panels, **more: asked.update(panels) or real(panels, **more)
+    )
+    found = results_table(store, ["small"], bootstrap=QUICK)
+    found.draw(store.root.parent / "drawn")
+    assert list(asked) == ["Seen items excluded", "Seen items kept"]
+    for seen, panel in zip(found.comparisons, asked.values(), strict=True):
+        last = found.comparisons[seen]["ndcg@10"]
+        assert [each.name for each in panel] == list(last.systems)
+        assert [each.value for each in panel] == [each.value for each in last.systems.values()]
+        assert {each.name: each.side for each in panel if each.name != last.baseline} == {
+            name: last.side(name) for name in last.differences
+        }

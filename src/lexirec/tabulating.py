@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -19,7 +20,8 @@ from lexirec.comparing import ONE_SEED, STYLES, Comparison, compare_systems
 from lexirec.errors import SettingsError
 from lexirec.named_systems import stored_systems, usual_baseline
 from lexirec.report.content import number, seen_in_words, short
-from lexirec.report.forest import Side
+from lexirec.report.forest import Side, Standing, standings_figure
+from lexirec.report.style import save
 from lexirec.statistics import Bootstrap, Estimate
 from lexirec.statistics.resampling import STANDARD
 
@@ -62,6 +64,31 @@ class ResultsTable:
             parts.append("\n".join([f"**{title}**", "", *lines]))
         runs = [f"- {name}: `{run}`" for name, run in self.runs.items()]
         return "\n\n".join([*parts, self._words(), "\n".join(["Stored runs:", "", *runs])]) + "\n"
+
+    def draw(self, folder: str | Path, name: str = "table") -> Path:
+        """Draw all systems in the headline metric into `name.png` and `name.svg`; return the PNG's path.
+
+        The headline metric is the last one's, by default NDCG@10; treatments of seen items stand side by side.
+        """
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        found = self._headline(next(iter(self.comparisons)))
+        panels = {seen_in_words(seen).capitalize(): self._standings(seen) for seen in self.comparisons}
+        above, below = (f"shown to be {side} {found.baseline}" for side in ("above", "below"))
+        figure = standings_figure(
+            panels,
+            baseline=found.baseline,
+            title=f"{found.metric}; the line is {found.baseline}",
+            label=f"{found.metric} with {found.bootstrap.level:.0%} interval",
+            legend={"above": above, "below": below, "open": "no difference shown"},
+        )
+        return Path(folder) / save(figure, Path(folder), name)
+
+    def _standings(self, seen: str) -> list[Standing]:
+        found = self._headline(seen)
+        return [
+            Standing(name, each.value, each.interval, _side(found, name), each.seeds)
+            for name, each in found.systems.items()
+        ]
 
     def _rows(self, seen: str) -> Iterator[list[str]]:
         """Write one row of cells per system, each metric with its interval and mark."""

@@ -114,6 +114,9 @@ def table(
     ] = None,
     json: JsonOption = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write it as Markdown, too.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw its last metric into FILE.png and FILE.svg.")
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Put many systems into one table: metrics with intervals, seeds, and which differences are shown."""
@@ -131,6 +134,9 @@ def table(
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(found.markdown(), encoding="utf-8")
         typer.echo(f"lexirec: written to {out}", err=True)
+    if figure is not None:
+        drawn = found.draw(figure.parent, figure.name.removesuffix(".png").removesuffix(".svg"))
+        typer.echo(f"lexirec: drawn into {drawn}", err=True)
 
 
 @app.command()
