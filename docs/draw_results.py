@@ -1,0 +1,116 @@
+"""Draw the tables of results.md: a figure per data set, all systems with their intervals.
+
+Run `python docs/draw_results.py` after a table has changed; the figures stand in `docs/figures/`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from lexirec.report.content import number
+from lexirec.report.style import BLUE, GREEN, GREY, INK, ORANGE, PINK, STYLE
+
+HERE = Path(__file__).parent
+FAMILIES = {
+    "counting and linear baselines": (GREY, r"memory|transitions|popularity|recency|item-kNN|EASE|implicit ALS"),
+    "networks that score items": (ORANGE, r"SASRec|eSASRec|GRU4Rec|HSTU"),
+    "generative baselines": (PINK, r"TIGER|LETTER|LC-Rec|P5|IDGenRec|plain"),
+    "ours": (BLUE, r"GRAM|TS-Rec|TS-Align|SA-Init"),
+    "ours or SASRec with the memory": (GREEN, r".* × |.* by reciprocal rank"),
+}
+"""What systems are called together, their colour, and how their names begin; the last that fits."""
+CELL = re.compile(r"(\.\d+)(?: [▲▼])? \[(\.\d+), (\.\d+)\]")
+
+
+class Row(NamedTuple):
+    """One system: its NDCG@10 with the interval, and how many seeds it is the mean of."""
+
+    name: str
+    value: float
+    interval: tuple[float, float]
+    seeds: int
+
+
+def sections(text: str) -> Iterator[tuple[str, list[Row]]]:
+    """Yield every data set and the rows of its tables, seen items excluded; of a system that stands twice the first."""
+    for section in text.split("\n## ")[1:]:
+        head, _, body = section.partition("\n")
+        rows: dict[str, Row] = {}
+        kept = False
+        for line in body.splitlines():
+            kept = line == "**Seen items kept**" or (kept and not line.startswith("### "))
+            row = None if kept else row_of(line)
+            if row is not None:
+                rows.setdefault(row.name, row)
+        if rows:
+            yield head, list(rows.values())
+
+
+def row_of(line: str) -> Row | None:
+    """Read one line of a table; None where it is no system's."""
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    found = CELL.fullmatch(cells[4]) if len(cells) == 7 else None
+    if found is None:
+        return None
+    value, low, high = map(float, found.groups())
+    return Row(cells[0], value, (low, high), int(cells[5].split()[0]))
+
+
+def colour(name: str) -> str:
+    """Return the colour of a system's family."""
+    return [shade for shade, names in FAMILIES.values() if re.match(names, name)][-1]
+
+
+def draw(title: str, rows: list[Row]) -> Figure:
+    """Draw the systems, the best at the top, and a line where the memory stands."""
+    rows = sorted(rows, key=lambda row: -row.value)
+    with mpl.rc_context(dict(STYLE)):
+        figure = Figure(figsize=(9.6, 1.6 + 0.23 * len(rows)), layout="constrained")
+        axis = figure.subplots()
+        for place, row in enumerate(rows):
+            shade = colour(row.name)
+            axis.plot(row.interval, (place, place), color=shade, linewidth=2.2, solid_capstyle="butt")
+            axis.plot(row.value, place, "o" if row.seeds > 1 else "D", color=shade, markersize=5.5, markeredgecolor="w")
+            axis.text(1.02, place, number(row.value), transform=axis.get_yaxis_transform(), va="center", fontsize=8)
+            if row.name == "memory M2":
+                axis.axvline(row.value, color=INK, linewidth=0.8, zorder=1.9)
+        axis.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=8)
+        axis.set_ylim(len(rows) - 0.4, -0.6)
+        axis.tick_params(axis="y", length=0)
+        axis.spines["left"].set_visible(False)
+        axis.xaxis.set_major_locator(MaxNLocator(8))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axis.set_xlabel(
+            "NDCG@10 with 95 % interval, seen items excluded; the line is memory M2; ○ several seeds, ◇ one"
+        )
+        axis.set_title(title)
+        axis.grid(axis="x")
+        used = {colour(row.name) for row in rows}
+        handles = [
+            Line2D([], [], color=shade, linewidth=3, label=name)
+            for name, (shade, _) in FAMILIES.items()
+            if shade in used
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9)
+    return figure
+
+
+def main() -> None:
+    """Draw all data sets."""
+    (HERE / "figures").mkdir(exist_ok=True)
+    for title, rows in sections((HERE / "results.md").read_text(encoding="utf-8")):
+        name = "-".join(title.lower().split()[1:-1])
+        with mpl.rc_context(dict(STYLE)):
+            draw(title, rows).savefig(HERE / "figures" / f"{name}.png", dpi=110, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()
