@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -56,13 +56,7 @@ def forest_figure(effects: Sequence[Effect], *, title: str, label: str, legend: 
             _mark(axis, row, effect.value, effect.interval, _LOOK[effect.side])
         axis.set_yticks(rows, [effect.name for effect in effects])
         axis.set_ylim(len(effects) - 0.4, -0.6)
-        axis.tick_params(axis="y", length=0)
-        axis.spines["left"].set_visible(False)
-        axis.xaxis.set_major_locator(MaxNLocator(7))
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(value)))
-        axis.set_xlabel(label)
-        axis.set_title(title)
-        axis.grid(axis="x")
+        _lay_out(axis, title, label, signed, ticks=7)
         _notes(axis, rows, effects)
         sides = [side for side in legend if any(effect.side == side for effect in effects)]
         figure.legend(handles=[_entry(side, legend[side]) for side in sides], loc="outside lower center", ncols=3)
@@ -115,13 +109,7 @@ def standings_figure(
                     axis.plot(value, row, "|", color=_LOOK[each.side][0], markersize=9, alpha=0.7)
                 _mark(axis, row, each.value, each.interval, (INK, "o") if each.name == baseline else _LOOK[each.side])
             _values(axis, standings)
-            axis.tick_params(axis="y", length=0)
-            axis.spines["left"].set_visible(False)
-            axis.xaxis.set_major_locator(MaxNLocator(6))
-            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-            axis.set_xlabel(label)
-            axis.set_title(heading)
-            axis.grid(axis="x")
+            _lay_out(axis, heading, label, number, ticks=6)
         axes[0].set_yticks(range(len(names)), names)
         axes[0].set_ylim(len(names) - 0.4, -0.6)
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
@@ -149,6 +137,17 @@ def signed(value: float) -> str:
 def p_text(value: float) -> str:
     """Write a p-value: .936, < .001."""
     return "< .001" if value < 0.001 else f"{value:.3f}".replace("0.", ".", 1)
+
+
+def _lay_out(axis: Any, title: str, label: str, write: Callable[[float], str], *, ticks: int) -> None:
+    """Name rows without an axis of their own, and write the numbers below as tables write them."""
+    axis.tick_params(axis="y", length=0)
+    axis.spines["left"].set_visible(False)
+    axis.xaxis.set_major_locator(MaxNLocator(ticks))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
+    axis.set_xlabel(label)
+    axis.set_title(title)
+    axis.grid(axis="x")
 
 
 def _mark(axis: Any, row: int, value: float, interval: tuple[float, float], look: tuple[str, str]) -> None:
