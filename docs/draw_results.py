@@ -66,7 +66,10 @@ def row_of(line: str) -> Row | None:
 
 def colour(name: str) -> str:
     """Return the colour of a system's family."""
-    return [shade for shade, names in FAMILIES.values() if re.match(names, name)][-1]
+    shades = [shade for shade, names in FAMILIES.values() if re.match(names, name)]
+    if not shades:
+        raise SystemExit(f"docs/results.md: '{name}' belongs to no family; add how its name begins to FAMILIES here")
+    return shades[-1]
 
 
 def draw(title: str, rows: list[Row]) -> Figure:

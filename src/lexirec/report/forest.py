@@ -103,11 +103,12 @@ def standings_figure(
         axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         for axis, (heading, standings) in zip(axes, panels.items(), strict=True):
             for row, each in enumerate(standings):
+                look = (INK, "o") if each.name == baseline else _LOOK[each.side]
                 if each.name == baseline:
                     axis.axvline(each.value, color=INK, linewidth=1, zorder=1.9)
                 for value in each.seeds if len(each.seeds) > 1 else ():
-                    axis.plot(value, row, "|", color=_LOOK[each.side][0], markersize=9, alpha=0.7)
-                _mark(axis, row, each.value, each.interval, (INK, "o") if each.name == baseline else _LOOK[each.side])
+                    axis.plot(value, row, "|", color=look[0], markersize=9, alpha=0.7)
+                _mark(axis, row, each.value, each.interval, look)
             _values(axis, standings)
             _lay_out(axis, heading, label, number, ticks=6)
         axes[0].set_yticks(range(len(names)), names)
