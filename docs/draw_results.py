@@ -13,9 +13,9 @@ from typing import NamedTuple
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lexirec.report.content import number
+from lexirec.report.forest import lay_out, mark
 from lexirec.report.style import BLUE, GREEN, GREY, INK, ORANGE, PINK, STYLE
 
 HERE = Path(__file__).parent
@@ -80,22 +80,14 @@ def draw(title: str, rows: list[Row]) -> Figure:
         axis = figure.subplots()
         for place, row in enumerate(rows):
             shade = colour(row.name)
-            axis.plot(row.interval, (place, place), color=shade, linewidth=2.2, solid_capstyle="butt")
-            axis.plot(row.value, place, "o" if row.seeds > 1 else "D", color=shade, markersize=5.5, markeredgecolor="w")
+            mark(axis, place, row.value, row.interval, (shade, "o" if row.seeds > 1 else "D"))
             axis.text(1.02, place, number(row.value), transform=axis.get_yaxis_transform(), va="center", fontsize=8)
             if row.name == "memory M2":
                 axis.axvline(row.value, color=INK, linewidth=0.8, zorder=1.9)
         axis.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=8)
         axis.set_ylim(len(rows) - 0.4, -0.6)
-        axis.tick_params(axis="y", length=0)
-        axis.spines["left"].set_visible(False)
-        axis.xaxis.set_major_locator(MaxNLocator(8))
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-        axis.set_xlabel(
-            "NDCG@10 with 95 % interval, seen items excluded; the line is memory M2; ○ several seeds, ◇ one"
-        )
-        axis.set_title(title)
-        axis.grid(axis="x")
+        label = "NDCG@10 with 95 % interval, seen items excluded; the line is memory M2; ○ several seeds, ◇ one"
+        lay_out(axis, title, label, number, ticks=8)
         used = {colour(row.name) for row in rows}
         handles = [
             Line2D([], [], color=shade, linewidth=3, label=name)
@@ -106,13 +98,25 @@ def draw(title: str, rows: list[Row]) -> Figure:
     return figure
 
 
+def written(rows: list[Row]) -> str:
+    """Write what a figure shows, a line for each system; it stands in the file beside the picture."""
+    return "\n".join(
+        f"{row.name}: {row.value} {row.interval[0]} {row.interval[1]} {row.seeds}"
+        for row in sorted(rows, key=lambda row: -row.value)
+    )
+
+
+def path(title: str) -> Path:
+    """Return where the figure of a data set stands."""
+    return HERE / "figures" / f"{'-'.join(title.lower().split()[1:-1])}.png"
+
+
 def main() -> None:
     """Draw all data sets."""
     (HERE / "figures").mkdir(exist_ok=True)
     for title, rows in sections((HERE / "results.md").read_text(encoding="utf-8")):
-        name = "-".join(title.lower().split()[1:-1])
         with mpl.rc_context(dict(STYLE)):
-            draw(title, rows).savefig(HERE / "figures" / f"{name}.png", dpi=110, metadata={"Software": None})
+            draw(title, rows).savefig(path(title), dpi=110, metadata={"Software": None, "Description": written(rows)})
 
 
 if __name__ == "__main__":

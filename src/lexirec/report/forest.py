@@ -53,10 +53,10 @@ def forest_figure(effects: Sequence[Effect], *, title: str, label: str, legend: 
         axis = figure.subplots()
         axis.axvline(0, color=INK, linewidth=1, zorder=1.9)
         for row, effect in zip(rows, effects, strict=True):
-            _mark(axis, row, effect.value, effect.interval, _LOOK[effect.side])
+            mark(axis, row, effect.value, effect.interval, _LOOK[effect.side])
         axis.set_yticks(rows, [effect.name for effect in effects])
         axis.set_ylim(len(effects) - 0.4, -0.6)
-        _lay_out(axis, title, label, signed, ticks=7)
+        lay_out(axis, title, label, signed, ticks=7)
         _notes(axis, rows, effects)
         sides = [side for side in legend if any(effect.side == side for effect in effects)]
         figure.legend(handles=[_entry(side, legend[side]) for side in sides], loc="outside lower center", ncols=3)
@@ -108,9 +108,9 @@ def standings_figure(
                     axis.axvline(each.value, color=INK, linewidth=1, zorder=1.9)
                 for value in each.seeds if len(each.seeds) > 1 else ():
                     axis.plot(value, row, "|", color=look[0], markersize=9, alpha=0.7)
-                _mark(axis, row, each.value, each.interval, look)
+                mark(axis, row, each.value, each.interval, look)
             _values(axis, standings)
-            _lay_out(axis, heading, label, number, ticks=6)
+            lay_out(axis, heading, label, number, ticks=6)
         axes[0].set_yticks(range(len(names)), names)
         axes[0].set_ylim(len(names) - 0.4, -0.6)
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
@@ -140,8 +140,16 @@ def p_text(value: float) -> str:
     return "< .001" if value < 0.001 else f"{value:.3f}".replace("0.", ".", 1)
 
 
-def _lay_out(axis: Any, title: str, label: str, write: Callable[[float], str], *, ticks: int) -> None:
-    """Name rows without an axis of their own, and write the numbers below as tables write them."""
+def lay_out(axis: Any, title: str, label: str, write: Callable[[float], str], *, ticks: int) -> None:
+    """Lay out an axis whose rows are named: no axis of their own, and the numbers below as tables write them.
+
+    Args:
+        axis: of matplotlib.
+        title: heading.
+        label: what the numbers are.
+        write: number -> text.
+        ticks: how many numbers at most.
+    """
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
     axis.xaxis.set_major_locator(MaxNLocator(ticks))
@@ -151,7 +159,8 @@ def _lay_out(axis: Any, title: str, label: str, write: Callable[[float], str], *
     axis.grid(axis="x")
 
 
-def _mark(axis: Any, row: int, value: float, interval: tuple[float, float], look: tuple[str, str]) -> None:
+def mark(axis: Any, row: int, value: float, interval: tuple[float, float], look: tuple[str, str]) -> None:
+    """Draw a value and the interval around it in their row; `look` is colour and marker."""
     colour, marker = look
     axis.plot(interval, (row, row), color=colour, linewidth=2.2, solid_capstyle="butt")
     axis.plot(value, row, marker, color=colour, markersize=6.5, markeredgecolor="white")
