@@ -161,6 +161,30 @@ def test_a_partner_is_smoothed_as_the_memory_is_and_says_what_it_needs(own, read
         )
 
 
+def test_an_expert_that_is_searched_is_smoothed_as_its_own_file_says(tmp_path):
+    (tmp_path / "other.toml").write_text(
+        'data = {kind = "toy-shop"}\nvectors.text = {kind = "lsa", dimensions = 4}\n[baselines]\n'
+        'memory = {kind = "memory", evidence = "vectors"}\nease = {kind = "ease"}\n'
+    )
+
+    def resolved(part: str, partner: dict, **tables):
+        made = check(
+            **tables,
+            baselines={"ease": {"kind": "ease"}},
+            experts={"other": {"experiment": str(tmp_path / "other.toml"), "part": part}},
+            fusion={"of": ["ease", "other"], "partner": {"part": "other", **partner}},
+        )
+        return made.with_evidence(made.fusion["fused"], {"other": expert_experiment(made, "other")}).partner.evidence
+
+    vectors = {"text": {"kind": "lsa", "dimensions": 4}}
+    assert resolved("memory", {}, vectors=vectors) == "vectors"
+    assert resolved("memory", {"evidence": "none"}) == "none"
+    with pytest.raises(SettingsError, match=r"'other' is smoothed with vectors.* add a table such as \[vectors.text\]"):
+        resolved("memory", {})
+    with pytest.raises(SettingsError, match=r"is 'other', which is no memory \('ease' of other.toml\)"):
+        resolved("ease", {})
+
+
 def test_parts_say_what_they_need():
     assert needs_vectors(MemoryBaseline(evidence="vectors"))
     assert not needs_vectors(MemoryBaseline())

@@ -8,7 +8,7 @@ Only `[data]` is needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -152,14 +152,41 @@ class Experiment(Settings):
         own = {"model": self.model, "reinforced": self.reinforcement}
         return [*self.baselines, *(name for name, settings in own.items() if settings is not None)]
 
-    def with_evidence(self, fusion: FusionSettings) -> FusionSettings:
-        """Say what the memory that a fusion searches is smoothed with, where the fusion does not: what its own is."""
+    def with_evidence(self, fusion: FusionSettings, experts: Mapping[str, Experiment] | None = None) -> FusionSettings:
+        """Say what the memory that a fusion searches is smoothed with, where the fusion does not: what its own is.
+
+        Args:
+            fusion: one of the experiment's.
+            experts: what `expert_experiment` returns for each; without them an expert is smoothed with texts.
+
+        Raises:
+            SettingsError: the part that is searched is an expert that is no memory, or wants vectors that are not here.
+        """
         partner = fusion.partner
-        if partner is None or partner.evidence is not None:
+        if partner is None:
             return fusion
         own = self.baselines.get(partner.part)
+        if experts is not None and partner.part in experts:
+            own = self._searched_expert(partner.part, experts[partner.part])
+        if partner.evidence is not None:
+            return fusion
         evidence = own.evidence if isinstance(own, MemoryBaseline) else "text"
+        if partner.part in self.experts and evidence == "vectors" and not self.vectors:
+            raise SettingsError(
+                f"'{partner.part}' is smoothed with vectors, and so is the partner that is searched: add a table such "
+                'as [vectors.text] with kind = "lsa", or set partner.evidence'
+            )
         return fusion.model_copy(update={"partner": partner.model_copy(update={"evidence": evidence})})
+
+    def _searched_expert(self, name: str, expert: Experiment) -> MemoryBaseline:
+        part = self.experts[name].part
+        own = expert.baselines.get(part)
+        if not isinstance(own, MemoryBaseline):
+            raise SettingsError(
+                f"'partner.part' of a fusion is '{name}', which is no memory ('{part}' of "
+                f"{self.experts[name].experiment.name}); name a part of kind memory"
+            )
+        return own
 
     @property
     def naming(self) -> IdentifierChoice | None:

@@ -44,6 +44,7 @@ from lexirec.event_times import prepare_times
 from lexirec.experiment import EXPERTS, FUSED, Experiment, expert_experiment
 from lexirec.fitting_models import BackboneStage, ModelStage
 from lexirec.fusion.stage import fuse
+from lexirec.fusion.weights import FusionSettings
 from lexirec.line import Line, Reached, Run, Step, newest_run, record
 from lexirec.models.backbone import BackboneSettings
 from lexirec.models.causal_backbone import CausalBackboneSettings
@@ -116,13 +117,14 @@ def plan(experiment: Experiment, store: Store, until: str | None = None) -> list
 def walk(experiment: Experiment, line: Line) -> None:
     """Take every step of the experiment, from the raw files to the report."""
     experts = {name: expert_experiment(experiment, name) for name in experiment.experts}  # before anything is trained
+    fusions = {name: experiment.with_evidence(fusion, experts) for name, fusion in experiment.fusion.items()}
     named, recommenders = _recommenders(experiment, line)
     data = named["data"]
     assert data is not None  # it is the first step
     others = {name: _expert(each, line, name, experiment.experts[name].part) for name, each in experts.items()}
     recommenders = others | recommenders
     vectors = {name: step for name, step in named.items() if name.startswith("vectors.")}
-    fused = _fused(experiment, line, {"data": data, **vectors}, recommenders)
+    fused = _fused(fusions, line, {"data": data, **vectors}, recommenders)
     evaluations = {
         f"evaluation.{name}": line.step(
             f"evaluation.{name}", fitting.measure, experiment.evaluation, {"data": data, "recommender": recommender}
@@ -311,12 +313,14 @@ def _reinforced(
 
 
 def _fused(
-    experiment: Experiment, line: Line, given: Mapping[str, Step | None], recommenders: Mapping[str, Step]
+    fusions: Mapping[str, FusionSettings],
+    line: Line,
+    given: Mapping[str, Step | None],
+    recommenders: Mapping[str, Step],
 ) -> dict[str, Step]:
     """Make recommenders of those there are."""
     steps = {}
-    for name, asked in experiment.fusion.items():
-        settings = experiment.with_evidence(asked)
+    for name, settings in fusions.items():
         inputs: dict[str, Step | None] = {"data": given["data"]}
         inputs |= {part: recommenders[part] for part in settings.of}
         inputs |= given if needs_vectors(settings) else {}
