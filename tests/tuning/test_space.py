@@ -65,7 +65,7 @@ def test_recommenders_are_named_as_their_evaluations():
     ("space", "base"),
     [
         ("floors", "toy-gram"),
-        ("memory", "toy-tsrec"),
+        ("memory-large", "toy-tsrec"),
         ("counts-time-split", "industrial-gram"),
         ("baselines", "baselines-all"),
         ("gram", "office-gram"),
