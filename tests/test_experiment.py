@@ -11,7 +11,8 @@ from lexirec.choices import (
 )
 from lexirec.config import validate_settings
 from lexirec.errors import SettingsError
-from lexirec.experiment import Experiment, alone, expert_experiment, load_experiment
+from lexirec.experiment import Experiment, load_experiment
+from lexirec.experiment_parts import alone
 from lexirec.models.sasrec import SasrecSettings
 
 TOY = {"data": {"kind": "toy-shop"}}
@@ -81,64 +82,12 @@ def test_what_cannot_be_run_is_said(tables, message):
         check(**tables)
 
 
-EXPERT = """
-extends = "lexirec:toy-gram.toml"
-[data]
-products = 1000
-[baselines.own]
-kind = "ease"
-"""
-
-
-@pytest.fixture
-def recipe(tmp_path):
-    (tmp_path / "other.toml").write_text(EXPERT)
-    return tmp_path / "other.toml"
-
-
-def expert(path, **settings):
-    data = {"kind": "toy-shop", "products": 70}
-    return check(seed=2, data=data, experts={"other": {"experiment": str(path), **settings}})
-
-
-def test_an_expert_is_the_recipe_of_its_file_on_our_data_with_our_seed(recipe):
-    made = expert_experiment(expert(recipe, set=["model.training.epochs=2"]), "other")
-    assert made.data.products == 70
-    assert (made.seed, made.codes.seed, made.model.training.epochs) == (2, 2, 2)
-    assert made.baselines == {}
-    assert made.fusion == {}
-    assert expert_experiment(expert(recipe, seed_step=3), "other").codes.seed == 5
-    assert expert_experiment(expert(recipe, seed=7), "other").codes.seed == 7
-
-
-def test_an_expert_may_be_a_baseline_and_takes_nothing_else_along(recipe):
-    made = expert_experiment(expert(recipe, part="own"), "other")
-    assert list(made.baselines) == ["own"]
-    assert (made.model, made.codes, made.vectors) == (None, None, {})
-
-
-def test_an_expert_stands_beside_its_file(recipe):
-    (recipe.parent / "mine.toml").write_text('[data]\nkind = "toy-shop"\n[experts.o]\nexperiment = "other.toml"\n')
-    assert load_experiment(recipe.parent / "mine.toml").experts["o"].experiment == recipe
-
-
-def test_what_an_expert_lacks_is_said(recipe):
-    with pytest.raises(SettingsError, match=r"'experts.other.part' is 'modl'; other.toml has .*model.*mean 'model'"):
-        expert_experiment(expert(recipe, part="modl"), "other")
-    with pytest.raises(SettingsError, match="no settings file"):
-        expert_experiment(expert(recipe.parent / "gone.toml"), "other")
+def test_experts_and_fusions_have_names_of_their_own_and_parts_that_exist():
+    other = {"experiment": "other.toml"}
     with pytest.raises(SettingsError, match="part already"):
-        check(experts={"model": {"experiment": str(recipe)}})
+        check(experts={"model": other})
     with pytest.raises(SettingsError, match="names 'memory'; it should be one of other"):
-        check(experts={"other": {"experiment": str(recipe)}}, fusion={"of": ["other", "memory"]})
-
-
-def test_what_a_fusion_does_not_need_is_left_out_experts_too(recipe):
-    tables = {"baselines": {"ease": {"kind": "ease"}, "knn": {"kind": "item-knn"}}, "fusion": {"of": ["a", "ease"]}}
-    both = {name: {"experiment": str(recipe)} for name in ("a", "b")}
-    kept = alone(check(experts=both, **tables), "fused")
-    assert (list(kept.experts), list(kept.baselines)) == (["a"], ["ease"])
-    assert alone(check(experts=both, **tables), "ease").experts == {}
+        check(experts={"other": other}, fusion={"of": ["other", "memory"]})
 
 
 @pytest.mark.parametrize(("own", "reads"), [("vectors", True), ("none", False)])
@@ -159,30 +108,6 @@ def test_a_partner_is_smoothed_as_the_memory_is_and_says_what_it_needs(own, read
             baselines={"ease": {"kind": "ease"}, "memory": {"kind": "memory"}},
             fusion={"of": ["ease", "memory"], "partner": {"evidence": "vectors"}},
         )
-
-
-def test_an_expert_that_is_searched_is_smoothed_as_its_own_file_says(tmp_path):
-    (tmp_path / "other.toml").write_text(
-        'data = {kind = "toy-shop"}\nvectors.text = {kind = "lsa", dimensions = 4}\n[baselines]\n'
-        'memory = {kind = "memory", evidence = "vectors"}\nease = {kind = "ease"}\n'
-    )
-
-    def resolved(part: str, partner: dict, **tables):
-        made = check(
-            **tables,
-            baselines={"ease": {"kind": "ease"}},
-            experts={"other": {"experiment": str(tmp_path / "other.toml"), "part": part}},
-            fusion={"of": ["ease", "other"], "partner": {"part": "other", **partner}},
-        )
-        return made.with_evidence(made.fusion["fused"], {"other": expert_experiment(made, "other")}).partner.evidence
-
-    vectors = {"text": {"kind": "lsa", "dimensions": 4}}
-    assert resolved("memory", {}, vectors=vectors) == "vectors"
-    assert resolved("memory", {"evidence": "none"}) == "none"
-    with pytest.raises(SettingsError, match=r"'other' is smoothed with vectors.* add a table such as \[vectors.text\]"):
-        resolved("memory", {})
-    with pytest.raises(SettingsError, match=r"is 'other', which is no memory \('ease' of other.toml\)"):
-        resolved("ease", {})
 
 
 def test_parts_say_what_they_need():

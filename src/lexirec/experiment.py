@@ -8,7 +8,7 @@ Only `[data]` is needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -20,6 +20,7 @@ from lexirec.choices import (
     BaselineChoice,
     CodesChoice,
     DataChoice,
+    Evidence,
     IdentifierChoice,
     LexiconChoice,
     MemoryBaseline,
@@ -33,8 +34,7 @@ from lexirec.codes.kmeans import HierarchicalKMeans
 from lexirec.codes.lexicon import TfIdfLexicon
 from lexirec.codes.spelling import CodeIdentifiers, LexicalIdentifiers, PermutedIdentifiers
 from lexirec.codes.vectors import VectorSettings
-from lexirec.config import DataPath, Settings, as_toml, load_settings
-from lexirec.errors import SettingsError, did_you_mean
+from lexirec.config import DataPath, Settings, load_settings
 from lexirec.fusion.weights import FusionSettings
 from lexirec.shipped import given_file
 from lexirec.training.pretrain import PretrainSettings
@@ -152,41 +152,14 @@ class Experiment(Settings):
         own = {"model": self.model, "reinforced": self.reinforcement}
         return [*self.baselines, *(name for name, settings in own.items() if settings is not None)]
 
-    def with_evidence(self, fusion: FusionSettings, experts: Mapping[str, Experiment] | None = None) -> FusionSettings:
-        """Say what the memory that a fusion searches is smoothed with, where the fusion does not: what its own is.
-
-        Args:
-            fusion: one of the experiment's.
-            experts: what `expert_experiment` returns for each; without them an expert is smoothed with texts.
-
-        Raises:
-            SettingsError: the part that is searched is an expert that is no memory, or wants vectors that are not here.
-        """
+    def with_evidence(self, fusion: FusionSettings) -> FusionSettings:
+        """Say what the memory that a fusion searches is smoothed with, where the fusion does not: what its own is."""
         partner = fusion.partner
-        if partner is None:
+        if partner is None or partner.evidence is not None:
             return fusion
         own = self.baselines.get(partner.part)
-        if experts is not None and partner.part in experts:
-            own = self._searched_expert(partner.part, experts[partner.part])
-        if partner.evidence is not None:
-            return fusion
         evidence = own.evidence if isinstance(own, MemoryBaseline) else "text"
-        if partner.part in self.experts and evidence == "vectors" and not self.vectors:
-            raise SettingsError(
-                f"'{partner.part}' is smoothed with vectors, and so is the partner that is searched: add a table such "
-                'as [vectors.text] with kind = "lsa", or set partner.evidence'
-            )
-        return fusion.model_copy(update={"partner": partner.model_copy(update={"evidence": evidence})})
-
-    def _searched_expert(self, name: str, expert: Experiment) -> MemoryBaseline:
-        part = self.experts[name].part
-        own = expert.baselines.get(part)
-        if not isinstance(own, MemoryBaseline):
-            raise SettingsError(
-                f"'partner.part' of a fusion is '{name}', which is no memory ('{part}' of "
-                f"{self.experts[name].experiment.name}); name a part of kind memory"
-            )
-        return own
+        return smoothed(fusion, evidence)
 
     @property
     def naming(self) -> IdentifierChoice | None:
@@ -284,6 +257,12 @@ class Experiment(Settings):
         return self
 
 
+def smoothed(fusion: FusionSettings, evidence: Evidence) -> FusionSettings:
+    """Return a fusion whose partner is smoothed with `evidence`."""
+    assert fusion.partner is not None
+    return fusion.model_copy(update={"partner": fusion.partner.model_copy(update={"evidence": evidence})})
+
+
 def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
     """Read an experiment file; its name is the file's unless it says otherwise.
 
@@ -293,58 +272,6 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     experiment = load_settings(path, Experiment, overrides)
     named = "name" in experiment.model_fields_set
     return experiment if named else experiment.model_copy(update={"name": given_file(path).stem})
-
-
-def alone(experiment: Experiment, system: str) -> Experiment:
-    """Leave out of an experiment what a recommender does not need."""
-    parts = _parts(experiment, system)
-    own = {"model", "reinforced"} & parts
-    baselines = {name: each for name, each in experiment.baselines.items() if name in parts}
-    update: dict[str, Any] = {
-        "baselines": baselines,
-        "experts": {name: each for name, each in experiment.experts.items() if name in parts},
-        "fusion": {name: each for name, each in experiment.fusion.items() if name in parts},
-    }
-    if "reinforced" not in own:
-        update["reinforcement"] = None
-    if not own:
-        update |= dict.fromkeys(("model", "backbone", "pretraining", "codes", "identifiers"))
-        near = experiment.neighbors if any(map(needs_neighbors, baselines.values())) else None
-        update["neighbors"] = near
-        readers = [*baselines.values(), *update["fusion"].values(), *([] if near is None else [near])]
-        reads = any(map(needs_vectors, readers))
-        update["vectors"] = experiment.vectors if reads else {}
-    return experiment.model_copy(update=update)
-
-
-def _parts(experiment: Experiment, system: str) -> set[str]:
-    """Return the recommenders that one is made of, itself included."""
-    parts = {system}
-    if system in experiment.fusion:
-        parts.update(*(_parts(experiment, name) for name in experiment.fusion[system].of))
-    if system == "reinforced" and experiment.reinforcement is not None:
-        scorer = experiment.reinforcement.scorer
-        parts |= {"model", *([scorer] if scorer is not None else [])}
-    return parts
-
-
-def expert_experiment(experiment: Experiment, name: str) -> Experiment:
-    """Return the experiment that makes one of the experts: its file's recipe on this experiment's data, and no more.
-
-    Raises:
-        SettingsError: the file cannot be read, does not fit these data, or has no such recommender.
-    """
-    expert = experiment.experts[name]
-    data = as_toml(experiment.data.model_dump(mode="json", exclude_none=True))
-    seed = f"seed={expert.seed + expert.seed_step}"
-    found = load_experiment(expert.experiment, ["data={}", f"data={data}", seed, *expert.set])
-    known = found.parts
-    if expert.part not in known:
-        raise SettingsError(
-            f"'experts.{name}.part' is '{expert.part}'; {expert.experiment.name} has {', '.join(known) or 'none'}."
-            f"{did_you_mean(expert.part, known)}"
-        )
-    return alone(found, expert.part)
 
 
 def _seeded(value: Any, seed: int) -> Any:

@@ -41,7 +41,8 @@ from lexirec.codes.teacher_settings import TeacherLexicon
 from lexirec.codes.vectors import PrecomputedVectors
 from lexirec.errors import DataError, SettingsError, did_you_mean
 from lexirec.event_times import prepare_times
-from lexirec.experiment import EXPERTS, FUSED, Experiment, expert_experiment
+from lexirec.experiment import EXPERTS, FUSED, Experiment
+from lexirec.experiment_parts import expert_experiment, fusions
 from lexirec.fitting_models import BackboneStage, ModelStage
 from lexirec.fusion.stage import fuse
 from lexirec.fusion.weights import FusionSettings
@@ -117,14 +118,14 @@ def plan(experiment: Experiment, store: Store, until: str | None = None) -> list
 def walk(experiment: Experiment, line: Line) -> None:
     """Take every step of the experiment, from the raw files to the report."""
     experts = {name: expert_experiment(experiment, name) for name in experiment.experts}  # before anything is trained
-    fusions = {name: experiment.with_evidence(fusion, experts) for name, fusion in experiment.fusion.items()}
+    mixed = fusions(experiment, experts)
     named, recommenders = _recommenders(experiment, line)
     data = named["data"]
     assert data is not None  # it is the first step
     others = {name: _expert(each, line, name, experiment.experts[name].part) for name, each in experts.items()}
     recommenders = others | recommenders
     vectors = {name: step for name, step in named.items() if name.startswith("vectors.")}
-    fused = _fused(fusions, line, {"data": data, **vectors}, recommenders)
+    fused = _fused(mixed, line, {"data": data, **vectors}, recommenders)
     evaluations = {
         f"evaluation.{name}": line.step(
             f"evaluation.{name}", fitting.measure, experiment.evaluation, {"data": data, "recommender": recommender}
@@ -313,14 +314,14 @@ def _reinforced(
 
 
 def _fused(
-    fusions: Mapping[str, FusionSettings],
+    mixed: Mapping[str, FusionSettings],
     line: Line,
     given: Mapping[str, Step | None],
     recommenders: Mapping[str, Step],
 ) -> dict[str, Step]:
     """Make recommenders of those there are."""
     steps = {}
-    for name, settings in fusions.items():
+    for name, settings in mixed.items():
         inputs: dict[str, Step | None] = {"data": given["data"]}
         inputs |= {part: recommenders[part] for part in settings.of}
         inputs |= given if needs_vectors(settings) else {}

@@ -9,7 +9,8 @@ from lexirec.artifacts import Store
 from lexirec.data.splits import unseen_cases
 from lexirec.errors import LexirecError, SettingsError
 from lexirec.evaluation import Report
-from lexirec.experiment import alone, load_experiment
+from lexirec.experiment import load_experiment
+from lexirec.experiment_parts import alone
 from lexirec.pipeline import run
 from lexirec.preparing import load_split
 from lexirec.progress import quiet

@@ -11,7 +11,8 @@ from pathlib import Path
 from lexirec import fitting
 from lexirec.artifacts import Store, write_json
 from lexirec.errors import LexirecError
-from lexirec.experiment import FUSED, EvaluationSettings, Experiment, alone
+from lexirec.experiment import FUSED, EvaluationSettings, Experiment
+from lexirec.experiment_parts import alone
 from lexirec.line import Line, Reached, Step, seconds
 from lexirec.pipeline import VERSIONS, walk
 from lexirec.reporting import stored_reports
