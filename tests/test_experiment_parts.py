@@ -1,9 +1,11 @@
 import pytest
 
+from lexirec.artifacts import Store
 from lexirec.config import validate_settings
 from lexirec.errors import SettingsError
 from lexirec.experiment import Experiment, load_experiment
 from lexirec.experiment_parts import alone, expert_experiment, fusions
+from lexirec.pipeline import run
 
 
 def check(**tables):
@@ -66,25 +68,48 @@ def test_what_a_fusion_does_not_need_is_left_out_experts_too(recipe):
     assert alone(check(experts=both, **tables), "ease").experts == {}
 
 
-def test_an_expert_that_is_searched_is_smoothed_as_its_own_file_says(tmp_path):
-    (tmp_path / "other.toml").write_text(
+@pytest.fixture
+def memories(tmp_path):
+    """A file with a memory that is smoothed with vectors."""
+    path = tmp_path / "memories.toml"
+    path.write_text(
         'data = {kind = "toy-shop"}\nvectors.text = {kind = "lsa", dimensions = 4}\n[baselines]\n'
         'memory = {kind = "memory", evidence = "vectors"}\nease = {kind = "ease"}\n'
     )
+    return path
 
-    def resolved(part: str, partner: dict, **tables):
-        made = check(
-            **tables,
-            baselines={"ease": {"kind": "ease"}},
-            experts={"other": {"experiment": str(tmp_path / "other.toml"), "part": part}},
-            fusion={"of": ["ease", "other"], "partner": {"part": "other", **partner}},
-        )
-        return fusions(made, {"other": expert_experiment(made, "other")})["fused"].partner.evidence
 
-    vectors = {"text": {"kind": "lsa", "dimensions": 4}}
-    assert resolved("memory", {}, vectors=vectors) == "vectors"
-    assert resolved("memory", {"evidence": "none"}) == "none"
+def searching(path, part="memory", *, partner=None, vectors=None):
+    return check(
+        baselines={"ease": {"kind": "ease"}},
+        experts={"other": {"experiment": str(path), "part": part}},
+        fusion={"of": ["ease", "other"], "partner": {"part": "other", **(partner or {})}},
+        vectors=vectors or {},
+    )
+
+
+def evidence(made):
+    return fusions(made, {"other": expert_experiment(made, "other")})["fused"].partner.evidence
+
+
+VECTORS = {"text": {"kind": "lsa", "dimensions": 4}}
+
+
+def test_an_expert_that_is_searched_is_smoothed_as_its_own_file_says(memories):
+    assert evidence(searching(memories, vectors=VECTORS)) == "vectors"
+    assert evidence(searching(memories, partner={"evidence": "none"})) == "none"
+
+
+def test_an_expert_that_cannot_be_searched_is_refused_before_anything_is_made(memories, tmp_path):
+    store = Store(tmp_path / "store")
     with pytest.raises(SettingsError, match=r"'fusion.fused.partner' needs vectors, as 'other' is .* \[vectors.text\]"):
-        resolved("memory", {})
-    with pytest.raises(SettingsError, match=r"is 'other', which is no memory \('ease' of other.toml\)"):
-        resolved("ease", {})
+        run(searching(memories), store)
+    with pytest.raises(SettingsError, match=r"is 'other', which is no memory \('ease' of memories.toml\)"):
+        run(searching(memories, "ease"), store)
+    assert not (tmp_path / "store" / "data").exists()
+
+
+def test_vectors_that_a_search_reads_are_not_left_out(memories):
+    assert alone(searching(memories, vectors=VECTORS), "fused").vectors
+    assert not alone(searching(memories, partner={"evidence": "none"}, vectors=VECTORS), "fused").vectors
+    assert not alone(searching(memories, vectors=VECTORS), "ease").vectors

@@ -13,7 +13,11 @@ from lexirec.fusion.weights import FusionSettings
 
 
 def alone(experiment: Experiment, system: str) -> Experiment:
-    """Leave out of an experiment what a recommender does not need."""
+    """Leave out of an experiment what a recommender does not need.
+
+    Raises:
+        SettingsError: as `fusions`, where an expert's memory is searched.
+    """
     parts = _parts(experiment, system)
     own = {"model", "reinforced"} & parts
     baselines = {name: each for name, each in experiment.baselines.items() if name in parts}
@@ -28,10 +32,17 @@ def alone(experiment: Experiment, system: str) -> Experiment:
         update |= dict.fromkeys(("model", "backbone", "pretraining", "codes", "identifiers"))
         near = experiment.neighbors if any(map(needs_neighbors, baselines.values())) else None
         update["neighbors"] = near
-        readers = [*baselines.values(), *update["fusion"].values(), *([] if near is None else [near])]
+        mixed = _searching(experiment.model_copy(update=update))
+        readers = [*baselines.values(), *mixed.values(), *([] if near is None else [near])]
         reads = any(map(needs_vectors, readers))
         update["vectors"] = experiment.vectors if reads else {}
     return experiment.model_copy(update=update)
+
+
+def _searching(experiment: Experiment) -> dict[str, FusionSettings]:
+    """Return the fusions with what they search by; of experts, files are read of those that are searched alone."""
+    searched = {fusion.partner.part for fusion in experiment.fusion.values() if fusion.partner is not None}
+    return fusions(experiment, {name: expert_experiment(experiment, name) for name in searched & {*experiment.experts}})
 
 
 def _parts(experiment: Experiment, system: str) -> set[str]:
