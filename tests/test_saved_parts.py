@@ -66,3 +66,13 @@ def test_without_a_manifest_nothing_is_there(saved):
 def test_other_mistakes_are_not_called_damage(tmp_path):
     with pytest.raises(AssertionError, match="mine"), undamaged(tmp_path):
         raise AssertionError("mine")
+
+
+def test_settings_of_another_version_are_named_and_not_called_damage(saved):
+    folder, _ = saved
+    (folder / "settings.json").write_text('{"sise": 5}', encoding="utf-8")
+    with pytest.raises(
+        ArtifactError, match=r"another version of lexirec saved this: there is no setting 'sise'"
+    ) as error:
+        read_parts(folder, Few)
+    assert "damaged" not in str(error.value)

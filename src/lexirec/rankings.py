@@ -15,6 +15,8 @@ from lexirec.data.sequences import Sequences
 from lexirec.errors import ArtifactError, DataError, SettingsError
 
 MANIFEST = "recommender.json"
+FORMAT = 1
+"""Version of the layout of saved recommenders; folders without one were written before it was counted: the same."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def forbid(
 
 def write_manifest(folder: Path, kind: dict[str, Any], catalog: Catalog) -> None:
     """Write the manifest of a saved recommender: its kind and the catalogue it belongs to."""
-    values = {**kind, "items": len(catalog), "catalog": catalog.digest}
+    values = {"format": FORMAT, **kind, "items": len(catalog), "catalog": catalog.digest}
     (folder / MANIFEST).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
@@ -109,7 +111,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Read the manifest of a saved recommender.
 
     Raises:
-        ArtifactError: there is none, or it is damaged.
+        ArtifactError: there is none, it is damaged, or a newer version of lexirec wrote it.
     """
     file = folder / MANIFEST
     try:
@@ -118,6 +120,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ArtifactError(f"{folder}: no saved recommender is here ({MANIFEST} is missing); save it again") from None
     except ValueError as error:
         raise ArtifactError(f"{file}: damaged ({error}); save the recommender again") from None
+    if manifest.get("format", FORMAT) != FORMAT:
+        raise ArtifactError(
+            f"{file}: format {manifest['format']} of saved recommenders is unknown to this version of lexirec, which "
+            f"reads format {FORMAT}; update lexirec, or save the recommender again with this version"
+        )
     return manifest
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -18,6 +20,7 @@ from lexirec.config import Settings
 from lexirec.data.catalog import Catalog
 from lexirec.errors import ArtifactError
 from lexirec.rankings import MANIFEST, load_catalog, read_manifest
+from lexirec.settings_errors import explain
 
 _CATALOG = "catalog"
 _IDENTIFIERS = "identifiers"
@@ -52,14 +55,33 @@ def read_parts(folder: Path, kind: type[AnySettings]) -> SavedParts[AnySettings]
     """Read what `write_parts` wrote.
 
     Raises:
-        ArtifactError: the folder is incomplete or damaged, or its catalogue is another one.
+        ArtifactError: the folder is incomplete or damaged, another version wrote it, or its catalogue is another one.
     """
     manifest = read_manifest(folder)
     catalog = load_catalog(folder, manifest)
     with undamaged(folder):
-        settings = kind.model_validate_json((folder / _SETTINGS).read_text(encoding="utf-8"))
+        settings = read_settings(folder / _SETTINGS, kind)
         identifiers, weights = Identifiers.load(folder / _IDENTIFIERS), load_file(folder / _WEIGHTS)
     return SavedParts(manifest, catalog, identifiers, settings, weights)
+
+
+def read_settings(file: Path, kind: type[AnySettings]) -> AnySettings:
+    """Read the settings of a saved recommender.
+
+    Raises:
+        ArtifactError: they hold a setting or a value that this version does not know.
+        OSError, ValueError: they cannot be read.
+    """
+    values = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        name, message = explain(problem, kind, values)
+        raise ArtifactError(
+            f"{file}: another version of lexirec saved this: {message} (setting '{name}'); load it with the version "
+            "that saved it, or train and save the recommender again"
+        ) from None
 
 
 @contextmanager
