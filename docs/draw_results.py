@@ -14,9 +14,9 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lexirec.report.content import number
-from lexirec.report.forest import lay_out, mark
-from lexirec.report.style import BLUE, GREEN, GREY, INK, ORANGE, PINK, STYLE
+from lexirec.reporting.content import number
+from lexirec.reporting.forest import lay_out, mark
+from lexirec.reporting.style import BLUE, GREEN, GREY, INK, ORANGE, PINK, STYLE
 
 HERE = Path(__file__).parent
 FAMILIES = {

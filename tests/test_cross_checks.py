@@ -18,13 +18,13 @@ from sklearn.metrics import ndcg_score
 
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.metrics import mrr, ndcg, ranks_in_scores, ranks_of, recall
-from lexirec.models.als import Als, AlsSettings
-from lexirec.models.baselines import Ease, EaseSettings, ItemKnn, ItemKnnSettings, Popularity
-from lexirec.models.hstu import Hstu, HstuSettings
-from lexirec.models.sasrec import Sasrec, SasrecSettings
-from lexirec.models.sequence_scorer import SequenceTrainingSettings
-from lexirec.models.sequence_training import fit_sequences
+from lexirec.evaluation.metrics import mrr, ndcg, ranks_in_scores, ranks_of, recall
+from lexirec.models.baselines.als import Als, AlsSettings
+from lexirec.models.baselines.hstu import Hstu, HstuSettings
+from lexirec.models.baselines.item_similarity import Ease, EaseSettings, ItemKnn, ItemKnnSettings, Popularity
+from lexirec.models.baselines.sasrec import Sasrec, SasrecSettings
+from lexirec.models.baselines.sequential import SequenceTrainingSettings
+from lexirec.models.baselines.sequential_training import fit_sequences
 
 ITEMS, USERS = 120, 600
 pytestmark = pytest.mark.timeout(1200)

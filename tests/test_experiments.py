@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from lexirec.artifacts import Store
-from lexirec.choices import Tables
-from lexirec.errors import DataError
-from lexirec.experiment import load_experiment
-from lexirec.pipeline import plan, run
-from lexirec.preparing import load_split
+from lexirec.core.errors import DataError
+from lexirec.core.store import Store
+from lexirec.pipeline.components import Tables
+from lexirec.pipeline.experiment import load_experiment
+from lexirec.pipeline.graph import plan, run
+from lexirec.pipeline.stages.identifiers import load_split
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments"
 FILES = sorted(FOLDER.glob("*.toml"))

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from lexirec.artifacts import Store
-from lexirec.codes.identifiers import Identifiers
-from lexirec.errors import DataError
-from lexirec.evaluation import Report
-from lexirec.experiment import Experiment, load_experiment
-from lexirec.line import Run
-from lexirec.pipeline import plan, run
-from lexirec.progress import quiet
+from lexirec.core.errors import DataError
+from lexirec.core.progress import quiet
+from lexirec.core.store import Store
+from lexirec.evaluation.evaluator import Report
+from lexirec.pipeline.experiment import Experiment, load_experiment
+from lexirec.pipeline.graph import plan, run
+from lexirec.pipeline.runner import Run
+from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments" / "baselines-generative"
 RECIPES = ("tiger", "letter", "lc-rec", "idgenrec", "p5-cid", "p5-semid")

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lexirec.artifacts import Store
+from lexirec.core.store import Store
 from lexirec.data.sequences import Sequences
-from lexirec.experiment import load_experiment
-from lexirec.line import find_run
-from lexirec.pipeline import plan
-from lexirec.recommenders import load_recommender
-from lexirec.results import recommenders
+from lexirec.models.baselines.recommender import load_recommender
+from lexirec.pipeline.experiment import load_experiment
+from lexirec.pipeline.graph import plan
+from lexirec.pipeline.results import recommenders
+from lexirec.pipeline.runner import find_run
 
 FIXTURE = Path(__file__).parent / "fixtures" / "store-2e4f166.tar.xz"
 """Two finished toy experiments, their files and what their recommenders answered, made by commit 2e4f166."""

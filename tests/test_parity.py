@@ -10,17 +10,17 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from lexirec.codes.identifiers import Identifiers
-from lexirec.codes.published import read_published
 from lexirec.data.loading import DataSettings, read_data, split_data
 from lexirec.data.sequences import Sequences
-from lexirec.late_fusion_recommender import Knowledge, LateFusionRecommender, ModelSettings
-from lexirec.models.backbone import BackboneSettings, load_backbone
-from lexirec.models.late_fusion import LateFusionSettings
-from lexirec.models.late_fusion_ranking import SearchSettings
-from lexirec.models.prompts import PromptSettings
+from lexirec.models.gram.item_prompts import PromptSettings
+from lexirec.models.gram.late_fusion_ranking import SearchSettings
+from lexirec.models.gram.network import LateFusionSettings
+from lexirec.models.gram.recommender import Knowledge, LateFusionRecommender, ModelSettings
+from lexirec.nn.t5 import BackboneSettings, load_backbone
+from lexirec.semantic_ids.identifiers.identifiers import Identifiers
+from lexirec.semantic_ids.identifiers.published import read_published
 from lexirec.testing import tiny_catalog
-from tests.decoding.tables import random_identifiers
+from tests.worlds.tables import random_identifiers
 
 WIDTH = 50
 END = 1

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from lexirec.artifacts import Store
-from lexirec.config import validate_settings
+from lexirec.core.config import validate_settings
+from lexirec.core.errors import SettingsError
+from lexirec.core.progress import quiet
+from lexirec.core.store import Store
 from lexirec.data.toy import toy_shop
-from lexirec.errors import SettingsError
-from lexirec.experiment import Experiment
-from lexirec.pipeline import plan, run
-from lexirec.preparing import load_split
-from lexirec.progress import quiet
-from tests.small_transfer import SOURCE
+from lexirec.pipeline.experiment import Experiment
+from lexirec.pipeline.graph import plan, run
+from lexirec.pipeline.stages.identifiers import load_split
+from tests.worlds.small_transfer import SOURCE
 
 MODEL = {**SOURCE["model"], "tasks": {"sid_title": 0, "history_title": 0, "ts_align": 0, "preference": 1}}
 

@@ -9,64 +9,64 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lexirec.causal_recommender import CausalRecommender, SpelledItems
-    from lexirec.causal_settings import CausalModelSettings, ReinforcementSettings
-    from lexirec.codes.codes import Codes
-    from lexirec.codes.identifiers import Identifiers
-    from lexirec.codes.kmeans import HierarchicalKMeans
-    from lexirec.codes.lexicon import Lexicon
-    from lexirec.codes.residual import ResidualKMeans
-    from lexirec.codes.rqvae import RqVae
-    from lexirec.codes.teacher_settings import TeacherLexicon
-    from lexirec.codes.vectors import embed
+    from lexirec.core.errors import LexirecError
     from lexirec.data.catalog import Catalog
     from lexirec.data.interactions import Interactions
     from lexirec.data.neighbors import Neighbors, co_occurrence
     from lexirec.data.splits import global_temporal, leave_last_out, published
     from lexirec.data.toy import toy_shop
-    from lexirec.errors import LexirecError
-    from lexirec.evaluation import evaluate
-    from lexirec.fusion.recommender import FusedRecommender
-    from lexirec.fusion.weights import FusionSettings
-    from lexirec.late_fusion_recommender import Knowledge, LateFusionRecommender, ModelSettings
-    from lexirec.models.memory import Memory, MemorySettings
-    from lexirec.recommenders import ScoreRecommender, load_recommender
-    from lexirec.recommending import recommend
-    from lexirec.training.trainer import TrainingSettings
+    from lexirec.evaluation.evaluator import evaluate
+    from lexirec.models.baselines.memory import Memory, MemorySettings
+    from lexirec.models.baselines.recommender import ScoreRecommender, load_recommender
+    from lexirec.models.ensemble.recommender import FusedRecommender
+    from lexirec.models.ensemble.weights import FusionSettings
+    from lexirec.models.gram.recommender import Knowledge, LateFusionRecommender, ModelSettings
+    from lexirec.models.gram.training import TrainingSettings
+    from lexirec.models.recommend import recommend
+    from lexirec.models.tsrec.recommender import CausalRecommender, SpelledItems
+    from lexirec.models.tsrec.settings import CausalModelSettings, ReinforcementSettings
+    from lexirec.semantic_ids.codes import Codes
+    from lexirec.semantic_ids.embeddings.item_embeddings import embed
+    from lexirec.semantic_ids.identifiers.identifiers import Identifiers
+    from lexirec.semantic_ids.lexicon.lexicon import Lexicon
+    from lexirec.semantic_ids.lexicon.llm_settings import TeacherLexicon
+    from lexirec.semantic_ids.quantizers.hierarchical_kmeans import HierarchicalKMeans
+    from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
+    from lexirec.semantic_ids.quantizers.rqvae import RqVae
 
 _HOMES = {
     "Catalog": "data.catalog",
-    "CausalModelSettings": "causal_settings",
-    "CausalRecommender": "causal_recommender",
-    "Codes": "codes.codes",
-    "FusedRecommender": "fusion.recommender",
-    "FusionSettings": "fusion.weights",
-    "HierarchicalKMeans": "codes.kmeans",
-    "Identifiers": "codes.identifiers",
+    "CausalModelSettings": "models.tsrec.settings",
+    "CausalRecommender": "models.tsrec.recommender",
+    "Codes": "semantic_ids.codes",
+    "FusedRecommender": "models.ensemble.recommender",
+    "FusionSettings": "models.ensemble.weights",
+    "HierarchicalKMeans": "semantic_ids.quantizers.hierarchical_kmeans",
+    "Identifiers": "semantic_ids.identifiers.identifiers",
     "Interactions": "data.interactions",
-    "Knowledge": "late_fusion_recommender",
-    "LateFusionRecommender": "late_fusion_recommender",
-    "Lexicon": "codes.lexicon",
-    "LexirecError": "errors",
-    "Memory": "models.memory",
-    "MemorySettings": "models.memory",
-    "ModelSettings": "late_fusion_recommender",
+    "Knowledge": "models.gram.recommender",
+    "LateFusionRecommender": "models.gram.recommender",
+    "Lexicon": "semantic_ids.lexicon.lexicon",
+    "LexirecError": "core.errors",
+    "Memory": "models.baselines.memory",
+    "MemorySettings": "models.baselines.memory",
+    "ModelSettings": "models.gram.recommender",
     "Neighbors": "data.neighbors",
-    "ReinforcementSettings": "causal_settings",
-    "ResidualKMeans": "codes.residual",
-    "RqVae": "codes.rqvae",
-    "ScoreRecommender": "recommenders",
-    "SpelledItems": "causal_recommender",
-    "TeacherLexicon": "codes.teacher_settings",
-    "TrainingSettings": "training.trainer",
+    "ReinforcementSettings": "models.tsrec.settings",
+    "ResidualKMeans": "semantic_ids.quantizers.residual_kmeans",
+    "RqVae": "semantic_ids.quantizers.rqvae",
+    "ScoreRecommender": "models.baselines.recommender",
+    "SpelledItems": "models.tsrec.recommender",
+    "TeacherLexicon": "semantic_ids.lexicon.llm_settings",
+    "TrainingSettings": "models.gram.training",
     "co_occurrence": "data.neighbors",
-    "embed": "codes.vectors",
-    "evaluate": "evaluation",
+    "embed": "semantic_ids.embeddings.item_embeddings",
+    "evaluate": "evaluation.evaluator",
     "global_temporal": "data.splits",
     "leave_last_out": "data.splits",
-    "load_recommender": "recommenders",
+    "load_recommender": "models.baselines.recommender",
     "published": "data.splits",
-    "recommend": "recommending",
+    "recommend": "models.recommend",
     "toy_shop": "data.toy",
 }
 """Public name -> the module it lives in."""

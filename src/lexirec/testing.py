@@ -20,11 +20,11 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
+from lexirec.core.errors import LexirecError
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
-from lexirec.errors import LexirecError
-from lexirec.recommenders import Recommender, load_recommender
-from lexirec.recommending import recommend
+from lexirec.models.baselines.recommender import Recommender, load_recommender
+from lexirec.models.recommend import recommend
 
 _COLORS = ("red", "blue")
 _THINGS = ("lamp", "chair", "kettle", "rug", "vase")

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lexirec.core.errors import DataError
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
-from lexirec.errors import DataError
 
 ITEMS = b"item_id,title\ni1,Red mug\ni2,Blue mug\n"
 EVENTS = "user_id,item_id,time\nu1,i1,1400000000\nu1,i2,{time}\n"

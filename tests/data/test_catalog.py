@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.catalog import Catalog
-from lexirec.errors import ArtifactError, DataError
 
 ROWS = [
     {"asin": 11, "name": "Red  mug\n(large)", "brand": None, "categories": ["Kitchen", "Mugs"], "price": 5.0},

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
 from lexirec.data.sequences import Sequences
-from lexirec.errors import ArtifactError, DataError
 
 CATALOG = Catalog(pa.table({"item_id": ["a", "b", "c", "d"], "title": ["A", "B", "C", "D"]}), ("title",))
 

@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from lexirec.config import load_settings
+from lexirec.core.config import load_settings
+from lexirec.core.errors import DataError
 from lexirec.data.loading import DataSettings, GlobalTemporal, Published, read_data, split_data
-from lexirec.errors import DataError
 
 EXPERIMENT = """
 items = "shop/items.csv"

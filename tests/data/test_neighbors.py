@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
+from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data import neighbors as module
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors, co_occurrence, nearest, pair_counts, read_published, top_k
 from lexirec.data.sequences import Sequences
-from lexirec.errors import ArtifactError, DataError
 
 # Few distinct values, so that ties at the k-th place are common.
 SCORES = arrays(

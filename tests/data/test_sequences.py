@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lexirec.core.errors import ArtifactError
 from lexirec.data.sequences import Sequences
-from lexirec.errors import ArtifactError
 
 LISTS = st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=6)
 

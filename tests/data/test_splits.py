@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split, global_temporal, leave_last_out, prefix_cases, published, unseen_cases
-from lexirec.errors import ArtifactError, DataError
 
 LISTS = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=7), min_size=1, max_size=6)
 

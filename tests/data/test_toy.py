@@ -12,11 +12,11 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from lexirec.core.errors import SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
 from lexirec.data.toy import mini_world, toy_shop
-from lexirec.data.toy_making import read_words
-from lexirec.errors import SettingsError
+from lexirec.data.toy_generator import read_words
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import T5Config, T5ForConditionalGeneration
 
+from lexirec.core.errors import SettingsError
 from lexirec.decoding.beam import Beams, beam_search
 from lexirec.decoding.exact import exact_scores, top_items
 from lexirec.decoding.trie import Trie
-from lexirec.errors import SettingsError
-from tests.decoding.tables import TableDecoder, random_identifiers
+from tests.worlds.tables import TableDecoder, random_identifiers
 
 seeds = st.integers(0, 2**32 - 1)
 BATCH = 3

@@ -2,7 +2,7 @@ import torch
 
 from lexirec.decoding.exact import exact_scores, top_items
 from lexirec.decoding.trie import Trie
-from tests.decoding.tables import TableDecoder
+from tests.worlds.tables import TableDecoder
 
 #             root        1    2          11   12  (depth first in words, breadth first in numbers)
 IDENTIFIERS = [[1, 1, -1], [2, -1, -1], [1, 2, 5], [1, 2, 6]]

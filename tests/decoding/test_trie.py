@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lexirec.core.errors import DataError
 from lexirec.decoding.trie import Trie
-from lexirec.errors import DataError
 
 Identifiers = list[tuple[int, ...]]
 

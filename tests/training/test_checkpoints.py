@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lexirec.errors import ArtifactError
+from lexirec.core.errors import ArtifactError
 from lexirec.training.checkpoints import began_from, history_of, whole_checkpoint
 
 

@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from lexirec.errors import ArtifactError
+from lexirec.core.errors import ArtifactError
 from lexirec.training.weights import load_weights, save_weights
 
 

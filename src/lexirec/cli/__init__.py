@@ -15,9 +15,13 @@ from typing import Annotated
 
 import typer
 
-from lexirec.cli import doing, getting, looking, speed, using
+from lexirec.cli import data as getting
+from lexirec.cli import inspect as looking
+from lexirec.cli import recommend as using
+from lexirec.cli import run as doing
+from lexirec.cli import speed
 from lexirec.cli.options import app
-from lexirec.errors import LexirecError
+from lexirec.core.errors import LexirecError
 
 __all__ = ["app", "doing", "getting", "looking", "main", "speed", "using"]
 
@@ -46,7 +50,7 @@ def _fail(message: str) -> None:
 
 def _tell_version(wanted: bool) -> None:
     if wanted:
-        from lexirec.provenance import versions
+        from lexirec.core.environment import versions
 
         typer.echo(f"lexirec {versions().get('lexirec', '(not installed)')}")
         raise typer.Exit
@@ -73,7 +77,7 @@ def _share_the_cores() -> None:
 
 
 def _log_to_stderr(level: int) -> None:
-    from lexirec import progress
+    from lexirec.core import progress
 
     console = progress.console()
     handler: logging.Handler

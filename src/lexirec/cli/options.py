@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lexirec.shipped import given_file
+from lexirec.core.resources import given_file
 
 app = typer.Typer(
     name="lexirec",

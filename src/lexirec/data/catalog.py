@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lexirec.data.checks import Check, OnBadRow, Rejects, judged, settle
-from lexirec.data.columns import ROW, Column, Source, quoted, unreadable_line
-from lexirec.data.sources import Workspace, one_line
-from lexirec.errors import ArtifactError, DataError, did_you_mean
+from lexirec.core.errors import ArtifactError, DataError, did_you_mean
+from lexirec.data.readers.columns import ROW, Column, Source, quoted, unreadable_line
+from lexirec.data.readers.duckdb_source import Workspace, one_line
+from lexirec.data.readers.validation import Check, OnBadRow, Rejects, judged, settle
 
 _TEXT_FIELDS = b"lexirec.text_fields"
 _FILE = "items.parquet"

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lexirec.core.errors import DataError
+from lexirec.core.progress import Progress
 from lexirec.data.catalog import Catalog
-from lexirec.data.checks import Check, Rejects, judged, settle
-from lexirec.data.columns import ROW, Column, Source, unreadable_line
-from lexirec.data.sources import Workspace
-from lexirec.errors import DataError
-from lexirec.progress import Progress
+from lexirec.data.readers.columns import ROW, Column, Source, unreadable_line
+from lexirec.data.readers.duckdb_source import Workspace
+from lexirec.data.readers.validation import Check, Rejects, judged, settle
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 """Labels of events in a published split."""
@@ -64,7 +64,7 @@ def read_events(
     """Read the events of one file; the work on all events happens in the workspace, which spills to disk.
 
     Raises:
-        DataError: A column is missing or a row is bad (see `lexirec.data.checks`).
+        DataError: A column is missing or a row is bad (see `lexirec.data.readers.validation`).
     """
     if time_unit not in PER_SECOND:
         raise DataError(f"time_unit is '{time_unit}'; allowed are {', '.join(PER_SECOND)}.")

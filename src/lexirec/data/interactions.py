@@ -14,12 +14,12 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.catalog import Catalog
-from lexirec.data.checks import OnBadRow, Rejects
 from lexirec.data.events import TimeUnit, read_events
+from lexirec.data.readers.duckdb_source import Workspace, one_line
+from lexirec.data.readers.validation import OnBadRow, Rejects
 from lexirec.data.sequences import Sequences, load_array
-from lexirec.data.sources import Workspace, one_line
-from lexirec.errors import ArtifactError, DataError
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lexirec.config import DataPath, Settings, usual_kind
+from lexirec.core.config import DataPath, Settings, usual_kind
 from lexirec.data.catalog import Catalog
-from lexirec.data.checks import OnBadRow, Rejects
 from lexirec.data.events import TimeUnit
 from lexirec.data.interactions import Interactions
+from lexirec.data.readers.validation import OnBadRow, Rejects
 from lexirec.data.splits import Split, global_temporal, leave_last_out, published
 
 Moment = float | datetime.date | datetime.datetime

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy import sparse
 
+from lexirec.core.errors import ArtifactError, DataError, did_you_mean
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
-from lexirec.errors import ArtifactError, DataError, did_you_mean
 
 Matrix: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexirec.errors import ArtifactError
+from lexirec.core.errors import ArtifactError
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.events import TEST, TRAIN, VALIDATION
 from lexirec.data.interactions import Interactions
 from lexirec.data.sequences import Sequences, load_array
-from lexirec.errors import ArtifactError, DataError
 
 HELD_BACK = -1
 """Label of an event that stands in histories and in no part."""

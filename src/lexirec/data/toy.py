@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lexirec.data.toy_making import OPENING_DAY, describe, read_words, stock, variant_count, visits
-from lexirec.errors import SettingsError
+from lexirec.core.errors import SettingsError
+from lexirec.data.toy_generator import OPENING_DAY, describe, read_words, stock, variant_count, visits
 
 
 @dataclass(frozen=True)

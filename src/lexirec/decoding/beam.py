@@ -11,8 +11,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from lexirec.core.errors import SettingsError
 from lexirec.decoding.trie import Trie
-from lexirec.errors import SettingsError
 
 _DEAD = -torch.inf
 _ROUNDING = 1e-4  # a log-probability may exceed 0 by rounding, not by more

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from lexirec.errors import DataError
+from lexirec.core.errors import DataError
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lexirec.errors import ArtifactError
+from lexirec.core.errors import ArtifactError
 
 _BEGAN = "began.json"
 _log = logging.getLogger(__name__)

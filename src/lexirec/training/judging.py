@@ -11,7 +11,7 @@ from torch import nn
 
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.metrics import ndcg, ranks_of, recall
+from lexirec.evaluation.metrics import ndcg, ranks_of, recall
 
 METRIC = "validation_ndcg@10"
 """The figure by which recommenders are chosen."""

@@ -1,108 +1,291 @@
-"""Training late fusion: batches are windows of like length (`windows`), runs are those of `running`."""
+"""Running a training with the Hugging Face Trainer, which brings devices, precision, accumulation and checkpoints.
+
+What is ours, whatever is trained: the order of the data; weights are chosen by a judge (NDCG@10 of a fixed sample of
+validation users, decoded as in use, or another figure), never by the training loss; every step draws its random
+numbers from its own number, so that a run killed at any moment and carried on ends as if it had not been killed.
+"""
 
 from __future__ import annotations
 
-from functools import partial
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, SequentialSampler
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from lexirec.data.sequences import Sequences
-from lexirec.data.splits import Cases
-from lexirec.errors import DataError
-from lexirec.models.late_fusion import LateFusion
-from lexirec.models.late_fusion_ranking import Ranker, SearchSettings
-from lexirec.training.distilling import DistillationSettings, Teacher
-from lexirec.training.judging import METRIC, Choice, patience, sample
-from lexirec.training.pace import PaceSettings
-from lexirec.training.running import ChoosingTrainer, Epochs, Run, carry_out
-from lexirec.training.windows import Windows, batches, packed_windows, windows_per_prefix
+from lexirec.core.progress import Progress
+from lexirec.training.arguments import Pace
+from lexirec.training.checkpoints import history_of, whole_checkpoint
+from lexirec.training.judging import METRIC, Judge, Stop
+from lexirec.training.weight_averaging import Average
+from lexirec.training.weights import load_weights, save_weights
 
-__all__ = ["METRIC", "TrainingSettings", "fit_late_fusion"]
+BEST = "best.safetensors"
+"""The file of a run's folder that holds the best weights so far."""
+_log = logging.getLogger(__name__)
 
-
-class TrainingSettings(PaceSettings):
-    """How a late-fusion model is trained; the defaults suit models from scratch."""
-
-    epochs: int = Field(default=12, ge=1)
-    """Times every target is seen, at most."""
-    learning_rate: float = Field(default=2e-3, gt=0)
-    """Of AdamW, after the warm-up and before the cosine decay."""
-    weight_decay: float = Field(default=0.01, ge=0)
-    """Of matrices; norms have none."""
-    warmup: float = Field(default=0.05, ge=0, le=1)
-    """Share of the steps over which the learning rate rises."""
-    batch_targets: int = Field(default=400, ge=1)
-    """Targets of a step, about: whole windows are packed until there are as many."""
-    packed: bool = True
-    """Whether all prefixes of a user share a window; false trains on one row per prefix as the reference does."""
-    validation_users: int = Field(default=2000, ge=1)
-    """Validation users by whom a model is chosen; a fixed random sample where there are more."""
-    validation_width: int = Field(default=20, ge=10)
-    """Beam width of the choice; the final measurement uses the search settings."""
-    validations_per_epoch: int = Field(default=1, ge=1)
-    """How often weights are judged."""
-    patience: int = Field(default=3, ge=1)
-    """Choices in a row without a better model after which training stops."""
-    distillation: DistillationSettings = DistillationSettings()
-    """What next items are learned from the memory, beside what was bought."""
+Part = TypeVar("Part")
 
 
-def fit_late_fusion(
-    model: LateFusion,
-    train: Sequences,
-    settings: TrainingSettings,
-    *,
-    validation: Cases | None,
-    folder: Path,
-    teacher: Teacher | None = None,
-) -> list[dict[str, float]]:
-    """Train a model; afterwards it holds the weights of its best validation.
+@dataclass(frozen=True)
+class Run:
+    """How a training runs.
 
-    Args:
-        model: the model to train, in place.
-        train: training rows of item numbers, oldest first.
-        settings: how.
-        validation: cases that choose the weights; without them the last ones are kept.
-        folder: where checkpoints go; training carries on from what is there.
-        teacher: the memory that targets are told of, too.
+    Attributes:
+        pace: the settings.
+        folder: where checkpoints and the best weights go; a run carries on from what is there.
+        judge: who chooses the weights; without one the last ones are kept.
+        stop: when a run that is judged ends before its time.
+        judge_first: whether the weights are judged before the first step too, so that they may be those that remain.
+        together: steps that belong together; no checkpoint falls between them.
+        columns: what the curve tells beside step, epoch and loss.
+        undecayed: parameters on which no weight decay acts, beside biases and norms.
+        title: what progress is called.
+    """
+
+    pace: Pace
+    folder: Path
+    judge: Judge | None
+    stop: Stop
+    judge_first: bool = False
+    together: int = 1
+    columns: tuple[str, ...] = (METRIC, "validation_recall@10")
+    undecayed: frozenset[str] = frozenset()
+    title: str = "Training"
+
+    def goodness(self, history: list[dict[str, Any]]) -> list[float]:
+        """Return how good the weights were at each judgement of a log; more is better."""
+        if self.judge is None:
+            return []
+        return [self.judge.sign * entry[self.judge.metric] for entry in history if self.judge.metric in entry]
+
+    def over(self, history: list[dict[str, Any]]) -> bool:
+        """Return whether a run with this log has ended before its time."""
+        values = self.goodness(history)
+        return bool(values) and self.stop(values)
+
+
+class Epochs(Dataset[dict[str, Tensor]], Generic[Part]):
+    """All batches of all epochs in a row; an epoch's order is made when its first batch is asked for."""
+
+    def __init__(
+        self, order: Callable[[int], Sequence[Part]], batch: Callable[[Part], dict[str, Tensor]], epochs: int
+    ) -> None:
+        """Take what orders an epoch (into the same number of parts always) and what makes a batch of a part."""
+        self._make_order, self._batch, self.epochs = order, batch, epochs
+        self._epoch, self._parts = 0, order(0)
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches of an epoch."""
+        return len(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts) * self.epochs
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        epoch, place = divmod(number, len(self._parts))
+        if epoch != self._epoch:
+            self._epoch, self._parts = epoch, self._make_order(epoch)
+        return self._batch(self._parts[place % len(self._parts)])
+
+
+class ChoosingTrainer(Trainer):  # type: ignore[misc]
+    """The stock Trainer, with our order, our seeds, our choice of weights and files of weights alone."""
+
+    _step, _part = -1, 0
+    control: Any
+
+    def __init__(self, model: nn.Module, data: Epochs[Any], run: Run) -> None:
+        """Set up a run of a model over data."""
+        super().__init__(
+            model=model,
+            args=_arguments(run, data),
+            train_dataset=data,
+            eval_dataset=data if run.judge is not None else None,  # asked for by name only: `evaluate` is ours
+            data_collator=_only,
+            callbacks=[_Shown(run), _Ending(run), _LoggedWhenSaved()],
+        )
+        self.remove_callback(PrinterCallback)  # it prints to stdout, which is for results
+        self.run = run
+        self.average = Average(model, run.pace.average) if run.pace.average else None
+        if self.average is not None:
+            self.add_callback(_Averaging(self.average))
+
+    @property
+    def part(self) -> int:
+        """Which of the batches that make one step is being trained on."""
+        return self._part
+
+    def _get_train_sampler(self, *args: Any, **kwargs: Any) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)  # the order is in the data
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """Leave out what the run says."""
+        names: list[str] = super().get_decay_parameter_names(model)
+        return [name for name in names if name not in self.run.undecayed]
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Seed dropout by the number of step and batch."""
+        step = self.state.global_step
+        self._part = self._part + 1 if step == self._step else 0
+        self._step = step
+        torch.manual_seed((self.args.seed * 1_000_003 + step) * 64 + self.args.process_index + (self._part << 40))
+        loss: Tensor = super().training_step(*args, **kwargs)
+        return loss
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Judge the weights, and keep them if they are the best so far."""
+        judge = self.run.judge
+        if judge is None:
+            return {}
+        model = self.accelerator.unwrap_model(self.model)
+        with self.average.in_place() if self.average is not None else nullcontext():
+            figures = judge.figures(model)
+            before = self.run.goodness(self.state.log_history)
+            if self.is_world_process_zero() and judge.sign * figures[judge.metric] > max(before, default=-np.inf):
+                save_weights(model, Path(self.args.output_dir) / BEST)
+        self.log(figures)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
+        return figures
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """Write weights alone: tied ones once, frozen ones not at all, arguments (a pickle) neither."""
+        if self.args.should_save:
+            model, folder = self.accelerator.unwrap_model(self.model), Path(output_dir or self.args.output_dir)
+            save_weights(model, folder / "model.safetensors")
+            if self.average is not None:
+                self.average.save(folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        load_weights(self.model if model is None else model, Path(resume_from_checkpoint) / "model.safetensors")
+        if self.average is not None:
+            self.average.load(Path(resume_from_checkpoint))
+
+
+def carry_out(trainer: ChoosingTrainer) -> list[dict[str, float]]:
+    """Carry a run out, or on; afterwards the model holds the chosen weights and is in evaluation mode.
 
     Returns:
-        The learning curve: rows with `step`, `epoch` and `loss` or the validation's figures.
-
-    Raises:
-        DataError: no training row has two items.
+        The curve: rows with `step`, `epoch` and the loss or the judge's figures.
     """
-    cut = packed_windows if settings.packed else windows_per_prefix
-    rows = train if teacher is None else Sequences.below([train, teacher.rehearsed])
-    windows = cut(rows, model.settings.max_history)
-    if not len(windows):
-        raise DataError(f"none of the {len(train):,} training rows has two items, so there is nothing to predict")
-    data = Epochs(
-        lambda epoch: batches(windows, settings.batch_targets, [settings.seed, epoch]),
-        partial(_batch, windows, teacher),
-        settings.epochs,
+    run, model = trainer.run, trainer.model
+    checkpoint = whole_checkpoint(run.folder)
+    history, best = history_of(checkpoint), run.folder / BEST
+    if not (run.over(history) and best.is_file()):
+        trainer.train(resume_from_checkpoint=checkpoint)
+        history = trainer.state.log_history
+    if run.judge is not None and best.is_file():
+        load_weights(model, best)
+    elif trainer.average is not None:
+        trainer.average.settle()
+    model.eval()
+    return _curve(history, run)
+
+
+class _Ending(TrainerCallback):  # type: ignore[misc]
+    """Stops when the run is over; reads the log, so it survives a restart."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._run.over(state.log_history):
+            control.should_training_stop = True
+
+
+class _Averaging(TrainerCallback):  # type: ignore[misc]
+    """Takes every step into the average, before it is judged or saved."""
+
+    def __init__(self, average: Average) -> None:
+        self._average = average
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._average.move(state.global_step)
+
+
+class _LoggedWhenSaved(TrainerCallback):  # type: ignore[misc]
+    """Logs the loss before every checkpoint: the sum since the last log is not in it, and the curve would differ."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        control.should_log |= control.should_save
+
+
+class _Shown(TrainerCallback):  # type: ignore[misc]
+    """Shows steps, loss and judgements as our own progress."""
+
+    def __init__(self, run: Run) -> None:
+        self._title, self._metric = run.title, run.judge.metric if run.judge is not None else ""
+        self._progress: Progress | None = None
+        self._texts: dict[str, str] = {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._progress = Progress(self._title, total=state.max_steps).__enter__()
+        self._progress.advance(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._progress is not None:
+            self._progress.advance()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        kept = {name: f"{value:.4f}" for name, value in (logs or {}).items() if name in ("loss", self._metric)}
+        self._texts |= kept
+        if self._progress is not None and kept:
+            self._progress.update(", ".join(f"{name} {value}" for name, value in self._texts.items()))
+        if self._metric in kept:
+            _log.info("step %d of %d: %s", state.global_step, state.max_steps, self._texts)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._progress is not None:
+            self._progress.__exit__(None, None, None)
+            self._progress = None
+
+
+def _arguments(run: Run, data: Epochs[Any]) -> TrainingArguments:
+    pace = run.pace
+    steps = len(data) // pace.accumulate
+    per_epoch = max(1, data.per_epoch // pace.accumulate)
+    between = max(1, per_epoch // pace.checkpoints_per_epoch)
+    return TrainingArguments(
+        output_dir=str(run.folder),
+        max_steps=max(1, steps),
+        per_device_train_batch_size=1,  # one batch of ours
+        gradient_accumulation_steps=pace.accumulate,
+        learning_rate=pace.learning_rate,
+        weight_decay=pace.weight_decay,
+        max_grad_norm=pace.max_gradient,
+        lr_scheduler_type="cosine",
+        warmup_steps=int(pace.warmup * steps),
+        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        eval_strategy="steps" if run.judge is not None else "no",
+        eval_steps=max(1, per_epoch // pace.validations_per_epoch),
+        eval_on_start=run.judge_first and run.judge is not None and whole_checkpoint(run.folder) is None,
+        save_strategy="steps",
+        save_steps=-(-between // run.together) * run.together,
+        save_total_limit=2,
+        logging_strategy="steps",
+        logging_steps=max(1, per_epoch // 10),
+        seed=pace.seed,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
     )
-    run = Run(settings, folder, _choice(validation, settings), patience(settings.patience))
-    return carry_out(ChoosingTrainer(model, data, run))
 
 
-def _batch(windows: Windows, teacher: Teacher | None, numbers: NDArray[np.int64]) -> dict[str, Tensor]:
-    batch = windows.batch(numbers)
-    if teacher is not None and teacher.tells:
-        batch["told"] = teacher.told(*windows.cases(numbers))
-    return batch
+def _only(batches_of_one: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return batches_of_one[0]
 
 
-def _choice(validation: Cases | None, settings: TrainingSettings) -> Choice | None:
-    if validation is None:
-        return None
-    search = SearchSettings(width=settings.validation_width)
-    return Choice(sample(validation, settings.validation_users, settings.seed), partial(_best_ten, search))
-
-
-def _best_ten(search: SearchSettings, model: LateFusion, histories: Sequences) -> NDArray[np.int32]:
-    return Ranker(model, search).rank(histories, 10).items
+def _curve(history: list[dict[str, Any]], run: Run) -> list[dict[str, float]]:
+    wanted = ("step", "epoch", "loss", *run.columns)
+    rows = [{name: float(entry[name]) for name in wanted if name in entry} for entry in history]
+    return [row for row in rows if "loss" in row or (run.judge is not None and run.judge.metric in row)]

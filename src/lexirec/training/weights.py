@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lexirec.errors import ArtifactError
+from lexirec.core.errors import ArtifactError
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Commands that get data: converters and downloads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lexirec.cli.options import JsonOption, app
+
+
+@app.command("import")
+def import_(
+    format: Annotated[
+        str, typer.Argument(help="gram, amazon-2014, amazon-2018, amazon-2023, movielens, yelp, recbole.")
+    ],
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of the raw files.")],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="Folder for the two tables.")],
+    on_bad_row: Annotated[
+        Literal["error", "reject"], typer.Option(help="Stop at a bad row, or put bad rows aside and count them.")
+    ] = "error",
+) -> None:
+    """Turn other people's files into items.parquet and interactions.parquet."""
+    from lexirec.cli import output as showing
+    from lexirec.data.importers.registry import import_dataset
+
+    showing.imported(import_dataset(format, source, destination, on_bad_row=on_bad_row), destination)
+
+
+@app.command()
+def fetch(
+    dataset: Annotated[str, typer.Argument(help="movielens/1m, amazon-2014/Beauty, …")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the files go.")],
+    mirror: Annotated[str | None, typer.Option(help="Address that serves the same files.")] = None,
+) -> None:
+    """Download the official files of a public data set, with resume and checksum."""
+    from lexirec.data.importers.download import fetch as download
+
+    for path in download(dataset, folder, mirror=mirror):
+        typer.echo(path)
+
+
+@app.command()
+def init(
+    items: Annotated[Path, typer.Argument(metavar="ITEMS", help="Table of items: Parquet, CSV/TSV or JSON Lines.")],
+    interactions: Annotated[Path, typer.Argument(metavar="EVENTS", help="Table of events: who took what, and when.")],
+    out: Annotated[Path, typer.Option(help="The experiment file that is written.")] = Path("experiment.toml"),
+    family: Annotated[str, typer.Option(help="gram or tsrec.")] = "gram",
+    json: JsonOption = False,
+) -> None:
+    """Look at two tables, and write an experiment for them: columns, texts, split and sizes as they seem right."""
+    from lexirec.cli import output as showing
+    from lexirec.workflows.scaffold import draft_experiment
+
+    showing.drafted(draft_experiment(items, interactions, out, family=family), json)

@@ -1,0 +1,264 @@
+"""Settings files: TOML that is closed against typing errors, can extend another file and be overridden for a day.
+
+A settings class derives from `Settings` and stands beside what it feeds; `load_settings` reads a file into it.
+Whatever is wrong with the file is said in one line that names the setting, not the machinery that checks it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from lexirec.core.config_errors import explain, origin_of, shown
+from lexirec.core.errors import SettingsError, did_you_mean
+from lexirec.core.resources import given_file
+
+S = TypeVar("S", bound="Settings")
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::-(?P<default>[^}]*))?\}|(?P<plain>\w+))")
+
+
+class Settings(BaseModel):
+    """Frozen values of one part of an experiment; unknown names are refused, attribute docstrings are descriptions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class _Written(str):
+    """A string that remembers the folder of the file it was written in, so that `DataPath` can be relative to it."""
+
+    folder: Path
+
+    @classmethod
+    def at(cls, text: str, folder: Path) -> _Written:
+        written = cls(text)
+        written.folder = folder
+        return written
+
+
+def written_in(folder: Path, text: str) -> str:
+    """Return an override `a.b=c` whose relative paths are taken from a folder instead of the working directory."""
+    return _Written.at(text, folder)
+
+
+def expand_path(given: str | Path, folder: Path | None = None) -> Path:
+    """Return `given` with `~`, `$NAME`, `${NAME}` and `${NAME:-default}` filled in.
+
+    A relative path is taken from `folder` (the folder of the file that holds it) or, without one, left as it is;
+    `lexirec:NAME` is a file that comes with lexirec.
+
+    Raises:
+        ValueError: an environment variable is not set and has no default.
+        SettingsError: no such file comes with lexirec.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        name = match["braced"] or match["plain"]
+        value = os.environ.get(name) or match["default"]
+        if value is None:
+            raise ValueError(f"uses the environment variable {name}, which is not set: set it or write the path itself")
+        return value
+
+    path = given_file(_VARIABLE.sub(fill, str(given))).expanduser()
+    if folder is None or path.is_absolute():
+        return path
+    return Path(os.path.normpath(folder / path))
+
+
+def as_toml(value: Any) -> str:
+    """Write a plain value as TOML does within one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{toml_key(str(key))} = {as_toml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(as_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)  # a TOML string is a JSON string, and so are numbers and booleans
+
+
+def toml_key(name: str) -> str:
+    """Write a key as TOML does: bare where it may be."""
+    return name if _BARE.fullmatch(name) else as_toml(name)
+
+
+def _to_path(value: Any) -> Any:
+    return expand_path(value, getattr(value, "folder", None)) if isinstance(value, str) else value
+
+
+DataPath = Annotated[Path, BeforeValidator(_to_path)]
+"""A path setting: relative paths are relative to the settings file that holds them, variables and `~` are expanded."""
+
+
+def usual_kind(kind: str) -> BeforeValidator:
+    """Let a tagged union take a table without `kind` for one of this kind: `Annotated[A | B, …, usual_kind("a")]`."""
+
+    def add(value: Any) -> Any:
+        return {"kind": kind, **value} if isinstance(value, dict) else value
+
+    return BeforeValidator(add)
+
+
+def load_settings(path: str | Path, cls: type[S], overrides: Sequence[str] = ()) -> S:
+    """Read a TOML file into a settings class.
+
+    The key `extends = "other.toml"` (relative to the file) reads that file first and lays this one over it, table by
+    table; a table whose `kind` changes starts afresh, an empty one empties what was there. Of a list of files, each
+    is laid over those before it; `lexirec:NAME` is one that comes with lexirec. Paths are relative to the file that
+    holds them, those of overrides to the working directory.
+
+    Args:
+        path: The TOML file, or `lexirec:NAME` for one that comes with lexirec.
+        cls: The class that says what is allowed.
+        overrides: `"a.b=c"`, laid over the file in order; `c` is a TOML value, or text when it is not one.
+
+    Raises:
+        SettingsError: one line that names file, setting, what was given and what is allowed.
+    """
+    path = given_file(path)
+    origins: dict[str, str] = {}
+    values = _read(path, (), origins)
+    for override in overrides:
+        _override(values, override, origins)
+    return validate_settings(values, cls, path.name, origins)
+
+
+def override_settings(cls: type[S], overrides: Sequence[str]) -> S:
+    """Return a class's defaults with `"a.b=c"` laid over them, as `load_settings` lays it over a file.
+
+    Raises:
+        SettingsError: one line that names setting, what was given and what is allowed.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for override in overrides:
+        _override(values, override, origins)
+    return validate_settings(values, cls, "--set", origins)
+
+
+def validate_settings(
+    values: dict[str, Any], cls: type[S], source: str = "settings", origins: dict[str, str] | None = None
+) -> S:
+    """Check plain values against a settings class; `source` names them in messages.
+
+    Raises:
+        SettingsError: one line that names the setting, what was given and what is allowed.
+    """
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")  # a wrong name explains a missing one
+        name, message = explain(problems[0], cls, values)
+        more = f" ({len(problems) - 1} more like this)" if len(problems) > 1 else ""
+        raise SettingsError(f"{origin_of(name, origins or {}, source)}: {message}{more}") from None
+
+
+# ---------------------------------------------------------------------------------------------------- reading files
+
+
+def _read(path: Path, chain: tuple[Path, ...], origins: dict[str, str]) -> dict[str, Any]:
+    resolved = path.resolve()
+    if resolved in chain:
+        names = " -> ".join(p.name for p in (*chain, resolved))
+        raise SettingsError(f"{chain[0].name}: the files extend each other in a circle ({names})")
+    values = _located(_parse(path, chain), resolved.parent)
+    given = values.pop("extends", [])
+    parents = [given] if isinstance(given, str) else given
+    if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
+        raise SettingsError(
+            f"{path.name}: 'extends' is {shown(given)}; it should be the name of a TOML file, or a list of such names"
+        )
+    base: dict[str, Any] = {}
+    for parent in parents:
+        below = _read(expand_path(parent, resolved.parent), (*chain, resolved), origins)
+        _merge(base, below, "", "", {})  # where each setting comes from was noted while it was read
+    _merge(base, values, "", path.name, origins)
+    return base
+
+
+def _parse(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
+    by = f"{chain[-1].name}: extends {path}, but " if chain else ""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{by}there is no settings file {path}.{_neighbor(path)}") from None
+    except IsADirectoryError:
+        raise SettingsError(f"{by}{path} is a folder; give a TOML file") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path.name}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path.name}: not valid TOML: {str(error)[0].lower()}{str(error)[1:]}") from None
+
+
+def _neighbor(path: Path) -> str:
+    names = [p.name for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+    return did_you_mean(path.name, names)
+
+
+def _located(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _located(inner, folder) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_located(inner, folder) for inner in value]
+    return _Written.at(value, folder) if isinstance(value, str) else value
+
+
+def _merge(base: dict[str, Any], values: dict[str, Any], prefix: str, origin: str, origins: dict[str, str]) -> None:
+    for key, value in values.items():
+        name, old = f"{prefix}{key}", base.get(key)
+        if isinstance(value, dict) and value and isinstance(old, dict) and not _other_kind(old, value):
+            _merge(old, value, f"{name}.", origin, origins)
+        else:
+            base[key] = value
+            origins[name] = origin
+
+
+def _other_kind(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    return "kind" in new and new["kind"] != old.get("kind", new["kind"])
+
+
+def _override(values: dict[str, Any], override: str, origins: dict[str, str]) -> None:
+    name, equals, text = override.partition("=")
+    keys = name.strip().split(".")
+    if not equals or not all(keys):
+        raise SettingsError(f"--set {override}: write it as name=value, for example --set seed=1")
+    value = _toml_value(text.strip())
+    if isinstance(override, _Written):
+        value = _located(value, override.folder)
+    place: Any = values
+    for depth, key in enumerate(keys[:-1]):
+        place = _step(place, key, ".".join(keys[: depth + 1]), override)
+    if isinstance(place, list):
+        _step(place, keys[-1], name, override)
+        place[int(keys[-1])] = value
+        return
+    nested = {keys[-1]: value}
+    if _other_kind(place, nested):
+        place.clear()
+    _merge(place, nested, "".join(f"{key}." for key in keys[:-1]), f"--set {override}", origins)
+
+
+def _step(place: Any, key: str, name: str, override: str) -> Any:
+    if isinstance(place, list):
+        if not key.isdigit() or int(key) >= len(place):
+            raise SettingsError(
+                f"--set {override}: '{name}' should be a number below {len(place)}, a place in the list"
+            )
+        return place[int(key)]
+    inner = place.setdefault(key, {})
+    if not isinstance(inner, (dict, list)):
+        raise SettingsError(f"--set {override}: '{name}' is {shown(inner)}, it has no settings inside")
+    return inner
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["value"] if len(parsed) == 1 else text

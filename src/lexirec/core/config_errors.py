@@ -1,0 +1,146 @@
+"""What is wrong with a settings file, in the words of the person who wrote it.
+
+pydantic reports places in its own terms (tags of unions among the names, "Input should be"); these functions turn one
+such problem into the dotted name of the setting, what was given and what is allowed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from lexirec.core.errors import did_you_mean
+
+
+def explain(problem: Any, cls: type[BaseModel], values: dict[str, Any]) -> tuple[str, str]:
+    """Return the dotted name of the setting a pydantic problem is about, and what to tell the user about it."""
+    names, owners, inner = _locate(problem["loc"], cls, values)
+    name, context = ".".join(names), problem.get("ctx", {})
+    match problem["type"]:
+        case "extra_forbidden":
+            return name, f"there is no setting '{name}'.{_suggest(names, owners, cls)}"
+        case "missing":
+            return name, f"'{name}' is missing{_describe(names[-1], owners)}"
+        case "union_tag_invalid":
+            tags = context["expected_tags"]
+            hint = did_you_mean(context["tag"], re.findall(r"'([^']*)'", tags))
+            return f"{name}.kind", f"'{name}.kind' is '{context['tag']}'; allowed: {tags}.{hint}"
+        case "union_tag_not_found":
+            return name, f"'{name}.kind' is missing; allowed: {_tags(inner)}"
+        case "model_type" | "dict_type" | "model_attributes_type":
+            return name, f"'{name}' is {shown(problem['input'])}; it should be a table of settings"
+        case "value_error":
+            return name, f"'{name}' {context['error']}" if name else str(context["error"])
+        case _:
+            given = shown(problem["input"])
+            return name, f"'{name}' is {given}; it should be {_allowed(problem['msg'])}"
+
+
+def _allowed(message: str) -> str:
+    text = message.removeprefix("Input should be ").split(", unable to")[0]
+    return text if text != message else message[0].lower() + message[1:]
+
+
+def _locate(
+    location: tuple[int | str, ...], cls: type[BaseModel], values: dict[str, Any]
+) -> tuple[list[str], list[type[BaseModel]], list[type[BaseModel]]]:
+    """Return the names the user wrote (pydantic puts union tags between), the last one's owners and what it holds."""
+    names: list[str] = []
+    owners: list[type[BaseModel]] = [cls]
+    inner: list[type[BaseModel]] = [cls]
+    place: Any = values
+    for step in location:
+        tagged = [owner for owner in inner if step in _kinds(owner)]
+        if tagged and isinstance(place, dict) and step not in place:
+            inner = tagged
+            continue
+        names.append(str(step))
+        owners = inner
+        place = _inside(place, step)
+        if isinstance(step, str) and any(step in owner.model_fields for owner in inner):  # else a key of a mapping
+            inner = [found for owner in inner if step in owner.model_fields for found in _classes(owner, step)]
+    return names, owners, inner
+
+
+def _inside(place: Any, step: int | str) -> Any:
+    if isinstance(place, dict):
+        return place.get(step)
+    return place[step] if isinstance(place, list) and isinstance(step, int) and step < len(place) else None
+
+
+def _kinds(cls: type[BaseModel]) -> tuple[str, ...]:
+    field = cls.model_fields.get("kind")
+    return typing.get_args(field.annotation) if field else ()
+
+
+def _classes(owner: type[BaseModel], name: str) -> Iterator[type[BaseModel]]:
+    """Yield the settings classes a field may hold, looking through lists, optionals and unions."""
+    waiting: list[Any] = [owner.model_fields[name].annotation]
+    while waiting:
+        annotation = waiting.pop(0)
+        if typing.get_origin(annotation) is not None:
+            waiting.extend(typing.get_args(annotation))
+        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield annotation
+
+
+def _all_names(cls: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name in cls.model_fields:
+        yield f"{prefix}{name}"
+        for inner in _classes(cls, name):
+            yield from _all_names(inner, f"{prefix}{name}.")
+
+
+def _suggest(names: list[str], owners: list[type[BaseModel]], cls: type[BaseModel]) -> str:
+    prefix = "".join(f"{name}." for name in names[:-1])
+    here = [f"{prefix}{field}" for owner in owners for field in owner.model_fields]
+    elsewhere = [name for name in _all_names(cls) if name.split(".")[-1] == names[-1]]
+    close = did_you_mean(names[-1], [name.removeprefix(prefix) for name in here])
+    if close:
+        return close.replace("'", f"'{prefix}", 1)
+    if elsewhere:
+        return f" Did you mean '{elsewhere[0]}'?"
+    return f" Allowed here: {', '.join(name.removeprefix(prefix) for name in here)}"
+
+
+def _describe(name: str, owners: list[type[BaseModel]]) -> str:
+    for owner in owners:
+        field = owner.model_fields.get(name)
+        if field is not None and field.description:
+            return f": {' '.join(field.description.split())}"
+    return ""
+
+
+def _tags(owners: list[type[BaseModel]]) -> str:
+    return ", ".join(f"'{kind}'" for owner in owners for kind in _kinds(owner))
+
+
+def shown(value: Any) -> str:
+    """Return a value as the user wrote it, shortened."""
+    if isinstance(value, (dict, list)):
+        return "a table" if isinstance(value, dict) else "a list"
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except TypeError:
+        text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def origin_of(name: str, origins: dict[str, str], source: str) -> str:
+    """Return where the setting was written: the nearest enclosing name that a file or an override has set.
+
+    A table that nothing set as a whole was written where the first of its settings was.
+    """
+    inside = next((written for written in origins if written.startswith(f"{name}.")), None)
+    if name not in origins and inside is not None:
+        return origins[inside]
+    while name:
+        if name in origins:
+            return origins[name]
+        name = name.rpartition(".")[0]
+    return source

@@ -1,0 +1,213 @@
+"""Amazon reviews of 2014, 2018 and 2023: raw review and metadata files, one record per line.
+
+Sources: McAuley et al. 2015 (2014), Ni et al. 2019 (2018), Hou et al. 2024 (2023). The metadata of 2014 are Python
+literals, not JSON; they are parsed with `ast.literal_eval`, which runs no code.
+"""
+
+from __future__ import annotations
+
+import ast
+import html
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lexirec.data.importers.base import Conversion, Imported, Row, find_file, records
+from lexirec.data.readers.columns import Source
+
+_SCHEMA = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("title", pa.string()),
+        ("brand", pa.string()),
+        ("categories", pa.list_(pa.string())),
+        ("price", pa.float64()),
+        ("description", pa.string()),
+        ("sales_rank", pa.int64()),
+        ("sales_type", pa.string()),
+    ]
+)
+_ENDING = re.compile(r"\.(json|jsonl)(\.gz|\.zst)?$")
+_TAG = re.compile(r"<[^>]{1,200}>")
+_PRICE = re.compile(r"^\$?\s*([\d,]+(?:\.\d+)?)$")
+_RANK = re.compile(r"([\d,]+)\s+in\s+([^(]+)")
+
+
+def loose(line: bytes) -> Row:
+    """Parse one line as JSON or, failing that, as a Python literal."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = ast.literal_eval(line.decode("utf-8").strip())
+    if not isinstance(record, dict):
+        raise ValueError("a record is an object")
+    return record
+
+
+def strict(line: bytes) -> Row:
+    """Parse one line as a JSON object."""
+    record = json.loads(line)
+    if not isinstance(record, dict):
+        raise ValueError("a record is an object")
+    return record
+
+
+def _text(value: Any) -> str | None:
+    """Return text without markup and folded white space; lists are joined; None where nothing is said."""
+    if isinstance(value, (list, tuple)):
+        value = " ".join(str(part) for part in value if part)
+    if not isinstance(value, str):
+        return None
+    plain = " ".join(_TAG.sub(" ", html.unescape(value)).split())
+    return plain or None
+
+
+def _price(value: Any) -> float | None:
+    """Return a price; ranges and the style sheets that some fields of 2018 hold are unknown prices."""
+    if isinstance(value, (int, float)):
+        return float(value)
+    match = _PRICE.match(value.strip()) if isinstance(value, str) else None
+    return float(match[1].replace(",", "")) if match else None
+
+
+def _rank(value: Any) -> tuple[int | None, str | None]:
+    """Return rank and category: from `{"Beauty": 12}` (2014, 2023) or `"12 in Beauty ("` (2018)."""
+    if isinstance(value, dict):
+        pairs = [(rank, name) for name, rank in value.items() if isinstance(rank, int)]
+        return (pairs[0][0], _text(pairs[0][1])) if pairs else (None, None)
+    first = value[0] if isinstance(value, list) and value else value
+    match = _RANK.search(first) if isinstance(first, str) else None
+    return (int(match[1].replace(",", "")), _text(match[2])) if match else (None, None)
+
+
+def _path(value: Any) -> list[str] | None:
+    """Return one category path, root first: the first one where there are several (2014)."""
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        value = value[0]
+    names: list[str] = []
+    for name in value if isinstance(value, list) else []:
+        if "</span>" in str(name):  # 2018: what follows are features that slipped into the path
+            break
+        if (plain := _text(str(name))) is not None:
+            names.append(plain)
+    return names or None
+
+
+def _row(item_id: Any, record: Row, brand: Any, categories: Any, rank: Any) -> Row:
+    sales_rank, sales_type = _rank(rank)
+    return {
+        "item_id": str(item_id),
+        "title": _text(record.get("title")),
+        "brand": _text(brand),
+        "categories": _path(categories),
+        "price": _price(record.get("price")),
+        "description": _text(record.get("description")),
+        "sales_rank": sales_rank,
+        "sales_type": sales_type,
+    }
+
+
+def _item_2014(record: Row) -> Row:
+    return _row(record["asin"], record, record.get("brand"), record.get("categories"), record.get("salesRank"))
+
+
+def _item_2018(record: Row) -> Row:
+    brand = str(record.get("brand") or "").removeprefix("by\n")
+    return _row(record["asin"], record, brand, record.get("category"), record.get("rank"))
+
+
+def _item_2023(record: Row) -> Row:
+    details = record.get("details")
+    details = details if isinstance(details, dict) else {}
+    brand = details.get("Brand") or record.get("store")
+    rank = details.get("Best Sellers Rank")
+    return _row(record["parent_asin"], record, brand, record.get("categories"), rank)
+
+
+@dataclass(frozen=True)
+class _Release:
+    """How one release names things."""
+
+    reviews: str
+    user: str
+    item: str
+    time: str
+    per_second: int
+    rating: str
+    parse: Callable[[bytes], Row]
+    to_item: Callable[[Row], Row]
+
+
+_RELEASES = {
+    "amazon-2014": _Release(
+        "reviews_*.json.gz", "reviewerID", "asin", "unixReviewTime", 1, "overall", loose, _item_2014
+    ),
+    "amazon-2018": _Release("*.json.gz", "reviewerID", "asin", "unixReviewTime", 1, "overall", strict, _item_2018),
+    "amazon-2023": _Release("*.jsonl.gz", "user_id", "parent_asin", "timestamp", 1000, "rating", strict, _item_2023),
+}
+
+
+def import_amazon(release_name: str, folder: Path, conversion: Conversion) -> Imported:
+    """Import one category: a review file and its `meta_…` file.
+
+    Items are ASINs (2023: parent ASINs), events are reviews with their time in seconds and rating.
+
+    Raises:
+        DataError: A file is missing or ambiguous, or a row is bad.
+    """
+    release = _RELEASES[release_name]
+    prefix = release.reviews.split("*")[0]
+    reviews = find_file(
+        folder,
+        f"review file ({release.reviews})",
+        lambda name: bool(_ENDING.search(name)) and name.startswith(prefix) and not name.startswith("meta_"),
+    )
+    metadata = find_file(
+        folder, "metadata file (meta_*)", lambda name: bool(_ENDING.search(name)) and name.startswith("meta_")
+    )
+    conversion.take_events(
+        _reviews(conversion, reviews, release),
+        user=release.user,
+        item=release.item,
+        time=release.time,
+        per_second=release.per_second,
+        rating=release.rating,
+    )
+    conversion.take_items(_items(conversion, metadata, release), _SCHEMA, f"Reading {metadata.name}")
+    return conversion.finish()
+
+
+def _items(conversion: Conversion, metadata: Path, release: _Release) -> Iterator[Row]:
+    def parse(line: bytes) -> Row:
+        try:
+            return release.to_item(release.parse(line))
+        except KeyError as error:
+            raise ValueError(f"no {error}") from error
+
+    return records(conversion, metadata, parse)
+
+
+def _reviews(conversion: Conversion, path: Path, release: _Release) -> Source:
+    """Return the reviews as JSON Lines; files of 2014 may hold Python literals, which are rewritten first."""
+    with conversion.work.unpacked(path).open("rb") as lines:
+        first = lines.readline()
+    if release.parse is strict or _is_json(first):
+        return conversion.work.open(path)
+    rewritten = conversion.work.folder / "reviews.jsonl"
+    with rewritten.open("w", encoding="utf-8") as out:
+        for record in records(conversion, path, release.parse):
+            out.write(json.dumps(record) + "\n")
+    return replace(conversion.work.open(rewritten), path=path)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True

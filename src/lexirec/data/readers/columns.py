@@ -1,0 +1,116 @@
+"""Columns of a table on disk, as the SQL that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lexirec.core.errors import DataError, did_you_mean
+
+Kind = Literal["parquet", "delimited", "jsonl"]
+
+ROW = "lexirec_row"
+"""Name of the row number (1 = first row of data, header not counted) in every scan."""
+
+LINE = "lexirec_line"
+"""Name of the JSON object in a scan of JSON Lines."""
+
+
+def quoted(name: str) -> str:
+    """Return `name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return `text` as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a source: its name there, its DuckDB type and the SQL that reads it from the scan."""
+
+    name: str
+    type: str
+    sql: str
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the column holds lists."""
+        return self.type.endswith("[]")
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the column is numeric in the file itself."""
+        stem = self.type.split("(")[0]
+        return stem in {"DOUBLE", "FLOAT", "DECIMAL"} or stem.removeprefix("U") in {
+            "TINYINT",
+            "SMALLINT",
+            "INTEGER",
+            "BIGINT",
+            "HUGEINT",
+        }
+
+    @property
+    def text(self) -> str:
+        """SQL for the value as text; whole floating-point numbers lose their ".0", so that ids survive pandas."""
+        return f"plain_number({self.sql})" if self.type in {"DOUBLE", "FLOAT"} else f"CAST({self.sql} AS VARCHAR)"
+
+    @property
+    def texts(self) -> str:
+        """SQL for a list of texts, without those that are null."""
+        return f"[e FOR e IN CAST({self.sql} AS VARCHAR[]) IF e IS NOT NULL]" if self.is_list else f"[{self.text}]"
+
+    def number(self, per_second: int = 1) -> str:
+        """SQL for the value as DOUBLE, divided by `per_second`; dates become seconds since 1970, other text NULL."""
+        if self.type.startswith(("TIMESTAMP", "DATE")):
+            return f"epoch({self.sql})"
+        scaled = f"TRY_CAST({self.sql} AS DOUBLE)" + (f" / {per_second}" if per_second != 1 else "")
+        return scaled if self.is_number else f"coalesce({scaled}, epoch(TRY_CAST({self.sql} AS TIMESTAMP)))"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table on disk: where it is, its columns, and the FROM clause that scans it with `ROW` beside them."""
+
+    path: Path
+    kind: Kind
+    columns: dict[str, Column]
+    scan: str
+
+    def column(self, wanted: str, columns: Mapping[str, str] | None = None) -> Column:
+        """Return the column that holds `wanted`: the mapped one (ours -> theirs), else the one of that name.
+
+        Raises:
+            DataError: There is no such column; the message names the nearest one.
+        """
+        given = (columns or {}).get(wanted, wanted)
+        if given in self.columns:
+            return self.columns[given]
+        names = list(self.columns)
+        shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+        role = "" if given == wanted else f" (mapped to {wanted})"
+        raise DataError(
+            f"{self.path}: there is no column '{given}'{role}; the columns are {shown}.{did_you_mean(given, names)}"
+            f' Map it with item_columns, interaction_columns or user_columns (columns in Python) = {{{wanted} = "…"}}.'
+        )
+
+
+def unreadable_line(source: Source) -> str:
+    """SQL that is true for rows of a JSON Lines scan that are no object (malformed, or not UTF-8)."""
+    return f"coalesce(json_type({LINE}), '') <> 'OBJECT'" if source.kind == "jsonl" else "false"
+
+
+def json_column(key: str, is_list: bool) -> Column:
+    """Return the column of a key of JSON Lines: a list of texts, or text."""
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+    path = literal(f'$."{escaped}"')
+    if not is_list:
+        return Column(key, "VARCHAR", f"json_extract_string({LINE}, {path})")
+    value = f"json_extract({LINE}, {path})"
+    listed = f"from_json({value}, '[\"VARCHAR\"]')"
+    single = f"[json_extract_string({LINE}, {path})]"
+    sql = f"(CASE json_type({value}) WHEN 'ARRAY' THEN {listed} WHEN 'NULL' THEN NULL ELSE {single} END)"
+    return Column(key, "VARCHAR[]", sql)

@@ -1,0 +1,171 @@
+"""Rows that cannot be used: found by SQL conditions, then either an error for the user or put aside with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lexirec.core.errors import DataError
+from lexirec.data.readers.columns import ROW, Source, literal
+from lexirec.data.readers.duckdb_source import Workspace
+
+OnBadRow = Literal["error", "reject"]
+
+_SCHEMA = pa.schema(
+    [
+        ("file", pa.string()),
+        ("row", pa.int64()),
+        ("column", pa.string()),
+        ("value", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One way a row can be bad.
+
+    Attributes:
+        reason: A few words, counted and kept in `rejects.parquet`.
+        bad: SQL condition over the checked table.
+        column: The column of the file, as the file names it ("" for the whole line).
+        value: SQL for what was given, as text.
+        allowed: What is allowed and what to do, for the message.
+    """
+
+    reason: str
+    bad: str
+    column: str
+    value: str
+    allowed: str
+
+
+class Rejects:
+    """Where bad rows go: an error at the first one, or a table of them with their reasons.
+
+    Attributes:
+        counts: Number of rejected rows per reason.
+    """
+
+    def __init__(self, on_bad_row: OnBadRow = "error") -> None:
+        if on_bad_row not in ("error", "reject"):
+            raise DataError(f"on_bad_row is '{on_bad_row}'; allowed are 'error' and 'reject'.")
+        self.on_bad_row = on_bad_row
+        self.counts: dict[str, int] = {}
+        self._tables: list[pa.Table] = []
+
+    @property
+    def table(self) -> pa.Table:
+        """All rejected rows: file, row, column, value, reason.
+
+        `row` counts the readable rows of data from 1; for a line that could not be read at all ("too many fields",
+        "not UTF-8", …) it is the line of the file, and the rows behind it are counted without it.
+        """
+        return pa.concat_tables([_SCHEMA.empty_table(), *self._tables])
+
+    def save(self, path: Path | str) -> None:
+        """Write the rejected rows as Parquet (also when there is none)."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(self.table, path)
+
+    def add(self, rows: pa.Table) -> None:
+        """Keep rejected rows and count their reasons."""
+        self._tables.append(rows.select(_SCHEMA.names).cast(_SCHEMA))
+        for entry in rows.column("reason").value_counts():
+            reason = entry["values"].as_py()
+            self.counts[reason] = self.counts.get(reason, 0) + entry["counts"].as_py()
+
+
+def judged(table: str, checks: Sequence[Check]) -> str:
+    """SQL of `table` with a column `bad`: the number of the first check that a row fails, NULL for good rows."""
+    cases = " ".join(f"WHEN {check.bad} THEN {number}" for number, check in enumerate(checks))
+    return f"SELECT *, CASE {cases} END AS bad FROM {table}"
+
+
+def settle(work: Workspace, source: Source, table: str, checks: Sequence[Check], rejects: Rejects) -> None:
+    """Deal with the bad rows of a judged table; afterwards only rows with `bad IS NULL` may be used.
+
+    Raises:
+        DataError: A row is bad and `on_bad_row` is "error", or no good row is left.
+    """
+    broken = _broken_lines(work, source)
+    counts: dict[int | None, int] = dict(work.rows(f"SELECT bad, count(*) FROM {table} GROUP BY bad"))
+    good = counts.pop(None, 0)
+    bad = sum(counts.values()) + len(broken)
+    if bad and rejects.on_bad_row == "error":
+        raise DataError(_first_message(work, source, table, checks, broken) + _how_many(bad))
+    if broken:
+        rejects.add(
+            pa.Table.from_pylist([dict(zip(_SCHEMA.names, (str(source.path), *line))) for line in broken], _SCHEMA)
+        )
+    if counts:
+        rejects.add(work.arrow(_rejected(source, table, checks)))
+    if not good:
+        why = ", ".join(f"{count:,} × {reason}" for reason, count in rejects.counts.items()) or "there is none"
+        raise DataError(f"{source.path}: no usable row ({why}); at least one is needed.")
+
+
+def _broken_lines(work: Workspace, source: Source) -> list[tuple[int, str, str, str]]:
+    """Lines that the CSV reader could not take: (line, column, text, reason)."""
+    if source.kind != "delimited" or not work.rows("SELECT 1 FROM duckdb_tables() WHERE table_name = 'reject_errors'"):
+        return []
+    rows = work.rows(
+        "SELECT line, first(coalesce(column_name, '') ORDER BY column_idx), first(csv_line ORDER BY column_idx),"
+        " first(CAST(error_type AS VARCHAR) ORDER BY column_idx) FROM reject_errors GROUP BY line ORDER BY line"
+    )
+    return [(line, column, text or "", _CSV_REASONS.get(kind, kind.lower())) for line, column, text, kind in rows]
+
+
+_CSV_REASONS = {
+    "MISSING COLUMNS": "too few fields",
+    "TOO MANY COLUMNS": "too many fields",
+    "UNQUOTED VALUE": "unclosed quote",
+    "LINE SIZE OVER MAXIMUM": "line too long",
+    "INVALID ENCODING": "not UTF-8",
+    "INVALID STATE": "malformed quotes",
+}
+
+
+def _first_message(
+    work: Workspace, source: Source, table: str, checks: Sequence[Check], broken: Sequence[tuple[int, str, str, str]]
+) -> str:
+    # Broken lines come first: the row numbers of what follows them are shifted.
+    if broken:
+        line, _, text, reason = broken[0]
+        expected = f"expected are the {len(source.columns)} fields of the header, in UTF-8"
+        return f"{source.path}, line {line}: {reason} in {_shown(text)}; {expected}."
+    row, number = work.rows(f"SELECT {ROW}, bad FROM {table} WHERE bad IS NOT NULL ORDER BY {ROW} LIMIT 1")[0]
+    check = checks[number]
+    (value,) = work.rows(f"SELECT {check.value} FROM {table} WHERE {ROW} = {row}")[0]
+    place = f", column '{check.column}'" if check.column else ""
+    given = "" if value is None else f" {_shown(value)}"
+    return f"{source.path}, row {row}{place}: {check.reason}{given}; {check.allowed}."
+
+
+def _rejected(source: Source, table: str, checks: Sequence[Check]) -> str:
+    def choose(values: Sequence[str]) -> str:
+        return "CASE bad " + " ".join(f"WHEN {number} THEN {value}" for number, value in enumerate(values)) + " END"
+
+    columns = choose([literal(check.column) for check in checks])
+    values = choose([f"CAST({check.value} AS VARCHAR)" for check in checks])
+    reasons = choose([literal(check.reason) for check in checks])
+    return (
+        f'SELECT {literal(str(source.path))} AS file, {ROW} AS row, {columns} AS "column", {values} AS value,'
+        f" {reasons} AS reason FROM {table} WHERE bad IS NOT NULL ORDER BY {ROW}"
+    )
+
+
+def _shown(text: str) -> str:
+    cut = " ".join(text.split())
+    return f"'{cut[:60]}…'" if len(cut) > 60 else f"'{cut}'"
+
+
+def _how_many(bad: int) -> str:
+    rows = "This row is the only bad one" if bad == 1 else f"{bad:,} rows are bad in all"
+    return f' {rows}; on_bad_row = "reject" puts them aside.'

@@ -1,0 +1,1 @@
+"""How good ranked lists are: metrics, bootstrap intervals and tests, slices, variety, calibration, memorisation."""

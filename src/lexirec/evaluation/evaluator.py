@@ -1,0 +1,291 @@
+"""Evaluation: a recommender ranks the whole catalogue for every case, and the figures say how they were made.
+
+Protocol of all figures: every item of the catalogue is a candidate, one target per case, metrics are per item; where a
+recommender names items by identifiers, identifier-level figures stand beside them (they count a shared identifier as a
+hit, as the reference implementations do). Ties go to the smaller item number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from lexirec.core.errors import ArtifactError, DataError
+from lexirec.core.progress import Progress, quiet
+from lexirec.data.ranking import Ranking, Recommender
+from lexirec.data.sequences import Sequences
+from lexirec.data.splits import Cases
+from lexirec.evaluation.metrics import Ranks, ranks_of, summarize
+
+LISTS = "lists.safetensors"
+"""The kept lists of an evaluation's folder."""
+KS = (1, 3, 5, 10, 20, 50)
+TIES = "equal scores go to the smaller item number"
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Figures with the protocol they were made by.
+
+    Attributes:
+        metrics: `recall@k`, `ndcg@k`, `mrr@k`, per item.
+        ranks: the rank of every case's target, int64 (C,); 0 where it is beyond the list.
+        protocol: how the figures were made; JSON values only.
+        invalid: places of all lists that held no item though one was left to recommend, or an item a second time.
+        seconds: time for making all lists.
+        identifier_metrics: the same metrics when a shared identifier counts as a hit; None without identifiers.
+        cases: `users` int64 (C,) and `targets` int32 (C,), what the ranks belong to.
+        lists: what was recommended to every case, (C, places); None where lists were not kept or not read.
+    """
+
+    metrics: dict[str, float]
+    ranks: Ranks
+    protocol: dict[str, Any] = field(default_factory=dict)
+    invalid: int = 0
+    seconds: float = 0.0
+    identifier_metrics: dict[str, float] | None = None
+    cases: dict[str, NDArray[Any]] = field(default_factory=dict)
+    lists: Ranking | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the command line prints: `metrics`, `invalid`, `protocol`, and `identifier_metrics` if any."""
+        values: dict[str, Any] = {"metrics": self.metrics, "invalid": self.invalid, "protocol": self.protocol}
+        return values if self.identifier_metrics is None else {**values, "identifier_metrics": self.identifier_metrics}
+
+    def save(self, folder: str | Path, *, keep_lists: int | None = None) -> None:
+        """Write `metrics.json` (figures and protocol), `ranks.parquet` (one row per case) and `lists.safetensors`.
+
+        Args:
+            folder: where; made if absent.
+            keep_lists: places of the lists that are written, 8 bytes a place and case; 0 writes none, None all.
+        """
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        columns = {**self.cases, "rank": self.ranks}
+        pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), target / "ranks.parquet")
+        text = json.dumps({**self.as_json(), "seconds": self.seconds}, indent=2, ensure_ascii=False)
+        (target / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        (target / LISTS).unlink(missing_ok=True)
+        if self.lists is not None and keep_lists != 0:
+            kept = {"items": self.lists.items[:, :keep_lists], "scores": self.lists.scores[:, :keep_lists]}
+            save_file({name: np.ascontiguousarray(values) for name, values in kept.items()}, target / LISTS)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, lists: bool = True) -> Self:
+        """Read what `save` wrote; without `lists` only the figures and ranks, which is faster.
+
+        Raises:
+            ArtifactError: a file is missing or damaged.
+        """
+        source = Path(folder)
+        try:
+            values = json.loads((source / "metrics.json").read_text(encoding="utf-8"))
+            table = pq.read_table(source / "ranks.parquet")
+            cases = {name: table[name].to_numpy() for name in table.column_names}
+            ranks = cases.pop("rank")
+            of_identifiers = values.get("identifier_metrics")
+            facts = (values["protocol"], values["invalid"], values["seconds"], of_identifiers)
+            kept = load_file(source / LISTS) if lists and (source / LISTS).is_file() else None
+            ranking = None if kept is None else Ranking(kept["items"], kept["scores"])
+            return cls(values["metrics"], ranks, *facts, cases, ranking)
+        except (OSError, ValueError, KeyError, pa.ArrowException, SafetensorError) as error:
+            raise ArtifactError(f"{source}: no readable evaluation is here ({error}); evaluate again") from None
+
+    def tables(self) -> list[Table]:
+        """Lay the figures and the protocol card out for a terminal, as wide as that is."""
+        return [_metrics_table({str(self.protocol.get("recommender", "")): self}), _protocol_table(self.protocol)]
+
+    def __str__(self) -> str:
+        """Return the figures and the protocol card as text for people."""
+        return "\n".join(map(_rendered, self.tables()))
+
+
+def evaluate(
+    recommender: Recommender,
+    cases: Cases,
+    *,
+    ks: Sequence[int] = KS,
+    exclude_seen: bool = False,
+    batch_size: int = 1024,
+    protocol: Mapping[str, Any] | None = None,
+) -> Report:
+    """Rank the catalogue for every case and measure where the targets are.
+
+    Args:
+        recommender: anything with the `Recommender` protocol. Its `protocol` (beams, seed …) goes on the card; where
+            it has `identifiers`, or `semantic_ids` that items may share, metrics of that level are made, too.
+        cases: one prediction each, such as `split.test`.
+        ks: places at which metrics are cut; lists are as long as the largest.
+        exclude_seen: leave the items of a case's history out of its list (all that stand in `cases.histories`). A
+            target in its own history can then not be found; the card's `targets_seen` counts such cases.
+        batch_size: cases ranked at a time.
+        protocol: what else the card shall say, such as `split.protocol` (split, k-core, cap, counts, data digest).
+
+    Raises:
+        DataError: there are no cases, or their items are not in the recommender's catalogue.
+    """
+    n_items = len(recommender.catalog)
+    _check(cases, n_items)
+    started = time.monotonic()
+    lists = _lists(recommender, cases.histories, max(ks), exclude_seen, batch_size)
+    seconds = round(time.monotonic() - started, 3)
+    ranks = ranks_of(lists.items, cases.targets)
+    return Report(
+        metrics=summarize(ranks, ks),
+        ranks=ranks,
+        protocol={**(protocol or {}), **_card(recommender, cases, ks, exclude_seen), **recommender.protocol},
+        invalid=_invalid(lists.items, _available(cases, n_items, exclude_seen)),
+        seconds=seconds,
+        identifier_metrics=_identifier_metrics(recommender, lists.items, cases, ks),
+        cases={"user": cases.users, "target": cases.targets},
+        lists=lists,
+    )
+
+
+def _lists(recommender: Recommender, histories: Sequences, k: int, exclude_seen: bool, batch_size: int) -> Ranking:
+    items = np.full((len(histories), k), -1, dtype=np.int32)
+    scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
+    with Progress("Evaluating", total=len(histories)) as progress:
+        for first in range(0, len(histories), batch_size):
+            rows = np.arange(first, min(first + batch_size, len(histories)))
+            with quiet():
+                found = recommender.rank(histories.take(rows), k=k, exclude_seen=exclude_seen)
+            items[rows], scores[rows] = found.items, found.scores
+            progress.advance(len(rows))
+    return Ranking(items, scores)
+
+
+def metrics_text(reports: Mapping[str, Report], metrics: Sequence[str] | None = None) -> str:
+    """Return a table of reports, one row each, as text; by default recall, NDCG and MRR at 5 and 10.
+
+    Args:
+        reports: name -> report.
+        metrics: names of metrics, such as `recall@10`; those a report lacks stay empty.
+    """
+    return _rendered(_metrics_table(reports, metrics))
+
+
+def _metrics_table(reports: Mapping[str, Report], metrics: Sequence[str] | None = None) -> Table:
+    wanted = list(metrics or [f"{name}@{k}" for name in ("recall", "ndcg", "mrr") for k in (5, 10)])
+    table = Table()
+    for name in ("recommender", *wanted, "seen items", "invalid"):
+        table.add_column(name, justify="right" if name in wanted else "left", overflow="fold")
+    for name, report in reports.items():
+        figures = [f"{report.metrics[metric]:.4f}" if metric in report.metrics else "" for metric in wanted]
+        table.add_row(Text(name), *figures, _seen(report), str(report.invalid))
+    return table
+
+
+def _seen(report: Report) -> str:
+    return "excluded" if report.protocol.get("exclude_seen") else "included"
+
+
+def protocol_text(protocol: Mapping[str, Any]) -> str:
+    """Return the protocol card as text: one line per entry."""
+    return _rendered(_protocol_table(protocol))
+
+
+def _protocol_table(protocol: Mapping[str, Any]) -> Table:
+    table = Table("protocol", Column(overflow="fold"))
+    for name, value in protocol.items():
+        table.add_row(Text(name.replace("_", " ")), Text(_in_words(value)))
+    return table
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        parts = {name: f"({_in_words(each)})" if isinstance(each, Mapping) else each for name, each in value.items()}
+        return ", ".join(f"{name} {_in_words(part)}" for name, part in parts.items())
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _rendered(table: Table) -> str:
+    console = Console(file=io.StringIO(), width=140, color_system=None)
+    console.print(table)
+    written: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return written.rstrip()
+
+
+def _check(cases: Cases, n_items: int) -> None:
+    if not len(cases):
+        raise DataError("evaluation: there are no cases; look at the split's counts of users and held-out events")
+    largest = max(int(cases.targets.max()), int(cases.histories.items.max(initial=-1)))
+    if largest >= n_items:
+        raise DataError(
+            f"evaluation: the cases name item number {largest:,}, but the recommender's catalog has {n_items:,} items; "
+            "give cases of the same catalog"
+        )
+
+
+def _card(recommender: Recommender, cases: Cases, ks: Sequence[int], exclude_seen: bool) -> dict[str, Any]:
+    return {
+        "cases": len(cases),
+        "candidates": len(recommender.catalog),
+        "list_length": max(ks),
+        "level": "item",
+        "exclude_seen": exclude_seen,
+        "targets_seen": _targets_seen(cases),
+        "ties": TIES,
+        "catalog": recommender.catalog.digest,
+        "cases_digest": _digest(cases),
+    }
+
+
+def _targets_seen(cases: Cases) -> int:
+    """How many targets stand in their own history."""
+    rows = np.repeat(np.arange(len(cases)), cases.histories.lengths)
+    return len(np.unique(rows[cases.histories.items == cases.targets[rows]]))
+
+
+def _digest(cases: Cases) -> str:
+    total = hashlib.sha256()
+    for array in (cases.users, cases.targets, cases.histories.items, cases.histories.offsets):
+        total.update(np.ascontiguousarray(array).tobytes() + b"\0")
+    return total.hexdigest()
+
+
+def _available(cases: Cases, n_items: int, exclude_seen: bool) -> NDArray[np.int64]:
+    """How many different items a case's list could hold: int64 (C,)."""
+    if not exclude_seen:
+        return np.full(len(cases), n_items, dtype=np.int64)
+    rows = np.repeat(np.arange(len(cases), dtype=np.int64), cases.histories.lengths)
+    seen = np.unique(rows * n_items + cases.histories.items)
+    return n_items - np.bincount(seen // n_items, minlength=len(cases))
+
+
+def _invalid(lists: NDArray[np.int32], available: NDArray[np.int64]) -> int:
+    """Count places that should hold an item and do not, and repeated items."""
+    ordered = np.sort(lists, axis=1)
+    repeated = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+    filled = (lists >= 0).sum(axis=1)
+    missing = np.maximum(np.minimum(available, lists.shape[1]) - filled, 0)
+    return int(repeated.sum() + missing.sum())
+
+
+def _identifier_metrics(
+    recommender: Recommender, lists: NDArray[np.int32], cases: Cases, ks: Sequence[int]
+) -> dict[str, float] | None:
+    names: NDArray[np.int32] | None = getattr(recommender, "semantic_ids", None)
+    if names is None and hasattr(recommender, "identifiers"):
+        names = recommender.identifiers.tokens
+    if names is None:
+        return None
+    group = np.unique(names, axis=0, return_inverse=True)[1].ravel()
+    of_lists = np.where(lists >= 0, group[np.maximum(lists, 0)], -1)
+    return summarize(ranks_of(of_lists, group[cases.targets]), ks)

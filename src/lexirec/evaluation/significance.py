@@ -1,0 +1,198 @@
+"""What a measured figure, and a difference between two systems measured on the same cases, is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from lexirec.core.errors import DataError, SettingsError, did_you_mean
+from lexirec.evaluation import metrics
+from lexirec.evaluation.bootstrap import STANDARD, ZERO, Bootstrap, Floats, Interval, Resampled
+
+METRICS: Mapping[str, Callable[[metrics.Ranks, int], float]] = {
+    "recall": metrics.recall,
+    "ndcg": metrics.ndcg,
+    "mrr": metrics.mrr,
+}
+_Integers = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One system's metric.
+
+    Attributes:
+        value: mean over cases, and over seeds.
+        standard_error: of `value`, over users and seeds.
+        interval: percentiles of the replicates.
+        corrected: the same, bias-corrected and accelerated (Efron, JASA 1987).
+        seeds: the metric of every seed.
+    """
+
+    value: float
+    standard_error: float
+    interval: Interval
+    corrected: Interval
+    seeds: tuple[float, ...]
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over seeds; None where there is one."""
+        return float(np.std(self.seeds, ddof=1)) if len(self.seeds) > 1 else None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a system is above another one (below where negative).
+
+    Attributes:
+        value: difference of the means over cases, and over seeds.
+        relative: `value` as a share of the other's mean; NaN where that is 0.
+        standard_error: of `value`, over users and seeds.
+        interval: percentiles of the replicates.
+        corrected: the same, bias-corrected and accelerated (Efron, JASA 1987).
+        p_value: two-sided: twice the share of replicates beyond 0, and where fewer than 30 users differ at least the p
+            of the users' signs flipped at random.
+        effect: Cohen's d over users: mean of the users' differences by their standard deviation.
+        better: share of users for whom the system is better.
+        worse: share of users for whom it is worse; the others see no difference.
+        users: how many users there are.
+        cases: how many cases they have.
+        seeds: how many seeds either system has.
+        freedom: degrees of freedom of `standard_error`; few where most of it stems from few seeds.
+        level: of the intervals.
+    """
+
+    value: float
+    relative: float
+    standard_error: float
+    interval: Interval
+    corrected: Interval
+    p_value: float
+    effect: float
+    better: float
+    worse: float
+    users: int
+    cases: int
+    seeds: tuple[int, int]
+    freedom: float
+    level: float
+
+    def detectable(self, *, power: float = 0.8, comparisons: int = 1) -> float:
+        """Return the smallest true difference that such a test finds with the given probability.
+
+        Args:
+            power: that probability.
+            comparisons: how many comparisons share the error of 1 − level (Holm's first, strictest step).
+        """
+        tail = (1 - self.level) / 2 / comparisons
+        beyond = student.isf(tail, self.freedom) + student.isf(1 - power, self.freedom)
+        return float(beyond * self.standard_error)
+
+
+def compare_ranks(
+    a: _Integers,
+    b: _Integers,
+    users: _Integers,
+    *,
+    metric: str = "ndcg",
+    k: int = 10,
+    bootstrap: Bootstrap = STANDARD,
+) -> Difference:
+    """Compare two systems measured on the same cases: a − b.
+
+    Args:
+        a: ranks of the targets (1 = first, 0 = not found), shape (cases,), or (seeds, cases).
+        b: the other system's, with as many cases; its seeds need not be as many.
+        users: whose case it is, shape (cases,).
+        metric: `recall`, `ndcg` or `mrr`.
+        k: places that count.
+        bootstrap: replicates, level and seed.
+
+    Raises:
+        DataError: the shapes do not belong together, or there are fewer than two users.
+        SettingsError: there is no such metric.
+    """
+    arms, cases = _by_user([np.atleast_2d(a), np.atleast_2d(b)], users, gains_by_rank(metric, k))
+    found = Resampled.of(arms, cases, bootstrap)
+    of_users, others = found.sums, float(arms[1].mean(axis=0).sum() / cases.sum())
+    shares = of_users / cases
+    spread = float(shares.std(ddof=1))
+    return Difference(
+        value=found.value,
+        relative=found.value / others if others else float("nan"),
+        standard_error=found.standard_error,
+        interval=found.percentiles(),
+        corrected=found.corrected(),
+        p_value=found.p_value(),
+        effect=float(shares.mean()) / spread if spread else 0.0,
+        better=float((of_users > ZERO).mean()),
+        worse=float((of_users < -ZERO).mean()),
+        users=len(cases),
+        cases=int(cases.sum()),
+        seeds=(len(arms[0]), len(arms[1])),
+        freedom=found.freedom,
+        level=bootstrap.level,
+    )
+
+
+def estimate_ranks(
+    ranks: _Integers,
+    users: _Integers,
+    *,
+    metric: str = "ndcg",
+    k: int = 10,
+    bootstrap: Bootstrap = STANDARD,
+) -> Estimate:
+    """Put an interval around one system's metric; arguments and errors are those of `compare_ranks`."""
+    arms, cases = _by_user([np.atleast_2d(ranks)], users, gains_by_rank(metric, k))
+    found = Resampled.of(arms, cases, bootstrap)
+    seeds = tuple((arms[0].sum(axis=1) / cases.sum()).tolist())
+    return Estimate(found.value, found.standard_error, found.percentiles(), found.corrected(), seeds)
+
+
+def holm(p_values: Sequence[float] | Floats) -> Floats:
+    """Adjust p-values for being many (Holm, Scandinavian Journal of Statistics 1979), in the order given.
+
+    Where those below .05 are called differences, one or more of them is none in at most 5 % of such families.
+
+    Raises:
+        ValueError: a value is not between 0 and 1.
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    if values.size and not ((values >= 0) & (values <= 1)).all():
+        raise ValueError("p-values lie between 0 and 1")
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.maximum.accumulate((len(values) - np.arange(len(values))) * values[order]), 1.0)
+    return adjusted
+
+
+def gains_by_rank(metric: str, k: int) -> Floats:
+    """Return what a case with each rank 0 … k is worth: the metric of this case alone, shape (k + 1,).
+
+    Raises:
+        SettingsError: there is no such metric, or k is below 1.
+    """
+    if metric not in METRICS or k < 1:
+        hint = did_you_mean(metric, METRICS)
+        raise SettingsError(f"metric '{metric}@{k}': it should be one of {', '.join(METRICS)}, at 1 or more.{hint}")
+    return np.array([METRICS[metric](np.array([rank]), k) for rank in range(k + 1)])
+
+
+def _by_user(arms: Sequence[_Integers], users: _Integers, gains: Floats) -> tuple[list[Floats], Floats]:
+    """Sum the gains of every user: for every arm (seeds, users), and the users' numbers of cases (users,)."""
+    shapes = [ranks.shape for ranks in arms]
+    if any(len(shape) != 2 or shape[1:] != users.shape or not shape[0] for shape in shapes):
+        raise DataError(f"ranks {shapes} and users {users.shape} do not belong together; give one rank a case and seed")
+    rows = np.unique(users, return_inverse=True)[1]
+    cases = np.bincount(rows).astype(np.float64)
+    if len(cases) < 2:
+        raise DataError(f"statistics: {len(cases)} users; at least two are needed to say how users differ")
+    worth = [gains[np.where((ranks > 0) & (ranks < len(gains)), ranks, 0)] for ranks in arms]
+    return [np.stack([np.bincount(rows, row, len(cases)) for row in gained]) for gained in worth], cases

@@ -1,0 +1,104 @@
+"""What generative recommenders share, whatever their family: how they rank, recommend and stay up to date."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar, Unpack
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lexirec.data.catalog import Catalog
+from lexirec.data.ranking import Ranking, check_request
+from lexirec.data.sequences import Sequences
+from lexirec.models.distillation import Reading
+from lexirec.models.gram.training import TrainingSettings
+from lexirec.models.recommend import Options, Recommendation, recommend
+from lexirec.models.tsrec.sft import SftSettings
+from lexirec.nn.search import Searcher
+
+AnySearcher = TypeVar("AnySearcher", bound=Searcher)
+AnyPace = TypeVar("AnyPace", TrainingSettings, SftSettings)
+
+
+class GenerativeRecommender(ABC, Generic[AnySearcher]):
+    """A network and what searches its trie; the searcher is made anew when the weights have changed."""
+
+    model: nn.Module
+
+    def __init__(self, catalog: Catalog) -> None:
+        """Hold the items that are ranked."""
+        self._catalog = catalog
+        self._searcher: AnySearcher | None = None
+
+    @abstractmethod
+    def _make_searcher(self) -> AnySearcher:
+        """Make what finds items with the weights as they are."""
+
+    @property
+    @abstractmethod
+    def protocol(self) -> dict[str, Any]:
+        """What a protocol card says about how lists are made."""
+
+    @abstractmethod
+    def save(self, folder: str | Path) -> None:
+        """Write one complete folder."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The items that are ranked."""
+        return self._catalog
+
+    @property
+    def searcher(self) -> AnySearcher:
+        """What finds items with the weights as they are; made on first use."""
+        if self._searcher is None:
+            self._searcher = self._make_searcher()
+        return self._searcher
+
+    def rank(
+        self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
+    ) -> Ranking:
+        """Rank the k best items for every history; see `recommenders.Recommender.rank`."""
+        check_request(len(histories), len(self._catalog), k, allowed)
+        found = self.searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed)
+        return Ranking(found.items, found.scores)
+
+    def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:
+        """Recommend items for one history of item ids, oldest first; see `recommending.recommend`."""
+        return recommend(self, history, k=k, **options)
+
+    def apart(self) -> Self:
+        """Return this recommender with weights of its own, which are equal and learn apart."""
+        made = copy.copy(self)
+        made.model, made._searcher = copy.deepcopy(self.model), None
+        return made
+
+    def copies(
+        self, training: AnyPace, folder: Path, fit: Callable[[Self, NDArray[np.int64], AnyPace, Path], Self]
+    ) -> Callable[[int, NDArray[np.int64]], Reading]:
+        """Return what trains copies of this untrained recommender for `training.distilling.Teacher`.
+
+        Args:
+            training: how this one will be trained; copies are taught by the memory alone, and have seeds of their own.
+            folder: where its checkpoints go; those of the copies go below.
+            fit: trains a copy on the training rows of some numbers, with such settings, in such a folder.
+        """
+
+        def copy_for(fold: int, rows: NDArray[np.int64]) -> Reading:
+            told = training.distillation.of_copies()
+            how = training.model_copy(update={"distillation": told, "seed": training.seed + fold + 1})
+            made = fit(self.apart(), rows, how, folder / "copies" / str(fold))
+            return made.searcher.item_log_probabilities
+
+        return copy_for
+
+    def _to_device(self) -> None:
+        """Bring the network to where it learns; what was made of its old weights is forgotten."""
+        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        self._searcher = None

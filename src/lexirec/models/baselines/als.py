@@ -1,0 +1,123 @@
+"""Implicit alternating least squares, by the package `implicit` (MIT; `pip install 'lexirec[als]'`).
+
+Hu, Koren and Volinsky, ICDM 2008: every user and item gets a vector, so that their product is 1 where the user took
+the item, with confidence `confidence`, and 0 elsewhere, with confidence 1. Users are not kept: a history, of a known
+user or not, is folded in by solving for its vector with the items' held fixed, so an answer depends on the history
+alone. Ours lets newer items of a history count more by default; a decay of 1 is the published, order-blind method.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import sparse
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from lexirec.core.config import Settings
+from lexirec.core.errors import SettingsError
+from lexirec.data.neighbors import Matrix
+from lexirec.data.sequences import Sequences
+from lexirec.models.baselines.base import (
+    answer_newcomers,
+    binary_rows,
+    fitted_array,
+    history_rows,
+    load_fitted,
+    popularity,
+    save_fitted,
+)
+
+
+class AlsSettings(Settings):
+    """Settings of `Als`; the defaults were best of a few on the validation part of Amazon Office Products."""
+
+    kind: Literal["als"] = "als"
+    dimensions: int = Field(default=128, ge=1)
+    """Of the vectors."""
+    regularization: float = Field(default=50.0, ge=0)
+    """λ, added to the diagonal of every user's and item's system."""
+    confidence: float = Field(default=20.0, gt=0)
+    """Of an item that was taken; of one that was not it is 1."""
+    iterations: int = Field(default=15, ge=1)
+    """Rounds of solving for users, then for items."""
+    history_decay: float = Field(default=0.3, gt=0, le=1)
+    """Confidence of a history item relative to the next newer one, when scoring."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Of the first vectors."""
+
+
+class Als:
+    """Scores items by the product of their vectors and the history's; see the top of this file."""
+
+    def __init__(self, settings: AlsSettings | None = None) -> None:
+        """Keep the settings."""
+        self.settings = settings or AlsSettings()
+
+    def fit(self, train: Sequences, n_items: int) -> Self:
+        """Factorise the binary user × item matrix.
+
+        Raises:
+            SettingsError: the package `implicit` is not installed.
+        """
+        solver = _solver(self.settings)
+        with threadpool_limits(1, "blas"):  # the package runs its own threads
+            solver.fit(_plain(binary_rows(train, n_items)), show_progress=False)
+        self.vectors: NDArray[np.float32] = np.asarray(solver.item_factors, dtype=np.float32)
+        self.shares = popularity(train, n_items)
+        return self
+
+    def scores(self, histories: Sequences) -> NDArray[np.float32]:
+        """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""
+        found = np.asarray(self.fold_in(histories) @ self.vectors.T, dtype=np.float32)
+        return answer_newcomers(found, histories, self.shares)
+
+    def fold_in(self, histories: Sequences) -> NDArray[np.float32]:
+        """Return the vector of every history, with the items' held fixed: float32 (rows, dimensions)."""
+        solver = _solver(self.settings)
+        solver.item_factors = self.vectors
+        rows = history_rows(histories, len(self.shares), self.settings.history_decay)
+        rows.sum_duplicates()
+        with threadpool_limits(1, "blas"):
+            return np.asarray(solver.recalculate_user(np.arange(len(histories)), _plain(rows)), dtype=np.float32)
+
+    def item_vectors(self) -> NDArray[np.float32]:
+        """Return the items' vectors: float32 (n_items, dimensions)."""
+        return self.vectors
+
+    def save(self, folder: str | Path) -> None:
+        """Write the items' vectors into the folder."""
+        save_fitted(folder, self.settings, shares=self.shares, vectors=self.vectors)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote; raises ArtifactError where it cannot."""
+        settings, arrays = load_fitted(folder, AlsSettings)
+        model = cls(settings)
+        model.shares, model.vectors = (fitted_array(name, arrays, folder) for name in ("shares", "vectors"))
+        return model
+
+
+def _solver(settings: AlsSettings) -> Any:
+    """Return the package's model, which is light to make; only item vectors are ever kept of it."""
+    try:
+        from implicit.cpu.als import AlternatingLeastSquares
+    except ImportError:
+        raise SettingsError(
+            "baselines of kind 'als' need the package 'implicit': pip install 'lexirec[als]', or leave them out"
+        ) from None
+    return AlternatingLeastSquares(
+        factors=settings.dimensions,
+        regularization=settings.regularization,
+        alpha=settings.confidence,
+        iterations=settings.iterations,
+        random_state=settings.seed,
+    )
+
+
+def _plain(rows: Matrix) -> sparse.csr_matrix:
+    """Return a sparse array as the older kind of matrix that the package takes."""
+    return sparse.csr_matrix((rows.data, rows.indices, rows.indptr), shape=rows.shape)

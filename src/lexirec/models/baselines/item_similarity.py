@@ -1,0 +1,193 @@
+"""Baselines that learn little or nothing: popularity, item-kNN and EASE. Transitions are a setting of the memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import sparse
+from scipy.linalg import get_lapack_funcs
+
+from lexirec.core.config import Settings
+from lexirec.core.errors import DataError
+from lexirec.data.neighbors import Matrix, nearest
+from lexirec.data.sequences import Sequences
+from lexirec.models.baselines.base import (
+    answer_newcomers,
+    binary_rows,
+    dense,
+    fitted_array,
+    history_rows,
+    load_fitted,
+    pack_matrix,
+    popularity,
+    save_fitted,
+    unpack_matrix,
+)
+
+
+class PopularitySettings(Settings):
+    """Popularity has nothing to set."""
+
+    kind: Literal["popularity"] = "popularity"
+
+
+class Popularity:
+    """Scores every item by its share of the training events, whatever the history."""
+
+    def __init__(self, settings: PopularitySettings | None = None) -> None:
+        """Keep the settings."""
+        self.settings = settings or PopularitySettings()
+
+    def fit(self, train: Sequences, n_items: int) -> Self:
+        """Count the events of every item."""
+        self.shares = popularity(train, n_items)
+        return self
+
+    def scores(self, histories: Sequences) -> NDArray[np.float32]:
+        """Score every item for every history: float32 (rows, n_items)."""
+        return np.tile(self.shares, (len(histories), 1))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the shares into the folder."""
+        save_fitted(folder, self.settings, shares=self.shares)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote; raises ArtifactError where it cannot."""
+        settings, arrays = load_fitted(folder, PopularitySettings)
+        model = cls(settings)
+        model.shares = fitted_array("shares", arrays, folder)
+        return model
+
+
+class ItemKnnSettings(Settings):
+    """Settings of `ItemKnn`."""
+
+    kind: Literal["item-knn"] = "item-knn"
+    neighbors: int = Field(default=100, ge=1)
+    """Most similar items kept of every item."""
+    history_decay: float = Field(default=0.7, gt=0, le=1)
+    """Weight of a history item relative to the next newer one; 1 is the classic, order-blind item-kNN."""
+
+
+class ItemKnn:
+    """Scores items by the summed cosine to the history's items (Sarwar et al., WWW 2001).
+
+    Cosine is between columns of the binary user × item matrix. Ours weights newer history items more by default.
+    """
+
+    def __init__(self, settings: ItemKnnSettings | None = None) -> None:
+        """Keep the settings."""
+        self.settings = settings or ItemKnnSettings()
+
+    def fit(self, train: Sequences, n_items: int) -> Self:
+        """Find every item's neighbours among the items of the same users."""
+        found = nearest(sparse.csr_array(binary_rows(train, n_items).T), self.settings.neighbors)
+        rows, places = np.nonzero((found.items >= 0) & (found.scores > 0))
+        cells = (rows, found.items[rows, places])
+        self.similarities: Matrix = sparse.csr_array((found.scores[rows, places], cells), shape=(n_items, n_items))
+        self.shares = popularity(train, n_items)
+        return self
+
+    def scores(self, histories: Sequences) -> NDArray[np.float32]:
+        """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""
+        rows = history_rows(histories, len(self.shares), self.settings.history_decay)
+        return answer_newcomers(dense(rows @ self.similarities), histories, self.shares)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the similarities into the folder."""
+        save_fitted(folder, self.settings, shares=self.shares, **pack_matrix("similarities", self.similarities))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote; raises ArtifactError where it cannot."""
+        settings, arrays = load_fitted(folder, ItemKnnSettings)
+        model = cls(settings)
+        model.shares = fitted_array("shares", arrays, folder)
+        model.similarities = unpack_matrix("similarities", arrays)
+        return model
+
+
+class EaseSettings(Settings):
+    """Settings of `Ease`."""
+
+    kind: Literal["ease"] = "ease"
+    regularization: float = Field(default=100.0, gt=0)
+    """λ, added to the diagonal of the Gram matrix."""
+    history_decay: float = Field(default=0.7, gt=0, le=1)
+    """Weight of a history item relative to the next newer one; 1 is the published, order-blind EASE."""
+    precision: Literal["float32", "float64"] = "float32"
+    """Of the inverse; float64 takes twice the memory and time."""
+    max_items: int = Field(default=30_000, ge=1)
+    """Larger catalogues are refused, because the dense items × items matrix would not fit memory."""
+
+
+class Ease:
+    """Scores items by a linear model of items on items with zero diagonal, in closed form (Steck, WWW 2019).
+
+    B = I − P · diag(P)^−1 with P = (XᵀX + λI)^−1. Ours weights newer history items more by default.
+    """
+
+    def __init__(self, settings: EaseSettings | None = None) -> None:
+        """Keep the settings."""
+        self.settings = settings or EaseSettings()
+
+    def fit(self, train: Sequences, n_items: int) -> Self:
+        """Invert the Gram matrix of the binary user × item matrix.
+
+        Raises:
+            DataError: the catalogue is larger than `max_items`, or the matrix cannot be inverted.
+        """
+        _check_size(n_items, self.settings)
+        seen = binary_rows(train, n_items)
+        gram = np.asarray((seen.T @ seen).toarray(), dtype=self.settings.precision)
+        gram[np.diag_indices(n_items)] += self.settings.regularization
+        inverse = _inverted(gram)
+        weights = inverse / -np.diag(inverse)
+        weights[np.diag_indices(n_items)] = 0.0
+        self.weights = weights.astype(np.float32, copy=False)
+        self.shares = popularity(train, n_items)
+        return self
+
+    def scores(self, histories: Sequences) -> NDArray[np.float32]:
+        """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""
+        rows = history_rows(histories, len(self.shares), self.settings.history_decay)
+        return answer_newcomers(np.asarray(rows @ self.weights, dtype=np.float32), histories, self.shares)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the weights into the folder: 4 n_items² bytes."""
+        save_fitted(folder, self.settings, shares=self.shares, weights=self.weights)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote; raises ArtifactError where it cannot."""
+        settings, arrays = load_fitted(folder, EaseSettings)
+        model = cls(settings)
+        model.shares, model.weights = fitted_array("shares", arrays, folder), fitted_array("weights", arrays, folder)
+        return model
+
+
+def _check_size(n_items: int, settings: EaseSettings) -> None:
+    if n_items > settings.max_items:
+        gigabytes = 3 * n_items**2 * np.dtype(settings.precision).itemsize / 2**30
+        raise DataError(
+            f"ease: {n_items:,} items need about {gigabytes:,.0f} GiB for the dense inverse; allowed are max_items = "
+            f"{settings.max_items:,}; leave this baseline out, or raise max_items where the memory is there"
+        )
+
+
+def _inverted(gram: NDArray[Any]) -> NDArray[Any]:
+    """Invert a symmetric positive definite matrix in place by Cholesky: half the work and memory of a plain inverse."""
+    routines: Any = get_lapack_funcs(("potrf", "potri"), (gram,))
+    factor, invert = routines
+    lower, failed = factor(gram.T, lower=True, overwrite_a=True)  # .T of a C array is Fortran-ordered: no copy
+    if not failed:
+        inverse, failed = invert(lower, lower=True, overwrite_c=True)
+    if failed:
+        raise DataError("ease: the Gram matrix cannot be inverted; raise 'regularization' or use precision = 'float64'")
+    strict = np.tril(inverse, -1)
+    return np.asarray(np.tril(inverse) + strict.T)

@@ -1,0 +1,264 @@
+"""The memory: item-to-item counts of the training part, smoothed over text neighbours. Nothing is learned.
+
+With C the counts and K the text similarities, a history's row of decayed weights h scores all items by
+
+    h · R (C + a·K·C + b·C·K + c·m·K + d·C·P) S        m = mean row sum of C, P = C with rows that sum to 1
+
+- K·C: what followed items *similar to* those of the history; C·K: items similar to what followed; K: similar items.
+- C·P: what followed what followed, a walk of two steps; M0–M2 do without (d = 0).
+- R and S divide by (row sum)^.5 and (column sum)^.2 of the smoothed matrix: often bought items shall not outvote the
+  rest of a history, nor popular items everything. Smoothing before scaling lets rare items gain most (docs/log.md).
+- M0 has no text, M1 takes given vectors, M2 TF-IDF of the item texts; the name says only what `fit` was given.
+
+No single matrix is built: with r = hR, ((r + a·rK + d·rC·N)·C + (b·rC + c·m·r)·K)·S has the same value, where N holds
+1 / row sum of C, so that P = N·C; K·C would be near dense. Source: our own measurement; counting transitions goes back
+to Shani, Heckerman and Brafman (JMLR 2005); walks on the graph of users and items are Cooper et al. (WWW 2014), ours go
+from item to item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from lexirec.core.config import Settings
+from lexirec.core.errors import ArtifactError, DataError, SettingsError
+from lexirec.data.neighbors import Matrix, Neighbors, nearest, pair_counts, scaled, top_k
+from lexirec.data.sequences import Sequences
+from lexirec.models.baselines.base import (
+    answer_newcomers,
+    dense,
+    history_rows,
+    load_fitted,
+    pack_matrix,
+    popularity,
+    save_fitted,
+    unpack_matrix,
+)
+
+_BLOCK = 512
+"""Items whose companions are found at a time."""
+_VECTORS = ("shares", "row_scale", "column_scale")
+
+
+class MemorySettings(Settings):
+    """Settings of `Memory`; the defaults are those of M0–M2."""
+
+    kind: Literal["memory"] = "memory"
+    window: int = Field(default=8, ge=1)
+    """Largest distance in places at which two items of a row count as a pair."""
+    gap_decay: float = Field(default=0.8, gt=0, le=1)
+    """A pair at distance g counts gap_decay^(g − 1)."""
+    backward: float = Field(default=0.5, ge=0)
+    """Weight of a pair read backwards."""
+    row_power: float = Field(default=0.5, ge=0, le=1)
+    """Rows are divided by (row sum)^row_power."""
+    column_power: float = Field(default=0.2, ge=0, le=1)
+    """Columns are divided by (column sum)^column_power."""
+    history_decay: float = Field(default=0.6, gt=0, le=1)
+    """Weight of a history item relative to the next newer one."""
+    neighbors: int = Field(default=20, ge=1)
+    """Text neighbours of an item."""
+    similarity_power: float = Field(default=3.0, gt=0)
+    """Weights of text neighbours are cosine^similarity_power: 3 suits TF-IDF, 6 sentence vectors."""
+    before: float = Field(default=0.3, ge=0)
+    """a, the weight of K·C."""
+    after: float = Field(default=0.15, ge=0)
+    """b, the weight of C·K."""
+    similar: float = Field(default=0.2, ge=0)
+    """c, the weight of m·K."""
+    two_steps: float = Field(default=0.0, ge=0)
+    """d, the weight of C·P."""
+
+
+TRANSITIONS = MemorySettings(window=5, gap_decay=0.5, backward=0.0, row_power=0.0, column_power=0.0, history_decay=0.3)
+"""The floor of every comparison: plain counts of what came up to five places later, near places and new items first."""
+
+
+class Memory:
+    """Scores items by decayed, text-smoothed co-occurrence with the history; see the top of this file."""
+
+    def __init__(self, settings: MemorySettings | None = None) -> None:
+        """Keep the settings; `fit` does the counting."""
+        self.settings = settings or MemorySettings()
+
+    def fit(
+        self,
+        train: Sequences,
+        n_items: int,
+        *,
+        texts: Sequence[str] | None = None,
+        vectors: NDArray[np.floating[Any]] | None = None,
+        neighbors: Neighbors | None = None,
+    ) -> Self:
+        """Count the pairs of `train`, and find text neighbours if texts (M2) or vectors (M1) are given.
+
+        Args:
+            train: rows of item numbers, oldest first.
+            n_items: size of the catalogue.
+            texts: one per item, in catalogue order.
+            vectors: (n_items, d), in catalogue order.
+            neighbors: text neighbours that were found before (`text_neighbors`), of which the first
+                `settings.neighbors` are used.
+
+        Raises:
+            SettingsError: more than one of texts, vectors and neighbours is given.
+            DataError: they are not one per item, or the texts have no words in common.
+        """
+        named = [each for each in (texts, vectors, neighbors) if each is not None]
+        if len(named) > 1:
+            raise SettingsError(
+                "memory: more than one of texts, vectors and neighbours is given; give texts (M2), vectors (M1), "
+                "neighbours that were found before, or none"
+            )
+        if named and len(named[0]) != n_items:
+            raise DataError(
+                f"memory: {len(named[0]):,} texts, vectors or neighbours for {n_items:,} items; give one per item"
+            )
+        window, decay, backward = self.settings.window, self.settings.gap_decay, self.settings.backward
+        self.counts = pair_counts(train, n_items, window=window, gap_decay=decay, backward=backward)
+        if vectors is not None:
+            neighbors = nearest(vectors, self.settings.neighbors)
+        elif texts is not None:
+            neighbors = text_neighbors(texts, self.settings.neighbors)
+        self.similarities = None if neighbors is None else self._similarities(neighbors)
+        self.steps = self._steps()
+        self.row_scale = _shrink(self._sums(1), self.settings.row_power)
+        self.column_scale = _shrink(self._sums(0), self.settings.column_power)
+        self.shares = popularity(train, n_items)
+        return self
+
+    def scores(self, histories: Sequences) -> NDArray[np.float32]:
+        """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""
+        rows = history_rows(histories, len(self.shares), self.settings.history_decay)
+        found = self._spread(scaled(rows, by_column=self.row_scale))
+        found *= self.column_scale
+        return answer_newcomers(found, histories, self.shares)
+
+    def neighbors(self, k: int) -> Neighbors:
+        """Return every item's k best companions by the smoothed counts, itself left out: who follows or goes with it.
+
+        Items nobody bought have companions where their texts have neighbours. Works in blocks of items.
+        """
+        n_items = len(self.shares)
+        items, scores = np.full((n_items, k), -1, dtype=np.int32), np.zeros((n_items, k), dtype=np.float32)
+        for first in range(0, n_items, _BLOCK):
+            rows = np.arange(first, min(first + _BLOCK, n_items))
+            one_each = Sequences(rows.astype(np.int32), np.arange(len(rows) + 1, dtype=np.int64))
+            found = self.scores(one_each)
+            found[np.arange(len(rows)), rows] = 0.0
+            found[found <= 0] = -np.inf
+            items[rows], best = top_k(found, k)
+            scores[rows] = np.where(np.isneginf(best), 0.0, best)
+        return Neighbors(items, scores)
+
+    def _spread(self, rows: Any) -> NDArray[np.float32]:
+        """Multiply sparse rows with the smoothed matrix."""
+        direct = dense(rows @ self.counts)
+        spread = direct.copy()
+        like = None if self.similarities is None else rows @ self.similarities * np.float32(self.settings.before)
+        if self.steps is not None:  # C·P = C·(1 / row sums)·C, so that walks and K·C share one product
+            through = direct * self.steps
+            spread += (through if like is None else through + dense(like)) @ self.counts
+        elif like is not None:
+            spread += dense(like @ self.counts)  # narrow enough to stay sparse, as direct is not
+        if self.similarities is not None:
+            direct *= self.settings.after
+            direct += dense(rows * np.float32(self.settings.similar * self._mean_sum()))
+            spread += direct @ self.similarities
+        return spread
+
+    def _sums(self, axis: Literal[0, 1]) -> NDArray[np.float64]:
+        """Sums of the smoothed matrix over an axis, without building it: (n_items,)."""
+        counts: Any = self.counts
+        similarities: Any = self.similarities
+        of_counts: NDArray[np.float64] = np.asarray(counts.sum(axis=axis, dtype=np.float64)).ravel()
+        sums = of_counts.copy()
+        if self.steps is not None:
+            steps = self.steps.astype(np.float64)
+            sums += counts @ (steps * of_counts) if axis == 1 else (of_counts * steps) @ counts
+        if similarities is None:
+            return sums
+        inner, outer = self.settings.before, self.settings.after
+        if axis == 0:
+            counts, similarities, inner, outer = counts.T, similarities.T, outer, inner
+        of_similarities = similarities @ np.ones(counts.shape[0])
+        sums += inner * (similarities @ of_counts) + outer * (counts @ of_similarities)
+        sums += self.settings.similar * self._mean_sum() * of_similarities
+        return sums
+
+    def _steps(self) -> NDArray[np.float32] | None:
+        """Return d / row sum of C for every item, where walks count: (n_items,)."""
+        if not self.settings.two_steps:
+            return None
+        sums: NDArray[np.float64] = np.asarray(self.counts.sum(axis=1), dtype=np.float64).ravel()
+        return np.float32(self.settings.two_steps) * _shrink(sums, 1.0)
+
+    def _mean_sum(self) -> float:
+        return float(self.counts.sum()) / max(self.counts.shape[0], 1)
+
+    def _similarities(self, found: Neighbors) -> Matrix:
+        return _weights(found.first(self.settings.neighbors), self.settings.similarity_power)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the counts, the similarities and the settings into the folder."""
+        arrays = {name: getattr(self, name) for name in _VECTORS} | pack_matrix("counts", self.counts)
+        if self.similarities is not None:
+            arrays |= pack_matrix("similarities", self.similarities)
+        save_fitted(folder, self.settings, **arrays)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote; raises ArtifactError where it cannot."""
+        settings, arrays = load_fitted(folder, MemorySettings)
+        memory = cls(settings)
+        try:
+            memory.shares, memory.row_scale, memory.column_scale = (arrays[name] for name in _VECTORS)
+            memory.counts = unpack_matrix("counts", arrays)
+            memory.similarities = unpack_matrix("similarities", arrays) if "similarities.data" in arrays else None
+            memory.steps = memory._steps()
+        except KeyError as error:
+            raise ArtifactError(f"{folder}: the memory's array {error} is missing; fit and save it again") from None
+        return memory
+
+
+def _shrink(sums: NDArray[np.float64], power: float) -> NDArray[np.float32]:
+    """Return sums^−power, and 1 where a sum is 0 (there is nothing to scale)."""
+    return np.power(np.where(sums > 0, sums, 1.0), -power).astype(np.float32)
+
+
+def text_neighbors(texts: Sequence[str], k: int) -> Neighbors:
+    """Find every item's k nearest by the TF-IDF of its text.
+
+    Raises:
+        DataError: the texts have no words in common.
+    """
+    return nearest(_tfidf(texts), k)
+
+
+def _tfidf(texts: Sequence[str]) -> Matrix:
+    """TF-IDF rows of the texts: sublinear tf, words of two texts or more, English stop words left out."""
+    try:
+        rows = TfidfVectorizer(sublinear_tf=True, min_df=2, stop_words="english", dtype=np.float32).fit_transform(texts)
+    except ValueError:
+        raise DataError(
+            f"memory: no word stands in two of the {len(texts):,} item texts; give richer texts, vectors, or neither"
+        ) from None
+    return sparse.csr_array(rows)
+
+
+def _weights(neighbors: Neighbors, power: float) -> Matrix:
+    """Turn neighbours into rows that sum to 1; negative cosines count nothing."""
+    strength = np.where(neighbors.items >= 0, np.maximum(neighbors.scores, 0.0), 0.0) ** power
+    sums = strength.sum(axis=1, keepdims=True)
+    strength = np.divide(strength, sums, out=np.zeros_like(strength), where=sums > 0)
+    rows, places = np.nonzero(strength)
+    cells = (rows, neighbors.items[rows, places])
+    return sparse.csr_array((strength[rows, places].astype(np.float32), cells), shape=(len(neighbors), len(neighbors)))

@@ -1,0 +1,84 @@
+"""Recency: popularity of late, the same for everybody. Nothing is learned.
+
+An event counts half for every `half_life_days` it lies before the newest of the training part. Where events have no
+times, their place counted from the end of their user's row stands in: what users took last, not what they took when.
+
+Source: the "recently popular" and "decayed popularity" baselines of Ji et al. (SIGIR 2020), who show that plain
+popularity is a weak reference wherever items come and go.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from lexirec.core.config import Settings
+from lexirec.core.errors import DataError
+from lexirec.data.sequences import Sequences
+from lexirec.models.baselines.base import fitted_array, load_fitted, save_fitted
+
+_DAY = 86_400.0
+
+
+class RecencySettings(Settings):
+    """Settings of `Recency`."""
+
+    kind: Literal["recency"] = "recency"
+    half_life_days: float = Field(default=90.0, gt=0)
+    """Days after which an event counts half, where events have times."""
+    place_decay: float = Field(default=0.5, gt=0, le=1)
+    """Where they have none: weight of an event relative to the next newer one of its user."""
+
+
+class Recency:
+    """Scores every item by its decayed share of the training events, whatever the history."""
+
+    def __init__(self, settings: RecencySettings | None = None) -> None:
+        """Keep the settings."""
+        self.settings = settings or RecencySettings()
+
+    def fit(self, train: Sequences, n_items: int, *, times: NDArray[np.float64] | None = None) -> Self:
+        """Add up the decayed events of every item.
+
+        Args:
+            train: rows of item numbers, oldest first.
+            n_items: size of the catalogue.
+            times: seconds since 1970 of each event, float64 (N,) beside `train.items`; None where there are none.
+
+        Raises:
+            DataError: the times are not one per event.
+        """
+        if times is not None and len(times) != len(train.items):
+            raise DataError(f"recency: {len(times):,} times for {len(train.items):,} events; give one per event")
+        weights = self._by_place(train) if times is None else self._by_time(times)
+        sums = np.bincount(train.items, weights, minlength=n_items)
+        self.shares = (sums / max(float(sums.sum()), np.finfo(np.float64).tiny)).astype(np.float32)
+        return self
+
+    def _by_time(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        age = (times.max(initial=-np.inf) - times) / (_DAY * self.settings.half_life_days)
+        return np.asarray(np.exp2(-age), dtype=np.float64)
+
+    def _by_place(self, train: Sequences) -> NDArray[np.float64]:
+        age = np.repeat(train.offsets[1:], train.lengths) - 1 - np.arange(len(train.items))
+        return np.asarray(np.power(self.settings.place_decay, age, dtype=np.float64))
+
+    def scores(self, histories: Sequences) -> NDArray[np.float32]:
+        """Score every item for every history: float32 (rows, n_items)."""
+        return np.tile(self.shares, (len(histories), 1))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the shares into the folder."""
+        save_fitted(folder, self.settings, shares=self.shares)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote; raises ArtifactError where it cannot."""
+        settings, arrays = load_fitted(folder, RecencySettings)
+        model = cls(settings)
+        model.shares = fitted_array("shares", arrays, folder)
+        return model

@@ -1,0 +1,186 @@
+"""Recommenders: a catalogue and something that ranks it for histories, saved as one complete folder.
+
+`Recommender` is the protocol everything above speaks to. `ScoreRecommender` wraps any scorer that gives every item a
+number (popularity, the memory, EASE, SASRec …). Ties go to the smaller item number, so rankings are reproducible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexirec.core.config import Settings
+from lexirec.core.errors import ArtifactError
+from lexirec.core.progress import Progress
+from lexirec.data.catalog import Catalog
+from lexirec.data.neighbors import top_k
+from lexirec.data.ranking import (
+    MANIFEST,
+    Ranking,
+    Recommender,
+    check_request,
+    forbid,
+    load_catalog,
+    read_manifest,
+    write_manifest,
+)
+from lexirec.data.sequences import Sequences
+from lexirec.models.baselines.als import Als
+from lexirec.models.baselines.gru4rec import Gru4Rec
+from lexirec.models.baselines.hstu import Hstu
+from lexirec.models.baselines.item_similarity import Ease, ItemKnn, Popularity
+from lexirec.models.baselines.memory import Memory
+from lexirec.models.baselines.popularity import Recency
+from lexirec.models.baselines.sasrec import Sasrec
+from lexirec.models.baselines.transitions import Transitions
+from lexirec.models.ensemble.recommender import FusedRecommender
+from lexirec.models.gram.recommender import LateFusionRecommender
+from lexirec.models.recommend import Options, Recommendation, recommend
+from lexirec.models.tsrec.recommender import CausalRecommender
+
+__all__ = [
+    "MANIFEST",
+    "CausalRecommender",
+    "FusedRecommender",
+    "LateFusionRecommender",
+    "Ranking",
+    "Recommender",
+    "ScoreRecommender",
+    "Scorer",
+    "load_recommender",
+]
+
+_CELLS = 1 << 24
+"""Most scores held at a time: 64 MiB in float32."""
+
+
+class Scorer(Protocol):
+    """Something that gives every item a number for every history."""
+
+    @property
+    def settings(self) -> Settings:
+        """Its settings; the field `kind` names it."""
+
+    def scores(self, histories: Sequences) -> NDArray[np.float32]:
+        """Score every item for every history: float32 (rows, n_items), no NaN, −inf for the impossible."""
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted scorer into a folder."""
+
+
+_LOADERS: dict[str, Callable[[Path], Scorer]] = {
+    "popularity": Popularity.load,
+    "recency": Recency.load,
+    "transitions": Transitions.load,
+    "memory": Memory.load,
+    "item-knn": ItemKnn.load,
+    "ease": Ease.load,
+    "als": Als.load,
+    "sasrec": Sasrec.load,
+    "gru4rec": Gru4Rec.load,
+    "hstu": Hstu.load,
+}
+
+
+class ScoreRecommender:
+    """Ranks the whole catalogue by a scorer, exactly, in batches."""
+
+    def __init__(self, catalog: Catalog, scorer: Scorer) -> None:
+        """Put a catalogue and a scorer fitted on its item numbers together."""
+        self._catalog, self.scorer = catalog, scorer
+
+    @property
+    def catalog(self) -> Catalog:
+        """The items that are ranked."""
+        return self._catalog
+
+    @property
+    def kind(self) -> str:
+        """The scorer's kind, as in an experiment file."""
+        return str(self.scorer.settings.model_dump()["kind"])
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What a protocol card says about how lists are made."""
+        return {"recommender": self.kind, "search": "exact", "settings": self.scorer.settings.model_dump(mode="json")}
+
+    def rank(
+        self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
+    ) -> Ranking:
+        """Rank the k best items for every history; see `Recommender.rank`.
+
+        Raises:
+            SettingsError: k is below 1, or `allowed` does not fit the histories and the catalogue.
+        """
+        check_request(len(histories), len(self._catalog), k, allowed)
+        items = np.full((len(histories), k), -1, dtype=np.int32)
+        scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
+        with Progress("Ranking", total=len(histories)) as progress:
+            for rows in _batches(len(histories), len(self._catalog)):
+                part = histories.take(rows)
+                found = self.scorer.scores(part)
+                forbid(found, part, exclude_seen, allowed if allowed is None or allowed.ndim == 1 else allowed[rows])
+                items[rows], scores[rows] = top_k(found, k)
+                progress.advance(len(rows))
+        return Ranking(items, scores)
+
+    def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:
+        """Recommend items for one history of item ids, oldest first; see `recommending.recommend`."""
+        return recommend(self, history, k=k, **options)
+
+    def save(self, folder: str | Path) -> None:
+        """Write catalogue, scorer and a manifest into the folder; the manifest comes last, so it marks a whole one."""
+        target = Path(folder)
+        self._catalog.save(target / "catalog")
+        self.scorer.save(target / "scorer")
+        write_manifest(target, {"kind": "scores", "scorer": self.kind}, self._catalog)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: the folder is incomplete, damaged, or its parts do not belong together.
+        """
+        source = Path(folder)
+        manifest = read_manifest(source)
+        return cls(load_catalog(source, manifest), _scorer_loader(manifest, source)(source / "scorer"))
+
+
+def load_recommender(folder: str | Path) -> Recommender:
+    """Load any saved recommender by the kind its manifest names.
+
+    Raises:
+        ArtifactError: the folder holds no recommender, or one of a kind this version does not know.
+    """
+    source = Path(folder)
+    kind = read_manifest(source).get("kind")
+    if kind == "scores":
+        return ScoreRecommender.load(source)
+    if kind == "late-fusion":
+        return LateFusionRecommender.load(source)
+    if kind == "causal":
+        return CausalRecommender.load(source)
+    if kind == "fused":
+        return FusedRecommender.load(source, load_recommender)
+    raise ArtifactError(
+        f"{source / MANIFEST}: kind '{kind}' is unknown to this version; allowed: 'scores', 'late-fusion', 'causal', "
+        "'fused'"
+    )
+
+
+def _scorer_loader(manifest: dict[str, Any], folder: Path) -> Callable[[Path], Scorer]:
+    kind = manifest.get("scorer")
+    if kind not in _LOADERS:
+        raise ArtifactError(f"{folder / MANIFEST}: the scorer '{kind}' is unknown to this version")
+    return _LOADERS[kind]
+
+
+def _batches(rows: int, n_items: int) -> Iterator[NDArray[np.int64]]:
+    size = max(1, _CELLS // max(n_items, 1))
+    for first in range(0, rows, size):
+        yield np.arange(first, min(first + size, rows))

@@ -1,0 +1,153 @@
+"""Decoding with late fusion: the step decoder of a batch of histories, over encodings of the catalogue made once.
+
+Legend: `B` batch, `H` history, `W` width, `C` children, `I` items, `L` tokens, `D` features,
+`T` nodes read ahead, `N` trie nodes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lexirec.core.progress import Progress
+from lexirec.decoding.lookahead import Ahead, look_ahead
+from lexirec.models.gram.network import Batch, LateFusion
+from lexirec.nn.t5_layers import BeamSteps, TokenTree
+from lexirec.nn.vocabulary_head import MassHead, Rows
+
+
+class ItemStates(NamedTuple):
+    """The encodings of the whole catalogue: states (I, L, D) and mask (I, L)."""
+
+    states_ILD: Tensor
+    mask_IL: Tensor
+
+    def take(self, items_U: Tensor) -> tuple[Tensor, Tensor]:
+        """Return states and mask of some items, cut to the longest of them."""
+        mask_UL = self.mask_IL[items_U]
+        longest = int(mask_UL.sum(1).max())
+        return self.states_ILD[items_U, :longest], mask_UL[:, :longest]
+
+
+@torch.no_grad()
+def encode_catalog(model: LateFusion, batch_size: int = 256) -> ItemStates:
+    """Encode every item's prompt once; the model must be in evaluation mode."""
+    items = model.trie.n_items
+    parts: list[tuple[Tensor, Tensor]] = []
+    with Progress("Encoding items", total=items) as progress:
+        for first in range(0, items, batch_size):
+            chosen = torch.arange(first, min(first + batch_size, items), device=model.device)
+            parts.append(model.encode_items(chosen))
+            progress.advance(len(chosen))
+    longest = max(mask.shape[1] for _, mask in parts)
+    mask_IL = torch.zeros(items, longest, dtype=torch.bool, device=model.device)
+    states_ILD = parts[0][0].new_zeros(items, longest, parts[0][0].shape[-1])
+    first = 0
+    for states, mask in parts:
+        states_ILD[first : first + len(mask), : mask.shape[1]] = states
+        mask_IL[first : first + len(mask), : mask.shape[1]] = mask
+        first += len(mask)
+    return ItemStates(states_ILD, mask_IL)
+
+
+class _Table(NamedTuple):
+    """What was read ahead: hidden states (B, T, D), and scores of children (B, T, C) under a whole vocabulary, where
+    scoring streams the largest matrix there is and is therefore done for all nodes at once."""
+
+    ahead: Ahead
+    hidden_BTD: Tensor
+    scores_BTC: Tensor | None
+
+
+class LateFusionSteps:
+    """The step decoder of one batch of histories (see `decoding.beam.StepDecoder`)."""
+
+    def __init__(
+        self, model: LateFusion, histories_BH: Tensor, *, rows: Rows | None = None, cache: ItemStates | None = None
+    ) -> None:
+        """Read the histories.
+
+        Args:
+            model: in evaluation mode.
+            histories_BH: item numbers, oldest first, −1 beyond a history's end. All of them count as seen; the newest
+                `max_history` are read.
+            rows: what `model.head.rows()` gave, to share it between batches.
+            cache: the catalogue's encodings, to share them between users; without them the items are encoded here.
+        """
+        self._model, self._rows = model, rows if rows is not None else model.head.rows()
+        self._seen_BH = histories_BH
+        recent_BH = _newest(histories_BH, model.settings.max_history)
+        lengths_B1 = (recent_BH >= 0).sum(1, keepdim=True)
+        encode = cache.take if cache is not None else None
+        fused, self._start_B1D = model.fuse(Batch(recent_BH, lengths_B1), self._rows, encode)
+        self._prompts = fused.flat()
+        self._steps = BeamSteps(model.backbone.decoder)
+        self._needed_N: Tensor | None = None
+        self._table: _Table | None = None  # once there, no further step is run
+
+    def item_logp(self) -> Tensor:
+        """Return the log-probabilities (B, I) of the items at the root, from a head with pooling `mass`."""
+        head = self._model.head
+        assert isinstance(head, MassHead), "only this head asks for items at the root"
+        hidden_B1D = self._steps.advance(self._start_B1D, self._prompts, None)
+        return head.item_logp(self._rows, hidden_B1D[:, 0], self._seen_BH)
+
+    def start(self) -> Tensor:
+        """Score the root's children: (B, 1, C)."""
+        hidden_B1D = self._steps.advance(self._start_B1D, self._prompts, None)
+        self._first_B1D = hidden_B1D
+        root_B1 = torch.zeros(hidden_B1D.shape[:2], dtype=torch.int64, device=hidden_B1D.device)
+        return self._model.head.score_children(self._rows, hidden_B1D, root_B1, 0, self._seen_BH)
+
+    def advance(self, parents_BW: Tensor, nodes_BW: Tensor, depth: int) -> Tensor:
+        """Enter nodes and score their children: (B, W, C)."""
+        if self._table is None:
+            ahead = self._look_ahead(nodes_BW, depth)
+            if ahead is None:
+                inputs_BWD = self._model.head.embed(self._rows, nodes_BW)
+                return self._score(self._steps.advance(inputs_BWD, self._prompts, parents_BW), nodes_BW, depth)
+            self._table = self._read(ahead, parents_BW, depth)
+        place_BW1 = self._table.ahead.find(nodes_BW).unsqueeze(2)
+        if self._table.scores_BTC is None:
+            hidden_BTD = self._table.hidden_BTD
+            return self._score(hidden_BTD.gather(1, place_BW1.expand(-1, -1, hidden_BTD.shape[2])), nodes_BW, depth)
+        return self._table.scores_BTC.gather(1, place_BW1.expand(-1, -1, self._model.trie.max_children[depth]))
+
+    def _score(self, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int) -> Tensor:
+        hidden_BWD = self._model.refined(self._first_B1D, hidden_BWD)
+        return self._model.head.score_children(self._rows, hidden_BWD, nodes_BW, depth, self._seen_BH)
+
+    def _look_ahead(self, nodes_BW: Tensor, depth: int) -> Ahead | None:
+        """Lay out all that may still be entered, on CPUs, where it is little."""
+        trie = self._model.trie
+        if trie.device.type != "cpu":
+            return None
+        if self._needed_N is None:
+            # over legal children, what follows a prefix of one item is certain and needs no state
+            certain = self._model.settings.likelihood == "catalog"
+            self._needed_N = trie.last - trie.first > 1 if certain else trie.node_item < 0
+        return look_ahead(trie, nodes_BW, depth, needed_N=self._needed_N)
+
+    def _read(self, ahead: Ahead, parents_BW: Tensor, depth: int) -> _Table:
+        """Read all that is ahead in one pass."""
+        tree = TokenTree(parents_BW.gather(1, ahead.beams_BT), ahead.levels_BT, ahead.above_BTJ)
+        inputs_BTD = self._model.head.embed(self._rows, ahead.nodes_BT)
+        hidden_BTD = self._steps.finish(inputs_BTD, self._prompts, tree)
+        if self._model.settings.likelihood == "catalog":
+            return _Table(ahead, hidden_BTD, None)
+        children = self._model.trie.max_children
+        widest = max(range(depth, len(children)), key=children.__getitem__)
+        return _Table(ahead, hidden_BTD, self._score(hidden_BTD, ahead.nodes_BT, widest))
+
+
+def _newest(histories_BH: Tensor, limit: int) -> Tensor:
+    """Return the newest `limit` items of each history, oldest first, from the left; one column at least."""
+    lengths_B1 = (histories_BH >= 0).sum(1, keepdim=True)
+    width = max(1, min(limit, histories_BH.shape[1]))
+    place_BH = (lengths_B1 - limit).clamp(min=0) + torch.arange(width, device=histories_BH.device)
+    if not histories_BH.shape[1]:
+        return torch.full_like(place_BH, -1)
+    recent = histories_BH.gather(1, place_BH.clamp(max=histories_BH.shape[1] - 1))
+    return recent.masked_fill(place_BH >= lengths_B1, -1)

@@ -1,0 +1,268 @@
+"""The late-fusion recommender: built from a catalogue, trained on sequences, asked for items, saved as one folder."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from safetensors.torch import load_file, save_file
+
+from lexirec.core.config import Settings
+from lexirec.data.catalog import Catalog
+from lexirec.data.neighbors import Neighbors
+from lexirec.data.ranking import check_sizes, write_manifest
+from lexirec.data.sequences import Sequences
+from lexirec.data.splits import Cases
+from lexirec.decoding.trie import Trie
+from lexirec.models.base import GenerativeRecommender
+from lexirec.models.distillation import Teacher, check_teachable
+from lexirec.models.gram.item_prompts import PromptCensus, PromptSettings, item_prompts
+from lexirec.models.gram.late_fusion_ranking import Ranker, SearchSettings
+from lexirec.models.gram.network import LateFusion, LateFusionSettings
+from lexirec.models.gram.training import TrainingSettings, fit_late_fusion
+from lexirec.models.gram.user_prompts import UserCensus, UserPrompts
+from lexirec.models.saving import put_weights, read_parts, undamaged, write_parts
+from lexirec.nn.embedding_table import ItemRows, MixedRows, given_rows, item_features
+from lexirec.nn.ragged import Ragged
+from lexirec.nn.t5 import (
+    Backbone,
+    BackboneSettings,
+    add_tokens,
+    load_backbone,
+    restore_backbone,
+    save_configuration,
+    untie,
+)
+from lexirec.semantic_ids.codes import Codes
+from lexirec.semantic_ids.identifiers.identifiers import Identifiers
+from lexirec.semantic_ids.lexicon.lexicon import Lexicon
+
+_BACKBONE = "backbone"
+_PROMPTS = "prompts.safetensors"
+
+
+class ModelSettings(Settings):
+    """A late-fusion model, from its prompts to how it is searched."""
+
+    kind: Literal["late-fusion"] = "late-fusion"
+    fusion: LateFusionSettings = LateFusionSettings()
+    """What is fused, and what is scored."""
+    prompts: PromptSettings = PromptSettings()
+    """What prompts hold."""
+    training: TrainingSettings = TrainingSettings()
+    """How it is trained."""
+    search: SearchSettings = SearchSettings()
+    """How items are looked for."""
+    token_spread: float = Field(default=0.1, gt=0)
+    """Spread of the rows of tokens added to the vocabulary, in that of the rows there are. A tenth suits pretrained
+    rows; 1 suits a model from scratch whose identifiers are nothing but such tokens."""
+    seed: int = 0
+    """Seed of fresh weights."""
+
+    @model_validator(mode="after")
+    def _can_be_taught(self) -> Self:
+        check_teachable(self.training.distillation, flat=self.fusion.flat)
+        return self
+
+
+class Knowledge(NamedTuple):
+    """What is known about the items besides the catalogue's text.
+
+    Attributes:
+        identifiers: how items are spelled; in the backbone's vocabulary or able to be added to it.
+        neighbors: similar items, named in prompts and averaged for grounded heads; None for none.
+        vectors: float32 (I, F), for grounded heads; None for none.
+    """
+
+    identifiers: Identifiers
+    neighbors: Neighbors | None = None
+    vectors: NDArray[np.float32] | None = None
+
+
+class LateFusionRecommender(GenerativeRecommender[Ranker]):
+    """GRAM: generates identifiers from late-fused prompts; see `models.late_fusion`."""
+
+    model: LateFusion
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        backbone: Backbone,
+        model: LateFusion,
+        settings: ModelSettings,
+        knowledge: tuple[Identifiers, Ragged],
+    ) -> None:
+        """Hold the parts; `create` and `load` make them."""
+        super().__init__(catalog)
+        self.backbone, self.model, self.settings = backbone, model, settings
+        self.identifiers, self._item_prompts = knowledge
+        self.curve: list[dict[str, float]] = []
+        self.census: PromptCensus | None = None
+
+    # --------------------------------------------------------------------------------------------------- making
+
+    @classmethod
+    def create(
+        cls,
+        backbone: str | BackboneSettings | Backbone,
+        catalog: Catalog,
+        codes: Codes,
+        lexicon: Lexicon | None = None,
+        settings: ModelSettings | None = None,
+    ) -> Self:
+        """Name the items by their codes' terms and build an untrained recommender.
+
+        Args:
+            backbone: a folder, a hub name, `scratch:tiny|small|base`, settings, or a loaded backbone.
+            catalog: the items.
+            codes: their places in the hierarchy of clusters.
+            lexicon: the clusters' terms: the backbone's own pieces by default, made here by TF-IDF; or words, which
+                are added to its vocabulary.
+            settings: of the model; by default the paper's fusion with the `catalog` likelihood, without similar items
+                in the prompts: they are given to `build`.
+        """
+        settings = settings or ModelSettings(prompts=PromptSettings(parts=("item", "metadata")))
+        if not isinstance(backbone, Backbone):
+            backbone = load_backbone(backbone, texts=catalog.texts(), seed=settings.seed)
+        named = lexicon or Lexicon.by_tfidf(catalog.texts(), codes, backbone.tokenizer)
+        known = backbone.tokenizer if set(named.vocabulary) <= backbone.tokenizer.get_vocab().keys() else None
+        identifiers = Identifiers.from_lexicon(named, codes, known)
+        return cls.build(catalog, backbone, Knowledge(identifiers), settings)
+
+    @classmethod
+    def build(
+        cls, catalog: Catalog, backbone: Backbone, knowledge: Knowledge, settings: ModelSettings | None = None
+    ) -> Self:
+        """Build an untrained recommender from identifiers and what else is known about the items.
+
+        Raises:
+            DataError: identifiers, neighbours or vectors are not those of the catalogue; or a grounded head lacks
+                vectors to ground its rows in and has neighbours only.
+        """
+        settings = settings or ModelSettings()
+        check_sizes(
+            catalog,
+            identifiers=len(knowledge.identifiers.tokens),
+            neighbors=None if knowledge.neighbors is None else len(knowledge.neighbors),
+            vectors=None if knowledge.vectors is None else len(knowledge.vectors),
+        )
+        new = knowledge.identifiers.new_pieces(backbone.tokenizer)
+        add_tokens(backbone, new, seed=settings.seed, spread=settings.token_spread)
+        identifiers = knowledge.identifiers.in_vocabulary(backbone.tokenizer)
+        near = knowledge.neighbors.items if knowledge.neighbors is not None else None
+        fields = {field: catalog.field(field) for field in catalog.text_fields}
+        prompts, census = item_prompts(fields, identifiers.tokens, near, backbone.tokenizer, settings.prompts)
+        features = item_features(knowledge.vectors, knowledge.neighbors, settings.fusion.neighbor_features)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            mixed = MixedRows.of(knowledge.neighbors, settings.fusion.neighbor_rows)
+            model = _assemble(backbone, settings, (identifiers, prompts), (features, mixed))
+        made = cls(catalog, backbone, model, settings, (identifiers, prompts))
+        made.census = census
+        return made
+
+    def fit(
+        self,
+        train: Sequences,
+        *,
+        validation: Cases | None = None,
+        folder: str | Path | None = None,
+        training: TrainingSettings | None = None,
+    ) -> Self:
+        """Train; with validation cases the best weights by NDCG@10 are kept.
+
+        Args:
+            train: rows of item numbers, oldest first.
+            validation: cases that choose the weights and the end of training.
+            folder: where checkpoints go, so that a killed run carries on; by default a temporary one.
+            training: how; by default what `settings.training` says.
+        """
+        self._to_device()
+        chosen = training or self.settings.training
+        told, flat = chosen.distillation, self.settings.fusion.flat
+        with tempfile.TemporaryDirectory() as temporary:
+            place = Path(folder or temporary)
+
+            def fit(made: Self, rows: NDArray[np.int64], how: TrainingSettings, below: Path) -> Self:
+                return made.fit(train.take(rows), validation=validation, training=how, folder=below)
+
+            copies = self.copies(chosen, place, fit)
+            teacher = Teacher.fit(train, self._catalog.texts(), told, flat=flat, seed=chosen.seed, copies=copies)
+            self.curve = fit_late_fusion(
+                self.model, train, chosen, validation=validation, folder=place, teacher=teacher
+            )
+        return self
+
+    # ---------------------------------------------------------------------------------------------------- using
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What a protocol card says about how lists are made."""
+        search = self.settings.search
+        return {
+            "recommender": "late-fusion",
+            "search": f"beam search, width {search.width}",
+            "length_penalty": search.length_penalty,
+            "probabilities": self.settings.fusion.likelihood == "catalog" and search.length_penalty is None,
+            "settings": self.settings.model_dump(mode="json"),
+        }
+
+    def _make_searcher(self) -> Ranker:
+        return Ranker(self.model, self.settings.search)
+
+    def user_census(self, histories: Sequences) -> UserCensus | None:
+        """Count what the limit on user prompts costs these histories; None where there are no such prompts."""
+        if self.settings.fusion.user_prompt != "identifiers":
+            return None
+        newest = histories.padded(self.settings.fusion.max_history, newest_first=True)
+        users = UserPrompts(self.identifiers.tokens, self.backbone.tokenizer, self.settings.prompts)
+        return users.census(torch.from_numpy(newest).long())
+
+    # --------------------------------------------------------------------------------------------------- saving
+
+    def save(self, folder: str | Path) -> None:
+        """Write one complete folder: catalogue, tokenizer, configuration, weights, identifiers, prompts, settings."""
+        target = Path(folder)
+        write_parts(target, self._catalog, self.identifiers, self.settings, self.model)
+        save_configuration(self.backbone, target / _BACKBONE)
+        save_file({"values": self._item_prompts.values, "offsets": self._item_prompts.offsets}, target / _PROMPTS)
+        write_manifest(target, {"kind": "late-fusion"}, self._catalog)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: the folder is incomplete, damaged, or its parts do not belong together.
+        """
+        source = Path(folder)
+        saved = read_parts(source, ModelSettings)
+        with undamaged(source):
+            backbone = restore_backbone(source / _BACKBONE)
+            stored = load_file(source / _PROMPTS)
+            named = saved.identifiers, Ragged(stored["values"], stored["offsets"])
+        if "backbone.lm_head.weight" in saved.weights:  # tied weights are stored once, as those of the input layer
+            untie(backbone.model)
+        model = _assemble(backbone, saved.settings, named, given_rows(saved.weights))
+        put_weights(model, saved, source)
+        return cls(saved.catalog, backbone, model, saved.settings, named)
+
+
+def _assemble(
+    backbone: Backbone,
+    settings: ModelSettings,
+    named: tuple[Identifiers, Ragged],
+    given: tuple[NDArray[np.float32] | None, MixedRows | None],
+) -> LateFusion:
+    """Put the network together; weights are fresh except the backbone's."""
+    fusion, (identifiers, prompts) = settings.fusion, named
+    end = backbone.model.config.eos_token_id if fusion.likelihood == "vocabulary" else None
+    users = UserPrompts(identifiers.tokens, backbone.tokenizer, settings.prompts)
+    width = backbone.model.config.d_model
+    items = ItemRows(len(identifiers.tokens), width, *given) if fusion.grounded else None
+    return LateFusion(backbone.model, fusion, Trie.build(identifiers.tokens, end=end), (prompts, users), items)

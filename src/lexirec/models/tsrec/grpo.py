@@ -1,0 +1,238 @@
+"""Polishing a causal recommender by group-relative policy optimisation over constrained beams (spec section 9).
+
+For each case the search in use proposes a group of items; rewards are compared within the group, and the policy moves
+towards what was paid for above the group's mean. Against what makes the published code unstable (spec section 14, B3,
+B6, B9): probabilities are those among the legal tokens, which is what the search chooses from; log-ratios are clamped;
+one prompt builder; targets travel with their cases. And validation rules: it is asked before the first step, a drop
+ends the run, and the weights that remain are the best ones, those of before the first step included.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from lexirec.core.errors import DataError
+from lexirec.data.splits import Cases
+from lexirec.models.tsrec.group_loss import Limits, group_loss
+from lexirec.models.tsrec.network import Causal
+from lexirec.models.tsrec.prompts import PromptBuilder
+from lexirec.models.tsrec.rewards import Rewards
+from lexirec.models.tsrec.rollouts import Proposals, Proposer
+from lexirec.models.tsrec.sft import recommending
+from lexirec.training.arguments import PaceSettings
+from lexirec.training.batching import like_length
+from lexirec.training.checkpoints import began_from
+from lexirec.training.judging import METRIC, Stop, sample
+from lexirec.training.trainer import ChoosingTrainer, Epochs, Run, carry_out
+
+COLUMNS = ("reward", "hits", "kl", "entropy", "diversity", "coverage", "zero_advantage", "clipped")
+"""What the curve tells of each stretch of steps, beside the loss: means over its batches."""
+_log = logging.getLogger(__name__)
+
+
+class GrpoSettings(PaceSettings):
+    """How a recommender is polished. The defaults are safe for pretrained models; those from scratch learn faster."""
+
+    epochs: int = Field(default=1, ge=1)
+    """Times every case is seen."""
+    learning_rate: float = Field(default=1e-5, gt=0)
+    """Of AdamW, after the warm-up and before the cosine decay."""
+    max_gradient: float = Field(default=0.3, gt=0)
+    """Global norm at which gradients are clipped."""
+    validations_per_epoch: int = Field(default=10, ge=1)
+    """How often weights are judged."""
+    cases: int = Field(default=20_000, ge=1)
+    """Training cases used; a fixed random sample where there are more."""
+    batch_size: int = Field(default=16, ge=1)
+    """Cases of a batch; times `accumulate` those of a step."""
+    group: int = Field(default=16, ge=2)
+    """Proposals of each case: the beams of the search."""
+    add_target: bool = False
+    """Whether the last proposal of a group without the target is replaced by it."""
+    zero_groups: Literal["skip", "kl"] = "skip"
+    """What becomes of groups whose rewards are all alike: left out, or held to the reference."""
+    beta: float = Field(default=0.04, ge=0)
+    """Weight of the KL divergence from the weights of the beginning; 0 saves their copy. MiniOneRec runs with 0.001,
+    for which divergences of 10^12 were reported."""
+    updates: int = Field(default=1, ge=1)
+    """Steps on the same proposals."""
+    clip: float = Field(default=0.2, gt=0, lt=1)
+    """How far a ratio pays; matters from the second update on."""
+    max_log_ratio: float = Field(default=3.0, gt=0)
+    """Beyond it log-ratios are not trusted."""
+    max_drop: float = Field(default=0.1, ge=0, le=1)
+    """Share of the validation figure of the beginning that may be lost; beyond it the run stops."""
+    validation_users: int = Field(default=2000, ge=1)
+    """Validation users by whom weights are chosen; a fixed random sample where there are more."""
+    validation_width: int = Field(default=20, ge=10)
+    """Beam width of the choice."""
+
+    @property
+    def limits(self) -> Limits:
+        """How far the policy may go."""
+        return Limits(self.clip, self.beta, self.max_log_ratio)
+
+
+def reinforce(
+    model: Causal,
+    cases: Cases,
+    settings: GrpoSettings,
+    *,
+    validation: Cases | None,
+    builder: PromptBuilder,
+    rewards: Rewards,
+    folder: Path,
+) -> list[dict[str, float]]:
+    """Polish a model; afterwards it holds the best weights by validation, which may be those it came with.
+
+    Dropout is off, so that the first update's ratios are exactly one.
+
+    Args:
+        model: a fine-tuned model, changed in place.
+        cases: training histories with their targets.
+        settings: how.
+        validation: cases that choose the weights, decoded as in use; without them nothing guards against getting worse.
+        builder: of the prompts, the same as in fine-tuning and use.
+        rewards: what proposals are paid.
+        folder: where checkpoints go; a run carries on from what is there, from the same weights.
+
+    Returns:
+        The learning curve: rows with `step`, `epoch`, and `loss` with `COLUMNS` or the validation's figures; the
+        first row of figures is that of the weights the model came with, at step 0.
+
+    Raises:
+        DataError: there are no cases.
+        ArtifactError: the folder holds a run that began from other weights.
+    """
+    if not len(cases):
+        raise DataError("there are no training cases to learn from; give rows of at least two items")
+    began_from(folder, model.state_dict().items())
+    cases = sample(cases, settings.cases, settings.seed)
+    prompts = builder.next_item(cases.histories)
+    run = Run(
+        settings,
+        folder,
+        recommending(builder, validation, settings.validation_users, settings.validation_width, settings.seed),
+        dropped(settings.max_drop),
+        judge_first=True,
+        together=settings.updates,
+        columns=(METRIC, "validation_recall@10", *COLUMNS),
+        title="Reinforcing",
+    )
+    proposer = Proposer(cases, prompts, builder, rewards, settings.group, settings.add_target, settings.zero_groups)
+    curve = carry_out(_GroupTrainer(model, _Rounds(prompts.lengths.numpy(), settings), run, proposer, settings))
+    _tell([row for row in curve if METRIC in row], run.stop)
+    return curve
+
+
+def dropped(most: float) -> Stop:
+    """Stop when the last judgement is more than this share below the first."""
+    return lambda values: values[-1] < values[0] * (1 - most)
+
+
+def _tell(judged: list[dict[str, float]], stop: Stop) -> None:
+    values = [row[METRIC] for row in judged]
+    if not values:
+        return
+    best = judged[int(np.argmax(values))]
+    if stop(values):
+        _log.warning(
+            "stopped at step %d: validation NDCG@10 fell from %.4f to %.4f", judged[-1]["step"], values[0], values[-1]
+        )
+    _log.info("the weights of step %d remain: validation NDCG@10 %.4f", best["step"], best[METRIC])
+
+
+class _Rounds(Epochs[NDArray[np.int64]]):
+    """Batches of cases; those of one step come again for each update on their proposals."""
+
+    def __init__(self, lengths: NDArray[np.int64], settings: GrpoSettings) -> None:
+        def order(epoch: int) -> list[NDArray[np.int64]]:
+            return like_length(lengths, settings.batch_size, [settings.seed, epoch])
+
+        super().__init__(order, lambda rows: {"rows": torch.from_numpy(rows)}, settings.epochs)
+        self._accumulate, self._updates = settings.accumulate, settings.updates
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches of an epoch, with those that come again."""
+        return super().per_epoch * self._updates
+
+    def __len__(self) -> int:
+        return super().__len__() // self._accumulate * self._accumulate * self._updates
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        step, part = divmod(number, self._accumulate)
+        return super().__getitem__(step // self._updates * self._accumulate + part)
+
+
+@dataclass
+class _Held:
+    """Proposals between the updates on them, with their log-probabilities at first and under the reference."""
+
+    proposals: Proposals
+    old_BGS: Tensor | None = None
+    reference_BGS: Tensor | None = None
+
+
+class _GroupTrainer(ChoosingTrainer):
+    """The trainer whose loss is that of groups of proposals."""
+
+    def __init__(self, model: Causal, data: _Rounds, run: Run, proposer: Proposer, settings: GrpoSettings) -> None:
+        super().__init__(model, data, run)
+        self._proposer, self._settings = proposer, settings
+        self._reference = copy.deepcopy(model).eval().requires_grad_(False) if settings.beta else None
+        self._held: dict[int, _Held] = {}
+        self._told: dict[str, list[float]] = {}
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Tensor:
+        """Propose, or take up what was proposed for the first update, and return the loss."""
+        policy: Causal = self.accelerator.unwrap_model(model).eval()
+        if self.state.global_step % self._settings.updates == 0:
+            self._held[self.part] = self._propose(policy, inputs["rows"].cpu().numpy())
+        held = self._held[self.part]
+        proposals, scores = held.proposals, held.proposals.scores(policy)
+        if held.old_BGS is None:
+            held.old_BGS = scores.logp.detach()
+        found = group_loss(
+            scores.logp,
+            held.old_BGS,
+            held.reference_BGS,
+            proposals.advantages_BG,
+            proposals.counts_BGS,
+            self._settings.limits,
+        )
+        entropy = (scores.entropy.detach() * proposals.counts_BGS).sum() / proposals.counts_BGS.sum().clamp(min=1)
+        self._tell(proposals.figures | {"entropy": entropy.item(), "clipped": found.clipped.item()})
+        if self._reference is not None:
+            self._tell({"kl": found.kl.item()})
+        return found.loss * proposals.share
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Put the means since the last log beside the loss."""
+        if "loss" in logs:
+            logs = logs | {name: float(np.mean(values)) for name, values in self._told.items()}
+            self._told = {}
+        super().log(logs, start_time)
+
+    def _propose(self, policy: Causal, rows: NDArray[np.int64]) -> _Held:
+        proposals = self._proposer.propose(policy, rows)
+        if self._reference is None:
+            return _Held(proposals)
+        with torch.no_grad():
+            return _Held(proposals, reference_BGS=proposals.scores(self._reference).logp)
+
+    def _tell(self, figures: dict[str, float]) -> None:
+        for name, value in figures.items():
+            self._told.setdefault(name, []).append(value)

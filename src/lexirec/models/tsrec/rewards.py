@@ -1,0 +1,231 @@
+"""Rewards of what a search proposes: plain functions of item numbers, and their weighted sum.
+
+| reward | what it pays for | range |
+|---|---|---|
+| `exact` | the target itself | 0, 1 |
+| `rank_aware` | nothing; it fines what stands in a list with the target, the more the higher it stands | −0.17 … 0 |
+| `prefix_overlap` | nodes of the trie shared with the target | 0 … 1 |
+| `semantic` | items whose vectors point where the target's does | −1 … 1 |
+| `collaborative` | items another recommender would show | 0 … 1 |
+| `token_semantic` | tokens that mean what the target's tokens mean | −1 … 1 |
+
+Every function takes the proposals best first, the target of each group, and by name whatever columns it needs; others
+it passes over. So a reward of one's own is a function, too. Targets come with their samples: nothing is looked up by
+a prompt's text (which the reference does, and histories that occur twice are then paid for the wrong target).
+
+Legend: `B` groups, `G` proposals of a group, `I` items, `S` steps of a path, `N` nodes, `T` tokens with a meaning,
+`D` features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from lexirec.core.config import Settings
+from lexirec.core.errors import SettingsError
+from lexirec.data.sequences import Sequences
+from lexirec.data.splits import Cases
+from lexirec.decoding.trie import Trie
+
+Reward = Callable[..., Tensor]
+"""Called with the proposals (B, G; −1 where there is none) and by name with `target_B` and columns: float (B, G)."""
+
+
+def exact(items_BG: Tensor, *, target_B: Tensor, **columns: Any) -> Tensor:
+    """Pay 1 for the target, 0 for anything else (the rule of MiniOneRec)."""
+    return (items_BG == target_B[:, None]).float()
+
+
+def rank_aware(
+    items_BG: Tensor, *, target_B: Tensor, rank_slots: Literal["all", "others"] = "all", **columns: Any
+) -> Tensor:
+    """Fine what is not the target by its place: −1 over log2(place + 2), shared out so that all places sum to −1.
+
+    A group without its target is fined nothing: there is no telling which of its items is nearest. With `all` the
+    share is of all places (MiniOneRec's code), with `others` of those the target does not hold (its paper).
+    """
+    hit_BG = items_BG == target_B[:, None]
+    fine_G = torch.log2(torch.arange(items_BG.shape[1], device=items_BG.device) + 2.0).reciprocal()
+    fine_BG = torch.where(hit_BG, 0.0, fine_G)
+    total = fine_G.sum() if rank_slots == "all" else fine_BG.sum(1, keepdim=True).clamp(min=1e-9)
+    return torch.where(hit_BG.any(1, keepdim=True), -fine_BG / total, 0.0)
+
+
+def prefix_overlap(items_BG: Tensor, *, target_B: Tensor, path_IS: Tensor, **columns: Any) -> Tensor:
+    """Pay the share of the target's path that a proposal goes along with."""
+    target_B1S = path_IS[target_B][:, None]
+    common_BGS = (path_IS[items_BG.clamp(min=0)] == target_B1S) & (target_B1S >= 0)
+    return common_BGS.sum(-1) / (target_B1S >= 0).sum(-1)
+
+
+def semantic(items_BG: Tensor, *, target_B: Tensor, vectors_ID: Tensor, **columns: Any) -> Tensor:
+    """Pay the cosine of the vectors of proposal and target."""
+    return functional.cosine_similarity(vectors_ID[items_BG.clamp(min=0)], vectors_ID[target_B][:, None], dim=-1)
+
+
+def collaborative(items_BG: Tensor, *, target_B: Tensor, scores_BI: Tensor, **columns: Any) -> Tensor:
+    """Pay what another recommender thinks of a proposal: its scores, from its worst item (0) to its best (1).
+
+    A policy learns to please that recommender, which is not what is wanted of it: MiniOneRec, too, got worse by it.
+    """
+    low_B1, high_B1 = scores_BI.amin(1, keepdim=True), scores_BI.amax(1, keepdim=True)
+    return (scores_BI.gather(1, items_BG.clamp(min=0)) - low_B1) / (high_B1 - low_B1).clamp(min=1e-9)
+
+
+@dataclass(frozen=True, eq=False)
+class Meanings:
+    """What the tokens on the trie's edges mean.
+
+    Attributes:
+        row_N: int64 (N,), the row of the token that leads into each node; the same for the same token.
+        vectors_TD: float (T, D), the rows; all zeros where a token means nothing (a collision's number).
+    """
+
+    row_N: Tensor
+    vectors_TD: Tensor
+
+    def to(self, device: torch.device) -> Meanings:
+        """Return the same on another device."""
+        return Meanings(self.row_N.to(device), self.vectors_TD.to(device))
+
+
+def token_semantic(
+    items_BG: Tensor, *, target_B: Tensor, path_IS: Tensor, meanings: Meanings, discount: float = 0.5, **columns: Any
+) -> Tensor:
+    """Pay token by token for meaning what the target's token means.
+
+    Ours (the TS-Rec authors name a reward on tokens as future work and leave it open). At each step of the target's
+    path the proposal is paid the cosine of the two tokens' keyword vectors, 1 for the same token, times `discount` to
+    the power of the number of steps before at which the tokens differed; the reward is the mean over the path. So an
+    early token that is nearly right is worth most, a later one counts less below a wrong one (there it stands for
+    other items), and only the target is paid 1.
+    """
+    target_BGS = path_IS[target_B][:, None].expand(-1, items_BG.shape[1], -1)
+    given_BGS = path_IS[items_BG.clamp(min=0)]
+    there_BGS = target_BGS >= 0
+    one, two = (meanings.row_N[nodes.clamp(min=0)] for nodes in (given_BGS, target_BGS))
+    same_BGS = (one == two) & (given_BGS >= 0)
+    rows_TD = functional.normalize(meanings.vectors_TD, dim=-1)
+    alike_BGS = (rows_TD[one] * rows_TD[two]).sum(-1).masked_fill(given_BGS < 0, 0.0)
+    alike_BGS = torch.where(same_BGS, 1.0, alike_BGS)
+    wrong_BGS = (~same_BGS).cumsum(-1) - (~same_BGS).long()  # how many steps before were wrong
+    return (alike_BGS * discount**wrong_BGS * there_BGS).sum(-1) / there_BGS.sum(-1)
+
+
+class RewardSettings(Settings):
+    """What each reward weighs; 0 leaves it out. The defaults are MiniOneRec's."""
+
+    exact: float = 1.0
+    """Weight of 1 for the target."""
+    rank_aware: float = 1.0
+    """Weight of the fine on what stands in a list with the target."""
+    prefix_overlap: float = 0.0
+    """Weight of the share of the path in common with the target's."""
+    semantic: float = 0.0
+    """Weight of the cosine of item vectors."""
+    collaborative: float = 0.0
+    """Weight of another recommender's scores."""
+    token_semantic: float = 0.0
+    """Weight of tokens' meaning."""
+    rank_slots: Literal["all", "others"] = "all"
+    """Whether the fines sum to −1 over all places (MiniOneRec's code) or over those the target does not hold."""
+    discount: float = Field(default=0.5, ge=0, le=1)
+    """What a token's meaning counts below each wrong token."""
+
+
+FUNCTIONS: dict[str, Reward] = {
+    "exact": exact,
+    "rank_aware": rank_aware,
+    "prefix_overlap": prefix_overlap,
+    "semantic": semantic,
+    "collaborative": collaborative,
+    "token_semantic": token_semantic,
+}
+"""The rewards that settings can weigh."""
+
+_NEEDS = {
+    "semantic": ("vectors_ID", "item vectors"),
+    "collaborative": ("scorer", "a scorer"),
+    "token_semantic": ("meanings", "the tokens' meanings"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Rewards:
+    """A weighted sum of rewards, with what they need to know about items.
+
+    Attributes:
+        parts: weight and function of each reward by name.
+        columns: what the functions get by name, beside the target.
+        scorer: scores (rows, n_items) of histories, for rewards that use them.
+    """
+
+    parts: dict[str, tuple[float, Reward]]
+    columns: dict[str, Any] = field(default_factory=dict)
+    scorer: Callable[[Sequences], NDArray[np.floating[Any]]] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        settings: RewardSettings,
+        trie: Trie,
+        *,
+        vectors: NDArray[np.floating[Any]] | None = None,
+        scorer: Callable[[Sequences], NDArray[np.floating[Any]]] | None = None,
+        meanings: Meanings | None = None,
+    ) -> Rewards:
+        """Gather what the settings ask for.
+
+        Args:
+            settings: the weights.
+            trie: of the identifiers.
+            vectors: of items (n_items, d), for `semantic`.
+            scorer: scores of histories, such as a `Scorer`'s `scores`, for `collaborative`.
+            meanings: of tokens, for `token_semantic`.
+
+        Raises:
+            SettingsError: a reward has a weight, but what it needs was not given; or no reward has one.
+        """
+        parts = {name: (getattr(settings, name), function) for name, function in FUNCTIONS.items()}
+        parts = {name: part for name, part in parts.items() if part[0]}
+        given = {"vectors_ID": vectors, "scorer": scorer, "meanings": meanings}
+        for name in parts:
+            needed, words = _NEEDS.get(name, ("", ""))
+            if needed and given[needed] is None:
+                raise SettingsError(f"rewards.{name} is {parts[name][0]:g}, which needs {words}; give it or set 0")
+        if not parts:
+            raise SettingsError("rewards: every weight is 0, so nothing would be learned; give one of them a weight")
+        columns: dict[str, Any] = {
+            "path_IS": trie.ancestors(),
+            "rank_slots": settings.rank_slots,
+            "discount": settings.discount,
+            "meanings": meanings,
+            "vectors_ID": None if vectors is None else torch.from_numpy(np.asarray(vectors, dtype=np.float32)),
+        }
+        return cls(parts, columns, scorer if "collaborative" in parts else None)
+
+    def plus(self, name: str, weight: float, function: Reward) -> Rewards:
+        """Return the same with one more reward, of one's own."""
+        return replace(self, parts=self.parts | {name: (weight, function)})
+
+    def __call__(self, items_BG: Tensor, cases: Cases) -> Tensor:
+        """Pay for proposals (B, G; −1 where there is none, which is paid 0) for as many cases: float (B, G)."""
+        device = items_BG.device
+        columns = {name: value.to(device) if hasattr(value, "to") else value for name, value in self.columns.items()}
+        if self.scorer is not None:
+            scores = np.asarray(self.scorer(cases.histories), dtype=np.float32)
+            columns["scores_BI"] = torch.from_numpy(scores).to(device)
+        target_B = torch.from_numpy(cases.targets).long().to(device)
+        total_BG = torch.zeros(items_BG.shape, device=device)
+        for weight, function in self.parts.values():
+            total_BG += weight * function(items_BG, target_B=target_B, **columns)
+        return total_BG.masked_fill(items_BG < 0, 0.0)

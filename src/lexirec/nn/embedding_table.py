@@ -1,0 +1,114 @@
+"""Vectors of items, learned and given, and of the trie's nodes above them: what `grounded` heads speak in.
+
+An item's row is an ID embedding plus a linear map of what is known about it (text vectors, the mean of its
+neighbours' vectors), plus a learned share of the weighted mean of its neighbours' rows: what is learned of an item is
+learned of the items like it, too, as in a graph convolution (LightGCN, SIGIR 2020, one layer; here the graph may be
+smoothed by text, so that items nobody bought have neighbours). A node's row is the mean of the rows below it, so that
+nodes no training target passed through still mean something.
+
+Legend: `I` items, `F` features given, `D` features of the model, `K` neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lexirec.core.errors import DataError
+from lexirec.data.neighbors import Neighbors
+
+_SPREAD = 0.05
+"""Standard deviation of fresh ID embeddings and of the map: small beside what they are trained to."""
+
+
+class ItemRows(nn.Module):
+    """One learned row per item: ID embedding plus a linear map of given features, mixed with the neighbours' rows."""
+
+    features_IF: Tensor
+    near_IK: Tensor
+    weights_IK: Tensor
+
+    def __init__(
+        self, n_items: int, width: int, features: NDArray[np.float32] | None, mixed: MixedRows | None = None
+    ) -> None:
+        """Make rows of `width` features for `n_items` items; `features` (I, F) and neighbours to mix in may be none."""
+        super().__init__()
+        self.identity = nn.Embedding(n_items, width)
+        nn.init.normal_(self.identity.weight, std=_SPREAD)
+        given = np.zeros((n_items, 0), dtype=np.float32) if features is None else features
+        self.register_buffer("features_IF", torch.from_numpy(np.ascontiguousarray(given)))
+        self.project = nn.Linear(given.shape[1], width, bias=False) if given.shape[1] else None
+        if self.project is not None:
+            nn.init.normal_(self.project.weight, std=_SPREAD)
+        self.mix = None
+        if mixed is not None:
+            self.register_buffer("near_IK", torch.from_numpy(mixed.items))
+            self.register_buffer("weights_IK", torch.from_numpy(mixed.weights))
+            self.mix = nn.Parameter(torch.ones(()))
+
+    def forward(self) -> Tensor:
+        """Return all rows (I, D)."""
+        rows_ID = self.identity.weight
+        if self.project is not None:
+            rows_ID = rows_ID + self.project(self.features_IF)
+        if self.mix is None:
+            return rows_ID
+        near_ID = functional.embedding_bag(self.near_IK, rows_ID, per_sample_weights=self.weights_IK, mode="sum")
+        return rows_ID + self.mix * near_ID
+
+
+class MixedRows(NamedTuple):
+    """Whose rows are mixed into an item's: item numbers int64 (I, K) and weights float32 that sum to 1, or to 0."""
+
+    items: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, neighbors: Neighbors | None, k: int) -> MixedRows | None:
+        """Take the `k` best neighbours by their scores; None where none are wanted or there are no neighbours."""
+        if neighbors is None or k == 0:
+            return None
+        best = neighbors.first(k)
+        weights = np.where(best.items >= 0, np.maximum(best.scores, 0.0), 0.0).astype(np.float64)
+        sums = weights.sum(axis=1, keepdims=True)
+        weights = np.divide(weights, sums, out=np.zeros_like(weights), where=sums > 0)
+        return cls(np.maximum(best.items, 0).astype(np.int64), weights.astype(np.float32))
+
+
+def given_rows(weights: Mapping[str, Tensor]) -> tuple[NDArray[np.float32] | None, MixedRows | None]:
+    """Find among a model's saved weights what its `items` were given: features, and neighbours that are mixed in."""
+    features, near = weights.get("items.features_IF"), weights.get("items.near_IK")
+    mixed = None if near is None else MixedRows(near.numpy(), weights["items.weights_IK"].numpy())
+    return (None if features is None else features.numpy()), mixed
+
+
+def item_features(
+    vectors: NDArray[np.floating[Any]] | None, neighbors: Neighbors | None, k: int
+) -> NDArray[np.float32] | None:
+    """Join what is given about items: their vectors, and the mean of the vectors of their `k` best neighbours.
+
+    Returns:
+        float32 (I, F) or (I, 2F); None where there are no vectors.
+
+    Raises:
+        DataError: vectors and neighbours are not about equally many items.
+    """
+    if vectors is None:
+        return None
+    given = np.asarray(vectors, dtype=np.float32)
+    if neighbors is None or k == 0:
+        return given
+    if len(neighbors.items) != len(given):
+        raise DataError(
+            f"{len(given):,} item vectors, but neighbours of {len(neighbors.items):,} items; make both from one catalog"
+        )
+    near_IK = neighbors.items[:, :k]
+    there_IK1 = (near_IK >= 0)[..., None].astype(np.float32)
+    total_IF = np.einsum("ikf,iko->if", given[np.maximum(near_IK, 0)], there_IK1)
+    return np.concatenate([given, total_IF / np.maximum(there_IK1.sum(1), 1)], axis=1)

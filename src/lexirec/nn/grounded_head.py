@@ -1,0 +1,150 @@
+"""The grounded head with pooling `mass`: a child is worth the items below it, each scored on its own.
+
+Legend: `R` rows, `S` steps, `B` batch, `W` width, `C` children, `I` items, `K` items below a node, `D` features,
+`E` entries of a ragged list, `H` history.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lexirec.decoding.trie import Trie
+from lexirec.nn.embedding_table import ItemRows
+from lexirec.nn.head_base import Rows, products, segment_logsumexp, spread
+from lexirec.nn.mean_head import GroundedHead
+
+
+class MassHead(GroundedHead):
+    """A child's score is the log-sum-exp of the scores of the items below it (pooling `mass`).
+
+    The root's distribution over cells is then that of a flat softmax over all items, so a cell is not judged by one
+    row that has to stand for all its items; later steps score again, knowing which cell was entered. Costs one score
+    per item at the root: for catalogues up to about 10^5 items.
+
+    A learned penalty on the items of the history says how seldom this shop sells a thing twice; it is part of the
+    likelihood, so lists with seen items in them know it too.
+    """
+
+    def __init__(self, trie: Trie, items: ItemRows, *, cosine: bool, temperature: float, no_repeat: bool) -> None:
+        """See `GroundedHead`; `no_repeat` adds the learned penalty."""
+        super().__init__(trie, items, cosine=cosine, temperature=temperature)
+        self.repeat = nn.Parameter(torch.tensor(-1.0)) if no_repeat else None
+        spans = trie.last - trie.first
+        self._most_below = [int(spans[low:high].max()) for low, high in _levels(trie)]
+        self._path_IS: Tensor | None = None
+
+    def rows(self) -> Rows:
+        """Keep the items' own rows as the table; nodes' rows are for entering them."""
+        items_ID = self._items[0]()
+        return Rows(self._table(items_ID), self.trie_on(items_ID.device).pool(items_ID))
+
+    def loss(
+        self, rows: Rows, hidden_RSD: Tensor, path_RS: Tensor, seen_RH: Tensor, told_RI: Tensor | None = None
+    ) -> Tensor:
+        """Sum over a path's branches of log mass(parent) − log mass(child), each pair under one step's scores.
+
+        With `told_RI`, what a teacher says of each row as parts of its loss: that part is the cross-entropy of the
+        root's distribution over items against it, the rest the path's loss.
+        """
+        trie = self.trie_on(hidden_RSD.device)
+        branches = self.branches(trie.device)
+        queries_RSD = self._queries(hidden_RSD)
+        logits_RI = self._flat(rows, queries_RSD[:, 0], seen_RH)
+        total = logits_RI.logsumexp(1) - self._mass(trie, path_RS[:, 0], logits_RI)
+        for step in range(1, queries_RSD.shape[1]):
+            open_R = ((path_RS[:, step] >= 0) & branches[path_RS[:, step - 1].clamp(min=0)]).nonzero().squeeze(1)
+            above, below = path_RS[open_R, step - 1], path_RS[open_R, step]
+            row_E, place_E = spread(trie.first[above], trie.last[above])
+            item_E = trie.order[place_E]
+            logit_E = (queries_RSD[open_R, step][row_E] * rows.table_VD[item_E]).sum(-1)
+            logit_E = self._penalised_entries(logit_E, item_E, seen_RH[open_R], row_E)
+            inside_E = (place_E >= trie.first[below][row_E]) & (place_E < trie.last[below][row_E])
+            mass = segment_logsumexp(logit_E, row_E, len(open_R))
+            part = segment_logsumexp(logit_E[inside_E], row_E[inside_E], len(open_R))
+            total = total.index_add(0, open_R, mass - part)
+        if told_RI is not None:
+            total = (1 - told_RI.sum(1)) * total - (told_RI * logits_RI.log_softmax(1)).sum(1)
+        return total.mean()
+
+    def item_logp(self, rows: Rows, hidden_BD: Tensor, seen_BH: Tensor) -> Tensor:
+        """Return the log-probabilities (B, I) that the root's state gives the items, each asked for on its own."""
+        return self._flat(rows, self._queries(hidden_BD), seen_BH).log_softmax(1)
+
+    def _flat(self, rows: Rows, queries_RD: Tensor, seen_RH: Tensor) -> Tensor:
+        return self._penalised(queries_RD @ rows.table_VD.T, seen_RH)
+
+    def _mass(self, trie: Trie, nodes_R: Tensor, logits_RI: Tensor) -> Tensor:
+        """Return the log mass (R,) below one node per row."""
+        row_E, place_E = spread(trie.first[nodes_R], trie.last[nodes_R])
+        return segment_logsumexp(logits_RI[row_E, trie.order[place_E]], row_E, len(nodes_R))
+
+    def score_children(self, rows: Rows, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int, seen_BH: Tensor) -> Tensor:
+        """Score all items below the nodes and gather them by child."""
+        trie = self.trie_on(hidden_BWD.device)
+        queries_BWD = self._queries(hidden_BWD)
+        width = self._most_below[depth]
+        place_BWK = trie.first[nodes_BW][..., None] + torch.arange(width, device=trie.device)
+        there_BWK = place_BWK < trie.last[nodes_BW][..., None]
+        item_BWK = trie.order[place_BWK.clamp(max=trie.n_items - 1)]
+        if depth == 0:  # one beam, all items
+            logits_BWK = (queries_BWD @ rows.table_VD.T).gather(-1, item_BWK)
+        else:
+            logits_BWK = products(queries_BWD, rows.table_VD, item_BWK)
+        if self.repeat is not None:
+            seen_BWK = _among(item_BWK.flatten(1), seen_BH).view_as(item_BWK)
+            logits_BWK = logits_BWK - seen_BWK * self._penalty()
+        logits_BWK = logits_BWK.masked_fill(~there_BWK, -torch.inf)
+        child_BWK = self._below(trie)[item_BWK, depth] - (trie.child_offsets[nodes_BW][..., None] + 1)
+        # dead beams stand at other depths
+        child_BWK = child_BWK.masked_fill(~there_BWK, 0).clamp(0, trie.max_children[depth] - 1)
+        return _mass_of_children(logits_BWK, child_BWK, trie.max_children[depth])
+
+    def _below(self, trie: Trie) -> Tensor:
+        """Return each item's node per depth: column d is the child entered from depth d."""
+        if self._path_IS is None or self._path_IS.device != trie.device:
+            self._path_IS = trie.ancestors().clamp(min=0)
+        return self._path_IS
+
+    def _penalty(self) -> Tensor:
+        assert self.repeat is not None
+        return 10 * functional.softplus(self.repeat)  # ten, so that it moves at the pace of the logits
+
+    def _penalised(self, logits_RI: Tensor, seen_RH: Tensor) -> Tensor:
+        if self.repeat is None:
+            return logits_RI
+        seen_RI = torch.zeros_like(logits_RI).scatter_add(1, seen_RH.clamp(min=0), (seen_RH >= 0).to(logits_RI.dtype))
+        return logits_RI - seen_RI.clamp(max=1) * self._penalty()
+
+    def _penalised_entries(self, logit_E: Tensor, item_E: Tensor, seen_RH: Tensor, row_E: Tensor) -> Tensor:
+        if self.repeat is None:
+            return logit_E
+        return logit_E - (seen_RH[row_E] == item_E[:, None]).any(1) * self._penalty()
+
+
+def _mass_of_children(logits_BWK: Tensor, child_BWK: Tensor, children: int) -> Tensor:
+    """Return the log-probabilities (B, W, C) of children from the logits of the items below a node, −inf for none.
+
+    Peaks only keep numbers in range and cancel out, so no gradient passes through them.
+    """
+    given = logits_BWK.detach()
+    lowest = given.new_full((*given.shape[:-1], children), -1e30)
+    peak_BWC = lowest.scatter_reduce(-1, child_BWK, given, "amax")
+    mass_BWC = torch.zeros_like(lowest).scatter_add(-1, child_BWK, (logits_BWK - peak_BWC.gather(-1, child_BWK)).exp())
+    absent_BWC = mass_BWC == 0
+    logp_BWC = mass_BWC.masked_fill(absent_BWC, 1).log() + peak_BWC  # so that no gradient meets the log of zero
+    highest = given.amax(-1, keepdim=True).clamp(min=-1e30)
+    total_BW1 = (logits_BWK - highest).exp().sum(-1, keepdim=True).log() + highest
+    return (logp_BWC - total_BW1).masked_fill(absent_BWC, -torch.inf)
+
+
+def _among(item_BK: Tensor, seen_BH: Tensor) -> Tensor:
+    """Return whether each item stands in its row's history: bool (B, K)."""
+    seen, _ = seen_BH.sort(dim=1)
+    place = torch.searchsorted(seen, item_BK).clamp(max=max(seen.shape[1] - 1, 0))
+    return seen.gather(1, place) == item_BK if seen.shape[1] else torch.zeros_like(item_BK, dtype=torch.bool)
+
+
+def _levels(trie: Trie) -> list[tuple[int, int]]:
+    return [(trie.level_offsets[depth], trie.level_offsets[depth + 1]) for depth in range(trie.longest)]

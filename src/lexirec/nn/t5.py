@@ -1,0 +1,281 @@
+"""The language model below a recommender: a stock T5 from a folder, from the hub, or from nothing.
+
+`load_tokenizer` comes first (identifiers are spelled in its pieces), `load_backbone` gives model and tokenizer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from transformers import (
+    AutoConfig,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+from transformers.models.t5.modeling_t5 import T5Attention
+
+from lexirec.core.config import Settings
+from lexirec.core.errors import DataError, SettingsError
+from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, scratch_size
+from lexirec.nn.tokenizer import train_tokenizer
+
+FAMILY = ("t5", "mt5")
+"""Model types that are accepted: one relative position bias per stack, computed in its first layer."""
+
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"d_model": 64, "layers": 2, "heads": 4, "feed_forward": 256},
+    "small": {"d_model": 512, "layers": 6, "heads": 8, "feed_forward": 2048},
+    "base": {"d_model": 768, "layers": 12, "heads": 12, "feed_forward": 3072},
+}
+"""What `scratch:NAME` builds; small and base are the sizes of T5-small and T5-base."""
+
+_log = logging.getLogger(__name__)
+
+
+class BackboneSettings(Settings):
+    """Which language model, and for `scratch:` models how large."""
+
+    kind: Literal["encoder-decoder"] = "encoder-decoder"
+    name: str = "scratch:small"
+    """A local folder, a hub name, or scratch:tiny, scratch:small, scratch:base for random weights and a tokenizer of
+    the catalogue's own text. The settings from `vocabulary_size` on matter for scratch models only."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout of the model, pretrained ones included."""
+    attention_dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Dropout of attention weights; by default that of the model. 0 saves drawing the largest of all masks."""
+    vocabulary_size: int = Field(default=8192, ge=128)
+    """The most pieces of the tokenizer; small catalogues give fewer."""
+    lower_case: bool = True
+    """Whether the tokenizer folds case."""
+    d_model: int | None = Field(default=None, ge=1)
+    """Width of the hidden states; by default what the size says, as are the next four."""
+    layers: int | None = Field(default=None, ge=1)
+    """Layers of the encoder, and of the decoder unless `decoder_layers` says otherwise."""
+    decoder_layers: int | None = Field(default=None, ge=1)
+    """Layers of the decoder."""
+    heads: int | None = Field(default=None, ge=1)
+    """Attention heads of every layer; they divide d_model."""
+    feed_forward: int | None = Field(default=None, ge=1)
+    """Inner width of the feed-forward layers."""
+    activation: Literal["relu", "gated-gelu"] = "relu"
+    """Feed-forward layers as in T5 (relu) or T5 v1.1 (gated-gelu)."""
+
+    residual_scale: float = Field(default=0.2, gt=0)
+    """Factor on the fresh output projections of every layer. Below 1 the residual stream starts nearly clean, which
+    helped small models on small catalogues (docs/log.md); 1 is T5's own initialisation."""
+
+    @property
+    def scratch(self) -> bool:
+        """Whether the model starts from random weights."""
+        return self.name.startswith(SCRATCH)
+
+
+class Backbone(NamedTuple):
+    """A language model, T5 here or a causal one, and the tokenizer that belongs to it."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+def load_backbone(
+    settings: BackboneSettings | str,
+    *,
+    texts: Sequence[str] | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    seed: int = 0,
+) -> Backbone:
+    """Load a pretrained T5, or build one with random weights, in float32 on the CPU and in evaluation mode.
+
+    Args:
+        settings: The settings, or only the name.
+        texts: The catalogue's texts, to train a scratch model's tokenizer on.
+        tokenizer: The tokenizer, if there is one already.
+        seed: Of the random weights; the global random state is left alone.
+
+    Raises:
+        SettingsError: the name is unknown, not to be had, or no encoder-decoder of the T5 family; or sizes do not fit.
+        DataError: a scratch tokenizer is wanted and there is no text.
+    """
+    settings = _as_settings(settings)
+    tokenizer = tokenizer if tokenizer is not None else load_tokenizer(settings, texts=texts)
+    if not settings.scratch:
+        model = _pretrained_model(settings).eval()
+        return Backbone(_with_attention_dropout(model, settings), tokenizer)
+    config = scratch_config(settings, len(tokenizer))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = T5ForConditionalGeneration(config).eval()
+    _scale_outputs(model, settings.residual_scale)
+    return Backbone(_with_attention_dropout(model, settings), tokenizer)
+
+
+def _with_attention_dropout(
+    model: T5ForConditionalGeneration, settings: BackboneSettings
+) -> T5ForConditionalGeneration:
+    for module in model.modules():
+        if settings.attention_dropout is not None and isinstance(module, T5Attention):
+            module.dropout = settings.attention_dropout
+    return model
+
+
+@torch.no_grad()
+def _scale_outputs(model: T5ForConditionalGeneration, factor: float) -> None:
+    """Scale what attention and feed-forward layers add to the residual stream."""
+    for name, weight in model.named_parameters():
+        if name.endswith((".o.weight", ".wo.weight")):
+            weight.mul_(factor)
+
+
+def load_tokenizer(settings: BackboneSettings | str, *, texts: Sequence[str] | None = None) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a pretrained backbone, or train the one of a scratch backbone on the catalogue's texts.
+
+    Raises:
+        SettingsError: the name is unknown, not to be had, or no encoder-decoder of the T5 family.
+        DataError: a scratch tokenizer is wanted and there is no text.
+    """
+    settings = _as_settings(settings)
+    if not settings.scratch:
+        _family_config(settings.name)
+        return fetched(AutoTokenizer, settings.name, "tokenizer")
+    scratch_size(settings.name, SIZES)
+    if texts is None:
+        raise DataError(f"backbone '{settings.name}' trains its tokenizer on the catalogue's text, but none was given")
+    return train_tokenizer(texts, vocabulary_size=settings.vocabulary_size, lower_case=settings.lower_case)
+
+
+def scratch_config(settings: BackboneSettings, vocabulary_size: int) -> T5Config:
+    """Return the T5 configuration of a scratch backbone whose tokenizer has `vocabulary_size` pieces."""
+    sizes = scratch_size(settings.name, SIZES) | settings.model_dump(include=set(SIZES["tiny"]), exclude_none=True)
+    if sizes["d_model"] % sizes["heads"]:
+        raise SettingsError(
+            f"backbone.heads is {sizes['heads']}, which does not divide d_model {sizes['d_model']};"
+            " give a number of heads that does"
+        )
+    return T5Config(
+        vocab_size=vocabulary_size,
+        d_model=sizes["d_model"],
+        d_kv=sizes["d_model"] // sizes["heads"],
+        d_ff=sizes["feed_forward"],
+        num_layers=sizes["layers"],
+        num_decoder_layers=settings.decoder_layers or sizes["layers"],
+        num_heads=sizes["heads"],
+        dropout_rate=settings.dropout,
+        feed_forward_proj=settings.activation,
+        tie_word_embeddings=True,
+        decoder_start_token_id=0,
+    )
+
+
+def save_backbone(backbone: Backbone, folder: Path) -> None:
+    """Write model (safetensors) and tokenizer into a folder whose path `load_backbone` takes as a name."""
+    with no_bars():
+        backbone.model.save_pretrained(folder)
+        backbone.tokenizer.save_pretrained(folder)
+
+
+def save_configuration(backbone: Backbone, folder: Path) -> None:
+    """Write tokenizer and model configuration without weights, for a folder that keeps those elsewhere."""
+    with no_bars():
+        backbone.model.config.save_pretrained(folder)
+        backbone.tokenizer.save_pretrained(folder)
+
+
+def restore_backbone(folder: Path) -> Backbone:
+    """Build what `save_configuration` described; the weights are fresh and wait for those that were kept elsewhere.
+
+    Raises:
+        OSError, ValueError: the folder is incomplete or damaged.
+    """
+    with no_bars():
+        config = T5Config.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    with torch.random.fork_rng(devices=[]):
+        return Backbone(T5ForConditionalGeneration(config).eval(), tokenizer)
+
+
+def untie(model: T5ForConditionalGeneration) -> None:
+    """Give the output layer weights of its own, and keep them so when rows are added (T5 1.1 and mT5).
+
+    T5's configuration always says that they are tied, whatever the checkpoint holds (transformers 5).
+    """
+    if model.lm_head.weight is model.shared.weight:
+        model.lm_head.weight = torch.nn.Parameter(model.shared.weight.detach().clone())
+    model.config.tie_word_embeddings = False
+
+
+def count_parameters(model: torch.nn.Module) -> int:
+    """Count the model's parameters, tied ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@torch.no_grad()
+def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0, spread: float = 0.1) -> list[int]:
+    """Add pieces the tokenizer lacks, with embedding (and output) rows, and return the ids of all of them in order.
+
+    A new row is the mean of the rows there are plus noise of `spread` times their own spread; a tenth is near enough
+    to be ordinary to a pretrained model, far enough to be told apart. Rows a checkpoint holds beyond its tokenizer's
+    pieces (T5 has 28) are used first.
+
+    Raises:
+        SettingsError: a piece is empty or given twice.
+    """
+    model, tokenizer = backbone
+    if len(set(pieces)) < len(pieces) or "" in pieces:
+        raise SettingsError("pieces to add to the vocabulary should be different and not empty")
+    known = len(tokenizer)
+    there = tokenizer.get_vocab()
+    tokenizer.add_tokens([piece for piece in pieces if piece not in there])
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    tables = {id(table): table for table in (model.get_input_embeddings().weight, model.get_output_embeddings().weight)}
+    for table in tables.values():
+        _fill_rows(table, known, len(tokenizer), seed, spread)
+    ids: list[int] = tokenizer.convert_tokens_to_ids(list(pieces))
+    return ids
+
+
+def _fill_rows(table: torch.Tensor, known: int, total: int, seed: int, spread: float) -> None:
+    noise = torch.randn(total - known, table.shape[1], generator=torch.Generator().manual_seed(seed))
+    std, mean = torch.std_mean(table[:known].float(), dim=0)
+    table[known:total] = (mean + spread * std * noise.to(table.device)).to(table.dtype)
+
+
+def _as_settings(settings: BackboneSettings | str) -> BackboneSettings:
+    return BackboneSettings(name=settings) if isinstance(settings, str) else settings
+
+
+def _pretrained_model(settings: BackboneSettings) -> T5ForConditionalGeneration:
+    _family_config(settings.name)
+    given = settings.model_dump(include={*SIZES["tiny"], "decoder_layers"}, exclude_none=True)
+    if given:
+        _log.warning(
+            "backbone '%s' has sizes of its own; these settings do nothing: %s", settings.name, ", ".join(given)
+        )
+    # The dtype is said because the default is the checkpoint's own, half precision for many.
+    with no_bars() if Path(settings.name).expanduser().is_dir() else nullcontext():  # downloads keep theirs
+        model = fetched(
+            AutoModelForSeq2SeqLM, settings.name, "model", dtype=torch.float32, dropout_rate=settings.dropout
+        )
+    if model.lm_head.weight is not model.shared.weight:
+        untie(model)
+    return model
+
+
+def _family_config(name: str) -> Any:
+    config = fetched(AutoConfig, name, "configuration")
+    if config.model_type not in FAMILY:
+        raise SettingsError(
+            f"backbone '{name}' is of type '{config.model_type}';"
+            f" an encoder-decoder of the T5 family is needed ({', '.join(FAMILY)})"
+        )
+    return config

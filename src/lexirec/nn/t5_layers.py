@@ -1,0 +1,248 @@
+"""Reading a stock T5: the layers of its stacks, run with attention of our choosing.
+
+No weight, no rule of T5 is changed; what differs is only what attends to what: a decoder layer reads fused prompts
+(`fused_attention`), the steps of a beam keep keys and values of their own, and an encoder can be read causally.
+
+Legend: `B` batch, `Q` query rows, `S` steps, `W` width, `L` tokens, `D` features, `H` heads,
+`K` features of a head, `R` rows, `G` rows of a group,
+`T` tokens of a tree, `J` levels of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lexirec.nn.cross_attention import Readable
+from lexirec.nn.lookups import look_up
+
+_GROUP = 4
+"""Rows that are worth an encoder pass of their own, at least."""
+_GROUPS = 8
+_FULL = 0.9
+"""Share of real tokens above which rows are encoded together."""
+
+SelfAttend = Callable[[int, Any, Tensor], Tensor]
+
+
+def decode(stack: Any, inputs_BQSD: Tensor, prompts: Readable) -> Tensor:
+    """Run the decoder with teacher forcing: step `s` of a query row sees its steps up to `s` and the prompts.
+
+    Args:
+        stack: the decoder of a T5ForConditionalGeneration.
+        inputs_BQSD: embeddings of start and tokens.
+        prompts: what cross-attention reads.
+
+    Returns:
+        Hidden states (B, Q, S, D) after the final norm and dropout.
+    """
+    bias_1HSS = _causal(position_bias(stack, inputs_BQSD.shape[2]))
+
+    def self_attend(layer: int, attention: Any, hidden_BQSD: Tensor) -> Tensor:
+        return _attend(attention, hidden_BQSD.flatten(0, 1), bias_1HSS).view_as(hidden_BQSD)
+
+    return _run(stack, inputs_BQSD, self_attend, prompts)
+
+
+class TokenTree(NamedTuple):
+    """Tokens that may follow the beams of a step, laid out in any order.
+
+    Attributes:
+        parents_BT: which beam of the step before each token comes after, on however long a path.
+        levels_BT: how many tokens of the path lie between the two.
+        above_BTJ: places (of B · T) of the path's tokens, the first after the beam first, a token's own at its level;
+            what stands beyond is not read.
+    """
+
+    parents_BT: Tensor
+    levels_BT: Tensor
+    above_BTJ: Tensor
+
+
+class BeamSteps:
+    """The decoder's own keys and values of every beam, one step after the other."""
+
+    def __init__(self, stack: Any) -> None:
+        """Start with no steps."""
+        self._stack = stack
+        self._past: list[tuple[Tensor, Tensor]] = []
+
+    def advance(self, inputs_BWD: Tensor, prompts: Readable, parents_BW: Tensor | None) -> Tensor:
+        """Run one step for every beam.
+
+        Args:
+            inputs_BWD: embedding of each beam's newest token.
+            prompts: what cross-attention reads; shared by the beams of a row.
+            parents_BW: which beam of the step before each beam continues; None at the first step.
+
+        Returns:
+            Hidden states (B, W, D).
+        """
+        past, self._past = self._past, []
+        length = 1 if parents_BW is None else past[0][0].shape[2] + 1
+        bias_1H1S = position_bias(self._stack, length)[:, :, -1:]
+        chosen = None if parents_BW is None else _rows_of_parents(parents_BW, len(past[0][0]))
+
+        def self_attend(layer: int, attention: Any, hidden_B1WD: Tensor) -> Tensor:
+            query, key, value = _one_step(attention, hidden_B1WD)
+            if chosen is not None:
+                key, value = (
+                    torch.cat([old.index_select(0, chosen), new], dim=2)
+                    for old, new in zip(past[layer], (key, value), strict=True)
+                )
+            self._past.append((key, value))
+            return _attend_rows(attention, query, key, value, bias_1H1S).view_as(hidden_B1WD)
+
+        return _run(self._stack, inputs_BWD.unsqueeze(1), self_attend, prompts).squeeze(1)
+
+    def finish(self, inputs_BTD: Tensor, prompts: Readable, tree: TokenTree) -> Tensor:
+        """Run all tokens that may still follow, each seeing its own path alone; no step can come after.
+
+        Returns:
+            Hidden states (B, T, D).
+        """
+        bias_BHTS = self._see_paths(tree)
+
+        def self_attend(layer: int, attention: Any, hidden_B1TD: Tensor) -> Tensor:
+            batch, _, tokens, _ = hidden_B1TD.shape
+            heads, size = attention.n_heads, attention.key_value_proj_dim
+            query, *new = (
+                part(hidden_B1TD).view(batch, tokens, heads, size).transpose(1, 2)
+                for part in (attention.q, attention.k, attention.v)
+            )
+            key, value = (
+                torch.cat([past.view(batch, -1, *past.shape[1:]).transpose(1, 2).flatten(2, 3), one], dim=2)
+                for past, one in zip(self._past[layer], new, strict=True)
+            )
+            context = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias_BHTS, scale=1.0)
+            out: Tensor = attention.o(context.transpose(1, 2).flatten(2))
+            return out.unsqueeze(1)
+
+        return _run(self._stack, inputs_BTD.unsqueeze(1), self_attend, prompts).squeeze(1)
+
+    def _see_paths(self, tree: TokenTree) -> Tensor:
+        """Return the bias (B, H, T, S) by which tokens see the steps of their beam and their path: T5's by distance,
+        −inf for all else. The S keys are the steps of all beams, then the tokens. One dense product takes less time
+        than keys gathered for every token."""
+        batch, tokens, levels = tree.above_BTJ.shape
+        rows, _, before, _ = self._past[0][0].shape
+        beam_S = torch.arange(rows // batch, device=tree.levels_BT.device).repeat_interleave(before)
+        own_BTS = tree.parents_BT.unsqueeze(2) == beam_S
+        first_B11 = torch.arange(batch, device=beam_S.device)[:, None, None] * tokens
+        above_BTT = torch.zeros(batch, tokens, tokens, dtype=torch.bool, device=beam_S.device)
+        above_BTT.scatter_(2, tree.above_BTJ - first_B11, True)
+        visible_BTS = torch.cat([own_BTS, above_BTT], dim=2)
+        step_S = torch.arange(before, device=beam_S.device).repeat(rows // batch)
+        places_BS = torch.cat([step_S.expand(batch, -1), before + tree.levels_BT], dim=1)
+        bias_HPP = position_bias(self._stack, before + levels)[0]
+        bias_HBTS = bias_HPP[:, places_BS[:, -tokens:].unsqueeze(2), places_BS.unsqueeze(1)]
+        return bias_HBTS.transpose(0, 1).masked_fill(~visible_BTS.unsqueeze(1), -torch.inf)
+
+
+def encode_causally(stack: Any, inputs_BLD: Tensor) -> Tensor:
+    """Run the encoder so that no position sees a later one: one pass serves all prefixes of a sequence.
+
+    Returns:
+        Hidden states (B, L, D) after the final norm and dropout.
+    """
+    bias_1HLL = _causal(position_bias(stack, inputs_BLD.shape[1]))
+    hidden_BLD = stack.dropout(inputs_BLD)
+    for block in stack.block:
+        own, feed_forward = block.layer
+        hidden_BLD = hidden_BLD + own.dropout(_attend(own.SelfAttention, own.layer_norm(hidden_BLD), bias_1HLL))
+        hidden_BLD = feed_forward(hidden_BLD)
+    out: Tensor = stack.dropout(stack.final_layer_norm(hidden_BLD))
+    return out
+
+
+def encode_by_length(stack: Any, ids_RL: Tensor, mask_RL: Tensor, words_VD: Tensor | None = None) -> Tensor:
+    """Run the encoder over rows in groups of like length, so that little padding is computed.
+
+    Args:
+        stack: the encoder of a T5ForConditionalGeneration.
+        ids_RL: token ids, padded on the right.
+        mask_RL: which of them are real.
+        words_VD: the stack's table of embeddings, collected (`lookups`), where other lookups share it.
+
+    Returns:
+        States (R, L, D), zeros where a group is shorter than the longest row.
+    """
+    rows, longest = ids_RL.shape
+    groups = min(_GROUPS, rows // _GROUP)
+    lengths_R, order_R = mask_RL.sum(1).sort(stable=True)
+    # once: a backward through it costs a table of the vocabulary's size
+    embedded_RLD = stack.embed_tokens(ids_RL) if words_VD is None else look_up(words_VD, ids_RL)
+    if groups < 2 or lengths_R.sum() > _FULL * rows * longest:
+        out: Tensor = stack(inputs_embeds=embedded_RLD, attention_mask=mask_RL.long()).last_hidden_state
+        return out
+    parts: list[Tensor] = []
+    for chosen_G, lengths_G in zip(order_R.tensor_split(groups), lengths_R.tensor_split(groups)):
+        width = max(1, int(lengths_G[-1]))
+        mask_GL = mask_RL[chosen_G, :width].long()
+        states_GLD = stack(inputs_embeds=embedded_RLD[chosen_G, :width], attention_mask=mask_GL).last_hidden_state
+        parts.append(functional.pad(states_GLD, (0, 0, 0, longest - width)))
+    return torch.cat(parts)[order_R.argsort()]
+
+
+def position_bias(stack: Any, length: int) -> Tensor:
+    """Return the relative position bias (1, H, L, L) that the first layer computes for all."""
+    bias: Tensor = stack.block[0].layer[0].SelfAttention.compute_bias(length, length)
+    return bias
+
+
+def _run(stack: Any, hidden_BQSD: Tensor, self_attend: SelfAttend, prompts: Readable) -> Tensor:
+    hidden_BQSD = stack.dropout(hidden_BQSD)
+    for number, block in enumerate(stack.block):
+        own, cross, feed_forward = block.layer
+        attended = self_attend(number, own.SelfAttention, own.layer_norm(hidden_BQSD))
+        hidden_BQSD = hidden_BQSD + own.dropout(attended)
+        read = prompts.attend(number, cross.EncDecAttention, cross.layer_norm(hidden_BQSD))
+        hidden_BQSD = feed_forward(hidden_BQSD + cross.dropout(read))
+    out: Tensor = stack.dropout(stack.final_layer_norm(hidden_BQSD))
+    return out
+
+
+def _attend(attention: Any, hidden_BLD: Tensor, bias_1HLL: Tensor) -> Tensor:
+    query, key, value = (
+        part(hidden_BLD).unflatten(-1, (attention.n_heads, -1)).transpose(1, 2)
+        for part in (attention.q, attention.k, attention.v)
+    )
+    dropout = attention.dropout if attention.training else 0.0
+    context = functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=bias_1HLL.to(query.dtype), dropout_p=dropout, scale=1.0
+    )
+    out: Tensor = attention.o(context.transpose(1, 2).flatten(2))
+    return out
+
+
+def _one_step(attention: Any, hidden_B1WD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return queries, keys and values of one token per row: (B · W, H, 1, K) each."""
+    query, key, value = (
+        part(hidden_B1WD).view(-1, attention.n_heads, 1, attention.key_value_proj_dim)
+        for part in (attention.q, attention.k, attention.v)
+    )
+    return query, key, value
+
+
+def _attend_rows(attention: Any, query_RH1K: Tensor, key_RHSK: Tensor, value_RHSK: Tensor, bias: Tensor) -> Tensor:
+    """Let each row's one query read the row's own steps: (R, D)."""
+    context = functional.scaled_dot_product_attention(query_RH1K, key_RHSK, value_RHSK, attn_mask=bias, scale=1.0)
+    out: Tensor = attention.o(context.flatten(1))
+    return out
+
+
+def _causal(bias_1HLL: Tensor) -> Tensor:
+    length = bias_1HLL.shape[-1]
+    later = torch.ones(length, length, dtype=torch.bool, device=bias_1HLL.device).triu(1)
+    return bias_1HLL.masked_fill(later, -torch.inf)
+
+
+def _rows_of_parents(parents_BW: Tensor, before: int) -> Tensor:
+    """Return where the `before` = B · W' beams of the step before have each beam's parent: (B · W,)."""
+    width = before // len(parents_BW)
+    first_B1 = torch.arange(len(parents_BW), device=parents_BW.device).unsqueeze(1) * width
+    return (first_B1 + parents_BW).flatten()

@@ -1,0 +1,110 @@
+"""What an experiment is made of: one recommender with what it needs, the experiments of its experts, its fusions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lexirec.core.config import as_toml
+from lexirec.core.errors import SettingsError, did_you_mean
+from lexirec.models.ensemble.weights import FusionSettings
+from lexirec.pipeline.components import MemoryBaseline, needs_neighbors, needs_vectors
+from lexirec.pipeline.experiment import Experiment, load_experiment, smoothed
+
+
+def alone(experiment: Experiment, system: str) -> Experiment:
+    """Leave out of an experiment what a recommender does not need.
+
+    Raises:
+        SettingsError: as `fusions`, where an expert's memory is searched.
+    """
+    parts = _parts(experiment, system)
+    own = {"model", "reinforced"} & parts
+    baselines = {name: each for name, each in experiment.baselines.items() if name in parts}
+    update: dict[str, Any] = {
+        "baselines": baselines,
+        "experts": {name: each for name, each in experiment.experts.items() if name in parts},
+        "fusion": {name: each for name, each in experiment.fusion.items() if name in parts},
+    }
+    if "reinforced" not in own:
+        update["reinforcement"] = None
+    if not own:
+        update |= dict.fromkeys(("model", "backbone", "pretraining", "codes", "identifiers"))
+        near = experiment.neighbors if any(map(needs_neighbors, baselines.values())) else None
+        update["neighbors"] = near
+        mixed = _searching(experiment.model_copy(update=update))
+        readers = [*baselines.values(), *mixed.values(), *([] if near is None else [near])]
+        reads = any(map(needs_vectors, readers))
+        update["vectors"] = experiment.vectors if reads else {}
+    return experiment.model_copy(update=update)
+
+
+def _searching(experiment: Experiment) -> dict[str, FusionSettings]:
+    """Return the fusions with what they search by; of experts, files are read of those that are searched alone."""
+    searched = {fusion.partner.part for fusion in experiment.fusion.values() if fusion.partner is not None}
+    return fusions(experiment, {name: expert_experiment(experiment, name) for name in searched & {*experiment.experts}})
+
+
+def _parts(experiment: Experiment, system: str) -> set[str]:
+    """Return the recommenders that one is made of, itself included."""
+    parts = {system}
+    if system in experiment.fusion:
+        parts.update(*(_parts(experiment, name) for name in experiment.fusion[system].of))
+    if system == "reinforced" and experiment.reinforcement is not None:
+        scorer = experiment.reinforcement.scorer
+        parts |= {"model", *([scorer] if scorer is not None else [])}
+    return parts
+
+
+def expert_experiment(experiment: Experiment, name: str) -> Experiment:
+    """Return the experiment that makes one of the experts: its file's recipe on this experiment's data, and no more.
+
+    Raises:
+        SettingsError: the file cannot be read, does not fit these data, or has no such recommender.
+    """
+    expert = experiment.experts[name]
+    data = as_toml(experiment.data.model_dump(mode="json", exclude_none=True))
+    seed = f"seed={expert.seed + expert.seed_step}"
+    found = load_experiment(expert.experiment, ["data={}", f"data={data}", seed, *expert.set])
+    known = found.parts
+    if expert.part not in known:
+        raise SettingsError(
+            f"'experts.{name}.part' is '{expert.part}'; {expert.experiment.name} has {', '.join(known) or 'none'}."
+            f"{did_you_mean(expert.part, known)}"
+        )
+    return alone(found, expert.part)
+
+
+def fusions(experiment: Experiment, experts: Mapping[str, Experiment]) -> dict[str, FusionSettings]:
+    """Return an experiment's fusions; a memory that is searched is smoothed with what its own file says.
+
+    Args:
+        experiment: whose `fusion` is returned.
+        experts: name -> what `expert_experiment` returns for it.
+
+    Raises:
+        SettingsError: an expert that is searched is no memory, or is smoothed with vectors that are not here.
+    """
+    return {name: _fusion(name, fusion, experiment, experts) for name, fusion in experiment.fusion.items()}
+
+
+def _fusion(
+    name: str, fusion: FusionSettings, experiment: Experiment, experts: Mapping[str, Experiment]
+) -> FusionSettings:
+    partner = fusion.partner
+    if partner is None or partner.part not in experts:
+        return experiment.with_evidence(fusion)
+    expert = experiment.experts[partner.part]
+    own = experts[partner.part].baselines.get(expert.part)
+    if not isinstance(own, MemoryBaseline):
+        raise SettingsError(
+            f"'fusion.{name}.partner.part' is '{partner.part}', which is no memory ('{expert.part}' of "
+            f"{expert.experiment.name}); name a part of kind memory"
+        )
+    found = fusion if partner.evidence is not None else smoothed(fusion, own.evidence)
+    if needs_vectors(found) and not experiment.vectors:
+        raise SettingsError(
+            f"'fusion.{name}.partner' needs vectors, as '{partner.part}' is smoothed with them: add a table such as "
+            '[vectors.text] with kind = "lsa", or set partner.evidence'
+        )
+    return found

@@ -1,0 +1,286 @@
+"""The last stage: stored evaluations, identifiers and training become a report for people."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lexirec.data.splits import Split
+from lexirec.evaluation.beyond_accuracy import MEASURES, beyond_accuracy
+from lexirec.evaluation.context import Ground, surroundings
+from lexirec.evaluation.evaluator import Report
+from lexirec.evaluation.memorization import Transitions
+from lexirec.evaluation.metrics import Ranks
+from lexirec.evaluation.slices import by_pattern
+from lexirec.models.baselines.recommender import load_recommender
+from lexirec.models.gram.recommender import ModelSettings
+from lexirec.models.gram.training import METRIC
+from lexirec.models.tsrec.settings import CausalModelSettings
+from lexirec.pipeline.experiment import EvaluationSettings
+from lexirec.pipeline.stages.baselines import measured_cases
+from lexirec.pipeline.stages.identifiers import Folders, item_names, load_catalog, load_split
+from lexirec.pipeline.stages.models import CURVE
+from lexirec.reporting.breakdowns import by_groups, by_history, by_popularity
+from lexirec.reporting.content import (
+    Breakdown,
+    LearningCurve,
+    LevelCensus,
+    Listing,
+    ReportContent,
+    Shopper,
+    Suggestion,
+    SystemResult,
+    standings,
+)
+from lexirec.reporting.run_report import write_report
+from lexirec.reporting.tables import measure_text
+from lexirec.semantic_ids.identifiers.identifiers import Identifiers
+from lexirec.semantic_ids.identifiers.report import census
+
+FLOORS = ("transitions", "memory")
+"""Kinds of baselines that every learned recommender has to beat."""
+OWN = ("model", "reinforced", "untrained", "alone", "zero-shot", "fine-tuned")
+"""What the experiment's own recommenders are called beside its baselines, the one it is about last: the trained one,
+that one polished; of a transfer the carried one untrained, one that never saw the source, the carried one, that one
+fine-tuned."""
+_SHOPPERS, _SHOWN = 3, 5
+_PLACES = 10
+_STEPS = ("seen: last item", "seen: earlier item", "only composed", "unknown")
+"""What training may know of the step to a target, as `analysis.by_pattern` orders it: memorisation can solve the first
+two, the others need generalisation."""
+
+
+def make_report(settings: Mapping[str, Any], inputs: Folders, out: Path) -> None:
+    """Write `report.md` with its figures; the arguments are those of `report_content`."""
+    path = write_report(out, report_content(settings, inputs))
+    path.with_name("summary.md").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def report_content(settings: Mapping[str, Any], inputs: Folders) -> ReportContent:
+    """Put together what a report shows.
+
+    Args:
+        settings: The experiment's `name`, the `kinds` of its recommenders, and its `evaluation`.
+        inputs: `data`, each `evaluation.NAME`, the `identifiers` if there are any, and the `recommender` whose lists
+            are shown in words and whose learning curve is drawn.
+    """
+    measured = EvaluationSettings.model_validate(settings["evaluation"])
+    split = load_split(inputs["data"])
+    evaluations = evaluations_of(inputs)
+    rows = systems(evaluations, settings["kinds"])
+    return ReportContent(
+        title=settings["name"],
+        lead=_lead(split, rows),
+        systems=rows,
+        protocol={**shared_protocol(evaluations), **_own_protocol(evaluations)},
+        learning=_learning(inputs.get("recommender")),
+        census=_census(inputs.get("identifiers")),
+        breakdowns=_breakdowns(evaluations, measured, split),
+        listings=_beyond_accuracy(evaluations, measured, inputs["data"]),
+        shoppers=_shoppers(inputs, split) if "recommender" in inputs else (),
+        next_steps=_next_steps(settings["name"], rows, inputs, split),
+    )
+
+
+def evaluations_of(inputs: Folders) -> dict[str, Path]:
+    """Return the evaluations among a report's inputs by the recommender's name."""
+    prefix = "evaluation."
+    return {name.removeprefix(prefix): folder for name, folder in inputs.items() if name.startswith(prefix)}
+
+
+def systems(evaluations: Mapping[str, Path], kinds: Mapping[str, str]) -> list[SystemResult]:
+    """Turn stored evaluations into rows of a metrics table.
+
+    Args:
+        evaluations: Name -> folder of its evaluation.
+        kinds: Name -> kind of recommender, which tells floors.
+    """
+    own = [name for name in OWN if name in evaluations]
+    return [_system(name, folder, kinds.get(name, ""), main=name in own[-1:]) for name, folder in evaluations.items()]
+
+
+def stored_reports(folder: Path, *, lists: bool = False) -> dict[str, Report]:
+    """Return the reports of one evaluation by how seen items were treated, `excluded` and `included`.
+
+    Args:
+        folder: of the evaluation.
+        lists: read the kept lists, too.
+    """
+    return {
+        seen: Report.load(folder / seen, lists=lists) for seen in ("excluded", "included") if (folder / seen).is_dir()
+    }
+
+
+def shared_protocol(evaluations: Mapping[str, Path]) -> dict[str, Any]:
+    """Return what the protocols of all evaluations have in common."""
+    cards = [report.protocol for folder in evaluations.values() for report in stored_reports(folder).values()]
+    first, rest = cards[0], cards[1:]
+    return {name: value for name, value in first.items() if all(card.get(name) == value for card in rest)}
+
+
+def _own_protocol(evaluations: Mapping[str, Path]) -> dict[str, Any]:
+    """Return how the model makes its lists: its search, and those of its settings that are not the usual ones."""
+    if OWN[0] not in evaluations:
+        return {}
+    card = next(iter(stored_reports(evaluations[OWN[0]]).values())).protocol
+    default = CausalModelSettings() if card["recommender"] == "causal" else ModelSettings()
+    usual = dict(_flat(default.model_dump(mode="json")))
+    unusual = {name: value for name, value in _flat(card["settings"]) if usual.get(name) != value}
+    lists = f"{card['recommender']}, {card['search']}"
+    return {
+        "model": lists,
+        "model_settings": {**unusual, "all others": "as by default"} if unusual else "as by default",
+    }
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested settings by the names that `--set` takes below `model.`."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def _learning(recommender: Path | None) -> LearningCurve | None:
+    """Return how training went, where the recommender kept it beside its weights."""
+    path = recommender / CURVE if recommender is not None else None
+    if path is None or not path.is_file():
+        return None
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    loss = [(int(row["step"]), row["loss"]) for row in rows if "loss" in row]
+    chosen = [(int(row["step"]), row[METRIC]) for row in rows if METRIC in row]
+    best = max(chosen, key=lambda point: point[1])[0] if chosen else None  # of equal ones the first was kept
+    return LearningCurve(loss, chosen, METRIC.removeprefix("validation_"), best)
+
+
+def _system(name: str, folder: Path, kind: str, *, main: bool) -> SystemResult:
+    reports = stored_reports(folder)
+    metrics = {seen: report.metrics for seen, report in reports.items()}
+    margins = {}
+    if "recall@10" in metrics.get("excluded", {}):
+        margins = _margins(reports["excluded"].ranks)
+    return SystemResult(
+        name,
+        metrics.get("excluded"),
+        metrics.get("included"),
+        floor=kind in FLOORS,
+        main=main,
+        margins=margins,
+    )
+
+
+def _margins(ranks: Ranks, k: int = 10) -> dict[str, float]:
+    """Return half the widths of the 95 % intervals of recall@k and ndcg@k over cases (normal approximation)."""
+    found = (ranks >= 1) & (ranks <= k)
+    gains = np.where(found, 1.0 / np.log2(np.maximum(ranks, 1) + 1.0), 0.0)
+    root = np.sqrt(max(len(ranks), 1))
+    return {f"recall@{k}": float(1.96 * found.std() / root), f"ndcg@{k}": float(1.96 * gains.std() / root)}
+
+
+def _lead(split: Split, rows: Sequence[SystemResult]) -> str:
+    facts = split.protocol
+    return (
+        f"{len(rows)} recommenders measured on {facts['users']:,} users, {facts['items']:,} items and "
+        f"{facts['interactions']:,} interactions, split by {facts['split']}; every list ranks the whole catalogue."
+    )
+
+
+def _breakdowns(evaluations: Mapping[str, Path], settings: EvaluationSettings, split: Split) -> list[Breakdown]:
+    cases, headline = measured_cases(settings, split), settings.seen[0]
+    if not len(cases) or max(settings.ks) < 10:
+        return []
+    ranks = {name: stored_reports(folder)[headline].ranks for name, folder in evaluations.items()}
+    popularity = by_popularity(ranks, cases.targets, split.train.counts(split.n_items))
+    steps = by_pattern(cases, Transitions.of(split.train, split.n_items)).groups
+    memorised = by_groups("what training knew of the step to the target", ranks, _STEPS, steps)
+    return [popularity, by_history(ranks, cases.histories.lengths), memorised]
+
+
+def _beyond_accuracy(evaluations: Mapping[str, Path], settings: EvaluationSettings, data: Path) -> list[Listing]:
+    """Say what the lists are like as lists; nothing where they were not kept."""
+    split, catalog = load_split(data), load_catalog(data)
+    cases, headline = measured_cases(settings, split), settings.seen[0]
+    if not len(cases) or min(max(settings.ks), settings.keep_lists) < _PLACES:
+        return []
+    around = surroundings(Ground(catalog, split, cases), headline == "excluded")
+    found = {}
+    for name, folder in evaluations.items():
+        lists = Report.load(folder / headline).lists
+        if lists is not None:
+            found[name] = beyond_accuracy(lists.items[:, :_PLACES], around)
+    shown = [name for name in MEASURES if any(values[name] is not None for values in found.values())]
+    if not shown:
+        return []
+    rows = {name: [measure_text(each, values[each]) for each in shown] for name, values in found.items()}
+    note = "; ".join(f"{MEASURES[name].title}: {MEASURES[name].told}" for name in shown)
+    heads = [f"{MEASURES[name].title} {MEASURES[name].aim}".rstrip() for name in shown]
+    return [Listing(f"Beyond accuracy: the first {_PLACES} of every list", heads, rows, note)]
+
+
+def _next_steps(name: str, rows: Sequence[SystemResult], inputs: Folders, split: Split) -> list[str]:
+    """Suggest what to do now: use it, bring the reader's own tables, change something, and mend what loses."""
+    steps = [
+        f"Recommend for any history: `lexirec recommend {name} --history {_example(inputs, split)} --explain`.",
+        "Bring your own tables: `lexirec init items.csv events.csv --out mine.toml` writes an experiment for them, "
+        "`lexirec run mine.toml` runs it.",
+        f"See what a stage made: `lexirec show {name} {'identifiers' if 'identifiers' in inputs else 'data'}`.",
+    ]
+    if any(row.main for row in rows):
+        steps.append(
+            "Change one thing: run the experiment again with `--set name=narrow --set model.search.width=10`, then "
+            f"`lexirec compare {name} narrow`; only what the change touches is made anew."
+        )
+    losing = {standing.system for standing in standings(rows) if standing.verdict != "above"}
+    if any(row.main and row.name in losing for row in rows):
+        steps.append(
+            "The model does not beat the floor yet: train longer, use a larger backbone or better vectors, "
+            "and compare on the validation fold (`lexirec evaluate NAME --fold validation`)."
+        )
+    return steps
+
+
+def _example(inputs: Folders, split: Split) -> str:
+    """Return the ids of a real history's newest two items, ready for the command line."""
+    catalog, newest = load_catalog(inputs["data"]), split.test.histories.last(2)
+    items = newest.row(0).tolist() if len(newest) else []
+    return shlex.join(catalog.item_ids[item] for item in items) or "ITEM_ID ITEM_ID"
+
+
+def _census(folder: Path | None) -> list[LevelCensus]:
+    if folder is None:
+        return []
+    return [
+        LevelCensus(row.depth, row.prefixes, row.tokens, row.largest, row.entropy, row.single_child_share)
+        for row in census(Identifiers.load(folder)).depths
+    ]
+
+
+def _shoppers(inputs: Folders, split: Split) -> list[Shopper]:
+    """Show the lists of a few test users, chosen once for all by a fixed seed, in words."""
+    long_enough = np.flatnonzero(split.test.histories.lengths >= min(3, split.test.histories.lengths.max(initial=1)))
+    if not len(long_enough):
+        return []
+    chosen = np.random.default_rng(0).choice(long_enough, min(_SHOPPERS, len(long_enough)), replace=False)
+    cases = split.test.take(np.sort(chosen))
+    lists = load_recommender(inputs["recommender"]).rank(cases.histories, k=_SHOWN, exclude_seen=True)
+    names = item_names(load_catalog(inputs["data"]))
+    user_ids = np.load(inputs["data"] / "user_ids.npy", allow_pickle=False)
+    return [
+        Shopper(
+            name=str(user_ids[cases.users[row]]),
+            history=[names[item] for item in cases.histories.row(row)],
+            suggestions=[
+                Suggestion(names[item], float(score), hit=item == cases.targets[row])
+                for item, score in zip(lists.items[row], lists.scores[row], strict=True)
+                if item >= 0
+            ],
+            target=names[cases.targets[row]],
+        )
+        for row in range(len(cases))
+    ]

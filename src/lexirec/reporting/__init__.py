@@ -1,0 +1,1 @@
+"""Reports: already computed numbers become tables for the terminal, a Markdown page and figures. No torch here."""

@@ -1,0 +1,247 @@
+"""Vectors of items: from their texts without a model (LSA), or read from a file; joined where there are several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import Field
+
+from lexirec.core.config import DataPath, Settings, usual_kind
+from lexirec.core.errors import DataError
+from lexirec.semantic_ids.embeddings.lsa import LsaSpace
+from lexirec.semantic_ids.embeddings.sentence_encoder import SentenceVectors, sentence_vectors
+from lexirec.semantic_ids.embeddings.svd import CollaborativeVectors
+
+if TYPE_CHECKING:
+    from lexirec.data.catalog import Catalog
+
+
+class LsaVectors(Settings):
+    """TF-IDF of the texts' words, reduced by singular value decomposition; needs no model and no network."""
+
+    kind: Literal["lsa"] = "lsa"
+    fields: tuple[str, ...] | None = None
+    """Text fields of the catalogue; none takes its own choice."""
+    dimensions: Annotated[int, Field(ge=1)] = 256
+    """Width of the vectors; small catalogues have less."""
+    seed: int = 0
+    """Seed of the decomposition."""
+
+
+class PrecomputedVectors(Settings):
+    """Vectors made elsewhere, of text, images or anything."""
+
+    outside_the_key: ClassVar[tuple[str, ...]] = ("path",)  # the file's content is in the key
+    kind: Literal["precomputed"] = "precomputed"
+    path: DataPath
+    """`.npy` or `.npz` with a row per item, or Parquet with `item_id`, see `read_vectors`."""
+
+
+VectorSettings = Annotated[
+    LsaVectors | SentenceVectors | CollaborativeVectors | PrecomputedVectors,
+    Field(discriminator="kind"),
+    usual_kind("lsa"),
+]
+
+
+def embed(catalog: Catalog, settings: Any = None, *, folder: Path | None = None) -> NDArray[np.float32]:
+    """Return vectors of a catalogue's items by any of the kinds that need only it, L2-normalised: float32 (n_items, d).
+
+    Args:
+        catalog: The items.
+        settings: `LsaVectors` (the default), `SentenceVectors` or `PrecomputedVectors`.
+        folder: Where a long computation keeps its finished shards, see `sentence_vectors`.
+
+    Raises:
+        DataError: a text field, model or file that cannot be used.
+    """
+    match settings:
+        case None:
+            return lsa(catalog.texts())
+        case LsaVectors():
+            return lsa(catalog.texts(settings.fields), settings.dimensions, settings.seed)
+        case SentenceVectors():
+            return sentence_vectors(catalog.texts(settings.fields), settings, folder=folder)
+        case PrecomputedVectors():
+            return normalized(read_vectors(settings.path, catalog))
+        case _:
+            raise DataError(f"vectors: {type(settings).__name__} are no settings of vectors")
+
+
+def lsa(texts: Sequence[str], dimensions: int = 256, seed: int = 0) -> NDArray[np.float32]:
+    """Return vectors by latent semantic analysis (`LsaSpace`), L2-normalised: float32 (n_texts, d).
+
+    d is less than `dimensions` where the texts have fewer words or there are fewer texts. A text without a known word
+    gets zeros.
+
+    Raises:
+        DataError: no text has a word.
+    """
+    return normalized(LsaSpace.fit(texts, dimensions, seed).embed(texts))
+
+
+def embed_alike(
+    catalog: Catalog, first: Catalog, settings: LsaVectors | SentenceVectors, *, folder: Path | None = None
+) -> NDArray[np.float32]:
+    """Return vectors of a catalogue's items in the space of another catalogue's: float32 (n_items, d).
+
+    Latent semantic analysis finds its space in the first catalogue's texts, and the other texts are put into it, where
+    words that the first does not know count for nothing. Models of sentences have one space for all texts. Of the
+    settings' fields those are taken that the catalogue has; none of them, or no choice, takes the catalogue's own.
+
+    Raises:
+        DataError: as `embed` does.
+    """
+    fields = tuple(name for name in settings.fields or () if name in catalog.table.column_names) or None
+    if isinstance(settings, SentenceVectors):
+        return sentence_vectors(catalog.texts(fields), settings, folder=folder)
+    space = LsaSpace.fit(first.texts(settings.fields), settings.dimensions, settings.seed)
+    return normalized(space.embed(catalog.texts(fields)))
+
+
+def read_vectors(path: str | Path, catalog: Catalog) -> NDArray[np.float32]:
+    """Read vectors made elsewhere: float32 (n_items, d), in catalogue order, as they stand in the file.
+
+    Allowed are `.npy`, one row per item in catalogue order; `.npz` with the arrays `vectors` and, unless the rows are
+    in catalogue order, `item_id`; Parquet with `item_id` and either one column of lists or one numeric column per
+    dimension. Files with item ids may hold further items. Pickled arrays are refused.
+
+    Raises:
+        DataError: it names file, row or item: not readable, another number of rows, items missing or repeated, lists
+            of different lengths, or numbers that are not finite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; give .npy, .npz or Parquet with vectors")
+    ids: pa.Array | None = None
+    match path.suffix:
+        case ".npy":
+            vectors = _numpy(path)
+        case ".npz":
+            vectors, ids = _archive(path)
+        case ".parquet":
+            vectors, ids = _parquet(path)
+        case _:
+            raise DataError(f"{path.name}: vectors are read from .npy, .npz or .parquet, not from '{path.suffix}'")
+    if vectors.ndim != 2 or not vectors.shape[1] or not np.issubdtype(vectors.dtype, np.number):
+        raise DataError(f"{path.name}: {vectors.dtype} of shape {vectors.shape}; give a matrix of numbers (items, d)")
+    if np.iscomplexobj(vectors):
+        raise DataError(f"{path.name}: complex numbers; give real ones")
+    return _finite(_in_order(vectors.astype(np.float32, copy=False), ids, catalog, path), catalog, path)
+
+
+def concatenate(sources: Sequence[NDArray[np.floating]], weights: Sequence[float] | None = None) -> NDArray[np.float32]:
+    """Join vectors of the same items, such as text and images, into one: float32 (n_items, sum of widths).
+
+    Each source is L2-normalised and multiplied by the root of its weight (all 1 by default), the whole is normalised:
+    the cosine of two items is then the weighted mean of the sources' cosines.
+
+    Raises:
+        DataError: no source, sources of different lengths, or weights that are negative or not one per source.
+    """
+    weights = [1.0] * len(sources) if weights is None else list(weights)
+    if not sources or len({len(source) for source in sources}) > 1:
+        raise DataError(f"vectors of {[len(source) for source in sources]} items; give sources of the same items")
+    if len(weights) != len(sources) or min(weights) < 0 or not sum(weights) or not np.isfinite(weights).all():
+        raise DataError(f"the weights of {len(sources)} sources are {weights}; give one per source, none negative")
+    scaled = [np.float32(np.sqrt(weight)) * normalized(source) for source, weight in zip(sources, weights, strict=True)]
+    return normalized(np.hstack(scaled))
+
+
+def normalized(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return rows divided by their L2 norm; rows of zeros stay."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
+
+
+def _numpy(path: Path) -> NDArray[Any]:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except (ValueError, OSError, EOFError):
+        raise DataError(f"{path.name} is no matrix that numpy wrote without pickle; write it with numpy.save") from None
+
+
+def _archive(path: Path) -> tuple[NDArray[Any], pa.Array | None]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            vectors = archive["vectors"]
+            ids = pa.array(archive["item_id"].astype(str).tolist(), pa.string()) if "item_id" in archive else None
+            return vectors, ids
+    except (ValueError, OSError, EOFError, KeyError):
+        raise DataError(f"{path.name}: give the arrays `vectors` and `item_id`, written with numpy.savez") from None
+
+
+def _parquet(path: Path) -> tuple[NDArray[Any], pa.Array]:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path.name} is no Parquet file ({str(error).splitlines()[0]})") from None
+    if "item_id" not in table.column_names:
+        raise DataError(f"{path.name}: there is no column 'item_id'; it has {', '.join(table.column_names)}")
+    ids = table["item_id"].cast(pa.string()).combine_chunks()
+    columns = table.drop_columns(["item_id"])
+    if columns.num_columns == 1 and _is_list(columns.schema.types[0]):
+        return _from_lists(columns.column(0), ids, path), ids
+    for field in columns.schema:
+        if not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
+            raise DataError(
+                f"{path.name}: column '{field.name}' is {field.type}; give one column of lists, or numbers only"
+            )
+    return np.stack([column.to_numpy().astype(np.float32) for column in columns.columns], axis=1), ids
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _from_lists(column: pa.ChunkedArray, ids: pa.Array, path: Path) -> NDArray[Any]:
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
+    odd = np.flatnonzero(lengths != lengths[0]) if len(lengths) else np.zeros(0, dtype=np.int64)
+    if len(odd):
+        raise DataError(
+            f"{path.name}: item '{ids[int(odd[0])]}' has {lengths[odd[0]]} numbers, item '{ids[0]}' has {lengths[0]}; "
+            "give vectors of one length"
+        )
+    return np.asarray(pc.list_flatten(column).to_numpy()).reshape(len(lengths), -1)
+
+
+def _in_order(vectors: NDArray[np.float32], ids: pa.Array | None, catalog: Catalog, path: Path) -> NDArray[np.float32]:
+    if ids is None:
+        if len(vectors) != len(catalog):
+            raise DataError(
+                f"{path.name} has {len(vectors):,} rows, the catalog {len(catalog):,} items; give one row per item, in "
+                "catalogue order, or a file with item_id"
+            )
+        return vectors
+    if len(ids) != len(vectors):
+        raise DataError(f"{path.name}: {len(vectors):,} vectors for {len(ids):,} item ids; give one per item")
+    if len(ids.unique()) != len(ids):
+        counts = pc.value_counts(ids)
+        twice = counts.field(0)[int(np.argmax(counts.field(1).to_numpy()))]
+        raise DataError(f"{path.name}: item '{twice}' stands more than once; keep one vector per item")
+    wanted = pa.array(catalog.item_ids, pa.string())
+    places = pc.index_in(wanted, value_set=ids)
+    if places.null_count:
+        missing = wanted.filter(pc.is_null(places)).to_pylist()
+        named = ", ".join(f"'{item}'" for item in missing[:3])
+        raise DataError(
+            f"{path.name} has no vector for {len(missing):,} items of the catalog, such as {named}; add them"
+        )
+    return np.asarray(vectors[places.to_numpy()])
+
+
+def _finite(vectors: NDArray[np.float32], catalog: Catalog, path: Path) -> NDArray[np.float32]:
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{path.name}: the vector of item '{catalog.item_ids[bad[0]]}' (row {bad[0]}) holds NaN, null or infinity "
+            f"({len(bad)} such items); every number must be finite"
+        )
+    return vectors

@@ -1,0 +1,154 @@
+"""Vectors of texts by a sentence-transformers model, in shards that survive a kill."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from lexirec.core.config import Settings
+from lexirec.core.errors import DataError, SettingsError
+from lexirec.core.progress import Progress
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+_INDEX = "shards.json"
+
+
+class SentenceVectors(Settings):
+    """A sentence-transformers model over the items' texts (needs `pip install 'lexirec[text]'`)."""
+
+    kind: Literal["sentence-transformers"] = "sentence-transformers"
+    model: str
+    """Name on the Hugging Face hub, or folder of a saved model."""
+    fields: tuple[str, ...] | None = None
+    """Text fields of the catalogue; none takes its own choice."""
+    prompt: str = ""
+    """Put before every text, for models that want an instruction."""
+    pooling: Literal["model", "mean", "cls", "max", "lasttoken"] = "model"
+    """How token vectors become one; `model` leaves it to the model."""
+    max_length: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens of a text; none leaves it to the model."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Texts encoded at once."""
+    shard_size: Annotated[int, Field(ge=1)] = 1024
+    """Texts per shard; a kill loses at most one shard."""
+
+
+def sentence_vectors(
+    texts: Sequence[str], settings: SentenceVectors, *, folder: str | Path | None = None
+) -> NDArray[np.float32]:
+    """Return sentence vectors, L2-normalised: float32 (n_texts, d).
+
+    Args:
+        texts: One text per item.
+        settings: Which model, and how.
+        folder: Keeps finished shards; called again with the same texts and settings, finished ones are not encoded
+            again. Shards of other texts or settings are thrown away.
+
+    Raises:
+        SettingsError: sentence-transformers is not installed, or there is no such model, or it cannot pool like that.
+        DataError: there are no texts.
+    """
+    if not texts:
+        raise DataError("there are no texts to make vectors of; give at least one item")
+    store = _Shards(Path(folder), texts, settings) if folder is not None else None
+    starts = range(0, len(texts), settings.shard_size)
+    model: SentenceTransformer | None = None
+    parts: list[NDArray[np.float32]] = []
+    with Progress("sentence vectors", len(texts)) as progress:
+        for start in starts:
+            shard = store.read(start) if store else None
+            if shard is None:
+                model = model or _load(settings)
+                shard = _encode(model, texts[start : start + settings.shard_size], settings)
+                if store:
+                    store.write(start, shard)
+            parts.append(shard)
+            progress.advance(len(shard))
+    return np.concatenate(parts)
+
+
+class _Shards:
+    """Finished shards in a folder, valid for one list of texts and one way to encode them."""
+
+    def __init__(self, folder: Path, texts: Sequence[str], settings: SentenceVectors) -> None:
+        self.folder = folder
+        # batch_size changes nothing but the last digits, so a resumed run may use another
+        made_from = settings.model_dump(mode="json", exclude={"batch_size", "fields"})
+        digest = hashlib.sha256(json.dumps(list(texts), ensure_ascii=False).encode(errors="surrogatepass")).hexdigest()
+        index = json.dumps({"settings": made_from, "texts": digest}, sort_keys=True)
+        path = folder / _INDEX
+        if not path.exists() or path.read_text(encoding="utf-8") != index:
+            folder.mkdir(parents=True, exist_ok=True)
+            for stale in folder.glob("from-*.npy"):
+                stale.unlink()
+            path.write_text(index, encoding="utf-8")
+
+    def read(self, start: int) -> NDArray[np.float32] | None:
+        path = self._path(start)
+        return np.load(path, allow_pickle=False) if path.exists() else None
+
+    def write(self, start: int, shard: NDArray[np.float32]) -> None:
+        partial = self._path(start).with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.save(file, shard, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self._path(start))
+
+    def _path(self, start: int) -> Path:
+        return self.folder / f"from-{start:010d}.npy"
+
+
+def _load(settings: SentenceVectors) -> SentenceTransformer:
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError:
+        raise SettingsError(
+            "vectors of kind 'sentence-transformers' need the package of that name: pip install 'lexirec[text]', "
+            "or choose kind 'lsa'"
+        ) from None
+    try:
+        model = SentenceTransformer(settings.model)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SettingsError(
+            f"there is no sentence-transformers model '{settings.model}' here or on the hub ({reason}); "
+            "give its name or the folder it was saved in"
+        ) from None
+    if settings.max_length is not None:
+        model.max_seq_length = settings.max_length
+    if settings.pooling != "model":
+        _pool(model, settings)
+    return model.eval()
+
+
+def _pool(model: SentenceTransformer, settings: SentenceVectors) -> None:
+    """Exchange the pooling of a model, leaving what comes before and after."""
+    for name, module in model.named_children():
+        if hasattr(module, "pooling_mode") or hasattr(module, "pooling_mode_mean_tokens"):
+            pooling: Any = type(module)
+            width = getattr(module, "embedding_dimension", None) or module.word_embedding_dimension
+            setattr(model, name, pooling(width, pooling_mode=settings.pooling))
+            return
+    raise SettingsError(f"the model '{settings.model}' has no pooling to change; use pooling = \"model\"")
+
+
+def _encode(model: SentenceTransformer, texts: Sequence[str], settings: SentenceVectors) -> NDArray[np.float32]:
+    vectors = model.encode(
+        list(texts),
+        prompt=settings.prompt or None,
+        batch_size=settings.batch_size,
+        show_progress_bar=False,
+        normalize_embeddings=True,
+    )
+    return np.asarray(vectors, dtype=np.float32)

@@ -1,0 +1,224 @@
+"""Asking a teacher many questions: at most so many at once, again after failures, nothing twice, nothing lost."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from lexirec.core.errors import LexirecError
+from lexirec.core.locks import exclusive
+from lexirec.core.progress import Progress
+from lexirec.semantic_ids.lexicon.llm_cache import AnswerFile, AnswerLine, make_folder, question_key
+from lexirec.semantic_ids.lexicon.llm_clients import Reply, Teacher, UnansweredError
+from lexirec.semantic_ids.lexicon.llm_prompts import WORDS, Message, Question, repair_of
+from lexirec.semantic_ids.lexicon.llm_schema import MalformedError, TeacherAnswer, read_answer
+from lexirec.semantic_ids.lexicon.llm_settings import TeacherLexicon
+
+_LONGEST_TOLD_WAIT = 3600.0
+_HOPELESS = 8
+"""Questions in a row left without an answer after which the endpoint is taken for gone."""
+_CHARACTERS_PER_TOKEN = 4
+_TOKENS_PER_WORD = 1.4
+_log = logging.getLogger(__name__)
+
+
+class TeacherError(LexirecError):
+    """Questions that a teacher left without a usable answer."""
+
+
+def ask_teacher(
+    questions: Sequence[Question],
+    connect: Callable[[TeacherLexicon], Teacher],
+    settings: TeacherLexicon,
+    folder: Path,
+) -> list[TeacherAnswer]:
+    """Return the answer to each question; only those without an answer in `folder` are asked.
+
+    Args:
+        questions: What to ask; questions alike are asked once.
+        connect: Makes the teacher; called only if there is something to ask.
+        settings: Whom and how to ask.
+        folder: Where all answers are kept, usable or not.
+
+    Raises:
+        TeacherError: after all attempts some questions have no usable answer; all answers are kept.
+        SettingsError: the teacher is not to be had.
+        DataError: the folder cannot be written.
+    """
+    keys = [_key(question, settings) for question in questions]
+    make_folder(folder)
+    with exclusive(folder / "answers.lock", "a teacher's answers"), AnswerFile(folder) as file:
+        answers = _known(file, set(keys), settings.keywords)
+        open_questions = {key: question for key, question in zip(keys, questions) if key not in answers}
+        _log.info(estimate(list(open_questions.values()), len(answers), settings))
+        if open_questions:
+            answers |= _Asking(connect(settings), file, settings).ask(open_questions)
+    return [answers[key] for key in keys]
+
+
+def estimate(questions: Sequence[Question], answered: int, settings: TeacherLexicon) -> str:
+    """Return in one line what asking will take: tokens (four characters or .7 words each) and, with prices, money."""
+    if not questions:
+        return f"{settings.model}: all {answered:,} answers are there, nothing is asked"
+    asked = sum(len(question.prompt) for question in questions) // _CHARACTERS_PER_TOKEN
+    longest = _TOKENS_PER_WORD * (WORDS[1] + 2 * settings.keywords) + 2 * settings.keywords
+    told = round(len(questions) * min(longest, settings.calls.max_tokens))
+    known = f" ({answered:,} are answered already)" if answered else ""
+    line = (
+        f"{settings.model}: {len(questions):,} questions{known}, about {asked:,} tokens to read and {told:,} to write"
+    )
+    prices = settings.calls.input_price, settings.calls.output_price
+    if None in prices:
+        return line
+    money = sum(price * tokens / 1e6 for price, tokens in zip(prices, (asked, told)) if price is not None)
+    return f"{line}, about {money:,.2f} at the prices set"
+
+
+def _key(question: Question, settings: TeacherLexicon) -> str:
+    asked = settings.model_dump(include={"teacher", "model", "temperature"})
+    sampled = {"seed": settings.seed} if settings.teacher == "transformers" and settings.temperature != 0 else {}
+    return question_key({**asked, **sampled, "prompt": question.prompt})
+
+
+def _known(file: AnswerFile, keys: set[str], keywords: int) -> dict[str, TeacherAnswer]:
+    """Return what the file has answers to; answers are read anew, so that better reading finds more."""
+    answers: dict[str, TeacherAnswer] = {}
+    for line in file.lines():
+        if line.key in keys and line.key not in answers and line.text is not None:
+            try:
+                answers[line.key] = read_answer(line.text, keywords)
+            except MalformedError:
+                continue
+    return answers
+
+
+class _Asking:
+    """One run of questions."""
+
+    def __init__(self, teacher: Teacher, file: AnswerFile, settings: TeacherLexicon) -> None:
+        self._teacher, self._file, self._settings = teacher, file, settings
+        self._calls = settings.calls
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._not_before = 0.0
+        self._in_a_row = 0
+        self._spent = [0, 0]
+        self._failures: dict[str, str] = {}
+
+    def ask(self, questions: Mapping[str, Question]) -> dict[str, TeacherAnswer]:
+        """Ask all questions and return the answers by key."""
+        workers = 1 if self._settings.teacher == "transformers" else self._calls.concurrency
+        answers: dict[str, TeacherAnswer] = {}
+        with Progress("asking the teacher", len(questions)) as progress, ThreadPoolExecutor(workers) as pool:
+            waiting = {pool.submit(self._one, key, question): key for key, question in questions.items()}
+            try:
+                self._collect(waiting, answers, progress)
+            finally:  # also after Ctrl-C: what is on its way is still written down
+                self._stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+        _log.info("%s: %s tokens read, %s written", self._settings.model, *(f"{spent:,}" for spent in self._spent))
+        if len(answers) < len(questions):
+            raise TeacherError(self._summary(len(questions), len(answers)))
+        return answers
+
+    def _collect(
+        self, waiting: dict[Future[TeacherAnswer | None], str], answers: dict[str, TeacherAnswer], progress: Progress
+    ) -> None:
+        left = set(waiting)
+        while left:
+            done, left = wait(left, return_when=FIRST_COMPLETED)
+            for future in done:
+                answer = future.result()
+                if answer is not None:
+                    answers[waiting[future]] = answer
+                progress.advance()
+            if self._failures:
+                progress.update(f"{len(self._failures):,} without an answer")
+
+    def _one(self, key: str, question: Question) -> TeacherAnswer | None:
+        """Ask one question until there is a usable answer or no attempt left; None then."""
+        messages: list[Message] = [{"role": "user", "content": question.prompt}]
+        reason, least = "", 0.0
+        for attempt in range(self._calls.retries + 1):
+            if not self._pause(attempt, least):
+                return None
+            least = 0.0
+            try:
+                reply = self._teacher.answer(messages)
+                answer = read_answer(reply.text, self._settings.keywords)
+            except UnansweredError as error:
+                reason, least = str(error), error.wait
+                self._note(key, question, None, reason)
+                if error.again != "later" or least > _LONGEST_TOLD_WAIT:
+                    self._give_up(question, reason, at_once=error.again == "nobody")
+                    return None
+            except MalformedError as error:
+                reason = f"{error} (cut off at {self._calls.max_tokens:,} tokens)" if reply.cut else str(error)
+                self._note(key, question, reply, reason)
+                messages = [messages[0], *self._repair(reply.text, reason)]
+            else:
+                self._note(key, question, reply, None)
+                self._in_a_row = 0
+                return answer
+        self._give_up(question, reason)
+        return None
+
+    def _repair(self, text: str, reason: str) -> list[Message]:
+        """Show the teacher its answer and what was wrong with it; a teacher without words is only asked again."""
+        if not text.strip():
+            return []
+        repair = repair_of(reason, self._settings.keywords)
+        return [{"role": "assistant", "content": text[:2000]}, {"role": "user", "content": repair}]
+
+    def _pause(self, attempt: int, least: float) -> bool:
+        """Wait as attempt and endpoint demand; return whether to go on."""
+        now = time.monotonic()
+        own = 0.0
+        if attempt:
+            own = min(self._calls.longest_wait, self._calls.first_wait * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
+        with self._lock:
+            if least:  # the endpoint is busy for everybody
+                self._not_before = max(self._not_before, now + least)
+            until = max(self._not_before, now + own)
+        return not self._stop.wait(max(until - now, 0.0)) if until > now else not self._stop.is_set()
+
+    def _note(self, key: str, question: Question, reply: Reply | None, reason: str | None) -> None:
+        reply = reply or Reply("")
+        text = reply.text if reason is None or reply.text or reply.output_tokens else None
+        line = AnswerLine(
+            key=key,
+            about=question.about,
+            model=self._settings.model,
+            text=text,
+            reason=reason,
+            input_tokens=reply.input_tokens,
+            output_tokens=reply.output_tokens,
+        )
+        self._file.add(line)
+        with self._lock:
+            self._spent[0] += reply.input_tokens
+            self._spent[1] += reply.output_tokens
+
+    def _give_up(self, question: Question, reason: str, *, at_once: bool = False) -> None:
+        with self._lock:
+            self._failures[question.about] = reason
+            self._in_a_row += 1
+            hopeless = self._in_a_row >= max(_HOPELESS, 2 * self._calls.concurrency)
+        if at_once or hopeless:
+            self._stop.set()
+
+    def _summary(self, asked: int, answered: int) -> str:
+        failed = list(self._failures.items())
+        about, reason = failed[0] if failed else ("", "")
+        never = asked - answered - len(failed)
+        unasked = f" and {never:,} were not asked any more" if never else ""
+        return (
+            f"the teacher '{self._settings.model}' left {len(failed):,} of {asked:,} tokens without a usable answer"
+            f"{unasked}, the first {about}: {reason}; all answers are in {self._file.path}, run again to ask only what "
+            "is missing"
+        )

@@ -1,0 +1,129 @@
+"""Keywords and descriptions of semantic-ID tokens that somebody published, such as TS-Rec's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from lexirec.core.errors import DataError
+from lexirec.semantic_ids.codes import Codes
+from lexirec.semantic_ids.lexicon.lexicon import Lexicon
+
+_TOKEN = re.compile(r"<([a-z])_(\d+)>")
+
+
+class KeywordRecord(BaseModel):
+    """What is said of one token; other fields of a record are passed over."""
+
+    token: str = Field(pattern=rf"^{_TOKEN.pattern}$")
+    keywords: list[str] = Field(min_length=1)
+    description: str
+
+
+_RECORDS = TypeAdapter(list[KeywordRecord])
+
+
+def read_keywords(path: str | Path, codes: Codes) -> Lexicon:
+    """Read a list of `{token, keywords, description}` as the lexicon of given residual codes.
+
+    The token `<b_12>` is the cell of the items whose code at level 1 is 12. Keywords and descriptions stay as they are,
+    in their order. Last levels that the file leaves out altogether, such as that of a collision rule, are left out.
+
+    Args:
+        path: JSON, as TS-Rec released its keywords, or Parquet with these columns.
+        codes: The codes whose cells the tokens are.
+
+    Raises:
+        DataError: it names file and token: not readable, not such records, tokens that stand twice, that the codes do
+            not have or that are missing; or codes that are no residual ones.
+    """
+    path = Path(path)
+    if codes.kind != "residual":
+        raise DataError(
+            f"{path.name} tells of tokens, which cells of codes of kind '{codes.kind}' are not; give residual codes"
+        )
+    records = _by_token(_read(path), path)
+    values = [np.unique(codes.values[:, level]) for level in range(codes.levels)]  # in the order of Codes.cells
+    expected = [[token_of(level, int(value)) for value in found] for level, found in enumerate(values)]
+    levels = _named_levels(records, expected, path)
+    return Lexicon.written(
+        [[(records[token].keywords, records[token].description) for token in level] for level in levels]
+    )
+
+
+def token_of(level: int, value: int) -> str:
+    """Return the token of a code: `<a_12>` of the code 12 at level 0."""
+    return f"<{chr(ord('a') + level)}_{value}>"
+
+
+def _read(path: Path) -> list[KeywordRecord]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; give a JSON or Parquet file of token, keywords and description")
+    try:
+        if path.suffix == ".parquet":
+            return _RECORDS.validate_python(_rows(path))
+        return _RECORDS.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise DataError(f"{path.name}{_problem(error)}") from None
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path.name} is no Parquet file ({str(error).splitlines()[0]})") from None
+    return rows
+
+
+def _problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    place, message = first["loc"], first["msg"]
+    if first["type"] == "json_invalid":
+        return f" is no JSON ({message.removeprefix('Invalid JSON: ')}); save it as a list of records"
+    if not place:
+        return " holds no list; give a list of records with token, keywords and description"
+    field = ".".join(str(part) for part in place[1:])
+    about = f"'{field}': " if field else ""
+    return f", record {int(place[0]) + 1}: {about}{message[0].lower()}{message[1:]}; a token looks like <a_12>"
+
+
+def _by_token(records: Sequence[KeywordRecord], path: Path) -> dict[str, KeywordRecord]:
+    found: dict[str, KeywordRecord] = {}
+    for record in records:
+        match = _TOKEN.fullmatch(record.token)
+        token = token_of(ord(match[1]) - ord("a"), int(match[2])) if match else record.token
+        if token in found:
+            raise DataError(f"{path.name}: the token {token} stands more than once; keep one record per token")
+        found[token] = record
+    return found
+
+
+def _named_levels(
+    records: Mapping[str, KeywordRecord], expected: Sequence[Sequence[str]], path: Path
+) -> Sequence[Sequence[str]]:
+    """Return the tokens of the levels that the records name, all of which have a record."""
+    known = {token for level in expected for token in level}
+    unknown = [token for token in records if token not in known]
+    if unknown:
+        raise DataError(
+            f"{path.name} tells of {len(unknown):,} tokens that no item has, such as {_some(unknown)}; "
+            "give the codes that the keywords were written for"
+        )
+    depth = max(
+        (level for level, tokens in enumerate(expected) if any(token in records for token in tokens)), default=0
+    )
+    missing = [token for tokens in expected[: depth + 1] for token in tokens if token not in records]
+    if missing:
+        raise DataError(f"{path.name} says nothing of {len(missing):,} tokens, such as {_some(missing)}; add them")
+    return expected[: depth + 1]
+
+
+def _some(tokens: Sequence[str]) -> str:
+    return ", ".join(tokens[:3])

@@ -1,0 +1,193 @@
+"""RQ-VAE: residual codes of an encoding that is learned together with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+
+from lexirec.core.config import Settings
+from lexirec.core.errors import DataError, SettingsError
+from lexirec.semantic_ids.quantizers.codebook import Codebook
+from lexirec.semantic_ids.quantizers.collisions import LEAST_ENTROPY, CollisionSettings
+from lexirec.semantic_ids.quantizers.nearest import finite_matrix
+from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
+
+if TYPE_CHECKING:
+    from lexirec.semantic_ids.quantizers.rqvae_network import RqVaeNetwork
+
+
+class RqVaeTraining(Settings):
+    """How RQ-VAE learns."""
+
+    epochs: Annotated[int, Field(ge=1)] = 1000
+    """Passes over the items (MiniOneRec: 10,000)."""
+    batch_size: Annotated[int, Field(ge=2)] = 1024
+    """Items of a step (MiniOneRec: all)."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Of AdamW, constant after the warm-up."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Of AdamW."""
+    warm_up: Annotated[int, Field(ge=0)] = 50
+    """Epochs over which the learning rate rises from 0."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Before every linear layer."""
+    evaluate_every: Annotated[int, Field(ge=1)] = 50
+    """Epochs between two looks at the collisions; the state is saved as often."""
+    select: Literal["collisions", "loss", "last"] = "collisions"
+    """Which state is kept of those looked at in the second half (codes that have not yet learned anything collide
+    little): that with fewest collisions, that with least loss, or the last."""
+
+
+class CodeUse(Settings):
+    """How codes are updated and kept in use."""
+
+    commitment: Annotated[float, Field(ge=0)] = 0.25
+    """Weight of the pull of encodings towards their codes."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Let codes follow the mean of their encodings with this decay (0.99 is usual); 0 learns them by gradient."""
+    revive_after: Annotated[int, Field(ge=0)] = 0
+    """Steps after which a code that hardly anyone uses moves onto some item's residual (100 is usual); 0 never does."""
+    revive_below: Annotated[float, Field(ge=0, lt=1)] = 1e-4
+    """Share of the items below which a code counts as hardly used."""
+    balance: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the divergence of soft use from equal use of all codes (0.01 is usual)."""
+    balance_temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Temperature of soft use."""
+    sinkhorn: tuple[float, ...] = ()
+    """Entropies by which levels spread a step's items over their codes while learning (LC-Rec: 0.003 at the last); 0,
+    and levels not named, take the nearest code."""
+
+    @field_validator("sinkhorn")
+    @classmethod
+    def _in_double_precision(cls, entropies: tuple[float, ...]) -> tuple[float, ...]:
+        if any(entropy and entropy < LEAST_ENTROPY for entropy in entropies):
+            raise ValueError(f"is {list(entropies)}; each should be 0 or at least {LEAST_ENTROPY}")
+        return entropies
+
+
+class LetterLosses(Settings):
+    """What LETTER (CIKM 2024) adds: codes that know who buys what, and codes that are not alike.
+
+    The collaborative loss is a contrastive one, in a step: an item's quantised encoding, by a linear map, against the
+    collaborative vectors of all (LETTER has no map, since both are 32 wide). The diversity loss draws a code to another
+    of its cluster of codes and away from all others.
+    """
+
+    collaborative: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the collaborative loss (LETTER: 0.02); it needs `fit(vectors, collaborative)`."""
+    diversity: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the diversity loss (LETTER: 0.0001)."""
+    clusters: Annotated[int, Field(ge=2)] = 10
+    """Clusters of equal size that the codes of a level are divided into, anew in every epoch."""
+
+
+class RqVae(Settings):
+    """Settings of RQ-VAE, and the estimator itself: `RqVae(levels=3).fit(vectors)`.
+
+    An encoder maps vectors to a narrow space, residual quantisation replaces an encoding by a sum of one code per
+    level, and a decoder restores the vectors from it; all are learned together, the encoder through the quantiser by
+    the straight-through estimator. Codes start as k-means centres of the first residuals, level by level. The loss is
+    the mean squared error of the vectors, scaled to unit variance as a whole, plus the mean over levels of that of the
+    codes and `commitment` times that of the encodings.
+
+    Source: TIGER (NeurIPS 2023) and MiniOneRec, whose code passes commitment to the encoder from the first level only
+    and does not scale.
+    """
+
+    kind: Literal["rq-vae"] = "rq-vae"
+    levels: Annotated[int, Field(ge=1, le=24)] = 3
+    """Codes of an item, before the collision rule."""
+    branching: Annotated[int, Field(ge=2)] = 256
+    """Codes of a level."""
+    width: Annotated[int, Field(ge=1)] = 32
+    """Dimensions of the codes."""
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    """Widths of the encoder's hidden layers; the decoder mirrors them. By default the powers of two below the vectors'
+    width, down to twice that of the codes (of 2,560, as MiniOneRec: 2048, 1024, 512, 256, 128, 64)."""
+    training: RqVaeTraining = RqVaeTraining()
+    """How it learns."""
+    use: CodeUse = CodeUse()
+    """How codes are updated and kept in use."""
+    letter: LetterLosses = LetterLosses()
+    """LETTER's further losses."""
+    collisions: CollisionSettings = CollisionSettings()
+    """How items with equal codes get codes of their own."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of the first weights, the order of items and all else."""
+
+    @model_validator(mode="after")
+    def _check_clusters(self) -> Self:
+        if self.letter.diversity and 2 * self.letter.clusters > self.branching:
+            raise ValueError(
+                f"has {self.branching} codes a level for {self.letter.clusters} clusters in 'letter'; each needs two"
+            )
+        return self
+
+    def fit(
+        self,
+        vectors: NDArray[np.floating],
+        collaborative: NDArray[np.floating] | None = None,
+        *,
+        folder: str | Path | None = None,
+    ) -> Codebook:
+        """Quantise vectors (n_items, d); the same vectors, settings and machine give the same codes.
+
+        Args:
+            vectors: Of the items, such as those of their texts.
+            collaborative: (n_items, c), vectors of who buys what, such as SASRec's, for LETTER's loss.
+            folder: Where the state is kept; a fit that was killed carries on from there, with an equal result.
+
+        Raises:
+            DataError: the vectors are not a finite matrix, or the collaborative ones not one per item.
+            SettingsError: the collaborative loss has a weight and there are no collaborative vectors.
+        """
+        from lexirec.semantic_ids.quantizers.rqvae_training import train  # torch takes seconds to import
+
+        vectors = finite_matrix(vectors)
+        extra = self._collaborative(collaborative, len(vectors))
+        network = self._network(vectors, 0 if extra is None else extra.shape[1])
+        train(network, self, vectors, extra, None if folder is None else Path(folder))
+        return network.codebook().apply(vectors, self.collisions)
+
+    def hidden_widths(self, dimensions: int) -> tuple[int, ...]:
+        """Return the widths of the encoder's hidden layers for vectors of some dimensions."""
+        if self.hidden is not None:
+            return self.hidden
+        powers = [2**power for power in range(24, 0, -1)]
+        return tuple(size for size in powers if 2 * self.width <= size < dimensions)
+
+    def _network(self, vectors: NDArray[np.float32], collaborative: int) -> RqVaeNetwork:
+        """Make the network that training starts with: seeded weights, codes by k-means of the first encodings."""
+        import torch
+
+        from lexirec.semantic_ids.quantizers.rqvae_network import RqVaeNetwork, mlp
+
+        sizes = [vectors.shape[1], *self.hidden_widths(vectors.shape[1]), self.width]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            encoder, decoder = mlp(sizes, self.training.dropout), mlp(sizes[::-1], self.training.dropout)
+            network = RqVaeNetwork(encoder, decoder, torch.zeros(self.levels, self.branching, self.width))
+            if collaborative:
+                network.bridge = torch.nn.Linear(self.width, collaborative, bias=False)
+        network.standardize(vectors)
+        start = ResidualKMeans(levels=self.levels, branching=self.branching, seed=self.seed)
+        network.start_codes(vectors, start)
+        return network
+
+    def _collaborative(self, given: NDArray[np.floating] | None, items: int) -> NDArray[np.float32] | None:
+        if not self.letter.collaborative:
+            return None
+        if given is None:
+            raise SettingsError(
+                f"'letter.collaborative' is {self.letter.collaborative}, which needs collaborative vectors: call "
+                "fit(vectors, collaborative), or set it to 0"
+            )
+        found = finite_matrix(given)
+        if len(found) != items:
+            raise DataError(f"there are {len(found)} collaborative vectors and {items} items; give one per item")
+        lengths = np.linalg.norm(found, axis=1, keepdims=True)
+        return np.asarray(found / np.maximum(lengths, 1e-12), dtype=np.float32)

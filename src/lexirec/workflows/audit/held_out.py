@@ -1,0 +1,230 @@
+"""Held-out events where they must not be: in training rows, in histories, twice in the data, in both folds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexirec.data.events import TEST, TRAIN
+from lexirec.data.sequences import Sequences
+from lexirec.data.splits import HELD_BACK, Cases, prefix_cases
+from lexirec.workflows.audit.evidence import Evidence, Keys, rows_of, times_taken
+from lexirec.workflows.audit.findings import Finding, percent
+
+SMALL = 0.005
+"""Share of test cases below which what data repeat is no leak; ten times as much where times are whole days."""
+_DAY = 86_400
+_LONG = 4
+"""Items of a history from which on two users with equal ones are no coincidence."""
+
+
+def held_out_in_training(evidence: Evidence) -> Iterator[Finding]:
+    """Compare the training rows, item by item and user by user, with what the split's rule leaves for training."""
+    excess = _excess(evidence)
+    for fold, cases in (("test", evidence.split.test), ("validation", evidence.split.validation)):
+        hit = np.flatnonzero(np.isin(evidence.keys(cases.users, cases.targets), excess))
+        if len(hit):
+            share = len(hit) / len(cases)
+            yield Finding(
+                "leak",
+                f"the training rows hold the targets of {len(hit):,} of {len(cases):,} {fold} cases ({percent(share)})",
+                f"up: whatever is fitted has seen these answers; recall can rise by as much as {share:.3f}"
+                + ("" if fold == "test" else " on the fold that chooses weights and settings"),
+                "make the data stage again from the tables; if it comes from elsewhere, take held-out events out of it",
+                share if fold == "test" else None,
+                evidence.case_names(cases, hit),
+            )
+    yield from _held_back_in_training(evidence, excess)
+
+
+def _held_back_in_training(evidence: Evidence, excess: Keys) -> Iterator[Finding]:
+    """Look among users and items that stand too often in the training rows for events that were held back."""
+    if evidence.interactions is None or not evidence.split.protocol.get("hold_back"):
+        return
+    events = np.flatnonzero(evidence.labels == HELD_BACK)
+    hit = events[np.isin(evidence.event_keys[events], excess)]
+    if len(hit):
+        share = len(hit) / len(events)
+        yield Finding(
+            "leak",
+            f"the training rows hold {len(hit):,} of {len(events):,} events ({percent(share)}) that "
+            "data.split.hold_back keeps out of them",
+            "none on the figures of the test; validation histories end with events that were taught, so that weights "
+            'chosen with choose_on = "unseen" are not chosen on such cases as the test\'s',
+            "make the data stage again from the tables",
+            examples=evidence.event_names(hit),
+        )
+
+
+def _excess(evidence: Evidence) -> Keys:
+    """Return users with items that stand more often in the training rows than there are training events of them."""
+    trained = np.unique(evidence.train_keys)
+    counts = times_taken(evidence.train_keys, trained)
+    if evidence.interactions is not None:
+        allowed = times_taken(evidence.event_keys[evidence.labels == TRAIN], trained)
+        return np.asarray(trained[counts > allowed])
+    # Without the tables, cases with whole histories tell: training events of their targets must stand in them.
+    found = []
+    for cases in (evidence.split.test, evidence.split.validation):
+        whole = cases.histories.lengths < int(evidence.split.protocol.get("max_history", 1))
+        rows = rows_of(cases)
+        in_history = times_taken(
+            evidence.keys(rows, cases.histories.items), evidence.keys(np.arange(len(cases)), cases.targets)
+        )
+        keys = evidence.keys(cases.users, cases.targets)
+        found.append(keys[whole & (times_taken(evidence.train_keys, keys) > in_history)])
+    return np.concatenate(found)
+
+
+def histories_hold_the_answer(evidence: Evidence) -> Iterator[Finding]:
+    """Look in every history for the target's own event, for what the user took later, and for what was never taken."""
+    keys = evidence.event_keys
+    known, first = np.unique(keys, return_index=True)
+    last = len(keys) - 1 - np.unique(keys[::-1], return_index=True)[1]
+    for fold, cases in (("test", evidence.split.test), ("validation", evidence.split.validation)):
+        rows = rows_of(cases)
+        told, asked = evidence.keys(cases.users[rows], cases.histories.items), evidence.keys(cases.users, cases.targets)
+        own = times_taken(
+            evidence.keys(rows, cases.histories.items), evidence.keys(np.arange(len(cases)), cases.targets)
+        )
+        answered = (own > 0) & (own >= times_taken(keys, asked))
+        later = _place(known, first, told, -1) > _place(known, last, asked, len(keys))[rows]
+        strange = np.unique(rows[~np.isin(told, known)])
+        yield from _told(
+            evidence, fold, cases, np.flatnonzero(answered), "the target's own event stands in the history"
+        )
+        yield from _told(evidence, fold, cases, np.unique(rows[later]), "the history holds what the user took later")
+        if len(strange):
+            yield Finding(
+                "distortion",
+                f"{len(strange):,} {fold} cases have histories with items that their users never took",
+                "either way: models are asked about other people's histories",
+                "make the data stage again from the tables",
+                len(strange) / len(cases) if fold == "test" else None,
+                evidence.case_names(cases, strange),
+            )
+
+
+def _told(evidence: Evidence, fold: str, cases: Cases, hit: NDArray[np.int64], what: str) -> Iterator[Finding]:
+    if len(hit):
+        share = len(hit) / len(cases)
+        yield Finding(
+            "leak",
+            f"in {len(hit):,} of {len(cases):,} {fold} cases ({percent(share)}) {what}",
+            f"up with seen items included, by as much as {share:.3f} of recall; models read the answer in the question",
+            "cut histories at the target: only events before it may stand there",
+            share if fold == "test" else None,
+            evidence.case_names(cases, hit),
+        )
+
+
+def _place(known: Keys, places: NDArray[np.int64], wanted: Keys, otherwise: int) -> NDArray[np.int64]:
+    at = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
+    return np.where(known[at] == wanted, places[at], otherwise)
+
+
+def duplicates_across_splits(evidence: Evidence) -> Iterator[Finding]:
+    """Find events (user, item and time) that stand in the data twice, once for training and once held out."""
+    labels, times = evidence.labels, evidence.need("times")
+    timed = np.flatnonzero(np.isfinite(times))
+    moments = np.unique(times[timed], return_inverse=True)[1]
+    order = np.lexsort((moments, evidence.event_keys[timed]))
+    events, moments = timed[order], moments[order]
+    same = (evidence.event_keys[events[1:]] == evidence.event_keys[events[:-1]]) & (moments[1:] == moments[:-1])
+    group = np.concatenate([[0], np.cumsum(~same)])
+    tested = np.bincount(group, weights=labels[events] == TEST) if len(events) else np.zeros(1)
+    learned = np.bincount(group, weights=labels[events] != TEST) if len(events) else np.zeros(1)
+    twice = np.flatnonzero((tested > 0) & (learned > 0))
+    if not len(twice):
+        return
+    hit = events[np.isin(group, twice) & (labels[events] == TEST)]
+    share = len(hit) / int((labels == TEST).sum())
+    whole_days = bool((times[timed] % _DAY == 0).all())
+    yield Finding(
+        "distortion" if share < SMALL or (whole_days and share < 10 * SMALL) else "leak",
+        f"{len(hit):,} test events ({percent(share)}) stand in the data before, with the same user, item and time"
+        + (" (times are whole days, so some may be true repeats)" if whole_days else ""),
+        f"up with seen items included (the answer is in training rows and history), down by as much as {share:.4f} of "
+        "recall with seen items excluded, where such a target cannot be found",
+        "set data.drop_repeats = true",
+        share,
+        evidence.event_names(hit),
+    )
+
+
+def copied_cases(evidence: Evidence) -> Iterator[Finding]:
+    """Find test cases whose whole history and target another user's training row begins with."""
+    cases = evidence.split.test
+    trained = prefix_cases(evidence.split.train, int(evidence.split.protocol.get("max_history", 20)))
+    learned = np.isin(fingerprints(cases.histories, cases.targets), fingerprints(trained.histories, trained.targets))
+    long = cases.histories.lengths >= _LONG
+    hit = np.flatnonzero(learned & long)
+    share, short = len(hit) / max(len(cases), 1), int((learned & ~long).sum())
+    if len(hit):
+        yield Finding(
+            "leak" if share >= SMALL else "note",
+            f"{len(hit):,} of {len(cases):,} test cases ({percent(share)}) stand in training word for word: a history "
+            f"of {_LONG} items or more, and the same target ({short:,} more with shorter histories)",
+            f"up, by as much as {share:.4f} of recall: copies of users, or rows that are repeated, are remembered, not "
+            "understood",
+            "look whether users are copies of each other, and keep one of each",
+            share,
+            evidence.case_names(cases, hit),
+        )
+
+
+def fingerprints(histories: Sequences, targets: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """Hash each history, in order, with its target: uint64 (rows,); equal rows are equal, others almost never."""
+    powers = np.cumprod(np.full(int(histories.lengths.max(initial=0)) + 2, 0x9E3779B97F4A7C15, dtype=np.uint64))
+    place = np.arange(len(histories.items)) - np.repeat(histories.offsets[:-1], histories.lengths)
+    mixed = _mixed(histories.items) * powers[place + 1]
+    sums = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(mixed, dtype=np.uint64)])
+    of_history = sums[histories.offsets[1:]] - sums[histories.offsets[:-1]]
+    found: NDArray[np.uint64] = _mixed(of_history + histories.lengths.astype(np.uint64)) ^ (_mixed(targets) * powers[0])
+    return found
+
+
+def _mixed(numbers: NDArray[np.integer]) -> NDArray[np.uint64]:
+    """Scatter numbers over all 64 bits (the finaliser of SplitMix64)."""
+    value = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: NDArray[np.uint64] = value ^ (value >> np.uint64(31))
+    return mixed
+
+
+def folds_overlap(evidence: Evidence) -> Iterator[Finding]:
+    """Look for selection on test: cases in both folds, no validation cases, or figures of the fold that chooses."""
+    test, validation = evidence.split.test, evidence.split.validation
+    asked = (evidence.keys(fold.users, fold.targets).astype(np.uint64) for fold in (test, validation))
+    here, there = (
+        fingerprints(fold.histories, fold.targets) ^ _mixed(key) for fold, key in zip((test, validation), asked)
+    )
+    hit = np.flatnonzero(np.isin(here, there))
+    if len(hit):
+        share = len(hit) / len(test)
+        yield Finding(
+            "leak",
+            f"{len(hit):,} of {len(test):,} test cases ({percent(share)}) are validation cases, too",
+            "up: epochs, weights and settings are chosen by the answers they are then measured on",
+            "make the folds disjoint",
+            share,
+            evidence.case_names(test, hit),
+        )
+    learns = evidence.says("epochs")
+    if not len(validation) and learns:
+        yield Finding(
+            "distortion",
+            "the validation fold is empty",
+            "down or up: training runs to its last epoch, and whoever then chooses by the test figures selects on test",
+            "use a split with validation cases",
+        )
+    if evidence.experiment.evaluation.fold == "validation" and learns:
+        yield Finding(
+            "distortion",
+            "evaluation.fold is 'validation': figures are of the cases that chose epochs and weights",
+            "up: the best of several tries on these very cases is reported",
+            'report evaluation.fold = "test"',
+        )

@@ -1,0 +1,1 @@
+"""Speed and memory, each against a reference path in the same run, on random weights and generated data."""

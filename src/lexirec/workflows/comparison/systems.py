@@ -1,0 +1,186 @@
+"""What people call systems, `gram=beauty:model@0,1,2`, and the stored evaluations behind the names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from lexirec.core.config_errors import shown
+from lexirec.core.errors import ArtifactError, SettingsError
+from lexirec.core.store import Store
+from lexirec.evaluation.evaluator import Report
+from lexirec.pipeline.results import chosen, evaluations, settings_behind
+from lexirec.pipeline.runner import Run, find_run, run_seeds
+from lexirec.pipeline.stages.report import OWN, stored_reports
+from lexirec.workflows.comparison.compare import Comparison, Systems, compare_systems
+
+_MEMBER = re.compile(r"(?P<name>[^:@,=]+)(?::(?P<recommender>[^:@,=]+))?(?:@(?P<seed>\d+|all))?")
+ALL = "all"
+"""Instead of a seed: every seed with which the experiment has finished."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One evaluated recommender.
+
+    Attributes:
+        name: the experiment.
+        recommender: which of its recommenders; None for its model or best baseline.
+        seed: the experiment's seed; None for the newest run whatever its seed.
+    """
+
+    name: str
+    recommender: str | None = None
+    seed: int | None = None
+
+    def __str__(self) -> str:
+        """Return the member as it is written on the command line."""
+        recommender = "" if self.recommender is None else f":{self.recommender}"
+        return f"{self.name}{recommender}{'' if self.seed is None else f'@{self.seed}'}"
+
+
+def compare_named(
+    store: Store,
+    names: Sequence[str],
+    *,
+    baseline: str | None = None,
+    metric: str = "ndcg@10",
+    of: str | None = None,
+    seen: str | None = None,
+) -> Comparison:
+    """Compare stored evaluations by their names.
+
+    Args:
+        store: where the experiments are.
+        names: `[LABEL=]NAME[:RECOMMENDER][@SEED]`; several with commas between them are the seeds of one system, and
+            after the first a seed alone will do: `beauty@0,1,2`, `beauty@all`. A bare name that stands alone means all
+            recommenders of the experiment.
+        baseline: what the others are compared with, by its label or as it stands in `names`; by default the first, and
+            where one experiment's recommenders are compared, the best of its baselines.
+        metric: such as `ndcg@10`.
+        of: the recommender meant where a name has none.
+        seen: `excluded` or `included`; by default the headline of the first experiment.
+
+    Raises:
+        ArtifactError: something has not finished or was not measured, or systems were not measured alike.
+        SettingsError: a name, the baseline or the metric cannot be understood, or the seeds of a system differ in more
+            than seeds.
+    """
+    systems, labels = stored_systems(store, names, of=of, seen=seen)
+    against = labels.get(baseline, baseline) if baseline else usual_baseline(store, names, systems, metric)
+    return compare_systems(systems, baseline=against, metric=metric)
+
+
+def usual_baseline(store: Store, names: Sequence[str], systems: Systems, metric: str) -> str | None:
+    """Return what systems are compared with where nobody says: of one experiment the best of its baselines, the hardest
+    to beat; None where the first will do."""
+    if len(names) > 1 or len(systems) < 2:
+        return None
+    settings = find_run(store, names[0]).settings
+    return _best_baseline(systems, metric, *(settings.get(name, {}) for name in ("experts", "fusion")))
+
+
+def stored_systems(
+    store: Store, names: Sequence[str], *, of: str | None = None, seen: str | None = None, lists: bool = False
+) -> tuple[Systems, dict[str, str]]:
+    """Return the reports behind names by their labels, and the label of every name; arguments are as above.
+
+    With `lists` the reports hold their kept lists, too.
+    """
+    if len(names) == 1 and of is None and re.fullmatch(r"[^:@,=]+", names[0]):
+        names = [f"{name}={names[0]}:{name}" for name in evaluations(find_run(store, names[0]))]
+    systems: dict[str, list[Report]] = {}
+    labels: dict[str, str] = {}
+    for given in names:
+        label, members = read_name(store, given)
+        found = [_stored(store, member, of, seen, lists) for member in members]
+        label = label or f"{members[0].name}: {found[0][0]}"
+        if label in systems:
+            raise SettingsError(f"'{label}' is given twice; tell systems apart as LABEL={given.rpartition('=')[2]}")
+        _check_seeds(store, given, members, of)
+        systems[label], labels[given] = [report for _, report in found], label
+        seen = seen or ("excluded" if found[0][1].protocol["exclude_seen"] else "included")
+    return systems, labels
+
+
+def read_name(store: Store, given: str) -> tuple[str | None, list[Member]]:
+    """Return the label, if there is one, and the members of a system: `gram=beauty:model@0,1,2`.
+
+    Raises:
+        SettingsError: it cannot be understood.
+        ArtifactError: it names every seed of an experiment that has not finished.
+    """
+    label, equals, rest = given.rpartition("=")
+    members: list[Member] = []
+    for part in rest.split(","):
+        if part.isdecimal() and members and members[-1].seed is not None:
+            members.append(Member(members[-1].name, members[-1].recommender, int(part)))
+            continue
+        found = _MEMBER.fullmatch(part)
+        if found is None or (equals and not label):
+            raise SettingsError(
+                f"'{given}' cannot be understood; write [LABEL=]NAME[:RECOMMENDER][@SEED,SEED…], such as "
+                "gram=beauty:model@0,1,2"
+            )
+        members.extend(_members(store, found["name"], found["recommender"], found["seed"]))
+    twice = next((member for member in members if members.count(member) > 1), None)
+    if twice is not None:
+        raise SettingsError(f"'{given}' names {twice} twice; each seed of a system counts once")
+    return label or None, members
+
+
+def _members(store: Store, name: str, recommender: str | None, seed: str | None) -> Iterator[Member]:
+    if seed != ALL:
+        yield Member(name, recommender, None if seed is None else int(seed))
+        return
+    find_run(store, name)
+    for each in run_seeds(store, name):
+        yield Member(name, recommender, each)
+
+
+def _stored(store: Store, member: Member, of: str | None, seen: str | None, lists: bool) -> tuple[str, Report]:
+    """Return the recommender's name and its report."""
+    run = find_run(store, member.name, member.seed)
+    recommender = chosen(run, member.recommender or of)
+    reports = stored_reports(evaluations(run)[recommender], lists=lists)
+    seen = seen or _headline(run, reports)
+    if seen not in reports:
+        raise ArtifactError(
+            f"{member.name}: {recommender} was measured with seen items {' and '.join(reports)}, not {seen}; "
+            f'run it again with --set evaluation.seen=["excluded", "included"]'
+        )
+    return recommender, reports[seen]
+
+
+def _check_seeds(store: Store, given: str, members: Sequence[Member], of: str | None) -> None:
+    """Refuse members that differ in more than seeds: their spread would be that of the settings."""
+    first, *others = [(member, _behind(store, member, of)) for member in members]
+    for member, settings in others:
+        names = sorted(first[1].keys() & settings.keys())
+        other = next((name for name in names if first[1][name] != settings[name]), None)
+        if other is not None:
+            raise SettingsError(
+                f"'{given}': {first[0]} and {member} are no seeds of one system: {other} is "
+                f"{shown(first[1][other])} and {shown(settings[other])}; give each recipe a name of its own "
+                "(--set name=…)"
+            )
+
+
+def _behind(store: Store, member: Member, of: str | None) -> dict[str, Any]:
+    run = find_run(store, member.name, member.seed)
+    return settings_behind(run, run.variants("evaluation")[chosen(run, member.recommender or of)])
+
+
+def _headline(run: Run, reports: dict[str, Report]) -> str:
+    wanted: str = run.settings.get("evaluation", {}).get("seen", [""])[0]
+    return wanted if wanted in reports else next(iter(reports))
+
+
+def _best_baseline(systems: Systems, metric: str, *others: Iterable[str]) -> str | None:
+    """Return the best of an experiment's baselines, the hardest to beat; None where it has none."""
+    known = {*OWN, *chain(*others)}
+    values = {name: reports[0].metrics.get(metric, 0.0) for name, reports in systems.items() if name not in known}
+    return max(values, key=values.__getitem__, default=None)

@@ -1,0 +1,69 @@
+"""The demonstration: the main job, from two tables to recommendations in words, on the built-in toy shop."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lexirec.core.errors import SettingsError, did_you_mean
+from lexirec.core.resources import shipped
+from lexirec.core.store import Store
+from lexirec.pipeline import graph as pipeline
+from lexirec.pipeline.experiment import load_experiment
+from lexirec.pipeline.results import chosen, evaluations, recommenders
+from lexirec.pipeline.runner import Run
+from lexirec.pipeline.stages.report import report_content
+from lexirec.reporting.content import ReportContent
+
+EXPERIMENTS = {"gram": "toy-gram.toml", "tsrec": "toy-tsrec.toml"}
+"""The shipped experiment of each family."""
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What the demonstration found.
+
+    Attributes:
+        run: The finished run of the toy experiment.
+        content: Metrics, protocol and shoppers with their recommendations.
+        report: The report's copy in the demonstration's folder.
+    """
+
+    run: Run
+    content: ReportContent
+    report: Path
+
+
+def demonstrate(folder: Path, overrides: Sequence[str] = (), family: str = "gram") -> Demonstration:
+    """Run a family's toy experiment and put its report into `folder`, the artifacts into `folder/store`.
+
+    Raises:
+        LexirecError: there is no such family, a setting is wrong or the folder cannot be written.
+    """
+    if family not in EXPERIMENTS:
+        allowed = ", ".join(EXPERIMENTS)
+        raise SettingsError(f"--family {family}: allowed are {allowed}.{did_you_mean(family, EXPERIMENTS)}")
+    experiment = load_experiment(shipped(EXPERIMENTS[family]), overrides)
+    done = pipeline.run(experiment, Store(folder / "store"))
+    if done is None:  # only with `until`
+        raise SettingsError("the demonstration runs to its end")
+    return Demonstration(done, content_of(done), _copy(done.step("report").folder, folder))
+
+
+def content_of(run: Run) -> ReportContent:
+    """Return what the report of a finished run shows."""
+    inputs = {"data": run.step("data").folder, "recommender": recommenders(run)[chosen(run)].folder}
+    inputs |= {f"evaluation.{name}": folder for name, folder in evaluations(run).items()}
+    if "identifiers" in run.steps:
+        inputs["identifiers"] = run.step("identifiers").folder
+    kinds = {name: settings["kind"] for name, settings in run.settings["baselines"].items()}
+    return report_content({"name": run.name, "kinds": kinds, "evaluation": run.settings["evaluation"]}, inputs)
+
+
+def _copy(report: Path, folder: Path) -> Path:
+    for path in report.iterdir():
+        if path.suffix in (".md", ".png", ".svg") and path.name != "summary.md":
+            shutil.copy2(path, folder / path.name)
+    return folder / "report.md"

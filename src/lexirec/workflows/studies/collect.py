@@ -1,0 +1,246 @@
+"""What the runs of a study left in the store, gathered: figures, curves and costs of every run, and the tidy table."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lexirec.core.manifest import read_manifest
+from lexirec.data.splits import Cases, Split
+from lexirec.evaluation.evaluator import Report
+from lexirec.pipeline.runner import Step
+from lexirec.pipeline.stages.baselines import measured_cases
+from lexirec.pipeline.stages.identifiers import load_split
+from lexirec.pipeline.stages.models import CURVE
+from lexirec.pipeline.stages.report import stored_reports
+from lexirec.reporting.breakdowns import by_history, by_popularity
+from lexirec.reporting.content import Breakdown
+from lexirec.workflows.studies.cost import load_cost
+from lexirec.workflows.studies.design import Row, Study, StudyRun
+from lexirec.workflows.studies.meaning import Meaning, load_meaning
+from lexirec.workflows.studies.run import Outcome
+from lexirec.workflows.studies.settings import StudySettings
+from lexirec.workflows.studies.stages import recommender_step
+
+TABLE = "runs.parquet"
+_WEIGHTS = re.compile(r"^- weights: ([\d,]+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What making one stage took.
+
+    Attributes:
+        seconds: time.
+        peak_memory: highest resident memory of the process meanwhile, in bytes; None where it was not measured.
+        bytes: size of what was made.
+    """
+
+    seconds: float
+    peak_memory: int | None
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """One measured recommender of a study: a row with a seed, or a baseline.
+
+    Attributes:
+        row: the row it belongs to; of a baseline that of the reference.
+        seed: its seed.
+        recommender: its name in the experiment.
+        baseline: whether it is a reference row.
+        reports: its evaluations by how seen items were treated.
+        steps: the stages it was made from.
+        stages: what each of them took, by name.
+        own: what the recommender's own stage took.
+        parameters: its weights; None where it has none or does not say.
+        curve: its learning curve; empty without one.
+        cost: what `cost` measured; empty where it was not.
+        meaning: what `meaning` measured.
+        groups: its metrics in groups of cases.
+    """
+
+    row: Row
+    seed: int
+    recommender: str
+    baseline: bool
+    reports: dict[str, Report] = field(repr=False)
+    steps: dict[str, Step] = field(repr=False)
+    stages: dict[str, StageCost] = field(repr=False)
+    own: StageCost
+    parameters: int | None
+    curve: list[dict[str, float]] = field(repr=False)
+    cost: dict[str, float] = field(repr=False)
+    meaning: list[Meaning] = field(repr=False)
+    groups: list[Breakdown] = field(repr=False)
+
+    @property
+    def label(self) -> str:
+        """What its row is called."""
+        return self.recommender if self.baseline else self.row.label
+
+    @property
+    def seconds_per_user(self) -> float | None:
+        """Seconds for one list in the headline evaluation."""
+        report = next(iter(self.reports.values()), None)
+        return report.seconds / max(1, len(report.ranks)) if report is not None else None
+
+
+def gather(outcome: Outcome) -> list[Made]:
+    """Read what all finished runs left: the studied recommender of each, and the baselines of those that have some."""
+    settings, found = outcome.study.settings, []
+    for run in outcome.finished:
+        steps = outcome.steps[run.name]
+        found.append(_made(settings, run, steps, settings.recommender))
+        found += [_made(settings, run, steps, name, baseline=True) for name in run.baselines]
+    return found
+
+
+def _made(
+    settings: StudySettings, run: StudyRun, steps: Mapping[str, Step], name: str, *, baseline: bool = False
+) -> Made:
+    own = recommender_step(settings.model_copy(update={"recommender": name}), steps)
+    reports = _headline_first(stored_reports(steps[f"evaluation.{name}"].folder), run)
+    others = {"data": steps["data"]} if baseline else steps
+    named = {step: each for step, each in others.items() if not step.startswith(("evaluation.", "baselines."))}
+    named |= {own.name: own, "evaluation": steps[f"evaluation.{name}"]}
+    stages = {step: _stage_cost(each) for step, each in named.items()}
+    return Made(
+        run.row,
+        run.seed,
+        name,
+        baseline,
+        reports,
+        named,
+        stages,
+        stages[own.name],
+        _parameters(own.folder),
+        _curve(own.folder),
+        load_cost(steps["cost"].folder) if "cost" in steps and not baseline else {},
+        load_meaning(steps["meaning"].folder) if "meaning" in steps and not baseline else [],
+        list(_groups(settings, run, steps, next(iter(reports.values())), name if baseline else run.row.label)),
+    )
+
+
+def _stage_cost(step: Step) -> StageCost:
+    manifest = read_manifest(step.folder)
+    return StageCost(manifest.seconds, manifest.peak_memory, sum(entry.bytes for entry in manifest.files.values()))
+
+
+def _headline_first(reports: dict[str, Report], run: StudyRun) -> dict[str, Report]:
+    return {seen: reports[seen] for seen in run.experiment.evaluation.seen}
+
+
+def _parameters(folder: Path) -> int | None:
+    summary = folder / "summary.md"
+    told = _WEIGHTS.search(summary.read_text(encoding="utf-8")) if summary.is_file() else None
+    return int(told[1].replace(",", "")) if told else None
+
+
+def _curve(folder: Path) -> list[dict[str, float]]:
+    path = folder / CURVE
+    rows: list[dict[str, float]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return rows
+
+
+def _groups(
+    settings: StudySettings, run: StudyRun, steps: Mapping[str, Step], report: Report, label: str
+) -> Iterator[Breakdown]:
+    if not settings.groups:
+        return
+    split: Split = load_split(steps["data"].folder)
+    cases: Cases = measured_cases(run.experiment.evaluation, split)
+    k = int(settings.metrics[0].partition("@")[2])
+    if "popularity" in settings.groups:
+        yield by_popularity({label: report.ranks}, cases.targets, split.train.counts(split.n_items), k=k)
+    if "history" in settings.groups:
+        yield by_history({label: report.ranks}, cases.histories.lengths, k=k)
+
+
+# ---------------------------------------------------------------------------------------------------------- the table
+
+
+def write_table(study: Study, made: list[Made], folder: Path) -> Path:
+    """Write `runs.parquet`: a row for every run, metric, fold, treatment of seen items and group of cases.
+
+    Columns: `study`, `row`, `data`, `reference`, `baseline`, `recommender`, `run` (the experiment's name), `seed`, an
+    `axis.NAME` for every axis (numbers where all its labels are), `kind` of figure (`accuracy`, `meaning`, `cost`,
+    `stage`), `metric`, `fold`, `seen`, `group` (of cases, or the stage), `cases`, `value`, `chance` (of meaning),
+    `seconds` of training, `all_seconds` of all stages, `seconds_per_user`, `parameters`, `peak_memory` (bytes) and
+    `stages` (name -> key).
+    """
+    rows = [{**_facts(study, each), **figure} for each in made for figure in _figures(each)]
+    table = pa.Table.from_pylist(rows, schema=_schema(study))
+    pq.write_table(table, folder / TABLE, compression="zstd")
+    return folder / TABLE
+
+
+def _schema(study: Study) -> pa.Schema:
+    text = ("study", "row", "data", "recommender", "run")
+    axes = {f"axis.{name}": pa.float64() if axis.numbers else pa.string() for name, axis in study.settings.axes.items()}
+    return pa.schema(
+        {
+            **dict.fromkeys(text, pa.string()),
+            **dict.fromkeys(("reference", "baseline"), pa.bool_()),
+            "seed": pa.int64(),
+            **axes,
+            **dict.fromkeys(("kind", "metric", "fold", "seen", "group"), pa.string()),
+            "cases": pa.int64(),
+            **dict.fromkeys(("value", "chance", "seconds", "all_seconds", "seconds_per_user"), pa.float64()),
+            **dict.fromkeys(("parameters", "peak_memory"), pa.int64()),
+            "stages": pa.map_(pa.string(), pa.string()),
+        }
+    )
+
+
+def _facts(study: Study, made: Made) -> dict[str, Any]:
+    axes: dict[str, Any] = {}
+    for name, axis in study.settings.axes.items():
+        label = made.row.chosen[name]
+        axes[f"axis.{name}"] = axis.numbers[label] if axis.numbers else label
+    return {
+        "study": study.settings.name,
+        "row": made.label,
+        "data": made.row.data,
+        "reference": made.row.reference and not made.baseline,
+        "baseline": made.baseline,
+        "recommender": made.recommender,
+        "run": f"{study.settings.name}.{made.row.slug}",
+        "seed": made.seed,
+        **axes,
+        "seconds": made.own.seconds,
+        "all_seconds": sum(stage.seconds for stage in made.stages.values()),
+        "seconds_per_user": made.seconds_per_user,
+        "parameters": made.parameters,
+        "peak_memory": made.own.peak_memory,
+        "stages": [(name, step.key) for name, step in made.steps.items()],
+    }
+
+
+def _figures(made: Made) -> Iterator[dict[str, Any]]:
+    for seen, report in made.reports.items():
+        where = {"kind": "accuracy", "fold": report.protocol.get("fold"), "seen": seen}
+        for metric, value in report.metrics.items():
+            yield {**where, "metric": metric, "group": "all", "cases": len(report.ranks), "value": value}
+    seen, report = next(iter(made.reports.items()))
+    for breakdown in made.groups:
+        values = breakdown.values[made.label]
+        for group, cases, value in zip(breakdown.groups, breakdown.cases, values, strict=True):
+            where = {"kind": "accuracy", "fold": report.protocol.get("fold"), "seen": seen, "metric": breakdown.metric}
+            yield {**where, "group": f"{breakdown.title}: {group}", "cases": cases, "value": value}
+    for each in made.meaning:
+        measure = {"metric": f"{each.of}: {each.measure}", "group": str(each.place)}
+        yield {"kind": "meaning", **measure, "value": each.value, "chance": each.chance}
+    for name, value in made.cost.items():
+        yield {"kind": "cost", "metric": name, "value": value}
+    for name, stage in made.stages.items():
+        for metric in ("seconds", "peak_memory", "bytes"):
+            yield {"kind": "stage", "metric": metric, "group": name, "value": getattr(stage, metric)}

@@ -1,0 +1,84 @@
+"""What a study tells: its report, and tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from lexirec.core.store import Store
+from lexirec.evaluation.bootstrap import STANDARD
+from lexirec.reporting.content import number, seen_in_words
+from lexirec.reporting.forest import p_text, signed
+from lexirec.reporting.publishing import write_page
+from lexirec.workflows.studies.collect import gather, write_table
+from lexirec.workflows.studies.design import Study
+from lexirec.workflows.studies.findings import Finding, find
+from lexirec.workflows.studies.page import study_page
+from lexirec.workflows.studies.plan import StudyPlan, duration
+from lexirec.workflows.studies.run import Outcome, write_traces
+
+FOLDER = "studies"
+"""Where reports go by default, below the store."""
+
+
+def report_study(outcome: Outcome, folder: str | Path) -> list[Finding]:
+    """Write `report.html`, `report.md` with its figures and `runs.parquet`; traces of failures into `failures/`.
+
+    Returns:
+        What was found, a row each.
+    """
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    made = gather(outcome)
+    findings = find(outcome.study.settings, made)
+    write_table(outcome.study, made, target)
+    write_traces(outcome, target)
+    write_page(target, study_page(outcome, findings))
+    return findings
+
+
+def report_folder(study: Study, store: Store, chosen: Path | None) -> Path:
+    """Return where a study's report goes."""
+    return chosen or store.root / FOLDER / study.settings.name
+
+
+# ------------------------------------------------------------------------------------------------- for the terminal
+
+
+def plan_table(plan: StudyPlan) -> Table:
+    """Lay out the stages of a study by kind: how many there are, are shared, are to do, and what they are to take."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=plan.summary(), caption_justify="left")
+    for name in ("stage", "there are", "done", "shared", "to do", "expected"):
+        table.add_column(name, justify="left" if name == "stage" else "right", overflow="fold")
+    for kind in dict.fromkeys(stage.step.stage for stage in plan.stages.values()):
+        some = [stage for stage in plan.stages.values() if stage.step.stage == kind]
+        to_do = [stage for stage in some if stage.state != "done"]
+        known = [stage.seconds for stage in to_do if stage.seconds is not None]
+        expected = "" if not to_do else duration(sum(known)) if known else "unknown"
+        counts = len(some), len(some) - len(to_do), sum(stage.runs > 1 for stage in some), len(to_do)
+        table.add_row(kind, *(f"{count:,}" for count in counts), expected)
+    return table
+
+
+def findings_table(findings: Sequence[Finding], metrics: Sequence[str]) -> Table:
+    """Lay out what a study found, seen items treated as in its headline; green is shown above, red shown below."""
+    headline = {each.data: each.seen for each in reversed(findings)}
+    rows = [each for each in findings if each.seen == headline[each.data]]
+    title = seen_in_words(rows[0].seen) if rows else ""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=title, title_justify="left")
+    table.add_column("row", overflow="fold")
+    for name in (*metrics, "difference", "p (Holm)"):
+        table.add_column(name, justify="right", overflow="fold")
+    for each in rows:
+        values = [number(each.estimates[metric].value) if metric in each.estimates else "–" for metric in metrics]
+        side = each.shown(STANDARD.level)
+        style = {"above": "green", "below": "red", "open": ""}[side]
+        change = "" if each.difference is None else signed(each.difference.value)
+        p = "" if each.adjusted is None else p_text(each.adjusted)
+        name = f"{each.data}: {each.label}" if each.data else each.label
+        table.add_row(Text(name, "bold" if each.reference else ""), *values, Text(change, style), p)
+    return table

@@ -1,0 +1,162 @@
+"""Tuning with equal budgets: the same number of trials, or of minutes, for every recommender of an experiment.
+
+Trials are chosen by optuna's tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), the first with the
+experiment's own values, so that tuning never ends below them on validation. They are judged by NDCG@10 of validation
+cases and by nothing else: test cases are not looked at. A trial is a part of the pipeline, so what trials share is made
+once, and a trial that was cut off is carried on. The search is kept as optuna's journal and as one file per trial; each
+proposal is drawn by a seed of its own, so that a search that was cut off goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lexirec.core.config import Settings, as_toml
+from lexirec.core.errors import LexirecError, SettingsError
+from lexirec.core.locks import exclusive
+from lexirec.core.store import Store, stage_key
+from lexirec.pipeline.experiment import Experiment, load_experiment
+from lexirec.pipeline.graph import plan
+from lexirec.pipeline.runner import Step
+from lexirec.training.dimensions import Dimension, Value
+from lexirec.training.hyperparameter_search import Journal
+from lexirec.workflows.tuning.report import write_tuning
+from lexirec.workflows.tuning.space import TuningSettings, load_space
+from lexirec.workflows.tuning.trials import METRIC, Trial, Tuning, cost, load_trials, run_trial
+
+TUNING = "tuning"
+"""Folder of the store in which searches are kept, `tuning/<experiment>-<key>/`."""
+_VERSION = 1
+_IDLE = 20
+"""Trials in a row that made nothing (failed, or known already) after which a recommender's search ends."""
+_log = logging.getLogger(__name__)
+
+
+def tune(
+    path: Path,
+    space: Path,
+    store: Store,
+    *,
+    sets: Sequence[str] = (),
+    trials: int | None = None,
+    minutes: float | None = None,
+) -> Tuning:
+    """Search until every recommender has spent its budget, and write `best.toml` and the report.
+
+    Args:
+        path: the experiment.
+        space: what may be tried, see `space.TuningSettings`.
+        store: where artifacts and the search are kept.
+        sets: overrides of the experiment.
+        trials: the budget of every recommender instead of the file's; a search may be continued with a greater one.
+        minutes: likewise.
+
+    Raises:
+        SettingsError: a file, or what may be tried, cannot be understood.
+        LexirecError: no trial of a recommender succeeded.
+    """
+    experiment = load_experiment(path, sets)
+    settings = load_space(space, experiment, trials=trials, minutes=minutes)
+    for dimensions in settings.space.values():
+        for name, dimension in dimensions.items():
+            _check(path, sets, name, dimension)
+    folder = search_folder(experiment, settings, store)
+    with exclusive(folder / "search.lock", "this search"):
+        searches = {system: _Search(system, settings, folder) for system in settings.space}
+        found = Tuning(experiment, settings, folder, {name: each.trials for name, each in searches.items()})
+        while open_systems := _open(found):
+            system = min(open_systems, key=found.spent)  # turns are taken, so that what is cut off is fair, too
+            searches[system].step(path, sets, store, experiment)
+            write_tuning(found, path, sets)
+        write_tuning(found, path, sets)
+    for system in settings.space:
+        found.best(system)
+    return found
+
+
+def search_folder(experiment: Experiment, settings: TuningSettings, store: Store) -> Path:
+    """Return where a search is kept: a name of its own for every experiment, content of its data, and space."""
+    data = plan(experiment, store, until="data")[0]
+    described = experiment.model_dump(mode="json", exclude={"name", "evaluation"})
+    tried = settings.model_dump(mode="json", exclude={"trials", "minutes"})
+    key = stage_key(TUNING, _VERSION, {"experiment": described, "search": tried}, {"data": data.key})
+    folder = store.root / TUNING / f"{experiment.name}-{key[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _open(found: Tuning) -> list[str]:
+    limit, _ = found.settings.budget
+    return [name for name in found.settings.space if found.spent(name) < limit and not _idle(found.trials[name])]
+
+
+def _idle(trials: Sequence[Trial]) -> bool:
+    return len(trials) >= _IDLE and not any(trial.seconds for trial in trials[-_IDLE:])
+
+
+class _Search:
+    """The search for one recommender: optuna's journal beside the trials that were finished."""
+
+    def __init__(self, system: str, settings: TuningSettings, folder: Path) -> None:
+        self.system, self._folder = system, folder / system
+        self._settings, self._dimensions = settings, settings.space[system]
+        self._folder.mkdir(exist_ok=True)
+        self._journal = Journal(self._folder / "journal.jsonl", system, self._dimensions, seed=settings.seed)
+        self.trials = load_trials(self._folder)
+        self._journal.settle({trial.number: trial.value for trial in self.trials})
+
+    def step(self, path: Path, sets: Sequence[str], store: Store, experiment: Experiment) -> None:
+        """Run one trial: one that was cut off, else a new one."""
+        number, params = self._journal.next(_own_values(experiment, self._dimensions))
+        limit, unit = self._settings.budget
+        _log.info("%s, trial %d of a budget of %g %s: %s", self.system, number + 1, limit, unit, params)
+        metrics: dict[str, float] = {}
+        steps: list[Step] = []
+        error: str | None = None
+        try:
+            changed = load_experiment(path, [*sets, *_overrides(params)])
+            metrics, steps = run_trial(changed, self.system, store, self._settings)
+        except (LexirecError, MemoryError) as problem:
+            if not number:
+                raise  # the experiment's own values: something else is wrong, and would be in every trial
+            error = " ".join(str(problem).split()) or "not enough memory"
+            _log.warning("%s, trial %d failed: %s", self.system, number + 1, error)
+        keys = {step.name: step.key for step in steps}
+        trial = Trial(number, params, metrics.get(METRIC), metrics, cost(steps, self.trials), error, keys)
+        trial.save(self._folder)
+        self.trials.append(trial)
+        self._journal.tell(number, trial.value)
+
+
+def _check(path: Path, sets: Sequence[str], name: str, dimension: Dimension) -> None:
+    """Refuse a setting that the experiment does not take, whichever value is tried."""
+    refused: SettingsError | None = None
+    for value in dimension.ends:
+        try:
+            load_experiment(path, [*sets, *_overrides({name: value})])
+        except SettingsError as error:
+            refused = error
+        else:
+            return
+    if refused is not None:
+        raise refused
+
+
+def _own_values(experiment: Experiment, dimensions: Mapping[str, Dimension]) -> dict[str, Value]:
+    """Return the experiment's own values of the settings that are tried, where they are among what may be tried."""
+    found = {}
+    for name, dimension in dimensions.items():
+        value: Any = experiment
+        for key in name.split("."):
+            value = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
+        if not isinstance(value, Settings) and dimension.holds(value):
+            found[name] = value
+    return found
+
+
+def _overrides(params: Mapping[str, Value]) -> list[str]:
+    """Write values as `--set` takes them."""
+    return [f"{name}={as_toml(value)}" for name, value in params.items()]

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from lexirec.core.errors import ArtifactError
+from lexirec.data.sequences import Sequences
+from lexirec.models.baselines.base import (
+    answer_newcomers,
+    binary_rows,
+    history_rows,
+    load_fitted,
+    pack_matrix,
+    popularity,
+    save_fitted,
+    unpack_matrix,
+)
+from lexirec.models.baselines.item_similarity import EaseSettings, ItemKnnSettings
+
+ROWS = Sequences.from_lists([[2, 0, 2], [], [1]])
+
+
+def test_newer_items_weigh_more():
+    assert history_rows(ROWS, 4, 0.5).toarray().tolist() == [[0.5, 0, 1.25, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
+
+
+def test_binary_rows_count_an_item_once():
+    assert binary_rows(ROWS, 4).toarray().tolist() == [[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
+
+
+def test_popularity_is_a_share_also_of_nothing():
+    assert popularity(ROWS, 4).tolist() == [0.25, 0.25, 0.5, 0]
+    assert popularity(Sequences.from_lists([]), 2).tolist() == [0, 0]
+
+
+def test_only_newcomers_get_popularity():
+    scores = answer_newcomers(np.zeros((3, 2), np.float32), ROWS, np.array([0.75, 0.25], np.float32))
+    assert scores.tolist() == [[0, 0], [0.75, 0.25], [0, 0]]
+
+
+def test_settings_and_matrices_survive_the_disk(tmp_path):
+    matrix = sparse.csr_array(np.array([[0, 1.5], [0, 0]], dtype=np.float32))
+    save_fitted(tmp_path, ItemKnnSettings(neighbors=3), **pack_matrix("m", matrix))
+    settings, arrays = load_fitted(tmp_path, ItemKnnSettings)
+    assert settings == ItemKnnSettings(neighbors=3)
+    assert (unpack_matrix("m", arrays) != matrix).nnz == 0
+
+
+def test_a_folder_of_another_kind_is_refused(tmp_path):
+    save_fitted(tmp_path, ItemKnnSettings(), a=np.zeros(1))
+    with pytest.raises(ArtifactError, match="no saved EaseSettings"):
+        load_fitted(tmp_path, EaseSettings)
+    with pytest.raises(ArtifactError, match="no saved EaseSettings"):
+        load_fitted(tmp_path / "absent", EaseSettings)
+
+
+def test_rows_are_made_of_copies():
+    histories = Sequences.from_lists([[3, 0, 3], [2, 1]])
+    binary_rows(histories, 4)
+    assert histories == Sequences.from_lists([[3, 0, 3], [2, 1]])

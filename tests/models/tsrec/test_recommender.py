@@ -1,0 +1,179 @@
+import json
+
+import numpy as np
+import pytest
+
+from lexirec.core.errors import ArtifactError, DataError, LexirecError, SettingsError
+from lexirec.data.neighbors import Neighbors
+from lexirec.data.splits import prefix_cases
+from lexirec.evaluation.evaluator import evaluate
+from lexirec.models.baselines.recommender import load_recommender
+from lexirec.models.distillation import DistillationSettings, Teacher
+from lexirec.models.gram.late_fusion_ranking import SearchSettings
+from lexirec.models.tsrec.causal_settings import CausalSettings
+from lexirec.models.tsrec.grpo import GrpoSettings
+from lexirec.models.tsrec.keywords import token_words
+from lexirec.models.tsrec.prompts import CausalPromptSettings
+from lexirec.models.tsrec.recommender import CausalRecommender, SpelledItems
+from lexirec.models.tsrec.rewards import RewardSettings
+from lexirec.models.tsrec.sa_init import SaInitSettings
+from lexirec.models.tsrec.settings import CausalModelSettings, ReinforcementSettings
+from lexirec.models.tsrec.sft import SftSettings
+from lexirec.models.tsrec.tasks import TaskSettings
+from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
+from lexirec.semantic_ids.codes import Codes
+from lexirec.semantic_ids.identifiers.schemes import codes_as_tokens
+from lexirec.semantic_ids.lexicon.lexicon import Lexicon
+from lexirec.testing import RecommenderContract, circle_walks, tiny_catalog
+from tests.worlds.distillation import check_copies
+
+ITEMS = 20
+CATALOG = tiny_catalog(ITEMS)
+TRAIN = circle_walks(ITEMS, shoppers=60)
+VALIDATION = prefix_cases(circle_walks(ITEMS, shoppers=8, seed=1), 5)
+TINY = CausalBackboneSettings(name="scratch:tiny", d_model=16, heads=2, feed_forward=32, vocabulary_size=160)
+NUMBER = np.arange(ITEMS, dtype=np.int32)
+CODES = Codes(np.stack([NUMBER % 4, NUMBER // 4], axis=1), "residual")
+LEXICON = Lexicon.by_tfidf(CATALOG.texts(), CODES)
+VECTORS = np.random.default_rng(2).normal(size=(ITEMS, 6)).astype(np.float32)
+NEIGHBORS = Neighbors(np.stack([(NUMBER + 1) % ITEMS, (NUMBER - 1) % ITEMS], axis=1), np.ones((ITEMS, 2), np.float32))
+BRIEF = SftSettings(epochs=3, batch_size=32, learning_rate=1e-2, validations_per_epoch=1)
+PLAIN = CausalModelSettings(
+    prompts=CausalPromptSettings(frame="plain", max_history=5),
+    tasks=TaskSettings(sid_title=0, history_title=0, ts_align=0),
+    training=BRIEF,
+    search=SearchSettings(width=30),
+)
+TS_REC = PLAIN.model_copy(
+    update={"sa_init": SaInitSettings(), "tasks": TaskSettings(sid_title=0, history_title=0, ts_align=1)}
+)
+GROUNDED = PLAIN.model_copy(
+    update={"network": CausalSettings(head="grounded", embeddings="grounded", neighbor_features=1, neighbor_rows=1)}
+)
+
+
+def built(settings: CausalModelSettings, *, fresh: int = 0, **known) -> CausalRecommender:
+    backbone = load_causal(TINY, texts=CATALOG.texts(), seed=fresh)
+    given = {"words": token_words(LEXICON, CODES), "neighbors": NEIGHBORS, "vectors": VECTORS, **known}
+    return CausalRecommender.build(CATALOG, backbone, SpelledItems(codes_as_tokens(CODES), **given), settings)
+
+
+class TestTsRec(RecommenderContract):
+    @classmethod
+    def make(cls):
+        return built(TS_REC).fit(TRAIN, validation=VALIDATION)
+
+    def test_it_knows_what_comes_next(self):
+        assert evaluate(self.recommender(), VALIDATION, ks=(3,)).metrics["recall@3"] > 0.5  # by chance 0.15
+
+    def test_it_was_asked_about_items_and_tokens(self):
+        assert self.recommender().asked["ts_align"] > 0
+        assert self.recommender().initialised["tokens"] == 4 + 5
+
+
+class TestGrounded(RecommenderContract):
+    @classmethod
+    def make(cls):
+        return built(GROUNDED).fit(TRAIN, validation=VALIDATION)
+
+
+@pytest.mark.parametrize("settings", [TS_REC, GROUNDED], ids=["ts-rec", "grounded"])
+def test_a_saved_folder_holds_everything(tmp_path, settings):
+    semantic_ids = np.minimum(CODES.values, 2)
+    made = built(settings, semantic_ids=semantic_ids)
+    made.save(tmp_path)
+    loaded = load_recommender(tmp_path)
+    assert isinstance(loaded, CausalRecommender)
+    before, after = (each.rank(VALIDATION.histories, k=5) for each in (made, loaded))
+    assert np.array_equal(before.items, after.items)
+    assert np.allclose(before.scores, after.scores, atol=1e-6)
+    assert list(loaded.words) == list(made.words)
+    assert np.array_equal(loaded.semantic_ids, semantic_ids)
+
+
+def test_figures_per_semantic_id_count_items_that_share_one():
+    made = built(PLAIN, semantic_ids=np.zeros((ITEMS, 1), dtype=np.int32))
+    report = evaluate(made, VALIDATION, ks=(1,))
+    assert report.identifier_metrics["recall@1"] == 1.0
+    assert report.metrics["recall@1"] < 1.0
+
+
+def test_it_is_made_from_codes_and_a_lexicon():
+    made = CausalRecommender.create(TINY, CATALOG, CODES, LEXICON, TS_REC)
+    assert made.initialised is not None
+    assert len(made.recommend(["item-3"], k=4)) == 4
+
+
+@pytest.mark.parametrize(("settings", "told"), [(GROUNDED, True), (TS_REC, False)], ids=["grounded", "ts-rec"])
+def test_every_item_is_rehearsed_beside_what_was_bought(monkeypatch, settings, told):
+    """Rehearsed rows are numbered after training rows; heads without a distribution over items are told none."""
+    seen = []
+    real = Teacher.told
+    monkeypatch.setattr(Teacher, "told", lambda *given: seen.append(given[2].max()) or real(*given))
+    training = BRIEF.model_copy(update={"epochs": 1, "distillation": DistillationSettings(rehearsal=2)})
+    made = built(settings).fit(TRAIN, training=training)
+    assert made.asked["rehearsal"] == 2 * ITEMS
+    assert bool(seen) == told
+    assert max(seen, default=len(TRAIN)) in range(len(TRAIN), len(TRAIN) + 2 * ITEMS)
+
+
+def test_new_tokens_start_as_far_apart_as_is_asked():
+    near, far = (built(PLAIN.model_copy(update={"token_spread": spread})) for spread in (0.1, 1.0))
+    pieces = near.identifiers.new_pieces(load_causal(TINY, texts=CATALOG.texts()).tokenizer)
+    numbers = near.backbone.tokenizer.convert_tokens_to_ids(list(pieces))
+    widths = [made.backbone.model.get_input_embeddings().weight[numbers].std(0).mean() for made in (near, far)]
+    assert (widths[1] / widths[0]).item() == pytest.approx(10, rel=1e-3)
+
+
+@pytest.mark.parametrize("rewards", [RewardSettings(), RewardSettings(token_semantic=1, semantic=1, collaborative=1)])
+def test_reinforcing_never_ends_below_where_it_began(rewards):
+    made = built(TS_REC).fit(TRAIN, validation=VALIDATION, training=BRIEF.model_copy(update={"epochs": 1}))
+    before = evaluate(made, VALIDATION, ks=(10,)).metrics["ndcg@10"]
+    training = GrpoSettings(learning_rate=3e-3, cases=64, group=4, batch_size=16, validations_per_epoch=2)
+    made.reinforce(
+        TRAIN,
+        ReinforcementSettings(training=training, rewards=rewards, scorer="any"),
+        validation=VALIDATION,
+        vectors=VECTORS,
+        scorer=lambda histories: np.ones((len(histories), ITEMS), dtype=np.float32),
+    )
+    assert any("reward" in row for row in made.curve)
+    assert evaluate(made, VALIDATION, ks=(10,)).metrics["ndcg@10"] >= before - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("settings", "known", "kind", "message"),
+    [
+        (TS_REC, {"words": ()}, SettingsError, "no lexicon says what the tokens mean"),
+        (PLAIN, {"vectors": VECTORS[:7]}, DataError, "vectors are given for 7 items, the catalog has 20"),
+        (PLAIN, {"semantic_ids": CODES.values[:3]}, DataError, "semantic IDs are given for 3 items"),
+    ],
+)
+def test_what_does_not_fit_is_said(settings, known, kind, message):
+    with pytest.raises(kind, match=message) as caught:
+        built(settings, **known)
+    assert isinstance(caught.value, LexirecError)
+    assert "\n" not in str(caught.value)
+
+
+def test_tokens_without_words_cannot_pay():
+    with pytest.raises(SettingsError, match="token_semantic needs a lexicon"):
+        built(PLAIN, words=()).reinforce(TRAIN, ReinforcementSettings(rewards=RewardSettings(token_semantic=1)))
+
+
+@pytest.mark.parametrize("file", ["settings.json", "words.json", "model.safetensors", "backbone/config.json"])
+def test_a_damaged_folder_is_refused_in_one_line(tmp_path, file):
+    built(PLAIN).save(tmp_path)
+    (tmp_path / file).write_bytes(b"{")
+    with pytest.raises(ArtifactError, match="save it again"):
+        CausalRecommender.load(tmp_path)
+
+
+def test_the_card_tells_the_settings():
+    card = built(PLAIN).protocol
+    assert card["recommender"] == "causal"
+    assert json.dumps(card)
+
+
+def test_copies_of_the_model_teach_it_and_are_trained_once(tmp_path, monkeypatch):
+    check_copies(lambda: built(GROUNDED), BRIEF, (TRAIN, VALIDATION), tmp_path, monkeypatch)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from lexirec.core.errors import DataError
+from lexirec.nn.tokenizer import PROMPT_PHRASES, train_tokenizer
+
+TEXTS = [
+    f"title: {color} {thing} no. {number}; brand: {brand}"
+    for number, (color, thing, brand) in enumerate(
+        [(c, t, b) for c in ("red", "blue") for t in ("Soap", "Candle", "Shampoo") for b in ("Acme", "Zenith")] * 3
+    )
+]
+
+
+def test_special_pieces_stand_where_t5_has_them_and_every_text_ends_with_the_end():
+    tokenizer = train_tokenizer(TEXTS)
+    assert (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id) == (0, 1, 2)
+    assert tokenizer("red soap").input_ids[-1] == 1
+    assert tokenizer.decode(tokenizer("red soap").input_ids, skip_special_tokens=True) == "red soap"
+
+
+def test_frequent_words_and_prompt_words_are_one_piece_and_digits_are_pieces():
+    tokenizer = train_tokenizer(TEXTS)
+    assert tokenizer.tokenize("red soap; brand: zenith") == ["▁red", "▁soap", ";", "▁brand", ":", "▁zenith"]
+    words = [word for phrase in PROMPT_PHRASES for word in phrase.split() if word.isalpha()]
+    assert all(len(tokenizer.tokenize(word)) == 1 for word in words)
+    assert set("0123456789") <= set(tokenizer.get_vocab())
+
+
+def test_case_is_folded_only_on_request():
+    assert train_tokenizer(TEXTS).tokenize("SOAP") == ["▁soap"]
+    assert train_tokenizer(TEXTS, lower_case=False).tokenize("Soap") == ["▁Soap"]
+
+
+def test_vocabulary_is_bounded_by_the_setting_and_by_the_data():
+    small, large = train_tokenizer(TEXTS, vocabulary_size=80), train_tokenizer(TEXTS, vocabulary_size=50_000)
+    assert len(small) == 80
+    assert 80 < len(large) < 400
+
+
+def test_many_rare_characters_do_not_take_the_vocabulary():
+    exotic = [*TEXTS, *("".join(map(chr, range(start, start + 50))) for start in range(0x4E00, 0x5E00, 50))]
+    tokenizer = train_tokenizer(exotic, vocabulary_size=120)
+    assert len(tokenizer) <= 120
+    assert sum(piece >= "\u4e00" for piece in tokenizer.get_vocab()) < 120 // 4
+    assert tokenizer.tokenize("red") == ["▁red"]
+    assert tokenizer("red ䷿").input_ids[-2:] == [tokenizer.unk_token_id, 1]
+
+
+def test_another_process_trains_the_very_same_tokenizer():
+    # Hash seeds and threads differ between processes; artifacts below the tokenizer are keyed by content.
+    program = (
+        "from tests.nn.test_tokenizer import TEXTS\n"
+        "from lexirec.nn.tokenizer import train_tokenizer\n"
+        "import sys; sys.stdout.write(train_tokenizer(TEXTS, vocabulary_size=120).backend_tokenizer.to_str())"
+    )
+    other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert other == train_tokenizer(TEXTS, vocabulary_size=120).backend_tokenizer.to_str()
+
+
+@pytest.mark.parametrize("texts", [[], ["", "  "]])
+def test_no_text_is_said_in_one_line(texts):
+    with pytest.raises(DataError, match="no text to train a tokenizer on"):
+        train_tokenizer(texts)

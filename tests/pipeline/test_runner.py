@@ -1,0 +1,128 @@
+import json
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from lexirec.core.config import Settings
+from lexirec.core.errors import ArtifactError
+from lexirec.core.store import Store
+from lexirec.pipeline.runner import Line, Reached, find_run, newest_run, record, run_names, seconds
+
+
+class Sample(Settings):
+    size: int = 1
+    seed: int = 9
+
+
+class Published(Settings):
+    outside_the_key: ClassVar[tuple[str, ...]] = ("path",)
+    path: Path
+
+
+def write(settings, inputs, out):
+    (out / "value").write_text(f"{settings}|{sorted(inputs)}")
+
+
+@pytest.fixture
+def line(tmp_path):
+    return Line(Store(tmp_path / "store"), {"first": 1, "second": 1})
+
+
+def test_a_step_hands_over_folders(line):
+    first = line.step("first", write, Sample(), {})
+    second = line.step("second.a", write, {"x": 1}, {"first": first, "none": None})
+    assert (second.folder / "value").read_text() == "{'x': 1}|['first']"
+    assert (second.name, second.group, second.stage) == ("second.a", "second", "second")
+    assert [step.name for step in line.steps] == ["first", "second.a"]
+    assert seconds(second) >= 0
+
+
+def test_a_key_depends_on_settings_inputs_version_and_content(line, tmp_path):
+    (tmp_path / "raw").write_text("one")
+
+    def key(settings=None, inputs=None, raw="raw", version=1) -> str:
+        planned = Line(line.store, {"first": version, "second": 1}, act=False)
+        given = {"first": planned.step("second", write, inputs, {})} if inputs else {}
+        return planned.step("first", write, settings or Sample(), given, {"file": tmp_path / raw}).key
+
+    base = key()
+    (tmp_path / "copy").write_text("one")
+    assert key(raw="copy") == base
+    (tmp_path / "copy").write_text("two")
+    others = [key(raw="copy"), key(Sample(size=2)), key(inputs={"x": 1}), key(inputs={"x": 2}), key(version=2)]
+    assert len({base, *others}) == 6
+
+
+def test_settings_may_keep_a_place_out_of_the_key(line, tmp_path):
+    steps = [line.step("first", write, Published(path=tmp_path / name), {}) for name in ("a", "b")]
+    assert steps[0].key == steps[1].key
+
+
+def test_planning_makes_nothing(line):
+    planned = Line(line.store, line.versions, act=False)
+    assert planned.step("first", write, Sample(), {}).state == "new"
+    assert not line.store.root.exists()
+    line.step("first", write, Sample(), {})
+    assert Line(line.store, line.versions, act=False).step("first", write, Sample(), {}).state == "done"
+    known = Line(line.store, line.versions, act=False, before={"first": "another key"})
+    assert known.step("first", write, Sample(size=4), {}).state == "stale"
+
+
+def test_the_line_stops_behind_the_last_step_of_a_stage(line):
+    line.until = "first"
+    line.step("first.a", write, {"x": 1}, {})
+    line.step("first.b", write, {"x": 2}, {})
+    with pytest.raises(Reached):
+        line.step("second", write, Sample(), {})
+    assert [step.name for step in line.steps] == ["first.a", "first.b"]
+
+
+def test_steps_of_another_experiment_are_called_after_it_and_shared(line):
+    first = line.step("first", write, Sample(), {})
+    inside = line.inside("experts.other", "second.a")
+    assert inside.step("first", write, Sample(), {}) is first
+    own = inside.step("first", write, Sample(size=2), {})
+    assert (own.name, own.stage, own.group) == ("experts.other.first", "first", "experts")
+    last = inside.step("second.a", write, {"x": 1}, {"first": own})
+    assert (last.name, last.stage) == ("experts.other", "second")
+    again = line.inside("experts.twin", "second.a").step("second.a", write, {"x": 1}, {"first": own})
+    assert (again.name, again.folder) == ("experts.twin", last.folder), "what bears a name is recorded under it"
+    assert [step.name for step in line.steps] == ["first", "experts.other.first", "experts.other", "experts.twin"]
+
+
+def test_the_line_stops_inside_another_experiment_too(line):
+    line.until = "first"
+    line.step("first", write, Sample(), {})
+    with pytest.raises(Reached):
+        line.inside("experts.other", "second").step("first", write, Sample(size=2), {})
+
+
+def test_records_find_the_newest_run(line):
+    first = line.step("first", write, Sample(), {})
+    record(line.store, "shop", Sample(), [first])
+    second = line.step("second.a", write, Sample(), {}, stage="first")
+    record(line.store, "shop", Sample(size=2), [first, second])
+    found = newest_run(line.store, "shop")
+    assert found is not None
+    assert found.settings == {"size": 2, "seed": 9}
+    assert found.step("second.a").folder == second.folder
+    assert found.variants("second") == {"a": found.steps["second.a"]}
+    assert run_names(line.store) == ["shop"]
+    assert newest_run(line.store, "other") is None
+
+
+def test_unknown_names_are_explained(line):
+    with pytest.raises(ArtifactError, match="no finished experiment 'shop'; it has none yet"):
+        find_run(line.store, "shop")
+    record(line.store, "shop", Sample(), [line.step("first", write, Sample(), {})])
+    with pytest.raises(ArtifactError, match=r"it has shop\. Did you mean 'shop'\?"):
+        find_run(line.store, "shp")
+    with pytest.raises(ArtifactError, match=r"shop has no stage 'frst'; it has first\. Did you mean 'first'\?"):
+        find_run(line.store, "shop").step("frst")
+
+
+def test_records_are_plain_json(line):
+    record(line.store, "shop", Sample(), [line.step("first", write, Sample(), {})])
+    path = next((line.store.root / "runs" / "shop").iterdir())
+    assert json.loads(path.read_text())["steps"]["first"][0] == "first"

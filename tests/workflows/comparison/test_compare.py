@@ -1,0 +1,160 @@
+import io
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from rich.console import Console
+
+from lexirec.core.errors import ArtifactError, SettingsError
+from lexirec.evaluation.bootstrap import Bootstrap
+from lexirec.evaluation.evaluator import Report
+from lexirec.evaluation.metrics import summarize
+from lexirec.workflows.comparison.compare import Comparison, compare_systems
+
+CASES, QUICK = 1500, Bootstrap(replicates=1000)
+
+
+def report(seed, hits=0.2, **protocol):
+    """Return a made-up evaluation in which a share of the targets, about the same ones always, is found."""
+    easy = np.random.default_rng(0).random(CASES)
+    rng = np.random.default_rng(seed)
+    found = easy + 0.05 * rng.normal(size=CASES) < hits
+    ranks = np.where(found, rng.integers(1, 11, CASES), 0)
+    card = {"exclude_seen": True, "list_length": 10, "catalog": "a" * 64, "cases_digest": "b" * 64, **protocol}
+    cases = {"user": np.arange(CASES) // 3, "target": np.arange(CASES) % 50}
+    return Report(summarize(ranks, (5, 10)), ranks, card, cases=cases)
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    systems = {
+        "floor": [report(1)],
+        "twin": [report(2)],
+        "better": [report(seed, hits=0.26) for seed in (3, 4, 5)],
+        "worse": [report(6, hits=0.1)],
+    }
+    return compare_systems(systems, bootstrap=QUICK)
+
+
+def test_what_is_shown_and_what_is_not(comparison):
+    assert comparison.baseline == "floor"
+    assert {name: comparison.side(name) for name in comparison.differences} == {
+        "twin": "open",
+        "better": "above",
+        "worse": "below",
+    }
+
+
+def test_a_system_with_one_seed_is_pointed_out(comparison):
+    assert comparison.one_seed
+    assert "run several" in comparison.text()
+    several = {"floor": [report(1), report(7)], "better": [report(seed, hits=0.26) for seed in (3, 4)]}
+    found = compare_systems(several, bootstrap=QUICK)
+    assert not found.one_seed
+    assert "run several" not in found.text()
+
+
+def test_p_values_are_corrected_for_being_many(comparison):
+    raw = {name: found.p_value for name, found in comparison.differences.items()}
+    assert_allclose(comparison.adjusted["worse"], 3 * raw["worse"])
+    assert all(comparison.adjusted[name] >= raw[name] for name in raw)
+
+
+def test_rows_hold_values_seeds_and_differences(comparison):
+    rows = {row["system"]: row for row in comparison.rows()}
+    assert list(rows) == ["floor", "twin", "better", "worse"]
+    assert rows["floor"]["difference"] is None
+    assert_allclose(rows["floor"]["value"], report(1).metrics["ndcg@10"])
+    assert_allclose(rows["better"]["seeds"], [report(seed, hits=0.26).metrics["ndcg@10"] for seed in (3, 4, 5)])
+    assert rows["better"]["spread"] > 0
+    assert rows["twin"]["spread"] is None
+    assert_allclose(rows["worse"]["difference"], rows["worse"]["value"] - rows["floor"]["value"])
+    assert rows["worse"]["detectable"] > comparison.differences["worse"].detectable()
+
+
+def test_json_is_plain(comparison):
+    found = json.loads(json.dumps(comparison.as_json(), allow_nan=False))
+    assert (found["users"], found["cases"], found["comparisons"], found["seen"]) == (500, CASES, 3, "excluded")
+    assert found["systems"][2]["shown"] == "above"
+    nothing = compare_systems({"a": [report(1)], "none": [report(1, hits=-9)]}, baseline="none", bootstrap=QUICK)
+    assert json.loads(json.dumps(nothing.as_json(), allow_nan=False))["systems"][0]["relative"] is None
+    assert "–" in nothing.text()
+
+
+def test_text_says_how_it_was_made(comparison):
+    text = " ".join(comparison.text().split())
+    assert "ndcg@10 beside floor, seen items excluded" in text
+    assert "1,000 resamples of 500 users" in text
+    assert "Holm over 3 comparisons" in text
+    assert re.search(r"better +\.\d{4} +3 +\+\.\d{4} \(\+\d", text)
+    assert text.count(" above") == 1
+
+
+def test_nothing_is_cut_on_a_narrow_terminal(comparison):
+    console = Console(file=io.StringIO(), width=60, color_system=None)
+    console.print(comparison.table())
+    assert console.file.getvalue().count("…") == len(comparison.differences), "none but those of the intervals"
+
+
+def test_it_can_be_drawn(comparison, tmp_path):
+    path = comparison.draw(tmp_path / "new", "differences")
+    assert path == tmp_path / "new" / "differences.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert "no difference shown" in (tmp_path / "new" / "differences.svg").read_text("utf-8")
+
+
+def test_another_metric_and_baseline():
+    found = compare_systems({"a": [report(1)], "b": [report(2)]}, baseline="b", metric="recall@5", bootstrap=QUICK)
+    assert list(found.differences) == ["a"]
+    assert_allclose(found.systems["a"].value, report(1).metrics["recall@5"])
+
+
+def other_cases(name):
+    found = report(2)
+    return replace(found, cases={**found.cases, name: found.cases[name] + 1})
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (report(2, exclude_seen=False), "seen items excluded and included"),
+        (report(2, catalog="c" * 64), "catalog aaaaaaaaaaaa and cccccccccccc"),
+        (report(2, cases_digest="c" * 64, max_history=3), "max_history None and 3, cases_digest bbbbbbbbbbbb and cccc"),
+        (other_cases("target"), "cases of other targets"),
+        (other_cases("user"), "cases of other users"),
+        (replace(report(2), ranks=np.ones(3, dtype=np.int64)), "cases 1,500 and 3"),
+    ],
+)
+def test_what_was_not_measured_alike_is_refused_and_named(other, told):
+    with pytest.raises(ArtifactError, match=rf"a and b were not measured alike \({told}"):
+        compare_systems({"a": [report(1)], "b": [other]})
+    with pytest.raises(ArtifactError, match="a and another seed of a were not measured alike"):
+        compare_systems({"a": [report(1), other], "b": [report(3)]})
+
+
+def test_reports_that_do_not_name_users_are_refused():
+    with pytest.raises(ArtifactError, match="does not say whose cases"):
+        compare_systems({"a": [replace(report(1), cases={})], "b": [report(2)]})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metric": "ndcg"}, "metric 'ndcg': it should be such as ndcg@10"),
+        ({"metric": "ndgc@10"}, r"Did you mean 'ndcg'\?"),
+        ({"metric": "ndcg@50"}, "lists are 10 long; take @10 or less"),
+        ({"baseline": "c"}, "there is no baseline 'c' among a, b"),
+    ],
+)
+def test_mistakes_are_told(options, message):
+    with pytest.raises(SettingsError, match=message):
+        compare_systems({"a": [report(1)], "b": [report(2)]}, **options)
+
+
+@pytest.mark.parametrize("systems", [{}, {"a": [report(1)]}, {"a": [report(1)], "b": []}])
+def test_one_system_cannot_be_compared(systems):
+    with pytest.raises(SettingsError, match="give two systems or more"):
+        compare_systems(systems)

@@ -1,0 +1,88 @@
+import pytest
+
+from lexirec.core.errors import DataError, SettingsError
+from lexirec.data.toy import toy_shop
+from lexirec.pipeline.experiment import load_experiment
+from lexirec.workflows.scaffold import RECIPES, draft_experiment
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A folder with the two tables of a small toy shop."""
+    toy_shop(items=84, shoppers=60).write(tmp_path / "shop")
+    return tmp_path / "shop"
+
+
+@pytest.mark.parametrize("family", RECIPES)
+def test_a_draft_is_an_experiment(shop, family):
+    draft = draft_experiment(shop / "items.parquet", shop / "interactions.parquet", shop / "mine.toml", family=family)
+    found = load_experiment(draft.path)
+    assert found.name == "mine"
+    assert found.data.items == shop / "items.parquet"
+    assert found.data.text == ("title", "brand", "categories", "description")
+    assert found.model.kind == {"gram": "late-fusion", "tsrec": "causal"}[family]
+    assert found.fusion["fused"].of == ("model", "memory")
+    assert not found.model.training.distillation.rehearsal
+    assert (draft.items, draft.users) == (84, 60)
+    assert '"items.parquet"' in draft.text, "paths beside the file are relative, so that the folder can be moved"
+
+
+def test_sizes_follow_the_data(shop):
+    draft = draft_experiment(shop / "items.parquet", shop / "interactions.parquet", shop / "mine.toml")
+    found = load_experiment(draft.path)
+    assert (found.codes.branching, found.backbone.vocabulary_size, found.model.training.epochs) == (16, 2000, 8)
+
+
+def test_messy_tables_become_a_working_experiment_with_remarks(tmp_path):
+    (tmp_path / "items.csv").write_text("asin,name\nA1,Iron pan\nA2,Spatula\nA3,Kettle\n,nobody\n")
+    days = [f"{user},A{item},2024-01-0{item}" for user in ("ann", "bob") for item in (1, 2, 3)]
+    (tmp_path / "events.csv").write_text(
+        "\n".join(["customer,asin,date", *days, "cyd,A1,2024-02-01", "cyd,A9,2024-02-02"])
+    )
+    draft = draft_experiment(tmp_path / "items.csv", tmp_path / "events.csv", tmp_path / "out" / "mine.toml")
+    found = load_experiment(draft.path)
+    assert found.data.item_columns == {"item_id": "asin", "title": "name"}
+    assert found.data.on_bad_row == "reject"
+    assert found.data.items == tmp_path / "items.csv", "not beside the file, so written in full"
+    assert (draft.items, draft.users, draft.events) == (3, 3, 7)
+    assert "1 rows are left out: empty item id" in draft.remarks
+    assert "1 rows are left out: unknown item" in draft.remarks
+    assert "2 of 3 users have events enough (three) to be measured" in draft.remarks
+    assert all(f"# {remark}." in draft.text for remark in draft.remarks)
+
+
+def test_events_written_twice_are_kept_once_unless_times_are_whole_days(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title\nA1,Iron pan\nA2,Spatula\nA3,Kettle\n")
+    for name, second in (("seconds", 1), ("days", 0)):
+        rows = [f"ann,A{n},{1_700_006_400 + 86_400 * n + second}" for n in (1, 2, 3, 3)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["user_id,item_id,time", *rows]))
+    draft = draft_experiment(tmp_path / "items.csv", tmp_path / "seconds.csv", tmp_path / "seconds.toml")
+    assert (draft.events, load_experiment(draft.path).data.drop_repeats) == (3, True)
+    assert "1 events repeat one of the same user, item and time; one of each is kept" in draft.remarks
+    draft = draft_experiment(tmp_path / "items.csv", tmp_path / "days.csv", tmp_path / "days.toml")
+    assert (draft.events, load_experiment(draft.path).data.drop_repeats) == (4, False)
+
+
+def test_a_time_split_is_taught_by_the_memory_and_chooses_weights_on_unseen_events(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title\n" + "".join(f"A{n},thing {n} of many\n" for n in range(6)))
+    parts = ["train", "train", "valid", "valid", "test"]
+    for users, rehearsal in ((6, 2), (4, 0)):  # four training rows cannot be dealt into five folds
+        rows = [f"u{user},A{place},{place},{part}" for user in range(users) for place, part in enumerate(parts)]
+        (tmp_path / "events.csv").write_text("\n".join(["user_id,item_id,position,split", *rows]))
+        draft = draft_experiment(tmp_path / "items.csv", tmp_path / "events.csv", tmp_path / f"{users}.toml")
+        found = load_experiment(draft.path)
+        assert found.data.split.kind == "published"
+        assert found.fusion["fused"].choose_on == "unseen"
+        assert found.model.training.distillation.rehearsal == rehearsal
+
+
+def test_nothing_is_overwritten_and_mistakes_are_told(shop):
+    tables = shop / "items.parquet", shop / "interactions.parquet"
+    (shop / "mine.toml").write_text("seed = 1\n")
+    with pytest.raises(SettingsError, match=r"mine\.toml is there already and is left alone"):
+        draft_experiment(*tables, shop / "mine.toml")
+    with pytest.raises(SettingsError, match=r"--family gramm: allowed are gram, tsrec\. Did you mean 'gram'"):
+        draft_experiment(*tables, shop / "new.toml", family="gramm")
+    with pytest.raises(DataError, match="no such file"):
+        draft_experiment(shop / "itmes.parquet", tables[1], shop / "new.toml")
+    assert not (shop / "new.toml").exists()
