@@ -13,9 +13,9 @@ from transformers.modeling_outputs import BaseModelOutput
 from lexirec.data.loading import DataSettings, read_data, split_data
 from lexirec.data.sequences import Sequences
 from lexirec.models.gram.item_prompts import PromptSettings
-from lexirec.models.gram.late_fusion_ranking import SearchSettings
 from lexirec.models.gram.network import LateFusionSettings
 from lexirec.models.gram.recommender import Knowledge, LateFusionRecommender, ModelSettings
+from lexirec.nn.search import SearchSettings
 from lexirec.nn.t5 import BackboneSettings, load_backbone
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.semantic_ids.identifiers.published import read_published

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from lexirec.data.toy import toy_shop
     from lexirec.evaluation.evaluator import evaluate
     from lexirec.models.baselines.memory import Memory, MemorySettings
-    from lexirec.models.baselines.recommender import ScoreRecommender, load_recommender
+    from lexirec.models.baselines.recommender import ScoreRecommender
     from lexirec.models.ensemble.recommender import FusedRecommender
-    from lexirec.models.ensemble.weights import FusionSettings
+    from lexirec.models.ensemble.settings import FusionSettings
     from lexirec.models.gram.recommender import Knowledge, LateFusionRecommender, ModelSettings
     from lexirec.models.gram.training import TrainingSettings
+    from lexirec.models.loading import load_recommender
     from lexirec.models.recommend import recommend
     from lexirec.models.tsrec.recommender import CausalRecommender, SpelledItems
     from lexirec.models.tsrec.settings import CausalModelSettings, ReinforcementSettings
@@ -40,7 +41,7 @@ _HOMES = {
     "CausalRecommender": "models.tsrec.recommender",
     "Codes": "semantic_ids.codes",
     "FusedRecommender": "models.ensemble.recommender",
-    "FusionSettings": "models.ensemble.weights",
+    "FusionSettings": "models.ensemble.settings",
     "HierarchicalKMeans": "semantic_ids.quantizers.hierarchical_kmeans",
     "Identifiers": "semantic_ids.identifiers.identifiers",
     "Interactions": "data.interactions",
@@ -64,7 +65,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluator",
     "global_temporal": "data.splits",
     "leave_last_out": "data.splits",
-    "load_recommender": "models.baselines.recommender",
+    "load_recommender": "models.loading",
     "published": "data.splits",
     "recommend": "models.recommend",
     "toy_shop": "data.toy",

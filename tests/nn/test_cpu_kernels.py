@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lexirec.nn import cpu_kernels as packing
+from lexirec.nn import cpu_kernels
 from lexirec.nn.cpu_kernels import Packed, PackedLinear, can_pack, multiply, pack_blocks
 
 needs_packing = pytest.mark.skipif(not can_pack(), reason="this torch has no oneDNN for this CPU")
@@ -96,9 +96,9 @@ def test_what_cannot_be_packed_stays(block, monkeypatch, case):
     if case == "type":
         block.to(torch.bfloat16)
     elif case == "size":
-        monkeypatch.setattr(packing, "_MOST_BYTES", 1000)
+        monkeypatch.setattr(cpu_kernels, "_MOST_BYTES", 1000)
     else:
-        monkeypatch.setattr(packing, "can_pack", lambda: False)
+        monkeypatch.setattr(cpu_kernels, "can_pack", lambda: False)
     assert len(Packed(block)) == 0
     assert pack_blocks(block.inner[0].weight, 512) == ()
     with Packed(block).in_use():

@@ -7,7 +7,8 @@ import pytest
 from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError
 from lexirec.core.store import Store
-from lexirec.pipeline.runner import Line, Reached, find_run, newest_run, record, run_names, seconds
+from lexirec.pipeline.runner import Line, Reached
+from lexirec.pipeline.runs import find_run, newest_run, record, run_names, seconds
 
 
 class Sample(Settings):

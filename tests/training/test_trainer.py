@@ -1,7 +1,7 @@
 import torch
 
 from lexirec.models.gram.training import TrainingSettings
-from lexirec.training.judging import patience
+from lexirec.training.arguments import patience
 from lexirec.training.trainer import Epochs, Run
 
 

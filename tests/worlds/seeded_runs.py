@@ -7,7 +7,8 @@ import numpy as np
 
 from lexirec.core.store import Store
 from lexirec.evaluation.evaluator import Report
-from lexirec.pipeline.runner import Run, Step, record
+from lexirec.pipeline.runner import Step
+from lexirec.pipeline.runs import Run, record
 from tests.worlds.small_run import experiment, small_run
 
 

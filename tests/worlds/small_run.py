@@ -11,8 +11,8 @@ from lexirec.core.config import validate_settings
 from lexirec.core.progress import quiet
 from lexirec.core.store import Store
 from lexirec.pipeline.experiment import Experiment
-from lexirec.pipeline.graph import run
-from lexirec.pipeline.runner import Run
+from lexirec.pipeline.run import run_experiment
+from lexirec.pipeline.runs import Run
 
 SETTINGS: dict[str, Any] = {
     "name": "small",
@@ -46,6 +46,6 @@ def small_run() -> tuple[Store, Run]:
     """Return the store of the small experiment and its record."""
     store = Store(Path(_folder().name))
     with quiet():
-        done = run(experiment(), store)
+        done = run_experiment(experiment(), store)
     assert done is not None
     return store, done

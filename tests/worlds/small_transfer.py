@@ -11,7 +11,7 @@ from lexirec.core.config import validate_settings
 from lexirec.core.progress import quiet
 from lexirec.core.store import Store
 from lexirec.pipeline.experiment import Experiment
-from lexirec.pipeline.runner import Run
+from lexirec.pipeline.runs import Run
 from lexirec.workflows.transfer.run import transfer
 from lexirec.workflows.transfer.settings import Transfer, TransferSettings
 

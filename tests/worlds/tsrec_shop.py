@@ -10,8 +10,9 @@ import torch
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
+from lexirec.models.tsrec.cached_lm import CausalSettings
 from lexirec.models.tsrec.examples import Examples, mixture
-from lexirec.models.tsrec.network import Causal, CausalSettings
+from lexirec.models.tsrec.network import Causal
 from lexirec.models.tsrec.prompts import CausalPromptSettings, PromptBuilder
 from lexirec.models.tsrec.tasks import next_item, sid_title
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal

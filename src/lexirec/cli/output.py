@@ -16,20 +16,21 @@ from rich.table import Table
 from rich.text import Text
 
 from lexirec.core.errors import ArtifactError
+from lexirec.core.manifest import read_manifest
+from lexirec.core.manifest import verify as verify_artifact
 from lexirec.core.progress import track
-from lexirec.core.store import Store, read_manifest
-from lexirec.core.store import verify as verify_artifact
+from lexirec.core.store import Store
 from lexirec.data.catalog import Catalog
 from lexirec.data.importers.base import Imported
 from lexirec.evaluation.evaluator import Report
 from lexirec.models.recommend import Recommendation
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.results import evaluations, measured, side_by_side
-from lexirec.pipeline.runner import Run, Step, find_run, run_names, seconds
+from lexirec.pipeline.runner import Step
+from lexirec.pipeline.runs import Run, find_run, run_names, seconds
 from lexirec.pipeline.stages.report import shared_protocol
-from lexirec.reporting.terminal import metrics_table, protocol_table, shopper_panel
-from lexirec.workflows.audit.findings import Audit
-from lexirec.workflows.audit.tables import tables
+from lexirec.reporting.tables import metrics_table, protocol_table, shopper_panel
+from lexirec.workflows.audit.findings import Audit, tables
 from lexirec.workflows.comparison.analyze import Analysis
 from lexirec.workflows.comparison.compare import Comparison
 from lexirec.workflows.comparison.table import ResultsTable

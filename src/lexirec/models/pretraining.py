@@ -24,9 +24,8 @@ from lexirec.data.sequences import Sequences
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.t5 import Backbone, add_tokens
 from lexirec.nn.tokenizer import encode_all
-from lexirec.training.arguments import PaceSettings
-from lexirec.training.blocks import Ints, blocks, corrupt, random_spans, spans_of
-from lexirec.training.judging import patience
+from lexirec.training.arguments import PaceSettings, patience
+from lexirec.training.batching import Ints, blocks, corrupt, random_spans, spans_of
 from lexirec.training.trainer import ChoosingTrainer, Epochs, Run, carry_out
 
 Objective = Literal["causal", "span-corruption"]

@@ -11,13 +11,12 @@ from lexirec.data.loading import DataSettings, SplitSettings
 from lexirec.models.baselines.als import AlsSettings
 from lexirec.models.baselines.gru4rec import Gru4RecSettings
 from lexirec.models.baselines.hstu import HstuSettings
-from lexirec.models.baselines.item_similarity import EaseSettings, ItemKnnSettings, PopularitySettings
+from lexirec.models.baselines.item_similarity import EaseSettings, ItemKnnSettings
 from lexirec.models.baselines.memory import MemorySettings
-from lexirec.models.baselines.popularity import RecencySettings
+from lexirec.models.baselines.popularity import PopularitySettings, RecencySettings
 from lexirec.models.baselines.sasrec import SasrecSettings
 from lexirec.models.baselines.transitions import TransitionsSettings
-from lexirec.models.ensemble.settings import PartnerSettings
-from lexirec.models.ensemble.weights import FusionSettings
+from lexirec.models.ensemble.settings import FusionSettings, PartnerSettings
 from lexirec.models.gram.recommender import ModelSettings
 from lexirec.models.tsrec.settings import CausalModelSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings

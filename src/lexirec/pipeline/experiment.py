@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lexirec.core.config import DataPath, Settings, load_settings
 from lexirec.core.resources import given_file
-from lexirec.models.ensemble.weights import FusionSettings
+from lexirec.models.ensemble.settings import FusionSettings
 from lexirec.models.pretraining import PretrainSettings
 from lexirec.models.tsrec.settings import CausalModelSettings, ReinforcementSettings
 from lexirec.pipeline.components import (

@@ -7,7 +7,7 @@ from typing import Any
 
 from lexirec.core.config import as_toml
 from lexirec.core.errors import SettingsError, did_you_mean
-from lexirec.models.ensemble.weights import FusionSettings
+from lexirec.models.ensemble.settings import FusionSettings
 from lexirec.pipeline.components import MemoryBaseline, needs_neighbors, needs_vectors
 from lexirec.pipeline.experiment import Experiment, load_experiment, smoothed
 

@@ -11,12 +11,15 @@ from lexirec.core.errors import ArtifactError, did_you_mean
 from lexirec.core.manifest import MANIFEST as ARTIFACT
 from lexirec.core.manifest import read_manifest
 from lexirec.core.store import Store
+from lexirec.data.ranking import Recommender
 from lexirec.evaluation.evaluator import Report
-from lexirec.models.baselines.recommender import MANIFEST, Recommender, load_recommender
+from lexirec.models.loading import load_recommender
+from lexirec.models.saving import MANIFEST
 from lexirec.pipeline.experiment import EXPERTS, FUSED, EvaluationSettings
 from lexirec.pipeline.graph import VERSIONS
-from lexirec.pipeline.runner import Line, Run, Step, find_run
-from lexirec.pipeline.stages import baselines as fitting
+from lexirec.pipeline.runner import Line, Step
+from lexirec.pipeline.runs import Run, find_run
+from lexirec.pipeline.stages import evaluation
 from lexirec.pipeline.stages.report import OWN, shared_protocol, stored_reports, systems
 from lexirec.reporting.content import SystemResult
 
@@ -122,7 +125,7 @@ def evaluate_named(store: Store, name: str, fold: str, wanted: str | None = None
     settings = validate_settings({**stored, "fold": fold, "seen": both}, EvaluationSettings, "evaluate")
     recommender = chosen(run, wanted)
     inputs = {"data": run.step("data"), "recommender": recommenders(run)[recommender]}
-    step = Line(store, VERSIONS).step(f"evaluation.{recommender}", fitting.measure, settings, inputs)
+    step = Line(store, VERSIONS).step(f"evaluation.{recommender}", evaluation.measure, settings, inputs)
     return stored_reports(step.folder)[seen]
 
 

@@ -21,11 +21,9 @@ from torch.utils.data import Dataset, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from lexirec.core.progress import Progress
-from lexirec.training.arguments import Pace
-from lexirec.training.checkpoints import history_of, whole_checkpoint
-from lexirec.training.judging import METRIC, Judge, Stop
+from lexirec.training.arguments import METRIC, Judge, Pace, Stop
+from lexirec.training.checkpoints import history_of, load_weights, save_weights, whole_checkpoint
 from lexirec.training.weight_averaging import Average
-from lexirec.training.weights import load_weights, save_weights
 
 BEST = "best.safetensors"
 """The file of a run's folder that holds the best weights so far."""

@@ -7,7 +7,7 @@ from lexirec.data.splits import prefix_cases
 from lexirec.models.baselines.memory import TRANSITIONS, Memory
 from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.ensemble.candidates import Part, candidates, places_in, reciprocal, union
-from lexirec.models.ensemble.weights import FusionSettings
+from lexirec.models.ensemble.settings import FusionSettings
 from lexirec.testing import circle_walks
 from tests.models.gram.test_recommender import CATALOG, GROUNDED, ITEMS, TRAIN, WORDY, built
 

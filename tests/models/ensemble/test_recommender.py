@@ -10,11 +10,13 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Split, prefix_cases
 from lexirec.models.baselines.item_similarity import ItemKnn
 from lexirec.models.baselines.memory import TRANSITIONS, Memory
-from lexirec.models.baselines.recommender import ScoreRecommender, load_recommender
+from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.baselines.sasrec import Sasrec, SasrecSettings
 from lexirec.models.ensemble.candidates import Part
 from lexirec.models.ensemble.recommender import FusedRecommender
-from lexirec.models.ensemble.weights import FusionSettings, FusionWeights
+from lexirec.models.ensemble.settings import FusionSettings
+from lexirec.models.ensemble.weights import FusionWeights
+from lexirec.models.loading import load_recommender
 from lexirec.models.recommend import recommend
 from lexirec.testing import RecommenderContract, circle_walks
 from tests.models.gram.test_recommender import CATALOG, GROUNDED, ITEMS, PAPER, TRAIN, WORDY, built

@@ -3,8 +3,7 @@ import pytest
 from lexirec.core.config import validate_settings
 from lexirec.core.errors import SettingsError
 from lexirec.models.baselines.memory import MemorySettings
-from lexirec.models.ensemble.settings import SPACE, PartnerSettings
-from lexirec.models.ensemble.weights import FusionSettings
+from lexirec.models.ensemble.settings import SPACE, FusionSettings, PartnerSettings
 
 
 def fusion(**partner) -> FusionSettings:

@@ -7,9 +7,9 @@ from lexirec.core.config import validate_settings
 from lexirec.core.errors import ArtifactError, DataError, SettingsError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
+from lexirec.models.ensemble.settings import FusionSettings
 from lexirec.models.ensemble.weights import (
     Candidates,
-    FusionSettings,
     FusionWeights,
     choose_weights,
     chosen_cases,

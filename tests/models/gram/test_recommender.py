@@ -10,12 +10,12 @@ from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import prefix_cases
-from lexirec.models.baselines.recommender import load_recommender
 from lexirec.models.gram.item_prompts import PromptSettings
-from lexirec.models.gram.late_fusion_ranking import SearchSettings
 from lexirec.models.gram.network import LateFusionSettings
 from lexirec.models.gram.recommender import Knowledge, LateFusionRecommender, ModelSettings
 from lexirec.models.gram.training import TrainingSettings
+from lexirec.models.loading import load_recommender
+from lexirec.nn.search import SearchSettings
 from lexirec.nn.t5 import Backbone, BackboneSettings, load_backbone, save_backbone
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers

@@ -12,10 +12,12 @@ from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.evaluation.metrics import ndcg, ranks_of
-from lexirec.models.gram.late_fusion_ranking import Ranker, SearchSettings
+from lexirec.models.gram.decoder import Ranker
 from lexirec.models.gram.network import LateFusion
-from lexirec.models.gram.training import METRIC, TrainingSettings, fit_late_fusion
+from lexirec.models.gram.training import TrainingSettings, fit_late_fusion
+from lexirec.nn.search import SearchSettings
 from lexirec.testing import circle_walks
+from lexirec.training.arguments import METRIC
 from tests.worlds.ensemble import ITEMS, apart, fusion
 
 CHOSEN = {"head": "grounded", "user_prompt": "grounded", "item_prompts": False}

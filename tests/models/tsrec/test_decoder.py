@@ -11,8 +11,9 @@ from transformers import AutoModelForCausalLM
 from lexirec.decoding.beam import beam_search
 from lexirec.decoding.exact import exact_scores
 from lexirec.decoding.trie import Trie
+from lexirec.models.tsrec.cached_lm import CausalSettings
 from lexirec.models.tsrec.decoder import CausalSteps
-from lexirec.models.tsrec.network import Causal, CausalSettings
+from lexirec.models.tsrec.network import Causal
 from tests.worlds.tsrec import (
     END,
     FAMILIES,

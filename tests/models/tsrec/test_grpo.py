@@ -7,13 +7,13 @@ import torch
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.splits import prefix_cases
 from lexirec.evaluation.metrics import ndcg, ranks_of
-from lexirec.models.tsrec.causal_ranking import CausalRanker
+from lexirec.models.tsrec.decoder import CausalRanker
 from lexirec.models.tsrec.grpo import COLUMNS, GrpoSettings, dropped, reinforce
 from lexirec.models.tsrec.network import Causal
 from lexirec.models.tsrec.rewards import Rewards, RewardSettings
 from lexirec.models.tsrec.sft import SftSettings, fit_causal
 from lexirec.nn.search import SearchSettings
-from lexirec.training.judging import METRIC
+from lexirec.training.arguments import METRIC
 from tests.worlds.ensemble import apart
 from tests.worlds.tsrec_shop import TRAIN, PowerCutError, builder, examples, kill_after, shop, validation
 

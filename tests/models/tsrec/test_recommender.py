@@ -7,10 +7,9 @@ from lexirec.core.errors import ArtifactError, DataError, LexirecError, Settings
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.splits import prefix_cases
 from lexirec.evaluation.evaluator import evaluate
-from lexirec.models.baselines.recommender import load_recommender
 from lexirec.models.distillation import DistillationSettings, Teacher
-from lexirec.models.gram.late_fusion_ranking import SearchSettings
-from lexirec.models.tsrec.causal_settings import CausalSettings
+from lexirec.models.loading import load_recommender
+from lexirec.models.tsrec.cached_lm import CausalSettings
 from lexirec.models.tsrec.grpo import GrpoSettings
 from lexirec.models.tsrec.keywords import token_words
 from lexirec.models.tsrec.prompts import CausalPromptSettings
@@ -21,6 +20,7 @@ from lexirec.models.tsrec.settings import CausalModelSettings, ReinforcementSett
 from lexirec.models.tsrec.sft import SftSettings
 from lexirec.models.tsrec.tasks import TaskSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
+from lexirec.nn.search import SearchSettings
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.schemes import codes_as_tokens
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon

@@ -6,12 +6,12 @@ import torch
 
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.evaluation.metrics import ndcg, ranks_of
-from lexirec.models.tsrec.causal_ranking import CausalRanker
+from lexirec.models.tsrec.decoder import CausalRanker
 from lexirec.models.tsrec.network import Causal
 from lexirec.models.tsrec.sft import SftSettings, _batch, fit_causal
 from lexirec.nn.ragged import side_by_side
 from lexirec.nn.search import SearchSettings
-from lexirec.training.judging import METRIC
+from lexirec.training.arguments import METRIC
 from tests.worlds.ensemble import apart
 from tests.worlds.tsrec_shop import KNOWN, PowerCutError, builder, examples, kill_after, shop, validation
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lexirec.models.gram.late_fusion_ranking import SearchSettings
 from lexirec.models.gram.recommender import ModelSettings
-from lexirec.models.gram.training import METRIC
+from lexirec.nn.search import SearchSettings
 from lexirec.pipeline.results import evaluations, kinds
-from lexirec.pipeline.runner import Run
-from lexirec.pipeline.stages.identifiers import load_catalog
+from lexirec.pipeline.runs import Run
+from lexirec.pipeline.stages.data import load_catalog
 from lexirec.pipeline.stages.models import CURVE
 from lexirec.pipeline.stages.report import evaluations_of, report_content, shared_protocol, stored_reports, systems
+from lexirec.training.arguments import METRIC
 from tests.worlds.small_run import SETTINGS, small_run
 
 

@@ -15,7 +15,8 @@ from lexirec.data.catalog import Catalog
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon
 from lexirec.semantic_ids.lexicon.llm_cache import FILE
-from lexirec.semantic_ids.lexicon.llm_labels import CallSettings, TeacherLexicon, teach
+from lexirec.semantic_ids.lexicon.llm_labels import teach
+from lexirec.semantic_ids.lexicon.llm_settings import CallSettings, TeacherLexicon
 from tests.worlds.stub_llm import good, reply, serving
 
 CODES = Codes(np.array([[n // 4, n % 4] for n in range(16)]), "residual")

@@ -15,10 +15,10 @@ from lexirec.data.neighbors import co_occurrence
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, global_temporal, leave_last_out, published
 from lexirec.evaluation.evaluator import Report
-from lexirec.models.baselines.item_similarity import Popularity
 from lexirec.models.baselines.memory import TRANSITIONS, Memory
+from lexirec.models.baselines.popularity import Popularity
 from lexirec.models.baselines.recommender import ScoreRecommender
-from lexirec.semantic_ids.embeddings.lsa import LsaSpace
+from lexirec.semantic_ids.embeddings.svd import LsaSpace
 from lexirec.workflows.audit.checks import CHECKS, Check, examine
 from lexirec.workflows.audit.findings import NotLookedError
 from tests.worlds.audit import (

@@ -11,7 +11,7 @@ from lexirec.data.ranking import Ranking
 from lexirec.evaluation.context import Ground
 from lexirec.evaluation.evaluator import LISTS
 from lexirec.pipeline.results import evaluations
-from lexirec.pipeline.runner import find_run, record
+from lexirec.pipeline.runs import find_run, record
 from lexirec.pipeline.stages.report import stored_reports
 from lexirec.workflows.comparison.analyze import analyze_named, analyze_systems, ground_of
 from tests.worlds.small_run import experiment, small_run

@@ -6,14 +6,14 @@ import pytest
 from lexirec.core.errors import ArtifactError
 from lexirec.core.progress import quiet
 from lexirec.data.splits import prefix_cases
-from lexirec.models.baselines.item_similarity import Popularity
+from lexirec.models.baselines.popularity import Popularity
 from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.gram.item_prompts import PromptSettings
 from lexirec.models.gram.recommender import LateFusionRecommender, ModelSettings
 from lexirec.models.gram.training import TrainingSettings
 from lexirec.nn.t5 import BackboneSettings
 from lexirec.pipeline.components import ToyShop
-from lexirec.pipeline.stages.identifiers import load_catalog, load_split, prepare_data
+from lexirec.pipeline.stages.data import load_catalog, load_split, prepare_data
 from lexirec.semantic_ids.codes import Codes
 from lexirec.workflows.studies.cost import Costs, CostSettings, load_cost
 

@@ -26,21 +26,11 @@ from lexirec.data.neighbors import Neighbors, nearest
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
 from lexirec.models.baselines.memory import Memory, MemorySettings, text_neighbors
+from lexirec.models.distillation import shares
 from lexirec.models.ensemble.candidates import Part, batches, best, gathered, union
-from lexirec.models.ensemble.settings import PartnerSettings
-from lexirec.models.ensemble.weights import (
-    Candidates,
-    Floats,
-    FusionSettings,
-    choose_weights,
-    chosen_cases,
-    drawn,
-    support_of,
-    weighed,
-)
-from lexirec.models.experts import shares
-from lexirec.training.dimensions import Value
-from lexirec.training.hyperparameter_search import Journal
+from lexirec.models.ensemble.settings import FusionSettings, PartnerSettings
+from lexirec.models.ensemble.weights import Candidates, Floats, choose_weights, chosen_cases, drawn, support_of, weighed
+from lexirec.training.hyperparameter_search import Journal, Value
 
 
 @dataclass(frozen=True)

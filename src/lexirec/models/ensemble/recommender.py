@@ -23,20 +23,14 @@ from numpy.typing import NDArray
 from lexirec.core.errors import ArtifactError, SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
-from lexirec.data.ranking import (
-    Ranking,
-    Recommender,
-    check_request,
-    forbid,
-    load_catalog,
-    read_manifest,
-    write_manifest,
-)
+from lexirec.data.ranking import Ranking, Recommender, check_request, forbid
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Split
 from lexirec.models.ensemble.candidates import Part, batches, candidates, places_in, reciprocal, union
-from lexirec.models.ensemble.weights import FusionSettings, FusionWeights, choose_weights, chosen_cases, support_of
+from lexirec.models.ensemble.settings import FusionSettings
+from lexirec.models.ensemble.weights import FusionWeights, choose_weights, chosen_cases, support_of
 from lexirec.models.recommend import Options, Recommendation, recommend
+from lexirec.models.saving import load_catalog, read_manifest, write_manifest
 from lexirec.nn.search import Found
 
 _SETTINGS, _PARTS = "fusion.json", "parts"

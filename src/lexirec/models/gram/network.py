@@ -26,15 +26,15 @@ from torch.nn import functional
 
 from lexirec.decoding.trie import Trie
 from lexirec.models.gram.user_prompts import UserPrompts
+from lexirec.nn.cpu_kernels import collected, look_up, use_byte_dropout
 from lexirec.nn.cross_attention import HIDDEN, FusedPrompts
-from lexirec.nn.dropout import use_byte_dropout
 from lexirec.nn.embedding_table import ItemRows
-from lexirec.nn.head_settings import HeadSettings
-from lexirec.nn.lookups import collected, look_up
+from lexirec.nn.grounded_head import GroundedHead
+from lexirec.nn.head_base import Head, HeadSettings, Rows
 from lexirec.nn.ragged import Ragged
 from lexirec.nn.t5_layers import decode, encode_by_length, encode_causally
-from lexirec.nn.vocabulary_head import GroundedHead, Head, Rows, make_head
-from lexirec.training.shared_weights import SharedWeights
+from lexirec.nn.vocabulary_head import make_head
+from lexirec.training.checkpoints import SharedWeights
 
 
 class LateFusionSettings(HeadSettings):

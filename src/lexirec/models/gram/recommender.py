@@ -15,20 +15,21 @@ from safetensors.torch import load_file, save_file
 from lexirec.core.config import Settings
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
-from lexirec.data.ranking import check_sizes, write_manifest
+from lexirec.data.ranking import check_sizes
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
 from lexirec.models.base import GenerativeRecommender
 from lexirec.models.distillation import Teacher, check_teachable
+from lexirec.models.gram.decoder import Ranker
 from lexirec.models.gram.item_prompts import PromptCensus, PromptSettings, item_prompts
-from lexirec.models.gram.late_fusion_ranking import Ranker, SearchSettings
 from lexirec.models.gram.network import LateFusion, LateFusionSettings
 from lexirec.models.gram.training import TrainingSettings, fit_late_fusion
 from lexirec.models.gram.user_prompts import UserCensus, UserPrompts
-from lexirec.models.saving import put_weights, read_parts, undamaged, write_parts
+from lexirec.models.saving import put_weights, read_parts, undamaged, write_manifest, write_parts
 from lexirec.nn.embedding_table import ItemRows, MixedRows, given_rows, item_features
 from lexirec.nn.ragged import Ragged
+from lexirec.nn.search import SearchSettings
 from lexirec.nn.t5 import (
     Backbone,
     BackboneSettings,

@@ -23,16 +23,14 @@ from torch import Tensor
 
 from lexirec.core.errors import DataError
 from lexirec.data.splits import Cases
-from lexirec.models.tsrec.group_loss import Limits, group_loss
 from lexirec.models.tsrec.network import Causal
 from lexirec.models.tsrec.prompts import PromptBuilder
 from lexirec.models.tsrec.rewards import Rewards
-from lexirec.models.tsrec.rollouts import Proposals, Proposer
+from lexirec.models.tsrec.rollouts import Limits, Proposals, Proposer, group_loss
 from lexirec.models.tsrec.sft import recommending
-from lexirec.training.arguments import PaceSettings
+from lexirec.training.arguments import METRIC, PaceSettings, Stop, sample
 from lexirec.training.batching import like_length
 from lexirec.training.checkpoints import began_from
-from lexirec.training.judging import METRIC, Stop, sample
 from lexirec.training.trainer import ChoosingTrainer, Epochs, Run, carry_out
 
 COLUMNS = ("reward", "hits", "kl", "entropy", "diversity", "coverage", "zero_advantage", "clipped")

@@ -16,12 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.cached_lm import CausalReading, unmixed
-from lexirec.models.tsrec.causal_settings import CausalSettings
+from lexirec.models.tsrec.cached_lm import CausalReading, CausalSettings, unmixed
 from lexirec.models.tsrec.tree_attention import check_padding
 from lexirec.nn.embedding_table import ItemRows
-from lexirec.nn.head_base import wide
-from lexirec.nn.vocabulary_head import Rows
+from lexirec.nn.head_base import Rows, wide
 
 __all__ = ["Causal", "CausalSettings", "PathScores"]
 

@@ -16,20 +16,19 @@ from numpy.typing import NDArray
 from lexirec.core.errors import SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
-from lexirec.data.ranking import check_sizes, write_manifest
+from lexirec.data.ranking import check_sizes
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Cases, prefix_cases
 from lexirec.decoding.trie import Trie
 from lexirec.models.base import GenerativeRecommender
 from lexirec.models.distillation import Teacher
-from lexirec.models.saving import put_weights, read_parts, undamaged, write_parts
-from lexirec.models.tsrec.causal_ranking import CausalRanker
+from lexirec.models.saving import put_weights, read_parts, undamaged, write_manifest, write_parts
+from lexirec.models.tsrec.decoder import CausalRanker
 from lexirec.models.tsrec.grpo import reinforce
 from lexirec.models.tsrec.keywords import TokenWords, token_words
-from lexirec.models.tsrec.meanings import token_meanings
 from lexirec.models.tsrec.network import Causal
 from lexirec.models.tsrec.prompts import HistoryCensus, PromptBuilder
-from lexirec.models.tsrec.rewards import Meanings, Rewards
+from lexirec.models.tsrec.rewards import Meanings, Rewards, token_meanings
 from lexirec.models.tsrec.sa_init import sa_init
 from lexirec.models.tsrec.settings import CausalModelSettings, ReinforcementSettings
 from lexirec.models.tsrec.sft import SftSettings, fit_causal

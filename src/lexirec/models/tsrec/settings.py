@@ -8,14 +8,14 @@ from pydantic import Field, model_validator
 
 from lexirec.core.config import Settings
 from lexirec.models.distillation import check_teachable
-from lexirec.models.gram.late_fusion_ranking import SearchSettings
-from lexirec.models.tsrec.causal_settings import CausalSettings
+from lexirec.models.tsrec.cached_lm import CausalSettings
 from lexirec.models.tsrec.grpo import GrpoSettings
 from lexirec.models.tsrec.prompts import CausalPromptSettings
 from lexirec.models.tsrec.rewards import RewardSettings
 from lexirec.models.tsrec.sa_init import SaInitSettings
 from lexirec.models.tsrec.sft import SftSettings
 from lexirec.models.tsrec.tasks import TaskSettings
+from lexirec.nn.search import SearchSettings
 
 
 class CausalModelSettings(Settings):

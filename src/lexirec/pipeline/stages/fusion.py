@@ -13,14 +13,16 @@ from lexirec.core.progress import quiet
 from lexirec.core.store import progress_folder
 from lexirec.data.splits import Split
 from lexirec.evaluation.evaluator import evaluate
-from lexirec.models.baselines.recommender import ScoreRecommender, load_recommender
+from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.ensemble.partner_search import Partner, find_partner
 from lexirec.models.ensemble.recommender import FusedRecommender
-from lexirec.models.ensemble.weights import PLACES, FusionSettings, chosen_cases, drawn
-from lexirec.pipeline.stages.identifiers import joined_vectors, load_split, write_summary
-from lexirec.reporting.budget import Spending, budget_figure
+from lexirec.models.ensemble.settings import PLACES, FusionSettings
+from lexirec.models.ensemble.weights import chosen_cases, drawn
+from lexirec.models.loading import load_recommender
+from lexirec.pipeline.stages.data import load_split, write_summary
+from lexirec.pipeline.stages.identifiers import joined_vectors
+from lexirec.reporting.cost_figures import Spending, WeightCurve, budget_figure, weights_figure
 from lexirec.reporting.style import save
-from lexirec.reporting.weights import WeightCurve, weights_figure
 
 METRIC = f"ndcg@{PLACES}"
 _SHOWN = 10

@@ -24,20 +24,12 @@ from lexirec.models.tsrec.settings import CausalModelSettings, ReinforcementSett
 from lexirec.models.tsrec.sft import SftSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
 from lexirec.nn.t5 import Backbone, BackboneSettings, count_parameters, load_backbone, save_backbone
-from lexirec.pipeline.stages.identifiers import (
-    SEMANTIC_IDS,
-    Folders,
-    joined_vectors,
-    load_catalog,
-    load_preferences,
-    load_saved_tokenizer,
-    load_split,
-    write_summary,
-)
+from lexirec.pipeline.stages.data import Folders, load_catalog, load_preferences, load_split, write_summary
+from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, joined_vectors, load_saved_tokenizer
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon
-from lexirec.training.judging import METRIC
+from lexirec.training.arguments import METRIC
 
 CURVE = "curve.json"
 """The learning curve of a model, beside its weights."""

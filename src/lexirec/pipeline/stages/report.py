@@ -17,13 +17,12 @@ from lexirec.evaluation.evaluator import Report
 from lexirec.evaluation.memorization import Transitions
 from lexirec.evaluation.metrics import Ranks
 from lexirec.evaluation.slices import by_pattern
-from lexirec.models.baselines.recommender import load_recommender
 from lexirec.models.gram.recommender import ModelSettings
-from lexirec.models.gram.training import METRIC
+from lexirec.models.loading import load_recommender
 from lexirec.models.tsrec.settings import CausalModelSettings
 from lexirec.pipeline.experiment import EvaluationSettings
-from lexirec.pipeline.stages.baselines import measured_cases
-from lexirec.pipeline.stages.identifiers import Folders, item_names, load_catalog, load_split
+from lexirec.pipeline.stages.data import Folders, item_names, load_catalog, load_split
+from lexirec.pipeline.stages.evaluation import measured_cases
 from lexirec.pipeline.stages.models import CURVE
 from lexirec.reporting.breakdowns import by_groups, by_history, by_popularity
 from lexirec.reporting.content import (
@@ -41,6 +40,7 @@ from lexirec.reporting.run_report import write_report
 from lexirec.reporting.tables import measure_text
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.semantic_ids.identifiers.report import census
+from lexirec.training.arguments import METRIC
 
 FLOORS = ("transitions", "memory")
 """Kinds of baselines that every learned recommender has to beat."""

@@ -15,9 +15,8 @@ from pydantic import Field
 
 from lexirec.core.config import DataPath, Settings, usual_kind
 from lexirec.core.errors import DataError
-from lexirec.semantic_ids.embeddings.lsa import LsaSpace
 from lexirec.semantic_ids.embeddings.sentence_encoder import SentenceVectors, sentence_vectors
-from lexirec.semantic_ids.embeddings.svd import CollaborativeVectors
+from lexirec.semantic_ids.embeddings.svd import CollaborativeVectors, LsaSpace
 
 if TYPE_CHECKING:
     from lexirec.data.catalog import Catalog

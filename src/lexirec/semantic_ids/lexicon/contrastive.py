@@ -17,7 +17,13 @@ from sklearn.preprocessing import normalize
 from lexirec.core.progress import track
 from lexirec.data.catalog import Catalog
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.lexicon.cell_samples import choose_items, distances_to_centre, entries_at, indicator
+from lexirec.semantic_ids.lexicon.cell_samples import (
+    choose_items,
+    distances_to_centre,
+    entries_at,
+    indicator,
+    title_field,
+)
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon, LexiconLevel
 from lexirec.semantic_ids.lexicon.phrases import Phrases, find_phrases
 from lexirec.semantic_ids.lexicon.tfidf import best_terms
@@ -164,11 +170,6 @@ def _read(catalog: Catalog) -> _Shop:
 
 def _joined(columns: Sequence[Sequence[str]], rows: int) -> list[str]:
     return ["\n".join(row) for row in zip(*columns)] if columns else [""] * rows
-
-
-def title_field(catalog: Catalog) -> str:
-    """Return the field that names items: `title`, or else the first text field."""
-    return "title" if "title" in catalog.table.column_names else catalog.text_fields[0]
 
 
 def _plain(title: str, brand: str) -> str:

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
 from lexirec.data.catalog import Catalog
-from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.lexicon.cell_samples import Rows, choose_items, distances_to_centre
-from lexirec.semantic_ids.lexicon.contrastive import title_field
-from lexirec.semantic_ids.lexicon.published_keywords import token_of
+from lexirec.semantic_ids.codes import Codes, token_of
+from lexirec.semantic_ids.lexicon.cell_samples import Rows, choose_items, distances_to_centre, title_field
 from lexirec.semantic_ids.lexicon.tfidf import split_terms, tf_idf
 
 if TYPE_CHECKING:

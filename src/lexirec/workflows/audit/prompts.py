@@ -177,7 +177,7 @@ def rows_hold_the_held_out(evidence: Evidence) -> Iterator[Finding]:
     model = evidence.experiment.model
     if not isinstance(model, ModelSettings):
         return
-    from lexirec.models.gram.windows import packed_windows
+    from lexirec.models.gram.training import packed_windows
 
     rows = packed_windows(evidence.split.train, model.fusion.max_history).rows
     learned, trained = _successions(rows, evidence.n_items), _successions(evidence.split.train, evidence.n_items)

@@ -22,12 +22,12 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from lexirec.core.progress import Progress
 from lexirec.decoding.beam import beam_search
 from lexirec.decoding.trie import Trie
+from lexirec.models.tsrec.cached_lm import CausalSettings
 from lexirec.models.tsrec.decoder import CausalSteps
-from lexirec.models.tsrec.network import Causal, CausalSettings
+from lexirec.models.tsrec.network import Causal
 from lexirec.nn.cpu_kernels import Packed
 from lexirec.nn.vocabulary_head import for_searching
-from lexirec.workflows.benchmarks.measure import Answer, Competitor, apart
-from lexirec.workflows.benchmarks.measuring import timings
+from lexirec.workflows.benchmarks.measure import Answer, Competitor, apart, timings
 
 LEVELS = 3
 TOLERANCE = 1e-4

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
+from lexirec.core.environment import PeakMemory
 from lexirec.core.errors import SettingsError, did_you_mean
 from lexirec.core.progress import Progress
 from lexirec.decoding.beam import beam_search
@@ -27,7 +28,7 @@ from lexirec.nn.vocabulary_head import for_searching
 from lexirec.workflows.benchmarks import reference as stock
 from lexirec.workflows.benchmarks.causal_decode import bench_causal_decode
 from lexirec.workflows.benchmarks.fixtures import LEVELS, Sizes, make_world
-from lexirec.workflows.benchmarks.measuring import PeakMemory, floor, timings
+from lexirec.workflows.benchmarks.measure import floor, timings
 
 FAMILIES = ("late-fusion", "causal")
 TOLERANCE = 1e-4

@@ -21,9 +21,10 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from lexirec.core.progress import Progress
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.group_loss import Limits, advantages, group_loss
-from lexirec.models.tsrec.network import Causal, CausalSettings
-from lexirec.workflows.benchmarks.measuring import floor, timings
+from lexirec.models.tsrec.cached_lm import CausalSettings
+from lexirec.models.tsrec.network import Causal
+from lexirec.models.tsrec.rollouts import Limits, advantages, group_loss
+from lexirec.workflows.benchmarks.measure import floor, timings
 
 TOLERANCE = 1e-4
 """How much losses may differ, and gradients relative to the greatest entry of their tensor."""

@@ -21,9 +21,10 @@ from lexirec.evaluation.context import Ground, divided, surroundings
 from lexirec.evaluation.evaluator import Report
 from lexirec.evaluation.slice_metrics import QUICK, Sliced, measure_slices
 from lexirec.pipeline.experiment import EvaluationSettings
-from lexirec.pipeline.runner import Run, find_run
-from lexirec.pipeline.stages.baselines import measured_cases
-from lexirec.pipeline.stages.identifiers import joined_vectors, load_catalog, load_split
+from lexirec.pipeline.runs import Run, find_run
+from lexirec.pipeline.stages.data import load_catalog, load_split
+from lexirec.pipeline.stages.evaluation import measured_cases
+from lexirec.pipeline.stages.identifiers import joined_vectors
 from lexirec.reporting.content import seen_in_words
 from lexirec.reporting.tables import beyond_table, calibration_table, reliability_table, slices_table
 from lexirec.workflows.comparison.compare import Systems, check_alike

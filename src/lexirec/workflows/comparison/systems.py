@@ -13,7 +13,7 @@ from lexirec.core.errors import ArtifactError, SettingsError
 from lexirec.core.store import Store
 from lexirec.evaluation.evaluator import Report
 from lexirec.pipeline.results import chosen, evaluations, settings_behind
-from lexirec.pipeline.runner import Run, find_run, run_seeds
+from lexirec.pipeline.runs import Run, find_run, run_seeds
 from lexirec.pipeline.stages.report import OWN, stored_reports
 from lexirec.workflows.comparison.compare import Comparison, Systems, compare_systems
 

@@ -16,8 +16,8 @@ from lexirec.core.manifest import read_manifest
 from lexirec.data.splits import Cases, Split
 from lexirec.evaluation.evaluator import Report
 from lexirec.pipeline.runner import Step
-from lexirec.pipeline.stages.baselines import measured_cases
-from lexirec.pipeline.stages.identifiers import load_split
+from lexirec.pipeline.stages.data import load_split
+from lexirec.pipeline.stages.evaluation import measured_cases
 from lexirec.pipeline.stages.models import CURVE
 from lexirec.pipeline.stages.report import stored_reports
 from lexirec.reporting.breakdowns import by_history, by_popularity
@@ -25,9 +25,9 @@ from lexirec.reporting.content import Breakdown
 from lexirec.workflows.studies.cost import load_cost
 from lexirec.workflows.studies.design import Row, Study, StudyRun
 from lexirec.workflows.studies.meaning import Meaning, load_meaning
+from lexirec.workflows.studies.plan import recommender_step
 from lexirec.workflows.studies.run import Outcome
 from lexirec.workflows.studies.settings import StudySettings
-from lexirec.workflows.studies.stages import recommender_step
 
 TABLE = "runs.parquet"
 _WEIGHTS = re.compile(r"^- weights: ([\d,]+)$", re.MULTILINE)

@@ -28,14 +28,14 @@ from lexirec.core.environment import PeakMemory
 from lexirec.core.errors import ArtifactError
 from lexirec.core.progress import quiet
 from lexirec.data.splits import Split
-from lexirec.models.baselines.recommender import load_recommender
 from lexirec.models.gram.recommender import LateFusionRecommender
-from lexirec.models.gram.windows import batches, packed_windows, windows_per_prefix
+from lexirec.models.gram.training import batches, packed_windows, windows_per_prefix
+from lexirec.models.loading import load_recommender
 from lexirec.models.tsrec.recommender import CausalRecommender
 from lexirec.models.tsrec.sft import epochs_of
 from lexirec.models.tsrec.tasks import TaskTexts, make_examples
 from lexirec.nn.t5 import count_parameters
-from lexirec.pipeline.stages.identifiers import Folders, load_split, write_summary
+from lexirec.pipeline.stages.data import Folders, load_split, write_summary
 from lexirec.workflows.benchmarks.measure import apart
 
 FILE = "cost.json"

@@ -12,10 +12,10 @@ from pathlib import Path
 from lexirec.core.errors import LexirecError
 from lexirec.core.progress import Progress, told_by
 from lexirec.core.store import Store
-from lexirec.pipeline.runner import Line, Run, Step, record, runs
+from lexirec.pipeline.runner import Line, Step
+from lexirec.pipeline.runs import Run, record, runs
 from lexirec.workflows.studies.design import Study, StudyRun
-from lexirec.workflows.studies.plan import LikeStages, StudyPlan, plan_study
-from lexirec.workflows.studies.stages import VERSIONS, walk_run
+from lexirec.workflows.studies.plan import VERSIONS, LikeStages, StudyPlan, plan_study, walk_run
 
 
 @dataclass(frozen=True)

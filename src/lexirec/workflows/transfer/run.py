@@ -19,11 +19,12 @@ from typing import Any
 
 from lexirec.core.store import Store
 from lexirec.models.tsrec.settings import CausalModelSettings
-from lexirec.pipeline import graph as pipeline
+from lexirec.pipeline import graph
 from lexirec.pipeline.components import VectorNeighbors, needs_neighbors, needs_vectors
 from lexirec.pipeline.experiment import Experiment
-from lexirec.pipeline.runner import Line, Reached, Run, Step, newest_run, record
-from lexirec.pipeline.stages import baselines as fitting
+from lexirec.pipeline.runner import Line, Reached, Step
+from lexirec.pipeline.runs import Run, newest_run, record
+from lexirec.pipeline.stages import baselines, evaluation
 from lexirec.pipeline.stages import identifiers as preparing
 from lexirec.pipeline.stages.models import ModelStage
 from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors
@@ -39,7 +40,7 @@ from lexirec.workflows.transfer.settings import (
 )
 from lexirec.workflows.transfer.stages import Carried
 
-VERSIONS = {**pipeline.VERSIONS, "untrained": 1, "carried": 1, "fine-tuned": 1}
+VERSIONS = {**graph.VERSIONS, "untrained": 1, "carried": 1, "fine-tuned": 1}
 """Versions of the stages; those of experiments are shared with them."""
 _CALLED = {"alone.model": "alone"}
 _log = logging.getLogger(__name__)
@@ -168,7 +169,7 @@ def _source(source: Experiment, lines: _Lines) -> dict[str, Step]:
 
 def _walked(experiment: Experiment, line: Line) -> dict[str, Step]:
     with contextlib.suppress(Reached):
-        pipeline.walk(experiment, line)
+        graph.walk(experiment, line)
     return {step.name: step for step in line.steps}
 
 
@@ -201,7 +202,7 @@ def _near_in_text(chosen: Transfer, lines: _Lines, named: _Named) -> Step | None
     if chosen.source.neighbors is None or chosen.settings.neighbors == "none":
         return None
     settings, given = VectorNeighbors(k=chosen.source.neighbors.k), {"data": named.data, **named.vectors}
-    return lines.line("carried.").step("neighbors", preparing.prepare_neighbors, settings, given)
+    return lines.line("carried.").step("neighbors", baselines.prepare_neighbors, settings, given)
 
 
 def _learned_there(chosen: Transfer, lines: _Lines, named: _Named) -> dict[str, Step | None]:
@@ -210,10 +211,10 @@ def _learned_there(chosen: Transfer, lines: _Lines, named: _Named) -> dict[str, 
         return {}
     line, source = lines.line("target."), chosen.source
     given = chosen.target.model_copy(update={"neighbors": neighbors_there(chosen)})
-    found = {"neighbors": pipeline.neighbors_step(given, line, named.data, named.vectors)}
+    found = {"neighbors": graph.neighbors_step(given, line, named.data, named.vectors)}
     if source.wants_words and chosen.settings.fine_tune:
         inputs = {"data": named.data, "codes": named.codes}
-        found["lexicon"] = pipeline.lexicon_step(source, line, inputs, named.vectors)
+        found["lexicon"] = graph.lexicon_step(source, line, inputs, named.vectors)
     return found
 
 
@@ -223,7 +224,7 @@ def _untrained(source: Experiment, lines: _Lines, steps: Mapping[str, Step]) -> 
     assert source.model is not None
     wanted = ("data", "tokenizer", "codes", "identifiers", "lexicon", "neighbors", "backbone")
     inputs = {name: step for name, step in steps.items() if name in wanted or name.startswith("vectors.")}
-    raw = {} if "backbone" in steps else pipeline.backbone_files(source.backbone)
+    raw = {} if "backbone" in steps else graph.backbone_files(source.backbone)
     stage = ModelStage(backbone=source.backbone, model=source.model)
     line = lines.line("source.")
     return line.step("untrained", stages.build_untrained, stage, inputs, raw)
@@ -249,7 +250,7 @@ def _alone(
         "lexicon": there.get("lexicon"),
     }
     line = lines.line("alone.")
-    made = pipeline.model_step(experiment, line, given, named.vectors, there.get("neighbors"))
+    made = graph.model_step(experiment, line, given, named.vectors, there.get("neighbors"))
     assert made is not None
     return made
 
@@ -261,7 +262,7 @@ def _measure(
     evaluations = {name: step for name, step in floors.items() if step.group == "evaluation"}
     for name, recommender in recommenders.items():
         step, given = f"evaluation.{name}", {"data": named.data, "recommender": recommender}
-        evaluations[step] = line.step(step, fitting.measure, chosen.evaluation, given)
+        evaluations[step] = line.step(step, evaluation.measure, chosen.evaluation, given)
     saw = {name: each.model_dump() for name, each in what_each_saw(chosen).items()}
     saw["baselines"] = {"source": "nothing", "target": "training interactions, item texts where their kind reads them"}
     settings = {

@@ -18,7 +18,8 @@ from lexirec.core.store import progress_folder
 from lexirec.models.tsrec.recommender import CausalRecommender
 from lexirec.models.tsrec.sft import SftSettings
 from lexirec.models.tsrec.transfer import carried_to, fresh_tokens
-from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, Folders, joined_vectors, load_catalog, write_summary
+from lexirec.pipeline.stages.data import Folders, load_catalog, write_summary
+from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, joined_vectors
 from lexirec.pipeline.stages.models import (
     ModelStage,
     build_causal,
@@ -28,7 +29,7 @@ from lexirec.pipeline.stages.models import (
 )
 from lexirec.pipeline.stages.report import evaluations_of, report_content, stored_reports
 from lexirec.reporting.content import ReportContent
-from lexirec.reporting.quantizer_drawing import draw_quantizer
+from lexirec.reporting.identifier_figures import draw_quantizer
 from lexirec.reporting.run_report import write_report
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.embeddings.item_embeddings import LsaVectors, embed_alike

@@ -13,10 +13,11 @@ from lexirec.core.store import Store, write_json
 from lexirec.pipeline.experiment import FUSED, EvaluationSettings, Experiment
 from lexirec.pipeline.graph import VERSIONS, walk
 from lexirec.pipeline.resolve import alone
-from lexirec.pipeline.runner import Line, Reached, Step, seconds
-from lexirec.pipeline.stages import baselines as fitting
+from lexirec.pipeline.runner import Line, Reached, Step
+from lexirec.pipeline.runs import seconds
+from lexirec.pipeline.stages import evaluation
 from lexirec.pipeline.stages.report import stored_reports
-from lexirec.training.dimensions import Value
+from lexirec.training.hyperparameter_search import Value
 from lexirec.workflows.tuning.space import TuningSettings
 
 METRIC = "ndcg@10"
@@ -108,7 +109,7 @@ def run_trial(
         sample_users=settings.sample_users,
         keep_lists=0,
     )
-    found = Line(store, VERSIONS).step(f"evaluation.{system}", fitting.measure, measured, inputs)
+    found = Line(store, VERSIONS).step(f"evaluation.{system}", evaluation.measure, measured, inputs)
     return dict(stored_reports(found.folder)[seen].metrics), [*line.steps, found]
 
 
