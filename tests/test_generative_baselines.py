@@ -10,7 +10,7 @@ from lexirec.core.store import Store
 from lexirec.evaluation.evaluator import Report
 from lexirec.pipeline.experiment import Experiment, load_experiment
 from lexirec.pipeline.run import plan_experiment, run_experiment
-from lexirec.pipeline.runs import Run
+from lexirec.pipeline.runs import RunRecord
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments" / "baselines-generative"
@@ -30,7 +30,7 @@ SMALL = {
 }
 
 
-def small(recipe: str, store: Store) -> Run:
+def small(recipe: str, store: Store) -> RunRecord:
     """Run a recipe on a tiny shop, for a moment."""
     chosen = load_experiment(FOLDER / f"{recipe}.toml")
     values = dict(SMALL)

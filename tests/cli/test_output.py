@@ -4,14 +4,14 @@ from lexirec.cli import output
 from lexirec.core.store import Store
 from lexirec.data.importers.base import Imported
 from lexirec.models.recommend import Recommendation
-from lexirec.pipeline.runner import Step
+from lexirec.pipeline.runner import Stage
 from lexirec.testing import tiny_catalog
 from lexirec.workflows.doctor import Finding
 from tests.worlds.small_run import experiment
 
 
 def test_nothing_is_cut_where_stdout_is_no_terminal(capsys):
-    output.steps([Step("baselines.with-a-rather-long-name", "baselines", "a" * 64, Store("x").root, "stale")])
+    output.steps([Stage("baselines.with-a-rather-long-name", "baselines", "a" * 64, Store("x").root, "stale")])
     out = capsys.readouterr().out
     assert "baselines.with-a-rather-long-name" in out
     assert "stale" in out

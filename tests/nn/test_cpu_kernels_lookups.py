@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lexirec.nn.cpu_kernels import collected, look_up
+from lexirec.nn.cpu_kernels import look_up, shared_gradient
 
 IDS = (torch.tensor([[1, 3], [3, 3]]), torch.tensor(0), torch.tensor([4, 1, 1]))
 
@@ -20,7 +20,7 @@ def test_rows_and_gradients_are_those_of_stock_lookups(dtype):
     table = torch.randn(6, 5, generator=torch.Generator().manual_seed(1)).to(dtype)
     for ids in IDS:
         assert torch.equal(look_up(table, ids), functional.embedding(ids, table))
-    ours = gradient(table.clone().requires_grad_(), look_up, collected)
+    ours = gradient(table.clone().requires_grad_(), look_up, shared_gradient)
     stock = gradient(
         table.clone().requires_grad_(), lambda seen, ids: functional.embedding(ids, seen), lambda table: table
     )
@@ -30,7 +30,7 @@ def test_rows_and_gradients_are_those_of_stock_lookups(dtype):
 
 def test_a_single_lookup_and_a_dense_use_of_what_was_collected():
     table = torch.randn(6, 5).requires_grad_()
-    seen = collected(table)
+    seen = shared_gradient(table)
     (look_up(seen, IDS[0]).sum() + (seen * 2).sum()).backward()
     counts = torch.bincount(IDS[0].flatten(), minlength=6)
     torch.testing.assert_close(table.grad, (counts + 2.0).unsqueeze(1).expand(-1, 5))
@@ -38,8 +38,8 @@ def test_a_single_lookup_and_a_dense_use_of_what_was_collected():
 
 def test_a_table_that_does_not_learn_is_taken_as_it_is():
     table = torch.randn(6, 5)
-    assert collected(table) is table
+    assert shared_gradient(table) is table
     learning = torch.randn(6, 5).requires_grad_()
     with torch.no_grad():
-        assert collected(learning) is learning
+        assert shared_gradient(learning) is learning
         assert look_up(learning, IDS[0]).shape == (2, 2, 5)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from lexirec.decoding.trie import Trie
 from lexirec.nn import head_base
-from lexirec.nn.cpu_kernels import collected
+from lexirec.nn.cpu_kernels import shared_gradient
 from lexirec.nn.embedding_table import ItemRows
 from lexirec.nn.grounded_head import GroundedHead, MassHead
 from lexirec.nn.vocabulary_head import VocabularyHead
@@ -215,7 +215,7 @@ def test_entered_nodes_are_embedded():
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_root_may_stand_behind_short_paths(kind, together):
     head, _ = made(kind)
-    words_VD = collected(backbone().model.shared.weight) if together else None
+    words_VD = shared_gradient(backbone().model.shared.weight) if together else None
     assert torch.isfinite(head.embed(replace(head.rows(), words_VD=words_VD), torch.tensor([[4, 0]]))).all()
 
 

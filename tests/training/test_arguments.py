@@ -3,7 +3,7 @@ import torch
 
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.training.arguments import METRIC, Choice, patience, sample
+from lexirec.training.arguments import METRIC, NdcgValidator, early_stopping, sample
 
 
 def cases(number: int) -> Cases:
@@ -12,7 +12,7 @@ def cases(number: int) -> Cases:
 
 
 def test_patience_counts_judgements_without_a_better_one():
-    stop = patience(2)
+    stop = early_stopping(2)
     assert not stop([0.1])
     assert not stop([0.3, 0.2])
     assert stop([0.3, 0.2, 0.3])
@@ -22,7 +22,7 @@ def test_patience_counts_judgements_without_a_better_one():
 def test_the_choice_is_ndcg_of_its_cases():
     items = np.array([[0, 9], [9, 1], [7, 8]], dtype=np.int32)
     model = torch.nn.Linear(1, 1).eval()
-    figures = Choice(cases(3), lambda given, histories: items).figures(model)
+    figures = NdcgValidator(cases(3), lambda given, histories: items).figures(model)
     assert figures[METRIC] == (1 + 1 / np.log2(3)) / 3
     assert figures["validation_recall@10"] == 2 / 3
     assert model.training

@@ -12,7 +12,7 @@ from lexirec.core.progress import quiet
 from lexirec.core.store import Store
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.run import run_experiment
-from lexirec.pipeline.runs import Run
+from lexirec.pipeline.runs import RunRecord
 
 SETTINGS: dict[str, Any] = {
     "name": "small",
@@ -42,7 +42,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 @cache
-def small_run() -> tuple[Store, Run]:
+def small_run() -> tuple[Store, RunRecord]:
     """Return the store of the small experiment and its record."""
     store = Store(Path(_folder().name))
     with quiet():

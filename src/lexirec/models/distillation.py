@@ -128,7 +128,7 @@ class Product:
         return found
 
 
-class Teacher:
+class DistillationTeacher:
     """The memory or a product, made once for every fold without it and once on all training rows.
 
     Attributes:
@@ -214,7 +214,7 @@ class Teacher:
         """Whether any case is told a distribution."""
         return bool(self._share_of.any())
 
-    def told(self, histories: Sequences, rows: NDArray[np.int64]) -> Tensor:
+    def soft_targets(self, histories: Sequences, rows: NDArray[np.int64]) -> Tensor:
         """Return what cases are told, as parts of their loss: float32 (R, I), each row sums to its share, or to 0.
 
         Args:
@@ -224,14 +224,14 @@ class Teacher:
         """
         share_R = np.where((rows >= 0) & (histories.lengths > 0), self._share_of[np.maximum(rows, 0)], 0)
         folds = np.where(share_R > 0, self._fold_of[np.maximum(rows, 0)], -1)
-        told_RI = np.zeros((len(rows), self._n_items), dtype=np.float32)
+        soft_targets_RI = np.zeros((len(rows), self._n_items), dtype=np.float32)
         for fold in np.unique(folds[folds >= 0]):
             asked = np.flatnonzero(folds == fold)
-            told_RI[asked] = np.maximum(self._answers[fold].scores(histories.take(asked)), 0)
-        total = told_RI.sum(axis=1, keepdims=True)
-        np.divide(told_RI, total, out=told_RI, where=total > 0)
-        told_RI *= share_R[:, None]
-        return torch.from_numpy(told_RI)
+            soft_targets_RI[asked] = np.maximum(self._answers[fold].scores(histories.take(asked)), 0)
+        total = soft_targets_RI.sum(axis=1, keepdims=True)
+        np.divide(soft_targets_RI, total, out=soft_targets_RI, where=total > 0)
+        soft_targets_RI *= share_R[:, None]
+        return torch.from_numpy(soft_targets_RI)
 
 
 def rehearse(teacher: Answers, n_items: int, cases: int, *, seed: int = 0) -> Sequences:

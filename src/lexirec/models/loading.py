@@ -7,10 +7,10 @@ from pathlib import Path
 from lexirec.core.errors import ArtifactError
 from lexirec.data.ranking import Recommender
 from lexirec.models.baselines.recommender import ScoreRecommender
-from lexirec.models.ensemble.recommender import FusedRecommender
-from lexirec.models.gram.recommender import LateFusionRecommender
+from lexirec.models.ensemble.recommender import EnsembleRecommender
+from lexirec.models.gram.recommender import GramRecommender
 from lexirec.models.saving import MANIFEST, read_manifest
-from lexirec.models.tsrec.recommender import CausalRecommender
+from lexirec.models.tsrec.recommender import TSRecRecommender
 
 
 def load_recommender(folder: str | Path) -> Recommender:
@@ -24,11 +24,11 @@ def load_recommender(folder: str | Path) -> Recommender:
     if kind == "scores":
         return ScoreRecommender.load(source)
     if kind == "late-fusion":
-        return LateFusionRecommender.load(source)
+        return GramRecommender.load(source)
     if kind == "causal":
-        return CausalRecommender.load(source)
+        return TSRecRecommender.load(source)
     if kind == "fused":
-        return FusedRecommender.load(source, load_recommender)
+        return EnsembleRecommender.load(source, load_recommender)
     raise ArtifactError(
         f"{source / MANIFEST}: kind '{kind}' is unknown to this version; allowed: 'scores', 'late-fusion', 'causal', "
         "'fused'"

@@ -49,7 +49,7 @@ class _Place(NamedTuple):
     packed: PackedLinear
 
 
-class Packed:
+class PackedLinears:
     """The linear layers of stock modules, packed; the modules use them inside `with packed.in_use()`.
 
     Two threads may search at once: one that finds the stock layers back in their places goes on with those.
@@ -188,7 +188,7 @@ class _Collected(torch.autograd.Function):
         return dense
 
 
-def collected(table_VD: Tensor) -> Tensor:
+def shared_gradient(table_VD: Tensor) -> Tensor:
     """Return the table for the lookups of one forward pass; their gradients come to it together."""
     learns = table_VD.requires_grad and torch.is_grad_enabled()
     found: Tensor = _Collected.apply(table_VD) if learns else table_VD  # type: ignore[no-untyped-call]
@@ -196,5 +196,5 @@ def collected(table_VD: Tensor) -> Tensor:
 
 
 def look_up(table_VD: Tensor, ids: Tensor) -> Tensor:
-    """Return rows (…, D) of a table that `collected` gave."""
+    """Return rows (…, D) of a table that `shared_gradient` gave."""
     return functional.embedding(ids, table_VD, sparse=table_VD.requires_grad)

@@ -113,12 +113,12 @@ class MassHead(GroundedHead):
         return Rows(self._table(items_ID), self.trie_on(items_ID.device).pool(items_ID))
 
     def loss(
-        self, rows: Rows, hidden_RSD: Tensor, path_RS: Tensor, seen_RH: Tensor, told_RI: Tensor | None = None
+        self, rows: Rows, hidden_RSD: Tensor, path_RS: Tensor, seen_RH: Tensor, soft_targets_RI: Tensor | None = None
     ) -> Tensor:
         """Sum over a path's branches of log mass(parent) − log mass(child), each pair under one step's scores.
 
-        With `told_RI`, what a teacher says of each row as parts of its loss: that part is the cross-entropy of the
-        root's distribution over items against it, the rest the path's loss.
+        `soft_targets_RI` holds teacher probabilities, scaled by their share of the loss: that share is the
+        cross-entropy of the root's distribution over items against them, the rest the path's loss.
         """
         trie = self.trie_on(hidden_RSD.device)
         branches = self.branches(trie.device)
@@ -136,8 +136,8 @@ class MassHead(GroundedHead):
             mass = segment_logsumexp(logit_E, row_E, len(open_R))
             part = segment_logsumexp(logit_E[inside_E], row_E[inside_E], len(open_R))
             total = total.index_add(0, open_R, mass - part)
-        if told_RI is not None:
-            total = (1 - told_RI.sum(1)) * total - (told_RI * logits_RI.log_softmax(1)).sum(1)
+        if soft_targets_RI is not None:
+            total = (1 - soft_targets_RI.sum(1)) * total - (soft_targets_RI * logits_RI.log_softmax(1)).sum(1)
         return total.mean()
 
     def item_logp(self, rows: Rows, hidden_BD: Tensor, seen_BH: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ from pathlib import Path
 from lexirec.core.errors import DataError
 from lexirec.models.baselines.sasrec import SasrecSettings
 from lexirec.models.baselines.sequential import SequenceTrainingSettings
-from lexirec.models.ensemble.settings import FusionSettings
-from lexirec.models.tsrec.settings import CausalModelSettings
+from lexirec.models.ensemble.settings import EnsembleSettings
+from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings
 from lexirec.nn.t5 import BackboneSettings
 from lexirec.pipeline.components import (
@@ -38,7 +38,7 @@ from lexirec.pipeline.components import (
 )
 from lexirec.pipeline.experiment import EXPERTS, FUSED, Experiment
 from lexirec.pipeline.resolve import expert_experiment, fusions
-from lexirec.pipeline.runner import Line, Step
+from lexirec.pipeline.runner import Stage, StageRunner
 from lexirec.pipeline.stages.baselines import fit_baseline, prepare_neighbors
 from lexirec.pipeline.stages.data import prepare_data, prepare_times
 from lexirec.pipeline.stages.evaluation import measure
@@ -55,7 +55,7 @@ from lexirec.pipeline.stages.report import make_report
 from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors
 from lexirec.semantic_ids.embeddings.sentence_encoder import SentenceVectors
 from lexirec.semantic_ids.identifiers.schemes import LexicalIdentifiers
-from lexirec.semantic_ids.lexicon.llm_settings import TeacherLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 from lexirec.semantic_ids.quantizers.category_codes import CategoryCodes
 from lexirec.semantic_ids.quantizers.rqvae import RqVae
 
@@ -79,7 +79,7 @@ VERSIONS = {
 """Versions of the stages, in order; raise one when its code gives another result from the same inputs."""
 
 
-def walk(experiment: Experiment, line: Line) -> None:
+def walk(experiment: Experiment, line: StageRunner) -> None:
     """Take every step of the experiment, from the raw files to the report."""
     experts = {name: expert_experiment(experiment, name) for name in experiment.experts}  # before anything is trained
     mixed = fusions(experiment, experts)
@@ -102,7 +102,7 @@ def walk(experiment: Experiment, line: Line) -> None:
         line.step("report", make_report, _report_settings(experiment), {**shown_with, **evaluations})
 
 
-def _recommenders(experiment: Experiment, line: Line) -> tuple[dict[str, Step | None], dict[str, Step]]:
+def _recommenders(experiment: Experiment, line: StageRunner) -> tuple[dict[str, Stage | None], dict[str, Stage]]:
     """Make an experiment's own recommenders; return what is known of items, and them, the one it is about last."""
     data = line.step("data", prepare_data, experiment.data, {}, _data_files(experiment))
     vectors = _vectors(experiment, line, data)
@@ -114,7 +114,7 @@ def _recommenders(experiment: Experiment, line: Line) -> tuple[dict[str, Step | 
     return named | vectors, made | _reinforced(experiment, line, {"data": data, **vectors}, made)
 
 
-def _expert(experiment: Experiment, line: Line, name: str, part: str) -> Step:
+def _expert(experiment: Experiment, line: StageRunner, name: str, part: str) -> Stage:
     """Make a recommender of another experiment; what both experiments need is made once."""
     last = part if part in ("model", "reinforced") else f"baselines.{part}"
     return _recommenders(experiment, line.inside(f"{EXPERTS}.{name}", last))[1][part]
@@ -143,7 +143,7 @@ def _data_files(experiment: Experiment) -> dict[str, Path]:
     return files
 
 
-def _vectors(experiment: Experiment, line: Line, data: Step) -> dict[str, Step]:
+def _vectors(experiment: Experiment, line: StageRunner, data: Stage) -> dict[str, Stage]:
     steps = {}
     for name, settings in experiment.vectors.items():
         raw = {"file": settings.path} if isinstance(settings, PrecomputedVectors) else {}
@@ -153,13 +153,15 @@ def _vectors(experiment: Experiment, line: Line, data: Step) -> dict[str, Step]:
     return steps
 
 
-def _identifiers(experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]) -> dict[str, Step | None]:
+def _identifiers(
+    experiment: Experiment, line: StageRunner, data: Stage, vectors: Mapping[str, Stage]
+) -> dict[str, Stage | None]:
     """Name the items: give them codes where those are asked for, name their cells, spell the identifiers.
 
     Returns the steps by what they make: `data`, and of `codes`, `tokenizer`, `lexicon`, `identifiers` those there are.
     """
     naming, lexical = experiment.naming, isinstance(experiment.spelling, LexicalIdentifiers)
-    given: dict[str, Step | None] = {"data": data}
+    given: dict[str, Stage | None] = {"data": data}
     if experiment.codes is not None:
         given["codes"] = _codes(experiment.codes, line, data, vectors)
     if naming is not None and experiment.backbone is not None:
@@ -173,7 +175,7 @@ def _identifiers(experiment: Experiment, line: Line, data: Step, vectors: Mappin
     return given
 
 
-def _codes(settings: CodesChoice, line: Line, data: Step, vectors: Mapping[str, Step]) -> Step:
+def _codes(settings: CodesChoice, line: StageRunner, data: Stage, vectors: Mapping[str, Stage]) -> Stage:
     if isinstance(settings, PublishedCodes):
         inputs = {"data": data, **(vectors if needs_vectors(settings) else {})}
         return line.step("codes", prepare_codes, settings, inputs, {"published": settings.path})
@@ -189,15 +191,15 @@ def _codes(settings: CodesChoice, line: Line, data: Step, vectors: Mapping[str, 
 
 
 def lexicon_step(
-    experiment: Experiment, line: Line, given: Mapping[str, Step | None], vectors: Mapping[str, Step]
-) -> Step:
+    experiment: Experiment, line: StageRunner, given: Mapping[str, Stage | None], vectors: Mapping[str, Stage]
+) -> Stage:
     """Name the cells of the given codes."""
     settings = experiment.lexicon
     inputs = {"data": given["data"], "codes": given["codes"]}
     match settings:
         case PublishedKeywords(path=path):
             return line.step("lexicon", prepare_lexicon, settings, inputs, {"keywords": path})
-        case TeacherLexicon():
+        case LLMLexicon():
             return line.step("lexicon", prepare_lexicon, settings, {**inputs, **vectors})
         case _:  # words of the backbone's own where they spell identifiers, else whole words
             spells = isinstance(experiment.spelling, LexicalIdentifiers)
@@ -205,7 +207,7 @@ def lexicon_step(
             return line.step("lexicon", prepare_lexicon, settings, {**inputs, **tokenizer})
 
 
-def _tokenizer(backbone: BackboneSettings | CausalBackboneSettings, line: Line, data: Step) -> Step:
+def _tokenizer(backbone: BackboneSettings | CausalBackboneSettings, line: StageRunner, data: Stage) -> Stage:
     """Take the backbone's tokenizer; what else the backbone is set to does not matter to names."""
     names = {"kind", "name", "vocabulary_size", "lower_case"} if backbone.scratch else {"kind", "name"}
     settings = backbone.model_dump(mode="json", include=names)
@@ -218,9 +220,11 @@ def backbone_files(backbone: BackboneSettings | CausalBackboneSettings) -> dict[
     return {"backbone": folder} if folder.is_dir() else {}
 
 
-def neighbors_step(experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]) -> Step | None:
+def neighbors_step(
+    experiment: Experiment, line: StageRunner, data: Stage, vectors: Mapping[str, Stage]
+) -> Stage | None:
     """Find similar items, as the experiment says."""
-    given: dict[str, Step | None] = {"data": data}
+    given: dict[str, Stage | None] = {"data": data}
     raw: dict[str, Path] = {}
     settings = experiment.neighbors
     match settings:
@@ -237,17 +241,17 @@ def neighbors_step(experiment: Experiment, line: Line, data: Step, vectors: Mapp
 
 def model_step(
     experiment: Experiment,
-    line: Line,
-    named: Mapping[str, Step | None],
-    vectors: Mapping[str, Step],
-    neighbors: Step | None,
-) -> Step | None:
+    line: StageRunner,
+    named: Mapping[str, Stage | None],
+    vectors: Mapping[str, Stage],
+    neighbors: Stage | None,
+) -> Stage | None:
     """Train the generative model, from a backbone pretrained on the catalogue's text where that is asked for."""
     model, backbone = experiment.model, experiment.backbone
     if model is None or backbone is None:
         return None
     raw = backbone_files(backbone)
-    inputs: dict[str, Step | None] = {"neighbors": neighbors}
+    inputs: dict[str, Stage | None] = {"neighbors": neighbors}
     wanted = ("data", "tokenizer", "identifiers") + (("codes", "lexicon") if model.kind == "causal" else ())
     inputs |= {name: named.get(name) for name in wanted}
     if experiment.pretraining is not None:
@@ -255,34 +259,34 @@ def model_step(
         given = {"data": named["data"], "tokenizer": named["tokenizer"]}
         inputs["backbone"] = line.step("backbone", pretrain_backbone, stage, given, raw)
         raw = {}
-    grounded = model.network.grounded if isinstance(model, CausalModelSettings) else model.fusion.grounded
+    grounded = model.network.grounded if isinstance(model, TSRecSettings) else model.fusion.grounded
     inputs |= vectors if grounded else {}
     return line.step("model", fit_model, ModelStage(backbone=backbone, model=model), inputs, raw)
 
 
 def _reinforced(
-    experiment: Experiment, line: Line, given: Mapping[str, Step], recommenders: Mapping[str, Step]
-) -> dict[str, Step]:
+    experiment: Experiment, line: StageRunner, given: Mapping[str, Stage], recommenders: Mapping[str, Stage]
+) -> dict[str, Stage]:
     """Polish the model, and let it stand beside the one it was."""
     settings = experiment.reinforcement
     if settings is None or "model" not in recommenders:
         return {}
-    inputs: dict[str, Step | None] = {"data": given["data"], "model": recommenders["model"]}
+    inputs: dict[str, Stage | None] = {"data": given["data"], "model": recommenders["model"]}
     inputs |= given if settings.rewards.semantic else {}
     inputs |= {"scorer": recommenders[settings.scorer]} if settings.scorer is not None else {}
     return {"reinforced": line.step("reinforced", reinforce_model, settings, inputs)}
 
 
 def _fused(
-    mixed: Mapping[str, FusionSettings],
-    line: Line,
-    given: Mapping[str, Step | None],
-    recommenders: Mapping[str, Step],
-) -> dict[str, Step]:
+    mixed: Mapping[str, EnsembleSettings],
+    line: StageRunner,
+    given: Mapping[str, Stage | None],
+    recommenders: Mapping[str, Stage],
+) -> dict[str, Stage]:
     """Make recommenders of those there are."""
     steps = {}
     for name, settings in mixed.items():
-        inputs: dict[str, Step | None] = {"data": given["data"]}
+        inputs: dict[str, Stage | None] = {"data": given["data"]}
         inputs |= {part: recommenders[part] for part in settings.of}
         inputs |= given if needs_vectors(settings) else {}
         steps[name] = line.step(FUSED if name == FUSED else f"{FUSED}.{name}", fuse, settings, inputs)
@@ -290,13 +294,13 @@ def _fused(
 
 
 def _baselines(
-    experiment: Experiment, line: Line, given: Mapping[str, Step], neighbors: Step | None
-) -> dict[str, Step]:
+    experiment: Experiment, line: StageRunner, given: Mapping[str, Stage], neighbors: Stage | None
+) -> dict[str, Stage]:
     steps, times = {}, None
     if any(needs_times(settings) for settings in experiment.baselines.values()):
         times = line.step("times", prepare_times, experiment.data, {"data": given["data"]}, _data_files(experiment))
     for name, settings in experiment.baselines.items():
-        inputs: dict[str, Step | None] = {"data": given["data"], "times": times if needs_times(settings) else None}
+        inputs: dict[str, Stage | None] = {"data": given["data"], "times": times if needs_times(settings) else None}
         if needs_vectors(settings):
             inputs.update(given)
         if needs_neighbors(settings):

@@ -8,11 +8,11 @@ from lexirec.core.errors import SettingsError, did_you_mean
 from lexirec.core.store import Store
 from lexirec.pipeline.experiment import EXPERTS, Experiment
 from lexirec.pipeline.graph import VERSIONS, walk
-from lexirec.pipeline.runner import Line, Reached, Step
-from lexirec.pipeline.runs import Run, newest_run, record
+from lexirec.pipeline.runner import Stage, StageRunner, StopRequested
+from lexirec.pipeline.runs import RunRecord, newest_run, record
 
 
-def run_experiment(experiment: Experiment, store: Store, until: str | None = None) -> Run | None:
+def run_experiment(experiment: Experiment, store: Store, until: str | None = None) -> RunRecord | None:
     """Run an experiment: make every stage that the store does not hold yet, in order.
 
     Killed at any moment and called again, it carries on where it was; finished stages are taken from the store, the
@@ -31,23 +31,23 @@ def run_experiment(experiment: Experiment, store: Store, until: str | None = Non
     """
     if until is not None:
         plan_experiment(experiment, store, until)  # refuses a stage that the experiment does not have
-    line = Line(store, VERSIONS, until)
+    line = StageRunner(store, VERSIONS, until)
     try:
         walk(experiment, line)
-    except Reached:
+    except StopRequested:
         return None
     return record(store, experiment.name, experiment, line.steps)
 
 
-def plan_experiment(experiment: Experiment, store: Store, until: str | None = None) -> list[Step]:
+def plan_experiment(experiment: Experiment, store: Store, until: str | None = None) -> list[Stage]:
     """Return the steps that `run_experiment` would take, with the state of each, without making anything."""
     known = [*VERSIONS, EXPERTS]
     if until is not None and until not in known:
         raise SettingsError(f"--until {until}: allowed are {', '.join(known)}.{did_you_mean(until, known)}")
     before = newest_run(store, experiment.name)
     keys = {name: step.key for name, step in before.steps.items()} if before else {}
-    line = Line(store, VERSIONS, until, act=False, before=keys)
-    with contextlib.suppress(Reached):
+    line = StageRunner(store, VERSIONS, until, act=False, before=keys)
+    with contextlib.suppress(StopRequested):
         walk(experiment, line)
     groups = list(dict.fromkeys(step.group for step in line.steps))
     if until is not None and until not in groups:

@@ -1,7 +1,7 @@
-"""The line of stages: steps that are made once, taken from the store afterwards, and can be planned without making.
+"""Run the stages of an experiment: each is made once, taken from the store afterwards, or only planned.
 
-A `Line` is handed from the top of an experiment to its bottom; every `step` names a stage, what it is made from and
-the function that makes it. A line that does not act only says what it would do.
+`pipeline.graph` calls `StageRunner.step` once per stage, in order, with the stage's name, its inputs and the function
+that makes it. A runner that does not act records what it would do.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Step:
+class Stage:
     """One stage of one experiment.
 
     Attributes:
@@ -47,12 +47,12 @@ class Step:
         return self.name.partition(".")[0]
 
 
-class Reached(Exception):  # noqa: N818
+class StopRequested(Exception):  # noqa: N818
     """The stage at which the line was to stop is done."""
 
 
 @contextmanager
-def logged(step: Step) -> Iterator[None]:
+def logged(step: Stage) -> Iterator[None]:
     """Say in the log how a step is going."""
     if step.state == "done":
         _log.info("%s: taken from the store", step.name)
@@ -65,7 +65,7 @@ def logged(step: Step) -> Iterator[None]:
 
 
 @dataclass
-class Line:
+class StageRunner:
     """Steps in order, made or only planned.
 
     Attributes:
@@ -85,9 +85,9 @@ class Line:
     until: str | None = None
     act: bool = True
     before: Mapping[str, str] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Stage] = field(default_factory=list)
     recipes: dict[str, Recipe] = field(default_factory=dict)
-    shown: Callable[[Step], AbstractContextManager[None]] = logged
+    shown: Callable[[Stage], AbstractContextManager[None]] = logged
     within: tuple[str, str] | None = None
 
     def inside(self, name: str, last: str) -> Self:
@@ -103,11 +103,11 @@ class Line:
         name: str,
         make: Make,
         settings: Settings | Mapping[str, Any],
-        inputs: Mapping[str, Step | None],
+        inputs: Mapping[str, Stage | None],
         raw: Mapping[str, Path] | None = None,
         *,
         stage: str | None = None,
-    ) -> Step:
+    ) -> Stage:
         """Add a step, making its artifact when it is not in the store.
 
         Args:
@@ -123,13 +123,13 @@ class Line:
         name, last = self._called(name)
         group = name.partition(".")[0]
         if self.until is not None and group != self.until and any(done.group == self.until for done in self.steps):
-            raise Reached
+            raise StopRequested
         given = {key: step for key, step in inputs.items() if step is not None}
         recipe = self._recipe(stage, settings, given, raw or {})
         if self.within is not None and not last and recipe.key in self.recipes:
             return next(step for step in self.steps if step.key == recipe.key)
         state = self._state(name, recipe)
-        step = Step(name, stage, recipe.key, self.store.path(stage, recipe.key), state)
+        step = Stage(name, stage, recipe.key, self.store.path(stage, recipe.key), state)
         if self.act:
             folders = {key: earlier.folder for key, earlier in given.items()}
             with self.shown(step):
@@ -146,7 +146,7 @@ class Line:
         return (whole, True) if name == last else (f"{whole}.{name}", False)
 
     def _recipe(
-        self, stage: str, settings: Settings | Mapping[str, Any], given: Mapping[str, Step], raw: Mapping[str, Path]
+        self, stage: str, settings: Settings | Mapping[str, Any], given: Mapping[str, Stage], raw: Mapping[str, Path]
     ) -> Recipe:
         outside = set(getattr(type(settings), "outside_the_key", ()))
         plain = settings.model_dump(mode="json", exclude=outside) if isinstance(settings, Settings) else dict(settings)

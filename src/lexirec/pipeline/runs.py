@@ -12,14 +12,14 @@ from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError, did_you_mean
 from lexirec.core.manifest import read_manifest
 from lexirec.core.store import Store, write_json
-from lexirec.pipeline.runner import Step
+from lexirec.pipeline.runner import Stage
 
 RUNS = "runs"
 """Folder of the store in which finished runs are recorded, `runs/<name>/<time>.json`."""
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRecord:
     """A finished run of an experiment.
 
     Attributes:
@@ -32,9 +32,9 @@ class Run:
     name: str
     finished: str
     settings: dict[str, Any]
-    steps: dict[str, Step]
+    steps: dict[str, Stage]
 
-    def step(self, name: str) -> Step:
+    def step(self, name: str) -> Stage:
         """Return a step by its name.
 
         Raises:
@@ -45,33 +45,33 @@ class Run:
             raise ArtifactError(f"{self.name} has no stage '{name}'; it has {', '.join(self.steps)}.{hint}")
         return self.steps[name]
 
-    def variants(self, group: str) -> dict[str, Step]:
+    def variants(self, group: str) -> dict[str, Stage]:
         """Return the steps of one group by the second part of their names, such as all baselines."""
         return {step.name.partition(".")[2]: step for step in self.steps.values() if step.group == group}
 
 
-def record(store: Store, name: str, settings: Settings, steps: list[Step]) -> Run:
+def record(store: Store, name: str, settings: Settings, steps: list[Stage]) -> RunRecord:
     """Write down that an experiment is finished, and return the record."""
     finished = datetime.now(UTC).isoformat(timespec="microseconds")
     keys = {step.name: [step.stage, step.key] for step in steps}
     content = {"name": name, "finished": finished, "settings": settings.model_dump(mode="json"), "steps": keys}
     write_json(store.root / RUNS / name / f"{finished.replace(':', '')}.json", content)
-    return Run(name, finished, content["settings"], {step.name: step for step in steps})  # type: ignore[arg-type]
+    return RunRecord(name, finished, content["settings"], {step.name: step for step in steps})  # type: ignore[arg-type]
 
 
-def runs(store: Store, name: str) -> Iterator[Run]:
+def runs(store: Store, name: str) -> Iterator[RunRecord]:
     """Yield the finished runs of an experiment, the newest first."""
     for path in sorted((store.root / RUNS / name).glob("*.json"), reverse=True):
         content = json.loads(path.read_text("utf-8"))
-        yield Run(name, content["finished"], content["settings"], _steps(store, content["steps"]))
+        yield RunRecord(name, content["finished"], content["settings"], _steps(store, content["steps"]))
 
 
-def newest_run(store: Store, name: str) -> Run | None:
+def newest_run(store: Store, name: str) -> RunRecord | None:
     """Return the newest finished run of an experiment, or None."""
     return next(runs(store, name), None)
 
 
-def find_run(store: Store, name: str, seed: int | None = None) -> Run:
+def find_run(store: Store, name: str, seed: int | None = None) -> RunRecord:
     """Return the newest finished run of an experiment, or the newest of those with the given seed.
 
     Raises:
@@ -102,10 +102,10 @@ def run_names(store: Store) -> list[str]:
     return sorted(path.name for path in (store.root / RUNS).glob("*") if any(path.glob("*.json")))
 
 
-def _steps(store: Store, keys: Mapping[str, Sequence[str]]) -> dict[str, Step]:
-    return {name: Step(name, stage, key, store.path(stage, key), "done") for name, (stage, key) in keys.items()}
+def _steps(store: Store, keys: Mapping[str, Sequence[str]]) -> dict[str, Stage]:
+    return {name: Stage(name, stage, key, store.path(stage, key), "done") for name, (stage, key) in keys.items()}
 
 
-def seconds(step: Step) -> float:
+def seconds(step: Stage) -> float:
     """Return how long a finished step took when it was made."""
     return read_manifest(step.folder).seconds

@@ -16,7 +16,7 @@ from lexirec.data.splits import Cases
 from lexirec.evaluation.metrics import ndcg, ranks_of, recall
 
 
-class Pace(Protocol):
+class TrainerArguments(Protocol):
     """What the settings of every training say."""
 
     @property
@@ -56,7 +56,7 @@ class Pace(Protocol):
         """Of order and dropout."""
 
 
-class PaceSettings(Settings):
+class TrainerSettings(Settings):
     """Steps, their size and how often the state is saved."""
 
     epochs: int = Field(default=10, ge=1)
@@ -94,7 +94,7 @@ Stop = Callable[[Sequence[float]], bool]
 """Says after each judgement, from the goodness of all of them so far, whether a run should end."""
 
 
-class Judge(Protocol):
+class Validator(Protocol):
     """What says how good weights are."""
 
     @property
@@ -109,7 +109,7 @@ class Judge(Protocol):
         """Return the figures of a model's present weights, `metric` among them."""
 
 
-class Choice:
+class NdcgValidator:
     """Judges weights by NDCG@10 of validation cases."""
 
     metric, sign = METRIC, 1
@@ -125,7 +125,7 @@ class Choice:
         return {METRIC: ndcg(ranks, 10), "validation_recall@10": recall(ranks, 10)}
 
 
-def patience(most: int) -> Stop:
+def early_stopping(most: int) -> Stop:
     """Stop when the last `most` judgements were all no better than one before."""
     return lambda values: len(values) - 1 - int(np.argmax(values)) >= most
 

@@ -13,7 +13,7 @@ from lexirec.core.store import Store
 from lexirec.pipeline import run
 from lexirec.pipeline.experiment import load_experiment
 from lexirec.pipeline.results import chosen, evaluations, recommenders
-from lexirec.pipeline.runs import Run
+from lexirec.pipeline.runs import RunRecord
 from lexirec.pipeline.stages.report import report_content
 from lexirec.reporting.content import ReportContent
 
@@ -31,7 +31,7 @@ class Demonstration:
         report: The report's copy in the demonstration's folder.
     """
 
-    run: Run
+    run: RunRecord
     content: ReportContent
     report: Path
 
@@ -52,7 +52,7 @@ def demonstrate(folder: Path, overrides: Sequence[str] = (), family: str = "gram
     return Demonstration(done, content_of(done), _copy(done.step("report").folder, folder))
 
 
-def content_of(run: Run) -> ReportContent:
+def content_of(run: RunRecord) -> ReportContent:
     """Return what the report of a finished run shows."""
     inputs = {"data": run.step("data").folder, "recommender": recommenders(run)[chosen(run)].folder}
     inputs |= {f"evaluation.{name}": folder for name, folder in evaluations(run).items()}

@@ -8,8 +8,8 @@ from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.ensemble import partner_search
 from lexirec.models.ensemble.candidates import Part
 from lexirec.models.ensemble.partner_search import Partner, PartnerTrial, find_partner
-from lexirec.models.ensemble.recommender import FusedRecommender
-from lexirec.models.ensemble.settings import FusionSettings, PartnerSettings
+from lexirec.models.ensemble.recommender import EnsembleRecommender
+from lexirec.models.ensemble.settings import EnsembleSettings, PartnerSettings
 from tests.models.ensemble.test_recommender import CATALOG, ITEMS, SPLIT, TRAIN, parts
 
 BAD = MemorySettings(window=5, backward=0.9, history_decay=1.0, gap_decay=1.0)
@@ -20,25 +20,25 @@ class Cut(BaseException):
     """The process dies here."""
 
 
-def settings(*of: str, trials: int = 8, **partner) -> FusionSettings:
-    return FusionSettings(of=of, partner=PartnerSettings(trials=trials, **partner), depth=10)
+def settings(*of: str, trials: int = 8, **partner) -> EnsembleSettings:
+    return EnsembleSettings(of=of, partner=PartnerSettings(trials=trials, **partner), depth=10)
 
 
-def world(made: FusionSettings) -> tuple[tuple[str, ...], tuple[Part, ...]]:
+def world(made: EnsembleSettings) -> tuple[tuple[str, ...], tuple[Part, ...]]:
     bad = ScoreRecommender(CATALOG, Memory(BAD).fit(TRAIN, ITEMS))
-    fused = FusedRecommender({**parts(), "memory": bad}, made)
+    fused = EnsembleRecommender({**parts(), "memory": bad}, made)
     return fused.names, fused.parts
 
 
-def found(made: FusionSettings, folder, **alike):
+def found(made: EnsembleSettings, folder, **alike):
     with quiet():
         return find_partner(*world(made), made, SPLIT, folder, **alike)
 
 
-def worth(made: FusionSettings, memory: Memory) -> float:
+def worth(made: EnsembleSettings, memory: Memory) -> float:
     """Return what the weights of a fusion with such a memory are worth where they are chosen."""
     given = {**parts(), "memory": ScoreRecommender(CATALOG, memory)}
-    return FusedRecommender(given, made).fit(SPLIT).weights.facts["ndcg@10"]
+    return EnsembleRecommender(given, made).fit(SPLIT).weights.facts["ndcg@10"]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import torch
 
 from lexirec.data.sequences import Sequences
 from lexirec.decoding.exact import exact_scores, top_items
-from lexirec.models.gram.decoder import LateFusionSteps, Ranker
+from lexirec.models.gram.decoder import GramSearcher, LateFusionSteps
 from lexirec.nn.search import SearchSettings
 from tests.worlds.ensemble import ITEMS, combinations, fusion, name, padded
 
@@ -18,7 +18,7 @@ WIDE = SearchSettings(width=200, batch_size=3)
 def test_lists_are_the_best_of_all_items_in_the_order_of_the_histories(chosen):
     model = fusion(**chosen)
     model.train()
-    found = Ranker(model, WIDE).rank(HISTORIES, 9)
+    found = GramSearcher(model, WIDE).rank(HISTORIES, 9)
     assert not model.training
     want = top_items(exact_scores(model.trie, LateFusionSteps(model, padded(ROWS))), 9)
     assert found.items.dtype == np.int32
@@ -33,14 +33,14 @@ def test_lists_are_the_best_of_all_items_in_the_order_of_the_histories(chosen):
 @pytest.mark.parametrize("batch_size", [1, 2, 50])
 def test_batches_change_nothing(batch_size):
     model = fusion()
-    one = Ranker(model, WIDE).rank(HISTORIES, 5, exclude_seen=True)
-    two = Ranker(model, WIDE.model_copy(update={"batch_size": batch_size})).rank(HISTORIES, 5, exclude_seen=True)
+    one = GramSearcher(model, WIDE).rank(HISTORIES, 5, exclude_seen=True)
+    two = GramSearcher(model, WIDE.model_copy(update={"batch_size": batch_size})).rank(HISTORIES, 5, exclude_seen=True)
     assert np.array_equal(one.items, two.items)
     assert np.allclose(one.scores, two.scores, atol=1e-5)
 
 
 def test_seen_items_are_left_out_also_those_that_are_not_read():
-    ranker = Ranker(fusion(), WIDE)
+    ranker = GramSearcher(fusion(), WIDE)
     found = ranker.rank(HISTORIES, ITEMS + 3, exclude_seen=True)
     for row, history in zip(found.items, ROWS):
         there = row[row >= 0]
@@ -54,7 +54,7 @@ def test_seen_items_are_left_out_also_those_that_are_not_read():
 
 
 def test_allowed_items_for_all_rows_and_per_row():
-    ranker = Ranker(fusion(), SearchSettings(width=3))
+    ranker = GramSearcher(fusion(), SearchSettings(width=3))
     for_all = np.zeros(ITEMS, dtype=np.bool_)
     for_all[[4, 30]] = True
     assert {tuple(sorted(row)) for row in ranker.rank(HISTORIES, 2, allowed=for_all).items.tolist()} == {(4, 30)}
@@ -70,8 +70,8 @@ def test_allowed_items_for_all_rows_and_per_row():
 
 def test_scores_are_divided_by_length_where_generate_does():
     model = fusion(likelihood="vocabulary")
-    plain = Ranker(model, SearchSettings(width=ITEMS, length_penalty=0.0)).rank(HISTORIES, ITEMS)
-    found = Ranker(model, SearchSettings(width=ITEMS, length_penalty=1.0)).rank(HISTORIES, ITEMS)
+    plain = GramSearcher(model, SearchSettings(width=ITEMS, length_penalty=0.0)).rank(HISTORIES, ITEMS)
+    found = GramSearcher(model, SearchSettings(width=ITEMS, length_penalty=1.0)).rank(HISTORIES, ITEMS)
     lengths = model.trie.depth[model.trie.item_node].numpy()
     for one, two, of_one, of_two in zip(plain.items, found.items, plain.scores, found.scores):
         sums = dict(zip(one.tolist(), of_one.tolist()))
@@ -82,13 +82,13 @@ def test_scores_are_divided_by_length_where_generate_does():
 
 
 def test_no_histories_give_no_lists():
-    found = Ranker(fusion(), WIDE).rank(Sequences.from_lists([]), 4)
+    found = GramSearcher(fusion(), WIDE).rank(Sequences.from_lists([]), 4)
     assert found.items.shape == found.scores.shape == (0, 4)
     assert found.exact.shape == (0,)
 
 
 def test_a_narrow_search_keeps_at_least_as_many_prefixes_as_results():
-    found = Ranker(fusion(), SearchSettings(width=1)).rank(HISTORIES, 10)
+    found = GramSearcher(fusion(), SearchSettings(width=1)).rank(HISTORIES, 10)
     assert (found.items >= 0).all()
     assert all(len(set(row.tolist())) == 10 for row in found.items)
 
@@ -97,7 +97,7 @@ def test_a_narrow_search_keeps_at_least_as_many_prefixes_as_results():
 @torch.no_grad()
 def test_what_the_first_step_says_of_items_adds_up_to_what_it_says_of_their_prefixes(user_prompt):
     model = fusion(head="grounded", pooling="mass", user_prompt=user_prompt)
-    of_items = np.exp(Ranker(model, WIDE).item_log_probabilities(HISTORIES))
+    of_items = np.exp(GramSearcher(model, WIDE).item_log_probabilities(HISTORIES))
     of_children = LateFusionSteps(model, padded(ROWS)).start()[:, 0].exp().numpy()
     child = model.trie.ancestors()[:, 0].numpy() - 1  # the root's children come first
     assert of_items.shape == (len(ROWS), ITEMS)

@@ -4,7 +4,7 @@ import torch
 
 from lexirec.data.sequences import Sequences
 from lexirec.decoding.exact import exact_scores, top_items
-from lexirec.models.tsrec.decoder import CausalRanker, CausalSteps
+from lexirec.models.tsrec.decoder import CausalSteps, TSRecSearcher
 from lexirec.nn.ragged import Ragged
 from lexirec.nn.search import SearchSettings
 from tests.worlds.ensemble import padded
@@ -29,7 +29,7 @@ class Builder:
 def test_lists_are_the_best_of_all_items_in_the_order_of_the_histories(kind):
     model = causal(**HEADS[kind], end=kind == "vocabulary")
     model.train()
-    found = CausalRanker(model, Builder(), WIDE).rank(HISTORIES, 9)
+    found = TSRecSearcher(model, Builder(), WIDE).rank(HISTORIES, 9)
     assert not model.training
     prompts = Builder().next_item(HISTORIES).pad(torch.arange(len(ROWS)))
     want = top_items(exact_scores(model.trie, CausalSteps(model, prompts, padded(ROWS))), 9)
@@ -46,14 +46,14 @@ def test_lists_are_the_best_of_all_items_in_the_order_of_the_histories(kind):
 def test_batches_change_nothing(batch_size):
     model = causal(likelihood="vocabulary", end=True)
     search = SearchSettings(width=8, batch_size=3, length_penalty=0.0)
-    one = CausalRanker(model, Builder(), search).rank(HISTORIES, 5)
-    two = CausalRanker(model, Builder(), search.model_copy(update={"batch_size": batch_size})).rank(HISTORIES, 5)
+    one = TSRecSearcher(model, Builder(), search).rank(HISTORIES, 5)
+    two = TSRecSearcher(model, Builder(), search.model_copy(update={"batch_size": batch_size})).rank(HISTORIES, 5)
     assert np.array_equal(one.items, two.items)
     assert np.allclose(one.scores, two.scores, atol=1e-5)
 
 
 def test_seen_and_forbidden_items_are_left_out():
-    ranker = CausalRanker(causal(), Builder(), SearchSettings(width=4))
+    ranker = TSRecSearcher(causal(), Builder(), SearchSettings(width=4))
     found = ranker.rank(HISTORIES, ITEMS + 3, exclude_seen=True)
     for row, history in zip(found.items, ROWS):
         there = row[row >= 0]
@@ -67,7 +67,7 @@ def test_seen_and_forbidden_items_are_left_out():
 @torch.no_grad()
 def test_what_the_first_step_says_of_items_adds_up_to_what_it_says_of_their_prefixes():
     model = causal(head="grounded", embeddings="grounded", pooling="mass")
-    of_items = np.exp(CausalRanker(model, Builder(), WIDE).item_log_probabilities(HISTORIES))
+    of_items = np.exp(TSRecSearcher(model, Builder(), WIDE).item_log_probabilities(HISTORIES))
     prompts = Builder().next_item(HISTORIES).pad(torch.arange(len(ROWS)))
     of_children = CausalSteps(model, prompts, padded(ROWS)).start()[:, 0].exp().numpy()
     child = model.trie.ancestors()[:, 0].numpy() - 1  # the root's children come first

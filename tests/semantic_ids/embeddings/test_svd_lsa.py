@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from lexirec.data.catalog import Catalog
-from lexirec.semantic_ids.embeddings.item_embeddings import LsaVectors, embed, embed_alike, lsa, normalized
+from lexirec.semantic_ids.embeddings.item_embeddings import LsaVectors, embed_items, embed_items_like, lsa, normalized
 from lexirec.semantic_ids.embeddings.svd import LsaSpace
 
 TEXTS = [f"{kind} {thing}" for kind in ("rose", "mint", "oak") for thing in ("soap", "tea", "bowl", "lamp")] * 5
@@ -28,8 +28,8 @@ def test_a_second_catalog_is_embedded_in_the_space_of_the_first():
     first = Catalog(pa.table({"item_id": [str(i) for i in range(60)], "title": TEXTS, "brand": TEXTS}), ("title",))
     second = Catalog(pa.table({"item_id": ["x", "y"], "title": [TEXTS[1], "novel"]}), ("title",))
     settings = LsaVectors(dimensions=4)
-    mine, theirs = embed(first, settings), embed_alike(second, first, settings)
+    mine, theirs = embed_items(first, settings), embed_items_like(second, first, settings)
     assert theirs[0] == pytest.approx(mine[1])
-    assert embed(second, settings).shape[1] < theirs.shape[1]
+    assert embed_items(second, settings).shape[1] < theirs.shape[1]
     by_brand = LsaVectors(dimensions=4, fields=("brand",))  # which the second catalog does not have
-    assert embed_alike(second, first, by_brand)[0] @ embed(first, by_brand)[1] > 0.95
+    assert embed_items_like(second, first, by_brand)[0] @ embed_items(first, by_brand)[1] > 0.95

@@ -8,7 +8,7 @@ import pytest
 from lexirec.core.errors import ArtifactError, SettingsError
 from lexirec.core.store import Store
 from lexirec.data.ranking import Ranking
-from lexirec.evaluation.context import Ground
+from lexirec.evaluation.context import EvaluationContext
 from lexirec.evaluation.evaluator import LISTS
 from lexirec.pipeline.results import evaluations
 from lexirec.pipeline.runs import find_run, record
@@ -23,7 +23,7 @@ def store() -> Store:
 
 
 @pytest.fixture(scope="module")
-def ground() -> Ground:
+def ground() -> EvaluationContext:
     return ground_of(small_run()[1])
 
 

@@ -59,7 +59,7 @@ PLACES = 10
 """Weights are chosen by NDCG at this place."""
 
 
-class FusionSettings(Settings):
+class EnsembleSettings(Settings):
     """A recommender made of recommenders, and how their weights are chosen."""
 
     kind: Literal["product", "reciprocal-rank"] = "product"

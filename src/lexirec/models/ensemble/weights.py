@@ -27,7 +27,7 @@ from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Cases, Split, unseen_cases
 from lexirec.evaluation.metrics import ranks_in_scores
 from lexirec.models.baselines.base import history_rows
-from lexirec.models.ensemble.settings import PLACES, FusionSettings
+from lexirec.models.ensemble.settings import PLACES, EnsembleSettings
 
 Floats = NDArray[np.float32]
 _DECAY = 0.6
@@ -53,7 +53,7 @@ def coverage(histories: Sequences, support: Floats) -> Floats:
 # ----------------------------------------------------------------------------------------------------------- cases
 
 
-def chosen_cases(settings: FusionSettings, split: Split) -> tuple[Cases, dict[str, Any]]:
+def chosen_cases(settings: EnsembleSettings, split: Split) -> tuple[Cases, dict[str, Any]]:
     """Return the validation cases on which weights are chosen, and what is to be said of them.
 
     Raises:
@@ -83,7 +83,7 @@ def drawn(cases: Cases, most: int, seed: int) -> Cases:
 
 
 @dataclass(frozen=True, eq=False)
-class FusionWeights:
+class EnsembleWeights:
     """How much every part but the lead counts.
 
     Attributes:
@@ -178,10 +178,10 @@ class _Curves:
 def choose_weights(
     found: Candidates,
     experts: Sequence[str],
-    settings: FusionSettings,
+    settings: EnsembleSettings,
     support: Floats,
     facts: Mapping[str, Any] | None = None,
-) -> FusionWeights:
+) -> EnsembleWeights:
     """Choose option and weights by NDCG@10; of equal ones the first in the grid is taken.
 
     `facts["held_out"]` says what each rule is worth where it was not chosen: users are halved, and each half is
@@ -198,7 +198,7 @@ def choose_weights(
         "held_out": {rule: _held_out(best, found, settings, count) for rule, count in rules.items()},
     }
     rows = tuple(row for each in curves for row in _told(each, experts, settings.weights))
-    return FusionWeights(values, edges, best.option, support, rows, facts)
+    return EnsembleWeights(values, edges, best.option, support, rows, facts)
 
 
 def _climb(found: Candidates, option: float, grid: Sequence[float]) -> _Curves:
@@ -215,7 +215,7 @@ def _climb(found: Candidates, option: float, grid: Sequence[float]) -> _Curves:
 
 
 def _fitted(
-    curves: _Curves, coverages: Floats, rows: Any, settings: FusionSettings, bins: int
+    curves: _Curves, coverages: Floats, rows: Any, settings: EnsembleSettings, bins: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the weights (bins, E) that suit these rows best, and the edges of the bins."""
     coverages = coverages[rows]
@@ -239,7 +239,7 @@ def weighed(found: Candidates, option: float, values: NDArray[np.float64], edges
     return scores
 
 
-def _held_out(curves: _Curves, found: Candidates, settings: FusionSettings, bins: int) -> float:
+def _held_out(curves: _Curves, found: Candidates, settings: EnsembleSettings, bins: int) -> float:
     half = found.users % 2 == 0
     gains = np.zeros(len(half), dtype=np.float32)
     for here in (half, ~half):

@@ -16,17 +16,15 @@ from torch import Tensor
 from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.distillation import DistillationSettings, Teacher
-from lexirec.models.gram.decoder import Ranker
-from lexirec.models.gram.network import LateFusion
+from lexirec.models.distillation import DistillationSettings, DistillationTeacher
+from lexirec.models.gram.decoder import GramSearcher
+from lexirec.models.gram.network import GramNetwork
 from lexirec.nn.search import SearchSettings
-from lexirec.training.arguments import METRIC, Choice, PaceSettings, patience, sample
-from lexirec.training.trainer import ChoosingTrainer, Epochs, Run, carry_out
-
-__all__ = ["METRIC", "TrainingSettings", "fit_late_fusion"]
+from lexirec.training.arguments import NdcgValidator, TrainerSettings, early_stopping, sample
+from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
 
 
-class TrainingSettings(PaceSettings):
+class GramTrainingSettings(TrainerSettings):
     """How a late-fusion model is trained; the defaults suit models from scratch."""
 
     epochs: int = Field(default=12, ge=1)
@@ -53,14 +51,14 @@ class TrainingSettings(PaceSettings):
     """What next items are learned from the memory, beside what was bought."""
 
 
-def fit_late_fusion(
-    model: LateFusion,
+def fit_gram(
+    model: GramNetwork,
     train: Sequences,
-    settings: TrainingSettings,
+    settings: GramTrainingSettings,
     *,
     validation: Cases | None,
     folder: Path,
-    teacher: Teacher | None = None,
+    teacher: DistillationTeacher | None = None,
 ) -> list[dict[str, float]]:
     """Train a model; afterwards it holds the weights of its best validation.
 
@@ -88,26 +86,26 @@ def fit_late_fusion(
         partial(_batch, windows, teacher),
         settings.epochs,
     )
-    run = Run(settings, folder, _choice(validation, settings), patience(settings.patience))
+    run = TrainingRun(settings, folder, _choice(validation, settings), early_stopping(settings.patience))
     return carry_out(ChoosingTrainer(model, data, run))
 
 
-def _batch(windows: Windows, teacher: Teacher | None, numbers: NDArray[np.int64]) -> dict[str, Tensor]:
+def _batch(windows: Windows, teacher: DistillationTeacher | None, numbers: NDArray[np.int64]) -> dict[str, Tensor]:
     batch = windows.batch(numbers)
     if teacher is not None and teacher.tells:
-        batch["told"] = teacher.told(*windows.cases(numbers))
+        batch["soft_targets"] = teacher.soft_targets(*windows.cases(numbers))
     return batch
 
 
-def _choice(validation: Cases | None, settings: TrainingSettings) -> Choice | None:
+def _choice(validation: Cases | None, settings: GramTrainingSettings) -> NdcgValidator | None:
     if validation is None:
         return None
     search = SearchSettings(width=settings.validation_width)
-    return Choice(sample(validation, settings.validation_users, settings.seed), partial(_best_ten, search))
+    return NdcgValidator(sample(validation, settings.validation_users, settings.seed), partial(_best_ten, search))
 
 
-def _best_ten(search: SearchSettings, model: LateFusion, histories: Sequences) -> NDArray[np.int32]:
-    return Ranker(model, search).rank(histories, 10).items
+def _best_ten(search: SearchSettings, model: GramNetwork, histories: Sequences) -> NDArray[np.int32]:
+    return GramSearcher(model, search).rank(histories, 10).items
 
 
 # -------------------------------------------------------------------------------------------------------------- windows
@@ -144,7 +142,7 @@ class Windows:
         return self.rows.lengths - self.first
 
     def batch(self, numbers: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Lay windows out for `LateFusion.forward`: items (B, M) and target places (B, Q), −1 padded."""
+        """Lay windows out for `GramNetwork.forward`: items (B, M) and target places (B, Q), −1 padded."""
         chosen, first, targets = self.rows.take(numbers), self.first[numbers], self.targets[numbers]
         place_BQ = first[:, None] + np.arange(targets.max())
         place_BQ[place_BQ >= chosen.lengths[:, None]] = -1

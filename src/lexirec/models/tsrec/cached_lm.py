@@ -30,7 +30,9 @@ ATTENTION = ("sdpa", "eager")
 class CausalReading(SharedWeights):
     """A stock causal language model, used without its language head, and a head that scores the trie's children."""
 
-    def __init__(self, backbone: Any, settings: CausalSettings, trie: Trie, items: ItemRows | None = None) -> None:
+    def __init__(
+        self, backbone: Any, settings: TSRecNetworkSettings, trie: Trie, items: ItemRows | None = None
+    ) -> None:
         """Put a language model and a catalogue's trie together.
 
         Args:
@@ -224,7 +226,7 @@ def _last(states_BLD: Tensor, mask_BL: Tensor) -> Tensor:
 # What a causal recommender scores, and how it embeds items.
 
 
-class CausalSettings(HeadSettings):
+class TSRecNetworkSettings(HeadSettings):
     """What is scored, and how items are embedded."""
 
     embeddings: Literal["tokens", "grounded"] = "tokens"

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from lexirec.data.sequences import Sequences
 from lexirec.models.tsrec.cached_lm import CausalReading
-from lexirec.nn.cpu_kernels import Packed
+from lexirec.nn.cpu_kernels import PackedLinears
 from lexirec.nn.head_base import Rows
 from lexirec.nn.ragged import Ragged
-from lexirec.nn.search import ReadHistories, Searcher, SearchSettings, on_device
+from lexirec.nn.search import ReadHistories, SearchSettings, TrieSearcher, on_device
 from lexirec.nn.vocabulary_head import for_searching
 
 
@@ -82,7 +82,7 @@ class AsksForItems(Protocol):
         """Return one row of token ids per history."""
 
 
-class CausalRanker(Searcher):
+class TSRecSearcher(TrieSearcher):
     """A causal model ready to rank: weights as they are now, rows computed once."""
 
     def __init__(self, model: CausalReading, builder: AsksForItems, search: SearchSettings) -> None:
@@ -93,7 +93,7 @@ class CausalRanker(Searcher):
             builder: writes the prompts, as it did for training.
             search: width, batches and length penalty.
         """
-        super().__init__(model.trie, search, Packed(model.backbone.get_decoder()))
+        super().__init__(model.trie, search, PackedLinears(model.backbone.get_decoder()))
         self._model, self._builder = model.eval(), builder
         with torch.no_grad():
             self._rows = for_searching(model.rows())

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from lexirec.core.progress import quiet
 from lexirec.data.splits import Cases
-from lexirec.models.tsrec.decoder import CausalRanker
-from lexirec.models.tsrec.network import Causal, PathScores
+from lexirec.models.tsrec.decoder import TSRecSearcher
+from lexirec.models.tsrec.network import PathScores, TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
 from lexirec.models.tsrec.rewards import Rewards
 from lexirec.nn.ragged import Ragged
@@ -47,7 +47,7 @@ class Proposals(NamedTuple):
     share: float
     figures: dict[str, float]
 
-    def scores(self, model: Causal) -> PathScores:
+    def scores(self, model: TSRecNetwork) -> PathScores:
         """Score the proposals' paths among legal children, each prompt read once."""
         return model.path_logp(self.prompts_BL, self.mask_BL, self.items_BG, self.seen_BH)
 
@@ -75,7 +75,7 @@ class Proposer:
     zero_groups: Literal["skip", "kl"]
 
     @torch.no_grad()
-    def propose(self, model: Causal, rows: NDArray[np.int64]) -> Proposals:
+    def propose(self, model: TSRecNetwork, rows: NDArray[np.int64]) -> Proposals:
         """Make proposals for some cases."""
         cases, device = self.cases.take(rows), model.device
         items_BG = self._search(model, cases)
@@ -103,14 +103,14 @@ class Proposer:
             figures,
         )
 
-    def _search(self, model: Causal, cases: Cases) -> Tensor:
+    def _search(self, model: TSRecNetwork, cases: Cases) -> Tensor:
         group = min(self.group, model.trie.n_items)
         with quiet():
-            ranker = CausalRanker(model, self.builder, SearchSettings(width=group, batch_size=len(cases)))
+            ranker = TSRecSearcher(model, self.builder, SearchSettings(width=group, batch_size=len(cases)))
             found = ranker.rank(cases.histories, group)
         return torch.from_numpy(found.items).long().to(model.device)
 
-    def _counts(self, model: Causal, items_BG: Tensor) -> Tensor:
+    def _counts(self, model: TSRecNetwork, items_BG: Tensor) -> Tensor:
         """Return the steps (B, G, S) that leave a choice: those of a node with two children or more."""
         trie = model.trie
         path_BGS = trie.ancestors()[items_BG.clamp(min=0)].masked_fill((items_BG < 0)[..., None], -1)

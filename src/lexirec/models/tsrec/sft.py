@@ -20,17 +20,17 @@ from lexirec.core.config import Settings
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.distillation import DistillationSettings, Teacher
-from lexirec.models.tsrec.decoder import CausalRanker
+from lexirec.models.distillation import DistillationSettings, DistillationTeacher
+from lexirec.models.tsrec.decoder import TSRecSearcher
 from lexirec.models.tsrec.examples import Examples
-from lexirec.models.tsrec.network import Causal
+from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.search import SearchSettings
-from lexirec.training.arguments import Choice, PaceSettings, patience, sample
+from lexirec.training.arguments import NdcgValidator, TrainerSettings, early_stopping, sample
 from lexirec.training.batching import like_length
 from lexirec.training.checkpoints import began_from
-from lexirec.training.trainer import ChoosingTrainer, Epochs, Run, carry_out
+from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
 
 # ------------------------------------------------------------------------------------------------------------ trainable
 # Which weights of a causal recommender are trained: all, low-rank updates beside added rows, or added rows alone.
@@ -52,7 +52,7 @@ class LoraSettings(Settings):
     """Names of the linear layers that are updated, such as "q_proj"; none stands for all but the language head."""
 
 
-class SftSettings(PaceSettings):
+class SftSettings(TrainerSettings):
     """How a causal recommender is fine-tuned. The defaults suit pretrained models; those from scratch learn faster."""
 
     trainable: Trainable = "full"
@@ -72,8 +72,8 @@ class SftSettings(PaceSettings):
     """Choices in a row without a better model after which training stops."""
 
 
-def fit_causal(
-    model: Causal,
+def fit_tsrec(
+    model: TSRecNetwork,
     examples: Examples,
     settings: SftSettings,
     *,
@@ -81,7 +81,7 @@ def fit_causal(
     builder: PromptBuilder,
     folder: Path,
     known: int | None = None,
-    teacher: Teacher | None = None,
+    teacher: DistillationTeacher | None = None,
 ) -> list[dict[str, float]]:
     """Fine-tune a model; afterwards it holds the weights of its best validation, low-rank updates merged.
 
@@ -111,13 +111,15 @@ def fit_causal(
     try:
         began_from(folder, training.fixed())
         choice = recommending(builder, validation, settings.validation_users, settings.validation_width, settings.seed)
-        run = Run(settings, folder, choice, patience(settings.patience), undecayed=training.undecayed)
+        run = TrainingRun(settings, folder, choice, early_stopping(settings.patience), undecayed=training.undecayed)
         return carry_out(ChoosingTrainer(model, epochs_of(examples, settings, teacher), run))
     finally:
         training.finish()
 
 
-def epochs_of(examples: Examples, settings: SftSettings, teacher: Teacher | None = None) -> Epochs[NDArray[np.int64]]:
+def epochs_of(
+    examples: Examples, settings: SftSettings, teacher: DistillationTeacher | None = None
+) -> Epochs[NDArray[np.int64]]:
     """Return the batches of all epochs, of like length within a batch."""
     whole = side_by_side([examples.prompts, examples.targets])
     lengths = whole.lengths.numpy()
@@ -128,8 +130,10 @@ def epochs_of(examples: Examples, settings: SftSettings, teacher: Teacher | None
     )
 
 
-def _batch(examples: Examples, whole: Ragged, teacher: Teacher | None, rows: NDArray[np.int64]) -> dict[str, Tensor]:
-    """Lay examples out as `Causal.forward` takes them; `whole` are prompts with their answers."""
+def _batch(
+    examples: Examples, whole: Ragged, teacher: DistillationTeacher | None, rows: NDArray[np.int64]
+) -> dict[str, Tensor]:
+    """Lay examples out as `TSRecNetwork.forward` takes them; `whole` are prompts with their answers."""
     rows_R = torch.from_numpy(rows)
     ids_RL, mask_RL = whole.pad(rows_R)
     starts_R, histories = examples.prompts.lengths[rows_R], examples.histories.take(rows)
@@ -144,20 +148,22 @@ def _batch(examples: Examples, whole: Ragged, teacher: Teacher | None, rows: NDA
         "seen": torch.from_numpy(seen_RH).long(),
     }
     if teacher is not None and teacher.tells and examples.sources is not None:
-        batch["told"] = teacher.told(histories, examples.sources[rows_R].numpy())
+        batch["soft_targets"] = teacher.soft_targets(histories, examples.sources[rows_R].numpy())
     return batch
 
 
-def recommending(builder: PromptBuilder, cases: Cases | None, users: int, width: int, seed: int) -> Choice | None:
+def recommending(
+    builder: PromptBuilder, cases: Cases | None, users: int, width: int, seed: int
+) -> NdcgValidator | None:
     """Return the judge that has a causal model recommend for some of these cases, as in use."""
     if cases is None:
         return None
     search = SearchSettings(width=width)
 
-    def best_ten(model: Causal, histories: Sequences) -> NDArray[np.int32]:
-        return CausalRanker(model, builder, search).rank(histories, 10).items
+    def best_ten(model: TSRecNetwork, histories: Sequences) -> NDArray[np.int32]:
+        return TSRecSearcher(model, builder, search).rank(histories, 10).items
 
-    return Choice(sample(cases, users, seed), best_ten)
+    return NdcgValidator(sample(cases, users, seed), best_ten)
 
 
 class Training:
@@ -171,7 +177,7 @@ class Training:
         undecayed: names of the parameters no weight decay may act on.
     """
 
-    def __init__(self, model: Causal, trainable: Trainable, known: int, *, lora: LoraSettings, seed: int) -> None:
+    def __init__(self, model: TSRecNetwork, trainable: Trainable, known: int, *, lora: LoraSettings, seed: int) -> None:
         """Freeze what is not trained.
 
         Args:

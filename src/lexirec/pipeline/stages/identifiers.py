@@ -24,13 +24,13 @@ from lexirec.pipeline.components import (
 from lexirec.pipeline.stages.data import Folders, item_names, load_catalog, load_split, write_summary
 from lexirec.reporting.identifier_figures import draw_identifiers, draw_quantizer
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors, concatenate, embed, normalized
+from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors, concatenate, embed_items, normalized
 from lexirec.semantic_ids.embeddings.svd import CollaborativeVectors
 from lexirec.semantic_ids.identifiers.published import read_published, read_published_codes
 from lexirec.semantic_ids.identifiers.report import naming_report
 from lexirec.semantic_ids.identifiers.schemes import CodeIdentifiers, PermutedIdentifiers, name_items
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon, TfIdfLexicon
-from lexirec.semantic_ids.lexicon.llm_settings import TeacherLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 from lexirec.semantic_ids.lexicon.published_keywords import read_keywords
 from lexirec.semantic_ids.quantizers.category_codes import CategoryCodes
 from lexirec.semantic_ids.quantizers.codebook import Codebook
@@ -83,7 +83,7 @@ def prepare_vectors(settings: Settings, inputs: Folders, out: Path) -> None:
         split = load_split(inputs["data"])
         vectors = normalized(settings.fit(split.train, split.n_items))
     else:
-        vectors = embed(load_catalog(inputs["data"]), settings, folder=progress_folder(out) / "shards")
+        vectors = embed_items(load_catalog(inputs["data"]), settings, folder=progress_folder(out) / "shards")
     np.save(out / "vectors.npy", vectors, allow_pickle=False)
     zeros = int((~vectors.any(axis=1)).sum())
     lines = [f"items: {len(vectors):,}, of which {zeros:,} have no vector", f"dimensions: {vectors.shape[1]}"]
@@ -161,7 +161,7 @@ def prepare_lexicon(settings: LexiconChoice, inputs: Folders, out: Path) -> None
             lexicon = Lexicon.by_tfidf(catalog.texts(), codes, tokenizer, settings)
         case PublishedKeywords():
             lexicon = read_keywords(inputs["keywords"], codes)
-        case TeacherLexicon():
+        case LLMLexicon():
             given = any(name.startswith("vectors.") for name in inputs)
             vectors = joined_vectors(inputs) if given else None
             lexicon = Lexicon.by_teacher(catalog, codes, settings, folder=progress_folder(out), vectors=vectors)

@@ -17,11 +17,11 @@ from lexirec.core.store import Store
 from lexirec.data.ranking import Ranking
 from lexirec.evaluation.beyond_accuracy import beyond_accuracy, mean_of_seeds
 from lexirec.evaluation.calibration import Calibration, calibration
-from lexirec.evaluation.context import Ground, divided, surroundings
+from lexirec.evaluation.context import EvaluationContext, divided, surroundings
 from lexirec.evaluation.evaluator import Report
 from lexirec.evaluation.slice_metrics import QUICK, Sliced, measure_slices
 from lexirec.pipeline.experiment import EvaluationSettings
-from lexirec.pipeline.runs import Run, find_run
+from lexirec.pipeline.runs import RunRecord, find_run
 from lexirec.pipeline.stages.data import load_catalog, load_split
 from lexirec.pipeline.stages.evaluation import measured_cases
 from lexirec.pipeline.stages.identifiers import joined_vectors
@@ -127,18 +127,18 @@ def analyze_named(
     return Analysis(**{**vars(found), "notes": (*found.notes, *notes)})
 
 
-def ground_of(run: Run) -> Ground:
+def ground_of(run: RunRecord) -> EvaluationContext:
     """Read what an experiment's evaluations are looked at against."""
     folder = run.step("data").folder
     split = load_split(folder)
     settings = validate_settings(run.settings["evaluation"], EvaluationSettings, run.name)
     sources = {f"vectors.{name}": step.folder for name, step in run.variants("vectors").items()}
     vectors = joined_vectors(sources) if sources else None
-    return Ground(load_catalog(folder), split, measured_cases(settings, split), vectors)
+    return EvaluationContext(load_catalog(folder), split, measured_cases(settings, split), vectors)
 
 
 def analyze_systems(
-    systems: Systems, ground: Ground, kept: Systems | None = None, *, k: int = 10, by: Sequence[str] = ()
+    systems: Systems, ground: EvaluationContext, kept: Systems | None = None, *, k: int = 10, by: Sequence[str] = ()
 ) -> Analysis:
     """Analyse evaluations of the same cases.
 

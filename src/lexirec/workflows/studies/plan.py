@@ -12,7 +12,7 @@ from lexirec.core.errors import ArtifactError
 from lexirec.core.manifest import Manifest, Recipe, read_manifest
 from lexirec.core.store import Store
 from lexirec.pipeline import graph
-from lexirec.pipeline.runner import Line, Reached, State, Step
+from lexirec.pipeline.runner import Stage, StageRunner, State, StopRequested
 from lexirec.pipeline.runs import newest_run
 from lexirec.workflows.studies.cost import CostSettings, measure_cost
 from lexirec.workflows.studies.design import Study, StudyRun
@@ -34,7 +34,7 @@ class PlannedStage:
         seconds: how long it took, or is expected to take from like stages in the store; None where there is none.
     """
 
-    step: Step
+    step: Stage
     recipe: Recipe
     runs: int
     seconds: float | None
@@ -55,7 +55,7 @@ class StudyPlan:
     """
 
     stages: dict[str, PlannedStage]
-    steps: dict[str, dict[str, Step]] = field(repr=False)
+    steps: dict[str, dict[str, Stage]] = field(repr=False)
 
     @property
     def existing(self) -> list[PlannedStage]:
@@ -106,10 +106,10 @@ def plan_study(study: Study, store: Store) -> StudyPlan:
         DataError: a file of data is missing.
     """
     like, steps = LikeStages(store), {}
-    first: dict[str, tuple[Step, Recipe]] = {}
+    first: dict[str, tuple[Stage, Recipe]] = {}
     runs: dict[str, int] = {}
     for run in study.runs:
-        line = Line(store, VERSIONS, act=False, before=_before(store, run))
+        line = StageRunner(store, VERSIONS, act=False, before=_before(store, run))
         steps[run.name] = walk_run(study.settings, run, line)
         for step in line.steps:
             first.setdefault(step.key, (step, line.recipes[step.key]))
@@ -149,7 +149,7 @@ class LikeStages:
         times = [manifest.seconds * _epochs(recipe.settings, manifest.settings) for manifest in close]
         return median(times) if times else None
 
-    def learn(self, step: Step) -> None:
+    def learn(self, step: Stage) -> None:
         """Take notice of a stage that has been made meanwhile."""
         if step.stage in self._known:
             self._add(self._known[step.stage], read_manifest(step.folder))
@@ -218,13 +218,13 @@ VERSIONS: Mapping[str, int] = {**graph.VERSIONS, "cost": 1, "meaning": 1}
 """Versions of the stages, those of studies among them."""
 
 
-def walk_run(settings: StudySettings, run: StudyRun, line: Line) -> dict[str, Step]:
+def walk_run(settings: StudySettings, run: StudyRun, line: StageRunner) -> dict[str, Stage]:
     """Take every step of a run; steps by their names.
 
     Reports of single experiments are left out: the study has its own.
     """
     line.until = "evaluation"
-    with suppress(Reached):
+    with suppress(StopRequested):
         graph.walk(run.experiment, line)
     line.until = None
     steps = {step.name: step for step in line.steps}
@@ -237,7 +237,7 @@ def walk_run(settings: StudySettings, run: StudyRun, line: Line) -> dict[str, St
     return {step.name: step for step in line.steps}
 
 
-def recommender_step(settings: StudySettings, steps: Mapping[str, Step]) -> Step:
+def recommender_step(settings: StudySettings, steps: Mapping[str, Stage]) -> Stage:
     """Return the step that makes the recommender that is studied."""
     name = settings.recommender
     return next(steps[known] for known in (name, f"baselines.{name}", f"fused.{name}") if known in steps)

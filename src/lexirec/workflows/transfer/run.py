@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from lexirec.core.store import Store
-from lexirec.models.tsrec.settings import CausalModelSettings
+from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.pipeline import graph
 from lexirec.pipeline.components import VectorNeighbors, needs_neighbors, needs_vectors
 from lexirec.pipeline.experiment import Experiment
-from lexirec.pipeline.runner import Line, Reached, Step
-from lexirec.pipeline.runs import Run, newest_run, record
+from lexirec.pipeline.runner import Stage, StageRunner, StopRequested
+from lexirec.pipeline.runs import RunRecord, newest_run, record
 from lexirec.pipeline.stages import baselines, evaluation
 from lexirec.pipeline.stages import identifiers as preparing
 from lexirec.pipeline.stages.models import ModelStage
@@ -46,7 +46,7 @@ _CALLED = {"alone.model": "alone"}
 _log = logging.getLogger(__name__)
 
 
-def transfer(chosen: Transfer, store: Store) -> Run:
+def transfer(chosen: Transfer, store: Store) -> RunRecord:
     """Train on the source, carry what was learned to the target, and measure it there beside what knows the target.
 
     Killed at any moment and called again, it carries on where it was.
@@ -64,7 +64,7 @@ def transfer(chosen: Transfer, store: Store) -> Run:
     return record(store, chosen.name, chosen, lines.steps)
 
 
-def plan_transfer(chosen: Transfer, store: Store) -> list[Step]:
+def plan_transfer(chosen: Transfer, store: Store) -> list[Stage]:
     """Return the steps that `transfer` would take, with the state of each, without making anything."""
     lines = _Lines(chosen, store, act=False)
     _walk(chosen, lines)
@@ -78,17 +78,17 @@ class _Lines:
         before = newest_run(store, chosen.name)
         self._keys = {name: step.key for name, step in before.steps.items()} if before else {}
         self._store, self._act = store, act
-        self._lines: list[tuple[str, Line]] = []
+        self._lines: list[tuple[str, StageRunner]] = []
 
-    def line(self, prefix: str = "", until: str | None = None) -> Line:
+    def line(self, prefix: str = "", until: str | None = None) -> StageRunner:
         """Open a line whose steps are called `prefix` + name in the record."""
         known = {name.removeprefix(prefix): key for name, key in self._keys.items() if name.startswith(prefix)}
-        line = Line(self._store, VERSIONS, until, self._act, known)
+        line = StageRunner(self._store, VERSIONS, until, self._act, known)
         self._lines.append((prefix, line))
         return line
 
     @property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[Stage]:
         """All steps by the names they have in the record."""
         named = {prefix + step.name: step for prefix, line in self._lines for step in line.steps}
         return [replace(step, name=_CALLED.get(name, name)) for name, step in named.items()]
@@ -98,12 +98,12 @@ class _Lines:
 class _Named:
     """The target's items as the source names them: steps by the names that stages know them by."""
 
-    data: Step
-    vectors: dict[str, Step]
-    codes: Step
-    identifiers: Step
+    data: Stage
+    vectors: dict[str, Stage]
+    codes: Stage
+    identifiers: Stage
 
-    def inputs(self, model: CausalModelSettings) -> dict[str, Step | None]:
+    def inputs(self, model: TSRecSettings) -> dict[str, Stage | None]:
         """Return what such a model reads of them."""
         spelled = {"data": self.data, "codes": self.codes, "identifiers": self.identifiers}
         return {**spelled, **(self.vectors if model.network.grounded else {})}
@@ -117,7 +117,7 @@ def _walk(chosen: Transfer, lines: _Lines) -> None:
     named = _name_target(chosen, lines, source, floors["data"])
     there = _learned_there(chosen, lines, named)
     near = there.get("neighbors") if chosen.settings.neighbors == "training" else _near_in_text(chosen, lines, named)
-    inputs: dict[str, Step | None] = {**named.inputs(model), "neighbors": near}
+    inputs: dict[str, Stage | None] = {**named.inputs(model), "neighbors": near}
     carried = {
         "untrained": _untrained(chosen.source, lines, source),
         "zero-shot": source.get("reinforced", source["model"]),
@@ -143,7 +143,7 @@ def _walk(chosen: Transfer, lines: _Lines) -> None:
 # -------------------------------------------------------------------------------------------------------- the steps
 
 
-def _floors(chosen: Transfer, lines: _Lines) -> dict[str, Step]:
+def _floors(chosen: Transfer, lines: _Lines) -> dict[str, Stage]:
     """Fit and measure the target's baselines as an experiment of their own; with `data`, which all else reads."""
     baselines = chosen.baselines
     near = any(needs_neighbors(each) for each in baselines.values())
@@ -158,7 +158,7 @@ def _floors(chosen: Transfer, lines: _Lines) -> dict[str, Step]:
     return _walked(chosen.target.model_copy(update={**nothing, **kept}), lines.line(until="evaluation"))
 
 
-def _source(source: Experiment, lines: _Lines) -> dict[str, Step]:
+def _source(source: Experiment, lines: _Lines) -> dict[str, Stage]:
     """Train the source's model, and polish it if the experiment does; its baselines and evaluations are left out."""
     scorer = source.reinforcement.scorer if source.reinforcement is not None else None
     baselines = {name: each for name, each in source.baselines.items() if name == scorer}
@@ -167,13 +167,13 @@ def _source(source: Experiment, lines: _Lines) -> dict[str, Step]:
     return _walked(source.model_copy(update={"baselines": baselines}), lines.line("source.", until=last))
 
 
-def _walked(experiment: Experiment, line: Line) -> dict[str, Step]:
-    with contextlib.suppress(Reached):
+def _walked(experiment: Experiment, line: StageRunner) -> dict[str, Stage]:
+    with contextlib.suppress(StopRequested):
         graph.walk(experiment, line)
     return {step.name: step for step in line.steps}
 
 
-def _name_target(chosen: Transfer, lines: _Lines, source: Mapping[str, Step], data: Step) -> _Named:
+def _name_target(chosen: Transfer, lines: _Lines, source: Mapping[str, Stage], data: Stage) -> _Named:
     """Put the target's items into the source's space, and spell them by its quantiser."""
     codes, naming = chosen.source.codes, chosen.source.naming
     assert isinstance(codes, Quantiser)
@@ -197,7 +197,7 @@ def _name_target(chosen: Transfer, lines: _Lines, source: Mapping[str, Step], da
     return _Named(data, vectors, found, spelled)
 
 
-def _near_in_text(chosen: Transfer, lines: _Lines, named: _Named) -> Step | None:
+def _near_in_text(chosen: Transfer, lines: _Lines, named: _Named) -> Stage | None:
     """Find the neighbours of the target's items by vectors alone, as many as the source's have."""
     if chosen.source.neighbors is None or chosen.settings.neighbors == "none":
         return None
@@ -205,7 +205,7 @@ def _near_in_text(chosen: Transfer, lines: _Lines, named: _Named) -> Step | None
     return lines.line("carried.").step("neighbors", baselines.prepare_neighbors, settings, given)
 
 
-def _learned_there(chosen: Transfer, lines: _Lines, named: _Named) -> dict[str, Step | None]:
+def _learned_there(chosen: Transfer, lines: _Lines, named: _Named) -> dict[str, Stage | None]:
     """Return what models that learn on the target know besides: neighbours by its training part, words of its texts."""
     if not sees_training(chosen):
         return {}
@@ -218,7 +218,7 @@ def _learned_there(chosen: Transfer, lines: _Lines, named: _Named) -> dict[str, 
     return found
 
 
-def _untrained(source: Experiment, lines: _Lines, steps: Mapping[str, Step]) -> Step:
+def _untrained(source: Experiment, lines: _Lines, steps: Mapping[str, Stage]) -> Stage:
     """Build the source's model as training finds it."""
     assert source.backbone is not None
     assert source.model is not None
@@ -231,18 +231,18 @@ def _untrained(source: Experiment, lines: _Lines, steps: Mapping[str, Step]) -> 
 
 
 def _alone(
-    chosen: Transfer, lines: _Lines, source: Mapping[str, Step], named: _Named, there: Mapping[str, Step | None]
-) -> Step:
+    chosen: Transfer, lines: _Lines, source: Mapping[str, Stage], named: _Named, there: Mapping[str, Stage | None]
+) -> Stage:
     """Train the source's model on the target from the start; its backbone, too, is pretrained on the target's text."""
     model = chosen.source.model
-    assert isinstance(model, CausalModelSettings)
+    assert isinstance(model, TSRecSettings)
     changes: dict[str, Any] = {}
     if chosen.settings.training is not None:
         changes["training"] = chosen.settings.training
     if chosen.settings.category is not None:
         changes["prompts"] = model.prompts.model_copy(update={"category": chosen.settings.category})
     experiment = chosen.source.model_copy(update={"model": model.model_copy(update=changes)})
-    given: dict[str, Step | None] = {
+    given: dict[str, Stage | None] = {
         "data": named.data,
         "tokenizer": source["tokenizer"],
         "codes": named.codes,
@@ -256,7 +256,7 @@ def _alone(
 
 
 def _measure(
-    chosen: Transfer, line: Line, floors: Mapping[str, Step], named: _Named, recommenders: Mapping[str, Step]
+    chosen: Transfer, line: StageRunner, floors: Mapping[str, Stage], named: _Named, recommenders: Mapping[str, Stage]
 ) -> None:
     """Measure everything that is about the transfer, and report it beside the baselines."""
     evaluations = {name: step for name, step in floors.items() if step.group == "evaluation"}

@@ -21,7 +21,7 @@ from lexirec.core.manifest import stage_key
 from lexirec.core.store import Store
 from lexirec.pipeline.experiment import Experiment, load_experiment
 from lexirec.pipeline.run import plan_experiment
-from lexirec.pipeline.runner import Step
+from lexirec.pipeline.runner import Stage
 from lexirec.training.hyperparameter_search import Dimension, Journal, Value
 from lexirec.workflows.tuning.report import write_tuning
 from lexirec.workflows.tuning.space import TuningSettings, load_space
@@ -114,7 +114,7 @@ class _Search:
         limit, unit = self._settings.budget
         _log.info("%s, trial %d of a budget of %g %s: %s", self.system, number + 1, limit, unit, params)
         metrics: dict[str, float] = {}
-        steps: list[Step] = []
+        steps: list[Stage] = []
         error: str | None = None
         try:
             changed = load_experiment(path, [*sets, *_overrides(params)])
