@@ -76,7 +76,9 @@ class Drawing:
 
 def gram() -> Drawing:
     """Return GRAM: identifiers from a tree of words, late fusion of many prompts, beams on a trie."""
-    draw = Drawing(560, "GRAM: items are named by words, a history is read as many prompts, the decoder reads all of them")
+    draw = Drawing(
+        560, "GRAM: items are named by words, a history is read as many prompts, the decoder reads all of them"
+    )
     draw.panel(20, 16, 1020, 150, "1. Name the items, once for a catalogue")
     names = [
         (["item text", "title, brand, categories"], "data"),
@@ -120,7 +122,9 @@ def gram() -> Drawing:
 
 def tsrec() -> Drawing:
     """Return TS-Rec: semantic IDs with a meaning, one prompt, tasks, and reinforcement."""
-    draw = Drawing(590, "TS-Rec: tokens of semantic IDs start with the meaning of words, are aligned with it, and reinforced")
+    draw = Drawing(
+        590, "TS-Rec: tokens of semantic IDs start with the meaning of words, are aligned with it, and reinforced"
+    )
     draw.panel(20, 16, 1020, 220, "1. Name the items, and give the tokens a meaning")
     names = [
         (["item text", "title, brand, categories"], "data"),
@@ -134,9 +138,18 @@ def tsrec() -> Drawing:
         if place:
             draw.arrow((x - 26, 83), (x - 2, 83))
     draw.arrow((532, 116), (532, 144))
-    draw.box(404, 146, 258, 70, ["lexicon", "<a_3>: “guitar, strings, music”", "counted, written by an LLM, or yours"], "text")
+    draw.box(
+        404,
+        146,
+        258,
+        70,
+        ["lexicon", "<a_3>: “guitar, strings, music”", "counted, written by an LLM, or yours"],
+        "text",
+    )
     draw.arrow((664, 181), (706, 181))
-    draw.box(708, 146, 312, 70, ["SA-Init", "the row of a token starts as the mean", "of the rows of its keywords"], "model")
+    draw.box(
+        708, 146, 312, 70, ["SA-Init", "the row of a token starts as the mean", "of the rows of its keywords"], "model"
+    )
     draw.panel(20, 256, 500, 318, "2. Fine-tune a causal language model")
     tasks = [
         ["next item", "history of semantic IDs → semantic ID"],

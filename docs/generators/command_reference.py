@@ -40,7 +40,10 @@ class Parameter(NamedTuple):
         """How it is written: an argument's placeholder, or the spellings of an option."""
         if self.is_argument:
             return [self.info.metavar or self.name.upper()]
-        return list(self.info.param_decls or [f"--{self.name.strip('_').replace('_', '-')}"])
+        first = (
+            [self.info.default] if isinstance(self.info.default, str) else []
+        )  # where `Annotated` keeps the first one
+        return [*first, *(self.info.param_decls or ())] or [f"--{self.name.strip('_').replace('_', '-')}"]
 
 
 def command_page(app: typer.Typer) -> str:
@@ -85,11 +88,13 @@ def _anchor(name: str) -> str:
 
 def _usage(name: str, function: Callable[..., Any]) -> str:
     arguments = [each for each in parameters_of(function) if each.is_argument]
-    words = [
-        each.spelled[0] if each.default is inspect.Parameter.empty or each.spelled[0].startswith("[") else f"[{each.spelled[0]}]"
-        for each in arguments
-    ]
-    return " ".join([name, *words, "[OPTIONS]"])
+    return " ".join([name, *map(_placeholder, arguments), "[OPTIONS]"])
+
+
+def _placeholder(argument: Parameter) -> str:
+    name = argument.spelled[0]
+    needed = argument.default is inspect.Parameter.empty
+    return name if needed or name.startswith("[") else f"[{name}]"
 
 
 def _parameters(function: Callable[..., Any]) -> str:

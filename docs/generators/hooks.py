@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from command_reference import command_page
 from command_reference import PATH as COMMANDS
+from command_reference import command_page
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -42,21 +42,21 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Fill in the lists of pages in the navigation."""
     folder = Path(config.docs_dir)
     pages = {path.relative_to(folder).as_posix() for path in folder.glob("**/*.md")}
-    config.nav = _filled(config.nav, sorted({*pages, *generated()}))
+    config.nav = filled(config.nav, sorted({*pages, *generated()}))
     return config
 
 
-def _filled(entry: Any, pages: list[str]) -> Any:
+def filled(entry: Any, pages: list[str]) -> Any:
+    """Return a part of the navigation in which lists of pages stand for their patterns."""
     if isinstance(entry, list):
-        return [_filled(each, pages) for each in entry]
+        return [filled(each, pages) for each in entry]
     if isinstance(entry, dict):
-        return {name: _filled(value, pages) for name, value in entry.items()}
+        return {name: filled(value, pages) for name, value in entry.items()}
     if isinstance(entry, str) and entry.endswith("/*"):
         newest = entry.startswith("newest/")
         prefix = entry.removeprefix("newest/").removesuffix("*")
-        found = [page for page in pages if page.startswith(prefix)]
-        found.sort(reverse=newest)
-        return sorted(found, key=lambda page: page != f"{prefix}index.md")
+        found = sorted((page.removesuffix(".md") for page in pages if page.startswith(prefix)), reverse=newest)
+        return [f"{page}.md" for page in sorted(found, key=lambda page: page != f"{prefix}index")]
     return entry
 
 

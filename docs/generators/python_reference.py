@@ -52,4 +52,3 @@ def _package(library: str, name: str, init: Path, modules: list[Path]) -> str:
     for path in modules:
         parts.append(f"::: {full}.{path.stem}")
     return "\n\n".join(parts) + "\n"
-

@@ -12,7 +12,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from page_parts import code, escape, paragraphs, table
-from pydantic import AliasChoices
+from pydantic import AliasChoices, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
@@ -119,7 +119,9 @@ def type_text(annotation: Any, metadata: Sequence[Any] = ()) -> str:
 
 def _bounds(metadata: Sequence[Any]) -> str:
     constraints = [part for each in metadata for part in (each.metadata if isinstance(each, FieldInfo) else [each])]
-    found = [f"{sign} {getattr(each, name):g}" for name, sign in _BOUNDS.items() for each in constraints if hasattr(each, name)]
+    found = [
+        f"{sign} {getattr(each, name)}" for name, sign in _BOUNDS.items() for each in constraints if hasattr(each, name)
+    ]
     return f" {', '.join(found)}" if found else ""
 
 
@@ -149,10 +151,11 @@ def _kind(cls: type[Settings]) -> str | None:
 
 def _usual_kind(info: FieldInfo) -> str | None:
     """Return the kind that a table without `kind` has, where there is one."""
+    if len(classes_of(info.annotation)) < 2:
+        return None
     for each in _metadata(info.annotation, info.metadata):
-        function = getattr(each, "func", None)
-        given = function({}) if getattr(function, "__name__", "") == "add" else {}
-        if isinstance(given, dict) and "kind" in given:
+        given: Any = each.func({}) if isinstance(each, BeforeValidator) else None  # type: ignore[call-arg]
+        if isinstance(given, dict) and "kind" in given:  # what `usual_kind` adds
             return str(given["kind"])
     return None
 
@@ -180,9 +183,7 @@ def _index(experiment: type[Settings], tables: dict[str, FieldInfo], homes: dict
     for name, info in tables.items():
         title = f"{name}.NAME" if get_origin(info.annotation) is dict else name
         kinds = [kind for kind in map(_kind, classes_of(info.annotation)) if kind is not None]
-        rows.append(
-            (f"[`[{title}]`]({name}.md)", escape(info.description or ""), ", ".join(map(code, kinds)) or "–")
-        )
+        rows.append((f"[`[{title}]`]({name}.md)", escape(info.description or ""), ", ".join(map(code, kinds)) or "–"))
     parts = [_INTRODUCTION, "## Values outside of tables", table(_HEAD, values)]
     return "\n\n".join([*parts, "## Tables", table(("table", "meaning", "kinds"), rows)]) + "\n"
 

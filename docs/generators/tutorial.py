@@ -1,4 +1,4 @@
-"""Run the code blocks of a tutorial, and write down what they print: `python docs/generators/tutorial.py docs/tutorials/*.md`.
+"""Run the code of pages and write down what it prints: `python docs/generators/tutorial.py docs/tutorials/*-*.md`.
 
 Blocks run in order in one empty folder: `python` blocks in one namespace, the lines of `sh` blocks as calls of the
 command line in this process. A block with `title="FILE"` is not run but written to that file. What a block prints is
@@ -28,7 +28,8 @@ from lexirec.core.progress import quiet
 WIDTH = 100
 """Columns of the terminal in which the output is shown."""
 _BLOCK = re.compile(
-    r"(?:^<!-- output(?P<how>[^\n]*?) -->\n)?^```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<body>.*?)^```$",
+    r"(?:^<!-- output(?P<how>[^\n]*?) -->\n)?"
+    r'^```(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<body>.*?)^```$',
     re.MULTILINE | re.DOTALL,
 )
 _NUMBER = re.compile(r"-?\d*\.?\d+(?:e-?\d+)?")
