@@ -29,13 +29,6 @@ def test_every_package_has_one_line():
     assert sorted(named) == sorted(packages)
 
 
-def test_folders_and_modules_that_are_named_exist():
-    for name in set(re.findall(r"`((?:\w+\.)+\w+)`", PAGE)) - {"evaluation.metrics"}:
-        if name.split(".")[0] in {path.name for path in SRC.iterdir()}:
-            path = SRC.joinpath(*name.split("."))
-            assert path.is_dir() or path.with_suffix(".py").is_file(), name
-
-
 def test_what_is_free_of_torch_is_held_so():
     held = [contract for contract in contracts() if "torch" in contract.get("forbidden_modules", [])]
     free = {name.removeprefix("lexirec.") for contract in held for name in contract["source_modules"]}
