@@ -22,7 +22,11 @@ from settings_reference import settings_pages
 import lexirec
 from lexirec.cli import app
 from lexirec.pipeline.experiment import Experiment
+from lexirec.workflows.studies.settings import StudySettings
+from lexirec.workflows.tuning.space import TuningSettings
 
+FILES = {"Studies": StudySettings, "Search spaces": TuningSettings}
+"""Files besides experiments: heading -> what reads them."""
 _MENTION = re.compile(r"(?<!\[)`docs/([\w/.-]+\.md|[\w-]+/)`(?!\])")
 
 
@@ -33,7 +37,7 @@ def generated() -> dict[str, str]:
     return {
         COMMANDS: command_page(app),
         "contributing.md": (root / "CONTRIBUTING.md").read_text(encoding="utf-8"),
-        **settings_pages(Experiment),
+        **settings_pages(Experiment, FILES),
         **python_pages(lexirec),
     }
 

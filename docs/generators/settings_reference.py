@@ -6,8 +6,10 @@ A class is described once, where the walk meets it first; other tables that hold
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -19,6 +21,7 @@ from pydantic_core import to_jsonable_python
 from lexirec.core.config import Settings, as_toml
 
 FOLDER = "reference/settings"
+OTHER = "reference/files.md"
 _PLAIN = {
     bool: "true or false",
     int: "integer",
@@ -29,6 +32,8 @@ _PLAIN = {
     datetime.datetime: "date with time",
 }
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+_EXAMPLE = re.compile(r"\[\w+\.\w+\] |\w = ")
+"""What only a paragraph that is an example has."""
 _HEAD = ("setting", "type", "default", "meaning")
 _INTRODUCTION = """\
 # Configuration reference
@@ -64,8 +69,13 @@ class Section(NamedTuple):
     level: int
 
 
-def settings_pages(experiment: type[Settings]) -> dict[str, str]:
-    """Return path -> Markdown: the index, and a page for each table of an experiment file."""
+def settings_pages(experiment: type[Settings], files: Mapping[str, type[Settings]] | None = None) -> dict[str, str]:
+    """Return path -> Markdown: the index, a page for each table of an experiment file, and one of other files.
+
+    Args:
+        experiment: What reads an experiment file.
+        files: Heading -> what reads another kind of file.
+    """
     tables = {name: info for name, info in experiment.model_fields.items() if classes_of(info.annotation)}
     homes: dict[type[Settings], Section] = {}
     for name, info in tables.items():
@@ -82,6 +92,8 @@ def settings_pages(experiment: type[Settings]) -> dict[str, str]:
             if section.page == page:
                 parts += _description(section, homes)
         pages[page] = "\n\n".join(parts) + "\n"
+    if files:
+        pages[OTHER] = _other_files(files, homes)
     return pages
 
 
@@ -188,15 +200,29 @@ def _index(experiment: type[Settings], tables: dict[str, FieldInfo], homes: dict
     return "\n\n".join([*parts, "## Tables", table(("table", "meaning", "kinds"), rows)]) + "\n"
 
 
+def _other_files(files: Mapping[str, type[Settings]], homes: dict[type[Settings], Section]) -> str:
+    """Return the page of files that are no experiments; what they have in common with those is linked."""
+    parts = ["# Other files", "TOML files that are no experiments. `extends` and paths work as in those."]
+    for title, cls in files.items():
+        homes[cls] = Section(cls, "", title, OTHER, title.lower().replace(" ", "-"), 2)
+        for key, inner in cls.model_fields.items():
+            if classes_of(inner.annotation):
+                _place(inner, f"{key}.NAME" if get_origin(inner.annotation) is dict else key, OTHER, 3, homes)
+    for section in homes.values():
+        if section.page == OTHER:
+            parts += _description(section, homes)
+    return "\n\n".join(parts) + "\n"
+
+
 def _description(section: Section, homes: dict[type[Settings], Section]) -> list[str]:
     rows = [
-        _row(section.table, name, info, section.page, homes)
+        _row(section.anchor, name, info, section.page, homes)
         for name, info in section.cls.model_fields.items()
         if name != "kind"
     ]
     return [
         f"{'#' * section.level} {section.title} {{#{section.anchor}}}",
-        *(escape(paragraph) for paragraph in paragraphs(section.cls)),
+        *(escape(paragraph) for paragraph in paragraphs(section.cls) if not _EXAMPLE.search(paragraph)),
         table(_HEAD, rows) if rows else "No further settings.",
     ]
 
@@ -211,8 +237,7 @@ def _row(
         kind += " or ".join(_link(homes[cls], page) for cls in classes)
     else:
         kind = type_text(info.annotation, info.metadata)
-    anchor = f"{of}-{name}".replace(".", "-").lower() if of else name
-    return f'<span id="set-{anchor}"></span>{code(name)}', kind, _default(info), _meaning(info)
+    return f'<span id="{of or "set"}-{name}"></span>{code(name)}', kind, _default(info), _meaning(info)
 
 
 def _meaning(info: FieldInfo) -> str:
@@ -238,6 +263,6 @@ def _default(info: FieldInfo) -> str:
 
 
 def _link(section: Section, page: str) -> str:
-    target = "" if section.page == page else PurePosixPath(section.page).name
+    target = "" if section.page == page else posixpath.relpath(section.page, posixpath.dirname(page))
     text = f"`[{section.table}]`" if _kind(section.cls) is None else code(str(_kind(section.cls)))
     return f"[{text}]({target}#{section.anchor})"

@@ -83,6 +83,13 @@ def test_settings_pages_have_a_section_for_each_class_and_link_to_it():
     assert "| integer | `0` | The seed. |" in index
 
 
+def test_other_files_have_a_page_and_link_to_what_experiments_have_too():
+    made = settings_reference.settings_pages(Whole, {"More files": Whole})
+    page = made[settings_reference.OTHER]
+    assert "## More files {#more-files}" in page
+    assert "[`small`](settings/size.md#size-small)" in page
+
+
 def test_types_are_told_in_words():
     told = settings_reference.type_text
     assert told(int | None) == "integer"
@@ -93,8 +100,9 @@ def test_types_are_told_in_words():
 
 
 def test_every_setting_of_an_experiment_is_described(pages):
-    waiting, met, missing = [Experiment], set(), []
-    text = "".join(content for path, content in pages.items() if path.startswith(settings_reference.FOLDER))
+    waiting, met, missing = [Experiment, *hooks.FILES.values()], set(), []
+    places = (settings_reference.FOLDER, settings_reference.OTHER)
+    text = "".join(content for path, content in pages.items() if path.startswith(places))
     while waiting:
         cls = waiting.pop()
         if cls in met:
