@@ -21,11 +21,12 @@ from settings_reference import settings_pages
 
 import lexirec
 from lexirec.cli import app
+from lexirec.core.config import Settings
 from lexirec.pipeline.experiment import Experiment
 from lexirec.workflows.studies.settings import StudySettings
 from lexirec.workflows.tuning.space import TuningSettings
 
-FILES = {"Studies": StudySettings, "Search spaces": TuningSettings}
+FILES: dict[str, type[Settings]] = {"Studies": StudySettings, "Search spaces": TuningSettings}
 """Files besides experiments: heading -> what reads them."""
 _MENTION = re.compile(r"(?<!\[)`docs/([\w/.-]+\.md|[\w-]+/)`(?!\])")
 
