@@ -37,7 +37,7 @@ docs: $(STAMP) ## build the documentation into site/
 
 clean: ## remove the environment and what tools left behind
 	rm -rf $(VENV) site .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # `ensurepip` is missing on some systems: then the environment is made without pip, and the system's pip fills it.
 # Byte code is left to the first import: compiling all sixteen thousand files of the dependencies takes longer than unpacking.

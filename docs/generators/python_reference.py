@@ -22,16 +22,16 @@ def python_pages(package: ModuleType) -> dict[str, str]:
     pages = {f"{FOLDER}/index.md": _public_names(package)}
     for init in sorted(root.glob("*/**/__init__.py")):
         name = ".".join(init.parent.relative_to(root).parts)
-        modules = [path for path in sorted(init.parent.glob("*.py")) if _is_documented(path)]
+        modules = [path for path in sorted(init.parent.glob("*.py")) if _is_public(path)]
         if modules:
             pages[f"{FOLDER}/{name}.md"] = _package(package.__name__, name, init, modules)
-    for path in filter(_is_documented, sorted(root.glob("*.py"))):
+    for path in filter(_is_public, sorted(root.glob("*.py"))):
         name = f"{package.__name__}.{path.stem}"
         pages[f"{FOLDER}/{path.stem}.md"] = f"# `{name}`\n\n::: {name}\n"
     return pages
 
 
-def _is_documented(path: Path) -> bool:
+def _is_public(path: Path) -> bool:
     """Say whether a file is a module with a public name."""
     return not path.stem.startswith("_")
 
@@ -41,8 +41,8 @@ def _public_names(package: ModuleType) -> str:
     for name in package.__all__:
         found = getattr(package, name)
         home = f"{found.__module__}.{found.__qualname__}"
-        rows.append((f"[`{name}`][{home}]", f"`{found.__module__}`", escape(summary(found))))
-    return f"{_INTRODUCTION}\n\n{table(('name', 'module', 'what it is'), rows)}"
+        rows.append((f"[`{name}`][{home}]", escape(summary(found)), f"`{found.__module__.rpartition('.')[0]}`"))
+    return f"{_INTRODUCTION}\n\n{table(('name', 'what it is', 'package'), rows)}"
 
 
 def _package(library: str, name: str, init: Path, modules: list[Path]) -> str:
