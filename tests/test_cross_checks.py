@@ -21,7 +21,8 @@ from lexirec.data.splits import Cases
 from lexirec.evaluation.metrics import mrr, ndcg, ranks_in_scores, ranks_of, recall
 from lexirec.models.baselines.als import Als, AlsSettings
 from lexirec.models.baselines.hstu import Hstu, HstuSettings
-from lexirec.models.baselines.item_similarity import Ease, EaseSettings, ItemKnn, ItemKnnSettings, Popularity
+from lexirec.models.baselines.item_similarity import Ease, EaseSettings, ItemKnn, ItemKnnSettings
+from lexirec.models.baselines.popularity import Popularity
 from lexirec.models.baselines.sasrec import Sasrec, SasrecSettings
 from lexirec.models.baselines.sequential import SequenceTrainingSettings
 from lexirec.models.baselines.sequential_training import fit_sequences

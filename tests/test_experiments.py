@@ -8,8 +8,8 @@ from lexirec.core.errors import DataError
 from lexirec.core.store import Store
 from lexirec.pipeline.components import Tables
 from lexirec.pipeline.experiment import load_experiment
-from lexirec.pipeline.graph import plan, run
-from lexirec.pipeline.stages.identifiers import load_split
+from lexirec.pipeline.run import plan_experiment, run_experiment
+from lexirec.pipeline.stages.data import load_split
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments"
 FILES = sorted(FOLDER.glob("*.toml"))
@@ -34,10 +34,10 @@ def test_shipped_files_plan_or_say_where_data_belong(path, tmp_path, monkeypatch
     experiment = load_experiment(path)
     if isinstance(experiment.data, Tables):
         with pytest.raises(DataError, match=r"data\.items: there is no file .*LEXIREC_DATA"):
-            plan(experiment, Store(tmp_path))
+            plan_experiment(experiment, Store(tmp_path))
     else:
         assert {"data", "baselines", "evaluation", "report"} <= {
-            step.group for step in plan(experiment, Store(tmp_path))
+            step.group for step in plan_experiment(experiment, Store(tmp_path))
         }
 
 
@@ -56,6 +56,6 @@ def test_data_lie_beside_the_checkout_unless_the_variable_says_otherwise(monkeyp
 def test_real_data_have_the_published_counts(data_dir, tmp_path, monkeypatch, name, users, items, interactions):
     monkeypatch.setenv("LEXIREC_DATA", str(data_dir))
     store, experiment = Store(tmp_path), load_experiment(FOLDER / f"{name}.toml")
-    run(experiment, store, until="data")
-    protocol = load_split(plan(experiment, store)[0].folder).protocol
+    run_experiment(experiment, store, until="data")
+    protocol = load_split(plan_experiment(experiment, store)[0].folder).protocol
     assert (protocol["users"], protocol["items"], protocol["interactions"]) == (users, items, interactions)

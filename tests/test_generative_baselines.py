@@ -9,8 +9,8 @@ from lexirec.core.progress import quiet
 from lexirec.core.store import Store
 from lexirec.evaluation.evaluator import Report
 from lexirec.pipeline.experiment import Experiment, load_experiment
-from lexirec.pipeline.graph import plan, run
-from lexirec.pipeline.runner import Run
+from lexirec.pipeline.run import plan_experiment, run_experiment
+from lexirec.pipeline.runs import RunRecord
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments" / "baselines-generative"
@@ -30,7 +30,7 @@ SMALL = {
 }
 
 
-def small(recipe: str, store: Store) -> Run:
+def small(recipe: str, store: Store) -> RunRecord:
     """Run a recipe on a tiny shop, for a moment."""
     chosen = load_experiment(FOLDER / f"{recipe}.toml")
     values = dict(SMALL)
@@ -40,7 +40,7 @@ def small(recipe: str, store: Store) -> Run:
         values |= {"pretraining.epochs": 1, "backbone.heads": 2}
     overrides = [f"{name}={value}" for name, value in values.items()]
     with quiet():
-        done = run(load_experiment(FOLDER / f"{recipe}.toml", overrides), store)
+        done = run_experiment(load_experiment(FOLDER / f"{recipe}.toml", overrides), store)
     assert done is not None
     return done
 
@@ -95,7 +95,9 @@ def test_files_plan_or_say_where_data_belong(path, tmp_path, monkeypatch):
     experiment: Experiment = load_experiment(path)
     assert set(experiment.baselines) >= BASELINES, "nothing is reported without the baselines beside it"
     if experiment.data.kind == "toy-shop":
-        assert {"model", "evaluation", "report"} <= {step.group for step in plan(experiment, Store(tmp_path))}
+        assert {"model", "evaluation", "report"} <= {
+            step.group for step in plan_experiment(experiment, Store(tmp_path))
+        }
     else:
         with pytest.raises(DataError, match=r"data\.items: there is no file .*LEXIREC_DATA"):
-            plan(experiment, Store(tmp_path))
+            plan_experiment(experiment, Store(tmp_path))

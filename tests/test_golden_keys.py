@@ -9,11 +9,11 @@ import pytest
 
 from lexirec.core.store import Store
 from lexirec.data.sequences import Sequences
-from lexirec.models.baselines.recommender import load_recommender
+from lexirec.models.loading import load_recommender
 from lexirec.pipeline.experiment import load_experiment
-from lexirec.pipeline.graph import plan
 from lexirec.pipeline.results import recommenders
-from lexirec.pipeline.runner import find_run
+from lexirec.pipeline.run import plan_experiment
+from lexirec.pipeline.runs import find_run
 
 FIXTURE = Path(__file__).parent / "fixtures" / "store-2e4f166.tar.xz"
 """Two finished toy experiments, their files and what their recommenders answered, made by commit 2e4f166."""
@@ -51,7 +51,7 @@ GOLDEN = {
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_content_keys_stay_as_they_were(name, tmp_path):
-    stages = plan(load_experiment(f"lexirec:{name}.toml", SMALL), Store(tmp_path))
+    stages = plan_experiment(load_experiment(f"lexirec:{name}.toml", SMALL), Store(tmp_path))
     assert {stage.name: stage.key[:12] for stage in stages} == GOLDEN[name]
 
 
@@ -66,7 +66,7 @@ def old(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", ["old-gram", "old-tsrec"])
 def test_a_store_of_an_earlier_version_has_everything_already(old, name):
     kept = ["baselines={}", 'baselines.memory={kind="memory"}', 'baselines.transitions={kind="transitions"}']
-    stages = plan(load_experiment(old / f"{name}.toml", kept), Store(old / "store"))
+    stages = plan_experiment(load_experiment(old / f"{name}.toml", kept), Store(old / "store"))
     assert {stage.name: stage.state for stage in stages} == dict.fromkeys((stage.name for stage in stages), "done")
 
 

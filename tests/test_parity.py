@@ -13,9 +13,9 @@ from transformers.modeling_outputs import BaseModelOutput
 from lexirec.data.loading import DataSettings, read_data, split_data
 from lexirec.data.sequences import Sequences
 from lexirec.models.gram.item_prompts import PromptSettings
-from lexirec.models.gram.late_fusion_ranking import SearchSettings
-from lexirec.models.gram.network import LateFusionSettings
-from lexirec.models.gram.recommender import Knowledge, LateFusionRecommender, ModelSettings
+from lexirec.models.gram.network import GramNetworkSettings
+from lexirec.models.gram.recommender import GramInputs, GramRecommender, GramSettings
+from lexirec.nn.search import SearchSettings
 from lexirec.nn.t5 import BackboneSettings, load_backbone
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.semantic_ids.identifiers.published import read_published
@@ -29,8 +29,8 @@ HISTORY = 20
 SMALL = BackboneSettings(
     name="scratch:tiny", d_model=32, heads=2, feed_forward=64, vocabulary_size=256, dropout=0, residual_scale=1
 )
-PAPER = ModelSettings(
-    fusion=LateFusionSettings(
+PAPER = GramSettings(
+    fusion=GramNetworkSettings(
         max_history=HISTORY, user_prompt="identifiers", head="vocabulary", likelihood="vocabulary"
     ),
     prompts=PromptSettings(layout="paper", parts=("item", "metadata"), max_length=16),
@@ -45,7 +45,7 @@ class Theirs(NamedTuple):
     scores: np.ndarray
 
 
-def fused(model: LateFusionRecommender, histories: Sequences) -> tuple[Tensor, Tensor]:
+def fused(model: GramRecommender, histories: Sequences) -> tuple[Tensor, Tensor]:
     """Encode every prompt with the stock encoder, add positions, and put each user's states in a line."""
     network: Any = model.model
     t5: T5ForConditionalGeneration = model.backbone.model
@@ -72,7 +72,7 @@ def nested(rows: np.ndarray) -> dict[int, Any]:
     return root
 
 
-def generated(model: LateFusionRecommender, histories: Sequences, batch: int) -> Theirs:
+def generated(model: GramRecommender, histories: Sequences, batch: int) -> Theirs:
     """Rank by stock beam search, restricted by a trie."""
     trie = nested(model.identifiers.tokens)
 
@@ -108,7 +108,7 @@ def generated(model: LateFusionRecommender, histories: Sequences, batch: int) ->
     return Theirs(np.array(items).reshape(-1, WIDTH), torch.cat(scores).view(-1, WIDTH).numpy())
 
 
-def assert_identical(model: LateFusionRecommender, histories: Sequences, batch: int) -> None:
+def assert_identical(model: GramRecommender, histories: Sequences, batch: int) -> None:
     """Same scores, same items in the same order; where scores tie but for rounding, in any order."""
     with torch.no_grad():
         theirs = generated(model, histories, batch)
@@ -124,7 +124,7 @@ def assert_identical(model: LateFusionRecommender, histories: Sequences, batch: 
     assert len({tuple(row) for row in theirs.items.tolist()}) == len(histories)  # histories do matter
 
 
-def roughened(model: LateFusionRecommender) -> LateFusionRecommender:
+def roughened(model: GramRecommender) -> GramRecommender:
     """Make the scores of random weights differ as those of trained ones do."""
     with torch.no_grad():
         model.model.positions.weight.normal_(std=1.0)
@@ -138,7 +138,7 @@ def test_lists_equal_those_of_generate(activation):
     rows = random_identifiers(np.random.default_rng(0), items=3000, vocabulary=40, longest=4)[:items]
     names = Identifiers(rows.astype(np.int32), tuple(f"<{number}>" for number in range(40)))
     language = load_backbone(SMALL.model_copy(update={"activation": activation}), texts=catalog.texts())
-    model = roughened(LateFusionRecommender.build(catalog, language, Knowledge(names), PAPER))
+    model = roughened(GramRecommender.build(catalog, language, GramInputs(names), PAPER))
     random = np.random.default_rng(1)
     histories = Sequences.from_lists([random.integers(0, items, size).tolist() for size in (1, 2, 3, 8, 25)])
     assert_identical(model, histories, batch=5)
@@ -155,6 +155,6 @@ def test_lists_equal_those_of_generate_with_grams_identifiers_of_beauty(data_dir
     histories = split_data(settings, interactions).test.histories.take(np.arange(0, 22_300, 223))
     names = read_published(folder / "lexical_ids.parquet", catalog, column="gram_lexical_id")
     language = load_backbone(SMALL, texts=catalog.texts()[:500])
-    model = roughened(LateFusionRecommender.build(catalog, language, Knowledge(names), PAPER))
+    model = roughened(GramRecommender.build(catalog, language, GramInputs(names), PAPER))
     assert len(histories) == 100
     assert_identical(model, histories, batch=10)

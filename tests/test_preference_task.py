@@ -11,8 +11,8 @@ from lexirec.core.progress import quiet
 from lexirec.core.store import Store
 from lexirec.data.toy import toy_shop
 from lexirec.pipeline.experiment import Experiment
-from lexirec.pipeline.graph import plan, run
-from lexirec.pipeline.stages.identifiers import load_split
+from lexirec.pipeline.run import plan_experiment, run_experiment
+from lexirec.pipeline.stages.data import load_split
 from tests.worlds.small_transfer import SOURCE
 
 MODEL = {**SOURCE["model"], "tasks": {"sid_title": 0, "history_title": 0, "ts_align": 0, "preference": 1}}
@@ -35,9 +35,12 @@ def experiment(folder: Path, **data: str) -> Experiment:
 
 def test_what_was_written_about_users_is_learned(tables, tmp_path):
     with quiet():
-        done = run(experiment(tables, users=str(tables / "users.jsonl")), Store(tmp_path), "model")
+        done = run_experiment(experiment(tables, users=str(tables / "users.jsonl")), Store(tmp_path), "model")
     assert done is None
-    steps = {step.name: step for step in plan(experiment(tables, users=str(tables / "users.jsonl")), Store(tmp_path))}
+    steps = {
+        step.name: step
+        for step in plan_experiment(experiment(tables, users=str(tables / "users.jsonl")), Store(tmp_path))
+    }
     data = steps["data"].folder
     texts, users = json.loads((data / "preferences.json").read_text()), load_split(data).train_users
     assert len(texts) == len(users)
@@ -48,12 +51,12 @@ def test_what_was_written_about_users_is_learned(tables, tmp_path):
 
 
 def test_other_texts_make_another_data_stage_another_place_does_not(tables, tmp_path):
-    first = plan(experiment(tables, users=str(tables / "users.jsonl")), Store(tmp_path / "store"))[0]
+    first = plan_experiment(experiment(tables, users=str(tables / "users.jsonl")), Store(tmp_path / "store"))[0]
     moved = tmp_path / "moved.jsonl"
     moved.write_bytes((tables / "users.jsonl").read_bytes())
-    assert plan(experiment(tables, users=str(moved)), Store(tmp_path / "store"))[0].key == first.key
+    assert plan_experiment(experiment(tables, users=str(moved)), Store(tmp_path / "store"))[0].key == first.key
     moved.write_text(moved.read_text().replace("thing", "stuff"))
-    assert plan(experiment(tables, users=str(moved)), Store(tmp_path / "store"))[0].key != first.key
+    assert plan_experiment(experiment(tables, users=str(moved)), Store(tmp_path / "store"))[0].key != first.key
 
 
 def test_without_a_table_of_users_it_is_refused_before_anything_is_made(tables):

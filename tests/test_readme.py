@@ -12,11 +12,11 @@ import pytest
 from lexirec import cli
 from lexirec.core.progress import quiet
 from lexirec.data.toy import toy_shop
-from lexirec.models.gram.recommender import LateFusionRecommender, ModelSettings
-from lexirec.models.gram.training import TrainingSettings
+from lexirec.models.gram.recommender import GramRecommender, GramSettings
+from lexirec.models.gram.training import GramTrainingSettings
 from lexirec.models.tsrec.grpo import GrpoSettings
-from lexirec.models.tsrec.recommender import CausalRecommender
-from lexirec.models.tsrec.settings import CausalModelSettings, ReinforcementSettings
+from lexirec.models.tsrec.recommender import TSRecRecommender
+from lexirec.models.tsrec.settings import ReinforcementSettings, TSRecSettings
 from lexirec.models.tsrec.sft import SftSettings
 from lexirec.pipeline.components import PublishedIdentifiers
 from lexirec.pipeline.experiment import Experiment, load_experiment
@@ -93,9 +93,9 @@ def test_the_commands_run(shop, monkeypatch, capsys):
 
 def test_the_python_block_runs(shop, monkeypatch, capsys):
     monkeypatch.chdir(shop)
-    fit = LateFusionRecommender.fit
-    once = TrainingSettings(epochs=1)
-    monkeypatch.setattr(LateFusionRecommender, "fit", lambda self, *a, **k: fit(self, *a, **k, training=once))
+    fit = GramRecommender.fit
+    once = GramTrainingSettings(epochs=1)
+    monkeypatch.setattr(GramRecommender, "fit", lambda self, *a, **k: fit(self, *a, **k, training=once))
     with quiet():
         exec(compile(blocks("python")[0], "README.md", "exec"), {})
     out = capsys.readouterr().out
@@ -105,10 +105,10 @@ def test_the_python_block_runs(shop, monkeypatch, capsys):
 
 def test_the_second_python_block_runs(shop, monkeypatch, capsys):
     monkeypatch.chdir(shop)
-    fit, reinforce = CausalRecommender.fit, CausalRecommender.reinforce
+    fit, reinforce = TSRecRecommender.fit, TSRecRecommender.reinforce
     once, few = SftSettings(epochs=1), ReinforcementSettings(training=GrpoSettings(cases=16, validations_per_epoch=1))
-    monkeypatch.setattr(CausalRecommender, "fit", lambda self, *a, **k: fit(self, *a, **k, training=once))
-    monkeypatch.setattr(CausalRecommender, "reinforce", lambda self, *a, **k: reinforce(self, *a, few, **k))
+    monkeypatch.setattr(TSRecRecommender, "fit", lambda self, *a, **k: fit(self, *a, **k, training=once))
+    monkeypatch.setattr(TSRecRecommender, "reinforce", lambda self, *a, **k: reinforce(self, *a, few, **k))
     with quiet():
         exec(compile(blocks("python")[1], "README.md", "exec"), {})
     assert "recall@10" in capsys.readouterr().out
@@ -124,7 +124,7 @@ def test_the_settings_table_names_every_table_and_known_kinds_only():
     rows = dict(re.findall(r"^\| `\[([a-z_]+)[^\]]*\]` \|(.*)\|$", README, re.MULTILINE))
     assert set(rows) == set(Experiment.model_fields) - {"name", "seed"}
     parts = re.findall(r"^\| `\[model\.([a-z_]+)\]`", README, re.MULTILINE)
-    tables = {*ModelSettings.model_fields, *CausalModelSettings.model_fields} - {"seed", "kind", "token_spread"}
+    tables = {*GramSettings.model_fields, *TSRecSettings.model_fields} - {"seed", "kind", "token_spread"}
     assert set(parts) == tables
     kinds = (LexicalIdentifiers, KeywordIdentifiers, TextIdentifiers, CodeIdentifiers, PublishedIdentifiers)
     kinds += (PermutedIdentifiers,)

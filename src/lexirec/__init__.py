@@ -13,59 +13,60 @@ if TYPE_CHECKING:
     from lexirec.data.catalog import Catalog
     from lexirec.data.interactions import Interactions
     from lexirec.data.neighbors import Neighbors, co_occurrence
-    from lexirec.data.splits import global_temporal, leave_last_out, published
+    from lexirec.data.splits import global_temporal, leave_last_out, predefined_split
     from lexirec.data.toy import toy_shop
     from lexirec.evaluation.evaluator import evaluate
     from lexirec.models.baselines.memory import Memory, MemorySettings
-    from lexirec.models.baselines.recommender import ScoreRecommender, load_recommender
-    from lexirec.models.ensemble.recommender import FusedRecommender
-    from lexirec.models.ensemble.weights import FusionSettings
-    from lexirec.models.gram.recommender import Knowledge, LateFusionRecommender, ModelSettings
-    from lexirec.models.gram.training import TrainingSettings
+    from lexirec.models.baselines.recommender import ScoreRecommender
+    from lexirec.models.ensemble.recommender import EnsembleRecommender
+    from lexirec.models.ensemble.settings import EnsembleSettings
+    from lexirec.models.gram.recommender import GramInputs, GramRecommender, GramSettings
+    from lexirec.models.gram.training import GramTrainingSettings
+    from lexirec.models.loading import load_recommender
     from lexirec.models.recommend import recommend
-    from lexirec.models.tsrec.recommender import CausalRecommender, SpelledItems
-    from lexirec.models.tsrec.settings import CausalModelSettings, ReinforcementSettings
+    from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender
+    from lexirec.models.tsrec.settings import ReinforcementSettings, TSRecSettings
     from lexirec.semantic_ids.codes import Codes
-    from lexirec.semantic_ids.embeddings.item_embeddings import embed
+    from lexirec.semantic_ids.embeddings.item_embeddings import embed_items
     from lexirec.semantic_ids.identifiers.identifiers import Identifiers
     from lexirec.semantic_ids.lexicon.lexicon import Lexicon
-    from lexirec.semantic_ids.lexicon.llm_settings import TeacherLexicon
+    from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
     from lexirec.semantic_ids.quantizers.hierarchical_kmeans import HierarchicalKMeans
     from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
     from lexirec.semantic_ids.quantizers.rqvae import RqVae
 
 _HOMES = {
     "Catalog": "data.catalog",
-    "CausalModelSettings": "models.tsrec.settings",
-    "CausalRecommender": "models.tsrec.recommender",
     "Codes": "semantic_ids.codes",
-    "FusedRecommender": "models.ensemble.recommender",
-    "FusionSettings": "models.ensemble.weights",
+    "EnsembleRecommender": "models.ensemble.recommender",
+    "EnsembleSettings": "models.ensemble.settings",
+    "GramInputs": "models.gram.recommender",
+    "GramRecommender": "models.gram.recommender",
+    "GramSettings": "models.gram.recommender",
+    "GramTrainingSettings": "models.gram.training",
     "HierarchicalKMeans": "semantic_ids.quantizers.hierarchical_kmeans",
     "Identifiers": "semantic_ids.identifiers.identifiers",
     "Interactions": "data.interactions",
-    "Knowledge": "models.gram.recommender",
-    "LateFusionRecommender": "models.gram.recommender",
+    "LLMLexicon": "semantic_ids.lexicon.llm_settings",
     "Lexicon": "semantic_ids.lexicon.lexicon",
     "LexirecError": "core.errors",
     "Memory": "models.baselines.memory",
     "MemorySettings": "models.baselines.memory",
-    "ModelSettings": "models.gram.recommender",
     "Neighbors": "data.neighbors",
     "ReinforcementSettings": "models.tsrec.settings",
     "ResidualKMeans": "semantic_ids.quantizers.residual_kmeans",
     "RqVae": "semantic_ids.quantizers.rqvae",
     "ScoreRecommender": "models.baselines.recommender",
-    "SpelledItems": "models.tsrec.recommender",
-    "TeacherLexicon": "semantic_ids.lexicon.llm_settings",
-    "TrainingSettings": "models.gram.training",
+    "TSRecInputs": "models.tsrec.recommender",
+    "TSRecRecommender": "models.tsrec.recommender",
+    "TSRecSettings": "models.tsrec.settings",
     "co_occurrence": "data.neighbors",
-    "embed": "semantic_ids.embeddings.item_embeddings",
+    "embed_items": "semantic_ids.embeddings.item_embeddings",
     "evaluate": "evaluation.evaluator",
     "global_temporal": "data.splits",
     "leave_last_out": "data.splits",
-    "load_recommender": "models.baselines.recommender",
-    "published": "data.splits",
+    "load_recommender": "models.loading",
+    "predefined_split": "data.splits",
     "recommend": "models.recommend",
     "toy_shop": "data.toy",
 }
@@ -73,36 +74,36 @@ _HOMES = {
 
 __all__ = [
     "Catalog",
-    "CausalModelSettings",
-    "CausalRecommender",
     "Codes",
-    "FusedRecommender",
-    "FusionSettings",
+    "EnsembleRecommender",
+    "EnsembleSettings",
+    "GramInputs",
+    "GramRecommender",
+    "GramSettings",
+    "GramTrainingSettings",
     "HierarchicalKMeans",
     "Identifiers",
     "Interactions",
-    "Knowledge",
-    "LateFusionRecommender",
+    "LLMLexicon",
     "Lexicon",
     "LexirecError",
     "Memory",
     "MemorySettings",
-    "ModelSettings",
     "Neighbors",
     "ReinforcementSettings",
     "ResidualKMeans",
     "RqVae",
     "ScoreRecommender",
-    "SpelledItems",
-    "TeacherLexicon",
-    "TrainingSettings",
+    "TSRecInputs",
+    "TSRecRecommender",
+    "TSRecSettings",
     "co_occurrence",
-    "embed",
+    "embed_items",
     "evaluate",
     "global_temporal",
     "leave_last_out",
     "load_recommender",
-    "published",
+    "predefined_split",
     "recommend",
     "toy_shop",
 ]

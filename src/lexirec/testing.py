@@ -22,8 +22,9 @@ import pyarrow as pa
 
 from lexirec.core.errors import LexirecError
 from lexirec.data.catalog import Catalog
+from lexirec.data.ranking import Recommender
 from lexirec.data.sequences import Sequences
-from lexirec.models.baselines.recommender import Recommender, load_recommender
+from lexirec.models.loading import load_recommender
 from lexirec.models.recommend import recommend
 
 _COLORS = ("red", "blue")

@@ -10,7 +10,7 @@ import pytest
 
 from lexirec import cli
 from lexirec.core import progress
-from lexirec.pipeline.runner import record
+from lexirec.pipeline.runs import record
 from tests.worlds.small_run import SETTINGS, experiment, small_run
 
 EXPERIMENT = """
@@ -266,7 +266,7 @@ def test_a_full_disk_is_one_line(lexirec, file, tmp_path, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", "/somewhere")
 
-    monkeypatch.setattr("lexirec.pipeline.graph.run", full)
+    monkeypatch.setattr("lexirec.pipeline.run.run_experiment", full)
     status, _, err = lexirec("run", file, "--store", tmp_path)
     assert status == 1
     assert err == "lexirec: /somewhere: No space left on device; free space or choose another place\n"
@@ -276,7 +276,7 @@ def test_an_interruption_says_how_to_go_on(lexirec, file, tmp_path, monkeypatch)
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lexirec.pipeline.graph.run", interrupted)
+    monkeypatch.setattr("lexirec.pipeline.run.run_experiment", interrupted)
     status, _, err = lexirec("run", file, "--store", tmp_path)
     assert status == 130
     assert "carries on from here" in err

@@ -11,16 +11,8 @@ import pytest
 
 from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError
-from lexirec.core.store import (
-    Recipe,
-    Store,
-    check_inputs,
-    file_digest,
-    progress_folder,
-    read_manifest,
-    stage_key,
-    verify,
-)
+from lexirec.core.manifest import Recipe, check_inputs, file_digest, read_manifest, stage_key, verify
+from lexirec.core.store import Store, progress_folder
 
 RECIPE = Recipe("codes", 1, {"branching": 8}, {"vectors": "a" * 64}, seed=3)
 

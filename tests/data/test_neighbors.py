@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
 from lexirec.core.errors import ArtifactError, DataError
-from lexirec.data import neighbors as module
+from lexirec.data import neighbors
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors, co_occurrence, nearest, pair_counts, read_published, top_k
 from lexirec.data.sequences import Sequences
@@ -56,7 +56,7 @@ def test_blocks_and_sparse_vectors_give_the_same_neighbours(monkeypatch, kind):
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(50, 8)).astype(np.float32)
     whole = nearest(vectors, 5)
-    monkeypatch.setattr(module, "_CELLS", 50 * 7)  # seven items at a time, so that the last block is shorter
+    monkeypatch.setattr(neighbors, "_CELLS", 50 * 7)  # seven items at a time, so that the last block is shorter
     parts = nearest(kind(vectors), 5)
     assert np.array_equal(parts.items, whole.items)
     assert np.allclose(parts.scores, whole.scores, atol=1e-6)

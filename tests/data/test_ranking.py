@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from lexirec.core.errors import ArtifactError, SettingsError
-from lexirec.data.ranking import MANIFEST, check_request, forbid, load_catalog, read_manifest, write_manifest
+from lexirec.data.ranking import check_request, forbid
 from lexirec.data.sequences import Sequences
+from lexirec.models.saving import MANIFEST, load_catalog, read_manifest, write_manifest
 from lexirec.testing import tiny_catalog
 
 

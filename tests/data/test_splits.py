@@ -14,7 +14,15 @@ from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
 from lexirec.data.sequences import Sequences
-from lexirec.data.splits import Cases, Split, global_temporal, leave_last_out, prefix_cases, published, unseen_cases
+from lexirec.data.splits import (
+    Cases,
+    Split,
+    global_temporal,
+    leave_last_out,
+    predefined_split,
+    prefix_cases,
+    unseen_cases,
+)
 
 LISTS = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=7), min_size=1, max_size=6)
 
@@ -115,7 +123,7 @@ def test_a_share_of_zero_leaves_a_part_empty():
     ("call", "message"),
     [
         (lambda events: global_temporal(events), "needs times"),
-        (lambda events: published(events), "needs a column that says train, validation or test"),
+        (lambda events: predefined_split(events), "needs a column that says train, validation or test"),
         (lambda events: leave_last_out(events, max_history=0), "max_history is 0; it must be at least 1"),
     ],
 )
@@ -135,14 +143,14 @@ def test_impossible_shares_and_cuts():
 
 
 def test_published_follows_the_labels():
-    split = published(interactions([[0, 1, 2], [3, 4]], labels=[0, 2, 1, 0, 0]))
+    split = predefined_split(interactions([[0, 1, 2], [3, 4]], labels=[0, 2, 1, 0, 0]))
     assert triples(split.test) == [(0, [0], 1)]
     assert triples(split.validation) == [(0, [0, 1], 2)]
     assert split.train == Sequences.from_lists([[0], [3, 4]])
 
 
 def test_users_without_training_events_leave_no_empty_row():
-    split = published(interactions([[0, 1], [3, 4]], labels=[2, 2, 0, 0]))
+    split = predefined_split(interactions([[0, 1], [3, 4]], labels=[2, 2, 0, 0]))
     assert split.train == Sequences.from_lists([[3, 4]])
     assert split.train_users.tolist() == [1]
     assert split.protocol["targets_without_history"] == 1
@@ -182,7 +190,7 @@ def real(data_dir, name, **options):
 @pytest.mark.parametrize(("name", "n_prefixes"), [("beauty", 131_413), ("office14", 38_543)])
 def test_leave_last_out_equals_the_published_split(data_dir, name, n_prefixes):
     _, events = real(data_dir, name, columns={"split": "split_loo"})
-    ours, theirs = leave_last_out(events), published(events)
+    ours, theirs = leave_last_out(events), predefined_split(events)
     assert ours.train == theirs.train
     for mine, given_ in ((ours.validation, theirs.validation), (ours.test, theirs.test)):
         assert np.array_equal(mine.users, given_.users)
@@ -195,7 +203,7 @@ def test_leave_last_out_equals_the_published_split(data_dir, name, n_prefixes):
 @pytest.mark.parametrize("name", ["industrial18", "videogames18"])
 def test_published_cases_equal_the_published_rows(data_dir, name):
     catalog, events = real(data_dir, name)
-    split = published(events, max_history=10)
+    split = predefined_split(events, max_history=10)
     for part, cases in (("valid", split.validation), ("test", split.test)):
         rows = pq.read_table(data_dir / name / f"rows_{part}.parquet")
         listed = rows.column("history_item_id").combine_chunks()
@@ -212,7 +220,7 @@ def test_published_cases_equal_the_published_rows(data_dir, name):
 def test_videogames_training_prefixes_equal_the_published_rows(data_dir):
     catalog, events = real(data_dir, "videogames18")
     rows = pq.read_table(data_dir / "videogames18" / "rows_train.parquet")
-    cases = prefix_cases(published(events, max_history=10).train, 10)
+    cases = prefix_cases(predefined_split(events, max_history=10).train, 10)
     assert len(cases) == rows.num_rows == 49_133
     theirs = Counter(catalog.find(rows.column("item_id")).tolist())
     assert Counter(cases.targets.tolist()) == theirs

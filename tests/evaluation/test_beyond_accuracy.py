@@ -10,7 +10,7 @@ from lexirec.data.sequences import Sequences
 from lexirec.evaluation import beyond_accuracy as beyond
 from lexirec.evaluation.beyond_accuracy import (
     MEASURES,
-    Surroundings,
+    BeyondAccuracyContext,
     beyond_accuracy,
     category_diversity,
     coverage,
@@ -32,7 +32,7 @@ TARGETS = np.array([0, 3, 3], dtype=np.int32)
 
 
 def around(**changes):
-    return Surroundings(
+    return BeyondAccuracyContext(
         **{"histories": HISTORIES, "targets": TARGETS, "counts": COUNTS, "exclude_seen": False, **changes}
     )
 

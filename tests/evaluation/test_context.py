@@ -6,7 +6,7 @@ from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
-from lexirec.evaluation.context import KINDS, Ground, divided, surroundings
+from lexirec.evaluation.context import KINDS, EvaluationContext, divided, surroundings
 
 TRAIN = Sequences.from_lists([[0, 1, 2], [1, 2, 3], [4, 1]])
 CASES = Cases(
@@ -17,7 +17,7 @@ CASES = Cases(
 def ground(**fields):
     table = pa.table({"item_id": list("abcde"), "title": ["x"] * 5, **fields})
     split = Split(TRAIN, np.arange(3), CASES, CASES, 5, {})
-    return Ground(Catalog(table, ("title",)), split, CASES)
+    return EvaluationContext(Catalog(table, ("title",)), split, CASES)
 
 
 def test_all_kinds_divide_unless_they_cannot():

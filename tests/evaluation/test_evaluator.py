@@ -9,11 +9,12 @@ import pytest
 from rich.console import Console
 
 from lexirec.core.errors import ArtifactError, DataError
+from lexirec.data.ranking import Ranking
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.evaluation.evaluator import Report, evaluate, metrics_text, protocol_text
-from lexirec.models.baselines.item_similarity import Popularity
-from lexirec.models.baselines.recommender import Ranking, ScoreRecommender
+from lexirec.models.baselines.popularity import Popularity
+from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.testing import tiny_catalog
 
 HISTORIES = [[0], [0, 3], [1]]

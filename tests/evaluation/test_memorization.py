@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lexirec.data.sequences import Sequences
-from lexirec.evaluation import memorization as transitions
+from lexirec.evaluation import memorization
 from lexirec.evaluation.memorization import Transitions
 
 ROWS = st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=6)
@@ -30,7 +30,7 @@ def test_pairs_are_looked_at_in_parts(monkeypatch):
     rows = Sequences.from_lists([[0, 1, 2], [1, 3], [0, 4, 2]])
     found, asked = Transitions.of(rows, 5), (np.repeat(np.arange(5), 5), np.tile(np.arange(5), 5))
     whole = found.through_one(*asked)
-    monkeypatch.setattr(transitions, "_ENTRIES", 2)
+    monkeypatch.setattr(memorization, "_ENTRIES", 2)
     assert found.through_one(*asked).tolist() == whole.tolist()
     assert whole.sum() == 2  # 0 → 1 → 3 and 0 → … → 2
 

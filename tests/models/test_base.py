@@ -6,7 +6,7 @@ from lexirec.core.errors import SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
 from lexirec.models.base import GenerativeRecommender
-from lexirec.nn.search import Found
+from lexirec.nn.search import SearchResult
 
 
 class Finds:
@@ -18,7 +18,7 @@ class Finds:
     def rank(self, histories, k, **options):
         self.asked.append(options)
         items = np.tile(np.arange(k, dtype=np.int32), (len(histories), 1))
-        return Found(items, -items.astype(np.float32), np.ones(len(histories), dtype=bool))
+        return SearchResult(items, -items.astype(np.float32), np.ones(len(histories), dtype=bool))
 
 
 class Small(GenerativeRecommender[Finds]):

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.memory import Memory, MemorySettings
-from lexirec.models.distillation import REHEARSED, DistillationSettings, Reading, Teacher, rehearse
-from lexirec.models.gram.recommender import ModelSettings
-from lexirec.models.gram.training import TrainingSettings, fit_late_fusion
-from lexirec.models.tsrec.settings import CausalModelSettings
-from lexirec.models.tsrec.sft import SftSettings, fit_causal
+from lexirec.models.distillation import REHEARSED, DistillationSettings, DistillationTeacher, Reading, rehearse
+from lexirec.models.gram.recommender import GramSettings
+from lexirec.models.gram.training import GramTrainingSettings, fit_gram
+from lexirec.models.tsrec.settings import TSRecSettings
+from lexirec.models.tsrec.sft import SftSettings, fit_tsrec
 from tests.models.gram.test_training import CHOSEN, TRAIN
 from tests.worlds.ensemble import ITEMS, TEXTS, fusion
 from tests.worlds.tsrec_shop import ITEMS as SHOP
@@ -30,8 +30,8 @@ def asked(*items: int) -> Sequences:
     return Sequences.from_lists([list(items)])
 
 
-def teacher_of(rows: list[list[int]]) -> Teacher:
-    made = Teacher.fit(Sequences.from_lists(rows), NO_TEXTS, COUNTED)
+def teacher_of(rows: list[list[int]]) -> DistillationTeacher:
+    made = DistillationTeacher.fit(Sequences.from_lists(rows), NO_TEXTS, COUNTED)
     assert made is not None
     return made
 
@@ -40,11 +40,11 @@ def test_a_row_is_not_told_what_only_it_knows():
     """Every row but the first goes 0 -> 1; only the first goes 0 -> 2."""
     teacher = teacher_of([[0, 2], *[[0, 1]] * 9])
     for row in range(10):
-        told = teacher.told(asked(0), np.array([row]))[0]
+        told = teacher.soft_targets(asked(0), np.array([row]))[0]
         assert told[1] > 0
         if row == 0:
             assert told[2] == 0
-    assert any(teacher.told(asked(0), np.array([row]))[0, 2] > 0 for row in range(1, 10))
+    assert any(teacher.soft_targets(asked(0), np.array([row]))[0, 2] > 0 for row in range(1, 10))
 
 
 def test_what_is_told_is_the_memory_of_the_other_folds():
@@ -54,7 +54,9 @@ def test_what_is_told_is_the_memory_of_the_other_folds():
     assert sorted(np.bincount(fold_of)) == [6, 6]
     others = Sequences.from_lists([row for row, fold in zip(rows, fold_of) if fold != fold_of[4]])
     scores = Memory().fit(others, 6).scores(asked(4, 5))[0]
-    np.testing.assert_allclose(teacher.told(asked(4, 5), np.array([4]))[0], 0.4 * scores / scores.sum(), rtol=1e-5)
+    np.testing.assert_allclose(
+        teacher.soft_targets(asked(4, 5), np.array([4]))[0], 0.4 * scores / scores.sum(), rtol=1e-5
+    )
 
 
 def test_the_memory_that_teaches_has_settings_of_its_own():
@@ -62,9 +64,9 @@ def test_the_memory_that_teaches_has_settings_of_its_own():
     near = DistillationSettings(share=0.5, folds=2, rehearsal=1, evidence="none", memory=MemorySettings(window=1))
     told = {}
     for settings in (near, near.model_copy(update={"memory": MemorySettings()})):
-        teacher = Teacher.fit(rows, NO_TEXTS, settings)
+        teacher = DistillationTeacher.fit(rows, NO_TEXTS, settings)
         asked = Sequences.from_lists([[0], [0]])
-        told[settings.memory.window] = (teacher.told(asked, np.array([0, len(rows)])) > 0).numpy()
+        told[settings.memory.window] = (teacher.soft_targets(asked, np.array([0, len(rows)])) > 0).numpy()
     assert not told[1][:, 2].any(), "two places later is not near, neither for other users nor for rehearsal"
     assert told[8][:, 2].all()
 
@@ -72,15 +74,15 @@ def test_the_memory_that_teaches_has_settings_of_its_own():
 def test_parts_of_the_loss_sum_to_the_share_or_to_nothing():
     teacher = teacher_of([[0, 1, 2], [1, 2, 3], [2, 3, 4], [0, 1, 3]])
     histories = Sequences.from_lists([[0, 1], [], [1, 2], [5]])
-    told = teacher.told(histories, np.array([0, 1, -1, 2]))
+    told = teacher.soft_targets(histories, np.array([0, 1, -1, 2]))
     assert told.dtype == torch.float32
     assert told.sum(1).tolist() == pytest.approx([0.4, 0, 0, 0])  # no history; no training row; nobody bought item 5
 
 
 def test_without_a_share_there_is_no_teacher_and_few_rows_are_refused():
-    assert Teacher.fit(TRAIN, TEXTS, DistillationSettings()) is None
+    assert DistillationTeacher.fit(TRAIN, TEXTS, DistillationSettings()) is None
     with pytest.raises(DataError, match=r"distillation\.folds is 5, but there are 2 training rows"):
-        Teacher.fit(Sequences.from_lists([[0, 1], [1, 2]]), NO_TEXTS, DistillationSettings(share=0.1))
+        DistillationTeacher.fit(Sequences.from_lists([[0, 1], [1, 2]]), NO_TEXTS, DistillationSettings(share=0.1))
 
 
 def test_what_is_rehearsed_is_drawn_from_the_memory():
@@ -105,16 +107,18 @@ def test_rehearsal_in_blocks_draws_for_the_same_items(monkeypatch):
 
 def test_rehearsed_rows_are_told_by_the_memory_of_all_rows():
     rows = Sequences.from_lists([[0, 1], [0, 1], [0, 2], [3, 4]])
-    teacher = Teacher.fit(rows, NO_TEXTS, DistillationSettings(rehearsal=2, evidence="none"))
+    teacher = DistillationTeacher.fit(rows, NO_TEXTS, DistillationSettings(rehearsal=2, evidence="none"))
     assert teacher is not None
     assert teacher.tells
     scores = Memory().fit(rows, 6).scores(asked(0))[0]
-    told = teacher.told(Sequences.from_lists([[0], [0]]), np.array([0, len(rows)]))
+    told = teacher.soft_targets(Sequences.from_lists([[0], [0]]), np.array([0, len(rows)]))
     assert not told[0].any()  # of bought rows no share is asked for
     np.testing.assert_allclose(told[1], REHEARSED * scores / scores.sum(), rtol=1e-5)
-    both = Teacher.fit(rows, NO_TEXTS, DistillationSettings(share=0.4, folds=2, rehearsal=2, evidence="none"))
+    both = DistillationTeacher.fit(
+        rows, NO_TEXTS, DistillationSettings(share=0.4, folds=2, rehearsal=2, evidence="none")
+    )
     assert both is not None
-    told = both.told(Sequences.from_lists([[0], [3, 4]]), np.array([len(rows), 1]))
+    told = both.soft_targets(Sequences.from_lists([[0], [3, 4]]), np.array([len(rows), 1]))
     np.testing.assert_allclose(told[0], REHEARSED * scores / scores.sum(), rtol=1e-5)
     assert told[1].sum().item() in (0, pytest.approx(0.4))
 
@@ -134,7 +138,7 @@ def test_a_product_is_the_memory_and_a_copy_of_the_other_folds():
     settings = COUNTED.model_copy(update={"teacher": "product", "rehearsal": 1})
     trained: list[list[int]] = []
     prefer = copies_that_prefer([2, 3], trained)
-    teacher = Teacher.fit(Sequences.from_lists(rows), NO_TEXTS, settings, copies=prefer)
+    teacher = DistillationTeacher.fit(Sequences.from_lists(rows), NO_TEXTS, settings, copies=prefer)
     assert teacher is not None
     fold_of = teacher._fold_of[: len(rows)]
     assert trained == [np.flatnonzero(fold_of != fold).tolist() for fold in (0, 1)]
@@ -146,9 +150,9 @@ def test_a_product_is_the_memory_and_a_copy_of_the_other_folds():
 
     row = int(np.flatnonzero(fold_of == 1)[0])
     others = [each for each, fold in zip(rows, fold_of) if fold == 0]
-    told = teacher.told(asked(0), np.array([row]))[0]
+    told = teacher.soft_targets(asked(0), np.array([row]))[0]
     np.testing.assert_allclose(told, 0.4 * product(others, np.eye(6)[3] * 0.4 + 0.1), rtol=1e-5)
-    told = teacher.told(asked(0), np.array([len(rows)]))[0]  # rehearsed: all copies together, as one
+    told = teacher.soft_targets(asked(0), np.array([len(rows)]))[0]  # rehearsed: all copies together, as one
     both = np.sqrt((np.eye(6)[2] * 0.4 + 0.1) * (np.eye(6)[3] * 0.4 + 0.1))
     np.testing.assert_allclose(told, REHEARSED * product(rows, both), rtol=1e-5)
 
@@ -158,27 +162,29 @@ def test_a_product_needs_copies_rows_for_every_fold_and_a_head_that_teaches():
     with pytest.raises(
         ValueError, match=r'needs copies of the model: say what trains them, or take teacher = "memory"'
     ):
-        Teacher.fit(TRAIN, TEXTS, settings)
+        DistillationTeacher.fit(TRAIN, TEXTS, settings)
     with pytest.raises(DataError, match=r"distillation\.folds is 3, but there are 2 training rows"):
-        Teacher.fit(Sequences.from_lists([[0, 1], [1, 2]]), NO_TEXTS, settings)
+        DistillationTeacher.fit(Sequences.from_lists([[0, 1], [1, 2]]), NO_TEXTS, settings)
     with pytest.raises(ValidationError, match=r'teacher is "product", but only a head "grounded" with pooling'):
-        CausalModelSettings.model_validate({"network": {"head": "vocabulary"}, "training": {"distillation": settings}})
+        TSRecSettings.model_validate({"network": {"head": "vocabulary"}, "training": {"distillation": settings}})
     with pytest.raises(ValueError, match=r'teacher is "product", but only a head "grounded"'):
-        Teacher.fit(TRAIN, TEXTS, settings, flat=False)
-    assert Teacher.fit(TRAIN, TEXTS, DistillationSettings(teacher="product")) is None, "nothing is asked of it"
+        DistillationTeacher.fit(TRAIN, TEXTS, settings, flat=False)
+    assert DistillationTeacher.fit(TRAIN, TEXTS, DistillationSettings(teacher="product")) is None, (
+        "nothing is asked of it"
+    )
 
 
 def test_heads_without_a_distribution_over_items_rehearse_what_was_drawn_alone():
     settings = DistillationSettings(rehearsal=1)
-    CausalModelSettings.model_validate({"network": {"head": "vocabulary"}, "training": {"distillation": settings}})
-    teacher = Teacher.fit(TRAIN, TEXTS, settings, flat=False)
+    TSRecSettings.model_validate({"network": {"head": "vocabulary"}, "training": {"distillation": settings}})
+    teacher = DistillationTeacher.fit(TRAIN, TEXTS, settings, flat=False)
     assert teacher is not None
     assert not teacher.tells
     assert len(teacher.rehearsed) == len(TEXTS)
 
 
 @pytest.mark.parametrize(
-    ("kind", "part"), [(CausalModelSettings, "network"), (ModelSettings, "fusion")], ids=["causal", "late-fusion"]
+    ("kind", "part"), [(TSRecSettings, "network"), (GramSettings, "fusion")], ids=["causal", "late-fusion"]
 )
 def test_heads_without_a_distribution_over_items_are_refused(kind, part):
     taught = {"distillation": {"share": 0.3}}
@@ -193,17 +199,17 @@ def test_the_loss_is_divided_between_what_came_and_what_is_told():
     items, places = torch.tensor([[3, 4, 5], [9, 8, -1]]), torch.tensor([[1, 2], [1, -1]])
     plain = model(items, places)["loss"]
     nothing = torch.zeros(3, ITEMS)
-    assert model(items, places, told=nothing)["loss"].item() == pytest.approx(plain.item(), rel=1e-6)
+    assert model(items, places, soft_targets=nothing)["loss"].item() == pytest.approx(plain.item(), rel=1e-6)
     alone = torch.stack([model(*each)["loss"] for each in _one_by_one(items, places)])
     told = torch.zeros(3, ITEMS)
     told[1, 7] = 0.25  # of the second target a quarter asks for item 7
     losses = torch.stack(
-        [model(*each, told=told[row : row + 1])["loss"] for row, each in enumerate(_one_by_one(items, places))]
+        [model(*each, soft_targets=told[row : row + 1])["loss"] for row, each in enumerate(_one_by_one(items, places))]
     )
     assert losses[[0, 2]].tolist() == pytest.approx(alone[[0, 2]].tolist(), rel=1e-5)
-    sure = model(torch.tensor([[3, 4, 5]]), torch.tensor([[2]]), told=torch.eye(ITEMS)[[7]])["loss"]
+    sure = model(torch.tensor([[3, 4, 5]]), torch.tensor([[2]]), soft_targets=torch.eye(ITEMS)[[7]])["loss"]
     assert losses[1].item() == pytest.approx((0.75 * alone[1] + 0.25 * sure).item(), rel=1e-5)
-    assert model(items, places, told=told)["loss"].item() == pytest.approx(losses.mean().item(), rel=1e-5)
+    assert model(items, places, soft_targets=told)["loss"].item() == pytest.approx(losses.mean().item(), rel=1e-5)
 
 
 def _one_by_one(items, places):
@@ -216,18 +222,18 @@ def distance(model, teacher) -> float:
     """Mean cross-entropy of the model's root against what the teacher says of training cases."""
     items = torch.tensor([TRAIN.row(row)[:3].tolist() for row in range(12)])
     places = torch.full((12, 1), 2)
-    told = teacher.told(Sequences.from_lists([row[:2] for row in items.tolist()]), np.arange(12))
+    told = teacher.soft_targets(Sequences.from_lists([row[:2] for row in items.tolist()]), np.arange(12))
     with torch.no_grad():
-        return float(model(items, places, told=told / told.sum(1, keepdim=True))["loss"])
+        return float(model(items, places, soft_targets=told / told.sum(1, keepdim=True))["loss"])
 
 
 def test_a_late_fusion_model_comes_nearer_to_its_teacher(tmp_path):
-    teacher = Teacher.fit(TRAIN, TEXTS, HALF)
+    teacher = DistillationTeacher.fit(TRAIN, TEXTS, HALF)
     pace = {"epochs": 3, "batch_targets": 22, "learning_rate": 5e-3, "checkpoints_per_epoch": 3}
     found = {}
     for name, told in (("taught", teacher), ("untaught", None)):
         model = fusion(**CHOSEN, pooling="mass")
-        fit_late_fusion(model, TRAIN, TrainingSettings(**pace), validation=None, folder=tmp_path / name, teacher=told)
+        fit_gram(model, TRAIN, GramTrainingSettings(**pace), validation=None, folder=tmp_path / name, teacher=told)
         found[name] = distance(model, teacher)
     assert found["taught"] < found["untaught"] - 0.05
 
@@ -246,9 +252,9 @@ def test_a_late_fusion_model_learns_what_follows_an_item_nobody_bought(tmp_path,
     far = {}
     for name, chosen in (("rehearsed", settings), ("not", DistillationSettings())):
         model = fusion(**{**CHOSEN, **head})
-        teacher = Teacher.fit(rows, TEXTS, chosen, flat=model.settings.flat)
-        training = TrainingSettings(**pace, distillation=chosen)
-        fit_late_fusion(model, rows, training, validation=None, folder=tmp_path / name, teacher=teacher)
+        teacher = DistillationTeacher.fit(rows, TEXTS, chosen, flat=model.settings.flat)
+        training = GramTrainingSettings(**pace, distillation=chosen)
+        fit_gram(model, rows, training, validation=None, folder=tmp_path / name, teacher=teacher)
         scores = Memory().fit(rows, ITEMS, texts=TEXTS).scores(asked(ITEMS - 1))[0]
         shares = torch.from_numpy(np.maximum(scores, 0) / np.maximum(scores, 0).sum())
         pairs = torch.cat([alone.repeat(ITEMS, 1), torch.arange(ITEMS)[:, None]], dim=1)
@@ -260,10 +266,12 @@ def test_a_late_fusion_model_learns_what_follows_an_item_nobody_bought(tmp_path,
 
 def test_a_killed_training_carries_on_as_if_it_had_not_been(tmp_path):
     settings = SftSettings(epochs=1, batch_size=16, learning_rate=3e-2, checkpoints_per_epoch=3, distillation=HALF)
-    teacher = Teacher.fit(WALKS, TEXTS[:SHOP], HALF)
+    teacher = DistillationTeacher.fit(WALKS, TEXTS[:SHOP], HALF)
 
-    def fit(model, folder, told=teacher):
-        return fit_causal(model, examples(), settings, validation=None, builder=builder(), folder=folder, teacher=told)
+    def fit(model, folder, soft_targets=teacher):
+        return fit_tsrec(
+            model, examples(), settings, validation=None, builder=builder(), folder=folder, teacher=soft_targets
+        )
 
     whole, broken, untaught = (shop(head="grounded") for _ in range(3))
     curve = fit(whole, tmp_path / "whole")

@@ -6,8 +6,7 @@ from torch import nn
 from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError
 from lexirec.data.catalog import Catalog
-from lexirec.data.ranking import write_manifest
-from lexirec.models.saving import put_weights, read_parts, undamaged, write_parts
+from lexirec.models.saving import put_weights, read_parts, undamaged, write_manifest, write_parts
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 
 

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lexirec.nn import cpu_kernels as packing
-from lexirec.nn.cpu_kernels import Packed, PackedLinear, can_pack, multiply, pack_blocks
+from lexirec.nn import cpu_kernels
+from lexirec.nn.cpu_kernels import PackedLinear, PackedLinears, can_pack, multiply, pack_blocks
 
 needs_packing = pytest.mark.skipif(not can_pack(), reason="this torch has no oneDNN for this CPU")
 
@@ -34,7 +34,7 @@ def block():
 def test_packed_layers_give_the_same_and_go_again(block, shape):
     inputs = torch.randn(shape)
     plain, stock = block(inputs), block.inner[0]
-    packed = Packed(block)
+    packed = PackedLinears(block)
     assert len(packed) == 3  # places, of two layers
     with packed.in_use():
         assert isinstance(block.inner[0], PackedLinear)
@@ -55,28 +55,28 @@ def test_rows_in_any_order_of_memory_are_read(block):
 
 @needs_packing
 def test_with_gradients_the_stock_product_is_taken(block):
-    with Packed(block).in_use():
+    with PackedLinears(block).in_use():
         block(torch.randn(2, 512)).sum().backward()
     assert block.inner[0].weight.grad.abs().sum() > 0
 
 
 @needs_packing
 def test_packed_weights_are_those_of_the_moment(block):
-    inputs, packed = torch.randn(2, 512), Packed(block)
+    inputs, packed = torch.randn(2, 512), PackedLinears(block)
     with torch.no_grad():
         before = block(inputs)
         block.inner[0].weight.mul_(2)
         after = block(inputs)
         with packed.in_use():
             torch.testing.assert_close(block(inputs), before, rtol=1e-5, atol=1e-5)
-        with Packed(block).in_use():
+        with PackedLinears(block).in_use():
             torch.testing.assert_close(block(inputs), after, rtol=1e-5, atol=1e-5)
 
 
 @needs_packing
 def test_the_stock_layers_return_after_an_error(block):
     stock = block.inner[0]
-    with pytest.raises(RuntimeError), Packed(block).in_use():
+    with pytest.raises(RuntimeError), PackedLinears(block).in_use():
         raise RuntimeError
     assert block.inner[0] is stock
 
@@ -96,10 +96,10 @@ def test_what_cannot_be_packed_stays(block, monkeypatch, case):
     if case == "type":
         block.to(torch.bfloat16)
     elif case == "size":
-        monkeypatch.setattr(packing, "_MOST_BYTES", 1000)
+        monkeypatch.setattr(cpu_kernels, "_MOST_BYTES", 1000)
     else:
-        monkeypatch.setattr(packing, "can_pack", lambda: False)
-    assert len(Packed(block)) == 0
+        monkeypatch.setattr(cpu_kernels, "can_pack", lambda: False)
+    assert len(PackedLinears(block)) == 0
     assert pack_blocks(block.inner[0].weight, 512) == ()
-    with Packed(block).in_use():
+    with PackedLinears(block).in_use():
         assert type(block.inner[0]) is nn.Linear

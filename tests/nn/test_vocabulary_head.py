@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from lexirec.decoding.trie import Trie
-from lexirec.nn import head_base as head_parts
+from lexirec.nn import head_base
+from lexirec.nn.cpu_kernels import shared_gradient
 from lexirec.nn.embedding_table import ItemRows
-from lexirec.nn.lookups import collected
-from lexirec.nn.vocabulary_head import GroundedHead, MassHead, VocabularyHead
+from lexirec.nn.grounded_head import GroundedHead, MassHead
+from lexirec.nn.vocabulary_head import VocabularyHead
 from tests.worlds.ensemble import ITEMS, backbone, identifiers
 
 D = 16
@@ -79,7 +80,7 @@ def seen_items() -> Tensor:
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
 def test_children_are_scored_by_definition(kind, gather_cost, monkeypatch):
-    monkeypatch.setattr(head_parts, "_GATHER_COST", gather_cost)
+    monkeypatch.setattr(head_base, "_GATHER_COST", gather_cost)
     head, trie = made(kind)
     rows, seen_BH = head.rows(), seen_items()
     for depth in range(trie.longest):
@@ -214,7 +215,7 @@ def test_entered_nodes_are_embedded():
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_root_may_stand_behind_short_paths(kind, together):
     head, _ = made(kind)
-    words_VD = collected(backbone().model.shared.weight) if together else None
+    words_VD = shared_gradient(backbone().model.shared.weight) if together else None
     assert torch.isfinite(head.embed(replace(head.rows(), words_VD=words_VD), torch.tensor([[4, 0]]))).all()
 
 

@@ -8,19 +8,22 @@ import numpy as np
 import pytest
 
 from lexirec.core.errors import DataError, SettingsError
-from lexirec.core.store import Store, read_manifest, verify
+from lexirec.core.manifest import read_manifest, verify
+from lexirec.core.store import Store
+from lexirec.data.neighbors import Neighbors
 from lexirec.data.toy import toy_shop
 from lexirec.evaluation.evaluator import Report
-from lexirec.models.baselines.recommender import load_recommender
-from lexirec.pipeline.graph import VERSIONS, plan, run
-from lexirec.pipeline.stages import baselines as fitting
-from lexirec.pipeline.stages import identifiers as preparing
+from lexirec.models.loading import load_recommender
+from lexirec.pipeline import graph
+from lexirec.pipeline.graph import VERSIONS
+from lexirec.pipeline.run import plan_experiment, run_experiment
+from lexirec.pipeline.stages import data, identifiers
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from tests.worlds.small_run import SETTINGS, experiment, small_run
 
 
 def states(store: Store, **changes) -> dict[str, str]:
-    return {step.name: step.state for step in plan(experiment(**changes), store)}
+    return {step.name: step.state for step in plan_experiment(experiment(**changes), store)}
 
 
 def test_a_run_makes_every_stage_whole():
@@ -76,11 +79,10 @@ def test_what_is_done_is_not_made_again(monkeypatch):
     def forbidden(*_: object) -> None:
         raise AssertionError("made again")
 
-    for module in (preparing, fitting):
-        for name in dir(module):
-            if name.startswith(("prepare_", "fit_baseline", "measure")) and callable(getattr(module, name)):
-                monkeypatch.setattr(module, name, forbidden)
-    again = run(experiment(), store)
+    for name in dir(graph):
+        if name.startswith(("prepare_", "fit_baseline", "measure")) and callable(getattr(graph, name)):
+            monkeypatch.setattr(graph, name, forbidden)
+    again = run_experiment(experiment(), store)
     assert again is not None
     assert {folder: read_manifest(folder).created for folder in before} == before
     assert [step.key for step in again.steps.values()] == [step.key for step in done.steps.values()]
@@ -108,7 +110,7 @@ def test_plan_in_an_empty_store_computes_nothing(tmp_path):
 
 def test_plan_sees_a_stage_to_be_carried_on(tmp_path):
     store = Store(tmp_path)
-    sasrec = next(step for step in plan(experiment(), store) if step.name == "baselines.sasrec")
+    sasrec = next(step for step in plan_experiment(experiment(), store) if step.name == "baselines.sasrec")
     progress = store.partial("baselines", sasrec.key) / "progress"
     progress.mkdir(parents=True)
     assert states(store)["baselines.sasrec"] == "new"
@@ -118,7 +120,7 @@ def test_plan_sees_a_stage_to_be_carried_on(tmp_path):
 
 def test_run_stops_after_a_stage(tmp_path):
     store = Store(tmp_path)
-    assert run(experiment(), store, until="vectors") is None
+    assert run_experiment(experiment(), store, until="vectors") is None
     assert {name for name, state in states(store).items() if state == "done"} == {"data", "vectors.text"}
 
 
@@ -131,14 +133,14 @@ def test_run_stops_after_a_stage(tmp_path):
 )
 def test_an_unknown_stage_is_refused_at_once(tmp_path, until, message):
     with pytest.raises(SettingsError, match=message):
-        run(experiment(), Store(tmp_path / "store"), until=until)
+        run_experiment(experiment(), Store(tmp_path / "store"), until=until)
     assert not (tmp_path / "store").exists()
 
 
 def test_a_missing_file_is_named_before_anything_runs(tmp_path):
     data = {"kind": "tables", "items": str(tmp_path / "gone.csv"), "interactions": str(tmp_path / "gone.csv")}
     with pytest.raises(DataError, match=r"data\.items: there is no file .*gone\.csv"):
-        run(experiment(data=data), Store(tmp_path))
+        run_experiment(experiment(data=data), Store(tmp_path))
 
 
 def test_own_tables_enter_by_content_and_bad_rows_are_kept(tmp_path):
@@ -154,10 +156,10 @@ def test_own_tables_enter_by_content_and_bad_rows_are_kept(tmp_path):
     store = Store(tmp_path / "store")
     moved = tmp_path / "moved"
     toy_shop(items=90, shoppers=60).write(moved)
-    keys = [plan(experiment(data=of(folder), **small), store)[0].key for folder in (tmp_path, moved)]
+    keys = [plan_experiment(experiment(data=of(folder), **small), store)[0].key for folder in (tmp_path, moved)]
     assert keys[0] == keys[1], "the same files elsewhere are the same data"
     bad = of(tmp_path, interactions=str(tmp_path / "more.csv"), on_bad_row="reject")
-    done = run(experiment(data=bad, **small), store)
+    done = run_experiment(experiment(data=bad, **small), store)
     assert done is not None
     folder = done.step("data").folder
     assert (folder / "rejects.parquet").is_file()
@@ -166,7 +168,7 @@ def test_own_tables_enter_by_content_and_bad_rows_are_kept(tmp_path):
 
 def test_published_neighbors_and_keyword_identifiers_can_be_used(tmp_path):
     store, done = small_run()
-    ids = preparing.load_catalog(done.step("data").folder).item_ids
+    ids = data.load_catalog(done.step("data").folder).item_ids
     path = tmp_path / "neighbors.txt"
     path.write_text("anchor similar\n" + "\n".join(f"{item} {ids[0]} {ids[1]} {ids[2]}" for item in ids))
     changes = {
@@ -175,9 +177,9 @@ def test_published_neighbors_and_keyword_identifiers_can_be_used(tmp_path):
         "neighbors": {"kind": "published", "path": str(path), "k": 2},
         "baselines": {"sasrec": {**SETTINGS["baselines"]["sasrec"], "with_vectors": True, "with_neighbors": True}},
     }
-    other = run(experiment(name="published", **changes), store)
+    other = run_experiment(experiment(name="published", **changes), store)
     assert other is not None
-    assert preparing.Neighbors.load(other.step("neighbors").folder).items.shape == (100, 2)
+    assert Neighbors.load(other.step("neighbors").folder).items.shape == (100, 2)
     assert "told apart by a counter" in (other.step("identifiers").folder / "summary.md").read_text()
     assert read_manifest(other.step("baselines.sasrec").folder).inputs.keys() == {"data", "vectors.text", "neighbors"}
 
@@ -185,9 +187,9 @@ def test_published_neighbors_and_keyword_identifiers_can_be_used(tmp_path):
 def test_a_backbones_tokens_spell_identifiers(tmp_path):
     changes = {"backbone": {"name": "scratch:tiny", "vocabulary_size": 400}, "neighbors": None, "baselines": {}}
     store = small_run()[0]
-    done = run(experiment(name="spelled", **changes), store)
+    done = run_experiment(experiment(name="spelled", **changes), store)
     assert done is not None
-    tokenizer = preparing.load_saved_tokenizer(done.step("tokenizer").folder)
+    tokenizer = identifiers.load_saved_tokenizer(done.step("tokenizer").folder)
     assert tokenizer is not None
     spelled = Identifiers.load(done.step("identifiers").folder)
     pieces = {piece for item in range(len(spelled)) for piece in spelled.spelled(item)}
@@ -195,11 +197,11 @@ def test_a_backbones_tokens_spell_identifiers(tmp_path):
     tokens = spelled.tokens[0][spelled.tokens[0] >= 0]
     assert tokenizer.convert_ids_to_tokens(tokens.tolist()) == spelled.spelled(0)
     wider = {**changes, "backbone": {**changes["backbone"], "d_model": 32}}
-    assert {step.state for step in plan(experiment(name="spelled", **wider), store) if step.group != "report"} == {
-        "done"
-    }
+    assert {
+        step.state for step in plan_experiment(experiment(name="spelled", **wider), store) if step.group != "report"
+    } == {"done"}
     codes = {**changes, "identifiers": {"kind": "codes"}}
-    coded = run(experiment(name="coded", **codes), store)
+    coded = run_experiment(experiment(name="coded", **codes), store)
     assert coded is not None
     assert Identifiers.load(coded.step("identifiers").folder).spelled(0)[0].startswith("<a_")
 
@@ -210,7 +212,9 @@ def test_a_saved_sentence_model_enters_by_content(tmp_path):
     vectors = {"text": {"kind": "sentence-transformers", "model": str(tmp_path / "model")}}
 
     def key() -> str:
-        return plan(experiment(vectors=vectors, codes=None, neighbors=None, baselines={}), Store(tmp_path / "s"))[1].key
+        return plan_experiment(
+            experiment(vectors=vectors, codes=None, neighbors=None, baselines={}), Store(tmp_path / "s")
+        )[1].key
 
     first = key()
     assert key() == first
@@ -224,12 +228,12 @@ from pathlib import Path
 from lexirec.core.store import Store
 from lexirec.core.config import validate_settings
 from lexirec.pipeline.experiment import Experiment
-from lexirec.pipeline.graph import run
+from lexirec.pipeline.run import run_experiment
 root, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
 for moment in ("data/.*.partial", "baselines/.*.partial/progress/*", "evaluation/*/manifest.json"):
     child = os.fork()
     if child == 0:
-        run(validate_settings(settings, Experiment), Store(root))
+        run_experiment(validate_settings(settings, Experiment), Store(root))
         os._exit(0)
     while not any(root.glob(moment)) and os.waitpid(child, os.WNOHANG) == (0, 0):
         time.sleep(0.001)
@@ -246,12 +250,15 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path):
     )
     assert killer.returncode == 0, killer.stderr
     assert len(killer.stdout.splitlines()) == 3
-    resumed = run(experiment(), Store(tmp_path))
+    resumed = run_experiment(experiment(), Store(tmp_path))
     assert resumed is not None
     assert [step.key for step in resumed.steps.values()] == [step.key for step in done.steps.values()]
     for name in SETTINGS["baselines"]:
         for seen in ("excluded", "included"):
-            mine, theirs = (Report.load(run.step(f"evaluation.{name}").folder / seen) for run in (resumed, done))
+            mine, theirs = (
+                Report.load(run_experiment.step(f"evaluation.{name}").folder / seen)
+                for run_experiment in (resumed, done)
+            )
             assert mine.metrics == theirs.metrics
             np.testing.assert_array_equal(mine.ranks, theirs.ranks)
     assert not list(tmp_path.glob("*/.*.partial"))

@@ -4,8 +4,8 @@ from lexirec.core.config import validate_settings
 from lexirec.core.errors import SettingsError
 from lexirec.core.store import Store
 from lexirec.pipeline.experiment import Experiment, load_experiment
-from lexirec.pipeline.graph import run
 from lexirec.pipeline.resolve import alone, expert_experiment, fusions
+from lexirec.pipeline.run import run_experiment
 
 
 def check(**tables):
@@ -103,9 +103,9 @@ def test_an_expert_that_is_searched_is_smoothed_as_its_own_file_says(memories):
 def test_an_expert_that_cannot_be_searched_is_refused_before_anything_is_made(memories, tmp_path):
     store = Store(tmp_path / "store")
     with pytest.raises(SettingsError, match=r"'fusion.fused.partner' needs vectors, as 'other' is .* \[vectors.text\]"):
-        run(searching(memories), store)
+        run_experiment(searching(memories), store)
     with pytest.raises(SettingsError, match=r"is 'other', which is no memory \('ease' of memories.toml\)"):
-        run(searching(memories, "ease"), store)
+        run_experiment(searching(memories, "ease"), store)
     assert not (tmp_path / "store" / "data").exists()
 
 

@@ -2,8 +2,7 @@ import pytest
 
 from lexirec.core.errors import ArtifactError, SettingsError
 from lexirec.evaluation.evaluator import Report
-from lexirec.models.baselines.recommender import load_recommender
-from lexirec.pipeline.graph import run
+from lexirec.models.loading import load_recommender
 from lexirec.pipeline.results import (
     chosen,
     evaluate_named,
@@ -13,7 +12,8 @@ from lexirec.pipeline.results import (
     recommenders,
     side_by_side,
 )
-from lexirec.pipeline.runner import record
+from lexirec.pipeline.run import run_experiment
+from lexirec.pipeline.runs import record
 from tests.worlds.small_run import experiment, small_run
 
 
@@ -73,7 +73,7 @@ def test_unknown_folds_and_protocols_are_refused(fold, seen):
 
 def test_experiments_of_one_protocol_stand_side_by_side(tmp_path):
     store, _ = small_run()
-    other = run(experiment(name="slow", baselines={"memory": {"kind": "memory", "window": 2}}), store)
+    other = run_experiment(experiment(name="slow", baselines={"memory": {"kind": "memory", "window": 2}}), store)
     assert other is not None
     names = [row.name for row in side_by_side(store, ["small", "slow"])]
     assert names == ["small: popularity", "small: transitions", "small: memory", "small: sasrec", "slow: memory"]
@@ -84,6 +84,6 @@ def test_other_protocols_are_refused_and_named():
     store, _ = small_run()
     small = {"vectors": {}, "codes": None, "neighbors": None, "baselines": {"memory": {"kind": "memory"}}}
     data = {"kind": "toy-shop", "products": 100, "shoppers": 120, "max_history": 3}
-    run(experiment(name="short", data=data, **small), store)
+    run_experiment(experiment(name="short", data=data, **small), store)
     with pytest.raises(ArtifactError, match=r"small and short were not measured alike \(max_history 20 and 3"):
         side_by_side(store, ["small", "short"])

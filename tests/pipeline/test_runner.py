@@ -7,7 +7,8 @@ import pytest
 from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError
 from lexirec.core.store import Store
-from lexirec.pipeline.runner import Line, Reached, find_run, newest_run, record, run_names, seconds
+from lexirec.pipeline.runner import StageRunner, StopRequested
+from lexirec.pipeline.runs import find_run, newest_run, record, run_names, seconds
 
 
 class Sample(Settings):
@@ -26,7 +27,7 @@ def write(settings, inputs, out):
 
 @pytest.fixture
 def line(tmp_path):
-    return Line(Store(tmp_path / "store"), {"first": 1, "second": 1})
+    return StageRunner(Store(tmp_path / "store"), {"first": 1, "second": 1})
 
 
 def test_a_step_hands_over_folders(line):
@@ -42,7 +43,7 @@ def test_a_key_depends_on_settings_inputs_version_and_content(line, tmp_path):
     (tmp_path / "raw").write_text("one")
 
     def key(settings=None, inputs=None, raw="raw", version=1) -> str:
-        planned = Line(line.store, {"first": version, "second": 1}, act=False)
+        planned = StageRunner(line.store, {"first": version, "second": 1}, act=False)
         given = {"first": planned.step("second", write, inputs, {})} if inputs else {}
         return planned.step("first", write, settings or Sample(), given, {"file": tmp_path / raw}).key
 
@@ -60,12 +61,12 @@ def test_settings_may_keep_a_place_out_of_the_key(line, tmp_path):
 
 
 def test_planning_makes_nothing(line):
-    planned = Line(line.store, line.versions, act=False)
+    planned = StageRunner(line.store, line.versions, act=False)
     assert planned.step("first", write, Sample(), {}).state == "new"
     assert not line.store.root.exists()
     line.step("first", write, Sample(), {})
-    assert Line(line.store, line.versions, act=False).step("first", write, Sample(), {}).state == "done"
-    known = Line(line.store, line.versions, act=False, before={"first": "another key"})
+    assert StageRunner(line.store, line.versions, act=False).step("first", write, Sample(), {}).state == "done"
+    known = StageRunner(line.store, line.versions, act=False, before={"first": "another key"})
     assert known.step("first", write, Sample(size=4), {}).state == "stale"
 
 
@@ -73,7 +74,7 @@ def test_the_line_stops_behind_the_last_step_of_a_stage(line):
     line.until = "first"
     line.step("first.a", write, {"x": 1}, {})
     line.step("first.b", write, {"x": 2}, {})
-    with pytest.raises(Reached):
+    with pytest.raises(StopRequested):
         line.step("second", write, Sample(), {})
     assert [step.name for step in line.steps] == ["first.a", "first.b"]
 
@@ -94,7 +95,7 @@ def test_steps_of_another_experiment_are_called_after_it_and_shared(line):
 def test_the_line_stops_inside_another_experiment_too(line):
     line.until = "first"
     line.step("first", write, Sample(), {})
-    with pytest.raises(Reached):
+    with pytest.raises(StopRequested):
         line.inside("experts.other", "second").step("first", write, Sample(size=2), {})
 
 

@@ -4,8 +4,8 @@ from html.parser import HTMLParser
 import pytest
 
 from lexirec.reporting.html import inline_html, page_html, themed_svg
+from lexirec.reporting.markdown import write_page
 from lexirec.reporting.page import Bullets, Cell, Commands, Grid, Heading, Page, Picture, Text
-from lexirec.reporting.publishing import write_page
 from lexirec.reporting.study_figures import Mark, rows_figure
 from lexirec.reporting.style import BLUE, INK
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from lexirec.reporting import study_figures as study_plots
+from lexirec.reporting import study_figures
 from lexirec.reporting.study_figures import Curve, Mark, looks
 from lexirec.reporting.style import BLUE, GREY
 
@@ -18,7 +18,7 @@ def test_rows_look_apart_in_every_figure():
 
 def test_bars_end_at_their_values_and_the_reference_lies_across():
     marks = [Mark("a", 0.2, (0.1, 0.3), (0.15, 0.25), "reference"), Mark("b " * 40, 0.1, (0.0, 0.2), (0.1,), "variant")]
-    figure = study_plots.rows_figure({"ndcg@10": marks, "recall@10": marks}, level=0.95)
+    figure = study_figures.rows_figure({"ndcg@10": marks, "recall@10": marks}, level=0.95)
     for axis in figure.axes:
         assert [round(bar.get_width(), 6) for bar in axis.patches] == [0.2, 0.1]
         assert any(list(line.get_xdata()) == [0.2, 0.2] for line in axis.lines)
@@ -32,7 +32,7 @@ def test_groups_share_one_scale():
         f"group {n}": [Mark("a", n / 10, (0, 0), (), "variant"), Mark("b", 0.1, (0, 0), (), "baseline")]
         for n in range(4)
     }
-    figure = study_plots.groups_figure(panels, metric="recall@10")
+    figure = study_figures.groups_figure(panels, metric="recall@10")
     shown = [axis for axis in figure.axes if axis.get_visible()]
     assert len(shown) == 4
     assert len({axis.get_xlim() for axis in shown}) == 1
@@ -41,19 +41,19 @@ def test_groups_share_one_scale():
 
 def test_lines_have_a_tick_at_every_value_that_was_run():
     curves = [Curve("model", [1, 5, 20], [0.1, 0.2, 0.3], [0.05, 0.1, 0.2], [0.2, 0.3, 0.4])]
-    figure = study_plots.lines_figure({"ndcg@10": curves}, label="history", lines={"ndcg@10": {"memory": 0.15}})
+    figure = study_figures.lines_figure({"ndcg@10": curves}, label="history", lines={"ndcg@10": {"memory": 0.15}})
     axis = figure.axes[0]
     assert axis.get_xticks().tolist() == [1, 5, 20]
     assert axis.get_xscale() == "log"
     assert [entry.get_text() for entry in figure.legends[0].get_texts()] == ["model", "memory"]
-    zero = study_plots.lines_figure({"ndcg@10": [Curve("model", [0, 8, 16, 64], [1, 2, 3, 4])]}, label="tokens")
+    zero = study_figures.lines_figure({"ndcg@10": [Curve("model", [0, 8, 16, 64], [1, 2, 3, 4])]}, label="tokens")
     assert zero.axes[0].get_xscale() == "symlog"
     assert not zero.legends, "one line needs no legend"
 
 
 @pytest.mark.parametrize("values", [(0, 1, 5, 20), (1, 4, 64), (5, 10, 20)], ids=["from zero", "factors", "steps"])
 def test_points_stand_as_far_from_both_edges(values):
-    figure = study_plots.lines_figure({"ndcg@10": [Curve("model", values, [0.1] * len(values))]}, label="prompts")
+    figure = study_figures.lines_figure({"ndcg@10": [Curve("model", values, [0.1] * len(values))]}, label="prompts")
     axis = figure.axes[0]
     scale = axis.xaxis.get_transform()
     left, first, last, right = scale.transform(
@@ -65,7 +65,7 @@ def test_points_stand_as_far_from_both_edges(values):
 
 def test_chance_is_drawn_thin_beside_its_row():
     curves = [Curve("full", [1, 2], [0.4, 0.9], chance=[0.1, 0.5])]
-    figure = study_plots.places_figure({"purity": curves, "next": curves}, looks(ROLES), label="tokens")
+    figure = study_figures.places_figure({"purity": curves, "next": curves}, looks(ROLES), label="tokens")
     told, thin = figure.axes[0].lines
     assert told.get_color() == thin.get_color()
     assert told.get_linewidth() > thin.get_linewidth()
@@ -74,7 +74,7 @@ def test_chance_is_drawn_thin_beside_its_row():
 def test_every_seed_has_its_learning_curve():
     look = looks(ROLES)
     members = [Curve("full", [1, 2], [0.1, 0.2]), Curve("full", [1, 2], [0.11, 0.19])]
-    learned = study_plots.curves_figure({"full": members, "variant 1": members[:1]}, look, metric="ndcg")
+    learned = study_figures.curves_figure({"full": members, "variant 1": members[:1]}, look, metric="ndcg")
     assert len(learned.axes[0].lines) == 3
 
 
@@ -85,5 +85,5 @@ def test_no_two_baselines_look_alike():
 
 def test_long_names_of_groups_are_broken():
     marks = [Mark("a", 0.1, (0.1, 0.1), (), "variant")]
-    figure = study_plots.groups_figure({"rare (bought ≤ 4×) (1,152)": marks, "head": marks}, metric="recall@5")
+    figure = study_figures.groups_figure({"rare (bought ≤ 4×) (1,152)": marks, "head": marks}, metric="recall@5")
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["rare (bought ≤ 4×)\n(1,152)", "head"]

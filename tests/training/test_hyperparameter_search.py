@@ -3,8 +3,7 @@ import sys
 import pytest
 
 from lexirec.core.errors import SettingsError
-from lexirec.training.dimensions import Dimension
-from lexirec.training.hyperparameter_search import Journal
+from lexirec.training.hyperparameter_search import Dimension, Journal
 
 SPACE = {
     "width": Dimension(low=1, high=64, log=True),

@@ -1,8 +1,8 @@
 import torch
 
-from lexirec.models.gram.training import TrainingSettings
-from lexirec.training.judging import patience
-from lexirec.training.trainer import Epochs, Run
+from lexirec.models.gram.training import GramTrainingSettings
+from lexirec.training.arguments import early_stopping
+from lexirec.training.trainer import Epochs, TrainingRun
 
 
 class Less:
@@ -13,13 +13,13 @@ class Less:
 
 
 def test_a_run_reads_its_log_in_the_judge_s_sense(tmp_path):
-    run = Run(TrainingSettings(), tmp_path, Less(), patience(1))
+    run = TrainingRun(GramTrainingSettings(), tmp_path, Less(), early_stopping(1))
     log = [{"loss": 3.0}, {"perplexity": 9.0}, {"loss": 2.0}, {"perplexity": 5.0}]
     assert run.goodness(log) == [-9.0, -5.0]
     assert not run.over(log)
     assert run.over([*log, {"perplexity": 6.0}])
     assert not run.over([{"loss": 3.0}])
-    assert not Run(TrainingSettings(), tmp_path, None, patience(1)).over(log)
+    assert not TrainingRun(GramTrainingSettings(), tmp_path, None, early_stopping(1)).over(log)
 
 
 def test_epochs_lie_one_after_another():

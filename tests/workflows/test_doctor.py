@@ -1,6 +1,6 @@
 import importlib.util
 
-from lexirec.core import environment as provenance
+from lexirec.core import environment
 from lexirec.workflows import doctor
 from lexirec.workflows.doctor import examine
 
@@ -13,7 +13,7 @@ def test_a_fit_machine_has_no_problem(tmp_path):
 
 
 def test_a_missing_library_is_a_problem_with_advice(tmp_path, monkeypatch):
-    versions = {**provenance.versions()}
+    versions = {**environment.versions()}
     versions.pop("duckdb")
     monkeypatch.setattr(doctor, "versions", lambda: versions)
     found = {finding.name: finding for finding in examine(tmp_path)}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lexirec.decoding.trie import Trie
 from lexirec.models.gram.item_prompts import PromptSettings, item_prompts
-from lexirec.models.gram.network import LateFusion, LateFusionSettings
+from lexirec.models.gram.network import GramNetwork, GramNetworkSettings
 from lexirec.models.gram.user_prompts import UserPrompts
 from lexirec.nn.embedding_table import ItemRows
 from lexirec.nn.t5 import Backbone, BackboneSettings, load_backbone, load_tokenizer
@@ -40,7 +40,7 @@ def combinations() -> list[dict[str, Any]]:
         if chosen["head"] == "vocabulary" and chosen["pooling"] == "mean":
             continue  # pooling is the grounded head's
         try:
-            LateFusionSettings(**chosen)
+            GramNetworkSettings(**chosen)
         except ValidationError:
             continue
         found.append(chosen)
@@ -69,16 +69,16 @@ def backbone(seed: int = 0, **settings: Any) -> Backbone:
     return load_backbone(SCRATCH.model_copy(update=settings), tokenizer=tokenizer(), seed=seed)
 
 
-def fusion(seed: int = 0, *, dropout: float = 0.0, max_history: int = 4, **settings: Any) -> LateFusion:
+def fusion(seed: int = 0, *, dropout: float = 0.0, max_history: int = 4, **settings: Any) -> GramNetwork:
     """Return an untrained model in evaluation mode."""
-    chosen = LateFusionSettings(max_history=max_history, **settings)
+    chosen = GramNetworkSettings(max_history=max_history, **settings)
     language = backbone(seed, dropout=dropout)
     layout = PromptSettings(metadata_tokens=8, parts=("item", "metadata"))
     rows, _ = item_prompts({"title": TEXTS}, identifiers(), None, language.tokenizer, layout)
     features = np.random.default_rng(5).normal(size=(ITEMS, 6)).astype(np.float32)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LateFusion(
+        model = GramNetwork(
             language.model,
             chosen,
             Trie.build(identifiers(), end=1 if chosen.likelihood == "vocabulary" else None),

@@ -7,7 +7,8 @@ import numpy as np
 
 from lexirec.core.store import Store
 from lexirec.evaluation.evaluator import Report
-from lexirec.pipeline.runner import Run, Step, record
+from lexirec.pipeline.runner import Stage
+from lexirec.pipeline.runs import RunRecord, record
 from tests.worlds.small_run import experiment, small_run
 
 
@@ -25,7 +26,7 @@ def seeded_store(root: Path) -> Store:
     return store
 
 
-def _shifted(store: Store, done: Run, seed: int) -> Step:
+def _shifted(store: Store, done: RunRecord, seed: int) -> Stage:
     step = replace(done.step("evaluation.memory"), key=str(seed) * 64)
     step = replace(step, folder=store.path(step.stage, step.key))
     found = Report.load(done.step("evaluation.memory").folder / "excluded")

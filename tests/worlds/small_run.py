@@ -11,8 +11,8 @@ from lexirec.core.config import validate_settings
 from lexirec.core.progress import quiet
 from lexirec.core.store import Store
 from lexirec.pipeline.experiment import Experiment
-from lexirec.pipeline.graph import run
-from lexirec.pipeline.runner import Run
+from lexirec.pipeline.run import run_experiment
+from lexirec.pipeline.runs import RunRecord
 
 SETTINGS: dict[str, Any] = {
     "name": "small",
@@ -42,10 +42,10 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 @cache
-def small_run() -> tuple[Store, Run]:
+def small_run() -> tuple[Store, RunRecord]:
     """Return the store of the small experiment and its record."""
     store = Store(Path(_folder().name))
     with quiet():
-        done = run(experiment(), store)
+        done = run_experiment(experiment(), store)
     assert done is not None
     return store, done

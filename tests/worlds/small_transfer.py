@@ -11,7 +11,7 @@ from lexirec.core.config import validate_settings
 from lexirec.core.progress import quiet
 from lexirec.core.store import Store
 from lexirec.pipeline.experiment import Experiment
-from lexirec.pipeline.runner import Run
+from lexirec.pipeline.runs import RunRecord
 from lexirec.workflows.transfer.run import transfer
 from lexirec.workflows.transfer.settings import Transfer, TransferSettings
 
@@ -70,7 +70,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 @cache
-def small_transfer() -> tuple[Store, Run]:
+def small_transfer() -> tuple[Store, RunRecord]:
     """Return the store of the small transfer, fine-tuned, and its record."""
     store = Store(Path(_folder().name))
     with quiet():

@@ -9,7 +9,8 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.network import Causal, CausalSettings
+from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
+from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.nn.embedding_table import ItemRows
 from tests.worlds.tables import random_identifiers
 
@@ -62,13 +63,13 @@ def language(family: str = "qwen2", *, attention: str = "sdpa", tied: bool = Tru
     return made.eval()
 
 
-def causal(backbone: Any = None, *, end: bool = False, seed: int = 0, **settings: Any) -> Causal:
+def causal(backbone: Any = None, *, end: bool = False, seed: int = 0, **settings: Any) -> TSRecNetwork:
     """Return an untrained model in evaluation mode; scalars that start at zero are moved, so that they matter."""
-    chosen = CausalSettings(neighbor_features=0, **settings)
+    chosen = TSRecNetworkSettings(neighbor_features=0, **settings)
     features = np.random.default_rng(5).normal(size=(ITEMS, 6)).astype(np.float32)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Causal(
+        model = TSRecNetwork(
             backbone if backbone is not None else language(),
             chosen,
             Trie.build(identifiers(), end=END if end else None),
@@ -101,7 +102,7 @@ def histories(rows: int = 4) -> Tensor:
 
 
 @torch.no_grad()
-def plain_paths(model: Causal, prompt: list[int], seen: list[int], only: int | None = None) -> Tensor:
+def plain_paths(model: TSRecNetwork, prompt: list[int], seen: list[int], only: int | None = None) -> Tensor:
     """Return the sum of log-probabilities (I,) of every item behind a prompt: every beginning is a text of its own.
 
     With `only`, that of one item is right.

@@ -10,9 +10,10 @@ import torch
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
+from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
 from lexirec.models.tsrec.examples import Examples, mixture
-from lexirec.models.tsrec.network import Causal, CausalSettings
-from lexirec.models.tsrec.prompts import CausalPromptSettings, PromptBuilder
+from lexirec.models.tsrec.network import TSRecNetwork
+from lexirec.models.tsrec.prompts import PromptBuilder, TSRecPromptSettings
 from lexirec.models.tsrec.tasks import next_item, sid_title
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
 from lexirec.nn.embedding_table import ItemRows
@@ -46,7 +47,7 @@ def identifiers() -> np.ndarray:
 
 @cache
 def builder() -> PromptBuilder:
-    return PromptBuilder(tokenizer(), identifiers(), CausalPromptSettings(frame="plain", max_history=3))
+    return PromptBuilder(tokenizer(), identifiers(), TSRecPromptSettings(frame="plain", max_history=3))
 
 
 @cache
@@ -56,7 +57,7 @@ def examples() -> Examples:
     return mixture(tasks, {"sid_title": 0.5})
 
 
-def shop(seed: int = 0, *, dropout: float = 0.0, tied: bool = True, **settings: Any) -> Causal:
+def shop(seed: int = 0, *, dropout: float = 0.0, tied: bool = True, **settings: Any) -> TSRecNetwork:
     """Return an untrained recommender in evaluation mode."""
     plan = CausalBackboneSettings(
         name="scratch:tiny", d_model=WIDTH, heads=2, layers=1, feed_forward=32, dropout=dropout
@@ -70,9 +71,9 @@ def shop(seed: int = 0, *, dropout: float = 0.0, tied: bool = True, **settings: 
             model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
         add_tokens(backbone, PIECES, seed=seed)
         backbone.model.resize_token_embeddings(len(backbone.tokenizer) + SPARE, mean_resizing=False)
-        chosen = CausalSettings(neighbor_features=0, neighbor_rows=0, **settings)
+        chosen = TSRecNetworkSettings(neighbor_features=0, neighbor_rows=0, **settings)
         items = ItemRows(ITEMS, WIDTH, None) if chosen.grounded else None
-        return Causal(backbone.model, chosen, Trie.build(identifiers()), items).eval()
+        return TSRecNetwork(backbone.model, chosen, Trie.build(identifiers()), items).eval()
 
 
 def validation(step: int = 1, cases: int = 12) -> Cases:

@@ -15,15 +15,11 @@ from typing import Annotated
 
 import typer
 
-from lexirec.cli import data as getting
-from lexirec.cli import inspect as looking
-from lexirec.cli import recommend as using
-from lexirec.cli import run as doing
-from lexirec.cli import speed
+from lexirec.cli import data, inspect, recommend, run
 from lexirec.cli.options import app
 from lexirec.core.errors import LexirecError
 
-__all__ = ["app", "doing", "getting", "looking", "main", "speed", "using"]
+__all__ = ["app", "data", "inspect", "main", "recommend", "run"]
 
 _PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG)
 """Errors of the places that users name."""

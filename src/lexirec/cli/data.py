@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,10 +23,10 @@ def import_(
     ] = "error",
 ) -> None:
     """Turn other people's files into items.parquet and interactions.parquet."""
-    from lexirec.cli import output as showing
+    from lexirec.cli import output
     from lexirec.data.importers.registry import import_dataset
 
-    showing.imported(import_dataset(format, source, destination, on_bad_row=on_bad_row), destination)
+    output.imported(import_dataset(format, source, destination, on_bad_row=on_bad_row), destination)
 
 
 @app.command()
@@ -50,7 +51,43 @@ def init(
     json: JsonOption = False,
 ) -> None:
     """Look at two tables, and write an experiment for them: columns, texts, split and sizes as they seem right."""
-    from lexirec.cli import output as showing
+    from lexirec.cli import output
     from lexirec.workflows.scaffold import draft_experiment
 
-    showing.drafted(draft_experiment(items, interactions, out, family=family), json)
+    output.drafted(draft_experiment(items, interactions, out, family=family), json)
+
+
+bench = typer.Typer(help="Measure speed against a reference path in the same run.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+
+@bench.command("decode")
+def bench_decode(
+    family: Annotated[str, typer.Option(help="late-fusion or causal.")] = "late-fusion", json: JsonOption = False
+) -> None:
+    """Time trie-constrained beams against `generate` with a prefix function."""
+    _show_benchmark("decode", json, family=family)
+
+
+@bench.command("train")
+def bench_train(json: JsonOption = False) -> None:
+    """Time an epoch with packed prefixes against one sample per prefix."""
+    _show_benchmark("train", json)
+
+
+@bench.command("grpo")
+def bench_grpo(json: JsonOption = False) -> None:
+    """Time a GRPO step that reads each prompt once against one that repeats it for every completion."""
+    _show_benchmark("grpo", json)
+
+
+@bench.command("trie")
+def bench_trie(json: JsonOption = False) -> None:
+    """Time building the trie and walking it."""
+    _show_benchmark("trie", json)
+
+
+def _show_benchmark(name: str, json: bool, **options: str) -> None:
+    from lexirec.cli import output
+
+    output.figures(getattr(import_module(f"lexirec.workflows.benchmarks.{name}"), f"bench_{name}")(**options), json)

@@ -16,20 +16,21 @@ from rich.table import Table
 from rich.text import Text
 
 from lexirec.core.errors import ArtifactError
+from lexirec.core.manifest import read_manifest
+from lexirec.core.manifest import verify as verify_artifact
 from lexirec.core.progress import track
-from lexirec.core.store import Store, read_manifest
-from lexirec.core.store import verify as verify_artifact
+from lexirec.core.store import Store
 from lexirec.data.catalog import Catalog
 from lexirec.data.importers.base import Imported
 from lexirec.evaluation.evaluator import Report
 from lexirec.models.recommend import Recommendation
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.results import evaluations, measured, side_by_side
-from lexirec.pipeline.runner import Run, Step, find_run, run_names, seconds
+from lexirec.pipeline.runner import Stage
+from lexirec.pipeline.runs import RunRecord, find_run, run_names, seconds
 from lexirec.pipeline.stages.report import shared_protocol
-from lexirec.reporting.terminal import metrics_table, protocol_table, shopper_panel
-from lexirec.workflows.audit.findings import Audit
-from lexirec.workflows.audit.tables import tables
+from lexirec.reporting.tables import metrics_table, protocol_table, shopper_panel
+from lexirec.workflows.audit.findings import Audit, tables
 from lexirec.workflows.comparison.analyze import Analysis
 from lexirec.workflows.comparison.compare import Comparison
 from lexirec.workflows.comparison.table import ResultsTable
@@ -76,7 +77,7 @@ def _state(state: str) -> Text:
 # ---------------------------------------------------------------------------------------------------------- running
 
 
-def run_result(store: Store, experiment: Experiment, run: Run | None, until: str | None) -> None:
+def run_result(store: Store, experiment: Experiment, run: RunRecord | None, until: str | None) -> None:
     """Print what a run found, and where it is."""
     if run is None:
         put(f"{experiment.name}: done up to '{until}'; run it again without --until to finish")
@@ -87,7 +88,7 @@ def run_result(store: Store, experiment: Experiment, run: Run | None, until: str
     put(f"more: lexirec show {run.name} --store {store.root}")
 
 
-def transferred(store: Store, run: Run) -> None:
+def transferred(store: Store, run: RunRecord) -> None:
     """Print what a transfer found, what each recommender had seen, and where it is."""
     put(metrics_table(measured(run), title=run.name))
     saw = read_manifest(run.step("report").folder).settings["saw"]
@@ -121,7 +122,7 @@ def demonstration(found: Demonstration) -> None:
     put(f"(the demonstration's store: add --store {found.report.parent / 'store'} to these commands)")
 
 
-def steps(planned: Sequence[Step]) -> None:
+def steps(planned: Sequence[Stage]) -> None:
     """Print the steps of an experiment with their states."""
     table = _table("stage", "state", "key")
     for step in planned:

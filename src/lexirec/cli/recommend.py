@@ -29,7 +29,7 @@ def recommend(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Recommend items for a history of item ids."""
-    from lexirec.cli import output as showing
+    from lexirec.cli import output
     from lexirec.models.recommend import recommend as make
     from lexirec.pipeline import results
 
@@ -38,7 +38,7 @@ def recommend(
     found = make(
         recommender, ids, k=k, exclude_seen=not include_seen, allow=allow or [], deny=deny or [], explain=explain
     )
-    showing.recommendations(found, recommender.catalog, json)
+    output.recommendations(found, recommender.catalog, json)
 
 
 @app.command()
@@ -53,7 +53,7 @@ def evaluate(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Measure an experiment's recommender on its own data; stored figures are not computed again."""
-    from lexirec.cli import output as showing
+    from lexirec.cli import output
     from lexirec.pipeline import results
 
-    showing.report(results.evaluate_named(Store(store), name, fold, with_, seen=seen), json)
+    output.report(results.evaluate_named(Store(store), name, fold, with_, seen=seen), json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,10 +31,10 @@ def demo(
     sets: SetOption = None,
 ) -> None:
     """Train, measure and recommend on the built-in toy shop."""
-    from lexirec.cli import output as showing
+    from lexirec.cli import output
     from lexirec.workflows.demo import demonstrate
 
-    showing.demonstration(demonstrate(folder, sets or [], family))
+    output.demonstration(demonstrate(folder, sets or [], family))
 
 
 @app.command()
@@ -44,16 +45,16 @@ def run(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Run an experiment; what is done already is taken from the store, what was cut off is carried on."""
-    from lexirec.cli import output as showing
-    from lexirec.pipeline import graph as pipeline
+    from lexirec.cli import output
+    from lexirec.pipeline.run import run_experiment
 
     loaded = _load(experiment, sets)
     try:
-        done = pipeline.run(loaded, Store(store), until)
+        done = run_experiment(loaded, Store(store), until)
     except KeyboardInterrupt:
         typer.echo("lexirec: interrupted; the same command carries on from here", err=True)
         raise
-    showing.run_result(Store(store), loaded, done, until)
+    output.run_result(Store(store), loaded, done, until)
 
 
 @app.command()
@@ -70,11 +71,11 @@ def tune(
 
     Writes best.toml, which `run` takes. Killed at any moment, the same command carries on.
     """
-    from lexirec.cli import output as showing
+    from lexirec.cli import output
     from lexirec.workflows.tuning import search
 
     found = search.tune(experiment, space, Store(store), sets=sets or [], trials=trials, minutes=minutes)
-    showing.tuned(found, json)
+    output.tuned(found, json)
 
 
 @app.command()
@@ -93,20 +94,20 @@ def transfer(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Carry what a model learned on one catalogue to another, and measure it there."""
-    from lexirec.cli import output as showing
+    from lexirec.cli import output
     from lexirec.workflows.transfer import run as running
     from lexirec.workflows.transfer.settings import load_transfer
 
     loaded = load_transfer(source, target, [*(sets or []), *(["fine_tune=true"] if fine_tune else [])], name)
     if only_plan:
-        showing.steps(running.plan_transfer(loaded, Store(store)))
+        output.steps(running.plan_transfer(loaded, Store(store)))
         return
     try:
         done = running.transfer(loaded, Store(store))
     except KeyboardInterrupt:
         typer.echo("lexirec: interrupted; the same command carries on from here", err=True)
         raise
-    showing.transferred(Store(store), done)
+    output.transferred(Store(store), done)
 
 
 @app.command()
@@ -120,10 +121,9 @@ def study(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Run one experiment in many variants, and report what differs beyond chance and at what cost."""
-    from lexirec.cli.studying import study_command
 
     try:
-        failed = study_command(file, sets or [], Store(store), out, only_plan=only_plan)
+        failed = _study(file, sets or [], Store(store), out, only_plan=only_plan)
     except KeyboardInterrupt:
         typer.echo("lexirec: interrupted; the same command carries on from here", err=True)
         raise
@@ -139,13 +139,36 @@ def plan(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Say which stages are done, new, stale or unfinished, without computing anything."""
-    from lexirec.cli import output as showing
-    from lexirec.pipeline import graph as pipeline
+    from lexirec.cli import output
+    from lexirec.pipeline.run import plan_experiment
 
-    showing.steps(pipeline.plan(_load(experiment, sets), Store(store), until))
+    output.steps(plan_experiment(_load(experiment, sets), Store(store), until))
 
 
 def _load(path: Path, sets: list[str] | None) -> Experiment:
     from lexirec.pipeline.experiment import load_experiment
 
     return load_experiment(path, sets or [])
+
+
+def _study(file: Path, overrides: Sequence[str], store: Store, out: Path | None, *, only_plan: bool = False) -> int:
+    """Plan a study, or run it and write its report; return the number of runs that failed."""
+    from lexirec.cli.output import put
+    from lexirec.workflows.studies.design import load_study
+    from lexirec.workflows.studies.plan import plan_study
+    from lexirec.workflows.studies.report import findings_table, plan_table, report_folder, report_study
+    from lexirec.workflows.studies.run import run_study
+
+    study = load_study(file, overrides)
+    if only_plan:
+        put(plan_table(plan_study(study, store)))
+        return 0
+    outcome = run_study(study, store)
+    folder = report_folder(study, store, out)
+    findings = report_study(outcome, folder)
+    if findings:
+        put(findings_table(findings, study.settings.metrics))
+    for failure in outcome.failures:
+        put(f"failed: {failure.run.name}, stage {failure.stage}: {failure.message}")
+    put(f"report: {folder / 'report.html'}")
+    return len(outcome.failures)

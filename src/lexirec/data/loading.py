@@ -14,7 +14,7 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.events import TimeUnit
 from lexirec.data.interactions import Interactions
 from lexirec.data.readers.validation import OnBadRow, Rejects
-from lexirec.data.splits import Split, global_temporal, leave_last_out, published
+from lexirec.data.splits import Split, global_temporal, leave_last_out, predefined_split
 
 Moment = float | datetime.date | datetime.datetime
 
@@ -131,7 +131,7 @@ def split_data(settings: DataSettings, interactions: Interactions) -> Split:
                 interactions, validation=validation, test=test, cuts=cuts, max_history=settings.max_history
             )
         case Published():
-            return published(interactions, max_history=settings.max_history)
+            return predefined_split(interactions, max_history=settings.max_history)
         case LeaveLastOut():
             hold_back = settings.split.hold_back
             return leave_last_out(interactions, max_history=settings.max_history, hold_back=hold_back)

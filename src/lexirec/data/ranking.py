@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,13 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lexirec.core.errors import ArtifactError, DataError, SettingsError
+from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
-
-MANIFEST = "recommender.json"
-FORMAT = 1
-"""Version of the layout of saved recommenders; folders without one were written before it was counted: the same."""
 
 
 @dataclass(frozen=True)
@@ -99,46 +94,3 @@ def forbid(
         scores[np.repeat(np.arange(len(histories)), histories.lengths), histories.items] = -np.inf
     if allowed is not None:
         scores[~np.broadcast_to(allowed, scores.shape)] = -np.inf
-
-
-def write_manifest(folder: Path, kind: dict[str, Any], catalog: Catalog) -> None:
-    """Write the manifest of a saved recommender: its kind and the catalogue it belongs to."""
-    values = {"format": FORMAT, **kind, "items": len(catalog), "catalog": catalog.digest}
-    (folder / MANIFEST).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read the manifest of a saved recommender.
-
-    Raises:
-        ArtifactError: there is none, it is damaged, or a newer version of lexirec wrote it.
-    """
-    file = folder / MANIFEST
-    try:
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(f"{folder}: no saved recommender is here ({MANIFEST} is missing); save it again") from None
-    except ValueError as error:
-        raise ArtifactError(f"{file}: damaged ({error}); save the recommender again") from None
-    if manifest.get("format", FORMAT) != FORMAT:
-        raise ArtifactError(
-            f"{file}: format {manifest['format']} of saved recommenders is unknown to this version of lexirec, which "
-            f"reads format {FORMAT}; update lexirec, or save the recommender again with this version"
-        )
-    return manifest
-
-
-def load_catalog(folder: Path, manifest: dict[str, Any]) -> Catalog:
-    """Read the catalogue of a saved recommender and check that it is the one it was saved with.
-
-    Raises:
-        ArtifactError: it is missing, damaged or another one.
-    """
-    catalog = Catalog.load(folder / "catalog")
-    if catalog.digest != manifest.get("catalog"):
-        saved = f"{str(manifest.get('catalog'))[:12]} ({manifest.get('items')} items)"
-        raise ArtifactError(
-            f"{folder}: its catalog is {catalog.digest[:12]} ({len(catalog)} items), but the recommender was "
-            f"saved with {saved}; save it again"
-        )
-    return catalog

@@ -195,7 +195,7 @@ def global_temporal(
     return _split(interactions, labels, max_history, rule)
 
 
-def published(interactions: Interactions, *, max_history: int = 20) -> Split:
+def predefined_split(interactions: Interactions, *, max_history: int = 20) -> Split:
     """Use the split that came with the data: a column that says train, validation or test for each event.
 
     Raises:

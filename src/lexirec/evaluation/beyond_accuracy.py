@@ -46,7 +46,7 @@ MEASURES: Mapping[str, Measure] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Surroundings:
+class BeyondAccuracyContext:
     """What lists are judged by.
 
     Attributes:
@@ -66,7 +66,7 @@ class Surroundings:
     categories: Categories | None = None
 
 
-def beyond_accuracy(lists: Lists, around: Surroundings) -> dict[str, float | None]:
+def beyond_accuracy(lists: Lists, around: BeyondAccuracyContext) -> dict[str, float | None]:
     """Return every measure of `MEASURES`; None where vectors or categories for it are missing.
 
     Args:
@@ -139,7 +139,7 @@ def popularity_lift(lists: Lists, histories: Sequences, counts: NDArray[np.int64
     return float(of_lists[listed].mean() / before - 1) if before and listed.any() else 0.0
 
 
-def popularity_reference(lists: Lists, around: Surroundings) -> NDArray[np.bool_]:
+def popularity_reference(lists: Lists, around: BeyondAccuracyContext) -> NDArray[np.bool_]:
     """Return which listed items a list of the most popular items, made alike, would hold: (C, K).
 
     It is the primitive recommender of Ge et al. (RecSys 2010) against which lists are unexpected and, where they hit,

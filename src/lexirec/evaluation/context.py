@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lexirec.core.errors import SettingsError, did_you_mean
 from lexirec.data.catalog import Catalog
 from lexirec.data.splits import Cases, Split
-from lexirec.evaluation.beyond_accuracy import Surroundings
+from lexirec.evaluation.beyond_accuracy import BeyondAccuracyContext
 from lexirec.evaluation.categories import Categories, category_field, read_categories
 from lexirec.evaluation.memorization import Transitions
 from lexirec.evaluation.slices import (
@@ -34,7 +34,7 @@ KINDS = ("popularity", "coldness", "history", "category", "repeat", "memorisatio
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class EvaluationContext:
     """What evaluations are looked at against.
 
     Attributes:
@@ -60,7 +60,7 @@ class Ground:
         return Transitions.of(self.split.train, self.split.n_items)
 
 
-def divided(ground: Ground, by: Sequence[str] = ()) -> tuple[list[Slicing], list[str]]:
+def divided(ground: EvaluationContext, by: Sequence[str] = ()) -> tuple[list[Slicing], list[str]]:
     """Divide the cases; what divides nothing is left out and told.
 
     Args:
@@ -84,10 +84,10 @@ def divided(ground: Ground, by: Sequence[str] = ()) -> tuple[list[Slicing], list
     return kept, notes
 
 
-def surroundings(ground: Ground, exclude_seen: bool, by: Sequence[str] = ()) -> Surroundings:
+def surroundings(ground: EvaluationContext, exclude_seen: bool, by: Sequence[str] = ()) -> BeyondAccuracyContext:
     """Return what lists are judged by; their categories are those that `by` names, else the most likely field's."""
     field = next((value for kind, value in map(_kind, by) if kind == "category"), None)
-    return Surroundings(
+    return BeyondAccuracyContext(
         histories=ground.cases.histories,
         targets=ground.cases.targets,
         counts=ground.counts,
@@ -110,7 +110,7 @@ def _kind(given: str) -> tuple[str, str | None]:
     return kind, value or None
 
 
-def _slicing(kind: str, value: str | None, ground: Ground) -> Slicing | None:
+def _slicing(kind: str, value: str | None, ground: EvaluationContext) -> Slicing | None:
     cases = ground.cases
     if kind == "category":
         categories = _categories(ground.catalog, value)

@@ -17,13 +17,13 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Ranking, check_request
 from lexirec.data.sequences import Sequences
 from lexirec.models.distillation import Reading
-from lexirec.models.gram.training import TrainingSettings
+from lexirec.models.gram.training import GramTrainingSettings
 from lexirec.models.recommend import Options, Recommendation, recommend
 from lexirec.models.tsrec.sft import SftSettings
-from lexirec.nn.search import Searcher
+from lexirec.nn.search import TrieSearcher
 
-AnySearcher = TypeVar("AnySearcher", bound=Searcher)
-AnyPace = TypeVar("AnyPace", TrainingSettings, SftSettings)
+AnySearcher = TypeVar("AnySearcher", bound=TrieSearcher)
+AnyPace = TypeVar("AnyPace", GramTrainingSettings, SftSettings)
 
 
 class GenerativeRecommender(ABC, Generic[AnySearcher]):

@@ -20,7 +20,7 @@ Legend: `R` cases, `I` items.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -33,7 +33,6 @@ from lexirec.core.errors import DataError
 from lexirec.core.progress import Progress
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.memory import Memory, MemorySettings
-from lexirec.models.experts import log_floored, log_softmax, shares
 
 REHEARSED = 0.95
 """Share of a rehearsed case's loss that asks for the memory's distribution; the rest asks for the item that was drawn
@@ -129,7 +128,7 @@ class Product:
         return found
 
 
-class Teacher:
+class DistillationTeacher:
     """The memory or a product, made once for every fold without it and once on all training rows.
 
     Attributes:
@@ -215,7 +214,7 @@ class Teacher:
         """Whether any case is told a distribution."""
         return bool(self._share_of.any())
 
-    def told(self, histories: Sequences, rows: NDArray[np.int64]) -> Tensor:
+    def soft_targets(self, histories: Sequences, rows: NDArray[np.int64]) -> Tensor:
         """Return what cases are told, as parts of their loss: float32 (R, I), each row sums to its share, or to 0.
 
         Args:
@@ -225,14 +224,14 @@ class Teacher:
         """
         share_R = np.where((rows >= 0) & (histories.lengths > 0), self._share_of[np.maximum(rows, 0)], 0)
         folds = np.where(share_R > 0, self._fold_of[np.maximum(rows, 0)], -1)
-        told_RI = np.zeros((len(rows), self._n_items), dtype=np.float32)
+        soft_targets_RI = np.zeros((len(rows), self._n_items), dtype=np.float32)
         for fold in np.unique(folds[folds >= 0]):
             asked = np.flatnonzero(folds == fold)
-            told_RI[asked] = np.maximum(self._answers[fold].scores(histories.take(asked)), 0)
-        total = told_RI.sum(axis=1, keepdims=True)
-        np.divide(told_RI, total, out=told_RI, where=total > 0)
-        told_RI *= share_R[:, None]
-        return torch.from_numpy(told_RI)
+            soft_targets_RI[asked] = np.maximum(self._answers[fold].scores(histories.take(asked)), 0)
+        total = soft_targets_RI.sum(axis=1, keepdims=True)
+        np.divide(soft_targets_RI, total, out=soft_targets_RI, where=total > 0)
+        soft_targets_RI *= share_R[:, None]
+        return torch.from_numpy(soft_targets_RI)
 
 
 def rehearse(teacher: Answers, n_items: int, cases: int, *, seed: int = 0) -> Sequences:
@@ -255,3 +254,39 @@ def rehearse(teacher: Answers, n_items: int, cases: int, *, seed: int = 0) -> Se
         parts.append(np.stack([items[known[row]], np.minimum(place - row * n_items, n_items - 1)], axis=1))
     drawn = np.concatenate(parts)
     return Sequences(drawn.ravel().astype(np.int32), 2 * np.arange(len(drawn) + 1))
+
+
+# -------------------------------------------------------------------------------------------------------------- experts
+# Experts: scorers read as distributions over items, so that they can be multiplied with a model's.
+#
+# Two readings. Scores that count something (memory, popularity, item-kNN, EASE, ALS) are *shares*: negative ones are
+# nothing, rows are scaled to sum 1, and every item gets a small floor, so that what was never counted is unlikely and
+# not impossible. Scores of networks trained with a softmax are *logits*. In a product of experts a temperature would
+# only rescale the expert's weight, so there is none: log softmax(s / T) · w differs from log softmax(s) · (w / T) by
+# a constant of the history.
+
+
+_LEAST = -60.0
+"""No item is less likely than e^−60 in an expert's eyes: what it rules out, others may still bring back."""
+
+
+def shares(scores: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Scale scores (rows, n_items) to shares that sum to 1; negative ones are 0, and so is a row without any."""
+    positive = np.maximum(scores, 0).astype(np.float32)
+    total = positive.sum(axis=1, keepdims=True)
+    found: NDArray[np.float32] = np.divide(positive, total, out=np.zeros_like(positive), where=total > 0)
+    return found
+
+
+def log_floored(shares: NDArray[np.float32], floor: float, n_items: int) -> NDArray[np.float32]:
+    """Return log((share + floor) / (1 + n_items · floor)): a distribution over the catalogue of `n_items` items."""
+    logs: NDArray[np.float32] = np.log(shares + np.float32(floor)) - np.float32(np.log1p(n_items * floor))
+    return logs
+
+
+def log_softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Return the log-probabilities of logits (rows, n_items), none below e^−60."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    found: NDArray[np.float32] = np.maximum(logs, _LEAST).astype(np.float32)
+    return found

@@ -24,10 +24,9 @@ from lexirec.data.sequences import Sequences
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.t5 import Backbone, add_tokens
 from lexirec.nn.tokenizer import encode_all
-from lexirec.training.arguments import PaceSettings
-from lexirec.training.blocks import Ints, blocks, corrupt, random_spans, spans_of
-from lexirec.training.judging import patience
-from lexirec.training.trainer import ChoosingTrainer, Epochs, Run, carry_out
+from lexirec.training.arguments import TrainerSettings, early_stopping
+from lexirec.training.batching import Ints, blocks, corrupt, random_spans, spans_of
+from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
 
 Objective = Literal["causal", "span-corruption"]
 PERPLEXITY = "validation_perplexity"
@@ -36,7 +35,7 @@ _HELD_OUT = 2**31  # the "epoch" of which held-out texts draw their spans
 _LEAST = 8  # tokens that make a block
 
 
-class PretrainSettings(PaceSettings):
+class PretrainSettings(TrainerSettings):
     """How a backbone is pretrained."""
 
     objective: Objective | None = None
@@ -86,7 +85,9 @@ def pretrain(
     layout = _Layout.of(backbone, objective, settings)
     epochs = Epochs(partial(_parts, train, settings), layout.batch, settings.epochs)
     judge = _Perplexity(_parts(held_out, settings), layout) if held_out is not None else None
-    run = Run(settings, folder, judge, patience(settings.patience), columns=(PERPLEXITY,), title="Pretraining")
+    run = TrainingRun(
+        settings, folder, judge, early_stopping(settings.patience), columns=(PERPLEXITY,), title="Pretraining"
+    )
     return carry_out(ChoosingTrainer(_Language(backbone.model), epochs, run))
 
 

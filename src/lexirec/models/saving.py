@@ -19,7 +19,6 @@ from lexirec.core.config import Settings
 from lexirec.core.config_errors import explain
 from lexirec.core.errors import ArtifactError
 from lexirec.data.catalog import Catalog
-from lexirec.data.ranking import MANIFEST, load_catalog, read_manifest
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 
 _CATALOG = "catalog"
@@ -109,3 +108,56 @@ def put_weights(model: nn.Module, saved: SavedParts[Any], folder: Path) -> None:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+# -------------------------------------------------------------------------------------------------------- the manifest
+
+
+MANIFEST = "recommender.json"
+
+
+FORMAT = 1
+"""Version of the layout of saved recommenders; folders without one were written before it was counted: the same."""
+
+
+def write_manifest(folder: Path, kind: dict[str, Any], catalog: Catalog) -> None:
+    """Write the manifest of a saved recommender: its kind and the catalogue it belongs to."""
+    values = {"format": FORMAT, **kind, "items": len(catalog), "catalog": catalog.digest}
+    (folder / MANIFEST).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest of a saved recommender.
+
+    Raises:
+        ArtifactError: there is none, it is damaged, or a newer version of lexirec wrote it.
+    """
+    file = folder / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{folder}: no saved recommender is here ({MANIFEST} is missing); save it again") from None
+    except ValueError as error:
+        raise ArtifactError(f"{file}: damaged ({error}); save the recommender again") from None
+    if manifest.get("format", FORMAT) != FORMAT:
+        raise ArtifactError(
+            f"{file}: format {manifest['format']} of saved recommenders is unknown to this version of lexirec, which "
+            f"reads format {FORMAT}; update lexirec, or save the recommender again with this version"
+        )
+    return manifest
+
+
+def load_catalog(folder: Path, manifest: dict[str, Any]) -> Catalog:
+    """Read the catalogue of a saved recommender and check that it is the one it was saved with.
+
+    Raises:
+        ArtifactError: it is missing, damaged or another one.
+    """
+    catalog = Catalog.load(folder / "catalog")
+    if catalog.digest != manifest.get("catalog"):
+        saved = f"{str(manifest.get('catalog'))[:12]} ({manifest.get('items')} items)"
+        raise ArtifactError(
+            f"{folder}: its catalog is {catalog.digest[:12]} ({len(catalog)} items), but the recommender was "
+            f"saved with {saved}; save it again"
+        )
+    return catalog

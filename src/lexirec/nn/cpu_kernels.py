@@ -49,7 +49,7 @@ class _Place(NamedTuple):
     packed: PackedLinear
 
 
-class Packed:
+class PackedLinears:
     """The linear layers of stock modules, packed; the modules use them inside `with packed.in_use()`.
 
     Two threads may search at once: one that finds the stock layers back in their places goes on with those.
@@ -118,3 +118,83 @@ def _worth(linear: nn.Linear) -> bool:
 
 def _plain(weight: Tensor) -> bool:
     return weight.device.type == "cpu" and weight.dtype == torch.float32
+
+
+# -------------------------------------------------------------------------------------------------------------- dropout
+# Dropout that does not hold a CPU up: one random byte per element instead of one draw of a Bernoulli variable.
+#
+# On CPUs `torch.nn.Dropout` spends more time drawing than a small transformer spends on its matrix products: a third
+# of a training step here. A 64-bit draw gives eight bytes, which is some fifteen times faster per element (benchmarks
+# in docs/log.md); the price is that the rate is a multiple of 1/256, and outputs are scaled by the rate as it is.
+
+_LOWEST_INT64, _DRAWN_BYTES = -(2**63), 8
+
+
+class ByteDropout(nn.Dropout):
+    """`nn.Dropout` with bytes for coins on the CPU; elsewhere the stock one."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Zero elements at the rate `p`, rounded to 1/256, and scale the others up."""
+        return byte_dropout(states, self.p, self.training)
+
+
+def byte_dropout(states: Tensor, p: float, training: bool) -> Tensor:
+    """Zero elements of a tensor at the rate `p`, rounded to 1/256; other devices than the CPU take the exact rate."""
+    threshold = round(p * 256)
+    if not training or threshold == 0:
+        return states
+    if states.device.type != "cpu" or threshold >= 256:
+        return functional.dropout(states, p, training)
+    words = torch.empty(-(-states.numel() // _DRAWN_BYTES), dtype=torch.int64).random_(_LOWEST_INT64, None)
+    kept = words.view(torch.uint8)[: states.numel()].view(states.shape) >= threshold
+    return states * kept.to(states.dtype).mul_(256 / (256 - threshold))
+
+
+def use_byte_dropout(model: nn.Module) -> None:
+    """Exchange every `nn.Dropout` of a model, in place; weights and rates stay."""
+    for parent in model.modules():
+        for name, child in parent.named_children():
+            if type(child) is nn.Dropout:
+                setattr(parent, name, ByteDropout(child.p))
+
+
+# -------------------------------------------------------------------------------------------------------------- lookups
+# Several lookups in one table of embeddings whose gradients are laid into one tensor of the table's size.
+#
+# A stock lookup's backward fills a tensor as large as the vocabulary, adds a few rows, and autograd adds it all to
+# what other lookups gave. A batch that reads items, users and targets does so four times, which on CPUs takes a
+# twentieth of a training step; here it is done once. Values and gradients are those of the stock lookup.
+#
+# Legend: `V` rows of the table, `D` features.
+
+
+class _Collected(torch.autograd.Function):
+    """The table itself; backward lays the rows that lookups give back into one dense tensor."""
+
+    @staticmethod
+    def forward(ctx: Any, table_VD: Tensor) -> Tensor:
+        """Return a view of the table."""
+        return table_VD.view_as(table_VD)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Return the dense gradient; lookups' own is a list of rows."""
+        (rows,) = gradients
+        if not rows.is_sparse:
+            return rows
+        dense: Tensor = torch.ops.aten.embedding_dense_backward(
+            rows._values(), rows._indices()[0], len(rows), -1, False
+        )
+        return dense
+
+
+def shared_gradient(table_VD: Tensor) -> Tensor:
+    """Return the table for the lookups of one forward pass; their gradients come to it together."""
+    learns = table_VD.requires_grad and torch.is_grad_enabled()
+    found: Tensor = _Collected.apply(table_VD) if learns else table_VD  # type: ignore[no-untyped-call]
+    return found
+
+
+def look_up(table_VD: Tensor, ids: Tensor) -> Tensor:
+    """Return rows (…, D) of a table that `shared_gradient` gave."""
+    return functional.embedding(ids, table_VD, sparse=table_VD.requires_grad)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lexirec.nn.dropout import byte_dropout
+from lexirec.nn.cpu_kernels import byte_dropout
 
 HIDDEN = -1
 """The slot of a block that a query row does not see."""

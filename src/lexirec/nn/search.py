@@ -22,7 +22,7 @@ from lexirec.decoding.beam import StepDecoder, beam_search
 from lexirec.decoding.constraints import allowed_bias, boost_bias, seen_mask
 from lexirec.decoding.exact import exact_scores
 from lexirec.decoding.trie import Trie
-from lexirec.nn.cpu_kernels import Packed
+from lexirec.nn.cpu_kernels import PackedLinears
 
 Guide = Callable[[Sequences], NDArray[np.float32]]
 """What else speaks in the beam: from a batch of histories to a number per item (rows, n_items), such as the weighted
@@ -41,7 +41,7 @@ class SearchSettings(Settings):
     """Histories searched at a time."""
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """What a search gives: item numbers int32 (rows, K), −1 padded; scores float32; and where it was provably exact."""
 
     items: NDArray[np.int32]
@@ -57,10 +57,10 @@ class ReadHistories(StepDecoder, Protocol):
         ...
 
 
-class Searcher(ABC):
+class TrieSearcher(ABC):
     """Ranks histories by beam search; a family says how a batch of them is read."""
 
-    def __init__(self, trie: Trie, settings: SearchSettings, weights: Packed) -> None:
+    def __init__(self, trie: Trie, settings: SearchSettings, weights: PackedLinears) -> None:
         """Take the trie, on the model's device, how to search it, and the model's weights, packed."""
         self._trie, self._settings, self._weights = trie, settings, weights
 
@@ -90,7 +90,7 @@ class Searcher(ABC):
         exclude_seen: bool = False,
         allowed: NDArray[np.bool_] | None = None,
         guide: Guide | None = None,
-    ) -> Found:
+    ) -> SearchResult:
         """Find the best `k` items of each history.
 
         Args:
@@ -102,7 +102,7 @@ class Searcher(ABC):
                 below it, which is never less than what an item will get, so what is provably exact without a guide
                 may be so with one. Scores are then plain sums: a length penalty is left out.
         """
-        found = Found(
+        found = SearchResult(
             np.full((len(histories), k), -1, dtype=np.int32),
             np.full((len(histories), k), -np.inf, dtype=np.float32),
             np.zeros(len(histories), dtype=np.bool_),
@@ -120,7 +120,7 @@ class Searcher(ABC):
         self,
         histories: Sequences,
         rows: NDArray[np.int64],
-        found: Found,
+        found: SearchResult,
         bias_BN: Tensor | None,
         *,
         plain: bool,

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lexirec.nn.cpu_kernels import look_up
 from lexirec.nn.cross_attention import Readable
-from lexirec.nn.lookups import look_up
 
 _GROUP = 4
 """Rows that are worth an encoder pass of their own, at least."""

@@ -11,15 +11,14 @@ from lexirec.data.loading import DataSettings, SplitSettings
 from lexirec.models.baselines.als import AlsSettings
 from lexirec.models.baselines.gru4rec import Gru4RecSettings
 from lexirec.models.baselines.hstu import HstuSettings
-from lexirec.models.baselines.item_similarity import EaseSettings, ItemKnnSettings, PopularitySettings
+from lexirec.models.baselines.item_similarity import EaseSettings, ItemKnnSettings
 from lexirec.models.baselines.memory import MemorySettings
-from lexirec.models.baselines.popularity import RecencySettings
+from lexirec.models.baselines.popularity import PopularitySettings, RecencySettings
 from lexirec.models.baselines.sasrec import SasrecSettings
 from lexirec.models.baselines.transitions import TransitionsSettings
-from lexirec.models.ensemble.settings import PartnerSettings
-from lexirec.models.ensemble.weights import FusionSettings
-from lexirec.models.gram.recommender import ModelSettings
-from lexirec.models.tsrec.settings import CausalModelSettings
+from lexirec.models.ensemble.settings import EnsembleSettings, PartnerSettings
+from lexirec.models.gram.recommender import GramSettings
+from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings
 from lexirec.nn.t5 import BackboneSettings
 from lexirec.semantic_ids.identifiers.schemes import (
@@ -30,7 +29,7 @@ from lexirec.semantic_ids.identifiers.schemes import (
     TextIdentifiers,
 )
 from lexirec.semantic_ids.lexicon.lexicon import TfIdfLexicon
-from lexirec.semantic_ids.lexicon.llm_settings import TeacherLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 from lexirec.semantic_ids.quantizers.category_codes import CategoryCodes
 from lexirec.semantic_ids.quantizers.collisions import CollisionSettings
 from lexirec.semantic_ids.quantizers.hierarchical_kmeans import HierarchicalKMeans
@@ -104,7 +103,7 @@ class PublishedKeywords(Settings):
 
 
 LexiconChoice = Annotated[
-    TfIdfLexicon | TeacherLexicon | PublishedKeywords, Field(discriminator="kind"), usual_kind("tf-idf")
+    TfIdfLexicon | LLMLexicon | PublishedKeywords, Field(discriminator="kind"), usual_kind("tf-idf")
 ]
 
 # -------------------------------------------------------------------------------------------------- language models
@@ -112,7 +111,7 @@ LexiconChoice = Annotated[
 BackboneChoice = Annotated[
     BackboneSettings | CausalBackboneSettings, Field(discriminator="kind"), usual_kind("encoder-decoder")
 ]
-ModelChoice = Annotated[ModelSettings | CausalModelSettings, Field(discriminator="kind"), usual_kind("late-fusion")]
+ModelChoice = Annotated[GramSettings | TSRecSettings, Field(discriminator="kind"), usual_kind("late-fusion")]
 
 # ---------------------------------------------------------------------------------------- identifiers and neighbours
 
@@ -245,7 +244,7 @@ def needs_vectors(settings: Settings) -> bool:
             return True
         case SasrecBaseline(with_vectors=True) | VectorNeighbors():
             return True
-        case FusionSettings(partner=PartnerSettings(evidence="vectors")):
+        case EnsembleSettings(partner=PartnerSettings(evidence="vectors")):
             return True
         case HierarchicalKMeans() | ResidualKMeans() | RqVae() | ResidualKMeansPlus():
             return True

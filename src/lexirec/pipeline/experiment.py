@@ -16,9 +16,9 @@ from pydantic import Field, field_validator, model_validator
 
 from lexirec.core.config import DataPath, Settings, load_settings
 from lexirec.core.resources import given_file
-from lexirec.models.ensemble.weights import FusionSettings
+from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.pretraining import PretrainSettings
-from lexirec.models.tsrec.settings import CausalModelSettings, ReinforcementSettings
+from lexirec.models.tsrec.settings import ReinforcementSettings, TSRecSettings
 from lexirec.pipeline.components import (
     BackboneChoice,
     BaselineChoice,
@@ -136,7 +136,7 @@ class Experiment(Settings):
     """How a causal model is polished; the polished one stands beside it as `reinforced`."""
     experts: dict[Name, ExpertSettings] = Field(default_factory=dict)
     """Recommenders of other experiments, by the names that fusions know them by; they are measured, too."""
-    fusion: dict[Name, FusionSettings] = Field(default_factory=dict)
+    fusion: dict[Name, EnsembleSettings] = Field(default_factory=dict)
     """Recommenders made of recommenders; a table without a name is called `fused`."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """How everything is measured."""
@@ -152,7 +152,7 @@ class Experiment(Settings):
         own = {"model": self.model, "reinforced": self.reinforcement}
         return [*self.baselines, *(name for name, settings in own.items() if settings is not None)]
 
-    def with_evidence(self, fusion: FusionSettings) -> FusionSettings:
+    def with_evidence(self, fusion: EnsembleSettings) -> EnsembleSettings:
         """Say what the memory that a fusion searches is smoothed with, where the fusion does not: what its own is."""
         partner = fusion.partner
         if partner is None or partner.evidence is not None:
@@ -177,7 +177,7 @@ class Experiment(Settings):
     @property
     def wants_words(self) -> bool:
         """Whether the lexicon teaches the model what its tokens mean."""
-        return isinstance(self.model, CausalModelSettings) and self.model.wants_words and self.codes is not None
+        return isinstance(self.model, TSRecSettings) and self.model.wants_words and self.codes is not None
 
     @model_validator(mode="after")
     def _parts_have_what_they_need(self) -> Self:
@@ -199,17 +199,17 @@ class Experiment(Settings):
         if self.model is not None and (self.naming is None or self.backbone is None):
             raise ValueError("'model' needs the tables [backbone] and [codes] or [identifiers]")
         if self.model is not None and self.backbone is not None:
-            wanted = "causal" if isinstance(self.model, CausalModelSettings) else "encoder-decoder"
+            wanted = "causal" if isinstance(self.model, TSRecSettings) else "encoder-decoder"
             if self.backbone.kind != wanted:
                 raise ValueError(f'\'model\' of kind "{self.model.kind}" needs a [backbone] of kind "{wanted}"')
-        if isinstance(self.model, CausalModelSettings) and self.model.sa_init is not None and self.codes is None:
+        if isinstance(self.model, TSRecSettings) and self.model.sa_init is not None and self.codes is None:
             raise ValueError("'model.sa_init' needs the table [codes], whose cells a lexicon describes")
-        asked = isinstance(self.model, CausalModelSettings) and self.model.tasks.preference > 0
+        asked = isinstance(self.model, TSRecSettings) and self.model.tasks.preference > 0
         if asked and (not isinstance(self.data, Tables) or self.data.users is None):
             raise ValueError("'model.tasks.preference' needs texts about users: name their table in data.users")
         if self.reinforcement is None:
             return self
-        if not isinstance(self.model, CausalModelSettings):
+        if not isinstance(self.model, TSRecSettings):
             raise ValueError("'reinforcement' needs a [model] of kind \"causal\"")
         scorer = self.reinforcement.scorer
         if scorer is not None and scorer not in self.baselines:
@@ -232,7 +232,7 @@ class Experiment(Settings):
             self._check_partner(name, fusion)
         return self
 
-    def _check_partner(self, name: str, fusion: FusionSettings) -> None:
+    def _check_partner(self, name: str, fusion: EnsembleSettings) -> None:
         """Refuse, before anything is trained, to search what is no memory or what leads."""
         if fusion.partner is None:
             return
@@ -257,7 +257,7 @@ class Experiment(Settings):
         return self
 
 
-def smoothed(fusion: FusionSettings, evidence: Evidence) -> FusionSettings:
+def smoothed(fusion: EnsembleSettings, evidence: Evidence) -> EnsembleSettings:
     """Return a fusion whose partner is smoothed with `evidence`."""
     assert fusion.partner is not None
     return fusion.model_copy(update={"partner": fusion.partner.model_copy(update={"evidence": evidence})})

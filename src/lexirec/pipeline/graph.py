@@ -11,16 +11,14 @@ Experts are other files' recommenders, made by the same stages on the same data,
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from lexirec.core.errors import DataError, SettingsError, did_you_mean
-from lexirec.core.store import Store
+from lexirec.core.errors import DataError
 from lexirec.models.baselines.sasrec import SasrecSettings
 from lexirec.models.baselines.sequential import SequenceTrainingSettings
-from lexirec.models.ensemble.weights import FusionSettings
-from lexirec.models.tsrec.settings import CausalModelSettings
+from lexirec.models.ensemble.settings import EnsembleSettings
+from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings
 from lexirec.nn.t5 import BackboneSettings
 from lexirec.pipeline.components import (
@@ -40,18 +38,24 @@ from lexirec.pipeline.components import (
 )
 from lexirec.pipeline.experiment import EXPERTS, FUSED, Experiment
 from lexirec.pipeline.resolve import expert_experiment, fusions
-from lexirec.pipeline.runner import Line, Reached, Run, Step, newest_run, record
-from lexirec.pipeline.stages import baselines as fitting
-from lexirec.pipeline.stages import identifiers as preparing
-from lexirec.pipeline.stages import models as fitting_models
-from lexirec.pipeline.stages import report as reporting
-from lexirec.pipeline.stages.data import prepare_times
+from lexirec.pipeline.runner import Stage, StageRunner
+from lexirec.pipeline.stages.baselines import fit_baseline, prepare_neighbors
+from lexirec.pipeline.stages.data import prepare_data, prepare_times
+from lexirec.pipeline.stages.evaluation import measure
 from lexirec.pipeline.stages.fusion import fuse
-from lexirec.pipeline.stages.models import BackboneStage, ModelStage
+from lexirec.pipeline.stages.identifiers import (
+    prepare_codes,
+    prepare_identifiers,
+    prepare_lexicon,
+    prepare_tokenizer,
+    prepare_vectors,
+)
+from lexirec.pipeline.stages.models import BackboneStage, ModelStage, fit_model, pretrain_backbone, reinforce_model
+from lexirec.pipeline.stages.report import make_report
 from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors
 from lexirec.semantic_ids.embeddings.sentence_encoder import SentenceVectors
 from lexirec.semantic_ids.identifiers.schemes import LexicalIdentifiers
-from lexirec.semantic_ids.lexicon.llm_settings import TeacherLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 from lexirec.semantic_ids.quantizers.category_codes import CategoryCodes
 from lexirec.semantic_ids.quantizers.rqvae import RqVae
 
@@ -75,50 +79,7 @@ VERSIONS = {
 """Versions of the stages, in order; raise one when its code gives another result from the same inputs."""
 
 
-def run(experiment: Experiment, store: Store, until: str | None = None) -> Run | None:
-    """Run an experiment: make every stage that the store does not hold yet, in order.
-
-    Killed at any moment and called again, it carries on where it was; finished stages are taken from the store, the
-    unfinished one from its saved progress.
-
-    Args:
-        experiment: What to do.
-        store: Where artifacts are kept.
-        until: The stage after which to stop.
-
-    Returns:
-        The record of the finished run; None when it stopped at `until`.
-
-    Raises:
-        LexirecError: something in the settings, files or store has to be put right by the user.
-    """
-    if until is not None:
-        plan(experiment, store, until)  # refuses a stage that the experiment does not have
-    line = Line(store, VERSIONS, until)
-    try:
-        walk(experiment, line)
-    except Reached:
-        return None
-    return record(store, experiment.name, experiment, line.steps)
-
-
-def plan(experiment: Experiment, store: Store, until: str | None = None) -> list[Step]:
-    """Return the steps that `run` would take, with the state of each, without making anything."""
-    known = [*VERSIONS, EXPERTS]
-    if until is not None and until not in known:
-        raise SettingsError(f"--until {until}: allowed are {', '.join(known)}.{did_you_mean(until, known)}")
-    before = newest_run(store, experiment.name)
-    keys = {name: step.key for name, step in before.steps.items()} if before else {}
-    line = Line(store, VERSIONS, until, act=False, before=keys)
-    with contextlib.suppress(Reached):
-        walk(experiment, line)
-    groups = list(dict.fromkeys(step.group for step in line.steps))
-    if until is not None and until not in groups:
-        raise SettingsError(f"--until {until}: {experiment.name} has no such stage; it has {', '.join(groups)}")
-    return line.steps
-
-
-def walk(experiment: Experiment, line: Line) -> None:
+def walk(experiment: Experiment, line: StageRunner) -> None:
     """Take every step of the experiment, from the raw files to the report."""
     experts = {name: expert_experiment(experiment, name) for name in experiment.experts}  # before anything is trained
     mixed = fusions(experiment, experts)
@@ -131,19 +92,19 @@ def walk(experiment: Experiment, line: Line) -> None:
     fused = _fused(mixed, line, {"data": data, **vectors}, recommenders)
     evaluations = {
         f"evaluation.{name}": line.step(
-            f"evaluation.{name}", fitting.measure, experiment.evaluation, {"data": data, "recommender": recommender}
+            f"evaluation.{name}", measure, experiment.evaluation, {"data": data, "recommender": recommender}
         )
         for name, recommender in (recommenders | fused).items()
     }
     if evaluations:
         shown = list(recommenders.values())[-1]
         shown_with = {"data": data, "identifiers": named.get("identifiers"), "recommender": shown}
-        line.step("report", reporting.make_report, _report_settings(experiment), {**shown_with, **evaluations})
+        line.step("report", make_report, _report_settings(experiment), {**shown_with, **evaluations})
 
 
-def _recommenders(experiment: Experiment, line: Line) -> tuple[dict[str, Step | None], dict[str, Step]]:
+def _recommenders(experiment: Experiment, line: StageRunner) -> tuple[dict[str, Stage | None], dict[str, Stage]]:
     """Make an experiment's own recommenders; return what is known of items, and them, the one it is about last."""
-    data = line.step("data", preparing.prepare_data, experiment.data, {}, _data_files(experiment))
+    data = line.step("data", prepare_data, experiment.data, {}, _data_files(experiment))
     vectors = _vectors(experiment, line, data)
     named = _identifiers(experiment, line, data, vectors)
     neighbors = neighbors_step(experiment, line, data, vectors)
@@ -153,7 +114,7 @@ def _recommenders(experiment: Experiment, line: Line) -> tuple[dict[str, Step | 
     return named | vectors, made | _reinforced(experiment, line, {"data": data, **vectors}, made)
 
 
-def _expert(experiment: Experiment, line: Line, name: str, part: str) -> Step:
+def _expert(experiment: Experiment, line: StageRunner, name: str, part: str) -> Stage:
     """Make a recommender of another experiment; what both experiments need is made once."""
     last = part if part in ("model", "reinforced") else f"baselines.{part}"
     return _recommenders(experiment, line.inside(f"{EXPERTS}.{name}", last))[1][part]
@@ -182,25 +143,25 @@ def _data_files(experiment: Experiment) -> dict[str, Path]:
     return files
 
 
-def _vectors(experiment: Experiment, line: Line, data: Step) -> dict[str, Step]:
+def _vectors(experiment: Experiment, line: StageRunner, data: Stage) -> dict[str, Stage]:
     steps = {}
     for name, settings in experiment.vectors.items():
         raw = {"file": settings.path} if isinstance(settings, PrecomputedVectors) else {}
         if isinstance(settings, SentenceVectors) and Path(settings.model).is_dir():
             raw = {"model": Path(settings.model)}  # a folder's content counts, a hub name stands for itself
-        steps[f"vectors.{name}"] = line.step(
-            f"vectors.{name}", preparing.prepare_vectors, settings, {"data": data}, raw
-        )
+        steps[f"vectors.{name}"] = line.step(f"vectors.{name}", prepare_vectors, settings, {"data": data}, raw)
     return steps
 
 
-def _identifiers(experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]) -> dict[str, Step | None]:
+def _identifiers(
+    experiment: Experiment, line: StageRunner, data: Stage, vectors: Mapping[str, Stage]
+) -> dict[str, Stage | None]:
     """Name the items: give them codes where those are asked for, name their cells, spell the identifiers.
 
     Returns the steps by what they make: `data`, and of `codes`, `tokenizer`, `lexicon`, `identifiers` those there are.
     """
     naming, lexical = experiment.naming, isinstance(experiment.spelling, LexicalIdentifiers)
-    given: dict[str, Step | None] = {"data": data}
+    given: dict[str, Stage | None] = {"data": data}
     if experiment.codes is not None:
         given["codes"] = _codes(experiment.codes, line, data, vectors)
     if naming is not None and experiment.backbone is not None:
@@ -210,47 +171,47 @@ def _identifiers(experiment: Experiment, line: Line, data: Step, vectors: Mappin
     if naming is not None:
         raw = {"published": naming.path} if isinstance(naming, PublishedIdentifiers) else {}
         inputs = given if lexical else {**given, "lexicon": None}
-        given["identifiers"] = line.step("identifiers", preparing.prepare_identifiers, naming, inputs, raw)
+        given["identifiers"] = line.step("identifiers", prepare_identifiers, naming, inputs, raw)
     return given
 
 
-def _codes(settings: CodesChoice, line: Line, data: Step, vectors: Mapping[str, Step]) -> Step:
+def _codes(settings: CodesChoice, line: StageRunner, data: Stage, vectors: Mapping[str, Stage]) -> Stage:
     if isinstance(settings, PublishedCodes):
         inputs = {"data": data, **(vectors if needs_vectors(settings) else {})}
-        return line.step("codes", preparing.prepare_codes, settings, inputs, {"published": settings.path})
+        return line.step("codes", prepare_codes, settings, inputs, {"published": settings.path})
     if isinstance(settings, CategoryCodes):
-        return line.step("codes", preparing.prepare_codes, settings, {"data": data})
+        return line.step("codes", prepare_codes, settings, {"data": data})
     inputs = dict(vectors)
     if isinstance(settings, RqVae) and settings.letter.collaborative:
         network = SasrecSettings(
             training=SequenceTrainingSettings(seed=settings.seed)
         )  # the vectors of who buys what, for LETTER's loss
-        inputs["sasrec"] = line.step("codes.sasrec", fitting.fit_baseline, network, {"data": data}, stage="baselines")
-    return line.step("codes", preparing.prepare_codes, settings, inputs)
+        inputs["sasrec"] = line.step("codes.sasrec", fit_baseline, network, {"data": data}, stage="baselines")
+    return line.step("codes", prepare_codes, settings, inputs)
 
 
 def lexicon_step(
-    experiment: Experiment, line: Line, given: Mapping[str, Step | None], vectors: Mapping[str, Step]
-) -> Step:
+    experiment: Experiment, line: StageRunner, given: Mapping[str, Stage | None], vectors: Mapping[str, Stage]
+) -> Stage:
     """Name the cells of the given codes."""
     settings = experiment.lexicon
     inputs = {"data": given["data"], "codes": given["codes"]}
     match settings:
         case PublishedKeywords(path=path):
-            return line.step("lexicon", preparing.prepare_lexicon, settings, inputs, {"keywords": path})
-        case TeacherLexicon():
-            return line.step("lexicon", preparing.prepare_lexicon, settings, {**inputs, **vectors})
+            return line.step("lexicon", prepare_lexicon, settings, inputs, {"keywords": path})
+        case LLMLexicon():
+            return line.step("lexicon", prepare_lexicon, settings, {**inputs, **vectors})
         case _:  # words of the backbone's own where they spell identifiers, else whole words
             spells = isinstance(experiment.spelling, LexicalIdentifiers)
             tokenizer = {"tokenizer": given.get("tokenizer")} if spells else {}
-            return line.step("lexicon", preparing.prepare_lexicon, settings, {**inputs, **tokenizer})
+            return line.step("lexicon", prepare_lexicon, settings, {**inputs, **tokenizer})
 
 
-def _tokenizer(backbone: BackboneSettings | CausalBackboneSettings, line: Line, data: Step) -> Step:
+def _tokenizer(backbone: BackboneSettings | CausalBackboneSettings, line: StageRunner, data: Stage) -> Stage:
     """Take the backbone's tokenizer; what else the backbone is set to does not matter to names."""
     names = {"kind", "name", "vocabulary_size", "lower_case"} if backbone.scratch else {"kind", "name"}
     settings = backbone.model_dump(mode="json", include=names)
-    return line.step("tokenizer", preparing.prepare_tokenizer, settings, {"data": data}, backbone_files(backbone))
+    return line.step("tokenizer", prepare_tokenizer, settings, {"data": data}, backbone_files(backbone))
 
 
 def backbone_files(backbone: BackboneSettings | CausalBackboneSettings) -> dict[str, Path]:
@@ -259,73 +220,73 @@ def backbone_files(backbone: BackboneSettings | CausalBackboneSettings) -> dict[
     return {"backbone": folder} if folder.is_dir() else {}
 
 
-def neighbors_step(experiment: Experiment, line: Line, data: Step, vectors: Mapping[str, Step]) -> Step | None:
+def neighbors_step(
+    experiment: Experiment, line: StageRunner, data: Stage, vectors: Mapping[str, Stage]
+) -> Stage | None:
     """Find similar items, as the experiment says."""
-    given: dict[str, Step | None] = {"data": data}
+    given: dict[str, Stage | None] = {"data": data}
     raw: dict[str, Path] = {}
     settings = experiment.neighbors
     match settings:
         case None:
             return None
         case SasrecNeighbors(sasrec=network):
-            given["sasrec"] = line.step(
-                "neighbors.sasrec", fitting.fit_baseline, network, {"data": data}, stage="baselines"
-            )
+            given["sasrec"] = line.step("neighbors.sasrec", fit_baseline, network, {"data": data}, stage="baselines")
         case PublishedNeighbors(path=path):
             raw["published"] = path
         case VectorNeighbors() | MemoryNeighbors(evidence="vectors"):
             given.update(vectors)
-    return line.step("neighbors", preparing.prepare_neighbors, settings, given, raw)
+    return line.step("neighbors", prepare_neighbors, settings, given, raw)
 
 
 def model_step(
     experiment: Experiment,
-    line: Line,
-    named: Mapping[str, Step | None],
-    vectors: Mapping[str, Step],
-    neighbors: Step | None,
-) -> Step | None:
+    line: StageRunner,
+    named: Mapping[str, Stage | None],
+    vectors: Mapping[str, Stage],
+    neighbors: Stage | None,
+) -> Stage | None:
     """Train the generative model, from a backbone pretrained on the catalogue's text where that is asked for."""
     model, backbone = experiment.model, experiment.backbone
     if model is None or backbone is None:
         return None
     raw = backbone_files(backbone)
-    inputs: dict[str, Step | None] = {"neighbors": neighbors}
+    inputs: dict[str, Stage | None] = {"neighbors": neighbors}
     wanted = ("data", "tokenizer", "identifiers") + (("codes", "lexicon") if model.kind == "causal" else ())
     inputs |= {name: named.get(name) for name in wanted}
     if experiment.pretraining is not None:
         stage = BackboneStage(backbone=backbone, pretraining=experiment.pretraining, seed=model.seed)
         given = {"data": named["data"], "tokenizer": named["tokenizer"]}
-        inputs["backbone"] = line.step("backbone", fitting_models.pretrain_backbone, stage, given, raw)
+        inputs["backbone"] = line.step("backbone", pretrain_backbone, stage, given, raw)
         raw = {}
-    grounded = model.network.grounded if isinstance(model, CausalModelSettings) else model.fusion.grounded
+    grounded = model.network.grounded if isinstance(model, TSRecSettings) else model.fusion.grounded
     inputs |= vectors if grounded else {}
-    return line.step("model", fitting_models.fit_model, ModelStage(backbone=backbone, model=model), inputs, raw)
+    return line.step("model", fit_model, ModelStage(backbone=backbone, model=model), inputs, raw)
 
 
 def _reinforced(
-    experiment: Experiment, line: Line, given: Mapping[str, Step], recommenders: Mapping[str, Step]
-) -> dict[str, Step]:
+    experiment: Experiment, line: StageRunner, given: Mapping[str, Stage], recommenders: Mapping[str, Stage]
+) -> dict[str, Stage]:
     """Polish the model, and let it stand beside the one it was."""
     settings = experiment.reinforcement
     if settings is None or "model" not in recommenders:
         return {}
-    inputs: dict[str, Step | None] = {"data": given["data"], "model": recommenders["model"]}
+    inputs: dict[str, Stage | None] = {"data": given["data"], "model": recommenders["model"]}
     inputs |= given if settings.rewards.semantic else {}
     inputs |= {"scorer": recommenders[settings.scorer]} if settings.scorer is not None else {}
-    return {"reinforced": line.step("reinforced", fitting_models.reinforce_model, settings, inputs)}
+    return {"reinforced": line.step("reinforced", reinforce_model, settings, inputs)}
 
 
 def _fused(
-    mixed: Mapping[str, FusionSettings],
-    line: Line,
-    given: Mapping[str, Step | None],
-    recommenders: Mapping[str, Step],
-) -> dict[str, Step]:
+    mixed: Mapping[str, EnsembleSettings],
+    line: StageRunner,
+    given: Mapping[str, Stage | None],
+    recommenders: Mapping[str, Stage],
+) -> dict[str, Stage]:
     """Make recommenders of those there are."""
     steps = {}
     for name, settings in mixed.items():
-        inputs: dict[str, Step | None] = {"data": given["data"]}
+        inputs: dict[str, Stage | None] = {"data": given["data"]}
         inputs |= {part: recommenders[part] for part in settings.of}
         inputs |= given if needs_vectors(settings) else {}
         steps[name] = line.step(FUSED if name == FUSED else f"{FUSED}.{name}", fuse, settings, inputs)
@@ -333,16 +294,16 @@ def _fused(
 
 
 def _baselines(
-    experiment: Experiment, line: Line, given: Mapping[str, Step], neighbors: Step | None
-) -> dict[str, Step]:
+    experiment: Experiment, line: StageRunner, given: Mapping[str, Stage], neighbors: Stage | None
+) -> dict[str, Stage]:
     steps, times = {}, None
     if any(needs_times(settings) for settings in experiment.baselines.values()):
         times = line.step("times", prepare_times, experiment.data, {"data": given["data"]}, _data_files(experiment))
     for name, settings in experiment.baselines.items():
-        inputs: dict[str, Step | None] = {"data": given["data"], "times": times if needs_times(settings) else None}
+        inputs: dict[str, Stage | None] = {"data": given["data"], "times": times if needs_times(settings) else None}
         if needs_vectors(settings):
             inputs.update(given)
         if needs_neighbors(settings):
             inputs["neighbors"] = neighbors
-        steps[name] = line.step(f"baselines.{name}", fitting.fit_baseline, without_extras(settings), inputs)
+        steps[name] = line.step(f"baselines.{name}", fit_baseline, without_extras(settings), inputs)
     return steps

@@ -7,7 +7,7 @@ from typing import Any
 
 from lexirec.core.config import as_toml
 from lexirec.core.errors import SettingsError, did_you_mean
-from lexirec.models.ensemble.weights import FusionSettings
+from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.pipeline.components import MemoryBaseline, needs_neighbors, needs_vectors
 from lexirec.pipeline.experiment import Experiment, load_experiment, smoothed
 
@@ -39,7 +39,7 @@ def alone(experiment: Experiment, system: str) -> Experiment:
     return experiment.model_copy(update=update)
 
 
-def _searching(experiment: Experiment) -> dict[str, FusionSettings]:
+def _searching(experiment: Experiment) -> dict[str, EnsembleSettings]:
     """Return the fusions with what they search by; of experts, files are read of those that are searched alone."""
     searched = {fusion.partner.part for fusion in experiment.fusion.values() if fusion.partner is not None}
     return fusions(experiment, {name: expert_experiment(experiment, name) for name in searched & {*experiment.experts}})
@@ -75,7 +75,7 @@ def expert_experiment(experiment: Experiment, name: str) -> Experiment:
     return alone(found, expert.part)
 
 
-def fusions(experiment: Experiment, experts: Mapping[str, Experiment]) -> dict[str, FusionSettings]:
+def fusions(experiment: Experiment, experts: Mapping[str, Experiment]) -> dict[str, EnsembleSettings]:
     """Return an experiment's fusions; a memory that is searched is smoothed with what its own file says.
 
     Args:
@@ -89,8 +89,8 @@ def fusions(experiment: Experiment, experts: Mapping[str, Experiment]) -> dict[s
 
 
 def _fusion(
-    name: str, fusion: FusionSettings, experiment: Experiment, experts: Mapping[str, Experiment]
-) -> FusionSettings:
+    name: str, fusion: EnsembleSettings, experiment: Experiment, experts: Mapping[str, Experiment]
+) -> EnsembleSettings:
     partner = fusion.partner
     if partner is None or partner.part not in experts:
         return experiment.with_evidence(fusion)

@@ -11,12 +11,15 @@ from lexirec.core.errors import ArtifactError, did_you_mean
 from lexirec.core.manifest import MANIFEST as ARTIFACT
 from lexirec.core.manifest import read_manifest
 from lexirec.core.store import Store
+from lexirec.data.ranking import Recommender
 from lexirec.evaluation.evaluator import Report
-from lexirec.models.baselines.recommender import MANIFEST, Recommender, load_recommender
+from lexirec.models.loading import load_recommender
+from lexirec.models.saving import MANIFEST
 from lexirec.pipeline.experiment import EXPERTS, FUSED, EvaluationSettings
 from lexirec.pipeline.graph import VERSIONS
-from lexirec.pipeline.runner import Line, Run, Step, find_run
-from lexirec.pipeline.stages import baselines as fitting
+from lexirec.pipeline.runner import Stage, StageRunner
+from lexirec.pipeline.runs import RunRecord, find_run
+from lexirec.pipeline.stages import evaluation
 from lexirec.pipeline.stages.report import OWN, shared_protocol, stored_reports, systems
 from lexirec.reporting.content import SystemResult
 
@@ -26,7 +29,7 @@ _TELLING = ("split", "max_history", "k_core", "users", "items", "interactions", 
 """Fields that tell why they are not."""
 
 
-def recommenders(run: Run) -> dict[str, Step]:
+def recommenders(run: RunRecord) -> dict[str, Stage]:
     """Return an experiment's recommenders by name: experts, baselines, its own (`model`, `reinforced`), those fused."""
     experts = {name: step for name, step in run.variants(EXPERTS).items() if "." not in name}
     own = {name: run.steps[name] for name in OWN if name in run.steps}
@@ -34,12 +37,12 @@ def recommenders(run: Run) -> dict[str, Step]:
     return experts | run.variants("baselines") | own | fused
 
 
-def evaluations(run: Run) -> dict[str, Path]:
+def evaluations(run: RunRecord) -> dict[str, Path]:
     """Return the folders of an experiment's evaluations by the recommender's name."""
     return {name: step.folder for name, step in run.variants("evaluation").items()}
 
 
-def settings_behind(run: Run, step: Step) -> dict[str, Any]:
+def settings_behind(run: RunRecord, step: Stage) -> dict[str, Any]:
     """Return all settings that an artifact rests on, seeds left out: `stage: a.b` -> value.
 
     Stages that are no longer in the store tell nothing.
@@ -70,7 +73,7 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
             yield f"{above}{name}", value
 
 
-def chosen(run: Run, wanted: str | None = None) -> str:
+def chosen(run: RunRecord, wanted: str | None = None) -> str:
     """Return the name of the recommender meant: the wanted one, else the model as it came out last, else the best
     of the baselines.
 
@@ -122,16 +125,16 @@ def evaluate_named(store: Store, name: str, fold: str, wanted: str | None = None
     settings = validate_settings({**stored, "fold": fold, "seen": both}, EvaluationSettings, "evaluate")
     recommender = chosen(run, wanted)
     inputs = {"data": run.step("data"), "recommender": recommenders(run)[recommender]}
-    step = Line(store, VERSIONS).step(f"evaluation.{recommender}", fitting.measure, settings, inputs)
+    step = StageRunner(store, VERSIONS).step(f"evaluation.{recommender}", evaluation.measure, settings, inputs)
     return stored_reports(step.folder)[seen]
 
 
-def kinds(run: Run) -> dict[str, str]:
+def kinds(run: RunRecord) -> dict[str, str]:
     """Return the kinds of an experiment's baselines by name."""
     return {name: str(settings["kind"]) for name, settings in run.settings["baselines"].items()}
 
 
-def measured(run: Run) -> list[SystemResult]:
+def measured(run: RunRecord) -> list[SystemResult]:
     """Return an experiment's stored metrics, a row for each recommender."""
     return systems(evaluations(run), kinds(run))
 
@@ -167,20 +170,20 @@ def not_alike(first: str, other: str, told: str) -> ArtifactError:
     return ArtifactError(f"{first} and {other} were not measured alike ({told}); compare experiments of one protocol")
 
 
-def _check_alike(first: Run, other: Run) -> None:
+def _check_alike(first: RunRecord, other: RunRecord) -> None:
     told = told_apart(_protocol(first), _protocol(other))
     if told is not None:
         raise not_alike(first.name, other.name, told)
 
 
-def _protocol(run: Run) -> dict[str, Any]:
+def _protocol(run: RunRecord) -> dict[str, Any]:
     found = evaluations(run)
     if not found:
         raise ArtifactError(f"{run.name} has measured nothing; add [baselines.NAME] or [model] to its experiment")
     return shared_protocol(found)
 
 
-def _headline(run: Run, name: str) -> float:
+def _headline(run: RunRecord, name: str) -> float:
     seen = run.settings["evaluation"]["seen"][0]
     metrics = stored_reports(evaluations(run)[name])[seen].metrics
     return metrics.get("ndcg@10", next(iter(metrics.values())))

@@ -1,34 +1,30 @@
-"""The line of stages: steps that are made once, taken from the store afterwards, and can be planned without making.
+"""Run the stages of an experiment: each is made once, taken from the store afterwards, or only planned.
 
-A `Line` is handed from the top of an experiment to its bottom; every `step` names a stage, what it is made from and
-the function that makes it. A line that does not act only says what it would do.
+`pipeline.graph` calls `StageRunner.step` once per stage, in order, with the stage's name, its inputs and the function
+that makes it. A runner that does not act records what it would do.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from lexirec.core.config import Settings
-from lexirec.core.errors import ArtifactError, did_you_mean
-from lexirec.core.store import PROGRESS, Recipe, Store, read_manifest, write_json
+from lexirec.core.manifest import Recipe
+from lexirec.core.store import PROGRESS, Store
 
-RUNS = "runs"
-"""Folder of the store in which finished runs are recorded, `runs/<name>/<time>.json`."""
 State = Literal["done", "new", "stale", "unfinished"]
 Make = Callable[[Any, Mapping[str, Path], Path], None]
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Step:
+class Stage:
     """One stage of one experiment.
 
     Attributes:
@@ -51,12 +47,12 @@ class Step:
         return self.name.partition(".")[0]
 
 
-class Reached(Exception):  # noqa: N818
+class StopRequested(Exception):  # noqa: N818
     """The stage at which the line was to stop is done."""
 
 
 @contextmanager
-def logged(step: Step) -> Iterator[None]:
+def logged(step: Stage) -> Iterator[None]:
     """Say in the log how a step is going."""
     if step.state == "done":
         _log.info("%s: taken from the store", step.name)
@@ -69,7 +65,7 @@ def logged(step: Step) -> Iterator[None]:
 
 
 @dataclass
-class Line:
+class StageRunner:
     """Steps in order, made or only planned.
 
     Attributes:
@@ -89,9 +85,9 @@ class Line:
     until: str | None = None
     act: bool = True
     before: Mapping[str, str] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Stage] = field(default_factory=list)
     recipes: dict[str, Recipe] = field(default_factory=dict)
-    shown: Callable[[Step], AbstractContextManager[None]] = logged
+    shown: Callable[[Stage], AbstractContextManager[None]] = logged
     within: tuple[str, str] | None = None
 
     def inside(self, name: str, last: str) -> Self:
@@ -107,11 +103,11 @@ class Line:
         name: str,
         make: Make,
         settings: Settings | Mapping[str, Any],
-        inputs: Mapping[str, Step | None],
+        inputs: Mapping[str, Stage | None],
         raw: Mapping[str, Path] | None = None,
         *,
         stage: str | None = None,
-    ) -> Step:
+    ) -> Stage:
         """Add a step, making its artifact when it is not in the store.
 
         Args:
@@ -127,13 +123,13 @@ class Line:
         name, last = self._called(name)
         group = name.partition(".")[0]
         if self.until is not None and group != self.until and any(done.group == self.until for done in self.steps):
-            raise Reached
+            raise StopRequested
         given = {key: step for key, step in inputs.items() if step is not None}
         recipe = self._recipe(stage, settings, given, raw or {})
         if self.within is not None and not last and recipe.key in self.recipes:
             return next(step for step in self.steps if step.key == recipe.key)
         state = self._state(name, recipe)
-        step = Step(name, stage, recipe.key, self.store.path(stage, recipe.key), state)
+        step = Stage(name, stage, recipe.key, self.store.path(stage, recipe.key), state)
         if self.act:
             folders = {key: earlier.folder for key, earlier in given.items()}
             with self.shown(step):
@@ -150,7 +146,7 @@ class Line:
         return (whole, True) if name == last else (f"{whole}.{name}", False)
 
     def _recipe(
-        self, stage: str, settings: Settings | Mapping[str, Any], given: Mapping[str, Step], raw: Mapping[str, Path]
+        self, stage: str, settings: Settings | Mapping[str, Any], given: Mapping[str, Stage], raw: Mapping[str, Path]
     ) -> Recipe:
         outside = set(getattr(type(settings), "outside_the_key", ()))
         plain = settings.model_dump(mode="json", exclude=outside) if isinstance(settings, Settings) else dict(settings)
@@ -167,96 +163,3 @@ class Line:
 
 
 # ------------------------------------------------------------------------------------------------- records of runs
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run of an experiment.
-
-    Attributes:
-        name: The experiment's name.
-        finished: When it ended, UTC, ISO 8601.
-        settings: All settings of the experiment.
-        steps: Its steps by name.
-    """
-
-    name: str
-    finished: str
-    settings: dict[str, Any]
-    steps: dict[str, Step]
-
-    def step(self, name: str) -> Step:
-        """Return a step by its name.
-
-        Raises:
-            ArtifactError: the experiment has no such step.
-        """
-        if name not in self.steps:
-            hint = did_you_mean(name, self.steps)
-            raise ArtifactError(f"{self.name} has no stage '{name}'; it has {', '.join(self.steps)}.{hint}")
-        return self.steps[name]
-
-    def variants(self, group: str) -> dict[str, Step]:
-        """Return the steps of one group by the second part of their names, such as all baselines."""
-        return {step.name.partition(".")[2]: step for step in self.steps.values() if step.group == group}
-
-
-def record(store: Store, name: str, settings: Settings, steps: list[Step]) -> Run:
-    """Write down that an experiment is finished, and return the record."""
-    finished = datetime.now(UTC).isoformat(timespec="microseconds")
-    keys = {step.name: [step.stage, step.key] for step in steps}
-    content = {"name": name, "finished": finished, "settings": settings.model_dump(mode="json"), "steps": keys}
-    write_json(store.root / RUNS / name / f"{finished.replace(':', '')}.json", content)
-    return Run(name, finished, content["settings"], {step.name: step for step in steps})  # type: ignore[arg-type]
-
-
-def runs(store: Store, name: str) -> Iterator[Run]:
-    """Yield the finished runs of an experiment, the newest first."""
-    for path in sorted((store.root / RUNS / name).glob("*.json"), reverse=True):
-        content = json.loads(path.read_text("utf-8"))
-        yield Run(name, content["finished"], content["settings"], _steps(store, content["steps"]))
-
-
-def newest_run(store: Store, name: str) -> Run | None:
-    """Return the newest finished run of an experiment, or None."""
-    return next(runs(store, name), None)
-
-
-def find_run(store: Store, name: str, seed: int | None = None) -> Run:
-    """Return the newest finished run of an experiment, or the newest of those with the given seed.
-
-    Raises:
-        ArtifactError: there is none.
-    """
-    if not any(runs(store, name)):
-        known = run_names(store)
-        has = f"it has {', '.join(known)}" if known else "it has none yet: lexirec run EXPERIMENT.toml makes one"
-        raise ArtifactError(
-            f"the store {store.root} has no finished experiment '{name}'; {has}.{did_you_mean(name, known)}"
-        )
-    found = next((run for run in runs(store, name) if seed in (None, run.settings.get("seed"))), None)
-    if found is None:
-        raise ArtifactError(
-            f"{name} has not finished with seed {seed}; it has with {', '.join(map(str, run_seeds(store, name)))}. "
-            f"lexirec run EXPERIMENT.toml --set seed={seed} makes it"
-        )
-    return found
-
-
-def run_seeds(store: Store, name: str) -> list[int]:
-    """Return the seeds with which an experiment has finished, the smallest first."""
-    return sorted({run.settings["seed"] for run in runs(store, name) if "seed" in run.settings})
-
-
-def run_names(store: Store) -> list[str]:
-    """Return the names of all experiments that have finished in a store."""
-    return sorted(path.name for path in (store.root / RUNS).glob("*") if any(path.glob("*.json")))
-
-
-def _steps(store: Store, keys: Mapping[str, Sequence[str]]) -> dict[str, Step]:
-    return {name: Step(name, stage, key, store.path(stage, key), "done") for name, (stage, key) in keys.items()}
-
-
-def seconds(step: Step) -> float:
-    """Return how long a finished step took when it was made."""
-    return read_manifest(step.folder).seconds

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, cycle
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, StrMethodFormatter
 
 from lexirec.reporting.study_figures import WIDTH, Curve, Look, number_axis, shared_legend
-from lexirec.reporting.style import BLUE, STYLE
+from lexirec.reporting.style import BLUE, CYCLE, INK, STYLE
 
 
 def cost_figure(
@@ -67,3 +70,111 @@ def short_number(value: float) -> str:
         if abs(value) >= limit:
             return f"{value / limit:.3g} {sign}"
     return f"{value:.3g}"
+
+
+# --------------------------------------------------------------------------------------------------------------- budget
+# The best value so far beside what was spent on it: one line for each system that was tuned.
+
+
+@dataclass(frozen=True)
+class Spending:
+    """How a system's search went.
+
+    Attributes:
+        name: the system.
+        values: of its trials, in order; None where one failed.
+        minutes: of each trial.
+    """
+
+    name: str
+    values: Sequence[float | None]
+    minutes: Sequence[float]
+
+    @property
+    def best_so_far(self) -> list[float | None]:
+        """The best value after each trial; None before the first that succeeded."""
+        best = accumulate((-1.0 if value is None else value for value in self.values), max)
+        return [None if value < 0 else value for value in best]
+
+
+def budget_figure(searches: Sequence[Spending], *, title: str, metric: str) -> Figure:
+    """Draw the best value so far by trials and by minutes; single trials are dots."""
+    with mpl.rc_context(dict(STYLE)):
+        figure = Figure(figsize=(10.4, 4.2), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        for search, colour in zip(searches, cycle(CYCLE)):
+            _line(left, search, range(1, len(search.values) + 1), colour)
+            _line(right, search, list(accumulate(search.minutes)), colour)
+        left.set_xlabel("trials")
+        left.xaxis.set_major_locator(MaxNLocator(integer=True))
+        right.set_xlabel("minutes of work")
+        left.set_ylabel(f"{metric}, validation")
+        left.yaxis.set_major_formatter(StrMethodFormatter("{x:.3f}"))
+        for axis in (left, right):
+            axis.grid(axis="y")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def _line(axis: Any, search: Spending, places: Sequence[float], colour: str) -> None:
+    best = search.best_so_far
+    there = [number for number, value in enumerate(best) if value is not None]
+    axis.step([places[n] for n in there], [best[n] for n in there], where="post", color=colour, label=search.name)
+    tried = [number for number, value in enumerate(search.values) if value is not None]
+    axis.plot([places[n] for n in tried], [search.values[n] for n in tried], ".", color=colour, alpha=0.45)
+
+
+# -------------------------------------------------------------------------------------------------------------- weights
+# The curve on which a fusion's weights were chosen.
+
+
+@dataclass(frozen=True)
+class WeightCurve:
+    """What one part's weight is worth.
+
+    Attributes:
+        part: whose weight it is.
+        option: what else was tried, such as "floor 0.001".
+        points: (weight, metric), by weight.
+        chosen: the weights that were taken, one for each bin of cases; empty where another option won.
+    """
+
+    part: str
+    option: str
+    points: Sequence[tuple[float, float]]
+    chosen: Sequence[float] = ()
+
+
+def weights_figure(curves: Sequence[WeightCurve], *, title: str, metric: str) -> Figure:
+    """Draw a panel for every part: the metric along the weight, a line for every option, the chosen weights marked."""
+    parts = list(dict.fromkeys(curve.part for curve in curves))
+    with mpl.rc_context(dict(STYLE)):
+        figure = Figure(figsize=(1.2 + 5.2 * len(parts), 3.9), layout="constrained")
+        panels = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+        for axis, part in zip(panels, parts, strict=True):
+            _panel(axis, [curve for curve in curves if curve.part == part])
+            axis.set_xlabel(f"weight of {part}")
+        panels[0].set_ylabel(f"{metric}, validation")
+        panels[0].legend(fontsize=8)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return figure
+
+
+def _panel(axis: Any, curves: Sequence[WeightCurve]) -> None:
+    for curve, colour in zip(curves, cycle(CYCLE)):
+        axis.plot(*zip(*curve.points, strict=True), "o-", color=colour, markersize=3.5, label=curve.option)
+        for weight in dict.fromkeys(curve.chosen):
+            axis.axvline(weight, color=INK, linewidth=1, linestyle=":", zorder=1.9)
+        if curve.chosen:
+            value = dict(curve.points)
+            axis.plot(
+                curve.chosen,
+                [value[weight] for weight in curve.chosen],
+                "D",
+                color=colour,
+                markeredgecolor=INK,
+                markersize=7,
+            )
+    axis.yaxis.set_major_formatter(StrMethodFormatter("{x:.4f}"))
+    axis.grid(axis="y")

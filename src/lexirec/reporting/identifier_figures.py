@@ -9,27 +9,19 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
+from lexirec.reporting.style import BLUE, CYCLE, GREY, INK, ORANGE, STYLE, save
+
 if TYPE_CHECKING:
     from lexirec.semantic_ids.identifiers.report import Census, LevelReport, NamingReport
+    from lexirec.semantic_ids.quantizers.collisions import Collisions
+    from lexirec.semantic_ids.quantizers.report import LevelUse, QuantizerReport
 
-_MAIN, _SECOND, _QUIET = "#2a6f97", "#d1762b", "#8a8f98"
-_STYLE = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _QUIET,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": "#e5e7ea",
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
-    "svg.hashsalt": "lexirec",
-    "text.parse_math": False,
-}
+# ---------------------------------------------------------------------------------------------------- quantizer drawing
+# The quantiser's report as a picture.
+
+
+_MAIN, _SECOND, _QUIET = BLUE, ORANGE, GREY
+_STYLE = {**STYLE, "font.size": 9, "axes.titlesize": 10, "axes.grid": True, "axes.grid.axis": "y"}
 
 
 def draw_identifiers(report: NamingReport, folder: Path, name: str = "identifiers") -> list[Path]:
@@ -43,10 +35,8 @@ def draw_identifiers(report: NamingReport, folder: Path, name: str = "identifier
         _draw_identified(axes[0], report.census)
         _draw_tokens(axes[1], report.census)
         _draw_single_children(axes[2], report.census)
-        paths = [folder / f"{name}.png", folder / f"{name}.svg"]
-        figure.savefig(paths[0], dpi=150)
-        figure.savefig(paths[1], metadata={"Date": None})
-    return paths
+        save(figure, folder, name)
+    return [folder / f"{name}.png", folder / f"{name}.svg"]
 
 
 def _draw_cells(axis: Any, levels: tuple[LevelReport, ...]) -> None:
@@ -73,7 +63,7 @@ def _draw_tokens(axis: Any, census: Census) -> None:
     axis.plot(places, [depth.prefixes for depth in census.depths], "o-", color=_MAIN, label="prefixes")
     axis.plot(places, [depth.tokens for depth in census.depths], "o-", color=_SECOND, label="tokens")
     axis.axhline(census.items, color=_QUIET, linewidth=1, linestyle="--")
-    axis.text(places[0], 1.15 * census.items, f"{census.items:,} items", color="#444444", fontsize=8)
+    axis.text(places[0], 1.15 * census.items, f"{census.items:,} items", color=INK, fontsize=8)
     _count_in_powers_of_ten(axis, 0.8, 2.5 * census.items)
     axis.set_xticks(places)
     axis.set_title("Distinct prefixes and tokens")
@@ -101,3 +91,78 @@ def _draw_bars(axis: Any, shares: list[float], color: str) -> None:
     axis.set_ylim(0, 112)
     axis.set_yticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
     axis.set_xticks(places)
+
+
+_COLORS = CYCLE
+
+
+def draw_quantizer(report: QuantizerReport, folder: Path, name: str = "quantizer") -> list[Path]:
+    """Draw the use of codes, what the levels leave, and collisions into `name.png` and `name.svg`; return the paths."""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(9, 6.6), layout="constrained")
+        axes = list(figure.subplots(2, 2).flat)
+        _draw_use(axes[0], report.levels)
+        _draw_evenness(axes[1], report.levels)
+        _draw_residuals(axes[2], report)
+        _draw_collisions(axes[3], report.collisions)
+        save(figure, folder, name)
+    return [folder / f"{name}.png", folder / f"{name}.svg"]
+
+
+def _draw_use(axis: Any, levels: tuple[LevelUse, ...]) -> None:
+    for level in levels:
+        counts = level.counts[: level.used]
+        axis.plot(range(1, len(counts) + 1), counts, color=_color(level), label=f"level {level.level}")
+    even = levels[0].counts.sum() / len(levels[0].counts)
+    axis.axhline(even, color=_QUIET, linewidth=1, linestyle="--", label="all codes alike")
+    axis.set_yscale("log")
+    axis.set_ylim(0.8, 2.5 * max(10, *(level.counts[0] for level in levels)))
+    axis.yaxis.set_major_formatter("{x:,.0f}")
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.set_title("Items per code")
+    axis.set_xlabel("codes of a level, the fullest first")
+    axis.legend(frameon=False)
+
+
+def _draw_evenness(axis: Any, levels: tuple[LevelUse, ...]) -> None:
+    places = [level.level for level in levels]
+    sizes = [len(level.counts) for level in levels]
+    axis.bar(places, sizes, width=0.72, color=STYLE["grid.color"], label="there are")
+    used = axis.bar([place - 0.17 for place in places], [level.used for level in levels], width=0.34, color=_COLORS[0])
+    alike = axis.bar([place + 0.17 for place in places], [lv.perplexity for lv in levels], width=0.34, color=_COLORS[1])
+    axis.bar_label(used, fmt="{:,.0f}", padding=2, fontsize=8)
+    axis.bar_label(alike, fmt="{:,.0f}", padding=2, fontsize=8)
+    used.set_label("used")
+    alike.set_label("perplexity")
+    axis.set_ylim(0, 1.32 * max(sizes))
+    axis.set_xticks(places, [f"{level.level}\nGini {level.gini:.2f}" for level in levels])
+    axis.set_title("Codes in use")
+    axis.set_xlabel("level")
+    axis.legend(frameon=False, loc="upper center", ncols=3, fontsize=8)
+
+
+def _draw_residuals(axis: Any, report: QuantizerReport) -> None:
+    places = [level.level for level in report.levels]
+    shares = [100 * level.residual for level in report.levels]
+    bars = axis.bar(places, shares, color=[_color(level) for level in report.levels], width=0.6)
+    axis.bar_label(bars, [f"{share:.0f} %" for share in shares], padding=2, fontsize=8)
+    axis.set_ylim(0, 1.15 * max([*shares, 1]))
+    axis.yaxis.set_major_formatter("{x:.0f} %")
+    axis.set_xticks(places)
+    axis.set_title("Variance the codes have not yet told")
+    axis.set_xlabel(f"after level (restored vectors lose {report.reconstruction_error:.1%})")
+
+
+def _draw_collisions(axis: Any, collisions: Collisions) -> None:
+    names = ["at first", f"after moving\n({collisions.moved:,} moved)", "in the end"]
+    counts = [count.items for count in (collisions.before, collisions.repaired, collisions.after)]
+    bars = axis.bar(names, counts, color=[_COLORS[1], _COLORS[1], _COLORS[0]], width=0.6)
+    axis.bar_label(bars, fmt="{:,.0f}", padding=2, fontsize=8)
+    axis.set_ylim(0, 1.15 * max([*counts, 1]))
+    axis.yaxis.set_major_formatter("{x:,.0f}")
+    axis.set_title("Items that share all their codes")
+    axis.set_xlabel(f"rule '{collisions.rule}'; {collisions.numbered:,} told apart by a further level")
+
+
+def _color(level: LevelUse) -> str:
+    return _COLORS[(level.level - 1) % len(_COLORS)]

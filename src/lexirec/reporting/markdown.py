@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
+from lexirec.reporting import style
+from lexirec.reporting.html import page_html
 from lexirec.reporting.page import Block, Bullets, Cell, Commands, Grid, Heading, Page, Picture, Text
 from lexirec.reporting.run_report import plain
 
@@ -60,3 +63,22 @@ def _plain(text: str) -> str:
     if not text.strip():
         return " " if text else ""
     return f"{' ' if text[0].isspace() else ''}{plain(text)}{' ' if text[-1].isspace() else ''}"
+
+
+# ----------------------------------------------------------------------------------------------------------- publishing
+# Pages as files: `report.html`, which needs nothing beside it, and `report.md` with its figures.
+
+
+def write_page(folder: str | Path, page: Page) -> Path:
+    """Write `report.html`, `report.md` and a PNG and an SVG of every figure into a folder; return the HTML's path."""
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    pictures = [block for block in page.blocks if isinstance(block, Picture)]
+    if len({picture.name for picture in pictures}) < len(pictures):
+        raise ValueError(f"two pictures have the same name: {[picture.name for picture in pictures]}")
+    for picture in pictures:
+        style.save(picture.figure, target, picture.name)
+    (target / "report.md").write_text(page_markdown(page), encoding="utf-8")
+    path = target / "report.html"
+    path.write_text(page_html(page), encoding="utf-8")
+    return path

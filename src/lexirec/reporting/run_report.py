@@ -20,7 +20,7 @@ from lexirec.reporting.content import (
     standings,
     summary,
 )
-from lexirec.reporting.terminal import best_values, in_words, metric_columns
+from lexirec.reporting.tables import best_values, in_words, metric_columns
 
 _KS = (5, 10)
 
@@ -54,19 +54,18 @@ def write_report(folder: str | Path, content: ReportContent) -> Path:
 def _draw(folder: Path, content: ReportContent) -> dict[str, str]:
     """Draw every figure that has numbers; part -> file name."""
     # matplotlib takes long to load, and the terminal tables of this package do not need it.
-    from lexirec.reporting import run_figures as plots
-    from lexirec.reporting import style
+    from lexirec.reporting import run_figures, style
 
     files = {}
     if content.systems:
-        files["systems"] = style.save(plots.systems_figure(content.systems), folder, "systems")
+        files["systems"] = style.save(run_figures.systems_figure(content.systems), folder, "systems")
     if content.learning and (content.learning.loss or content.learning.validation):
-        files["learning"] = style.save(plots.learning_figure(content.learning), folder, "learning")
+        files["learning"] = style.save(run_figures.learning_figure(content.learning), folder, "learning")
     for breakdown in content.breakdowns:
-        figure = plots.breakdown_figure(breakdown, content.systems)
+        figure = run_figures.breakdown_figure(breakdown, content.systems)
         files[breakdown.title] = style.save(figure, folder, f"by-{_slug(breakdown.title)}")
     if content.census:
-        files["census"] = style.save(plots.census_figure(content.census), folder, "identifiers")
+        files["census"] = style.save(run_figures.census_figure(content.census), folder, "identifiers")
     return files
 
 

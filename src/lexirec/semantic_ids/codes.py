@@ -135,3 +135,8 @@ def read_artifact(path: Path, what: str) -> pa.Table:
 
 def _compact(values: NDArray[np.integer]) -> NDArray[np.int64]:
     return np.asarray(np.unique(values, return_inverse=True)[1], dtype=np.int64)
+
+
+def token_of(level: int, value: int) -> str:
+    """Return the token of a code: `<a_12>` of the code 12 at level 0."""
+    return f"<{chr(ord('a') + level)}_{value}>"

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
+from torch import nn
 
 from lexirec.core.config import Settings
+from lexirec.data.sequences import Sequences
+from lexirec.data.splits import Cases
+from lexirec.evaluation.metrics import ndcg, ranks_of, recall
 
 
-class Pace(Protocol):
+class TrainerArguments(Protocol):
     """What the settings of every training say."""
 
     @property
@@ -49,7 +56,7 @@ class Pace(Protocol):
         """Of order and dropout."""
 
 
-class PaceSettings(Settings):
+class TrainerSettings(Settings):
     """Steps, their size and how often the state is saved."""
 
     epochs: int = Field(default=10, ge=1)
@@ -73,3 +80,59 @@ class PaceSettings(Settings):
     """How often the state is saved; a kill loses at most that share of an epoch."""
     seed: int = 0
     """Seed of order and dropout."""
+
+
+# -------------------------------------------------------------------------------------------------------------- judging
+# Judging weights while they are trained: by what they are for, never by the training loss.
+
+
+METRIC = "validation_ndcg@10"
+"""The figure by which recommenders are chosen."""
+
+
+Stop = Callable[[Sequence[float]], bool]
+"""Says after each judgement, from the goodness of all of them so far, whether a run should end."""
+
+
+class Validator(Protocol):
+    """What says how good weights are."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the figure that decides."""
+
+    @property
+    def sign(self) -> int:
+        """1 where more of it is better, −1 where less is."""
+
+    def figures(self, model: Any) -> dict[str, float]:
+        """Return the figures of a model's present weights, `metric` among them."""
+
+
+class NdcgValidator:
+    """Judges weights by NDCG@10 of validation cases."""
+
+    metric, sign = METRIC, 1
+
+    def __init__(self, cases: Cases, rank: Callable[[Any, Sequences], NDArray[np.int32]]) -> None:
+        """Take the cases, and what finds the ten best items (rows, 10) of histories with a model."""
+        self._cases, self._rank = cases, rank
+
+    def figures(self, model: nn.Module) -> dict[str, float]:
+        """Rank every case; the model is left in training mode."""
+        ranks = ranks_of(self._rank(model, self._cases.histories), self._cases.targets)
+        model.train()
+        return {METRIC: ndcg(ranks, 10), "validation_recall@10": recall(ranks, 10)}
+
+
+def early_stopping(most: int) -> Stop:
+    """Stop when the last `most` judgements were all no better than one before."""
+    return lambda values: len(values) - 1 - int(np.argmax(values)) >= most
+
+
+def sample(cases: Cases, users: int, seed: int) -> Cases:
+    """Return at most `users` cases: a fixed random sample where there are more."""
+    if len(cases) <= users:
+        return cases
+    chosen = np.random.default_rng(seed).choice(len(cases), users, replace=False)
+    return cases.take(np.sort(chosen))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.data.sequences import Sequences
+
 _SPREAD = 0.1
 """Lengths are taken for up to this share longer or shorter than they are, so that batches differ between epochs."""
 
@@ -26,3 +28,86 @@ def like_length(lengths: NDArray[np.integer], batch_size: int, seed: Sequence[in
     shaken = lengths * random.uniform(1 - _SPREAD, 1 + _SPREAD, len(lengths))
     parts = np.array_split(np.argsort(shaken, kind="stable"), max(1, -(-len(lengths) // batch_size)))
     return [parts[number] for number in random.permutation(len(parts))]
+
+
+# --------------------------------------------------------------------------------------------------------------- blocks
+# Text in blocks of equal length, whole or with spans taken out: what language models are pretrained on.
+#
+# Legend: `B` blocks, `L` tokens of a block, `M` tokens of a block with holes, `Q` tokens of what was taken out.
+
+
+Ints = NDArray[np.int64]
+
+
+def blocks(documents: Sequences, length: int, seed: Sequence[int] | None = None) -> Ints:
+    """Write documents one behind another and cut them into blocks of `length` tokens: (B, L).
+
+    What is left over at the end, less than a block, is dropped: with a seed another part in each order. Fewer tokens
+    than a block make one short block.
+
+    Args:
+        documents: rows of token ids.
+        length: tokens of a block.
+        seed: of a random order; without one the documents stay in theirs.
+    """
+    if seed is not None:
+        documents = documents.take(np.random.default_rng(seed).permutation(len(documents)))
+    tokens = documents.items.astype(np.int64)
+    length = max(1, min(length, len(tokens)))
+    return tokens[: len(tokens) // length * length].reshape(-1, length)
+
+
+def spans_of(length: int, share: float, mean: float) -> tuple[int, int]:
+    """Return how many tokens of a block (3 at least) are taken out, and in how many spans of about `mean` tokens."""
+    taken = min(max(round(length * share), 1), length - 2)
+    return taken, min(max(round(taken / mean), 1), taken, length - taken - 1)
+
+
+def random_spans(shape: tuple[int, int], share: float, mean: float, random: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw which tokens are taken out: bool (B, L), as many and as many spans in each row, no first or last.
+
+    Spans and what stands before, between and behind them are of random lengths, each at least one. (T5's code has
+    nothing behind the last span, so that it takes out every block's last token.)
+    """
+    rows, length = shape
+    taken, spans = spans_of(length, share, mean)
+    lengths_BS = np.empty((rows, 2 * spans + 1), dtype=np.int64)
+    lengths_BS[:, ::2] = _parts(rows, length - taken, spans + 1, random)
+    lengths_BS[:, 1::2] = _parts(rows, taken, spans, random)
+    ends_BS = lengths_BS.cumsum(axis=1)
+    begins_BL = np.zeros(shape, dtype=np.int64)
+    np.put_along_axis(begins_BL, ends_BS[:, :-1], 1, axis=1)
+    found: NDArray[np.bool_] = begins_BL.cumsum(axis=1) % 2 == 1
+    return found
+
+
+def _parts(rows: int, total: int, parts: int, random: np.random.Generator) -> Ints:
+    """Cut `total` into positive parts, anew for each row: (rows, parts)."""
+    cut = np.tile(np.arange(total - 1) < parts - 1, (rows, 1))
+    places = np.nonzero(random.permuted(cut, axis=1))[1].reshape(rows, parts - 1) + 1
+    return np.diff(places, axis=1, prepend=0, append=total)
+
+
+def corrupt(tokens_BL: Ints, taken_BL: NDArray[np.bool_], sentinels: Ints, end: int) -> tuple[Ints, Ints]:
+    """Take spans out of blocks.
+
+    Args:
+        tokens_BL: the blocks.
+        taken_BL: what is taken out, as many tokens in as many spans in every row, never the first or last token.
+        sentinels: tokens that stand for the first, second … span, and one more.
+        end: token behind both results.
+
+    Returns:
+        Blocks (B, M) with a sentinel for each span, and what was taken out (B, Q): a sentinel before each span and one
+        behind the last (T5, figure 2 of its paper).
+    """
+    return _without(tokens_BL, taken_BL, sentinels, end), _without(tokens_BL, ~taken_BL, sentinels, end)
+
+
+def _without(tokens_BL: Ints, taken_BL: NDArray[np.bool_], sentinels: Ints, end: int) -> Ints:
+    begins_BL = taken_BL.copy()
+    begins_BL[:, 1:] &= ~taken_BL[:, :-1]
+    number_BL = begins_BL.cumsum(axis=1) - 1
+    marked_BL = np.where(begins_BL, sentinels[number_BL.clip(0, len(sentinels) - 1)], tokens_BL)
+    kept = marked_BL[begins_BL | ~taken_BL].reshape(len(tokens_BL), -1)
+    return np.pad(kept, ((0, 0), (0, 1)), constant_values=end)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from lexirec.core.errors import ArtifactError
 
@@ -66,3 +67,73 @@ def history_of(checkpoint: str | None) -> list[dict[str, Any]]:
     state = json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
     history: list[dict[str, Any]] = state["log_history"]
     return history
+
+
+# -------------------------------------------------------------------------------------------------------------- weights
+# Files of a model's weights: what is tied is written once, and of a model that is frozen in part what is trained.
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write what a training may change (safetensors), so that the file is either whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file({name: value.contiguous().cpu() for name, value in _changing(model)}, partial, {"format": "pt"})
+    partial.replace(path)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load what `save_weights` wrote, into the same kind of model, frozen in the same parts.
+
+    Raises:
+        ArtifactError: the file holds other weights than the model.
+    """
+    there = load_file(path, device="cpu")
+    wanted = {name for name, _ in _changing(model)}
+    if wanted != there.keys():
+        odd = min(wanted ^ there.keys())
+        raise ArtifactError(
+            f"{path}: not this model's weights: '{odd}' differs; give each training a folder of its own"
+        )
+    model.load_state_dict(there, strict=False)
+
+
+def _changing(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield names and values of all state, each value under its first name; without frozen weights, where some are."""
+    trained = {name for name, weight in model.named_parameters(remove_duplicate=False) if weight.requires_grad}
+    partly = any(not weight.requires_grad for weight in model.parameters())
+    seen: set[int] = set()
+    for name, value in model.state_dict().items():
+        if (partly and name not in trained) or value.data_ptr() in seen:
+            continue
+        if value.numel():
+            seen.add(value.data_ptr())
+        yield name, value
+
+
+# ------------------------------------------------------------------------------------------------------- shared weights
+# Saving models whose weights are tied: every tensor once.
+
+
+class SharedWeights(nn.Module):
+    """A module that saves tied weights under their first name only, for safetensors holds no shared ones."""
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Return every tensor once."""
+        state = super().state_dict(*args, **kwargs)
+        first: dict[int, str] = {}
+        for name in list(state):
+            address = state[name].data_ptr()
+            if state[name].numel() and first.setdefault(address, name) != name:
+                del state[name]
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load what `state_dict` returned; weights tied to a loaded one need no entry of their own."""
+        result = super().load_state_dict(state_dict, strict=False, assign=assign)
+        stored = self.state_dict()
+        result.missing_keys[:] = [name for name in result.missing_keys if name in stored]
+        if strict and (result.missing_keys or result.unexpected_keys):
+            raise RuntimeError(
+                f"weights do not fit: missing {result.missing_keys}, unexpected {result.unexpected_keys}"
+            )
+        return result

@@ -21,11 +21,9 @@ from torch.utils.data import Dataset, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from lexirec.core.progress import Progress
-from lexirec.training.arguments import Pace
-from lexirec.training.checkpoints import history_of, whole_checkpoint
-from lexirec.training.judging import METRIC, Judge, Stop
+from lexirec.training.arguments import METRIC, Stop, TrainerArguments, Validator
+from lexirec.training.checkpoints import history_of, load_weights, save_weights, whole_checkpoint
 from lexirec.training.weight_averaging import Average
-from lexirec.training.weights import load_weights, save_weights
 
 BEST = "best.safetensors"
 """The file of a run's folder that holds the best weights so far."""
@@ -35,7 +33,7 @@ Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """How a training runs.
 
     Attributes:
@@ -50,9 +48,9 @@ class Run:
         title: what progress is called.
     """
 
-    pace: Pace
+    pace: TrainerArguments
     folder: Path
-    judge: Judge | None
+    judge: Validator | None
     stop: Stop
     judge_first: bool = False
     together: int = 1
@@ -103,7 +101,7 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
     _step, _part = -1, 0
     control: Any
 
-    def __init__(self, model: nn.Module, data: Epochs[Any], run: Run) -> None:
+    def __init__(self, model: nn.Module, data: Epochs[Any], run: TrainingRun) -> None:
         """Set up a run of a model over data."""
         super().__init__(
             model=model,
@@ -193,7 +191,7 @@ def carry_out(trainer: ChoosingTrainer) -> list[dict[str, float]]:
 class _Ending(TrainerCallback):  # type: ignore[misc]
     """Stops when the run is over; reads the log, so it survives a restart."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: TrainingRun) -> None:
         self._run = run
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -221,7 +219,7 @@ class _LoggedWhenSaved(TrainerCallback):  # type: ignore[misc]
 class _Shown(TrainerCallback):  # type: ignore[misc]
     """Shows steps, loss and judgements as our own progress."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: TrainingRun) -> None:
         self._title, self._metric = run.title, run.judge.metric if run.judge is not None else ""
         self._progress: Progress | None = None
         self._texts: dict[str, str] = {}
@@ -248,7 +246,7 @@ class _Shown(TrainerCallback):  # type: ignore[misc]
             self._progress = None
 
 
-def _arguments(run: Run, data: Epochs[Any]) -> TrainingArguments:
+def _arguments(run: TrainingRun, data: Epochs[Any]) -> TrainingArguments:
     pace = run.pace
     steps = len(data) // pace.accumulate
     per_epoch = max(1, data.per_epoch // pace.accumulate)
@@ -285,7 +283,7 @@ def _only(batches_of_one: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return batches_of_one[0]
 
 
-def _curve(history: list[dict[str, Any]], run: Run) -> list[dict[str, float]]:
+def _curve(history: list[dict[str, Any]], run: TrainingRun) -> list[dict[str, float]]:
     wanted = ("step", "epoch", "loss", *run.columns)
     rows = [{name: float(entry[name]) for name in wanted if name in entry} for entry in history]
     return [row for row in rows if "loss" in row or (run.judge is not None and run.judge.metric in row)]

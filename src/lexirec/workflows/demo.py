@@ -10,10 +10,10 @@ from pathlib import Path
 from lexirec.core.errors import SettingsError, did_you_mean
 from lexirec.core.resources import shipped
 from lexirec.core.store import Store
-from lexirec.pipeline import graph as pipeline
+from lexirec.pipeline import run
 from lexirec.pipeline.experiment import load_experiment
 from lexirec.pipeline.results import chosen, evaluations, recommenders
-from lexirec.pipeline.runner import Run
+from lexirec.pipeline.runs import RunRecord
 from lexirec.pipeline.stages.report import report_content
 from lexirec.reporting.content import ReportContent
 
@@ -31,7 +31,7 @@ class Demonstration:
         report: The report's copy in the demonstration's folder.
     """
 
-    run: Run
+    run: RunRecord
     content: ReportContent
     report: Path
 
@@ -46,13 +46,13 @@ def demonstrate(folder: Path, overrides: Sequence[str] = (), family: str = "gram
         allowed = ", ".join(EXPERIMENTS)
         raise SettingsError(f"--family {family}: allowed are {allowed}.{did_you_mean(family, EXPERIMENTS)}")
     experiment = load_experiment(shipped(EXPERIMENTS[family]), overrides)
-    done = pipeline.run(experiment, Store(folder / "store"))
+    done = run.run_experiment(experiment, Store(folder / "store"))
     if done is None:  # only with `until`
         raise SettingsError("the demonstration runs to its end")
     return Demonstration(done, content_of(done), _copy(done.step("report").folder, folder))
 
 
-def content_of(run: Run) -> ReportContent:
+def content_of(run: RunRecord) -> ReportContent:
     """Return what the report of a finished run shows."""
     inputs = {"data": run.step("data").folder, "recommender": recommenders(run)[chosen(run)].folder}
     inputs |= {f"evaluation.{name}": folder for name, folder in evaluations(run).items()}

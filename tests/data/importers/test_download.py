@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from lexirec.core.errors import DataError
-from lexirec.data.importers import download as fetching
+from lexirec.data.importers import download
 from lexirec.data.importers.download import CATEGORIES, MOVIELENS, fetch, files_of
 
 CONTENT = bytes(range(256)) * 4000
@@ -27,7 +27,7 @@ class Shop:
 
 @pytest.fixture
 def shop(monkeypatch):
-    monkeypatch.setattr(fetching, "_PAUSE", 0.0)
+    monkeypatch.setattr(download, "_PAUSE", 0.0)
     shop = Shop()
 
     class Handler(BaseHTTPRequestHandler):
@@ -135,7 +135,7 @@ def test_a_wrong_checksum_removes_the_file(tmp_path, shop):
 
 
 def test_offline_says_what_to_put_where(tmp_path, monkeypatch):
-    monkeypatch.setattr(fetching, "_PAUSE", 0.0)
+    monkeypatch.setattr(download, "_PAUSE", 0.0)
     closed = "http://127.0.0.1:9"
     with pytest.raises(DataError) as caught:
         fetch("amazon-2014/Beauty", tmp_path, mirror=closed)

@@ -3,7 +3,8 @@ import pytest
 
 from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
-from lexirec.models.baselines.item_similarity import Ease, EaseSettings, ItemKnn, ItemKnnSettings, Popularity
+from lexirec.models.baselines.item_similarity import Ease, EaseSettings, ItemKnn, ItemKnnSettings
+from lexirec.models.baselines.popularity import Popularity
 
 TRAIN = Sequences.from_lists([[0, 1, 2], [1, 0], [2, 3], [3, 2, 0], [1]])
 BINARY = np.array([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0], [0, 0, 1, 1, 0], [1, 0, 1, 1, 0], [0, 1, 0, 0, 0]], dtype=float)

@@ -9,14 +9,15 @@ from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.als import Als, AlsSettings
 from lexirec.models.baselines.gru4rec import Gru4Rec
 from lexirec.models.baselines.hstu import Hstu
-from lexirec.models.baselines.item_similarity import Ease, EaseSettings, ItemKnn, Popularity
+from lexirec.models.baselines.item_similarity import Ease, EaseSettings, ItemKnn
 from lexirec.models.baselines.memory import Memory
-from lexirec.models.baselines.popularity import Recency
-from lexirec.models.baselines.recommender import ScoreRecommender, load_recommender
+from lexirec.models.baselines.popularity import Popularity, Recency
+from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.baselines.sasrec import Sasrec
 from lexirec.models.baselines.sequential import SequenceScorer, SequenceTrainingSettings
 from lexirec.models.baselines.sequential_training import fit_sequences
 from lexirec.models.baselines.transitions import Transitions
+from lexirec.models.loading import load_recommender
 from lexirec.testing import RecommenderContract, checkerboard, circle_walks, tiny_catalog
 
 ITEMS = 20

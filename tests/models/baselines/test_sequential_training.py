@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.baselines import sequential_training as sequence_training
+from lexirec.models.baselines import sequential_training
 from lexirec.models.baselines.sasrec import Sasrec, SasrecSettings
 from lexirec.models.baselines.sequential import SequenceTrainingSettings
 from lexirec.models.baselines.sequential_training import fit_sequences, sampled_cross_entropy, training_rows
@@ -60,7 +60,7 @@ def test_the_same_seed_gives_the_same_model(circles):
 
 def test_resumed_equals_uninterrupted(circles, tmp_path, monkeypatch):
     whole = fit_sequences(Sasrec(settings(epochs=5), "cpu"), circles, ITEMS, validation=cases())
-    save, saved = sequence_training._Run.save, []
+    save, saved = sequential_training._Run.save, []
 
     def killed_after_two_epochs(run, file):
         save(run, file)
@@ -68,7 +68,7 @@ def test_resumed_equals_uninterrupted(circles, tmp_path, monkeypatch):
         if run.epoch == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(sequence_training._Run, "save", killed_after_two_epochs)
+    monkeypatch.setattr(sequential_training._Run, "save", killed_after_two_epochs)
     arguments = {"validation": cases(), "progress": tmp_path}
     with pytest.raises(KeyboardInterrupt):
         fit_sequences(Sasrec(settings(epochs=5), "cpu"), circles, ITEMS, **arguments)
@@ -93,7 +93,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_training(circles, monkeypatch)
         seen.append({name: value.clone() for name, value in run.weights().items()})
         return next(values)
 
-    monkeypatch.setattr(sequence_training._Run, "_validate", validate)
+    monkeypatch.setattr(sequential_training._Run, "_validate", validate)
     model = fit_sequences(Sasrec(settings(patience=2), "cpu"), circles, ITEMS, validation=cases())
     assert [figures["ndcg@10"] for figures in model.history] == [0.1, 0.5, 0.4, 0.3]
     assert all(torch.equal(value, seen[1][name]) for name, value in model.network.state_dict().items())
@@ -133,7 +133,7 @@ def test_sampled_softmax_approaches_the_whole_softmax():
 def test_the_learning_rate_warms_up_and_falls_to_nothing(circles):
     model = Sasrec(settings(epochs=20), "cpu")
     model.shares, model.network = np.ones(ITEMS, np.float32), model.build(ITEMS)
-    run = sequence_training._Run(model, circles, None)
+    run = sequential_training._Run(model, circles, None)
     rates = [run._schedule(step) for step in range(20 * run.steps)]
     assert max(rates) == 1.0
     assert rates[0] < 1
@@ -145,7 +145,7 @@ def test_the_learning_rate_warms_up_and_falls_to_nothing(circles):
 def test_items_are_drawn_by_how_often_they_stand_or_all_alike(circles, proposal):
     model = Sasrec(settings(negatives=8, proposal=proposal), "cpu")
     model.shares, model.network = np.ones(ITEMS + 1, np.float32), model.build(ITEMS + 1)
-    drawn = sequence_training._Run(model, circles, None).proposal_I
+    drawn = sequential_training._Run(model, circles, None).proposal_I
     counts = circles.counts(ITEMS + 1) + 1
     expected = counts / counts.sum() if proposal == "popularity" else np.full(ITEMS + 1, 1 / (ITEMS + 1))
     assert np.allclose(drawn.numpy(), expected)

@@ -7,7 +7,7 @@ from lexirec.data.splits import prefix_cases
 from lexirec.models.baselines.memory import TRANSITIONS, Memory
 from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.ensemble.candidates import Part, candidates, places_in, reciprocal, union
-from lexirec.models.ensemble.weights import FusionSettings
+from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.testing import circle_walks
 from tests.models.gram.test_recommender import CATALOG, GROUNDED, ITEMS, TRAIN, WORDY, built
 
@@ -33,7 +33,7 @@ def test_places_are_found_and_missing_ones_too():
 @pytest.mark.parametrize("unseen", ["excluded", "included"])
 def test_what_each_part_says_of_candidates_is_what_it_says_of_the_catalogue(unseen):
     parts = [Part("model", built(GROUNDED)), Part("memory", memory())]
-    settings = FusionSettings(of=("model", "memory"), depth=10, seen=unseen)
+    settings = EnsembleSettings(of=("model", "memory"), depth=10, seen=unseen)
     found = candidates(parts, CASES, settings, np.zeros(ITEMS, np.float32))
     lead, expert = found.terms(0.001)
     there = found.items >= 0
@@ -74,7 +74,7 @@ def test_what_may_not_be_shown_is_not_reached_for():
 
 def test_ranks_are_those_of_the_parts_lists():
     parts = [Part("model", built(WORDY)), Part("memory", memory())]
-    settings = FusionSettings(of=("model", "memory"), kind="reciprocal-rank", depth=10)
+    settings = EnsembleSettings(of=("model", "memory"), kind="reciprocal-rank", depth=10)
     found = candidates(parts, CASES, settings, np.zeros(ITEMS, np.float32))
     listed = parts[1].recommender.rank(CASES.histories, k=10, exclude_seen=True).items
     term = found.terms(60.0)[1]

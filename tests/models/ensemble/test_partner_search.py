@@ -5,12 +5,11 @@ from lexirec.core.errors import SettingsError
 from lexirec.core.progress import quiet
 from lexirec.models.baselines.memory import Memory, MemorySettings
 from lexirec.models.baselines.recommender import ScoreRecommender
-from lexirec.models.ensemble import partner_search as searching
+from lexirec.models.ensemble import partner_search
 from lexirec.models.ensemble.candidates import Part
 from lexirec.models.ensemble.partner_search import Partner, PartnerTrial, find_partner
-from lexirec.models.ensemble.recommender import FusedRecommender
-from lexirec.models.ensemble.settings import PartnerSettings
-from lexirec.models.ensemble.weights import FusionSettings
+from lexirec.models.ensemble.recommender import EnsembleRecommender
+from lexirec.models.ensemble.settings import EnsembleSettings, PartnerSettings
 from tests.models.ensemble.test_recommender import CATALOG, ITEMS, SPLIT, TRAIN, parts
 
 BAD = MemorySettings(window=5, backward=0.9, history_decay=1.0, gap_decay=1.0)
@@ -21,25 +20,25 @@ class Cut(BaseException):
     """The process dies here."""
 
 
-def settings(*of: str, trials: int = 8, **partner) -> FusionSettings:
-    return FusionSettings(of=of, partner=PartnerSettings(trials=trials, **partner), depth=10)
+def settings(*of: str, trials: int = 8, **partner) -> EnsembleSettings:
+    return EnsembleSettings(of=of, partner=PartnerSettings(trials=trials, **partner), depth=10)
 
 
-def world(made: FusionSettings) -> tuple[tuple[str, ...], tuple[Part, ...]]:
+def world(made: EnsembleSettings) -> tuple[tuple[str, ...], tuple[Part, ...]]:
     bad = ScoreRecommender(CATALOG, Memory(BAD).fit(TRAIN, ITEMS))
-    fused = FusedRecommender({**parts(), "memory": bad}, made)
+    fused = EnsembleRecommender({**parts(), "memory": bad}, made)
     return fused.names, fused.parts
 
 
-def found(made: FusionSettings, folder, **alike):
+def found(made: EnsembleSettings, folder, **alike):
     with quiet():
         return find_partner(*world(made), made, SPLIT, folder, **alike)
 
 
-def worth(made: FusionSettings, memory: Memory) -> float:
+def worth(made: EnsembleSettings, memory: Memory) -> float:
     """Return what the weights of a fusion with such a memory are worth where they are chosen."""
     given = {**parts(), "memory": ScoreRecommender(CATALOG, memory)}
-    return FusedRecommender(given, made).fit(SPLIT).weights.facts["ndcg@10"]
+    return EnsembleRecommender(given, made).fit(SPLIT).weights.facts["ndcg@10"]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +95,7 @@ def test_counts_are_smoothed_with_what_is_given(tmp_path):
 
 def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been(whole, tmp_path, monkeypatch):
     made, expected = whole
-    real, calls = searching.Memory, []
+    real, calls = partner_search.Memory, []
 
     def dies(*arguments):
         calls.append(arguments)
@@ -104,12 +103,12 @@ def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been(whole, tmp_path
             raise Cut
         return real(*arguments)
 
-    monkeypatch.setattr(searching, "Memory", dies)
+    monkeypatch.setattr(partner_search, "Memory", dies)
     with pytest.raises(Cut):
         found(made, tmp_path)
-    monkeypatch.setattr(searching, "Memory", real)
+    monkeypatch.setattr(partner_search, "Memory", real)
     asked = []
-    monkeypatch.setattr(searching, "_said", lambda *given: asked.append(given))
+    monkeypatch.setattr(partner_search, "_said", lambda *given: asked.append(given))
     partner = found(made, tmp_path)
     assert not asked, "parts that were read are not asked again"
     assert [trial.params for trial in partner.trials] == [trial.params for trial in expected.trials]
@@ -120,7 +119,7 @@ def test_a_finished_search_is_not_run_again_and_cases_are_drawn(tmp_path, monkey
     made = settings("sasrec", "memory", trials=2, cases=30)
     first = found(made, tmp_path)
     assert first.cases == 30
-    monkeypatch.setattr(searching._Judge, "gains", None)
+    monkeypatch.setattr(partner_search._Judge, "gains", None)
     assert found(made, tmp_path).trials == first.trials
 
 

@@ -10,11 +10,13 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Split, prefix_cases
 from lexirec.models.baselines.item_similarity import ItemKnn
 from lexirec.models.baselines.memory import TRANSITIONS, Memory
-from lexirec.models.baselines.recommender import ScoreRecommender, load_recommender
+from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.baselines.sasrec import Sasrec, SasrecSettings
 from lexirec.models.ensemble.candidates import Part
-from lexirec.models.ensemble.recommender import FusedRecommender
-from lexirec.models.ensemble.weights import FusionSettings, FusionWeights
+from lexirec.models.ensemble.recommender import EnsembleRecommender
+from lexirec.models.ensemble.settings import EnsembleSettings
+from lexirec.models.ensemble.weights import EnsembleWeights
+from lexirec.models.loading import load_recommender
 from lexirec.models.recommend import recommend
 from lexirec.testing import RecommenderContract, circle_walks
 from tests.models.gram.test_recommender import CATALOG, GROUNDED, ITEMS, PAPER, TRAIN, WORDY, built
@@ -48,12 +50,14 @@ def parts():
     return {**made, "paper": built(PAPER), "causal": causal.built(causal.GROUNDED)}
 
 
-def fused(*of: str, weights=None, **changes) -> FusedRecommender:
-    settings = FusionSettings(of=of, **changes)
+def fused(*of: str, weights=None, **changes) -> EnsembleRecommender:
+    settings = EnsembleSettings(of=of, **changes)
     given = None
     if weights is not None:
-        given = FusionWeights(np.array([weights], float), np.empty(0), settings.options[0], np.zeros(ITEMS, np.float32))
-    return FusedRecommender({name: parts()[name] for name in of}, settings, given)
+        given = EnsembleWeights(
+            np.array([weights], float), np.empty(0), settings.options[0], np.zeros(ITEMS, np.float32)
+        )
+    return EnsembleRecommender({name: parts()[name] for name in of}, settings, given)
 
 
 def histories() -> Sequences:
@@ -111,7 +115,7 @@ def test_a_narrow_beam_that_calls_itself_exact_is():
     lead = parts()["model"]
     narrow_lead = built(GROUNDED.model_copy(update={"search": GROUNDED.search.model_copy(update={"width": 4})}))
     narrow_lead.model.load_state_dict(lead.model.state_dict())
-    narrow = FusedRecommender({"model": narrow_lead, "memory": memory()}, made.settings, made.weights)
+    narrow = EnsembleRecommender({"model": narrow_lead, "memory": memory()}, made.settings, made.weights)
     found = narrow.search(histories(), k=3)
     assert found.exact.any()
     np.testing.assert_allclose(found.scores[found.exact], whole.scores[found.exact], atol=1e-4)
@@ -189,11 +193,11 @@ def test_identifier_metrics_are_those_of_the_lead():
 
 def test_parts_that_are_missing_or_of_another_catalogue_are_refused():
     with pytest.raises(SettingsError, match=r"names 'model', which is not among the parts: memory"):
-        FusedRecommender({"memory": memory()}, FusionSettings(of=("model", "memory")))
+        EnsembleRecommender({"memory": memory()}, EnsembleSettings(of=("model", "memory")))
     shuffled = CATALOG.take(np.arange(ITEMS)[::-1])
     other = ScoreRecommender(shuffled, Memory(TRANSITIONS).fit(TRAIN, ITEMS))
     with pytest.raises(SettingsError, match="different catalogs"):
-        FusedRecommender({"a": memory(), "b": other}, FusionSettings(of=("a", "b")))
+        EnsembleRecommender({"a": memory(), "b": other}, EnsembleSettings(of=("a", "b")))
 
 
 def test_a_damaged_folder_says_what_is_wrong(tmp_path):

@@ -3,12 +3,11 @@ import pytest
 from lexirec.core.config import validate_settings
 from lexirec.core.errors import SettingsError
 from lexirec.models.baselines.memory import MemorySettings
-from lexirec.models.ensemble.settings import SPACE, PartnerSettings
-from lexirec.models.ensemble.weights import FusionSettings
+from lexirec.models.ensemble.settings import SPACE, EnsembleSettings, PartnerSettings
 
 
-def fusion(**partner) -> FusionSettings:
-    return validate_settings({"of": ["model", "memory"], "partner": partner}, FusionSettings)
+def fusion(**partner) -> EnsembleSettings:
+    return validate_settings({"of": ["model", "memory"], "partner": partner}, EnsembleSettings)
 
 
 def test_all_of_a_memory_is_searched_and_its_own_settings_are_among_what_is_tried():
@@ -44,4 +43,4 @@ def test_what_cannot_be_searched_is_refused(partner, message):
 
 def test_only_a_product_has_partners():
     with pytest.raises(SettingsError, match="searched for a product, and kind is 'reciprocal-rank'"):
-        validate_settings({"of": ["model", "memory"], "kind": "reciprocal-rank", "partner": {}}, FusionSettings)
+        validate_settings({"of": ["model", "memory"], "kind": "reciprocal-rank", "partner": {}}, EnsembleSettings)

@@ -7,10 +7,10 @@ from lexirec.core.config import validate_settings
 from lexirec.core.errors import ArtifactError, DataError, SettingsError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
+from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.ensemble.weights import (
     Candidates,
-    FusionSettings,
-    FusionWeights,
+    EnsembleWeights,
     choose_weights,
     chosen_cases,
     coverage,
@@ -20,8 +20,8 @@ from lexirec.models.ensemble.weights import (
 ITEMS = 12
 
 
-def settings(**changes) -> FusionSettings:
-    return validate_settings({"of": ["lead", "expert"], **changes}, FusionSettings)
+def settings(**changes) -> EnsembleSettings:
+    return validate_settings({"of": ["lead", "expert"], **changes}, EnsembleSettings)
 
 
 def planted(cases: int = 600, seed: int = 0) -> Candidates:
@@ -48,7 +48,7 @@ def test_one_weight_suits_all_where_it_should():
     assert 0.5 <= chosen.values[0, 0] <= 2, "both parts know as much"
     by_weight = {row["weight"]: row["ndcg@10"] for row in chosen.tried}
     assert by_weight[chosen.values[0, 0]] == max(by_weight.values()) == pytest.approx(chosen.facts["ndcg@10"])
-    assert len(by_weight) == len(FusionSettings(of=("a", "b")).weights)
+    assert len(by_weight) == len(EnsembleSettings(of=("a", "b")).weights)
 
 
 def test_weights_follow_the_coverage_of_cases():
@@ -124,15 +124,15 @@ def test_a_sample_of_cases_is_the_same_every_time():
 
 def test_weights_are_looked_up_by_bin_and_survive_saving(tmp_path):
     support = np.array([0.0, 9.0], np.float32)
-    made = FusionWeights(np.array([[3.0], [0.5]]), np.array([1.0]), 0.01, support, ({"weight": 1.0},), {"cases": 3})
+    made = EnsembleWeights(np.array([[3.0], [0.5]]), np.array([1.0]), 0.01, support, ({"weight": 1.0},), {"cases": 3})
     made.save(tmp_path)
-    loaded = FusionWeights.load(tmp_path)
+    loaded = EnsembleWeights.load(tmp_path)
     histories = Sequences.from_lists([[0], [1], []])
     assert made.of(histories).ravel().tolist() == loaded.of(histories).ravel().tolist() == [3.0, 0.5, 3.0]
     assert (loaded.option, loaded.tried, loaded.facts) == (0.01, made.tried, made.facts)
     (tmp_path / "weights.json").write_text(json.dumps({"option": 1}))
     with pytest.raises(ArtifactError, match=r"weights.json: damaged"):
-        FusionWeights.load(tmp_path)
+        EnsembleWeights.load(tmp_path)
 
 
 @pytest.mark.parametrize(

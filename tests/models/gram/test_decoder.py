@@ -5,14 +5,14 @@ from lexirec.decoding.beam import beam_search
 from lexirec.decoding.constraints import allowed_bias
 from lexirec.decoding.exact import exact_scores, top_items
 from lexirec.models.gram.decoder import ItemStates, LateFusionSteps, encode_catalog
-from lexirec.models.gram.network import LateFusion
+from lexirec.models.gram.network import GramNetwork
 from tests.worlds.ensemble import ITEMS, combinations, fusion, name, padded
 
 EVERY = pytest.mark.parametrize("chosen", combinations(), ids=name)
 HISTORIES = [[3, 4, 5], [], [7, 8, 9, 10, 11, 12, 13], [6], [21, 20, 21, 21]]
 
 
-def exact(model: LateFusion, histories: list[list[int]] = HISTORIES, **given) -> torch.Tensor:
+def exact(model: GramNetwork, histories: list[list[int]] = HISTORIES, **given) -> torch.Tensor:
     return exact_scores(model.trie, LateFusionSteps(model, padded(histories), **given))
 
 

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from lexirec.models.gram.decoder import encode_catalog
-from lexirec.models.gram.network import Batch, LateFusion, LateFusionSettings
+from lexirec.models.gram.network import Batch, GramNetwork, GramNetworkSettings
 from lexirec.nn.t5_layers import decode
 from tests.worlds.ensemble import (
     ITEMS,
@@ -23,7 +23,7 @@ from tests.worlds.ensemble import (
 EVERY = pytest.mark.parametrize("chosen", combinations(), ids=name)
 
 
-def learned(model: LateFusion, items_BM: torch.Tensor, targets_BQ: torch.Tensor):
+def learned(model: GramNetwork, items_BM: torch.Tensor, targets_BQ: torch.Tensor):
     model.zero_grad()
     loss = model(items_BM, targets_BQ)["loss"]
     loss.backward()
@@ -38,7 +38,7 @@ def test_settings_that_do_not_fit_together_are_refused():
     }
     for words, chosen in refused.items():
         with pytest.raises(ValidationError, match=words):
-            LateFusionSettings(**chosen)
+            GramNetworkSettings(**chosen)
     assert len(combinations()) == 19
 
 
@@ -91,7 +91,7 @@ def test_items_encoded_beforehand_equal_items_encoded_now(chosen):
         assert torch.allclose(outputs[0], other, atol=1e-5)
 
 
-def stock_loss(model: LateFusion, states: torch.Tensor, mask: torch.Tensor, items: torch.Tensor) -> float:
+def stock_loss(model: GramNetwork, states: torch.Tensor, mask: torch.Tensor, items: torch.Tensor) -> float:
     """Loss of the stock T5 that is given encoder states, or token ids to encode, and identifiers as labels."""
     rows = torch.from_numpy(identifiers()).long()[items]
     labels = torch.full((len(rows), rows.shape[1] + 1), -100)

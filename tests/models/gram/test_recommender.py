@@ -10,12 +10,12 @@ from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import prefix_cases
-from lexirec.models.baselines.recommender import load_recommender
 from lexirec.models.gram.item_prompts import PromptSettings
-from lexirec.models.gram.late_fusion_ranking import SearchSettings
-from lexirec.models.gram.network import LateFusionSettings
-from lexirec.models.gram.recommender import Knowledge, LateFusionRecommender, ModelSettings
-from lexirec.models.gram.training import TrainingSettings
+from lexirec.models.gram.network import GramNetworkSettings
+from lexirec.models.gram.recommender import GramInputs, GramRecommender, GramSettings
+from lexirec.models.gram.training import GramTrainingSettings
+from lexirec.models.loading import load_recommender
+from lexirec.nn.search import SearchSettings
 from lexirec.nn.t5 import Backbone, BackboneSettings, load_backbone, save_backbone
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
@@ -27,24 +27,24 @@ ITEMS = 20
 CATALOG = tiny_catalog(ITEMS)
 TRAIN = circle_walks(ITEMS, shoppers=60)
 TINY = BackboneSettings(name="scratch:tiny", d_model=16, heads=2, feed_forward=32, vocabulary_size=128)
-BRIEF = TrainingSettings(epochs=2, batch_targets=60, learning_rate=1e-2)
+BRIEF = GramTrainingSettings(epochs=2, batch_targets=60, learning_rate=1e-2)
 VECTORS = np.random.default_rng(2).normal(size=(ITEMS, 6)).astype(np.float32)
 ROUND = np.arange(ITEMS, dtype=np.int32)
 NEIGHBORS = Neighbors(np.stack([(ROUND + 1) % ITEMS, (ROUND - 1) % ITEMS], axis=1), np.ones((ITEMS, 2), np.float32))
-GROUNDED = ModelSettings(
-    fusion=LateFusionSettings(
+GROUNDED = GramSettings(
+    fusion=GramNetworkSettings(
         head="grounded", user_prompt="grounded", item_prompts=False, max_history=5, neighbor_rows=1
     ),
     training=BRIEF,
     search=SearchSettings(width=30),
 )
-PAPER = ModelSettings(
-    fusion=LateFusionSettings(likelihood="vocabulary", max_history=4),
+PAPER = GramSettings(
+    fusion=GramNetworkSettings(likelihood="vocabulary", max_history=4),
     prompts=PromptSettings(layout="paper", max_length=32),
     training=BRIEF,
     search=SearchSettings(width=40, length_penalty=1.0),
 )
-WORDY = ModelSettings(fusion=LateFusionSettings(user_prompt="none", max_history=3), training=BRIEF)
+WORDY = GramSettings(fusion=GramNetworkSettings(user_prompt="none", max_history=3), training=BRIEF)
 
 
 def identifiers() -> Identifiers:
@@ -53,9 +53,9 @@ def identifiers() -> Identifiers:
     return Identifiers(rows.astype(np.int32), tuple(f"<{letter}>" for letter in "abcde"))
 
 
-def built(settings: ModelSettings, *, fresh: int = 0) -> LateFusionRecommender:
+def built(settings: GramSettings, *, fresh: int = 0) -> GramRecommender:
     language = load_backbone(TINY, texts=CATALOG.texts(), seed=fresh)
-    return LateFusionRecommender.build(CATALOG, language, Knowledge(identifiers(), NEIGHBORS, VECTORS), settings)
+    return GramRecommender.build(CATALOG, language, GramInputs(identifiers(), NEIGHBORS, VECTORS), settings)
 
 
 class TestGrounded(RecommenderContract):
@@ -91,7 +91,7 @@ def histories() -> Sequences:
 
 def test_everything_is_made_from_codes_alone():
     codes = Codes(np.stack([ROUND % 2, ROUND // 2 % 5], axis=1).astype(np.int32), "tree")
-    made = LateFusionRecommender.create(TINY, CATALOG, codes)
+    made = GramRecommender.create(TINY, CATALOG, codes)
     assert len(made.identifiers) == ITEMS
     assert made.census is not None
     found = made.rank(histories(), k=ITEMS)
@@ -113,7 +113,7 @@ def test_a_saved_folder_holds_everything(tmp_path, settings):
     made = built(settings)
     made.save(tmp_path / "saved")
     loaded = load_recommender(tmp_path / "saved")
-    assert isinstance(loaded, LateFusionRecommender)
+    assert isinstance(loaded, GramRecommender)
     assert loaded.settings == settings
     assert loaded.protocol == made.protocol
     one, two = (recommender.rank(histories(), k=9, exclude_seen=True) for recommender in (made, loaded))
@@ -130,7 +130,7 @@ def test_a_saved_folder_holds_everything(tmp_path, settings):
 
 def test_a_loaded_recommender_can_be_trained_on(tmp_path):
     built(GROUNDED).save(tmp_path)
-    loaded = LateFusionRecommender.load(tmp_path)
+    loaded = GramRecommender.load(tmp_path)
     before = loaded.rank(histories(), k=5)
     loaded.fit(TRAIN)
     assert not np.allclose(loaded.rank(histories(), k=5).scores, before.scores)
@@ -188,8 +188,8 @@ def test_a_backbone_of_a_local_folder_is_taken_by_its_path(tmp_path):
     model = T5ForConditionalGeneration(config).eval()
     model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.shared.weight))
     save_backbone(Backbone(model, tied.tokenizer), tmp_path / "t5")
-    made = LateFusionRecommender.build(
-        CATALOG, load_backbone(str(tmp_path / "t5")), Knowledge(identifiers(), NEIGHBORS), PAPER
+    made = GramRecommender.build(
+        CATALOG, load_backbone(str(tmp_path / "t5")), GramInputs(identifiers(), NEIGHBORS), PAPER
     )
     used = made.model.backbone
     assert not used.config.scale_decoder_outputs
@@ -204,7 +204,7 @@ def test_a_backbone_of_a_local_folder_is_taken_by_its_path(tmp_path):
     assert np.array_equal(one.items, two.items)
     assert np.array_equal(one.scores, two.scores)
     codes = Codes(np.stack([ROUND % 2, ROUND // 2 % 5], axis=1).astype(np.int32), "tree")
-    by_path = LateFusionRecommender.create(str(tmp_path / "t5"), CATALOG, codes)
+    by_path = GramRecommender.create(str(tmp_path / "t5"), CATALOG, codes)
     assert by_path.rank(histories(), k=3).items.min() >= 0
 
 
@@ -212,19 +212,19 @@ def test_what_is_not_of_this_catalogue_is_refused():
     language = load_backbone(TINY, texts=CATALOG.texts())
     few = Identifiers(identifiers().tokens[:5], identifiers().pieces)
     wrong = {
-        r"identifiers are given for 5 items, the catalog has 20": Knowledge(few),
-        r"vectors are given for 3 items": Knowledge(identifiers(), None, VECTORS[:3]),
-        r"neighbors are given for 7 items": Knowledge(
+        r"identifiers are given for 5 items, the catalog has 20": GramInputs(few),
+        r"vectors are given for 3 items": GramInputs(identifiers(), None, VECTORS[:3]),
+        r"neighbors are given for 7 items": GramInputs(
             identifiers(), Neighbors(NEIGHBORS.items[:7], NEIGHBORS.scores[:7])
         ),
     }
     for message, knowledge in wrong.items():
         with pytest.raises(DataError, match=message):
-            LateFusionRecommender.build(CATALOG, language, knowledge, GROUNDED)
+            GramRecommender.build(CATALOG, language, knowledge, GROUNDED)
 
 
 def test_cut_user_prompts_are_counted():
-    tight = ModelSettings(fusion=LateFusionSettings(max_history=6), prompts=PromptSettings(user_max_length=16))
+    tight = GramSettings(fusion=GramNetworkSettings(max_history=6), prompts=PromptSettings(user_max_length=16))
     census = built(tight).user_census(histories())
     assert census is not None
     assert census.prompts == 4

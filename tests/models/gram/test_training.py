@@ -12,16 +12,18 @@ from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.evaluation.metrics import ndcg, ranks_of
-from lexirec.models.gram.late_fusion_ranking import Ranker, SearchSettings
-from lexirec.models.gram.network import LateFusion
-from lexirec.models.gram.training import METRIC, TrainingSettings, fit_late_fusion
+from lexirec.models.gram.decoder import GramSearcher
+from lexirec.models.gram.network import GramNetwork
+from lexirec.models.gram.training import GramTrainingSettings, fit_gram
+from lexirec.nn.search import SearchSettings
 from lexirec.testing import circle_walks
+from lexirec.training.arguments import METRIC
 from tests.worlds.ensemble import ITEMS, apart, fusion
 
 CHOSEN = {"head": "grounded", "user_prompt": "grounded", "item_prompts": False}
 TRAIN = circle_walks(ITEMS, shoppers=60)
 STEPS = 13  # an epoch at batch_targets = 22
-SHORT = TrainingSettings(epochs=2, batch_targets=22, learning_rate=5e-3, checkpoints_per_epoch=3)
+SHORT = GramTrainingSettings(epochs=2, batch_targets=22, learning_rate=5e-3, checkpoints_per_epoch=3)
 
 LIGHT = {"epochs": 1, "learning_rate": 1e-12, "checkpoints_per_epoch": 1}
 
@@ -37,7 +39,7 @@ class PowerCutError(Exception):
     """What stands for a kill."""
 
 
-def kill_after(model: LateFusion, passes: int) -> None:
+def kill_after(model: GramNetwork, passes: int) -> None:
     """Let the model break off at some forward pass of its training."""
     left = iter(range(passes))
 
@@ -48,8 +50,8 @@ def kill_after(model: LateFusion, passes: int) -> None:
     model.register_forward_pre_hook(count)
 
 
-def ranked(model: LateFusion, cases: Cases) -> float:
-    found = Ranker(model, SearchSettings(width=20)).rank(cases.histories, 10)
+def ranked(model: GramNetwork, cases: Cases) -> float:
+    found = GramSearcher(model, SearchSettings(width=20)).rank(cases.histories, 10)
     return ndcg(ranks_of(found.items, cases.targets), 10)
 
 
@@ -57,7 +59,7 @@ def ranked(model: LateFusion, cases: Cases) -> float:
 def whole(tmp_path_factory):
     """A run that nothing interrupts: its model, its curve and its folder."""
     model, folder = fusion(dropout=0.1, **CHOSEN), tmp_path_factory.mktemp("whole")
-    curve = fit_late_fusion(model, TRAIN, SHORT, validation=validation(), folder=folder)
+    curve = fit_gram(model, TRAIN, SHORT, validation=validation(), folder=folder)
     return model, curve, folder
 
 
@@ -86,9 +88,9 @@ def test_a_killed_run_carries_on_and_ends_as_if_it_had_not_been(whole, tmp_path,
     model = fusion(dropout=0.1, **CHOSEN)
     kill_after(model, passes)
     with pytest.raises(PowerCutError):
-        fit_late_fusion(model, TRAIN, SHORT, validation=validation(), folder=tmp_path)
+        fit_gram(model, TRAIN, SHORT, validation=validation(), folder=tmp_path)
     resumed = fusion(9 if passes >= 4 else 0, dropout=0.1, **CHOSEN)
-    assert fit_late_fusion(resumed, TRAIN, SHORT, validation=validation(), folder=tmp_path) == curve
+    assert fit_gram(resumed, TRAIN, SHORT, validation=validation(), folder=tmp_path) == curve
     assert all(torch.equal(value, kept.state_dict()[key]) for key, value in resumed.state_dict().items())
 
 
@@ -96,15 +98,15 @@ def test_a_killed_run_carries_on_and_ends_as_if_it_had_not_been(whole, tmp_path,
 def test_a_killed_run_with_averaged_weights_carries_on_too(tmp_path, judged):
     settings, cases = SHORT.model_copy(update={"average": 0.9}), validation() if judged else None
     whole, plain, killed, resumed = (fusion(dropout=0.1, **CHOSEN) for _ in range(4))
-    curve = fit_late_fusion(whole, TRAIN, settings, validation=cases, folder=tmp_path / "whole")
-    fit_late_fusion(plain, TRAIN, SHORT, validation=cases, folder=tmp_path / "plain")
+    curve = fit_gram(whole, TRAIN, settings, validation=cases, folder=tmp_path / "whole")
+    fit_gram(plain, TRAIN, SHORT, validation=cases, folder=tmp_path / "plain")
     assert apart(whole.state_dict(), plain.state_dict()) > 0
     if judged:
         assert ranked(whole, cases) == pytest.approx(max(row[METRIC] for row in curve if METRIC in row), abs=1e-6)
     kill_after(killed, 2 * STEPS - 1)
     with pytest.raises(PowerCutError):
-        fit_late_fusion(killed, TRAIN, settings, validation=cases, folder=tmp_path / "killed")
-    assert fit_late_fusion(resumed, TRAIN, settings, validation=cases, folder=tmp_path / "killed") == curve
+        fit_gram(killed, TRAIN, settings, validation=cases, folder=tmp_path / "killed")
+    assert fit_gram(resumed, TRAIN, settings, validation=cases, folder=tmp_path / "killed") == curve
     assert apart(resumed.state_dict(), whole.state_dict()) == 0
 
 
@@ -114,20 +116,20 @@ def test_killed_again_and_again(whole, tmp_path):
         model = fusion(dropout=0.1, **CHOSEN)
         kill_after(model, passes)
         with pytest.raises(PowerCutError):
-            fit_late_fusion(model, TRAIN, SHORT, validation=validation(), folder=tmp_path)
+            fit_gram(model, TRAIN, SHORT, validation=validation(), folder=tmp_path)
     model = fusion(dropout=0.1, **CHOSEN)
-    assert fit_late_fusion(model, TRAIN, SHORT, validation=validation(), folder=tmp_path) == curve
+    assert fit_gram(model, TRAIN, SHORT, validation=validation(), folder=tmp_path) == curve
     assert apart(model.state_dict(), kept.state_dict()) == 0
 
 
 def test_accumulated_steps_carry_on_too(tmp_path):
     settings = SHORT.model_copy(update={"accumulate": 2, "epochs": 1})
     whole, killed, resumed = (fusion(dropout=0.1, **CHOSEN) for _ in range(3))
-    curve = fit_late_fusion(whole, TRAIN, settings, validation=None, folder=tmp_path / "whole")
+    curve = fit_gram(whole, TRAIN, settings, validation=None, folder=tmp_path / "whole")
     kill_after(killed, 7)
     with pytest.raises(PowerCutError):
-        fit_late_fusion(killed, TRAIN, settings, validation=None, folder=tmp_path / "killed")
-    assert fit_late_fusion(resumed, TRAIN, settings, validation=None, folder=tmp_path / "killed") == curve
+        fit_gram(killed, TRAIN, settings, validation=None, folder=tmp_path / "killed")
+    assert fit_gram(resumed, TRAIN, settings, validation=None, folder=tmp_path / "killed") == curve
     assert apart(resumed.state_dict(), whole.state_dict()) == 0
 
 
@@ -147,7 +149,7 @@ def test_a_checkpoint_that_was_cut_off_is_passed_over(whole, tmp_path, damage, c
         state.write_text(state.read_text(encoding="utf-8")[:100], encoding="utf-8")
     model = fusion(9, dropout=0.1, **CHOSEN)
     with caplog.at_level(logging.WARNING):
-        assert fit_late_fusion(model, TRAIN, SHORT, validation=validation(), folder=tmp_path / "run") == curve
+        assert fit_gram(model, TRAIN, SHORT, validation=validation(), folder=tmp_path / "run") == curve
     assert f"{newest.name} is not whole" in caplog.text
     assert apart(model.state_dict(), kept.state_dict()) == 0
 
@@ -157,7 +159,7 @@ def test_a_finished_run_is_not_trained_any_further(whole, tmp_path):
     shutil.copytree(folder, tmp_path / "run")
     model = fusion(9, dropout=0.1, **CHOSEN)
     kill_after(model, 0)
-    assert fit_late_fusion(model, TRAIN, SHORT, validation=validation(), folder=tmp_path / "run") == curve
+    assert fit_gram(model, TRAIN, SHORT, validation=validation(), folder=tmp_path / "run") == curve
     assert apart(model.state_dict(), kept.state_dict()) == 0
 
 
@@ -168,16 +170,16 @@ PATIENT = SHORT.model_copy(
 
 def test_patience_ends_a_run_that_does_not_get_better(tmp_path):
     """At a learning rate of nothing all choices are alike: the first is the best, two more are waited for."""
-    curve = fit_late_fusion(fusion(**CHOSEN), TRAIN, PATIENT, validation=validation(), folder=tmp_path)
+    curve = fit_gram(fusion(**CHOSEN), TRAIN, PATIENT, validation=validation(), folder=tmp_path)
     assert [row["step"] for row in curve if METRIC in row] == [STEPS // 2, STEPS // 2 * 2, STEPS // 2 * 3]
 
 
 def test_a_run_that_patience_ended_stays_ended(tmp_path):
     """PowerCutError after its last checkpoint and before its weights were used, it must not train any further."""
     one, two = fusion(**CHOSEN), fusion(9, **CHOSEN)
-    curve = fit_late_fusion(one, TRAIN, PATIENT, validation=validation(), folder=tmp_path)
+    curve = fit_gram(one, TRAIN, PATIENT, validation=validation(), folder=tmp_path)
     kill_after(two, 0)
-    assert fit_late_fusion(two, TRAIN, PATIENT, validation=validation(), folder=tmp_path) == curve
+    assert fit_gram(two, TRAIN, PATIENT, validation=validation(), folder=tmp_path) == curve
     assert apart(one.state_dict(), two.state_dict()) == 0
 
 
@@ -185,7 +187,7 @@ def test_the_weights_of_the_best_choice_are_kept(tmp_path):
     """Nobody buys a thing twice, and the choice asks for the last item again: learning does not make that better."""
     model, again = fusion(no_repeat=False, **CHOSEN), validation(step=0)
     settings = SHORT.model_copy(update={"validations_per_epoch": 4, "patience": 20})
-    curve = fit_late_fusion(model, TRAIN, settings, validation=again, folder=tmp_path)
+    curve = fit_gram(model, TRAIN, settings, validation=again, folder=tmp_path)
     values = [row[METRIC] for row in curve if METRIC in row]
     assert values[-1] < max(values) - 0.02
     assert ranked(model, again) == pytest.approx(max(values), abs=1e-6)
@@ -193,7 +195,7 @@ def test_the_weights_of_the_best_choice_are_kept(tmp_path):
 
 def test_without_validation_the_last_weights_are_kept(tmp_path):
     model = fusion(**CHOSEN)
-    curve = fit_late_fusion(model, TRAIN, SHORT, validation=None, folder=tmp_path)
+    curve = fit_gram(model, TRAIN, SHORT, validation=None, folder=tmp_path)
     assert all("loss" in row for row in curve)
     last = load_file(checkpoints(tmp_path)[-1] / "model.safetensors")
     assert apart(model.state_dict(), last) == 0
@@ -204,7 +206,7 @@ def test_packed_and_separate_windows_train_on_the_same_targets(tmp_path):
     losses = []
     for packed in (True, False):
         settings = SHORT.model_copy(update={**LIGHT, "packed": packed})
-        curve = fit_late_fusion(fusion(**CHOSEN), TRAIN, settings, validation=None, folder=tmp_path / str(packed))
+        curve = fit_gram(fusion(**CHOSEN), TRAIN, settings, validation=None, folder=tmp_path / str(packed))
         losses.append(np.mean([row["loss"] for row in curve]))
     assert losses[0] == pytest.approx(losses[1], abs=0.1)
 
@@ -212,7 +214,7 @@ def test_packed_and_separate_windows_train_on_the_same_targets(tmp_path):
 def test_the_choice_is_made_by_a_fixed_sample(tmp_path):
     settings = SHORT.model_copy(update={**LIGHT, "validation_users": 7})
     curves = [
-        fit_late_fusion(fusion(**CHOSEN), TRAIN, settings, validation=validation(cases=cases), folder=tmp_path / str(n))
+        fit_gram(fusion(**CHOSEN), TRAIN, settings, validation=validation(cases=cases), folder=tmp_path / str(n))
         for n, cases in enumerate((24, 24, 7))
     ]
     values = [[row[METRIC] for row in curve if METRIC in row] for curve in curves]
@@ -222,12 +224,10 @@ def test_the_choice_is_made_by_a_fixed_sample(tmp_path):
 
 def test_rows_of_one_item_cannot_be_learned_from(tmp_path):
     with pytest.raises(DataError, match=r"none of the 2 training rows has two items"):
-        fit_late_fusion(
-            fusion(**CHOSEN), Sequences.from_lists([[1], [2]]), SHORT, validation=None, folder=tmp_path / "none"
-        )
+        fit_gram(fusion(**CHOSEN), Sequences.from_lists([[1], [2]]), SHORT, validation=None, folder=tmp_path / "none")
 
 
 def test_nothing_is_printed(tmp_path, capsys):
     settings = SHORT.model_copy(update={"epochs": 1})
-    fit_late_fusion(fusion(**CHOSEN), TRAIN, settings, validation=validation(cases=3), folder=tmp_path)
+    fit_gram(fusion(**CHOSEN), TRAIN, settings, validation=validation(cases=3), folder=tmp_path)
     assert capsys.readouterr().out == ""

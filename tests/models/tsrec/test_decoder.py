@@ -11,8 +11,9 @@ from transformers import AutoModelForCausalLM
 from lexirec.decoding.beam import beam_search
 from lexirec.decoding.exact import exact_scores
 from lexirec.decoding.trie import Trie
+from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
 from lexirec.models.tsrec.decoder import CausalSteps
-from lexirec.models.tsrec.network import Causal, CausalSettings
+from lexirec.models.tsrec.network import TSRecNetwork
 from tests.worlds.tsrec import (
     END,
     FAMILIES,
@@ -74,7 +75,7 @@ def test_beams_find_what_generate_finds(family, attention):
     closed = Trie.build(identifiers(), end=END)
     codes = np.random.default_rng(1).permutation(np.stack(np.unravel_index(range(100), (5, 5, 4)), 1))[:ITEMS]
     for trie in (closed, Trie.build(codes + FIRST_TOKEN)):
-        model = Causal(backbone, CausalSettings(likelihood="vocabulary"), trie).eval()
+        model = TSRecNetwork(backbone, TSRecNetworkSettings(likelihood="vocabulary"), trie).eval()
         prompt = row(prompts(), 2)
         steps = CausalSteps(model, prompt, histories()[2:3])
         found = beam_search(trie, steps, batch=1, width=7, k=7, length_penalty=0.0)
@@ -125,15 +126,15 @@ def test_lists_do_not_depend_on_the_batch(kind):
 def test_what_is_certain_needs_no_model(monkeypatch):
     """Three items, told apart by two tokens of four: the second step is the last, and only open beams enter it."""
     trie = Trie.build(np.array([[50, 51, 52, 53], [50, 54, 52, 53], [55, 51, 52, 53]]))
-    model = Causal(language(), CausalSettings(), trie).eval()
+    model = TSRecNetwork(language(), TSRecNetworkSettings(), trie).eval()
     entered = []
-    extend = Causal.extend
+    extend = TSRecNetwork.extend
 
     def counted(self, prefix, parents_BW, tokens_BW, **options):
         entered.append(tokens_BW.tolist())
         return extend(self, prefix, parents_BW, tokens_BW, **options)
 
-    monkeypatch.setattr(Causal, "extend", counted)
+    monkeypatch.setattr(TSRecNetwork, "extend", counted)
     found = beam_search(trie, CausalSteps(model, row(prompts(), 1), histories()[1:2]), batch=1, width=3, k=3)
     assert entered == [[[50]]]
     assert sorted(found.items[0].tolist()) == [0, 1, 2]

@@ -7,13 +7,13 @@ import torch
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.splits import prefix_cases
 from lexirec.evaluation.metrics import ndcg, ranks_of
-from lexirec.models.tsrec.causal_ranking import CausalRanker
+from lexirec.models.tsrec.decoder import TSRecSearcher
 from lexirec.models.tsrec.grpo import COLUMNS, GrpoSettings, dropped, reinforce
-from lexirec.models.tsrec.network import Causal
+from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.rewards import Rewards, RewardSettings
-from lexirec.models.tsrec.sft import SftSettings, fit_causal
+from lexirec.models.tsrec.sft import SftSettings, fit_tsrec
 from lexirec.nn.search import SearchSettings
-from lexirec.training.judging import METRIC
+from lexirec.training.arguments import METRIC
 from tests.worlds.ensemble import apart
 from tests.worlds.tsrec_shop import TRAIN, PowerCutError, builder, examples, kill_after, shop, validation
 
@@ -24,7 +24,9 @@ SHORT = GrpoSettings(
 )
 
 
-def polish(model: Causal, folder, settings: GrpoSettings = SHORT, *, cases=None, rewards=None, judge=True, seen=CASES):
+def polish(
+    model: TSRecNetwork, folder, settings: GrpoSettings = SHORT, *, cases=None, rewards=None, judge=True, seen=CASES
+):
     return reinforce(
         model,
         seen,
@@ -36,8 +38,8 @@ def polish(model: Causal, folder, settings: GrpoSettings = SHORT, *, cases=None,
     )
 
 
-def ranked(model: Causal, cases) -> float:
-    found = CausalRanker(model, builder(), SearchSettings(width=20)).rank(cases.histories, 10)
+def ranked(model: TSRecNetwork, cases) -> float:
+    found = TSRecSearcher(model, builder(), SearchSettings(width=20)).rank(cases.histories, 10)
     return ndcg(ranks_of(found.items, cases.targets), 10)
 
 
@@ -103,8 +105,8 @@ def test_rewards_rise(tmp_path):
     settings = SHORT.model_copy(update={"group": 30, "beta": 0.0, "epochs": 2, "learning_rate": 2e-2})
     curve = polish(model, tmp_path, settings, rewards=rewards, judge=False)
     assert all("kl" not in row for row in curve)
-    found = CausalRanker(model, builder(), SearchSettings(width=20)).rank(CASES.histories, 5)
-    before = CausalRanker(shop(), builder(), SearchSettings(width=20)).rank(CASES.histories, 5)
+    found = TSRecSearcher(model, builder(), SearchSettings(width=20)).rank(CASES.histories, 5)
+    before = TSRecSearcher(shop(), builder(), SearchSettings(width=20)).rank(CASES.histories, 5)
     assert (found.items[:, 0] == 17).mean() > 0.8 > 0.2 > (before.items[:, 0] == 17).mean()
 
 
@@ -116,7 +118,7 @@ def test_a_drop_ends_the_run_and_the_best_weights_remain(tmp_path, caplog):
     """The target is fined: validation must fall."""
     model = shop()
     learned = SftSettings(epochs=2, batch_size=16, learning_rate=3e-2, warmup=0.0)
-    fit_causal(model, examples(), learned, validation=validation(), builder=builder(), folder=tmp_path / "sft")
+    fit_tsrec(model, examples(), learned, validation=validation(), builder=builder(), folder=tmp_path / "sft")
     settings = SHORT.model_copy(update={"learning_rate": 3e-2, "max_drop": 0.2, "epochs": 20, "beta": 0.0})
     rewards = Rewards({"worse": (1.0, worse)}, {})
     with caplog.at_level(logging.INFO):

@@ -8,7 +8,8 @@ from torch.nn import functional
 from transformers import BloomConfig, BloomForCausalLM
 
 from lexirec.core.errors import DataError, SettingsError
-from lexirec.models.tsrec.network import Causal, CausalSettings
+from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
+from lexirec.models.tsrec.network import TSRecNetwork
 from tests.worlds.ensemble import apart, gradients
 from tests.worlds.tsrec import (
     FAMILIES,
@@ -113,7 +114,7 @@ def test_mixed_precision_stays_near_and_finite(kind, weights):
     assert all(bool(weight.grad.isfinite().all()) for weight in model.parameters() if weight.grad is not None)
 
 
-def repeated(model: Causal, items_BG: Tensor, seen_BH: Tensor) -> tuple[Tensor, Tensor]:
+def repeated(model: TSRecNetwork, items_BG: Tensor, seen_BH: Tensor) -> tuple[Tensor, Tensor]:
     """Return log-probabilities and entropies (B, G, S) with the prompt repeated for every completion, and no mask."""
     ids, mask = prompts(len(items_BG))
     rows, trie = model.rows(), model.trie
@@ -186,9 +187,9 @@ def test_tied_weights_are_saved_once_and_loaded_again():
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValidationError, match='needs likelihood "catalog"'):
-        CausalSettings(head="grounded", likelihood="vocabulary")
+        TSRecNetworkSettings(head="grounded", likelihood="vocabulary")
     with pytest.raises(ValidationError, match="set that head"):
-        CausalSettings(embeddings="grounded")
+        TSRecNetworkSettings(embeddings="grounded")
     backbone = language()
     backbone.config._attn_implementation = "flash_attention_2"
     with pytest.raises(SettingsError, match=r"'flash_attention_2'.*sdpa, eager"):

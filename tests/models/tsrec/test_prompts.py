@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lexirec.core.errors import SettingsError
 from lexirec.data.sequences import Sequences
-from lexirec.models.tsrec.prompts import CausalPromptSettings, PromptBuilder, first_rows, take_rows
+from lexirec.models.tsrec.prompts import PromptBuilder, TSRecPromptSettings, first_rows, take_rows
 from lexirec.nn.prompt_templates import NEXT_ITEM, PHRASES, QUESTIONS, TITLE_ITEM, TITLES_NEXT_ITEM
 from lexirec.nn.ragged import Ragged
 from lexirec.nn.tokenizer import train_tokenizer
@@ -24,7 +24,7 @@ histories = st.lists(st.lists(st.integers(0, 3), max_size=7), min_size=1, max_si
 
 
 def builder(**options) -> PromptBuilder:
-    return PromptBuilder(TOKENIZER, IDENTIFIERS, CausalPromptSettings(**options))
+    return PromptBuilder(TOKENIZER, IDENTIFIERS, TSRecPromptSettings(**options))
 
 
 def rows(ragged: Ragged) -> list[list[int]]:

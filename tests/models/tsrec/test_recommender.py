@@ -7,20 +7,20 @@ from lexirec.core.errors import ArtifactError, DataError, LexirecError, Settings
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.splits import prefix_cases
 from lexirec.evaluation.evaluator import evaluate
-from lexirec.models.baselines.recommender import load_recommender
-from lexirec.models.distillation import DistillationSettings, Teacher
-from lexirec.models.gram.late_fusion_ranking import SearchSettings
-from lexirec.models.tsrec.causal_settings import CausalSettings
+from lexirec.models.distillation import DistillationSettings, DistillationTeacher
+from lexirec.models.loading import load_recommender
+from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
 from lexirec.models.tsrec.grpo import GrpoSettings
 from lexirec.models.tsrec.keywords import token_words
-from lexirec.models.tsrec.prompts import CausalPromptSettings
-from lexirec.models.tsrec.recommender import CausalRecommender, SpelledItems
+from lexirec.models.tsrec.prompts import TSRecPromptSettings
+from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender
 from lexirec.models.tsrec.rewards import RewardSettings
 from lexirec.models.tsrec.sa_init import SaInitSettings
-from lexirec.models.tsrec.settings import CausalModelSettings, ReinforcementSettings
+from lexirec.models.tsrec.settings import ReinforcementSettings, TSRecSettings
 from lexirec.models.tsrec.sft import SftSettings
 from lexirec.models.tsrec.tasks import TaskSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
+from lexirec.nn.search import SearchSettings
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.schemes import codes_as_tokens
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon
@@ -38,8 +38,8 @@ LEXICON = Lexicon.by_tfidf(CATALOG.texts(), CODES)
 VECTORS = np.random.default_rng(2).normal(size=(ITEMS, 6)).astype(np.float32)
 NEIGHBORS = Neighbors(np.stack([(NUMBER + 1) % ITEMS, (NUMBER - 1) % ITEMS], axis=1), np.ones((ITEMS, 2), np.float32))
 BRIEF = SftSettings(epochs=3, batch_size=32, learning_rate=1e-2, validations_per_epoch=1)
-PLAIN = CausalModelSettings(
-    prompts=CausalPromptSettings(frame="plain", max_history=5),
+PLAIN = TSRecSettings(
+    prompts=TSRecPromptSettings(frame="plain", max_history=5),
     tasks=TaskSettings(sid_title=0, history_title=0, ts_align=0),
     training=BRIEF,
     search=SearchSettings(width=30),
@@ -48,14 +48,16 @@ TS_REC = PLAIN.model_copy(
     update={"sa_init": SaInitSettings(), "tasks": TaskSettings(sid_title=0, history_title=0, ts_align=1)}
 )
 GROUNDED = PLAIN.model_copy(
-    update={"network": CausalSettings(head="grounded", embeddings="grounded", neighbor_features=1, neighbor_rows=1)}
+    update={
+        "network": TSRecNetworkSettings(head="grounded", embeddings="grounded", neighbor_features=1, neighbor_rows=1)
+    }
 )
 
 
-def built(settings: CausalModelSettings, *, fresh: int = 0, **known) -> CausalRecommender:
+def built(settings: TSRecSettings, *, fresh: int = 0, **known) -> TSRecRecommender:
     backbone = load_causal(TINY, texts=CATALOG.texts(), seed=fresh)
     given = {"words": token_words(LEXICON, CODES), "neighbors": NEIGHBORS, "vectors": VECTORS, **known}
-    return CausalRecommender.build(CATALOG, backbone, SpelledItems(codes_as_tokens(CODES), **given), settings)
+    return TSRecRecommender.build(CATALOG, backbone, TSRecInputs(codes_as_tokens(CODES), **given), settings)
 
 
 class TestTsRec(RecommenderContract):
@@ -83,7 +85,7 @@ def test_a_saved_folder_holds_everything(tmp_path, settings):
     made = built(settings, semantic_ids=semantic_ids)
     made.save(tmp_path)
     loaded = load_recommender(tmp_path)
-    assert isinstance(loaded, CausalRecommender)
+    assert isinstance(loaded, TSRecRecommender)
     before, after = (each.rank(VALIDATION.histories, k=5) for each in (made, loaded))
     assert np.array_equal(before.items, after.items)
     assert np.allclose(before.scores, after.scores, atol=1e-6)
@@ -99,17 +101,17 @@ def test_figures_per_semantic_id_count_items_that_share_one():
 
 
 def test_it_is_made_from_codes_and_a_lexicon():
-    made = CausalRecommender.create(TINY, CATALOG, CODES, LEXICON, TS_REC)
+    made = TSRecRecommender.create(TINY, CATALOG, CODES, LEXICON, TS_REC)
     assert made.initialised is not None
     assert len(made.recommend(["item-3"], k=4)) == 4
 
 
-@pytest.mark.parametrize(("settings", "told"), [(GROUNDED, True), (TS_REC, False)], ids=["grounded", "ts-rec"])
+@pytest.mark.parametrize(("settings", "soft_targets"), [(GROUNDED, True), (TS_REC, False)], ids=["grounded", "ts-rec"])
 def test_every_item_is_rehearsed_beside_what_was_bought(monkeypatch, settings, told):
     """Rehearsed rows are numbered after training rows; heads without a distribution over items are told none."""
     seen = []
-    real = Teacher.told
-    monkeypatch.setattr(Teacher, "told", lambda *given: seen.append(given[2].max()) or real(*given))
+    real = DistillationTeacher.told
+    monkeypatch.setattr(DistillationTeacher, "soft_targets", lambda *given: seen.append(given[2].max()) or real(*given))
     training = BRIEF.model_copy(update={"epochs": 1, "distillation": DistillationSettings(rehearsal=2)})
     made = built(settings).fit(TRAIN, training=training)
     assert made.asked["rehearsal"] == 2 * ITEMS
@@ -166,7 +168,7 @@ def test_a_damaged_folder_is_refused_in_one_line(tmp_path, file):
     built(PLAIN).save(tmp_path)
     (tmp_path / file).write_bytes(b"{")
     with pytest.raises(ArtifactError, match="save it again"):
-        CausalRecommender.load(tmp_path)
+        TSRecRecommender.load(tmp_path)
 
 
 def test_the_card_tells_the_settings():

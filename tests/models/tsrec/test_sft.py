@@ -6,12 +6,12 @@ import torch
 
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.evaluation.metrics import ndcg, ranks_of
-from lexirec.models.tsrec.causal_ranking import CausalRanker
-from lexirec.models.tsrec.network import Causal
-from lexirec.models.tsrec.sft import SftSettings, _batch, fit_causal
+from lexirec.models.tsrec.decoder import TSRecSearcher
+from lexirec.models.tsrec.network import TSRecNetwork
+from lexirec.models.tsrec.sft import SftSettings, _batch, fit_tsrec
 from lexirec.nn.ragged import side_by_side
 from lexirec.nn.search import SearchSettings
-from lexirec.training.judging import METRIC
+from lexirec.training.arguments import METRIC
 from tests.worlds.ensemble import apart
 from tests.worlds.tsrec_shop import KNOWN, PowerCutError, builder, examples, kill_after, shop, validation
 
@@ -20,12 +20,12 @@ SHORT = SftSettings(
 )
 
 
-def fit(model: Causal, folder, settings: SftSettings = SHORT, cases=None):
-    return fit_causal(model, examples(), settings, validation=cases, builder=builder(), folder=folder)
+def fit(model: TSRecNetwork, folder, settings: SftSettings = SHORT, cases=None):
+    return fit_tsrec(model, examples(), settings, validation=cases, builder=builder(), folder=folder)
 
 
-def ranked(model: Causal, cases) -> float:
-    found = CausalRanker(model, builder(), SearchSettings(width=20)).rank(cases.histories, 10)
+def ranked(model: TSRecNetwork, cases) -> float:
+    found = TSRecSearcher(model, builder(), SearchSettings(width=20)).rank(cases.histories, 10)
     return ndcg(ranks_of(found.items, cases.targets), 10)
 
 
@@ -142,7 +142,7 @@ def test_a_grounded_head_is_trained_beside_frozen_layers(tmp_path):
 
 def test_nothing_to_learn_from_is_refused(tmp_path):
     with pytest.raises(DataError, match="no examples to learn from"):
-        fit_causal(
+        fit_tsrec(
             shop(), examples().take(np.array([], dtype=int)), SHORT, validation=None, builder=builder(), folder=tmp_path
         )
 

@@ -8,12 +8,12 @@ from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
 from lexirec.data.sequences import Sequences
-from lexirec.data.splits import global_temporal, leave_last_out, prefix_cases, published
+from lexirec.data.splits import global_temporal, leave_last_out, predefined_split, prefix_cases
 from lexirec.data.toy import mini_world
 from lexirec.models.tsrec import tasks
 from lexirec.models.tsrec.examples import Examples
 from lexirec.models.tsrec.keywords import TokenWords
-from lexirec.models.tsrec.prompts import CausalPromptSettings, PromptBuilder
+from lexirec.models.tsrec.prompts import PromptBuilder, TSRecPromptSettings
 from lexirec.models.tsrec.tasks import TaskSettings, TaskTexts, make_examples
 from lexirec.nn.prompt_templates import PHRASES
 from lexirec.nn.tokenizer import train_tokenizer
@@ -34,7 +34,7 @@ def make_builder(codes: np.ndarray, texts: list[str], **options) -> PromptBuilde
     tokenizer = train_tokenizer(texts, vocabulary_size=900, phrases=PHRASES)
     identifiers = codes_as_tokens(Codes(codes, kind="residual"))
     tokenizer.add_tokens(identifiers.new_pieces(tokenizer))
-    return PromptBuilder(tokenizer, identifiers.in_vocabulary(tokenizer).tokens, CausalPromptSettings(**options))
+    return PromptBuilder(tokenizer, identifiers.in_vocabulary(tokenizer).tokens, TSRecPromptSettings(**options))
 
 
 def words_of(builder: PromptBuilder) -> list[TokenWords]:
@@ -264,7 +264,7 @@ def test_industrial_has_the_rows_of_the_specification(data_dir):
     ]
     codes = np.array([[int(code[3:]) for code in sid.rstrip(">").split(">")] for sid in catalog.field("sid")])
     builder = make_builder(codes, catalog.texts()[::10], frame="plain")
-    mixed = make_examples(builder, published(events).train, TaskTexts.of(catalog, words), TaskSettings())
+    mixed = make_examples(builder, predefined_split(events).train, TaskTexts.of(catalog, words), TaskSettings())
     # T1 and T3: every training event with a history; the specification's 36,259 are not all at hand
     assert mixed.counts == {"next_item": 27_372, "sid_title": 7_331, "history_title": 27_372, "ts_align": 1_120}
     assert mixed.dropped == {tasks.NO_TEXT: 0, tasks.ASKED_BEFORE: 41}

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lexirec.core.errors import DataError
-from lexirec.models.tsrec.recommender import CausalRecommender, SpelledItems
+from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender
 from lexirec.models.tsrec.transfer import carried_to, fresh_tokens
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.schemes import codes_as_tokens
@@ -29,17 +29,17 @@ OTHER_VECTORS = np.random.default_rng(3).normal(size=(OTHERS, 6)).astype(np.floa
 
 
 @pytest.fixture(scope="module")
-def grounded() -> CausalRecommender:
+def grounded() -> TSRecRecommender:
     return built(GROUNDED).fit(TRAIN)
 
 
-def others(**known) -> SpelledItems:
-    return SpelledItems(codes_as_tokens(OTHER_CODES), vectors=OTHER_VECTORS, **known)
+def others(**known) -> TSRecInputs:
+    return TSRecInputs(codes_as_tokens(OTHER_CODES), vectors=OTHER_VECTORS, **known)
 
 
 def test_carried_to_its_own_catalog_a_model_says_the_same():
     made = built(TS_REC).fit(TRAIN)
-    again = carried_to(made, CATALOG, SpelledItems(codes_as_tokens(CODES)))
+    again = carried_to(made, CATALOG, TSRecInputs(codes_as_tokens(CODES)))
     before, after = (each.rank(VALIDATION.histories, k=20) for each in (made, again))
     assert np.array_equal(before.items, after.items)
     assert np.allclose(before.scores, after.scores, atol=1e-5)
@@ -48,7 +48,7 @@ def test_carried_to_its_own_catalog_a_model_says_the_same():
 
 
 def test_a_grounded_head_goes_along_without_what_it_learned_of_single_items(grounded):
-    same = SpelledItems(codes_as_tokens(CODES), neighbors=NEIGHBORS, vectors=VECTORS)
+    same = TSRecInputs(codes_as_tokens(CODES), neighbors=NEIGHBORS, vectors=VECTORS)
     again = carried_to(grounded, CATALOG, same)
     assert grounded.model.items.identity.weight.abs().max() > 0
     assert not again.model.items.identity.weight.any()
@@ -87,7 +87,7 @@ def test_it_goes_on_learning_there_and_is_saved_whole(grounded, tmp_path):
     made.origin = {"saw": {"source": "texts"}}
     made.fit(circle_walks(OTHERS, shoppers=20))
     made.save(tmp_path)
-    loaded = CausalRecommender.load(tmp_path)
+    loaded = TSRecRecommender.load(tmp_path)
     assert loaded.protocol["saw"] == {"source": "texts"}
     assert loaded.settings.prompts.category == "toys"
     assert loaded.model.items.identity.weight.any()
@@ -95,9 +95,9 @@ def test_it_goes_on_learning_there_and_is_saved_whole(grounded, tmp_path):
 
 def test_what_the_map_cannot_read_is_said(grounded):
     with pytest.raises(DataError, match="give those of the other catalog"):
-        carried_to(grounded, OTHER_CATALOG, SpelledItems(codes_as_tokens(OTHER_CODES)))
-    narrow = SpelledItems(codes_as_tokens(OTHER_CODES), vectors=OTHER_VECTORS[:, :5])
+        carried_to(grounded, OTHER_CATALOG, TSRecInputs(codes_as_tokens(OTHER_CODES)))
+    narrow = TSRecInputs(codes_as_tokens(OTHER_CODES), vectors=OTHER_VECTORS[:, :5])
     with pytest.raises(DataError, match="trained with 12 features of an item, and the other catalog gives 10"):
         carried_to(grounded, OTHER_CATALOG, narrow)
     with pytest.raises(DataError, match="identifiers are given for 30 items, the catalog has 20"):
-        carried_to(built(PLAIN), CATALOG, SpelledItems(codes_as_tokens(OTHER_CODES)))
+        carried_to(built(PLAIN), CATALOG, TSRecInputs(codes_as_tokens(OTHER_CODES)))

@@ -11,14 +11,15 @@ from lexirec.evaluation.evaluator import Report
 from lexirec.models.baselines.als import AlsSettings
 from lexirec.models.baselines.gru4rec import Gru4RecSettings
 from lexirec.models.baselines.hstu import HstuSettings
-from lexirec.models.baselines.item_similarity import EaseSettings, ItemKnnSettings, PopularitySettings
-from lexirec.models.baselines.popularity import RecencySettings
-from lexirec.models.baselines.recommender import load_recommender
+from lexirec.models.baselines.item_similarity import EaseSettings, ItemKnnSettings
+from lexirec.models.baselines.popularity import PopularitySettings, RecencySettings
 from lexirec.models.baselines.transitions import TransitionsSettings
+from lexirec.models.loading import load_recommender
 from lexirec.pipeline.components import MemoryBaseline, SasrecBaseline
 from lexirec.pipeline.experiment import EvaluationSettings
-from lexirec.pipeline.stages.baselines import fit_baseline, measure, measured_cases
-from lexirec.pipeline.stages.identifiers import load_split
+from lexirec.pipeline.stages.baselines import fit_baseline
+from lexirec.pipeline.stages.data import load_split
+from lexirec.pipeline.stages.evaluation import measure, measured_cases
 from tests.worlds.small_run import small_run
 
 

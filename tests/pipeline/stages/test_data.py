@@ -4,8 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lexirec.pipeline.components import Tables, ToyShop
-from lexirec.pipeline.stages.data import load_times, prepare_times
-from lexirec.pipeline.stages.identifiers import load_split, prepare_data
+from lexirec.pipeline.stages.data import load_split, load_times, prepare_data, prepare_times
 
 
 @pytest.fixture

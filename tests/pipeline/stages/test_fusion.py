@@ -5,11 +5,11 @@ from lexirec.core.config import validate_settings
 from lexirec.core.errors import SettingsError
 from lexirec.core.progress import quiet
 from lexirec.evaluation.evaluator import Report
-from lexirec.models.baselines.recommender import load_recommender
+from lexirec.models.loading import load_recommender
 from lexirec.pipeline.experiment import Experiment
-from lexirec.pipeline.graph import plan, run
 from lexirec.pipeline.results import evaluations, load_named, measured, recommenders
-from lexirec.pipeline.runner import find_run
+from lexirec.pipeline.run import plan_experiment, run_experiment
+from lexirec.pipeline.runs import find_run
 from lexirec.workflows.comparison.systems import compare_named
 from tests.worlds.small_run import SETTINGS, experiment, small_run
 
@@ -23,7 +23,7 @@ FUSION = {
 def finished():
     store, _ = small_run()
     with quiet():
-        done = run(experiment(name="fusing", fusion=FUSION), store)
+        done = run_experiment(experiment(name="fusing", fusion=FUSION), store)
     return store, done
 
 
@@ -58,7 +58,7 @@ def with_experts(tmp_path_factory):
     experts = {"twin": given, "second": {**given, "seed_step": 3}}
     settings = {"experts": experts, "fusion": {"ensemble": {"of": ["sasrec", "second", "memory"]}}}
     with quiet():
-        done = run(experiment(name="experts", **settings), store)
+        done = run_experiment(experiment(name="experts", **settings), store)
     return store, done, settings
 
 
@@ -76,11 +76,11 @@ def test_experts_are_made_on_these_data_and_measured(with_experts):
 
 def test_experts_are_found_again_named_and_no_baselines(with_experts):
     store, _, settings = with_experts
-    states = {step.name: step.state for step in plan(experiment(name="experts", **settings), store)}
+    states = {step.name: step.state for step in plan_experiment(experiment(name="experts", **settings), store)}
     assert set(states.values()) == {"done"}
     assert len(load_named(store, "experts", "second").catalog) == 100
     with quiet():
-        assert run(experiment(name="experts", **settings), store, until="experts") is None
+        assert run_experiment(experiment(name="experts", **settings), store, until="experts") is None
     compared = compare_named(store, ["experts"])
     assert compared.baseline not in ("twin", "second", "ensemble")
 
@@ -89,7 +89,7 @@ def test_a_memory_is_tuned_in_its_place(finished):
     store, _ = finished
     fused = {"of": ["sasrec", "memory"], "partner": {"trials": 3, "cases": 60}}
     with quiet():
-        again = run(experiment(name="partner", fusion={"tuned": fused}), store)
+        again = run_experiment(experiment(name="partner", fusion={"tuned": fused}), store)
     folder = again.step("fused.tuned").folder
     made = load_recommender(folder)
     partner, own = (
@@ -114,7 +114,7 @@ def test_a_memory_in_its_place_is_smoothed_with_what_its_own_is(evidence):
     baselines = {**SETTINGS["baselines"], "memory": {"kind": "memory", "evidence": evidence}}
     store, _ = small_run()
     with quiet():
-        done = run(experiment(name=f"like-{evidence}", baselines=baselines, fusion={"tuned": fused}), store)
+        done = run_experiment(experiment(name=f"like-{evidence}", baselines=baselines, fusion={"tuned": fused}), store)
     searched = load_recommender(done.step("fused.tuned").folder).parts[1].recommender.scorer
     own = load_recommender(done.step("baselines.memory").folder).scorer
     assert searched.settings == own.settings, "the only trial has the part's own settings"
@@ -138,7 +138,7 @@ def test_the_folder_is_complete_without_the_store(finished):
 def test_only_what_is_new_is_made(finished):
     store, _ = finished
     changed = experiment(name="fusing", fusion={**FUSION, "fused": {"of": ["sasrec", "memory"], "weights": [1.0]}})
-    states = {step.name: step.state for step in plan(changed, store)}
+    states = {step.name: step.state for step in plan_experiment(changed, store)}
     assert states["fused"] == states["evaluation.fused"] == "stale"
     assert states["fused.ranks"] == states["baselines.sasrec"] == "done"
 

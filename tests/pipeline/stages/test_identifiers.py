@@ -4,18 +4,9 @@ import pytest
 
 from lexirec.data.catalog import Catalog
 from lexirec.pipeline.components import CoOccurrenceNeighbors, MemoryNeighbors, ToyShop, VectorNeighbors
-from lexirec.pipeline.stages.identifiers import (
-    item_names,
-    joined_vectors,
-    load_catalog,
-    load_saved_tokenizer,
-    load_split,
-    prepare_data,
-    prepare_neighbors,
-    prepare_tokenizer,
-    prepare_vectors,
-    write_summary,
-)
+from lexirec.pipeline.stages.baselines import prepare_neighbors
+from lexirec.pipeline.stages.data import item_names, load_catalog, load_split, prepare_data, write_summary
+from lexirec.pipeline.stages.identifiers import joined_vectors, load_saved_tokenizer, prepare_tokenizer, prepare_vectors
 from tests.worlds.small_run import experiment, small_run
 
 

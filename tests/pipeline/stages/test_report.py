@@ -6,23 +6,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lexirec.models.gram.late_fusion_ranking import SearchSettings
-from lexirec.models.gram.recommender import ModelSettings
-from lexirec.models.gram.training import METRIC
+from lexirec.models.gram.recommender import GramSettings
+from lexirec.nn.search import SearchSettings
 from lexirec.pipeline.results import evaluations, kinds
-from lexirec.pipeline.runner import Run
-from lexirec.pipeline.stages.identifiers import load_catalog
+from lexirec.pipeline.runs import RunRecord
+from lexirec.pipeline.stages.data import load_catalog
 from lexirec.pipeline.stages.models import CURVE
 from lexirec.pipeline.stages.report import evaluations_of, report_content, shared_protocol, stored_reports, systems
+from lexirec.training.arguments import METRIC
 from tests.worlds.small_run import SETTINGS, small_run
 
 
 @pytest.fixture(scope="module")
-def done() -> Run:
+def done() -> RunRecord:
     return small_run()[1]
 
 
-def content(done: Run, **changes):
+def content(done: RunRecord, **changes):
     inputs = {name: step.folder for name, step in done.steps.items()}
     settings = {"name": "small", "kinds": kinds(done), "evaluation": done.settings["evaluation"], **changes}
     return report_content(settings, inputs)
@@ -104,7 +104,7 @@ def with_model(done, tmp_path_factory):
     rows += [{"step": 6.0, "epoch": 1.5, "loss": 4.0}, {"step": 8.0, "epoch": 2.0, METRIC: 0.1}]
     shutil.copytree(inputs["baselines.memory"], folder / "recommender")
     (folder / "recommender" / CURVE).write_text(json.dumps(rows))
-    settings = ModelSettings(search=SearchSettings(width=7)).model_dump(mode="json")
+    settings = GramSettings(search=SearchSettings(width=7)).model_dump(mode="json")
     search = {"recommender": "late-fusion", "search": "beam search, width 7", "settings": settings}
     for seen, report in stored_reports(inputs["evaluation.memory"]).items():
         replace(report, protocol=report.protocol | search).save(folder / "evaluation" / seen)

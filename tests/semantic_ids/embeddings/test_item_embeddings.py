@@ -9,7 +9,7 @@ from lexirec.semantic_ids.embeddings.item_embeddings import (
     LsaVectors,
     PrecomputedVectors,
     concatenate,
-    embed,
+    embed_items,
     lsa,
     normalized,
     read_vectors,
@@ -147,8 +147,8 @@ def test_cosines_of_joined_sources_are_weighted_means():
 
 def test_embed_follows_the_settings(tmp_path, catalog):
     np.save(tmp_path / "v.npy", VECTORS)
-    assert (embed(catalog) == lsa(catalog.texts())).all()
-    assert embed(catalog, LsaVectors(dimensions=2)).shape == (3, 2)
-    assert embed(catalog, PrecomputedVectors(path=tmp_path / "v.npy")) == pytest.approx(normalized(VECTORS))
+    assert (embed_items(catalog) == lsa(catalog.texts())).all()
+    assert embed_items(catalog, LsaVectors(dimensions=2)).shape == (3, 2)
+    assert embed_items(catalog, PrecomputedVectors(path=tmp_path / "v.npy")) == pytest.approx(normalized(VECTORS))
     with pytest.raises(DataError, match="no settings of vectors"):
-        embed(catalog, 3)
+        embed_items(catalog, 3)

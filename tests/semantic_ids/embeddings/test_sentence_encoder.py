@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from lexirec.core.errors import DataError, SettingsError
-from lexirec.semantic_ids.embeddings import sentence_encoder as sentences
+from lexirec.semantic_ids.embeddings import sentence_encoder
 from lexirec.semantic_ids.embeddings.sentence_encoder import SentenceVectors, sentence_vectors
 from tests.worlds.pieces import bert_like
 
 pytest.importorskip("sentence_transformers")
-ENCODE = sentences._encode
+ENCODE = sentence_encoder._encode
 WORDS = ["rose", "soap", "mint", "tea", "cup", "##s", "red"]
 TEXTS = [f"{first} {second}" for first in WORDS[:5] for second in WORDS[:5]]
 
@@ -98,7 +98,7 @@ def count_encoded(monkeypatch, stop_after=None):
         encoded.append(len(texts))
         return original(model, texts, settings)
 
-    monkeypatch.setattr(sentences, "_encode", counted)
+    monkeypatch.setattr(sentence_encoder, "_encode", counted)
     return encoded
 
 

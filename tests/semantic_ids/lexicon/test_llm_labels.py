@@ -15,7 +15,8 @@ from lexirec.data.catalog import Catalog
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon
 from lexirec.semantic_ids.lexicon.llm_cache import FILE
-from lexirec.semantic_ids.lexicon.llm_labels import CallSettings, TeacherLexicon, teach
+from lexirec.semantic_ids.lexicon.llm_labels import teach
+from lexirec.semantic_ids.lexicon.llm_settings import CallSettings, LLMLexicon
 from tests.worlds.stub_llm import good, reply, serving
 
 CODES = Codes(np.array([[n // 4, n % 4] for n in range(16)]), "residual")
@@ -29,7 +30,7 @@ def shop():
 
 def settings(address, **changes):
     calls = CallSettings(first_wait=0.001, longest_wait=0.01, timeout=5, retries=1, concurrency=1)
-    return TeacherLexicon(teacher="openai", model="stub", base_url=address, keywords=2, calls=calls, **changes)
+    return LLMLexicon(teacher="openai", model="stub", base_url=address, keywords=2, calls=calls, **changes)
 
 
 def about_its_items(question, times):
@@ -75,17 +76,17 @@ def test_what_does_not_fit_is_named(tmp_path):
     with pytest.raises(DataError, match="2 vectors for 16 items"):
         teach(shop(), CODES, settings(None), folder=tmp_path, vectors=np.zeros((2, 3), dtype=np.float32))
     with pytest.raises(SettingsError, match="'conditioned' is for residual codes"):
-        teach(shop(), Codes(CODES.values, "tree"), TeacherLexicon(conditioned=True))
+        teach(shop(), Codes(CODES.values, "tree"), LLMLexicon(conditioned=True))
 
 
 def test_settings_come_from_a_file(tmp_path):
     (tmp_path / "lexicon.toml").write_text(
         'teacher = "openai"\nmodel = "qwen"\nbase_url = "http://localhost:11434/v1"\n[calls]\nretries = 9'
     )
-    loaded = load_settings(tmp_path / "lexicon.toml", TeacherLexicon)
+    loaded = load_settings(tmp_path / "lexicon.toml", LLMLexicon)
     assert (loaded.calls.retries, loaded.keywords) == (9, 20)
     with pytest.raises(SettingsError, match=r"'teacher' is \"gpt\"; it should be 'none', 'openai' or 'transformers'"):
-        load_settings(tmp_path / "lexicon.toml", TeacherLexicon, ["teacher=gpt"])
+        load_settings(tmp_path / "lexicon.toml", LLMLexicon, ["teacher=gpt"])
 
 
 CHILD = """

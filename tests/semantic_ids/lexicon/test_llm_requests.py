@@ -9,7 +9,7 @@ from lexirec.semantic_ids.lexicon.llm_cache import FILE
 from lexirec.semantic_ids.lexicon.llm_clients import Reply, UnansweredError, connect
 from lexirec.semantic_ids.lexicon.llm_prompts import Question
 from lexirec.semantic_ids.lexicon.llm_requests import TeacherError, ask_teacher, estimate
-from lexirec.semantic_ids.lexicon.llm_settings import CallSettings, TeacherLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import CallSettings, LLMLexicon
 from tests.worlds.stub_llm import GOOD, good, reply, serving
 
 RATE = {"error": {"message": "too many"}}
@@ -21,9 +21,7 @@ def questions(many):
 
 def settings(address, **calls):
     usual = {"first_wait": 0.001, "longest_wait": 0.01, "timeout": 30, "retries": 3}
-    return TeacherLexicon(
-        teacher="openai", model="stub", base_url=address, keywords=3, calls=CallSettings(**usual | calls)
-    )
+    return LLMLexicon(teacher="openai", model="stub", base_url=address, keywords=3, calls=CallSettings(**usual | calls))
 
 
 def ask(act, many, folder, **calls):

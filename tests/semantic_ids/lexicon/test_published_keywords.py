@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lexirec.core.errors import DataError
-from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.lexicon.published_keywords import read_keywords, token_of
+from lexirec.semantic_ids.codes import Codes, token_of
+from lexirec.semantic_ids.lexicon.published_keywords import read_keywords
 
 CODES = Codes(np.array([[3, 1], [5, 0], [3, 0]]), "residual")
 

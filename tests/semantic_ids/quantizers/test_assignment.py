@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from lexirec.semantic_ids.quantizers import assignment as balancing
-from lexirec.semantic_ids.quantizers.assignment import balanced_kmeans, balanced_labels, cell_means
-from lexirec.semantic_ids.quantizers.nearest import squared_distances
+from lexirec.semantic_ids.quantizers import assignment
+from lexirec.semantic_ids.quantizers.assignment import balanced_kmeans, balanced_labels, cell_means, squared_distances
 
 
 def clusters(n, k, seed=0):
@@ -32,7 +31,7 @@ def test_the_assignment_costs_hardly_more_than_the_best():
 
 def test_large_catalogues_are_dealt_out_and_stay_balanced(monkeypatch):
     vectors, centers = clusters(250, 12)
-    monkeypatch.setattr(balancing, "_BLOCK", 37)
+    monkeypatch.setattr(assignment, "_BLOCK", 37)
     labels = balanced_labels(vectors, centers, seed=3)
     sizes = np.bincount(labels, minlength=12)
     assert sizes.max() - sizes.min() <= 1

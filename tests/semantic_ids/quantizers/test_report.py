@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lexirec.reporting.quantizer_drawing import draw_quantizer
+from lexirec.reporting.identifier_figures import draw_quantizer
 from lexirec.semantic_ids.quantizers.collisions import CollisionSettings, settle
 from lexirec.semantic_ids.quantizers.report import LevelUse, QuantizerReport
 

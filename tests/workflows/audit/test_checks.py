@@ -13,12 +13,12 @@ from lexirec.core.progress import quiet
 from lexirec.data.events import TEST, TRAIN, VALIDATION
 from lexirec.data.neighbors import co_occurrence
 from lexirec.data.sequences import Sequences
-from lexirec.data.splits import Cases, global_temporal, leave_last_out, published
+from lexirec.data.splits import Cases, global_temporal, leave_last_out, predefined_split
 from lexirec.evaluation.evaluator import Report
-from lexirec.models.baselines.item_similarity import Popularity
 from lexirec.models.baselines.memory import TRANSITIONS, Memory
+from lexirec.models.baselines.popularity import Popularity
 from lexirec.models.baselines.recommender import ScoreRecommender
-from lexirec.semantic_ids.embeddings.lsa import LsaSpace
+from lexirec.semantic_ids.embeddings.svd import LsaSpace
 from lexirec.workflows.audit.checks import CHECKS, Check, examine
 from lexirec.workflows.audit.findings import NotLookedError
 from tests.worlds.audit import (
@@ -165,12 +165,12 @@ def doubled(step: float = 0.0):
 
 def test_planted_duplicates_across_the_split():
     interactions = doubled()
-    given = evidence(split=published(interactions), interactions=interactions, times=interactions.times)
+    given = evidence(split=predefined_split(interactions), interactions=interactions, times=interactions.times)
     (found,) = look("duplicates", given)
     assert found.severity == "leak"
     assert found.share == pytest.approx(0.5, abs=0.01)
     later = doubled(step=60.0)
-    assert look("duplicates", evidence(split=published(later), interactions=later, times=later.times)) == []
+    assert look("duplicates", evidence(split=predefined_split(later), interactions=later, times=later.times)) == []
 
 
 def test_planted_copies_of_users():
@@ -218,7 +218,7 @@ def relabelled(tests: slice, validations: slice):
 
 def test_planted_training_on_the_own_future():
     interactions = relabelled(slice(2, 3), slice(1, 2))
-    (found,) = look("own-future", evidence(split=published(interactions), interactions=interactions))
+    (found,) = look("own-future", evidence(split=predefined_split(interactions), interactions=interactions))
     assert found.severity == "leak"
     assert found.share == pytest.approx(1.0)
     assert look("own-future", evidence()) == []
@@ -230,7 +230,7 @@ def test_planted_training_on_everybodys_future_in_a_split_by_time():
     users = np.repeat(np.arange(len(interactions)), interactions.sequences.lengths)
     labels = np.where((interactions.times >= cut) & (users % 2 == 0), TEST, TRAIN).astype(np.int8)
     interactions = replace(interactions, labels=labels)
-    (found,) = look("everybodys-future", evidence(split=published(interactions), interactions=interactions))
+    (found,) = look("everybodys-future", evidence(split=predefined_split(interactions), interactions=interactions))
     assert found.severity == "leak"
     assert found.share > 0
 
@@ -240,7 +240,7 @@ def test_first_events_alone_are_a_distortion_of_a_split_by_time():
     labels = np.where(interactions.times >= np.quantile(interactions.times, 0.8), TEST, TRAIN).astype(np.int8)
     labels[interactions.sequences.offsets[:-1]] = TRAIN
     interactions = replace(interactions, labels=labels)
-    (found,) = look("everybodys-future", evidence(split=published(interactions), interactions=interactions))
+    (found,) = look("everybodys-future", evidence(split=predefined_split(interactions), interactions=interactions))
     assert (found.severity, found.share) == ("distortion", 0.0)
     assert "first events" in found.found
 

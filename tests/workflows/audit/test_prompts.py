@@ -10,10 +10,10 @@ import torch
 from lexirec.core.progress import quiet
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import prefix_cases
-from lexirec.models.gram.windows import Windows
+from lexirec.models.gram.training import Windows
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.tokenizer import train_tokenizer
-from lexirec.semantic_ids.embeddings.lsa import LsaSpace
+from lexirec.semantic_ids.embeddings.svd import LsaSpace
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.semantic_ids.identifiers.schemes import codes_as_tokens
 from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
@@ -110,7 +110,7 @@ def test_planted_windows_that_hold_test_successions(monkeypatch):
         [[*split.test.histories.row(i).tolist(), int(split.test.targets[i])] for i in range(50)]
     )
     monkeypatch.setattr(
-        "lexirec.models.gram.windows.packed_windows",
+        "lexirec.models.gram.training.packed_windows",
         lambda train, max_history: Windows(whole, np.ones(len(whole), dtype=np.int64), np.arange(len(whole))),
     )
     (found,) = look("training-windows", asked(GRAM))

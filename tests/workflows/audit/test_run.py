@@ -13,9 +13,9 @@ from lexirec.core.progress import quiet
 from lexirec.core.store import Store
 from lexirec.data.toy import toy_shop
 from lexirec.pipeline.experiment import load_experiment
-from lexirec.pipeline.graph import plan, run
-from lexirec.pipeline.runner import record
-from lexirec.pipeline.stages.identifiers import load_split
+from lexirec.pipeline.run import plan_experiment, run_experiment
+from lexirec.pipeline.runs import record
+from lexirec.pipeline.stages.data import load_split
 from lexirec.workflows.audit.run import audit
 from tests.worlds.small_run import small_run
 
@@ -81,7 +81,7 @@ def test_experts_are_left_to_an_audit_of_their_own_file(tmp_path):
     mine.write_text(f"{floor}[experts.other]\nexperiment = 'other.toml'\npart = 'popularity'\n")
     store = Store(tmp_path / "store")
     with quiet():
-        run(load_experiment(mine), store)
+        run_experiment(load_experiment(mine), store)
         found = audit(store, "mine")
     assert found.not_looked_at["stage experts.other"].endswith(f"lexirec audit {other}")
 
@@ -101,8 +101,8 @@ def test_a_run_whose_tables_are_gone_or_changed_is_audited_without_them(file, tm
     store = Store(tmp_path / "store")
     with quiet():
         experiment = load_experiment(file)
-        run(experiment, store, until="data")
-        record(store, "mine", experiment, [step for step in plan(experiment, store) if step.state == "done"])
+        run_experiment(experiment, store, until="data")
+        record(store, "mine", experiment, [step for step in plan_experiment(experiment, store) if step.state == "done"])
         table = pq.read_table(tmp_path / "interactions.parquet")
         pq.write_table(table.slice(5), tmp_path / "interactions.parquet")
         changed = audit(store, "mine")
@@ -127,7 +127,7 @@ def plant(store: Store) -> None:
 def test_the_exit_status_says_whether_a_leak_was_found(lexirec, file, tmp_path):
     store = tmp_path / "store"
     with quiet():
-        run(load_experiment(file), Store(store), until="data")
+        run_experiment(load_experiment(file), Store(store), until="data")
     status, out, _ = lexirec("audit", file, "--store", store)
     assert status == 0
     assert "0 leaks" in out

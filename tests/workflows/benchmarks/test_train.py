@@ -5,7 +5,7 @@ import pytest
 
 from lexirec import cli
 from lexirec.data.sequences import Sequences
-from lexirec.models.gram.windows import packed_windows, windows_per_prefix
+from lexirec.models.gram.training import packed_windows, windows_per_prefix
 from lexirec.workflows.benchmarks import train
 from lexirec.workflows.benchmarks.fixtures import beauty_like_lengths
 from lexirec.workflows.benchmarks.train import ALIKE, BATCH_PROMPTS, _alike, bench_train

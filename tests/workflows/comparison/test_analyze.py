@@ -8,10 +8,10 @@ import pytest
 from lexirec.core.errors import ArtifactError, SettingsError
 from lexirec.core.store import Store
 from lexirec.data.ranking import Ranking
-from lexirec.evaluation.context import Ground
+from lexirec.evaluation.context import EvaluationContext
 from lexirec.evaluation.evaluator import LISTS
 from lexirec.pipeline.results import evaluations
-from lexirec.pipeline.runner import find_run, record
+from lexirec.pipeline.runs import find_run, record
 from lexirec.pipeline.stages.report import stored_reports
 from lexirec.workflows.comparison.analyze import analyze_named, analyze_systems, ground_of
 from tests.worlds.small_run import experiment, small_run
@@ -23,7 +23,7 @@ def store() -> Store:
 
 
 @pytest.fixture(scope="module")
-def ground() -> Ground:
+def ground() -> EvaluationContext:
     return ground_of(small_run()[1])
 
 

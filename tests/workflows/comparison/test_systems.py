@@ -4,7 +4,7 @@ from numpy.testing import assert_allclose
 
 from lexirec.core.errors import ArtifactError, SettingsError
 from lexirec.core.store import Store
-from lexirec.pipeline.graph import run
+from lexirec.pipeline.run import run_experiment
 from lexirec.workflows.comparison.systems import Member, compare_named, read_name, stored_systems
 from tests.worlds.seeded_runs import seeded_store
 from tests.worlds.small_run import experiment
@@ -90,7 +90,7 @@ def test_seeds_of_a_system_differ_in_nothing_else(tmp_path):
     store = Store(tmp_path)
     for seed, window in ((0, 8), (1, 2), (2, 8)):
         changed = {"memory": {"kind": "memory", "window": window}, "popularity": {"kind": "popularity"}}
-        run(experiment(name="mixed", seed=seed, baselines=changed, model=None), store)
+        run_experiment(experiment(name="mixed", seed=seed, baselines=changed, model=None), store)
     message = (
         r"mixed:memory@0 and mixed:memory@1 are no seeds of one system: .*memory: window is 8 and 2; give each recipe"
     )

@@ -6,14 +6,14 @@ import pytest
 from lexirec.core.errors import ArtifactError
 from lexirec.core.progress import quiet
 from lexirec.data.splits import prefix_cases
-from lexirec.models.baselines.item_similarity import Popularity
+from lexirec.models.baselines.popularity import Popularity
 from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.gram.item_prompts import PromptSettings
-from lexirec.models.gram.recommender import LateFusionRecommender, ModelSettings
-from lexirec.models.gram.training import TrainingSettings
+from lexirec.models.gram.recommender import GramRecommender, GramSettings
+from lexirec.models.gram.training import GramTrainingSettings
 from lexirec.nn.t5 import BackboneSettings
 from lexirec.pipeline.components import ToyShop
-from lexirec.pipeline.stages.identifiers import load_catalog, load_split, prepare_data
+from lexirec.pipeline.stages.data import load_catalog, load_split, prepare_data
 from lexirec.semantic_ids.codes import Codes
 from lexirec.workflows.studies.cost import Costs, CostSettings, load_cost
 
@@ -29,9 +29,9 @@ def shop(tmp_path_factory):
     codes = Codes(np.stack([np.arange(84) // 12, np.arange(84) % 12], axis=1).astype(np.int32))
     tiny = BackboneSettings(name="scratch:tiny", d_model=16, heads=2, feed_forward=32, vocabulary_size=200)
     prompts = PromptSettings(parts=("item", "metadata"), metadata_tokens=8)
-    settings = ModelSettings(prompts=prompts, training=TrainingSettings(batch_targets=40))
+    settings = GramSettings(prompts=prompts, training=GramTrainingSettings(batch_targets=40))
     with quiet():
-        LateFusionRecommender.create(tiny, catalog, codes, settings=settings).save(folder / "model")
+        GramRecommender.create(tiny, catalog, codes, settings=settings).save(folder / "model")
     ScoreRecommender(catalog, Popularity().fit(train, len(catalog))).save(folder / "scorer")
     return folder
 

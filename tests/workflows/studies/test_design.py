@@ -7,7 +7,7 @@ from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.toy import toy_shop
 from lexirec.pipeline.experiment import load_experiment
 from lexirec.workflows.studies.design import load_study
-from lexirec.workflows.studies.foreign_data import data_overrides
+from lexirec.workflows.studies.settings import data_overrides
 from tests.worlds.small_study import STUDY, small_study, write_study
 
 LABELS = ["reference", "window 2", "window 9", "without text"]

@@ -8,7 +8,7 @@ from rich.console import Console
 from lexirec.core import progress
 from lexirec.core.progress import quiet
 from lexirec.core.store import Store
-from lexirec.pipeline.runner import find_run, run_seeds
+from lexirec.pipeline.runs import find_run, run_seeds
 from lexirec.reporting.markdown import page_markdown
 from lexirec.workflows.studies import run as running
 from lexirec.workflows.studies.collect import gather

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from lexirec import cli
+from lexirec.core.manifest import read_manifest, verify
 from lexirec.core.progress import quiet
-from lexirec.core.store import Store, read_manifest, verify
+from lexirec.core.store import Store
 from lexirec.data.sequences import load_array
 from lexirec.evaluation.evaluator import Report
-from lexirec.models.baselines.recommender import load_recommender
-from lexirec.pipeline.graph import plan
+from lexirec.models.loading import load_recommender
 from lexirec.pipeline.results import chosen, load_named, measured, recommenders
+from lexirec.pipeline.run import plan_experiment
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.quantizers.codebook import Codebook
 from lexirec.workflows.transfer import stages
@@ -92,8 +93,8 @@ def test_what_is_done_is_not_made_again(done, store, monkeypatch):
 
 
 def test_steps_of_both_experiments_are_shared_with_them(done, store):
-    source = {step.name: step for step in plan(wanted().source, store)}
-    target = {step.name: step for step in plan(wanted().target, store)}
+    source = {step.name: step for step in plan_experiment(wanted().source, store)}
+    target = {step.name: step for step in plan_experiment(wanted().target, store)}
     assert source["model"].folder == done.step("source.model").folder
     assert target["evaluation.transitions"].folder == done.step("evaluation.transitions").folder
     assert {source[name].state for name in ("data", "codes", "lexicon", "model")} == {"done"}

@@ -11,10 +11,10 @@ from lexirec.core.store import Store
 from lexirec.data.splits import unseen_cases
 from lexirec.evaluation.evaluator import Report
 from lexirec.pipeline.experiment import load_experiment
-from lexirec.pipeline.graph import run
 from lexirec.pipeline.resolve import alone
 from lexirec.pipeline.results import evaluations
-from lexirec.pipeline.stages.identifiers import load_split
+from lexirec.pipeline.run import run_experiment
+from lexirec.pipeline.stages.data import load_split
 from lexirec.training.hyperparameter_search import Journal
 from lexirec.workflows.tuning import search
 from lexirec.workflows.tuning.report import rows
@@ -118,7 +118,7 @@ def test_the_best_settings_are_an_experiment_that_runs(finished):
     assert loaded.name == "tiny-tuned"
     assert loaded.baselines["item-knn"].neighbors == found.best("item-knn").params["baselines.item-knn.neighbors"]
     with quiet():
-        done = run(loaded, Store(store))
+        done = run_experiment(loaded, Store(store))
     assert set(evaluations(done)) == {"popularity", "memory", "item-knn"}
     report = Report.load(evaluations(done)["memory"] / "excluded")
     assert report.protocol["fold"] == "test"

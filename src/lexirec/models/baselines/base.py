@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,3 +113,17 @@ def unpack_matrix(name: str, arrays: dict[str, NDArray[Any]]) -> Matrix:
     """Put a square sparse matrix together again from what `pack_matrix` named."""
     data, indices, indptr = (arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
     return sparse.csr_array((data, indices, indptr), shape=(len(indptr) - 1, len(indptr) - 1))
+
+
+class Scorer(Protocol):
+    """Something that gives every item a number for every history."""
+
+    @property
+    def settings(self) -> Settings:
+        """Its settings; the field `kind` names it."""
+
+    def scores(self, histories: Sequences) -> NDArray[np.float32]:
+        """Score every item for every history: float32 (rows, n_items), no NaN, −inf for the impossible."""
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted scorer into a folder."""

@@ -19,7 +19,7 @@ from pydantic import Field
 from lexirec.core.config import Settings
 from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
-from lexirec.models.baselines.base import fitted_array, load_fitted, save_fitted
+from lexirec.models.baselines.base import fitted_array, load_fitted, popularity, save_fitted
 
 _DAY = 86_400.0
 
@@ -79,6 +79,41 @@ class Recency:
     def load(cls, folder: str | Path) -> Self:
         """Read what `save` wrote; raises ArtifactError where it cannot."""
         settings, arrays = load_fitted(folder, RecencySettings)
+        model = cls(settings)
+        model.shares = fitted_array("shares", arrays, folder)
+        return model
+
+
+class PopularitySettings(Settings):
+    """Popularity has nothing to set."""
+
+    kind: Literal["popularity"] = "popularity"
+
+
+class Popularity:
+    """Scores every item by its share of the training events, whatever the history."""
+
+    def __init__(self, settings: PopularitySettings | None = None) -> None:
+        """Keep the settings."""
+        self.settings = settings or PopularitySettings()
+
+    def fit(self, train: Sequences, n_items: int) -> Self:
+        """Count the events of every item."""
+        self.shares = popularity(train, n_items)
+        return self
+
+    def scores(self, histories: Sequences) -> NDArray[np.float32]:
+        """Score every item for every history: float32 (rows, n_items)."""
+        return np.tile(self.shares, (len(histories), 1))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the shares into the folder."""
+        save_fitted(folder, self.settings, shares=self.shares)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote; raises ArtifactError where it cannot."""
+        settings, arrays = load_fitted(folder, PopularitySettings)
         model = cls(settings)
         model.shares = fitted_array("shares", arrays, folder)
         return model

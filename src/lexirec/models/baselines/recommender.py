@@ -8,68 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self, Unpack
+from typing import Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError
 from lexirec.core.progress import Progress
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
-from lexirec.data.ranking import (
-    MANIFEST,
-    Ranking,
-    Recommender,
-    check_request,
-    forbid,
-    load_catalog,
-    read_manifest,
-    write_manifest,
-)
+from lexirec.data.ranking import Ranking, check_request, forbid
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.als import Als
+from lexirec.models.baselines.base import Scorer
 from lexirec.models.baselines.gru4rec import Gru4Rec
 from lexirec.models.baselines.hstu import Hstu
-from lexirec.models.baselines.item_similarity import Ease, ItemKnn, Popularity
+from lexirec.models.baselines.item_similarity import Ease, ItemKnn
 from lexirec.models.baselines.memory import Memory
-from lexirec.models.baselines.popularity import Recency
+from lexirec.models.baselines.popularity import Popularity, Recency
 from lexirec.models.baselines.sasrec import Sasrec
 from lexirec.models.baselines.transitions import Transitions
-from lexirec.models.ensemble.recommender import FusedRecommender
-from lexirec.models.gram.recommender import LateFusionRecommender
 from lexirec.models.recommend import Options, Recommendation, recommend
-from lexirec.models.tsrec.recommender import CausalRecommender
-
-__all__ = [
-    "MANIFEST",
-    "CausalRecommender",
-    "FusedRecommender",
-    "LateFusionRecommender",
-    "Ranking",
-    "Recommender",
-    "ScoreRecommender",
-    "Scorer",
-    "load_recommender",
-]
+from lexirec.models.saving import MANIFEST, load_catalog, read_manifest, write_manifest
 
 _CELLS = 1 << 24
 """Most scores held at a time: 64 MiB in float32."""
-
-
-class Scorer(Protocol):
-    """Something that gives every item a number for every history."""
-
-    @property
-    def settings(self) -> Settings:
-        """Its settings; the field `kind` names it."""
-
-    def scores(self, histories: Sequences) -> NDArray[np.float32]:
-        """Score every item for every history: float32 (rows, n_items), no NaN, −inf for the impossible."""
-
-    def save(self, folder: str | Path) -> None:
-        """Write the fitted scorer into a folder."""
 
 
 _LOADERS: dict[str, Callable[[Path], Scorer]] = {
@@ -149,28 +112,6 @@ class ScoreRecommender:
         source = Path(folder)
         manifest = read_manifest(source)
         return cls(load_catalog(source, manifest), _scorer_loader(manifest, source)(source / "scorer"))
-
-
-def load_recommender(folder: str | Path) -> Recommender:
-    """Load any saved recommender by the kind its manifest names.
-
-    Raises:
-        ArtifactError: the folder holds no recommender, or one of a kind this version does not know.
-    """
-    source = Path(folder)
-    kind = read_manifest(source).get("kind")
-    if kind == "scores":
-        return ScoreRecommender.load(source)
-    if kind == "late-fusion":
-        return LateFusionRecommender.load(source)
-    if kind == "causal":
-        return CausalRecommender.load(source)
-    if kind == "fused":
-        return FusedRecommender.load(source, load_recommender)
-    raise ArtifactError(
-        f"{source / MANIFEST}: kind '{kind}' is unknown to this version; allowed: 'scores', 'late-fusion', 'causal', "
-        "'fused'"
-    )
 
 
 def _scorer_loader(manifest: dict[str, Any], folder: Path) -> Callable[[Path], Scorer]:

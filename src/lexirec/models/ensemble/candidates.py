@@ -18,9 +18,10 @@ from lexirec.data.neighbors import top_k
 from lexirec.data.ranking import Recommender, forbid
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.ensemble.weights import Candidates, Floats, FusionSettings, coverage
-from lexirec.models.experts import log_floored, log_softmax, shares
-from lexirec.nn.search import Searcher
+from lexirec.models.distillation import log_floored, log_softmax, shares
+from lexirec.models.ensemble.settings import EnsembleSettings
+from lexirec.models.ensemble.weights import Candidates, Floats, coverage
+from lexirec.nn.search import TrieSearcher
 
 _CELLS = 1 << 24
 """Most scores held at a time: 64 MiB in float32."""
@@ -41,7 +42,7 @@ class Part:
             SettingsError: it is neither generative nor a scorer of all items.
         """
         self.recommender = recommender
-        self.searcher: Searcher | None = None
+        self.searcher: TrieSearcher | None = None
         self._scorer = getattr(recommender, "scorer", None)
         if self._scorer is None:
             self.searcher = getattr(recommender, "searcher", None)
@@ -88,7 +89,7 @@ class Part:
 
 
 def _reached(
-    searcher: Searcher, histories: Sequences, reach: int, exclude_seen: bool, allowed: NDArray[np.bool_] | None
+    searcher: TrieSearcher, histories: Sequences, reach: int, exclude_seen: bool, allowed: NDArray[np.bool_] | None
 ) -> Floats:
     with quiet():
         found = searcher.rank(histories, reach, exclude_seen=exclude_seen, allowed=allowed, guide=searcher.unguided)
@@ -134,7 +135,7 @@ def places_in(items_CK: NDArray[np.int32], list_Ck: NDArray[np.int32], n_items: 
     return found
 
 
-def candidates(parts: Sequence[Part], cases: Cases, settings: FusionSettings, support: Floats) -> Candidates:
+def candidates(parts: Sequence[Part], cases: Cases, settings: EnsembleSettings, support: Floats) -> Candidates:
     """Gather what every part puts forward for the cases and what each says of all of it.
 
     Args:
@@ -157,7 +158,7 @@ def gathered(
     blocks: Sequence[tuple[NDArray[np.int32], list[NDArray[Any]]]],
     parts: Sequence[Part],
     cases: Cases,
-    settings: FusionSettings,
+    settings: EnsembleSettings,
     support: Floats,
 ) -> Candidates:
     """Put blocks of cases together: candidates (rows, K) and what each part, the lead first, says of them."""
@@ -176,7 +177,7 @@ def _rank_terms(told: Sequence[NDArray[np.int32]], constant: float) -> list[Floa
 
 
 def _read_product(
-    parts: Sequence[Part], histories: Sequences, settings: FusionSettings
+    parts: Sequence[Part], histories: Sequences, settings: EnsembleSettings
 ) -> tuple[NDArray[np.int32], list[NDArray[Any]]]:
     """Return candidates (rows, K) and what each part reads of them."""
     unseen = settings.seen == "excluded"
@@ -200,7 +201,7 @@ def best(scores: Floats, histories: Sequences, k: int, unseen: bool) -> NDArray[
 
 
 def _searched(
-    searcher: Searcher, histories: Sequences, lists: Sequence[NDArray[np.int32]], k: int, unseen: bool
+    searcher: TrieSearcher, histories: Sequences, lists: Sequence[NDArray[np.int32]], k: int, unseen: bool
 ) -> tuple[Floats, NDArray[np.int32]]:
     """Return the log-probabilities (rows, I) of the lead's own best items and of those that others put forward.
 
@@ -223,7 +224,7 @@ def _searched(
 
 
 def _read_ranks(
-    parts: Sequence[Part], histories: Sequences, settings: FusionSettings
+    parts: Sequence[Part], histories: Sequences, settings: EnsembleSettings
 ) -> tuple[NDArray[np.int32], list[NDArray[Any]]]:
     """Return candidates (rows, K) and their places in every part's list."""
     unseen, k = settings.seen == "excluded", settings.depth

@@ -26,21 +26,11 @@ from lexirec.data.neighbors import Neighbors, nearest
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
 from lexirec.models.baselines.memory import Memory, MemorySettings, text_neighbors
+from lexirec.models.distillation import shares
 from lexirec.models.ensemble.candidates import Part, batches, best, gathered, union
-from lexirec.models.ensemble.settings import PartnerSettings
-from lexirec.models.ensemble.weights import (
-    Candidates,
-    Floats,
-    FusionSettings,
-    choose_weights,
-    chosen_cases,
-    drawn,
-    support_of,
-    weighed,
-)
-from lexirec.models.experts import shares
-from lexirec.training.dimensions import Value
-from lexirec.training.hyperparameter_search import Journal
+from lexirec.models.ensemble.settings import EnsembleSettings, PartnerSettings
+from lexirec.models.ensemble.weights import Candidates, Floats, choose_weights, chosen_cases, drawn, support_of, weighed
+from lexirec.training.hyperparameter_search import Journal, Value
 
 
 @dataclass(frozen=True)
@@ -96,7 +86,7 @@ def _best(trials: Sequence[PartnerTrial]) -> PartnerTrial:
 def find_partner(
     names: Sequence[str],
     parts: Sequence[Part],
-    settings: FusionSettings,
+    settings: EnsembleSettings,
     split: Split,
     folder: Path,
     *,
@@ -203,7 +193,7 @@ def _read(path: Path) -> PartnerTrial:
 class _Readings:
     """What the parts that stay say of all items and which they put forward, in blocks of cases, on disk."""
 
-    def __init__(self, folder: Path, cases: Cases, settings: FusionSettings) -> None:
+    def __init__(self, folder: Path, cases: Cases, settings: EnsembleSettings) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._settings = folder, settings
         self.cases, self.blocks = cases, list[NDArray[np.int64]]()
@@ -234,7 +224,7 @@ class _Readings:
         return [told[block] for told in self._told], [lists[block] for lists in self._lists]
 
 
-def _said(part: Part, histories: Sequences, settings: FusionSettings) -> Floats:
+def _said(part: Part, histories: Sequences, settings: EnsembleSettings) -> Floats:
     """Return what a part says of all items; a generative one in one step where that knows them, else by its search."""
     if part.searcher is not None and part.searcher.flat:
         return part.searcher.item_log_probabilities(histories)
@@ -249,7 +239,7 @@ class _Judge:
         names: Sequence[str],
         parts: Sequence[Part],
         place: int,
-        settings: FusionSettings,
+        settings: EnsembleSettings,
         split: Split,
         readings: _Readings,
     ) -> None:

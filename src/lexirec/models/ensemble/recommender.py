@@ -23,26 +23,20 @@ from numpy.typing import NDArray
 from lexirec.core.errors import ArtifactError, SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
-from lexirec.data.ranking import (
-    Ranking,
-    Recommender,
-    check_request,
-    forbid,
-    load_catalog,
-    read_manifest,
-    write_manifest,
-)
+from lexirec.data.ranking import Ranking, Recommender, check_request, forbid
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Split
 from lexirec.models.ensemble.candidates import Part, batches, candidates, places_in, reciprocal, union
-from lexirec.models.ensemble.weights import FusionSettings, FusionWeights, choose_weights, chosen_cases, support_of
+from lexirec.models.ensemble.settings import EnsembleSettings
+from lexirec.models.ensemble.weights import EnsembleWeights, choose_weights, chosen_cases, support_of
 from lexirec.models.recommend import Options, Recommendation, recommend
-from lexirec.nn.search import Found
+from lexirec.models.saving import load_catalog, read_manifest, write_manifest
+from lexirec.nn.search import SearchResult
 
 _SETTINGS, _PARTS = "fusion.json", "parts"
 
 
-class FusedRecommender:
+class EnsembleRecommender:
     """Several recommenders of one catalogue as one; see the top of this file.
 
     Attributes:
@@ -51,7 +45,7 @@ class FusedRecommender:
     """
 
     def __init__(
-        self, parts: Mapping[str, Recommender], settings: FusionSettings, weights: FusionWeights | None = None
+        self, parts: Mapping[str, Recommender], settings: EnsembleSettings, weights: EnsembleWeights | None = None
     ) -> None:
         """Put fitted recommenders together.
 
@@ -71,7 +65,7 @@ class FusedRecommender:
         for name, part in known.items():
             if part.recommender.catalog.digest != self.catalog.digest:
                 raise SettingsError(f"fusion: '{name}' and '{leads[0]}' have different catalogs; fuse parts of one")
-        self.weights = weights or FusionWeights.even(len(self.parts) - 1, settings.options[0], len(self.catalog))
+        self.weights = weights or EnsembleWeights.even(len(self.parts) - 1, settings.options[0], len(self.catalog))
 
     def fit(self, split: Split) -> Self:
         """Choose the weights on validation cases; the training part says how well a history's transitions are known.
@@ -128,7 +122,7 @@ class FusedRecommender:
 
     def search(
         self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
-    ) -> Found:
+    ) -> SearchResult:
         """Rank, and say where the list is provably that of the whole catalogue (never for fused ranks)."""
         check_request(len(histories), len(self.catalog), k, allowed)
         if self.settings.kind == "reciprocal-rank":
@@ -151,7 +145,9 @@ class FusedRecommender:
                 total += weights[:, expert, None] * logs
         return total
 
-    def _by_scores(self, histories: Sequences, k: int, exclude_seen: bool, allowed: NDArray[np.bool_] | None) -> Found:
+    def _by_scores(
+        self, histories: Sequences, k: int, exclude_seen: bool, allowed: NDArray[np.bool_] | None
+    ) -> SearchResult:
         found = _nothing(len(histories), k, exact=True)
         for rows in batches(len(histories), len(self.catalog)):
             part = histories.take(rows)
@@ -160,7 +156,9 @@ class FusedRecommender:
             found.items[rows], found.scores[rows] = top_k(scores, k)
         return found
 
-    def _by_ranks(self, histories: Sequences, k: int, exclude_seen: bool, allowed: NDArray[np.bool_] | None) -> Found:
+    def _by_ranks(
+        self, histories: Sequences, k: int, exclude_seen: bool, allowed: NDArray[np.bool_] | None
+    ) -> SearchResult:
         depth, n_items = max(k, self.settings.depth), len(self.catalog)
         found = _nothing(len(histories), k, exact=False)
         lists = [
@@ -206,11 +204,11 @@ class FusedRecommender:
         manifest = read_manifest(source)
         load_catalog(source, manifest)
         try:
-            settings = FusionSettings.model_validate_json((source / _SETTINGS).read_text(encoding="utf-8"))
+            settings = EnsembleSettings.model_validate_json((source / _SETTINGS).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ArtifactError(f"{source / _SETTINGS}: {' '.join(str(error).split())}; fuse again") from None
         parts = {name: load_part(source / _PARTS / name) for name in settings.of}
-        return cls(parts, settings, FusionWeights.load(source))
+        return cls(parts, settings, EnsembleWeights.load(source))
 
 
 def _given(parts: Mapping[str, Recommender], name: str) -> Recommender:
@@ -219,6 +217,6 @@ def _given(parts: Mapping[str, Recommender], name: str) -> Recommender:
     return parts[name]
 
 
-def _nothing(rows: int, k: int, *, exact: bool) -> Found:
+def _nothing(rows: int, k: int, *, exact: bool) -> SearchResult:
     empty = np.full((rows, k), -1, dtype=np.int32), np.full((rows, k), -np.inf, dtype=np.float32)
-    return Found(*empty, np.full(rows, exact, dtype=np.bool_))
+    return SearchResult(*empty, np.full(rows, exact, dtype=np.bool_))

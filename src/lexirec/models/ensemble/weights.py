@@ -16,86 +16,23 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.neighbors import pair_counts
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Cases, Split, unseen_cases
 from lexirec.evaluation.metrics import ranks_in_scores
 from lexirec.models.baselines.base import history_rows
-from lexirec.models.ensemble.settings import PartnerSettings
+from lexirec.models.ensemble.settings import PLACES, EnsembleSettings
 
 Floats = NDArray[np.float32]
-PLACES = 10
-"""Weights are chosen by NDCG at this place."""
 _DECAY = 0.6
 _SWEEPS = 2
 _WEIGHTS, _SUPPORT = "weights.json", "support.npy"
-
-
-class FusionSettings(Settings):
-    """A recommender made of recommenders, and how their weights are chosen."""
-
-    kind: Literal["product", "reciprocal-rank"] = "product"
-    """product: log p of the lead plus weight · log p of every other part, in the lead's beam. reciprocal-rank: sums of
-    weight / (constant + rank) over the parts' lists (Cormack, Clarke and Büttcher, SIGIR 2009)."""
-    of: tuple[str, ...] = Field(min_length=2)
-    """Names of the parts: `model`, `reinforced`, or a baseline's. The first generative one leads, else the first; the
-    lead's weight is 1."""
-    weights: tuple[Annotated[float, Field(ge=0)], ...] = (0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16)
-    """Weights that are tried for every other part; one alone sets it."""
-    rule: Literal["fixed", "per-case"] = "fixed"
-    """One weight for all, or one for each bin of cases by how well the training part covers their transitions."""
-    floors: tuple[Annotated[float, Field(gt=0)], ...] = (1e-5, 1e-4, 1e-3)
-    """Floors that are tried under the shares of a part that counts (product): what an item without counts has."""
-    constants: tuple[Annotated[float, Field(ge=0)], ...] = (10.0, 60.0)
-    """Constants that are tried (reciprocal-rank)."""
-    bins: int = Field(default=4, ge=1)
-    """Bins of cases by coverage, of equal size (per-case)."""
-    shrink: float = Field(default=1000.0, ge=0)
-    """How many cases of its own a bin needs to count as much as all cases together do for it (per-case)."""
-    depth: int = Field(default=50, ge=PLACES)
-    """Candidates that each part puts forward while weights are chosen; places of its list under reciprocal-rank."""
-    reach: int | None = Field(default=200, ge=1)
-    """Items of which a generative part beside the lead speaks (product): the best that its own search finds; all others
-    bear the least of them. None reads the whole catalogue, which costs one decoding step for every prefix of it."""
-    cases: int = Field(default=10_000, ge=1)
-    """Validation cases that choose, at most, drawn once by `seed`."""
-    seen: Literal["excluded", "included"] = "excluded"
-    """Whether items of the history are kept out while weights are chosen."""
-    choose_on: Literal["validation", "unseen"] = "validation"
-    """unseen: only those validation cases whose newest event no part was trained on. Under leave-last-out there are
-    none, for histories end with an event that was just taught, which flatters parts that learn; `data.split.hold_back`
-    makes some."""
-    partner: PartnerSettings | None = None
-    """Search the settings of a memory among the parts for what the product is worth (product)."""
-    seed: int = 0
-    """Seed of the drawing."""
-
-    @model_validator(mode="after")
-    def _is_a_choice(self) -> Self:
-        for name in ("of", "weights", "floors", "constants"):
-            values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
-                raise ValueError(f"'{name}' should hold at least one value, each once")
-        if self.reach is not None and self.reach < self.depth:
-            raise ValueError(f"'reach' is {self.reach}; it should be at least 'depth', {self.depth}")
-        if self.partner is not None and self.partner.part not in self.of:
-            raise ValueError(f"'partner.part' is '{self.partner.part}'; it should be one of {', '.join(self.of)}")
-        if self.partner is not None and self.kind != "product":
-            raise ValueError(f"'partner' is searched for a product, and kind is '{self.kind}'; leave it out")
-        return self
-
-    @property
-    def options(self) -> tuple[float, ...]:
-        """What is tried besides weights: floors of a product, constants of reciprocal ranks."""
-        return self.floors if self.kind == "product" else self.constants
 
 
 # -------------------------------------------------------------------------------------------------------- coverage
@@ -116,7 +53,7 @@ def coverage(histories: Sequences, support: Floats) -> Floats:
 # ----------------------------------------------------------------------------------------------------------- cases
 
 
-def chosen_cases(settings: FusionSettings, split: Split) -> tuple[Cases, dict[str, Any]]:
+def chosen_cases(settings: EnsembleSettings, split: Split) -> tuple[Cases, dict[str, Any]]:
     """Return the validation cases on which weights are chosen, and what is to be said of them.
 
     Raises:
@@ -146,7 +83,7 @@ def drawn(cases: Cases, most: int, seed: int) -> Cases:
 
 
 @dataclass(frozen=True, eq=False)
-class FusionWeights:
+class EnsembleWeights:
     """How much every part but the lead counts.
 
     Attributes:
@@ -241,10 +178,10 @@ class _Curves:
 def choose_weights(
     found: Candidates,
     experts: Sequence[str],
-    settings: FusionSettings,
+    settings: EnsembleSettings,
     support: Floats,
     facts: Mapping[str, Any] | None = None,
-) -> FusionWeights:
+) -> EnsembleWeights:
     """Choose option and weights by NDCG@10; of equal ones the first in the grid is taken.
 
     `facts["held_out"]` says what each rule is worth where it was not chosen: users are halved, and each half is
@@ -261,7 +198,7 @@ def choose_weights(
         "held_out": {rule: _held_out(best, found, settings, count) for rule, count in rules.items()},
     }
     rows = tuple(row for each in curves for row in _told(each, experts, settings.weights))
-    return FusionWeights(values, edges, best.option, support, rows, facts)
+    return EnsembleWeights(values, edges, best.option, support, rows, facts)
 
 
 def _climb(found: Candidates, option: float, grid: Sequence[float]) -> _Curves:
@@ -278,7 +215,7 @@ def _climb(found: Candidates, option: float, grid: Sequence[float]) -> _Curves:
 
 
 def _fitted(
-    curves: _Curves, coverages: Floats, rows: Any, settings: FusionSettings, bins: int
+    curves: _Curves, coverages: Floats, rows: Any, settings: EnsembleSettings, bins: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the weights (bins, E) that suit these rows best, and the edges of the bins."""
     coverages = coverages[rows]
@@ -302,7 +239,7 @@ def weighed(found: Candidates, option: float, values: NDArray[np.float64], edges
     return scores
 
 
-def _held_out(curves: _Curves, found: Candidates, settings: FusionSettings, bins: int) -> float:
+def _held_out(curves: _Curves, found: Candidates, settings: EnsembleSettings, bins: int) -> float:
     half = found.users % 2 == 0
     gains = np.zeros(len(half), dtype=np.float32)
     for here in (half, ~half):

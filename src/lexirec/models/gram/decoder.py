@@ -12,10 +12,15 @@ import torch
 from torch import Tensor
 
 from lexirec.core.progress import Progress
+from lexirec.data.sequences import Sequences
 from lexirec.decoding.lookahead import Ahead, look_ahead
-from lexirec.models.gram.network import Batch, LateFusion
+from lexirec.models.gram.network import Batch, GramNetwork
+from lexirec.nn.cpu_kernels import PackedLinears
+from lexirec.nn.grounded_head import MassHead
+from lexirec.nn.head_base import Rows
+from lexirec.nn.search import ReadHistories, SearchSettings, TrieSearcher, on_device
 from lexirec.nn.t5_layers import BeamSteps, TokenTree
-from lexirec.nn.vocabulary_head import MassHead, Rows
+from lexirec.nn.vocabulary_head import for_searching
 
 
 class ItemStates(NamedTuple):
@@ -32,7 +37,7 @@ class ItemStates(NamedTuple):
 
 
 @torch.no_grad()
-def encode_catalog(model: LateFusion, batch_size: int = 256) -> ItemStates:
+def encode_catalog(model: GramNetwork, batch_size: int = 256) -> ItemStates:
     """Encode every item's prompt once; the model must be in evaluation mode."""
     items = model.trie.n_items
     parts: list[tuple[Tensor, Tensor]] = []
@@ -65,7 +70,7 @@ class LateFusionSteps:
     """The step decoder of one batch of histories (see `decoding.beam.StepDecoder`)."""
 
     def __init__(
-        self, model: LateFusion, histories_BH: Tensor, *, rows: Rows | None = None, cache: ItemStates | None = None
+        self, model: GramNetwork, histories_BH: Tensor, *, rows: Rows | None = None, cache: ItemStates | None = None
     ) -> None:
         """Read the histories.
 
@@ -151,3 +156,28 @@ def _newest(histories_BH: Tensor, limit: int) -> Tensor:
         return torch.full_like(place_BH, -1)
     recent = histories_BH.gather(1, place_BH.clamp(max=histories_BH.shape[1] - 1))
     return recent.masked_fill(place_BH >= lengths_B1, -1)
+
+
+# -------------------------------------------------------------------------------------------------- late fusion ranking
+# Ranking histories with a late-fusion model: one state of the weights, its rows and encodings, many searches.
+
+
+class GramSearcher(TrieSearcher):
+    """A late-fusion model ready to rank: weights as they are now, rows pooled, catalogue encoded."""
+
+    def __init__(self, model: GramNetwork, settings: SearchSettings) -> None:
+        """Compute once what all searches share; the model is put into evaluation mode."""
+        super().__init__(model.trie, settings, PackedLinears(model.backbone.encoder, model.backbone.decoder))
+        self._model = model.eval()
+        with torch.no_grad(), self._weights.in_use():
+            self._rows = for_searching(model.head.rows())
+            self._cache = encode_catalog(model) if model.settings.item_prompts else None
+
+    @property
+    def flat(self) -> bool:
+        """Whether the first step has a distribution over items."""
+        return self._model.settings.flat
+
+    def _steps(self, histories: Sequences) -> ReadHistories:
+        histories_BH = on_device(histories, self._model.device)
+        return LateFusionSteps(self._model, histories_BH, rows=self._rows, cache=self._cache)

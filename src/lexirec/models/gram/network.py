@@ -26,18 +26,18 @@ from torch.nn import functional
 
 from lexirec.decoding.trie import Trie
 from lexirec.models.gram.user_prompts import UserPrompts
+from lexirec.nn.cpu_kernels import look_up, shared_gradient, use_byte_dropout
 from lexirec.nn.cross_attention import HIDDEN, FusedPrompts
-from lexirec.nn.dropout import use_byte_dropout
 from lexirec.nn.embedding_table import ItemRows
-from lexirec.nn.head_settings import HeadSettings
-from lexirec.nn.lookups import collected, look_up
+from lexirec.nn.grounded_head import GroundedHead
+from lexirec.nn.head_base import Head, HeadSettings, Rows
 from lexirec.nn.ragged import Ragged
 from lexirec.nn.t5_layers import decode, encode_by_length, encode_causally
-from lexirec.nn.vocabulary_head import GroundedHead, Head, Rows, make_head
-from lexirec.training.shared_weights import SharedWeights
+from lexirec.nn.vocabulary_head import make_head
+from lexirec.training.checkpoints import SharedWeights
 
 
-class LateFusionSettings(HeadSettings):
+class GramNetworkSettings(HeadSettings):
     """What is fused, and what is scored."""
 
     max_history: int = Field(default=20, ge=1)
@@ -75,13 +75,13 @@ class Batch(NamedTuple):
     targets_BQ: Tensor
 
 
-class LateFusion(SharedWeights):
+class GramNetwork(SharedWeights):
     """A T5 that reads fused prompts and a head that scores the trie's children."""
 
     def __init__(
         self,
         backbone: Any,
-        settings: LateFusionSettings,
+        settings: GramNetworkSettings,
         trie: Trie,
         prompts: tuple[Ragged, UserPrompts],
         items: ItemRows | None = None,
@@ -122,17 +122,17 @@ class LateFusion(SharedWeights):
 
     # ------------------------------------------------------------------------------------------------- learning
 
-    def forward(self, items_BM: Tensor, targets_BQ: Tensor, told: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, items_BM: Tensor, targets_BQ: Tensor, soft_targets: Tensor | None = None) -> dict[str, Tensor]:
         """Return the loss of a packed batch: every target predicted from the items before it in its window.
 
         Args:
             items_BM: items of the windows, −1 padded.
             targets_BQ: places of the targets, −1 padded.
-            told: (R, I) what the real targets, in this order, learn from a teacher, as parts of their loss
+            soft_targets: (R, I) what the real targets, in this order, learn from a teacher, as parts of their loss
                 (`training.distilling`); or nothing.
         """
         batch = Batch(items_BM, targets_BQ)
-        rows = replace(self.head.rows(), words_VD=collected(self.backbone.shared.weight))
+        rows = replace(self.head.rows(), words_VD=shared_gradient(self.backbone.shared.weight))
         real_BQ = targets_BQ >= 0
         path_BQS = self._paths(items_BM.gather(1, targets_BQ.clamp(min=0)).clamp(min=0))
         path_RS = path_BQS[real_BQ]
@@ -145,7 +145,7 @@ class LateFusion(SharedWeights):
             later = self.refined(hidden_RSD[:, :1], hidden_RSD[:, 1:])
             hidden_RSD = torch.cat([hidden_RSD[:, :1], later], dim=1)
         seen_RH = _before_targets(batch)[real_BQ]
-        taught = {} if told is None else {"told_RI": told}
+        taught = {} if soft_targets is None else {"soft_targets_RI": soft_targets}
         return {"loss": self.head.loss(rows, hidden_RSD, path_RS[:, :steps], seen_RH, **taught)}
 
     def refined(self, first: Tensor, later: Tensor) -> Tensor:

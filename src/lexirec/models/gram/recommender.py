@@ -15,20 +15,21 @@ from safetensors.torch import load_file, save_file
 from lexirec.core.config import Settings
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
-from lexirec.data.ranking import check_sizes, write_manifest
+from lexirec.data.ranking import check_sizes
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
 from lexirec.models.base import GenerativeRecommender
-from lexirec.models.distillation import Teacher, check_teachable
+from lexirec.models.distillation import DistillationTeacher, check_teachable
+from lexirec.models.gram.decoder import GramSearcher
 from lexirec.models.gram.item_prompts import PromptCensus, PromptSettings, item_prompts
-from lexirec.models.gram.late_fusion_ranking import Ranker, SearchSettings
-from lexirec.models.gram.network import LateFusion, LateFusionSettings
-from lexirec.models.gram.training import TrainingSettings, fit_late_fusion
+from lexirec.models.gram.network import GramNetwork, GramNetworkSettings
+from lexirec.models.gram.training import GramTrainingSettings, fit_gram
 from lexirec.models.gram.user_prompts import UserCensus, UserPrompts
-from lexirec.models.saving import put_weights, read_parts, undamaged, write_parts
+from lexirec.models.saving import put_weights, read_parts, undamaged, write_manifest, write_parts
 from lexirec.nn.embedding_table import ItemRows, MixedRows, given_rows, item_features
 from lexirec.nn.ragged import Ragged
+from lexirec.nn.search import SearchSettings
 from lexirec.nn.t5 import (
     Backbone,
     BackboneSettings,
@@ -46,15 +47,15 @@ _BACKBONE = "backbone"
 _PROMPTS = "prompts.safetensors"
 
 
-class ModelSettings(Settings):
+class GramSettings(Settings):
     """A late-fusion model, from its prompts to how it is searched."""
 
     kind: Literal["late-fusion"] = "late-fusion"
-    fusion: LateFusionSettings = LateFusionSettings()
+    fusion: GramNetworkSettings = GramNetworkSettings()
     """What is fused, and what is scored."""
     prompts: PromptSettings = PromptSettings()
     """What prompts hold."""
-    training: TrainingSettings = TrainingSettings()
+    training: GramTrainingSettings = GramTrainingSettings()
     """How it is trained."""
     search: SearchSettings = SearchSettings()
     """How items are looked for."""
@@ -70,7 +71,7 @@ class ModelSettings(Settings):
         return self
 
 
-class Knowledge(NamedTuple):
+class GramInputs(NamedTuple):
     """What is known about the items besides the catalogue's text.
 
     Attributes:
@@ -84,17 +85,17 @@ class Knowledge(NamedTuple):
     vectors: NDArray[np.float32] | None = None
 
 
-class LateFusionRecommender(GenerativeRecommender[Ranker]):
+class GramRecommender(GenerativeRecommender[GramSearcher]):
     """GRAM: generates identifiers from late-fused prompts; see `models.late_fusion`."""
 
-    model: LateFusion
+    model: GramNetwork
 
     def __init__(
         self,
         catalog: Catalog,
         backbone: Backbone,
-        model: LateFusion,
-        settings: ModelSettings,
+        model: GramNetwork,
+        settings: GramSettings,
         knowledge: tuple[Identifiers, Ragged],
     ) -> None:
         """Hold the parts; `create` and `load` make them."""
@@ -113,7 +114,7 @@ class LateFusionRecommender(GenerativeRecommender[Ranker]):
         catalog: Catalog,
         codes: Codes,
         lexicon: Lexicon | None = None,
-        settings: ModelSettings | None = None,
+        settings: GramSettings | None = None,
     ) -> Self:
         """Name the items by their codes' terms and build an untrained recommender.
 
@@ -126,17 +127,17 @@ class LateFusionRecommender(GenerativeRecommender[Ranker]):
             settings: of the model; by default the paper's fusion with the `catalog` likelihood, without similar items
                 in the prompts: they are given to `build`.
         """
-        settings = settings or ModelSettings(prompts=PromptSettings(parts=("item", "metadata")))
+        settings = settings or GramSettings(prompts=PromptSettings(parts=("item", "metadata")))
         if not isinstance(backbone, Backbone):
             backbone = load_backbone(backbone, texts=catalog.texts(), seed=settings.seed)
         named = lexicon or Lexicon.by_tfidf(catalog.texts(), codes, backbone.tokenizer)
         known = backbone.tokenizer if set(named.vocabulary) <= backbone.tokenizer.get_vocab().keys() else None
         identifiers = Identifiers.from_lexicon(named, codes, known)
-        return cls.build(catalog, backbone, Knowledge(identifiers), settings)
+        return cls.build(catalog, backbone, GramInputs(identifiers), settings)
 
     @classmethod
     def build(
-        cls, catalog: Catalog, backbone: Backbone, knowledge: Knowledge, settings: ModelSettings | None = None
+        cls, catalog: Catalog, backbone: Backbone, knowledge: GramInputs, settings: GramSettings | None = None
     ) -> Self:
         """Build an untrained recommender from identifiers and what else is known about the items.
 
@@ -144,7 +145,7 @@ class LateFusionRecommender(GenerativeRecommender[Ranker]):
             DataError: identifiers, neighbours or vectors are not those of the catalogue; or a grounded head lacks
                 vectors to ground its rows in and has neighbours only.
         """
-        settings = settings or ModelSettings()
+        settings = settings or GramSettings()
         check_sizes(
             catalog,
             identifiers=len(knowledge.identifiers.tokens),
@@ -172,7 +173,7 @@ class LateFusionRecommender(GenerativeRecommender[Ranker]):
         *,
         validation: Cases | None = None,
         folder: str | Path | None = None,
-        training: TrainingSettings | None = None,
+        training: GramTrainingSettings | None = None,
     ) -> Self:
         """Train; with validation cases the best weights by NDCG@10 are kept.
 
@@ -188,14 +189,14 @@ class LateFusionRecommender(GenerativeRecommender[Ranker]):
         with tempfile.TemporaryDirectory() as temporary:
             place = Path(folder or temporary)
 
-            def fit(made: Self, rows: NDArray[np.int64], how: TrainingSettings, below: Path) -> Self:
+            def fit(made: Self, rows: NDArray[np.int64], how: GramTrainingSettings, below: Path) -> Self:
                 return made.fit(train.take(rows), validation=validation, training=how, folder=below)
 
             copies = self.copies(chosen, place, fit)
-            teacher = Teacher.fit(train, self._catalog.texts(), told, flat=flat, seed=chosen.seed, copies=copies)
-            self.curve = fit_late_fusion(
-                self.model, train, chosen, validation=validation, folder=place, teacher=teacher
+            teacher = DistillationTeacher.fit(
+                train, self._catalog.texts(), told, flat=flat, seed=chosen.seed, copies=copies
             )
+            self.curve = fit_gram(self.model, train, chosen, validation=validation, folder=place, teacher=teacher)
         return self
 
     # ---------------------------------------------------------------------------------------------------- using
@@ -212,8 +213,8 @@ class LateFusionRecommender(GenerativeRecommender[Ranker]):
             "settings": self.settings.model_dump(mode="json"),
         }
 
-    def _make_searcher(self) -> Ranker:
-        return Ranker(self.model, self.settings.search)
+    def _make_searcher(self) -> GramSearcher:
+        return GramSearcher(self.model, self.settings.search)
 
     def user_census(self, histories: Sequences) -> UserCensus | None:
         """Count what the limit on user prompts costs these histories; None where there are no such prompts."""
@@ -241,7 +242,7 @@ class LateFusionRecommender(GenerativeRecommender[Ranker]):
             ArtifactError: the folder is incomplete, damaged, or its parts do not belong together.
         """
         source = Path(folder)
-        saved = read_parts(source, ModelSettings)
+        saved = read_parts(source, GramSettings)
         with undamaged(source):
             backbone = restore_backbone(source / _BACKBONE)
             stored = load_file(source / _PROMPTS)
@@ -255,14 +256,14 @@ class LateFusionRecommender(GenerativeRecommender[Ranker]):
 
 def _assemble(
     backbone: Backbone,
-    settings: ModelSettings,
+    settings: GramSettings,
     named: tuple[Identifiers, Ragged],
     given: tuple[NDArray[np.float32] | None, MixedRows | None],
-) -> LateFusion:
+) -> GramNetwork:
     """Put the network together; weights are fresh except the backbone's."""
     fusion, (identifiers, prompts) = settings.fusion, named
     end = backbone.model.config.eos_token_id if fusion.likelihood == "vocabulary" else None
     users = UserPrompts(identifiers.tokens, backbone.tokenizer, settings.prompts)
     width = backbone.model.config.d_model
     items = ItemRows(len(identifiers.tokens), width, *given) if fusion.grounded else None
-    return LateFusion(backbone.model, fusion, Trie.build(identifiers.tokens, end=end), (prompts, users), items)
+    return GramNetwork(backbone.model, fusion, Trie.build(identifiers.tokens, end=end), (prompts, users), items)

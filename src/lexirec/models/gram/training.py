@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as SequenceOf
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
@@ -13,18 +16,15 @@ from torch import Tensor
 from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.distillation import DistillationSettings, Teacher
-from lexirec.models.gram.late_fusion_ranking import Ranker, SearchSettings
-from lexirec.models.gram.network import LateFusion
-from lexirec.models.gram.windows import Windows, batches, packed_windows, windows_per_prefix
-from lexirec.training.arguments import PaceSettings
-from lexirec.training.judging import METRIC, Choice, patience, sample
-from lexirec.training.trainer import ChoosingTrainer, Epochs, Run, carry_out
-
-__all__ = ["METRIC", "TrainingSettings", "fit_late_fusion"]
+from lexirec.models.distillation import DistillationSettings, DistillationTeacher
+from lexirec.models.gram.decoder import GramSearcher
+from lexirec.models.gram.network import GramNetwork
+from lexirec.nn.search import SearchSettings
+from lexirec.training.arguments import NdcgValidator, TrainerSettings, early_stopping, sample
+from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
 
 
-class TrainingSettings(PaceSettings):
+class GramTrainingSettings(TrainerSettings):
     """How a late-fusion model is trained; the defaults suit models from scratch."""
 
     epochs: int = Field(default=12, ge=1)
@@ -51,14 +51,14 @@ class TrainingSettings(PaceSettings):
     """What next items are learned from the memory, beside what was bought."""
 
 
-def fit_late_fusion(
-    model: LateFusion,
+def fit_gram(
+    model: GramNetwork,
     train: Sequences,
-    settings: TrainingSettings,
+    settings: GramTrainingSettings,
     *,
     validation: Cases | None,
     folder: Path,
-    teacher: Teacher | None = None,
+    teacher: DistillationTeacher | None = None,
 ) -> list[dict[str, float]]:
     """Train a model; afterwards it holds the weights of its best validation.
 
@@ -86,23 +86,116 @@ def fit_late_fusion(
         partial(_batch, windows, teacher),
         settings.epochs,
     )
-    run = Run(settings, folder, _choice(validation, settings), patience(settings.patience))
+    run = TrainingRun(settings, folder, _choice(validation, settings), early_stopping(settings.patience))
     return carry_out(ChoosingTrainer(model, data, run))
 
 
-def _batch(windows: Windows, teacher: Teacher | None, numbers: NDArray[np.int64]) -> dict[str, Tensor]:
+def _batch(windows: Windows, teacher: DistillationTeacher | None, numbers: NDArray[np.int64]) -> dict[str, Tensor]:
     batch = windows.batch(numbers)
     if teacher is not None and teacher.tells:
-        batch["told"] = teacher.told(*windows.cases(numbers))
+        batch["soft_targets"] = teacher.soft_targets(*windows.cases(numbers))
     return batch
 
 
-def _choice(validation: Cases | None, settings: TrainingSettings) -> Choice | None:
+def _choice(validation: Cases | None, settings: GramTrainingSettings) -> NdcgValidator | None:
     if validation is None:
         return None
     search = SearchSettings(width=settings.validation_width)
-    return Choice(sample(validation, settings.validation_users, settings.seed), partial(_best_ten, search))
+    return NdcgValidator(sample(validation, settings.validation_users, settings.seed), partial(_best_ten, search))
 
 
-def _best_ten(search: SearchSettings, model: LateFusion, histories: Sequences) -> NDArray[np.int32]:
-    return Ranker(model, search).rank(histories, 10).items
+def _best_ten(search: SearchSettings, model: GramNetwork, histories: Sequences) -> NDArray[np.int32]:
+    return GramSearcher(model, search).rank(histories, 10).items
+
+
+# -------------------------------------------------------------------------------------------------------------- windows
+# Windows: training rows in which all prefixes of a user are predicted at once (prefix augmentation, spec 2.3, 11.1).
+#
+# A window is a run of at most `max_history` + 1 items of one user. Its targets are all items but the first, each
+# predicted from the items before it in the window. A longer row is cut into windows that overlap by half a history,
+# so that every item of it is a target once and only histories beyond the first window may be shorter than GRAM's
+# (which keeps 20 items for each); `windows_per_prefix` gives the rows the reference would train on.
+#
+# Legend: `B` windows of a batch, `M` items of a window, `Q` targets of a window.
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows of users' items.
+
+    Attributes:
+        rows: the items of each window, oldest first.
+        first: int64 (windows,), the place of each window's first target.
+        sources: int64 (windows,), the training row each window is of.
+    """
+
+    rows: Sequences
+    first: NDArray[np.int64]
+    sources: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """Number of targets of each window."""
+        return self.rows.lengths - self.first
+
+    def batch(self, numbers: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Lay windows out for `GramNetwork.forward`: items (B, M) and target places (B, Q), −1 padded."""
+        chosen, first, targets = self.rows.take(numbers), self.first[numbers], self.targets[numbers]
+        place_BQ = first[:, None] + np.arange(targets.max())
+        place_BQ[place_BQ >= chosen.lengths[:, None]] = -1
+        items_BM = chosen.padded(int(chosen.lengths.max())).astype(np.int64)
+        return {"items_BM": torch.from_numpy(items_BM), "targets_BQ": torch.from_numpy(place_BQ)}
+
+    def cases(self, numbers: NDArray[np.int64]) -> tuple[Sequences, NDArray[np.int64]]:
+        """Return, target by target in a batch's order, the items before it in its window, and its training row."""
+        chosen, first, targets = self.rows.take(numbers), self.first[numbers], self.targets[numbers]
+        window = np.repeat(np.arange(len(numbers)), targets)
+        within = np.arange(len(window)) - np.repeat(np.cumsum(targets) - targets, targets)
+        return chosen.windows(chosen.offsets[:-1][window], first[window] + within), self.sources[numbers][window]
+
+
+def packed_windows(train: Sequences, max_history: int) -> Windows:
+    """Cut training rows into windows; rows of one item are left out."""
+    half = max(1, max_history // 2)
+    lengths = train.lengths
+    later = np.maximum(-(-(lengths - max_history - 1) // half), 0)
+    pieces = np.where(lengths >= 2, 1 + later, 0)
+    number = np.arange(int(pieces.sum())) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    # window 0 covers places 0 … max_history; window n ≥ 1 has its targets from max_history + 1 + (n − 1) · half on
+    target = np.where(number == 0, 1, max_history + 1 + (number - 1) * half)
+    start = np.where(number == 0, 0, np.maximum(target - (max_history - half) - 1, 0))
+    stop = np.minimum(np.where(number == 0, max_history + 1, target + half), np.repeat(lengths, pieces))
+    cut = train.windows(np.repeat(train.offsets[:-1], pieces) + start, stop - start)
+    return Windows(cut, target - start, np.repeat(np.arange(len(train)), pieces))
+
+
+def windows_per_prefix(train: Sequences, max_history: int) -> Windows:
+    """Write every prefix out as a window with one target: what the reference trains on (131,413 on Beauty)."""
+    targets = np.maximum(train.lengths - 1, 0)
+    place = np.arange(int(targets.sum())) - np.repeat(np.cumsum(targets) - targets, targets) + 1
+    history = np.minimum(place, max_history)
+    start = np.repeat(train.offsets[:-1], targets) + place - history
+    return Windows(
+        train.windows(start, history + 1), history.astype(np.int64), np.repeat(np.arange(len(train)), targets)
+    )
+
+
+def batches(windows: Windows, targets: int, seed: SequenceOf[int]) -> list[NDArray[np.int64]]:
+    """Group windows of like length into batches of about `targets` targets (at least one window's), in random order.
+
+    The number of batches depends on the windows and `targets` alone, so that epochs of different seeds are equally
+    long and a run can be carried on in the middle of one.
+    """
+    random = np.random.default_rng(seed)
+    shaken = windows.rows.lengths * random.uniform(0.9, 1.1, len(windows))
+    order = np.argsort(shaken, kind="stable")
+    done = np.cumsum(windows.targets[order])
+    total, most = int(done[-1]), int(windows.targets.max())
+    # a share of the targets that is no smaller than any window leaves no batch empty, whatever the order
+    count = min(max(1, round(total / targets)), total // most)
+    bounds = np.searchsorted(done * count, np.arange(1, count) * total, side="right")
+    parts = np.split(order, bounds)
+    return [parts[number] for number in random.permutation(len(parts))]

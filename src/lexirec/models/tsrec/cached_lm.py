@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from inspect import signature
-from typing import Any
+from typing import Any, Literal, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from transformers import DynamicCache
 
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.causal_settings import CausalSettings
-from lexirec.models.tsrec.mentions import enter, mentioned
 from lexirec.models.tsrec.tree_attention import Prefix, additive, check_padding, side_by_side
 from lexirec.nn.embedding_table import ItemRows
-from lexirec.nn.vocabulary_head import Rows, make_head
-from lexirec.training.shared_weights import SharedWeights
+from lexirec.nn.head_base import HeadSettings, Rows
+from lexirec.nn.vocabulary_head import make_head
+from lexirec.training.checkpoints import SharedWeights
 
 ATTENTION = ("sdpa", "eager")
 """Implementations of attention that take a mask of one's own."""
@@ -30,7 +30,9 @@ ATTENTION = ("sdpa", "eager")
 class CausalReading(SharedWeights):
     """A stock causal language model, used without its language head, and a head that scores the trie's children."""
 
-    def __init__(self, backbone: Any, settings: CausalSettings, trie: Trie, items: ItemRows | None = None) -> None:
+    def __init__(
+        self, backbone: Any, settings: TSRecNetworkSettings, trie: Trie, items: ItemRows | None = None
+    ) -> None:
         """Put a language model and a catalogue's trie together.
 
         Args:
@@ -218,3 +220,53 @@ def _last(states_BLD: Tensor, mask_BL: Tensor) -> Tensor:
     """Return the states (B, D) of each row's last token."""
     place_B11 = (mask_BL.sum(1) - 1)[:, None, None]
     return states_BLD.gather(1, place_B11.expand(-1, 1, states_BLD.shape[-1])).squeeze(1)
+
+
+# ------------------------------------------------------------------------------------------------------ causal settings
+# What a causal recommender scores, and how it embeds items.
+
+
+class TSRecNetworkSettings(HeadSettings):
+    """What is scored, and how items are embedded."""
+
+    embeddings: Literal["tokens", "grounded"] = "tokens"
+    """How items in prompts are embedded: by their tokens, or by their tokens plus the rows of the nodes these enter."""
+
+    @model_validator(mode="after")
+    def _embeds_what_it_has(self) -> Self:
+        if self.embeddings == "grounded" and self.head != "grounded":
+            raise ValueError('embeddings "grounded" are the rows of head "grounded"; set that head, too')
+        return self
+
+
+# ------------------------------------------------------------------------------------------------------------- mentions
+# Where a text mentions items: identifiers, and beginnings of them, found among token ids.
+#
+# Legend: `B` batch, `L` tokens, `E` edges of the trie.
+
+
+def enter(trie: Trie, nodes: Tensor, tokens: Tensor) -> Tensor:
+    """Return the child of each node (…,) along a token (…,); 0, the root, where it has no such child.
+
+    Edges lie sorted by parent and then by token, so that one number per edge can be looked up.
+    """
+    most = torch.maximum(trie.token.max(), tokens.max()) + 1
+    edges_E = trie.parent[1:] * most + trie.token[1:]
+    wanted = nodes * most + tokens
+    edge = torch.searchsorted(edges_E, wanted).clamp(max=len(edges_E) - 1)
+    return torch.where(edges_E[edge] == wanted, edge + 1, 0)
+
+
+def mentioned(trie: Trie, ids_BL: Tensor) -> Tensor:
+    """Return at each token the node that the tokens up to there spell (B, L); 0, the root, where they spell none.
+
+    Identifiers with tokens of their own (`<a_12><b_0><c_7>`) are found wherever they stand, cut ones as far as they go.
+    """
+    root_BL = torch.zeros_like(ids_BL)
+    begun_BL = enter(trie, root_BL, ids_BL)
+    found_BL = begun_BL
+    for _ in range(1, trie.longest):
+        before_BL = torch.cat([root_BL[:, :1], found_BL[:, :-1]], dim=1)
+        gone_on_BL = enter(trie, before_BL, ids_BL)
+        found_BL = torch.where((before_BL > 0) & (gone_on_BL > 0), gone_on_BL, begun_BL)
+    return found_BL

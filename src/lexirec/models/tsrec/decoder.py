@@ -5,11 +5,18 @@ Legend: `B` batch, `L` tokens, `H` history, `W` width, `K` beams that need the m
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
+from lexirec.data.sequences import Sequences
 from lexirec.models.tsrec.cached_lm import CausalReading
-from lexirec.nn.vocabulary_head import Rows
+from lexirec.nn.cpu_kernels import PackedLinears
+from lexirec.nn.head_base import Rows
+from lexirec.nn.ragged import Ragged
+from lexirec.nn.search import ReadHistories, SearchSettings, TrieSearcher, on_device
+from lexirec.nn.vocabulary_head import for_searching
 
 
 class CausalSteps:
@@ -62,3 +69,43 @@ class CausalSteps:
         step_BKC = model.score(self._rows, hidden_BKD, nodes_BK, depth, self._seen_BH)
         step_BWC = step_BKC.gather(1, self._place_BW.unsqueeze(-1).expand(-1, -1, step_BKC.shape[-1]))
         return step_BWC.where(open_BW.unsqueeze(-1), 0)
+
+
+# ------------------------------------------------------------------------------------------------------- causal ranking
+# Ranking histories with a causal model: the prompt of each is read once, many beams share it.
+
+
+class AsksForItems(Protocol):
+    """What writes prompts: `causal_prompts.PromptBuilder`, or a stand-in."""
+
+    def next_item(self, histories: Sequences) -> Ragged:
+        """Return one row of token ids per history."""
+
+
+class TSRecSearcher(TrieSearcher):
+    """A causal model ready to rank: weights as they are now, rows computed once."""
+
+    def __init__(self, model: CausalReading, builder: AsksForItems, search: SearchSettings) -> None:
+        """Compute once what all searches share; the model is put into evaluation mode.
+
+        Args:
+            model: what is asked.
+            builder: writes the prompts, as it did for training.
+            search: width, batches and length penalty.
+        """
+        super().__init__(model.trie, search, PackedLinears(model.backbone.get_decoder()))
+        self._model, self._builder = model.eval(), builder
+        with torch.no_grad():
+            self._rows = for_searching(model.rows())
+
+    @property
+    def flat(self) -> bool:
+        """Whether the first step has a distribution over items."""
+        return self._model.settings.flat
+
+    def _steps(self, histories: Sequences) -> ReadHistories:
+        device = self._model.device
+        prompts = self._builder.next_item(histories)
+        ids_BL, mask_BL = prompts.pad(torch.arange(len(prompts)))
+        told = ids_BL.to(device), mask_BL.to(device)
+        return CausalSteps(self._model, told, on_device(histories, device), rows=self._rows)

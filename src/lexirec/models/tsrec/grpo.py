@@ -23,24 +23,22 @@ from torch import Tensor
 
 from lexirec.core.errors import DataError
 from lexirec.data.splits import Cases
-from lexirec.models.tsrec.group_loss import Limits, group_loss
-from lexirec.models.tsrec.network import Causal
+from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
 from lexirec.models.tsrec.rewards import Rewards
-from lexirec.models.tsrec.rollouts import Proposals, Proposer
+from lexirec.models.tsrec.rollouts import Limits, Proposals, Proposer, group_loss
 from lexirec.models.tsrec.sft import recommending
-from lexirec.training.arguments import PaceSettings
+from lexirec.training.arguments import METRIC, Stop, TrainerSettings, sample
 from lexirec.training.batching import like_length
 from lexirec.training.checkpoints import began_from
-from lexirec.training.judging import METRIC, Stop, sample
-from lexirec.training.trainer import ChoosingTrainer, Epochs, Run, carry_out
+from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
 
 COLUMNS = ("reward", "hits", "kl", "entropy", "diversity", "coverage", "zero_advantage", "clipped")
 """What the curve tells of each stretch of steps, beside the loss: means over its batches."""
 _log = logging.getLogger(__name__)
 
 
-class GrpoSettings(PaceSettings):
+class GrpoSettings(TrainerSettings):
     """How a recommender is polished. The defaults are safe for pretrained models; those from scratch learn faster."""
 
     epochs: int = Field(default=1, ge=1)
@@ -84,7 +82,7 @@ class GrpoSettings(PaceSettings):
 
 
 def reinforce(
-    model: Causal,
+    model: TSRecNetwork,
     cases: Cases,
     settings: GrpoSettings,
     *,
@@ -119,7 +117,7 @@ def reinforce(
     began_from(folder, model.state_dict().items())
     cases = sample(cases, settings.cases, settings.seed)
     prompts = builder.next_item(cases.histories)
-    run = Run(
+    run = TrainingRun(
         settings,
         folder,
         recommending(builder, validation, settings.validation_users, settings.validation_width, settings.seed),
@@ -187,7 +185,9 @@ class _Held:
 class _GroupTrainer(ChoosingTrainer):
     """The trainer whose loss is that of groups of proposals."""
 
-    def __init__(self, model: Causal, data: _Rounds, run: Run, proposer: Proposer, settings: GrpoSettings) -> None:
+    def __init__(
+        self, model: TSRecNetwork, data: _Rounds, run: TrainingRun, proposer: Proposer, settings: GrpoSettings
+    ) -> None:
         super().__init__(model, data, run)
         self._proposer, self._settings = proposer, settings
         self._reference = copy.deepcopy(model).eval().requires_grad_(False) if settings.beta else None
@@ -198,7 +198,7 @@ class _GroupTrainer(ChoosingTrainer):
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
         """Propose, or take up what was proposed for the first update, and return the loss."""
-        policy: Causal = self.accelerator.unwrap_model(model).eval()
+        policy: TSRecNetwork = self.accelerator.unwrap_model(model).eval()
         if self.state.global_step % self._settings.updates == 0:
             self._held[self.part] = self._propose(policy, inputs["rows"].cpu().numpy())
         held = self._held[self.part]
@@ -226,7 +226,7 @@ class _GroupTrainer(ChoosingTrainer):
             self._told = {}
         super().log(logs, start_time)
 
-    def _propose(self, policy: Causal, rows: NDArray[np.int64]) -> _Held:
+    def _propose(self, policy: TSRecNetwork, rows: NDArray[np.int64]) -> _Held:
         proposals = self._proposer.propose(policy, rows)
         if self._reference is None:
             return _Held(proposals)

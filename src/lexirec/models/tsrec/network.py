@@ -16,14 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.cached_lm import CausalReading, unmixed
-from lexirec.models.tsrec.causal_settings import CausalSettings
+from lexirec.models.tsrec.cached_lm import CausalReading, TSRecNetworkSettings, unmixed
 from lexirec.models.tsrec.tree_attention import check_padding
 from lexirec.nn.embedding_table import ItemRows
-from lexirec.nn.head_base import wide
-from lexirec.nn.vocabulary_head import Rows
-
-__all__ = ["Causal", "CausalSettings", "PathScores"]
+from lexirec.nn.head_base import Rows, wide
 
 
 class PathScores(NamedTuple):
@@ -38,10 +34,12 @@ class PathScores(NamedTuple):
     entropy: Tensor
 
 
-class Causal(CausalReading):
+class TSRecNetwork(CausalReading):
     """A causal language model that learns to spell items, and to answer in text beside."""
 
-    def __init__(self, backbone: Any, settings: CausalSettings, trie: Trie, items: ItemRows | None = None) -> None:
+    def __init__(
+        self, backbone: Any, settings: TSRecNetworkSettings, trie: Trie, items: ItemRows | None = None
+    ) -> None:
         """See `CausalReading`."""
         super().__init__(backbone, settings, trie, items)
         self._paths_IS = trie.ancestors()
@@ -54,7 +52,7 @@ class Causal(CausalReading):
         items: Tensor,
         starts: Tensor,
         seen: Tensor,
-        told: Tensor | None = None,
+        soft_targets: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the loss of rows that ask for text or for an item: the mean over rows, so that each counts alike.
 
@@ -68,7 +66,8 @@ class Causal(CausalReading):
             items: (R,) the item asked for, −1 where the target is text.
             starts: (R,) place of the target's first token.
             seen: (R, H) item numbers of the history, −1 padded.
-            told: (R, I) what rows learn from a teacher, as parts of their loss (`training.distilling`); or nothing.
+            soft_targets: (R, I) teacher probabilities, scaled by their share of the loss
+                (`models.distillation`); or None.
 
         Raises:
             DataError: a row is empty or not padded on the right.
@@ -80,7 +79,7 @@ class Causal(CausalReading):
         if len(spelled_R := (items >= 0).nonzero().squeeze(1)):
             path_RS = self._paths(items[spelled_R])
             hidden_RSD = self._asking(states_RLD, spelled_R, starts[spelled_R], self.head.steps(path_RS))
-            taught = {} if told is None else {"told_RI": told[spelled_R]}
+            taught = {} if soft_targets is None else {"soft_targets_RI": soft_targets[spelled_R]}
             losses.append(len(spelled_R) * self._item_loss(rows, hidden_RSD, path_RS, seen[spelled_R], **taught))
         if len(spelled_R) < len(items):
             losses.append(self._text_losses(states_RLD, labels.masked_fill((items >= 0).unsqueeze(1), -100)).sum())

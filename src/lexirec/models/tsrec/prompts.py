@@ -27,7 +27,7 @@ from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.tokenizer import continuation, encode, encode_all
 
 
-class CausalPromptSettings(Settings):
+class TSRecPromptSettings(Settings):
     """How a causal model is asked."""
 
     frame: Literal["alpaca", "plain"] = "alpaca"
@@ -80,7 +80,7 @@ class PromptBuilder:
         self,
         tokenizer: PreTrainedTokenizerBase,
         identifiers: NDArray[np.integer],
-        settings: CausalPromptSettings | None = None,
+        settings: TSRecPromptSettings | None = None,
     ) -> None:
         """Hold what every prompt needs.
 
@@ -93,7 +93,7 @@ class PromptBuilder:
             SettingsError: the limit does not even hold the question and one identifier.
         """
         self.tokenizer = tokenizer
-        self.settings = settings or CausalPromptSettings()
+        self.settings = settings or TSRecPromptSettings()
         self.items = Ragged.from_padded(torch.from_numpy(np.ascontiguousarray(identifiers, dtype=np.int32)))
         self._separator = [] if self.settings.frame == "plain" else continuation(tokenizer, ",")
         self._frames: dict[Question, _Frame] = {}

@@ -16,23 +16,22 @@ from numpy.typing import NDArray
 from lexirec.core.errors import SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
-from lexirec.data.ranking import check_sizes, write_manifest
+from lexirec.data.ranking import check_sizes
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Cases, prefix_cases
 from lexirec.decoding.trie import Trie
 from lexirec.models.base import GenerativeRecommender
-from lexirec.models.distillation import Teacher
-from lexirec.models.saving import put_weights, read_parts, undamaged, write_parts
-from lexirec.models.tsrec.causal_ranking import CausalRanker
+from lexirec.models.distillation import DistillationTeacher
+from lexirec.models.saving import put_weights, read_parts, undamaged, write_manifest, write_parts
+from lexirec.models.tsrec.decoder import TSRecSearcher
 from lexirec.models.tsrec.grpo import reinforce
 from lexirec.models.tsrec.keywords import TokenWords, token_words
-from lexirec.models.tsrec.meanings import token_meanings
-from lexirec.models.tsrec.network import Causal
+from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import HistoryCensus, PromptBuilder
-from lexirec.models.tsrec.rewards import Meanings, Rewards
+from lexirec.models.tsrec.rewards import Meanings, Rewards, token_meanings
 from lexirec.models.tsrec.sa_init import sa_init
-from lexirec.models.tsrec.settings import CausalModelSettings, ReinforcementSettings
-from lexirec.models.tsrec.sft import SftSettings, fit_causal
+from lexirec.models.tsrec.settings import ReinforcementSettings, TSRecSettings
+from lexirec.models.tsrec.sft import SftSettings, fit_tsrec
 from lexirec.models.tsrec.tasks import TaskTexts, make_examples
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal, restore_causal, save_causal
 from lexirec.nn.embedding_table import ItemRows, MixedRows, given_rows, item_features
@@ -48,7 +47,7 @@ _GROUPS = "semantic_ids.npy"
 
 
 @dataclass(frozen=True, eq=False)
-class SpelledItems:
+class TSRecInputs:
     """What a causal recommender knows about the items besides the catalogue's text.
 
     Attributes:
@@ -67,13 +66,13 @@ class SpelledItems:
     vectors: NDArray[np.float32] | None = None
 
 
-class CausalRecommender(GenerativeRecommender[CausalRanker]):
+class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
     """MiniOneRec and TS-Rec: one prompt in, an identifier out; see `models.causal`."""
 
-    model: Causal
+    model: TSRecNetwork
 
     def __init__(
-        self, catalog: Catalog, backbone: Backbone, model: Causal, settings: CausalModelSettings, known: SpelledItems
+        self, catalog: Catalog, backbone: Backbone, model: TSRecNetwork, settings: TSRecSettings, known: TSRecInputs
     ) -> None:
         """Hold the parts; `create`, `build` and `load` make them."""
         super().__init__(catalog)
@@ -94,7 +93,7 @@ class CausalRecommender(GenerativeRecommender[CausalRanker]):
         catalog: Catalog,
         codes: Codes,
         lexicon: Lexicon | None = None,
-        settings: CausalModelSettings | None = None,
+        settings: TSRecSettings | None = None,
     ) -> Self:
         """Spell the items by their codes and build an untrained recommender.
 
@@ -105,15 +104,15 @@ class CausalRecommender(GenerativeRecommender[CausalRanker]):
             lexicon: what the codes' cells mean, for SA-Init and TS-Align; those are left out without it.
             settings: of the model; by default MiniOneRec's with the `catalog` likelihood.
         """
-        settings = settings or CausalModelSettings()
+        settings = settings or TSRecSettings()
         if not isinstance(backbone, Backbone):
             backbone = load_causal(backbone, texts=catalog.texts(), seed=settings.seed)
         words = token_words(lexicon, codes) if lexicon is not None else []
-        return cls.build(catalog, backbone, SpelledItems(codes_as_tokens(codes), words), settings)
+        return cls.build(catalog, backbone, TSRecInputs(codes_as_tokens(codes), words), settings)
 
     @classmethod
     def build(
-        cls, catalog: Catalog, backbone: Backbone, known: SpelledItems, settings: CausalModelSettings | None = None
+        cls, catalog: Catalog, backbone: Backbone, known: TSRecInputs, settings: TSRecSettings | None = None
     ) -> Self:
         """Build an untrained recommender from identifiers and what else is known about the items and the tokens.
 
@@ -123,7 +122,7 @@ class CausalRecommender(GenerativeRecommender[CausalRanker]):
             DataError: what is known is not about the catalogue's items; or a grounded head lacks vectors.
             SettingsError: SA-Init is asked for and there are no words.
         """
-        settings = settings or CausalModelSettings()
+        settings = settings or TSRecSettings()
         check_sizes(
             catalog,
             identifiers=len(known.identifiers.tokens),
@@ -146,7 +145,7 @@ class CausalRecommender(GenerativeRecommender[CausalRanker]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             model = _assemble(backbone, settings, identifiers, given)
-        spelled = SpelledItems(identifiers, known.words, known.semantic_ids)
+        spelled = TSRecInputs(identifiers, known.words, known.semantic_ids)
         made = cls(catalog, backbone, model, settings, spelled)
         made.initialised = initialised
         return made
@@ -181,12 +180,14 @@ class CausalRecommender(GenerativeRecommender[CausalRanker]):
                 return made.fit(train.take(rows), validation=validation, folder=below, training=how, preferences=whose)
 
             copies = self.copies(chosen, place, fit)
-            teacher = Teacher.fit(train, self._catalog.texts(), told, flat=flat, seed=chosen.seed, copies=copies)
+            teacher = DistillationTeacher.fit(
+                train, self._catalog.texts(), told, flat=flat, seed=chosen.seed, copies=copies
+            )
             rehearsed = teacher.rehearsed if teacher is not None else None
             asked = self.settings.tasks
             examples = make_examples(self.builder, train, texts, asked, rehearsed=rehearsed, seed=chosen.seed)
             self.asked = examples.counts
-            self.curve = fit_causal(
+            self.curve = fit_tsrec(
                 self.model,
                 examples,
                 chosen,
@@ -256,8 +257,8 @@ class CausalRecommender(GenerativeRecommender[CausalRanker]):
             **self.origin,
         }
 
-    def _make_searcher(self) -> CausalRanker:
-        return CausalRanker(self.model, self.builder, self.settings.search)
+    def _make_searcher(self) -> TSRecSearcher:
+        return TSRecSearcher(self.model, self.builder, self.settings.search)
 
     def user_census(self, histories: Sequences) -> HistoryCensus:
         """Count what the limit on prompts costs these histories."""
@@ -284,14 +285,14 @@ class CausalRecommender(GenerativeRecommender[CausalRanker]):
             ArtifactError: the folder is incomplete, damaged, or its parts do not belong together.
         """
         source = Path(folder)
-        saved = read_parts(source, CausalModelSettings)
+        saved = read_parts(source, TSRecSettings)
         with undamaged(source):
             backbone = restore_causal(source / _BACKBONE)
             words = [_word(row) for row in json.loads((source / _WORDS).read_text(encoding="utf-8"))]
         groups = load_array(source / _GROUPS) if (source / _GROUPS).is_file() else None
         model = _assemble(backbone, saved.settings, saved.identifiers, given_rows(saved.weights))
         put_weights(model, saved, source)
-        spelled = SpelledItems(saved.identifiers, words, groups)
+        spelled = TSRecInputs(saved.identifiers, words, groups)
         made = cls(saved.catalog, backbone, model, saved.settings, spelled)
         made.origin = saved.manifest.get("origin", {})
         return made
@@ -299,14 +300,14 @@ class CausalRecommender(GenerativeRecommender[CausalRanker]):
 
 def _assemble(
     backbone: Backbone,
-    settings: CausalModelSettings,
+    settings: TSRecSettings,
     identifiers: Identifiers,
     given: tuple[NDArray[np.float32] | None, MixedRows | None],
-) -> Causal:
+) -> TSRecNetwork:
     """Put the network together; weights are fresh except the backbone's."""
     width = backbone.model.get_input_embeddings().weight.shape[1]
     items = ItemRows(len(identifiers.tokens), width, *given) if settings.network.grounded else None
-    return Causal(backbone.model, settings.network, Trie.build(identifiers.tokens), items)
+    return TSRecNetwork(backbone.model, settings.network, Trie.build(identifiers.tokens), items)
 
 
 def _word(row: dict[str, Any]) -> TokenWords:

@@ -8,23 +8,23 @@ from pydantic import Field, model_validator
 
 from lexirec.core.config import Settings
 from lexirec.models.distillation import check_teachable
-from lexirec.models.gram.late_fusion_ranking import SearchSettings
-from lexirec.models.tsrec.causal_settings import CausalSettings
+from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
 from lexirec.models.tsrec.grpo import GrpoSettings
-from lexirec.models.tsrec.prompts import CausalPromptSettings
+from lexirec.models.tsrec.prompts import TSRecPromptSettings
 from lexirec.models.tsrec.rewards import RewardSettings
 from lexirec.models.tsrec.sa_init import SaInitSettings
 from lexirec.models.tsrec.sft import SftSettings
 from lexirec.models.tsrec.tasks import TaskSettings
+from lexirec.nn.search import SearchSettings
 
 
-class CausalModelSettings(Settings):
+class TSRecSettings(Settings):
     """A causal recommender, from its prompts to how it is searched."""
 
     kind: Literal["causal"] = "causal"
-    network: CausalSettings = CausalSettings()
+    network: TSRecNetworkSettings = TSRecNetworkSettings()
     """What is scored."""
-    prompts: CausalPromptSettings = CausalPromptSettings()
+    prompts: TSRecPromptSettings = TSRecPromptSettings()
     """How it is asked."""
     sa_init: SaInitSettings | None = None
     """Let tokens start with the meaning of their keywords (TS-Rec); without it they start near the mean of all rows."""

@@ -5,34 +5,54 @@ Legend: `R` rows of a batch, `L` tokens, `H` history.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from lexirec.core.errors import DataError
+from lexirec.core.config import Settings
+from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.distillation import DistillationSettings, Teacher
-from lexirec.models.tsrec.causal_ranking import CausalRanker
+from lexirec.models.distillation import DistillationSettings, DistillationTeacher
+from lexirec.models.tsrec.decoder import TSRecSearcher
 from lexirec.models.tsrec.examples import Examples
-from lexirec.models.tsrec.network import Causal
+from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
-from lexirec.models.tsrec.trainable import LoraSettings, Trainable, Training
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.search import SearchSettings
-from lexirec.training.arguments import PaceSettings
+from lexirec.training.arguments import NdcgValidator, TrainerSettings, early_stopping, sample
 from lexirec.training.batching import like_length
 from lexirec.training.checkpoints import began_from
-from lexirec.training.judging import Choice, patience, sample
-from lexirec.training.trainer import ChoosingTrainer, Epochs, Run, carry_out
+from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
+
+# ------------------------------------------------------------------------------------------------------------ trainable
+# Which weights of a causal recommender are trained: all, low-rank updates beside added rows, or added rows alone.
 
 
-class SftSettings(PaceSettings):
+Trainable = Literal["full", "lora", "embeddings"]
+
+
+class LoraSettings(Settings):
+    """Low-rank updates (peft) of the backbone's linear layers; they are merged into it after training."""
+
+    rank: int = Field(default=16, ge=1)
+    """Rank of each update."""
+    alpha: int = Field(default=32, ge=1)
+    """Updates are scaled by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout of what updates read."""
+    layers: tuple[str, ...] = ()
+    """Names of the linear layers that are updated, such as "q_proj"; none stands for all but the language head."""
+
+
+class SftSettings(TrainerSettings):
     """How a causal recommender is fine-tuned. The defaults suit pretrained models; those from scratch learn faster."""
 
     trainable: Trainable = "full"
@@ -52,8 +72,8 @@ class SftSettings(PaceSettings):
     """Choices in a row without a better model after which training stops."""
 
 
-def fit_causal(
-    model: Causal,
+def fit_tsrec(
+    model: TSRecNetwork,
     examples: Examples,
     settings: SftSettings,
     *,
@@ -61,7 +81,7 @@ def fit_causal(
     builder: PromptBuilder,
     folder: Path,
     known: int | None = None,
-    teacher: Teacher | None = None,
+    teacher: DistillationTeacher | None = None,
 ) -> list[dict[str, float]]:
     """Fine-tune a model; afterwards it holds the weights of its best validation, low-rank updates merged.
 
@@ -91,13 +111,15 @@ def fit_causal(
     try:
         began_from(folder, training.fixed())
         choice = recommending(builder, validation, settings.validation_users, settings.validation_width, settings.seed)
-        run = Run(settings, folder, choice, patience(settings.patience), undecayed=training.undecayed)
+        run = TrainingRun(settings, folder, choice, early_stopping(settings.patience), undecayed=training.undecayed)
         return carry_out(ChoosingTrainer(model, epochs_of(examples, settings, teacher), run))
     finally:
         training.finish()
 
 
-def epochs_of(examples: Examples, settings: SftSettings, teacher: Teacher | None = None) -> Epochs[NDArray[np.int64]]:
+def epochs_of(
+    examples: Examples, settings: SftSettings, teacher: DistillationTeacher | None = None
+) -> Epochs[NDArray[np.int64]]:
     """Return the batches of all epochs, of like length within a batch."""
     whole = side_by_side([examples.prompts, examples.targets])
     lengths = whole.lengths.numpy()
@@ -108,8 +130,10 @@ def epochs_of(examples: Examples, settings: SftSettings, teacher: Teacher | None
     )
 
 
-def _batch(examples: Examples, whole: Ragged, teacher: Teacher | None, rows: NDArray[np.int64]) -> dict[str, Tensor]:
-    """Lay examples out as `Causal.forward` takes them; `whole` are prompts with their answers."""
+def _batch(
+    examples: Examples, whole: Ragged, teacher: DistillationTeacher | None, rows: NDArray[np.int64]
+) -> dict[str, Tensor]:
+    """Lay examples out as `TSRecNetwork.forward` takes them; `whole` are prompts with their answers."""
     rows_R = torch.from_numpy(rows)
     ids_RL, mask_RL = whole.pad(rows_R)
     starts_R, histories = examples.prompts.lengths[rows_R], examples.histories.take(rows)
@@ -124,17 +148,109 @@ def _batch(examples: Examples, whole: Ragged, teacher: Teacher | None, rows: NDA
         "seen": torch.from_numpy(seen_RH).long(),
     }
     if teacher is not None and teacher.tells and examples.sources is not None:
-        batch["told"] = teacher.told(histories, examples.sources[rows_R].numpy())
+        batch["soft_targets"] = teacher.soft_targets(histories, examples.sources[rows_R].numpy())
     return batch
 
 
-def recommending(builder: PromptBuilder, cases: Cases | None, users: int, width: int, seed: int) -> Choice | None:
+def recommending(
+    builder: PromptBuilder, cases: Cases | None, users: int, width: int, seed: int
+) -> NdcgValidator | None:
     """Return the judge that has a causal model recommend for some of these cases, as in use."""
     if cases is None:
         return None
     search = SearchSettings(width=width)
 
-    def best_ten(model: Causal, histories: Sequences) -> NDArray[np.int32]:
-        return CausalRanker(model, builder, search).rank(histories, 10).items
+    def best_ten(model: TSRecNetwork, histories: Sequences) -> NDArray[np.int32]:
+        return TSRecSearcher(model, builder, search).rank(histories, 10).items
 
-    return Choice(sample(cases, users, seed), best_ten)
+    return NdcgValidator(sample(cases, users, seed), best_ten)
+
+
+class Training:
+    """A causal model made ready for training in part; `finish` makes it whole again.
+
+    The rows of the backbone's tables from `known` on, those of added tokens and spare ones, are trained in every mode:
+    the gradient of all other rows is set to zero behind each backward pass and no weight decay acts on the tables, so
+    those rows stay what they are, bit for bit. What is not of the backbone (a grounded head) is trained as always.
+
+    Attributes:
+        undecayed: names of the parameters no weight decay may act on.
+    """
+
+    def __init__(self, model: TSRecNetwork, trainable: Trainable, known: int, *, lora: LoraSettings, seed: int) -> None:
+        """Freeze what is not trained.
+
+        Args:
+            model: changed in place.
+            trainable: what is trained.
+            known: tokens the tokenizer had before those of identifiers were added.
+            lora: of low-rank updates.
+            seed: of their initial weights.
+
+        Raises:
+            SettingsError: low-rank updates are asked for, and peft is not installed or finds no such layers.
+        """
+        self._model, self._adapters = model, None
+        self._flags = {name: weight.requires_grad for name, weight in model.named_parameters()}
+        self._hooks: list[Any] = []
+        self.undecayed: frozenset[str] = frozenset()
+        if trainable == "full":
+            return
+        model.backbone.requires_grad_(False)
+        if trainable == "lora":
+            self._adapters = _adapters(model.backbone, lora, seed)
+        tables = {id(table): table for table in _tables(model.backbone)}
+        for table in tables.values():
+            table.requires_grad_(True)
+            hook = table.register_post_accumulate_grad_hook(_keeping(known))  # type: ignore[no-untyped-call]
+            self._hooks.append(hook)
+        self.undecayed = frozenset(name for name, weight in model.named_parameters() if id(weight) in tables)
+
+    def fixed(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the weights that training rests on and does not change."""
+        return ((name, weight) for name, weight in self._model.named_parameters() if not weight.requires_grad)
+
+    def finish(self) -> None:
+        """Merge low-rank updates and set the model free, as it was."""
+        for hook in self._hooks:
+            hook.remove()
+        if self._adapters is not None:
+            self._adapters.merge_and_unload()
+        for name, weight in self._model.named_parameters():
+            weight.requires_grad_(self._flags[name])
+        self._model.zero_grad()
+
+
+def _tables(backbone: Any) -> list[Tensor]:
+    """Return the tables of embeddings, and of the language head if that has one of its own."""
+    return [part.weight for part in (backbone.get_input_embeddings(), backbone.get_output_embeddings())]
+
+
+def _keeping(known: int) -> Callable[[Tensor], None]:
+    def keep(table: Tensor) -> None:
+        if table.grad is not None:
+            table.grad[:known] = 0
+
+    return keep
+
+
+def _adapters(backbone: nn.Module, settings: LoraSettings, seed: int) -> Any:
+    try:
+        from peft import LoraConfig
+        from peft.tuners.lora import LoraModel
+    except ImportError:
+        raise SettingsError("sft.trainable is 'lora', which needs peft: pip install peft") from None
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=list(settings.layers) or "all-linear",
+        bias="none",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            return LoraModel(backbone, config, "default")
+        except ValueError as error:
+            named = ", ".join(settings.layers) or "none"
+            raise SettingsError(f"sft.lora.layers are {named}, but the model has no such linear layers") from error

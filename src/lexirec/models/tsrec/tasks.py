@@ -34,7 +34,19 @@ from lexirec.data.splits import Cases, prefix_cases
 from lexirec.models.tsrec.examples import Examples, mixture
 from lexirec.models.tsrec.keywords import TokenWords
 from lexirec.models.tsrec.prompts import PromptBuilder, first_rows, take_rows
-from lexirec.nn import prompt_templates as wording
+from lexirec.nn.prompt_templates import (
+    DESCRIPTION_ITEM,
+    ITEM_DESCRIPTION,
+    ITEM_TITLE,
+    MEANING_TOKEN,
+    NEXT_TITLE,
+    PREFERENCE,
+    TITLE_ITEM,
+    TITLES_NEXT_ITEM,
+    TITLES_NEXT_TITLE,
+    TOKEN_MEANING,
+    Question,
+)
 from lexirec.nn.ragged import Ragged, one_below_other, side_by_side
 from lexirec.nn.tokenizer import encode_all
 
@@ -178,7 +190,7 @@ def history_title(
     """T3: ask for the title of the item that follows a history."""
     answers = _cut(builder, titles, most)
     cases, dropped = _with_text(prefix_cases(train, builder.settings.max_history), answers)
-    prompts = builder.about_histories(wording.NEXT_TITLE, cases.histories)
+    prompts = builder.about_histories(NEXT_TITLE, cases.histories)
     return _texts(builder, prompts, take_rows(answers, cases.targets), cases.histories, "history_title", dropped)
 
 
@@ -188,7 +200,7 @@ def title_history_title(
     """T4: ask for the title of the item that follows a history which is told by titles; items without are not told."""
     answers = _cut(builder, titles, most)
     cases, dropped = _with_text(_titled(prefix_cases(train, builder.settings.max_history), answers), answers)
-    prompts = builder.about_histories(wording.TITLES_NEXT_TITLE, cases.histories, builder.quoted(answers))
+    prompts = builder.about_histories(TITLES_NEXT_TITLE, cases.histories, builder.quoted(answers))
     return _texts(builder, prompts, take_rows(answers, cases.targets), cases.histories, "title_history_title", dropped)
 
 
@@ -198,7 +210,7 @@ def title_history_sid(
     """T5: ask for the item that follows a history which is told by titles; items without are not told."""
     told = _cut(builder, titles, most)
     cases = _titled(prefix_cases(train, builder.settings.max_history), told)
-    prompts = builder.about_histories(wording.TITLES_NEXT_ITEM, cases.histories, builder.quoted(told))
+    prompts = builder.about_histories(TITLES_NEXT_ITEM, cases.histories, builder.quoted(told))
     return _items(builder, prompts, cases, "title_history_sid")
 
 
@@ -207,12 +219,12 @@ def sid_title(builder: PromptBuilder, titles: Sequence[str], *, most: int = TITL
 
     Where several items have a title (after tokenising and cutting), it asks for the first of them only.
     """
-    return _both_ways(builder, _cut(builder, titles, most), (wording.ITEM_TITLE, wording.TITLE_ITEM), "sid_title")
+    return _both_ways(builder, _cut(builder, titles, most), (ITEM_TITLE, TITLE_ITEM), "sid_title")
 
 
 def sid_description(builder: PromptBuilder, descriptions: Sequence[str], *, most: int = DESCRIPTION_TOKENS) -> Examples:
     """T6: ask for the description of every item that has one, and for the item of every description; as `sid_title`."""
-    questions = (wording.ITEM_DESCRIPTION, wording.DESCRIPTION_ITEM)
+    questions = (ITEM_DESCRIPTION, DESCRIPTION_ITEM)
     return _both_ways(builder, _cut(builder, descriptions, most), questions, "sid_description")
 
 
@@ -235,7 +247,7 @@ def preference(
     answers = _cut(builder, labels, most)
     kept = ((answers.lengths.numpy() > 0) & (train.lengths > 0)).nonzero()[0]
     histories = train.take(kept).last(builder.settings.max_history)
-    prompts = builder.about_histories(wording.PREFERENCE, histories)
+    prompts = builder.about_histories(PREFERENCE, histories)
     dropped = {NO_TEXT: len(train) - len(kept)}
     return _texts(builder, prompts, take_rows(answers, kept), histories, "preference", dropped)
 
@@ -255,8 +267,8 @@ def ts_align(builder: PromptBuilder, words: Sequence[TokenWords], *, most: int =
     tokens = Ragged.from_lists([[known[word.token]] for word in words])
     meanings = _cut(builder, [word.description for word in words], most)
     asked = np.flatnonzero(meanings.lengths.numpy())
-    by_token = builder.ask(wording.TOKEN_MEANING, take_rows(tokens, asked))
-    by_meaning = builder.ask(wording.MEANING_TOKEN, take_rows(meanings, asked))
+    by_token = builder.ask(TOKEN_MEANING, take_rows(tokens, asked))
+    by_meaning = builder.ask(MEANING_TOKEN, take_rows(meanings, asked))
     once = first_rows(by_meaning)
     prompts = one_below_other([by_token, take_rows(by_meaning, once)])
     answers = one_below_other([take_rows(meanings, asked), take_rows(tokens, asked[once])])
@@ -265,7 +277,10 @@ def ts_align(builder: PromptBuilder, words: Sequence[TokenWords], *, most: int =
 
 
 def _both_ways(
-    builder: PromptBuilder, texts: Ragged, questions: tuple[wording.Question, wording.Question], task: str
+    builder: PromptBuilder,
+    texts: Ragged,
+    questions: tuple[Question, Question],
+    task: str,
 ) -> Examples:
     """Ask for the text of each item that has one, and for the item of each text (the first item that has it)."""
     known = np.flatnonzero(texts.lengths.numpy())

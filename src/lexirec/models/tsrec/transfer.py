@@ -16,8 +16,8 @@ import torch
 from lexirec.core.errors import DataError
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
-from lexirec.models.tsrec.network import Causal
-from lexirec.models.tsrec.recommender import CausalRecommender, SpelledItems
+from lexirec.models.tsrec.network import TSRecNetwork
+from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender
 from lexirec.nn.embedding_table import ItemRows
 from lexirec.nn.t5 import Backbone
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
@@ -28,8 +28,8 @@ _LEARNED_OF_ALL = ("items.project.weight", "items.mix")
 
 
 def carried_to(
-    recommender: CausalRecommender, catalog: Catalog, known: SpelledItems, *, category: str | None = None
-) -> CausalRecommender:
+    recommender: TSRecRecommender, catalog: Catalog, known: TSRecInputs, *, category: str | None = None
+) -> TSRecRecommender:
     """Return a recommender for another catalogue, with the weights of this one, which stays as it is.
 
     Tokens of identifiers that the tokenizer lacks are added with fresh rows. A grounded head gives items the rows that
@@ -55,19 +55,19 @@ def carried_to(
         known = _as_trained(trained.items, known)
     model, tokenizer = copy.deepcopy(tuple(recommender.backbone))
     without_start = settings.model_copy(update={"sa_init": None})  # the tokens have meanings by now
-    built = CausalRecommender.build(catalog, Backbone(model.cpu(), tokenizer), known, without_start)
+    built = TSRecRecommender.build(catalog, Backbone(model.cpu(), tokenizer), known, without_start)
     _hand_over(trained, built.model)
     built.model.to(trained.device)
     spelled = replace(known, identifiers=built.identifiers)
-    return CausalRecommender(catalog, built.backbone, built.model, settings, spelled)
+    return TSRecRecommender(catalog, built.backbone, built.model, settings, spelled)
 
 
-def fresh_tokens(recommender: CausalRecommender, identifiers: Identifiers) -> list[str]:
+def fresh_tokens(recommender: TSRecRecommender, identifiers: Identifiers) -> list[str]:
     """Return the tokens of identifiers that a recommender has never used."""
     return identifiers.new_pieces(recommender.backbone.tokenizer)
 
 
-def _as_trained(items: ItemRows, known: SpelledItems) -> SpelledItems:
+def _as_trained(items: ItemRows, known: TSRecInputs) -> TSRecInputs:
     """Give what the rows were trained with, empty neighbours if need be, and nothing else."""
     width = items.features_IF.shape[1]
     if width and known.vectors is None:
@@ -83,7 +83,7 @@ def _no_neighbors(n_items: int) -> Neighbors:
 
 
 @torch.no_grad()
-def _hand_over(trained: Causal, fresh: Causal) -> None:
+def _hand_over(trained: TSRecNetwork, fresh: TSRecNetwork) -> None:
     """Give a model over other items, whose backbone is a copy already, whatever else was learned about all items."""
     if trained.items is not None and fresh.items is not None:
         before, now = (items.features_IF.shape[1] for items in (trained.items, fresh.items))

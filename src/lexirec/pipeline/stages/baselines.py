@@ -4,30 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from lexirec.core.config import Settings
-from lexirec.core.errors import DataError
 from lexirec.core.store import progress_folder
+from lexirec.data import neighbors
+from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
-from lexirec.data.splits import Cases, Split, unseen_cases
-from lexirec.evaluation.evaluator import Report, evaluate
+from lexirec.data.splits import Split
 from lexirec.models.baselines.als import Als, AlsSettings
+from lexirec.models.baselines.base import Scorer
 from lexirec.models.baselines.gru4rec import Gru4Rec, Gru4RecSettings
 from lexirec.models.baselines.hstu import Hstu, HstuSettings
-from lexirec.models.baselines.item_similarity import Ease, EaseSettings, ItemKnn, ItemKnnSettings, Popularity
-from lexirec.models.baselines.popularity import Recency, RecencySettings
-from lexirec.models.baselines.recommender import Scorer, ScoreRecommender, load_recommender
+from lexirec.models.baselines.item_similarity import Ease, EaseSettings, ItemKnn, ItemKnnSettings
+from lexirec.models.baselines.memory import Memory, MemorySettings
+from lexirec.models.baselines.popularity import Popularity, Recency, RecencySettings
+from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.baselines.sasrec import Sasrec, SasrecSettings
 from lexirec.models.baselines.sequential import SequenceScorer
 from lexirec.models.baselines.sequential_training import fit_sequences
 from lexirec.models.baselines.transitions import Transitions, TransitionsSettings
-from lexirec.pipeline.components import MemoryBaseline, SasrecBaseline
-from lexirec.pipeline.experiment import EvaluationSettings
-from lexirec.pipeline.stages.data import load_times
-from lexirec.pipeline.stages.identifiers import fit_memory, joined_vectors, load_catalog, load_split, write_summary
+from lexirec.pipeline.components import (
+    CoOccurrenceNeighbors,
+    Evidence,
+    MemoryBaseline,
+    MemoryNeighbors,
+    NeighborsChoice,
+    PublishedNeighbors,
+    SasrecBaseline,
+    SasrecNeighbors,
+)
+from lexirec.pipeline.stages.data import item_names, load_catalog, load_split, load_times, write_summary
+from lexirec.pipeline.stages.identifiers import joined_vectors
 
 Folders = Mapping[str, Path]
 # -------------------------------------------------------------------------------------------------------- baselines
@@ -85,52 +92,43 @@ def _fit_sequences(model: SequenceScorer, settings: Settings, inputs: Folders, o
 # ------------------------------------------------------------------------------------------------------ measurements
 
 
-def measured_cases(settings: EvaluationSettings, split: Split) -> Cases:
-    """Return the cases that are reported: a fold or part of it, or a fixed random sample of that.
-
-    Raises:
-        DataError: unseen ones are asked for, and there are none.
-    """
-    cases = split.test if settings.fold == "test" else split.validation
-    if settings.cases == "unseen":
-        cases = cases.take(np.flatnonzero(unseen_cases(split)))
-        if not len(cases):
-            raise DataError(
-                'cases = "unseen" (choose_on, where settings are searched): every validation history ends with an event'
-                " that was trained on, as under leave-last-out; measure all of them, or hold some back with"
-                " data.split.hold_back = 0.2"
-            )
-    if settings.sample_users is None or settings.sample_users >= len(cases):
-        return cases
-    chosen = np.random.default_rng(settings.seed).choice(len(cases), settings.sample_users, replace=False)
-    return cases.take(np.sort(chosen))
+# ----------------------------------------------------------------------------------------------------------- neighbors
 
 
-def measure(settings: EvaluationSettings, inputs: Folders, out: Path) -> None:
-    """Measure a recommender with seen items excluded and included, as asked: one saved report in each folder."""
-    recommender, split = load_recommender(inputs["recommender"]), load_split(inputs["data"])
-    cases = measured_cases(settings, split)
-    protocol: dict[str, Any] = {
-        "fold": settings.fold,
-        "sample_users": settings.sample_users,
-        "sample_seed": settings.seed,
-        **({"newest_event": settings.cases} if settings.cases != "all" else {}),
-    }
-    for seen in settings.seen:
-        report = evaluate(
-            recommender,
-            cases,
-            ks=settings.ks,
-            exclude_seen=seen == "excluded",
-            protocol={**split.protocol, **protocol},
-        )
-        report.save(out / seen, keep_lists=settings.keep_lists)
-    _write_metrics(out, settings)
+def prepare_neighbors(settings: NeighborsChoice, inputs: Folders, out: Path) -> None:
+    """Find the neighbours of every item."""
+    split, catalog = load_split(inputs["data"]), load_catalog(inputs["data"])
+    match settings:
+        case SasrecNeighbors():
+            found = neighbors.nearest(Sasrec.load(inputs["sasrec"] / "scorer").item_vectors(), settings.k)
+        case CoOccurrenceNeighbors():
+            found = neighbors.co_occurrence(split.train, len(catalog), settings.k, window=settings.window)
+        case MemoryNeighbors():
+            found = fit_memory(settings.memory, settings.evidence, inputs).neighbors(settings.k)
+        case PublishedNeighbors():
+            found = neighbors.read_published(inputs["published"], catalog).first(settings.k)
+        case _:
+            found = neighbors.nearest(joined_vectors(inputs), settings.k)
+    found.save(out)
+    write_summary(out, "Neighbours", _neighbor_lines(found, catalog))
 
 
-def _write_metrics(out: Path, settings: EvaluationSettings) -> None:
-    lines = []
-    for seen in settings.seen:
-        metrics = Report.load(out / seen, lists=False).metrics
-        lines += [f"seen items {seen}: {name} {value:.4f}" for name, value in metrics.items()]
-    write_summary(out, "Evaluation", lines)
+def fit_memory(settings: MemorySettings, evidence: Evidence, inputs: Folders) -> Memory:
+    """Count the training part of a data stage, smoothed with what is named as evidence."""
+    split, memory = load_split(inputs["data"]), Memory(settings)
+    match evidence:
+        case "text":
+            return memory.fit(split.train, split.n_items, texts=load_catalog(inputs["data"]).texts())
+        case "vectors":
+            return memory.fit(split.train, split.n_items, vectors=joined_vectors(inputs))
+        case "none":
+            return memory.fit(split.train, split.n_items)
+
+
+def _neighbor_lines(found: Neighbors, catalog: Catalog) -> list[str]:
+    without = int((found.items < 0).all(axis=1).sum())
+    name = item_names(catalog)
+    lines = [f"items: {len(found):,}, of which {without:,} have no neighbour"]
+    for item in range(min(5, len(found))):
+        lines.append(f"{name[item]}: {'; '.join(name[other] for other in found.items[item, :3] if other >= 0)}")
+    return lines

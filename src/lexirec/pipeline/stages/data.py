@@ -5,16 +5,24 @@ A split keeps the order of events and not their times, which hardly anything nee
 
 from __future__ import annotations
 
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lexirec.data.loading import split_data
+from lexirec.data.catalog import Catalog
+from lexirec.data.interactions import Interactions
+from lexirec.data.loading import DataSettings, read_data, split_data
+from lexirec.data.readers.validation import Rejects
 from lexirec.data.sequences import Sequences, load_array
-from lexirec.pipeline.components import DataChoice
-from lexirec.pipeline.stages.identifiers import Folders, read_tables, write_summary
+from lexirec.data.splits import Split
+from lexirec.data.toy import toy_shop
+from lexirec.data.user_texts import read_preferences
+from lexirec.pipeline.components import DataChoice, ToyShop
 
 _FILE = "times.npy"
 
@@ -35,3 +43,96 @@ def prepare_times(settings: DataChoice, inputs: Folders, out: Path) -> None:
 def load_times(folder: Path) -> NDArray[np.float64] | None:
     """Return the times of the training events in the order of the split, in seconds since 1970; None without any."""
     return load_array(folder / _FILE) if (folder / _FILE).is_file() else None
+
+
+Folders = Mapping[str, Path]
+
+
+PREFERENCES = "preferences.json"
+"""Of the data stage: a text per training row, empty where nothing was written about its user."""
+
+
+def write_summary(
+    out: Path, title: str, lines: Sequence[str], tables: Mapping[str, Sequence[Mapping[str, float]]] | None = None
+) -> None:
+    """Write `summary.md`, what `lexirec show` prints of a stage: lines, then tables of equal rows by their titles."""
+    parts = [f"# {title}", "\n".join(f"- {line}" for line in lines)]
+    for name, rows in (tables or {}).items():
+        if rows:
+            head = [[column.replace("_", " ") for column in rows[0]], ["---:"] * len(rows[0])]
+            cells = [
+                [f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" for value in row.values()]
+                for row in rows
+            ]
+            parts += [f"## {name}", "\n".join(f"| {' | '.join(row)} |" for row in [*head, *cells])]
+    (out / "summary.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
+    """Read the tables and split them: `catalog/`, `split/`, `user_ids.npy`, `rejects.parquet` if any are, and what was
+    written about the users of the training rows, if anything was."""
+    tables, catalog, interactions = read_tables(settings, rejects=out / "rejects.parquet")
+    split = split_data(tables, interactions)
+    catalog.save(out / "catalog")
+    split.save(out / "split")
+    np.save(out / "user_ids.npy", interactions.user_ids, allow_pickle=False)
+    lines = _data_lines(split, catalog)
+    if tables.users is not None:
+        bad_rows = Rejects(tables.on_bad_row)
+        told_of = interactions.user_ids[split.train_users]
+        texts = read_preferences(tables.users, told_of, columns=tables.user_columns, rejects=bad_rows)
+        if tables.on_bad_row == "reject":
+            bad_rows.save(out / "rejected_users.parquet")
+        (out / PREFERENCES).write_text(json.dumps(texts, ensure_ascii=False) + "\n", encoding="utf-8")
+        lines.append(f"preferences: {sum(map(bool, texts)):,} of {len(texts):,} training users")
+        lines += [f"users left out, {reason}: {count:,}" for reason, count in bad_rows.counts.items()]
+    write_summary(out, "Data", lines)
+
+
+def read_tables(settings: DataChoice, *, rejects: Path | None = None) -> tuple[DataSettings, Catalog, Interactions]:
+    """Return how both tables are read, and what is in them; rejected rows are written where `rejects` says."""
+    if not isinstance(settings, ToyShop):
+        return settings, *read_data(settings, rejects=rejects)
+    with tempfile.TemporaryDirectory() as folder:
+        tables = _toy_tables(settings, Path(folder))
+        return tables, *read_data(tables)
+
+
+def _toy_tables(settings: ToyShop, folder: Path) -> DataSettings:
+    """Write the toy shop's two tables and say how they are read."""
+    toy_shop(seed=settings.shop_seed, items=settings.products, shoppers=settings.shoppers).write(folder)
+    return DataSettings(
+        items=folder / "items.parquet",
+        interactions=folder / "interactions.parquet",
+        text=settings.text,
+        split=settings.split,
+        max_history=settings.max_history,
+    )
+
+
+def load_preferences(folder: Path) -> list[str] | None:
+    """Return what was written about each training row's user, from a data stage; None where there is no such table."""
+    file = folder / PREFERENCES
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def load_catalog(folder: Path) -> Catalog:
+    """Return the catalogue of a data stage."""
+    return Catalog.load(folder / "catalog")
+
+
+def load_split(folder: Path) -> Split:
+    """Return the split of a data stage."""
+    return Split.load(folder / "split")
+
+
+def item_names(catalog: Catalog) -> list[str]:
+    """Return what items are called in words: their titles, or their ids where there is none."""
+    if "title" not in catalog.table.column_names:
+        return catalog.item_ids
+    return [title or item_id for title, item_id in zip(catalog.field("title"), catalog.item_ids, strict=True)]
+
+
+def _data_lines(split: Split, catalog: Catalog) -> list[str]:
+    lines = [f"{name.replace('_', ' ')}: {value}" for name, value in split.protocol.items()]
+    return [*lines, f"text: {', '.join(catalog.text_fields)}"]

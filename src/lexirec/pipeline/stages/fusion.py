@@ -13,14 +13,16 @@ from lexirec.core.progress import quiet
 from lexirec.core.store import progress_folder
 from lexirec.data.splits import Split
 from lexirec.evaluation.evaluator import evaluate
-from lexirec.models.baselines.recommender import ScoreRecommender, load_recommender
+from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.ensemble.partner_search import Partner, find_partner
-from lexirec.models.ensemble.recommender import FusedRecommender
-from lexirec.models.ensemble.weights import PLACES, FusionSettings, chosen_cases, drawn
-from lexirec.pipeline.stages.identifiers import joined_vectors, load_split, write_summary
-from lexirec.reporting.budget import Spending, budget_figure
+from lexirec.models.ensemble.recommender import EnsembleRecommender
+from lexirec.models.ensemble.settings import PLACES, EnsembleSettings
+from lexirec.models.ensemble.weights import chosen_cases, drawn
+from lexirec.models.loading import load_recommender
+from lexirec.pipeline.stages.data import load_split, write_summary
+from lexirec.pipeline.stages.identifiers import joined_vectors
+from lexirec.reporting.cost_figures import Spending, WeightCurve, budget_figure, weights_figure
 from lexirec.reporting.style import save
-from lexirec.reporting.weights import WeightCurve, weights_figure
 
 METRIC = f"ndcg@{PLACES}"
 _SHOWN = 10
@@ -29,7 +31,7 @@ _VERIFIED = 1000
 """Cases ranked by the real search after choosing: enough to see a candidate list that is too short."""
 
 
-def fuse(settings: FusionSettings, inputs: Mapping[str, Path], out: Path) -> None:
+def fuse(settings: EnsembleSettings, inputs: Mapping[str, Path], out: Path) -> None:
     """Choose the weights of a fusion and save it as a complete recommender.
 
     Args:
@@ -40,7 +42,7 @@ def fuse(settings: FusionSettings, inputs: Mapping[str, Path], out: Path) -> Non
     """
     split = load_split(inputs["data"])
     parts = {name: load_recommender(inputs[name]) for name in settings.of}
-    made = FusedRecommender(parts, settings)
+    made = EnsembleRecommender(parts, settings)
     partner = None
     if settings.partner is not None:
         alike: dict[str, Any] = {}
@@ -51,7 +53,7 @@ def fuse(settings: FusionSettings, inputs: Mapping[str, Path], out: Path) -> Non
                 alike["texts"] = made.catalog.texts()
         partner = find_partner(made.names, made.parts, settings, split, progress_folder(out), **alike)
         parts[settings.partner.part] = ScoreRecommender(made.catalog, partner.memory)
-        made = FusedRecommender(parts, settings)
+        made = EnsembleRecommender(parts, settings)
         save(_searched(partner, settings.partner.part), out, "partner")
     made.fit(split).save(out)
     save(weights_figure(_curves(made), title=_title(made), metric=METRIC), out, "weights")
@@ -60,7 +62,7 @@ def fuse(settings: FusionSettings, inputs: Mapping[str, Path], out: Path) -> Non
     write_summary(out, "Fused recommender", lines, {"What was tried": _tried(made), **trials})
 
 
-def _told(made: FusedRecommender) -> list[str]:
+def _told(made: EnsembleRecommender) -> list[str]:
     settings, facts = made.settings, made.weights.facts
     option = "floor" if settings.kind == "product" else "constant"
     lines = [
@@ -101,7 +103,7 @@ def _searched(partner: Partner, name: str) -> Figure:
     return budget_figure([Spending(name, values, minutes)], title=f"{name}, tuned in its place", metric=METRIC)
 
 
-def _verified(made: FusedRecommender, split: Split) -> str:
+def _verified(made: EnsembleRecommender, split: Split) -> str:
     """Rank some of the cases by the real search, which has all items and not only candidates."""
     cases = drawn(chosen_cases(made.settings, split)[0], _VERIFIED, seed=0)
     with quiet():
@@ -114,7 +116,7 @@ def _verified(made: FusedRecommender, split: Split) -> str:
     return f"real search on {len(cases):,} of the cases: {METRIC} {report.metrics[METRIC]:.4f}{proven}"
 
 
-def _title(made: FusedRecommender) -> str:
+def _title(made: EnsembleRecommender) -> str:
     weights = _in_words({name: weight for name, weight in made.told_weights().items() if name != made.names[0]})
     return f"{made.names[0]} with {weights}"
 
@@ -126,7 +128,7 @@ def _in_words(weights: Mapping[str, Any]) -> str:
     )
 
 
-def _curves(made: FusedRecommender) -> list[WeightCurve]:
+def _curves(made: EnsembleRecommender) -> list[WeightCurve]:
     chosen = {name: made.weights.values[:, expert].tolist() for expert, name in enumerate(made.names[1:])}
     option = "floor" if made.settings.kind == "product" else "constant"
     points: dict[tuple[str, float], list[tuple[float, float]]] = {}
@@ -138,7 +140,7 @@ def _curves(made: FusedRecommender) -> list[WeightCurve]:
     ]
 
 
-def _tried(made: FusedRecommender) -> list[dict[str, float]]:
+def _tried(made: EnsembleRecommender) -> list[dict[str, float]]:
     """Return a row per weight: what each part and option is worth with it."""
     rows: dict[float, dict[str, float]] = {}
     for tried in made.weights.tried:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,44 +11,26 @@ from numpy.typing import NDArray
 
 from lexirec.core.config import Settings
 from lexirec.core.store import progress_folder
-from lexirec.data import neighbors as neighbor_lists
-from lexirec.data.catalog import Catalog
-from lexirec.data.interactions import Interactions
-from lexirec.data.loading import DataSettings, read_data, split_data
-from lexirec.data.neighbors import Neighbors
-from lexirec.data.readers.validation import Rejects
 from lexirec.data.sequences import load_array
-from lexirec.data.splits import Split
-from lexirec.data.toy import toy_shop
-from lexirec.data.user_texts import read_preferences
-from lexirec.models.baselines.memory import Memory, MemorySettings
 from lexirec.models.baselines.sasrec import Sasrec
 from lexirec.pipeline.components import (
     CodesChoice,
-    CoOccurrenceNeighbors,
-    DataChoice,
-    Evidence,
     IdentifierChoice,
     LexiconChoice,
-    MemoryNeighbors,
-    NeighborsChoice,
     PublishedCodes,
     PublishedIdentifiers,
     PublishedKeywords,
-    PublishedNeighbors,
-    SasrecNeighbors,
-    ToyShop,
 )
-from lexirec.reporting.identifier_figures import draw_identifiers
-from lexirec.reporting.quantizer_drawing import draw_quantizer
+from lexirec.pipeline.stages.data import Folders, item_names, load_catalog, load_split, write_summary
+from lexirec.reporting.identifier_figures import draw_identifiers, draw_quantizer
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors, concatenate, embed, normalized
+from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors, concatenate, embed_items, normalized
 from lexirec.semantic_ids.embeddings.svd import CollaborativeVectors
 from lexirec.semantic_ids.identifiers.published import read_published, read_published_codes
 from lexirec.semantic_ids.identifiers.report import naming_report
 from lexirec.semantic_ids.identifiers.schemes import CodeIdentifiers, PermutedIdentifiers, name_items
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon, TfIdfLexicon
-from lexirec.semantic_ids.lexicon.llm_settings import TeacherLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 from lexirec.semantic_ids.lexicon.published_keywords import read_keywords
 from lexirec.semantic_ids.quantizers.category_codes import CategoryCodes
 from lexirec.semantic_ids.quantizers.codebook import Codebook
@@ -62,100 +42,11 @@ from lexirec.semantic_ids.quantizers.rqvae import RqVae
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Folders = Mapping[str, Path]
-PREFERENCES = "preferences.json"
-"""Of the data stage: a text per training row, empty where nothing was written about its user."""
 SEMANTIC_IDS = "semantic_ids.npy"
 """Of residual codes: int32 (n_items, levels), items that share one have equal rows."""
 
 
-def write_summary(
-    out: Path, title: str, lines: Sequence[str], tables: Mapping[str, Sequence[Mapping[str, float]]] | None = None
-) -> None:
-    """Write `summary.md`, what `lexirec show` prints of a stage: lines, then tables of equal rows by their titles."""
-    parts = [f"# {title}", "\n".join(f"- {line}" for line in lines)]
-    for name, rows in (tables or {}).items():
-        if rows:
-            head = [[column.replace("_", " ") for column in rows[0]], ["---:"] * len(rows[0])]
-            cells = [
-                [f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" for value in row.values()]
-                for row in rows
-            ]
-            parts += [f"## {name}", "\n".join(f"| {' | '.join(row)} |" for row in [*head, *cells])]
-    (out / "summary.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-
-
 # ------------------------------------------------------------------------------------------------------------- data
-
-
-def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
-    """Read the tables and split them: `catalog/`, `split/`, `user_ids.npy`, `rejects.parquet` if any are, and what was
-    written about the users of the training rows, if anything was."""
-    tables, catalog, interactions = read_tables(settings, rejects=out / "rejects.parquet")
-    split = split_data(tables, interactions)
-    catalog.save(out / "catalog")
-    split.save(out / "split")
-    np.save(out / "user_ids.npy", interactions.user_ids, allow_pickle=False)
-    lines = _data_lines(split, catalog)
-    if tables.users is not None:
-        bad_rows = Rejects(tables.on_bad_row)
-        told_of = interactions.user_ids[split.train_users]
-        texts = read_preferences(tables.users, told_of, columns=tables.user_columns, rejects=bad_rows)
-        if tables.on_bad_row == "reject":
-            bad_rows.save(out / "rejected_users.parquet")
-        (out / PREFERENCES).write_text(json.dumps(texts, ensure_ascii=False) + "\n", encoding="utf-8")
-        lines.append(f"preferences: {sum(map(bool, texts)):,} of {len(texts):,} training users")
-        lines += [f"users left out, {reason}: {count:,}" for reason, count in bad_rows.counts.items()]
-    write_summary(out, "Data", lines)
-
-
-def read_tables(settings: DataChoice, *, rejects: Path | None = None) -> tuple[DataSettings, Catalog, Interactions]:
-    """Return how both tables are read, and what is in them; rejected rows are written where `rejects` says."""
-    if not isinstance(settings, ToyShop):
-        return settings, *read_data(settings, rejects=rejects)
-    with tempfile.TemporaryDirectory() as folder:
-        tables = _toy_tables(settings, Path(folder))
-        return tables, *read_data(tables)
-
-
-def _toy_tables(settings: ToyShop, folder: Path) -> DataSettings:
-    """Write the toy shop's two tables and say how they are read."""
-    toy_shop(seed=settings.shop_seed, items=settings.products, shoppers=settings.shoppers).write(folder)
-    return DataSettings(
-        items=folder / "items.parquet",
-        interactions=folder / "interactions.parquet",
-        text=settings.text,
-        split=settings.split,
-        max_history=settings.max_history,
-    )
-
-
-def load_preferences(folder: Path) -> list[str] | None:
-    """Return what was written about each training row's user, from a data stage; None where there is no such table."""
-    file = folder / PREFERENCES
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-
-
-def load_catalog(folder: Path) -> Catalog:
-    """Return the catalogue of a data stage."""
-    return Catalog.load(folder / "catalog")
-
-
-def load_split(folder: Path) -> Split:
-    """Return the split of a data stage."""
-    return Split.load(folder / "split")
-
-
-def item_names(catalog: Catalog) -> list[str]:
-    """Return what items are called in words: their titles, or their ids where there is none."""
-    if "title" not in catalog.table.column_names:
-        return catalog.item_ids
-    return [title or item_id for title, item_id in zip(catalog.field("title"), catalog.item_ids, strict=True)]
-
-
-def _data_lines(split: Split, catalog: Catalog) -> list[str]:
-    lines = [f"{name.replace('_', ' ')}: {value}" for name, value in split.protocol.items()]
-    return [*lines, f"text: {', '.join(catalog.text_fields)}"]
 
 
 # ------------------------------------------------------------------------------------------- vectors and identifiers
@@ -192,7 +83,7 @@ def prepare_vectors(settings: Settings, inputs: Folders, out: Path) -> None:
         split = load_split(inputs["data"])
         vectors = normalized(settings.fit(split.train, split.n_items))
     else:
-        vectors = embed(load_catalog(inputs["data"]), settings, folder=progress_folder(out) / "shards")
+        vectors = embed_items(load_catalog(inputs["data"]), settings, folder=progress_folder(out) / "shards")
     np.save(out / "vectors.npy", vectors, allow_pickle=False)
     zeros = int((~vectors.any(axis=1)).sum())
     lines = [f"items: {len(vectors):,}, of which {zeros:,} have no vector", f"dimensions: {vectors.shape[1]}"]
@@ -270,7 +161,7 @@ def prepare_lexicon(settings: LexiconChoice, inputs: Folders, out: Path) -> None
             lexicon = Lexicon.by_tfidf(catalog.texts(), codes, tokenizer, settings)
         case PublishedKeywords():
             lexicon = read_keywords(inputs["keywords"], codes)
-        case TeacherLexicon():
+        case LLMLexicon():
             given = any(name.startswith("vectors.") for name in inputs)
             vectors = joined_vectors(inputs) if given else None
             lexicon = Lexicon.by_teacher(catalog, codes, settings, folder=progress_folder(out), vectors=vectors)
@@ -304,42 +195,3 @@ def prepare_identifiers(settings: IdentifierChoice, inputs: Folders, out: Path) 
 
 
 # -------------------------------------------------------------------------------------------------------- neighbours
-
-
-def prepare_neighbors(settings: NeighborsChoice, inputs: Folders, out: Path) -> None:
-    """Find the neighbours of every item."""
-    split, catalog = load_split(inputs["data"]), load_catalog(inputs["data"])
-    match settings:
-        case SasrecNeighbors():
-            found = neighbor_lists.nearest(Sasrec.load(inputs["sasrec"] / "scorer").item_vectors(), settings.k)
-        case CoOccurrenceNeighbors():
-            found = neighbor_lists.co_occurrence(split.train, len(catalog), settings.k, window=settings.window)
-        case MemoryNeighbors():
-            found = fit_memory(settings.memory, settings.evidence, inputs).neighbors(settings.k)
-        case PublishedNeighbors():
-            found = neighbor_lists.read_published(inputs["published"], catalog).first(settings.k)
-        case _:
-            found = neighbor_lists.nearest(joined_vectors(inputs), settings.k)
-    found.save(out)
-    write_summary(out, "Neighbours", _neighbor_lines(found, catalog))
-
-
-def fit_memory(settings: MemorySettings, evidence: Evidence, inputs: Folders) -> Memory:
-    """Count the training part of a data stage, smoothed with what is named as evidence."""
-    split, memory = load_split(inputs["data"]), Memory(settings)
-    match evidence:
-        case "text":
-            return memory.fit(split.train, split.n_items, texts=load_catalog(inputs["data"]).texts())
-        case "vectors":
-            return memory.fit(split.train, split.n_items, vectors=joined_vectors(inputs))
-        case "none":
-            return memory.fit(split.train, split.n_items)
-
-
-def _neighbor_lines(found: Neighbors, catalog: Catalog) -> list[str]:
-    without = int((found.items < 0).all(axis=1).sum())
-    name = item_names(catalog)
-    lines = [f"items: {len(found):,}, of which {without:,} have no neighbour"]
-    for item in range(min(5, len(found))):
-        lines.append(f"{name[item]}: {'; '.join(name[other] for other in found.items[item, :3] if other >= 0)}")
-    return lines

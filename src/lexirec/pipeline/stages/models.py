@@ -16,28 +16,20 @@ from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import load_array
 from lexirec.data.splits import Split
 from lexirec.models.baselines.recommender import ScoreRecommender
-from lexirec.models.gram.recommender import Knowledge, LateFusionRecommender, ModelSettings
+from lexirec.models.gram.recommender import GramInputs, GramRecommender, GramSettings
 from lexirec.models.pretraining import PERPLEXITY, PretrainSettings, pretrain
 from lexirec.models.tsrec.keywords import TokenWords, token_words
-from lexirec.models.tsrec.recommender import CausalRecommender, SpelledItems
-from lexirec.models.tsrec.settings import CausalModelSettings, ReinforcementSettings
+from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender
+from lexirec.models.tsrec.settings import ReinforcementSettings, TSRecSettings
 from lexirec.models.tsrec.sft import SftSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
 from lexirec.nn.t5 import Backbone, BackboneSettings, count_parameters, load_backbone, save_backbone
-from lexirec.pipeline.stages.identifiers import (
-    SEMANTIC_IDS,
-    Folders,
-    joined_vectors,
-    load_catalog,
-    load_preferences,
-    load_saved_tokenizer,
-    load_split,
-    write_summary,
-)
+from lexirec.pipeline.stages.data import Folders, load_catalog, load_preferences, load_split, write_summary
+from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, joined_vectors, load_saved_tokenizer
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon
-from lexirec.training.judging import METRIC
+from lexirec.training.arguments import METRIC
 
 CURVE = "curve.json"
 """The learning curve of a model, beside its weights."""
@@ -55,7 +47,7 @@ class ModelStage(Settings):
     """What the model's stage depends on besides its inputs: the backbone's name has its content beside it."""
 
     backbone: BackboneSettings | CausalBackboneSettings
-    model: ModelSettings | CausalModelSettings
+    model: GramSettings | TSRecSettings
 
 
 def pretrain_backbone(settings: BackboneStage, inputs: Folders, out: Path) -> None:
@@ -73,18 +65,18 @@ def pretrain_backbone(settings: BackboneStage, inputs: Folders, out: Path) -> No
 
 def fit_model(settings: ModelStage, inputs: Folders, out: Path) -> None:
     """Train the generative model and save it as a complete recommender, with its learning curve."""
-    made: CausalRecommender | LateFusionRecommender
-    if isinstance(settings.model, CausalModelSettings):
+    made: TSRecRecommender | GramRecommender
+    if isinstance(settings.model, TSRecSettings):
         made = build_causal(settings.backbone, settings.model, inputs)
-        fit_causal(made, inputs, out)
+        fit_tsrec(made, inputs, out)
     else:
-        made = _fit_late_fusion(settings.backbone, settings.model, inputs, out)
+        made = _fit_gram(settings.backbone, settings.model, inputs, out)
     save_trained(made, out)
 
 
 def reinforce_model(settings: ReinforcementSettings, inputs: Folders, out: Path) -> None:
     """Polish a trained causal recommender, and save it as one of its own."""
-    split, made = load_split(inputs["data"]), CausalRecommender.load(inputs["model"])
+    split, made = load_split(inputs["data"]), TSRecRecommender.load(inputs["model"])
     scorer = ScoreRecommender.load(inputs["scorer"]).scorer.scores if "scorer" in inputs else None
     given = any(name.startswith("vectors.") for name in inputs)
     made.reinforce(
@@ -99,27 +91,27 @@ def reinforce_model(settings: ReinforcementSettings, inputs: Folders, out: Path)
     write_summary(out, "Reinforced model", _judged(made.curve))
 
 
-def _fit_late_fusion(
-    backbone: BackboneSettings | CausalBackboneSettings, settings: ModelSettings, inputs: Folders, out: Path
-) -> LateFusionRecommender:
+def _fit_gram(
+    backbone: BackboneSettings | CausalBackboneSettings, settings: GramSettings, inputs: Folders, out: Path
+) -> GramRecommender:
     catalog, split = load_catalog(inputs["data"]), load_split(inputs["data"])
-    knowledge = Knowledge(Identifiers.load(inputs["identifiers"]), *_known(inputs, grounded=settings.fusion.grounded))
-    made = LateFusionRecommender.build(catalog, _backbone(backbone, settings.seed, inputs), knowledge, settings)
+    knowledge = GramInputs(Identifiers.load(inputs["identifiers"]), *_known(inputs, grounded=settings.fusion.grounded))
+    made = GramRecommender.build(catalog, _backbone(backbone, settings.seed, inputs), knowledge, settings)
     made.fit(split.train, validation=split.validation, folder=progress_folder(out))
     write_summary(out, "Model", _late_fusion_lines(made, split))
     return made
 
 
 def build_causal(
-    backbone: BackboneSettings | CausalBackboneSettings, settings: CausalModelSettings, inputs: Folders
-) -> CausalRecommender:
+    backbone: BackboneSettings | CausalBackboneSettings, settings: TSRecSettings, inputs: Folders
+) -> TSRecRecommender:
     """Return an untrained causal recommender from the inputs of a model's stage."""
     known = spelled_items(inputs, grounded=settings.network.grounded)
     loaded = _backbone(backbone, settings.seed, inputs)
-    return CausalRecommender.build(load_catalog(inputs["data"]), loaded, known, settings)
+    return TSRecRecommender.build(load_catalog(inputs["data"]), loaded, known, settings)
 
 
-def fit_causal(made: CausalRecommender, inputs: Folders, out: Path, training: SftSettings | None = None) -> None:
+def fit_tsrec(made: TSRecRecommender, inputs: Folders, out: Path, training: SftSettings | None = None) -> None:
     """Fine-tune a causal recommender on the training part of its data, and say how it went in `summary.md`."""
     split = load_split(inputs["data"])
     told = load_preferences(inputs["data"]) if made.settings.tasks.preference else None
@@ -127,11 +119,11 @@ def fit_causal(made: CausalRecommender, inputs: Folders, out: Path, training: Sf
     write_summary(out, "Model", _causal_lines(made, split))
 
 
-def spelled_items(inputs: Folders, *, grounded: bool) -> SpelledItems:
+def spelled_items(inputs: Folders, *, grounded: bool) -> TSRecInputs:
     """Return what a model's inputs know about the items of a causal recommender."""
     neighbors, vectors = _known(inputs, grounded=grounded)
     identifiers = Identifiers.load(inputs["identifiers"])
-    return SpelledItems(identifiers, words_of(inputs), _semantic_ids(inputs), neighbors, vectors)
+    return TSRecInputs(identifiers, words_of(inputs), _semantic_ids(inputs), neighbors, vectors)
 
 
 def _known(inputs: Folders, *, grounded: bool) -> tuple[Neighbors | None, NDArray[np.float32] | None]:
@@ -172,7 +164,7 @@ def _load(settings: BackboneSettings | CausalBackboneSettings, tokenizer: Any, s
     return load_backbone(settings, tokenizer=tokenizer, seed=seed)
 
 
-def save_trained(made: CausalRecommender | LateFusionRecommender, out: Path) -> None:
+def save_trained(made: TSRecRecommender | GramRecommender, out: Path) -> None:
     """Write a trained recommender as a complete folder, with its learning curve."""
     made.save(out)
     _write_curve(out, made.curve)
@@ -182,7 +174,7 @@ def _write_curve(out: Path, curve: Sequence[Mapping[str, float]]) -> None:
     (out / CURVE).write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
 
 
-def _late_fusion_lines(made: LateFusionRecommender, split: Split) -> list[str]:
+def _late_fusion_lines(made: GramRecommender, split: Split) -> list[str]:
     lines = [f"weights: {count_parameters(made.model):,}"]
     if made.census is not None:
         lines += [f"tokens read of {part.name}: {part.share:.1%}" for part in made.census.parts]
@@ -192,7 +184,7 @@ def _late_fusion_lines(made: LateFusionRecommender, split: Split) -> list[str]:
     return lines + _judged(made.curve)
 
 
-def _causal_lines(made: CausalRecommender, split: Split) -> list[str]:
+def _causal_lines(made: TSRecRecommender, split: Split) -> list[str]:
     lines = [f"weights: {count_parameters(made.model):,}"]
     lines += [f"examples of {task}: {count:,}" for task, count in made.asked.items()]
     lines += [f"SA-Init: {name} {value}" for name, value in (made.initialised or {}).items()]

@@ -12,18 +12,17 @@ import numpy as np
 
 from lexirec.data.splits import Split
 from lexirec.evaluation.beyond_accuracy import MEASURES, beyond_accuracy
-from lexirec.evaluation.context import Ground, surroundings
+from lexirec.evaluation.context import EvaluationContext, surroundings
 from lexirec.evaluation.evaluator import Report
 from lexirec.evaluation.memorization import Transitions
 from lexirec.evaluation.metrics import Ranks
 from lexirec.evaluation.slices import by_pattern
-from lexirec.models.baselines.recommender import load_recommender
-from lexirec.models.gram.recommender import ModelSettings
-from lexirec.models.gram.training import METRIC
-from lexirec.models.tsrec.settings import CausalModelSettings
+from lexirec.models.gram.recommender import GramSettings
+from lexirec.models.loading import load_recommender
+from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.pipeline.experiment import EvaluationSettings
-from lexirec.pipeline.stages.baselines import measured_cases
-from lexirec.pipeline.stages.identifiers import Folders, item_names, load_catalog, load_split
+from lexirec.pipeline.stages.data import Folders, item_names, load_catalog, load_split
+from lexirec.pipeline.stages.evaluation import measured_cases
 from lexirec.pipeline.stages.models import CURVE
 from lexirec.reporting.breakdowns import by_groups, by_history, by_popularity
 from lexirec.reporting.content import (
@@ -41,6 +40,7 @@ from lexirec.reporting.run_report import write_report
 from lexirec.reporting.tables import measure_text
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.semantic_ids.identifiers.report import census
+from lexirec.training.arguments import METRIC
 
 FLOORS = ("transitions", "memory")
 """Kinds of baselines that every learned recommender has to beat."""
@@ -128,7 +128,7 @@ def _own_protocol(evaluations: Mapping[str, Path]) -> dict[str, Any]:
     if OWN[0] not in evaluations:
         return {}
     card = next(iter(stored_reports(evaluations[OWN[0]]).values())).protocol
-    default = CausalModelSettings() if card["recommender"] == "causal" else ModelSettings()
+    default = TSRecSettings() if card["recommender"] == "causal" else GramSettings()
     usual = dict(_flat(default.model_dump(mode="json")))
     unusual = {name: value for name, value in _flat(card["settings"]) if usual.get(name) != value}
     lists = f"{card['recommender']}, {card['search']}"
@@ -208,7 +208,7 @@ def _beyond_accuracy(evaluations: Mapping[str, Path], settings: EvaluationSettin
     cases, headline = measured_cases(settings, split), settings.seen[0]
     if not len(cases) or min(max(settings.ks), settings.keep_lists) < _PLACES:
         return []
-    around = surroundings(Ground(catalog, split, cases), headline == "excluded")
+    around = surroundings(EvaluationContext(catalog, split, cases), headline == "excluded")
     found = {}
     for name, folder in evaluations.items():
         lists = Report.load(folder / headline).lists

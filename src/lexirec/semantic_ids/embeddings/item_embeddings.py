@@ -15,9 +15,8 @@ from pydantic import Field
 
 from lexirec.core.config import DataPath, Settings, usual_kind
 from lexirec.core.errors import DataError
-from lexirec.semantic_ids.embeddings.lsa import LsaSpace
 from lexirec.semantic_ids.embeddings.sentence_encoder import SentenceVectors, sentence_vectors
-from lexirec.semantic_ids.embeddings.svd import CollaborativeVectors
+from lexirec.semantic_ids.embeddings.svd import CollaborativeVectors, LsaSpace
 
 if TYPE_CHECKING:
     from lexirec.data.catalog import Catalog
@@ -51,7 +50,7 @@ VectorSettings = Annotated[
 ]
 
 
-def embed(catalog: Catalog, settings: Any = None, *, folder: Path | None = None) -> NDArray[np.float32]:
+def embed_items(catalog: Catalog, settings: Any = None, *, folder: Path | None = None) -> NDArray[np.float32]:
     """Return vectors of a catalogue's items by any of the kinds that need only it, L2-normalised: float32 (n_items, d).
 
     Args:
@@ -87,7 +86,7 @@ def lsa(texts: Sequence[str], dimensions: int = 256, seed: int = 0) -> NDArray[n
     return normalized(LsaSpace.fit(texts, dimensions, seed).embed(texts))
 
 
-def embed_alike(
+def embed_items_like(
     catalog: Catalog, first: Catalog, settings: LsaVectors | SentenceVectors, *, folder: Path | None = None
 ) -> NDArray[np.float32]:
     """Return vectors of a catalogue's items in the space of another catalogue's: float32 (n_items, d).
@@ -97,7 +96,7 @@ def embed_alike(
     settings' fields those are taken that the catalogue has; none of them, or no choice, takes the catalogue's own.
 
     Raises:
-        DataError: as `embed` does.
+        DataError: as `embed_items` does.
     """
     fields = tuple(name for name in settings.fields or () if name in catalog.table.column_names) or None
     if isinstance(settings, SentenceVectors):

@@ -20,9 +20,8 @@ from lexirec.core.errors import DataError, did_you_mean
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers, check_identifiers, pad_rows, spell
 from lexirec.semantic_ids.lexicon.tfidf import split_terms, vocabulary_of
-from lexirec.semantic_ids.quantizers.assignment import cell_means
+from lexirec.semantic_ids.quantizers.assignment import cell_means, finite_matrix
 from lexirec.semantic_ids.quantizers.collisions import CollisionSettings, LastLevel, Settled, settle
-from lexirec.semantic_ids.quantizers.nearest import finite_matrix
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

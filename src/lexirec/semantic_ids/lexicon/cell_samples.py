@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
 
 Rows = NDArray[np.float32] | NDArray[np.float64] | sparse.csr_array
@@ -63,3 +64,8 @@ def entries_at(
     place = np.minimum(np.searchsorted(held, wanted), max(len(held) - 1, 0))
     found = held[place] == wanted if len(held) else np.zeros(len(wanted), dtype=np.bool_)
     return np.where(found, matrix.data[place] if len(held) else 0.0, 0.0)
+
+
+def title_field(catalog: Catalog) -> str:
+    """Return the field that names items: `title`, or else the first text field."""
+    return "title" if "title" in catalog.table.column_names else catalog.text_fields[0]

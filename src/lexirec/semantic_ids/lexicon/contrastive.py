@@ -17,13 +17,19 @@ from sklearn.preprocessing import normalize
 from lexirec.core.progress import track
 from lexirec.data.catalog import Catalog
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.lexicon.cell_samples import choose_items, distances_to_centre, entries_at, indicator
+from lexirec.semantic_ids.lexicon.cell_samples import (
+    choose_items,
+    distances_to_centre,
+    entries_at,
+    indicator,
+    title_field,
+)
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon, LexiconLevel
 from lexirec.semantic_ids.lexicon.phrases import Phrases, find_phrases
 from lexirec.semantic_ids.lexicon.tfidf import best_terms
 
 if TYPE_CHECKING:
-    from lexirec.semantic_ids.lexicon.llm_settings import TeacherLexicon
+    from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 
 _TITLES = 3
 _TITLE_WORDS = 10
@@ -45,7 +51,7 @@ class _Shop:
     brands: list[str]
 
 
-def contrastive_lexicon(catalog: Catalog, codes: Codes, settings: TeacherLexicon) -> Lexicon:
+def contrastive_lexicon(catalog: Catalog, codes: Codes, settings: LLMLexicon) -> Lexicon:
     """Name and describe cells by what sets their items apart from the items of the level's other cells.
 
     A phrase's score in a cell is p · ln(p / q): p the share of the cell's items that have it (k · k / (k + 1) of k
@@ -93,7 +99,7 @@ def contrast(
     return inside
 
 
-def _level(shop: _Shop, codes: Codes, level: int, centred: sparse.csr_array, settings: TeacherLexicon) -> LexiconLevel:
+def _level(shop: _Shop, codes: Codes, level: int, centred: sparse.csr_array, settings: LLMLexicon) -> LexiconLevel:
     cells = codes.cells(level)
     scores = contrast(shop.phrases.presence, cells)
     if settings.conditioned and level:
@@ -164,11 +170,6 @@ def _read(catalog: Catalog) -> _Shop:
 
 def _joined(columns: Sequence[Sequence[str]], rows: int) -> list[str]:
     return ["\n".join(row) for row in zip(*columns)] if columns else [""] * rows
-
-
-def title_field(catalog: Catalog) -> str:
-    """Return the field that names items: `title`, or else the first text field."""
-    return "title" if "title" in catalog.table.column_names else catalog.text_fields[0]
 
 
 def _plain(title: str, brand: str) -> str:

@@ -26,7 +26,7 @@ from lexirec.semantic_ids.lexicon.tfidf import Terms, best_terms, readable, spli
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from lexirec.semantic_ids.lexicon.llm_settings import TeacherLexicon
+    from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 
 FILE = "lexicon.parquet"
 _SCHEMA = pa.schema(
@@ -137,7 +137,7 @@ class Lexicon:
         cls,
         catalog: Catalog,
         codes: Codes,
-        settings: TeacherLexicon | None = None,
+        settings: LLMLexicon | None = None,
         *,
         folder: str | Path | None = None,
         vectors: NDArray[np.float32] | None = None,

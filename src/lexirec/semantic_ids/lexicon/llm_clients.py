@@ -16,7 +16,7 @@ from lexirec.semantic_ids.lexicon.llm_prompts import Message
 from lexirec.semantic_ids.lexicon.llm_schema import answer_schema
 
 if TYPE_CHECKING:
-    from lexirec.semantic_ids.lexicon.llm_settings import TeacherLexicon
+    from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 
 _LATER = {408, 409, 425, 429}
 _NEVER = {401, 403, 404}
@@ -54,7 +54,7 @@ class UnansweredError(Exception):
         self.wait = wait
 
 
-class Teacher(Protocol):
+class LabelingClient(Protocol):
     """Answers conversations; may be called by several threads at once."""
 
     def answer(self, messages: Sequence[Message]) -> Reply:
@@ -65,7 +65,7 @@ class Teacher(Protocol):
         """
 
 
-def connect(settings: TeacherLexicon) -> Teacher:
+def connect(settings: LLMLexicon) -> LabelingClient:
     """Return the teacher that the settings name.
 
     Raises:
@@ -84,7 +84,7 @@ def connect(settings: TeacherLexicon) -> Teacher:
 class OpenAiTeacher:
     """Any endpoint that speaks OpenAI's chat completions: OpenAI, vLLM, Ollama, llama.cpp, LM Studio, …"""
 
-    def __init__(self, settings: TeacherLexicon) -> None:
+    def __init__(self, settings: LLMLexicon) -> None:
         """Prepare the client; nothing is sent yet."""
         try:
             import openai
@@ -106,7 +106,7 @@ class OpenAiTeacher:
         )
 
     def answer(self, messages: Sequence[Message]) -> Reply:
-        """Return what the endpoint says next; see `Teacher`."""
+        """Return what the endpoint says next; see `LabelingClient`."""
         try:
             completion: Any = self._client.chat.completions.create(**self._request(messages))
         except self._openai.APIError as error:
@@ -184,7 +184,7 @@ def _brief(error: object) -> str:
 class LocalTeacher:
     """A causal Hugging Face chat model, on the GPU where there is one; it answers one question at a time."""
 
-    def __init__(self, settings: TeacherLexicon) -> None:
+    def __init__(self, settings: LLMLexicon) -> None:
         """Load the model.
 
         Raises:
@@ -207,7 +207,7 @@ class LocalTeacher:
             ) from None
 
     def answer(self, messages: Sequence[Message]) -> Reply:
-        """Return what the model says next; see `Teacher`."""
+        """Return what the model says next; see `LabelingClient`."""
         with self._lock, self._torch.inference_mode(), self._torch.random.fork_rng():
             self._torch.manual_seed(self._settings.seed + len(messages))
             inputs = self._encoded(messages).to(self._model.device)

@@ -18,9 +18,9 @@ from lexirec.semantic_ids.lexicon.llm_clients import connect
 from lexirec.semantic_ids.lexicon.llm_prompts import Question, ask_about
 from lexirec.semantic_ids.lexicon.llm_requests import TeacherError, ask_teacher
 from lexirec.semantic_ids.lexicon.llm_schema import TeacherAnswer
-from lexirec.semantic_ids.lexicon.llm_settings import CallSettings, TeacherLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import CallSettings, LLMLexicon
 
-__all__ = ["CallSettings", "TeacherError", "TeacherLexicon", "teach"]
+__all__ = ["CallSettings", "LLMLexicon", "TeacherError", "teach"]
 
 _MERGED = 3
 """Most descriptions that a token described under several parents keeps."""
@@ -29,7 +29,7 @@ _MERGED = 3
 def teach(
     catalog: Catalog,
     codes: Codes,
-    settings: TeacherLexicon | None = None,
+    settings: LLMLexicon | None = None,
     *,
     folder: str | Path | None = None,
     vectors: NDArray[np.float32] | None = None,
@@ -53,7 +53,7 @@ def teach(
         SettingsError: the teacher is not to be had, or a setting does not fit the codes.
         DataError: catalogue, codes and vectors are of different items, or the folder cannot be written.
     """
-    settings = settings or TeacherLexicon()
+    settings = settings or LLMLexicon()
     _check(catalog, codes, settings, vectors)
     if settings.teacher == "none":
         return contrastive_lexicon(catalog, codes, settings)
@@ -66,7 +66,7 @@ def teach(
     return Lexicon.written(_merged(questions, answers, codes, settings.keywords))
 
 
-def _check(catalog: Catalog, codes: Codes, settings: TeacherLexicon, vectors: NDArray[np.float32] | None) -> None:
+def _check(catalog: Catalog, codes: Codes, settings: LLMLexicon, vectors: NDArray[np.float32] | None) -> None:
     if len(catalog) != len(codes):
         raise DataError(f"the catalog has {len(catalog):,} items, the codes {len(codes):,}; give codes of this catalog")
     if vectors is not None and len(vectors) != len(codes):

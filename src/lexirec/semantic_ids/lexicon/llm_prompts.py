@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
 from lexirec.data.catalog import Catalog
-from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.lexicon.cell_samples import Rows, choose_items, distances_to_centre
-from lexirec.semantic_ids.lexicon.contrastive import title_field
-from lexirec.semantic_ids.lexicon.published_keywords import token_of
+from lexirec.semantic_ids.codes import Codes, token_of
+from lexirec.semantic_ids.lexicon.cell_samples import Rows, choose_items, distances_to_centre, title_field
 from lexirec.semantic_ids.lexicon.tfidf import split_terms, tf_idf
 
 if TYPE_CHECKING:
     from lexirec.data.sequences import Sequences
-    from lexirec.semantic_ids.lexicon.llm_settings import TeacherLexicon
+    from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 
 Message = dict[str, str]
 """`{"role": "user" | "assistant", "content": …}`; some models' templates know no system role, so none is used."""
@@ -64,7 +62,7 @@ class Question:
     prompt: str
 
 
-def ask_about(catalog: Catalog, codes: Codes, settings: TeacherLexicon, vectors: Rows | None = None) -> list[Question]:
+def ask_about(catalog: Catalog, codes: Codes, settings: LLMLexicon, vectors: Rows | None = None) -> list[Question]:
     """Return the questions about all cells, level by level: one per cell or, conditioned, one per cell and parent.
 
     Args:

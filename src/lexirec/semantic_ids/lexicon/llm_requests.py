@@ -14,10 +14,10 @@ from lexirec.core.errors import LexirecError
 from lexirec.core.locks import exclusive
 from lexirec.core.progress import Progress
 from lexirec.semantic_ids.lexicon.llm_cache import AnswerFile, AnswerLine, make_folder, question_key
-from lexirec.semantic_ids.lexicon.llm_clients import Reply, Teacher, UnansweredError
+from lexirec.semantic_ids.lexicon.llm_clients import LabelingClient, Reply, UnansweredError
 from lexirec.semantic_ids.lexicon.llm_prompts import WORDS, Message, Question, repair_of
 from lexirec.semantic_ids.lexicon.llm_schema import MalformedError, TeacherAnswer, read_answer
-from lexirec.semantic_ids.lexicon.llm_settings import TeacherLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 
 _LONGEST_TOLD_WAIT = 3600.0
 _HOPELESS = 8
@@ -33,8 +33,8 @@ class TeacherError(LexirecError):
 
 def ask_teacher(
     questions: Sequence[Question],
-    connect: Callable[[TeacherLexicon], Teacher],
-    settings: TeacherLexicon,
+    connect: Callable[[LLMLexicon], LabelingClient],
+    settings: LLMLexicon,
     folder: Path,
 ) -> list[TeacherAnswer]:
     """Return the answer to each question; only those without an answer in `folder` are asked.
@@ -61,7 +61,7 @@ def ask_teacher(
     return [answers[key] for key in keys]
 
 
-def estimate(questions: Sequence[Question], answered: int, settings: TeacherLexicon) -> str:
+def estimate(questions: Sequence[Question], answered: int, settings: LLMLexicon) -> str:
     """Return in one line what asking will take: tokens (four characters or .7 words each) and, with prices, money."""
     if not questions:
         return f"{settings.model}: all {answered:,} answers are there, nothing is asked"
@@ -79,7 +79,7 @@ def estimate(questions: Sequence[Question], answered: int, settings: TeacherLexi
     return f"{line}, about {money:,.2f} at the prices set"
 
 
-def _key(question: Question, settings: TeacherLexicon) -> str:
+def _key(question: Question, settings: LLMLexicon) -> str:
     asked = settings.model_dump(include={"teacher", "model", "temperature"})
     sampled = {"seed": settings.seed} if settings.teacher == "transformers" and settings.temperature != 0 else {}
     return question_key({**asked, **sampled, "prompt": question.prompt})
@@ -100,7 +100,7 @@ def _known(file: AnswerFile, keys: set[str], keywords: int) -> dict[str, Teacher
 class _Asking:
     """One run of questions."""
 
-    def __init__(self, teacher: Teacher, file: AnswerFile, settings: TeacherLexicon) -> None:
+    def __init__(self, teacher: LabelingClient, file: AnswerFile, settings: LLMLexicon) -> None:
         self._teacher, self._file, self._settings = teacher, file, settings
         self._calls = settings.calls
         self._stop = threading.Event()

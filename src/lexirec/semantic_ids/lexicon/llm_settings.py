@@ -35,7 +35,7 @@ class CallSettings(Settings):
     """Price of a million tokens answered."""
 
 
-class TeacherLexicon(Settings):
+class LLMLexicon(Settings):
     """Settings of `Lexicon.by_teacher`: keywords and a description per cell, written by a language model or counted."""
 
     outside_the_key: ClassVar[tuple[str, ...]] = ("base_url", "calls")  # another road to the same answers

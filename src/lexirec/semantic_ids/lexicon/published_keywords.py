@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from lexirec.core.errors import DataError
-from lexirec.semantic_ids.codes import Codes
+from lexirec.semantic_ids.codes import Codes, token_of
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon
 
 _TOKEN = re.compile(r"<([a-z])_(\d+)>")
@@ -56,11 +56,6 @@ def read_keywords(path: str | Path, codes: Codes) -> Lexicon:
     return Lexicon.written(
         [[(records[token].keywords, records[token].description) for token in level] for level in levels]
     )
-
-
-def token_of(level: int, value: int) -> str:
-    """Return the token of a code: `<a_12>` of the code 12 at level 0."""
-    return f"<{chr(ord('a') + level)}_{value}>"
 
 
 def _read(path: Path) -> list[KeywordRecord]:

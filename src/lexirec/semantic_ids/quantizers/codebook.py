@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.semantic_ids.codes import Codes
+from lexirec.semantic_ids.quantizers.assignment import blocks, finite_matrix, nearest_codes
 from lexirec.semantic_ids.quantizers.collisions import CollisionSettings, LastLevel, Settled, settle
-from lexirec.semantic_ids.quantizers.nearest import blocks, finite_matrix, nearest_codes
 from lexirec.semantic_ids.quantizers.report import LevelUse, QuantizerReport
 
 FILE = "codebook.safetensors"

@@ -12,7 +12,7 @@ from pydantic import Field
 from lexirec.core.config import Settings
 from lexirec.core.errors import SettingsError
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.quantizers.nearest import squared_distances, whole_groups
+from lexirec.semantic_ids.quantizers.assignment import squared_distances, whole_groups
 
 LEAST_ENTROPY = 0.003
 """Of Sinkhorn's method on distances scaled to −1 … 1; a smaller one leaves double precision."""

@@ -14,10 +14,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lexirec.core.config import Settings
 from lexirec.core.progress import Progress
-from lexirec.semantic_ids.quantizers.assignment import balanced_kmeans
+from lexirec.semantic_ids.quantizers.assignment import balanced_kmeans, finite_matrix, nearest_codes
 from lexirec.semantic_ids.quantizers.codebook import Codebook, Space
 from lexirec.semantic_ids.quantizers.collisions import CollisionSettings
-from lexirec.semantic_ids.quantizers.nearest import finite_matrix, nearest_codes
 
 _BATCH = 4096
 

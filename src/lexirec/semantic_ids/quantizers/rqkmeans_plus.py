@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lexirec.core.config import Settings
+from lexirec.semantic_ids.quantizers.assignment import finite_matrix
 from lexirec.semantic_ids.quantizers.codebook import Codebook
 from lexirec.semantic_ids.quantizers.collisions import CollisionSettings
-from lexirec.semantic_ids.quantizers.nearest import finite_matrix
 from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
 from lexirec.semantic_ids.quantizers.rqvae import CodeUse, RqVae, RqVaeTraining
 

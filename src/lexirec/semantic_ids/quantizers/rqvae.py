@@ -11,9 +11,9 @@ from pydantic import Field, field_validator, model_validator
 
 from lexirec.core.config import Settings
 from lexirec.core.errors import DataError, SettingsError
+from lexirec.semantic_ids.quantizers.assignment import finite_matrix
 from lexirec.semantic_ids.quantizers.codebook import Codebook
 from lexirec.semantic_ids.quantizers.collisions import LEAST_ENTROPY, CollisionSettings
-from lexirec.semantic_ids.quantizers.nearest import finite_matrix
 from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
 
 if TYPE_CHECKING:

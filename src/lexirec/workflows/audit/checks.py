@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 from lexirec.core.errors import LexirecError
 from lexirec.core.progress import Progress
-from lexirec.workflows.audit import held_out, prompts, protocol, time_order
-from lexirec.workflows.audit import items as catalogue
-from lexirec.workflows.audit import side_information as sources
+from lexirec.workflows.audit import held_out, items, prompts, protocol, side_information, time_order
 from lexirec.workflows.audit.evidence import Evidence
 from lexirec.workflows.audit.findings import Audit, Finding, NotLookedError, ordered
 
@@ -35,16 +33,16 @@ CHECKS: tuple[Check, ...] = (
     Check("ties-in-time", "does time decide which event is asked for?", time_order.ties_in_time),
     Check("training-windows", "do training windows hold only training successions?", prompts.rows_hold_the_held_out),
     Check("training-prompts", "do training questions hold answers?", prompts.questions_hold_answers),
-    Check("neighbors", "do neighbours know held-out interactions?", sources.neighbors_know),
-    Check("vectors", "do vectors know held-out interactions?", sources.vectors_know),
-    Check("identifiers", "do identifiers know held-out interactions?", sources.identifiers_know),
-    Check("texts", "do texts know held-out interactions, or sales to come?", sources.texts_know),
-    Check("baselines", "were baselines fitted on the training part alone?", sources.scorers_know),
-    Check("shared-identifiers", "do items share identifiers?", catalogue.shared_identifiers),
-    Check("twins", "are there near-duplicate items?", catalogue.twins),
-    Check("never-trained", "what of the test part is new to training?", catalogue.never_trained),
-    Check("filter", "was the data filtered by looking ahead?", catalogue.filter_on_everything),
-    Check("ties-in-scores", "what are ties between items worth?", catalogue.ties_between_items),
+    Check("neighbors", "do neighbours know held-out interactions?", side_information.neighbors_know),
+    Check("vectors", "do vectors know held-out interactions?", side_information.vectors_know),
+    Check("identifiers", "do identifiers know held-out interactions?", side_information.identifiers_know),
+    Check("texts", "do texts know held-out interactions, or sales to come?", side_information.texts_know),
+    Check("baselines", "were baselines fitted on the training part alone?", side_information.scorers_know),
+    Check("shared-identifiers", "do items share identifiers?", items.shared_identifiers),
+    Check("twins", "are there near-duplicate items?", items.twins),
+    Check("never-trained", "what of the test part is new to training?", items.never_trained),
+    Check("filter", "was the data filtered by looking ahead?", items.filter_on_everything),
+    Check("ties-in-scores", "what are ties between items worth?", items.ties_between_items),
     Check("repeated-targets", "do targets stand in their own history?", protocol.repeated_targets),
     Check("cut-histories", "are histories cut?", protocol.cut_histories),
     Check("candidates", "is the whole catalogue ranked, for all cases?", protocol.candidates),

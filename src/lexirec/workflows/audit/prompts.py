@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, prefix_cases
-from lexirec.models.gram.recommender import ModelSettings
-from lexirec.models.tsrec.settings import CausalModelSettings
+from lexirec.models.gram.recommender import GramSettings
+from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.workflows.audit.evidence import Evidence
 from lexirec.workflows.audit.findings import Finding, NotLookedError, percent
 from lexirec.workflows.audit.held_out import fingerprints
@@ -44,9 +44,9 @@ def training_examples(evidence: Evidence) -> Iterator[tuple[str, Examples]]:
     if model is None:
         raise NotLookedError("there is no generative model")
     tokenizer, identifiers = evidence.need("tokenizer"), evidence.need("identifiers")
-    if isinstance(model, CausalModelSettings):
+    if isinstance(model, TSRecSettings):
         yield from _causal_examples(evidence, model, _with_tokens(tokenizer, identifiers))
-    elif isinstance(model, ModelSettings) and model.fusion.user_prompt == "identifiers":
+    elif isinstance(model, GramSettings) and model.fusion.user_prompt == "identifiers":
         yield "user prompt", _late_fusion_examples(evidence, model, _with_tokens(tokenizer, identifiers))
     else:
         raise NotLookedError("histories are read as rows of items, not as tokens; the rows are looked at instead")
@@ -61,7 +61,7 @@ def _with_tokens(tokenizer: Any, identifiers: Any) -> tuple[Any, Any]:
 
 
 def _causal_examples(
-    evidence: Evidence, model: CausalModelSettings, named: tuple[Any, Any]
+    evidence: Evidence, model: TSRecSettings, named: tuple[Any, Any]
 ) -> Iterator[tuple[str, Examples]]:
     from lexirec.models.tsrec.prompts import PromptBuilder
     from lexirec.models.tsrec.tasks import TaskTexts, make_examples
@@ -79,7 +79,7 @@ def _causal_examples(
         yield task, make_examples(builder, train, texts, model.tasks.model_copy(update=alone | {"preference": 0.0}))
 
 
-def _late_fusion_examples(evidence: Evidence, model: ModelSettings, named: tuple[Any, Any]) -> Examples:
+def _late_fusion_examples(evidence: Evidence, model: GramSettings, named: tuple[Any, Any]) -> Examples:
     import torch
 
     from lexirec.models.gram.user_prompts import UserPrompts
@@ -175,9 +175,9 @@ def spelled_in(prompts: Ragged, answers: Ragged) -> NDArray[np.bool_]:
 def rows_hold_the_held_out(evidence: Evidence) -> Iterator[Finding]:
     """Look at the windows that a late-fusion model learns from: each succession in them must be one of training."""
     model = evidence.experiment.model
-    if not isinstance(model, ModelSettings):
+    if not isinstance(model, GramSettings):
         return
-    from lexirec.models.gram.windows import packed_windows
+    from lexirec.models.gram.training import packed_windows
 
     rows = packed_windows(evidence.split.train, model.fusion.max_history).rows
     learned, trained = _successions(rows, evidence.n_items), _successions(evidence.split.train, evidence.n_items)

@@ -15,8 +15,8 @@ from lexirec.evaluation.bootstrap import Bootstrap
 from lexirec.evaluation.metrics import ranks_in_scores
 from lexirec.evaluation.significance import compare_ranks
 from lexirec.models.baselines.memory import TRANSITIONS, Memory, MemorySettings
-from lexirec.models.gram.recommender import ModelSettings
-from lexirec.models.tsrec.settings import CausalModelSettings
+from lexirec.models.gram.recommender import GramSettings
+from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.workflows.audit.evidence import Evidence, rows_of, times_taken
 from lexirec.workflows.audit.findings import Finding, NotLookedError, percent
 
@@ -122,8 +122,8 @@ def cut_histories(evidence: Evidence) -> Iterator[Finding]:
                 share,
             )
     model = evidence.experiment.model
-    reads = model.fusion.max_history if isinstance(model, ModelSettings) else None
-    reads = model.prompts.max_history if isinstance(model, CausalModelSettings) else reads
+    reads = model.fusion.max_history if isinstance(model, GramSettings) else None
+    reads = model.prompts.max_history if isinstance(model, TSRecSettings) else reads
     if reads is not None and reads < cap:
         share = float((cases.histories.lengths > reads).mean())
         yield Finding(

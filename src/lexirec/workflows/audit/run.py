@@ -17,28 +17,25 @@ from numpy.typing import NDArray
 
 from lexirec.core.config import Settings, validate_settings
 from lexirec.core.errors import ArtifactError, LexirecError, SettingsError
-from lexirec.core.store import Recipe, Store
+from lexirec.core.manifest import Recipe
+from lexirec.core.store import Store
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import load_array
 from lexirec.evaluation.evaluator import Report
 from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.pipeline.experiment import EXPERTS, Experiment, load_experiment
 from lexirec.pipeline.graph import VERSIONS, walk
-from lexirec.pipeline.runner import Line, Make, Step, find_run, logged, run_seeds
-from lexirec.pipeline.stages.identifiers import (
-    SEMANTIC_IDS,
-    load_catalog,
-    load_saved_tokenizer,
-    load_split,
-    read_tables,
-)
+from lexirec.pipeline.runner import Make, Stage, StageRunner, logged
+from lexirec.pipeline.runs import find_run, run_seeds
+from lexirec.pipeline.stages.data import load_catalog, load_split, read_tables
+from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, load_saved_tokenizer
 from lexirec.pipeline.stages.models import words_of
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.workflows.audit.checks import examine
 from lexirec.workflows.audit.evidence import Evidence
 from lexirec.workflows.audit.findings import Audit
-from lexirec.workflows.audit.times import read_times
+from lexirec.workflows.audit.time_order import read_times
 
 _log = logging.getLogger(__name__)
 _CHEAP: Mapping[str, frozenset[str] | None] = {
@@ -85,7 +82,7 @@ def audit(store: Store, what: str | Path, overrides: Sequence[str] = ()) -> Audi
 
 
 @dataclass
-class _CheapLine(Line):
+class _CheapLine(StageRunner):
     """A line that makes what is cheap, takes what is done, and notes the rest."""
 
     missing: dict[str, str] = field(default_factory=dict)
@@ -96,11 +93,11 @@ class _CheapLine(Line):
         name: str,
         make: Make,
         settings: Settings | Mapping[str, Any],
-        inputs: Mapping[str, Step | None],
+        inputs: Mapping[str, Stage | None],
         raw: Mapping[str, Path] | None = None,
         *,
         stage: str | None = None,
-    ) -> Step:
+    ) -> Stage:
         """Add a step, made if it is cheap; the line does not act by itself."""
         step = super().step(name, make, settings, inputs, raw, stage=stage)
         recipe = self.recipes[step.key]

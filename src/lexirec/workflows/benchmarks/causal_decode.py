@@ -22,12 +22,12 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from lexirec.core.progress import Progress
 from lexirec.decoding.beam import beam_search
 from lexirec.decoding.trie import Trie
+from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
 from lexirec.models.tsrec.decoder import CausalSteps
-from lexirec.models.tsrec.network import Causal, CausalSettings
-from lexirec.nn.cpu_kernels import Packed
+from lexirec.models.tsrec.network import TSRecNetwork
+from lexirec.nn.cpu_kernels import PackedLinears
 from lexirec.nn.vocabulary_head import for_searching
-from lexirec.workflows.benchmarks.measure import Answer, Competitor, apart
-from lexirec.workflows.benchmarks.measuring import timings
+from lexirec.workflows.benchmarks.measure import Answer, Competitor, apart, timings
 
 LEVELS = 3
 TOLERANCE = 1e-4
@@ -233,10 +233,10 @@ class _Beams:
     def __init__(self, sizes: CausalSizes, seed: int) -> None:
         backbone, trie = _language(sizes, seed), Trie.build(semantic_ids(sizes, seed))
         self._whole, self._legal = (
-            Causal(backbone, CausalSettings(likelihood=likelihood), trie).eval()
+            TSRecNetwork(backbone, TSRecNetworkSettings(likelihood=likelihood), trie).eval()
             for likelihood in ("vocabulary", "catalog")
         )
-        self._weights = Packed(backbone.get_decoder())  # as `causal_ranking` does
+        self._weights = PackedLinears(backbone.get_decoder())  # as `causal_ranking` does
         with torch.inference_mode():
             self._rows = {model: for_searching(model.rows()) for model in (self._whole, self._legal)}
 
@@ -254,7 +254,7 @@ class _Beams:
         self._whole.backbone.get_decoder()(input_ids=torch.tensor([prompt]), use_cache=True)
 
     @torch.inference_mode()
-    def _search(self, model: Causal, prompt: list[int], width: int, length_penalty: float | None) -> Ranked:
+    def _search(self, model: TSRecNetwork, prompt: list[int], width: int, length_penalty: float | None) -> Ranked:
         ids_1L = torch.tensor([prompt])
         told, seen = (ids_1L, torch.ones_like(ids_1L)), torch.full((1, 1), -1)
         with self._weights.in_use():

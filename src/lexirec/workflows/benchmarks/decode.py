@@ -17,17 +17,18 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
+from lexirec.core.environment import PeakMemory
 from lexirec.core.errors import SettingsError, did_you_mean
 from lexirec.core.progress import Progress
 from lexirec.decoding.beam import beam_search
 from lexirec.models.gram.decoder import ItemStates, LateFusionSteps
-from lexirec.nn.cpu_kernels import Packed
+from lexirec.nn.cpu_kernels import PackedLinears
 from lexirec.nn.t5 import SIZES
 from lexirec.nn.vocabulary_head import for_searching
 from lexirec.workflows.benchmarks import reference as stock
 from lexirec.workflows.benchmarks.causal_decode import bench_causal_decode
 from lexirec.workflows.benchmarks.fixtures import LEVELS, Sizes, make_world
-from lexirec.workflows.benchmarks.measuring import PeakMemory, floor, timings
+from lexirec.workflows.benchmarks.measure import floor, timings
 
 FAMILIES = ("late-fusion", "causal")
 TOLERANCE = 1e-4
@@ -213,7 +214,7 @@ class _Beams:
     def __init__(self, sizes: Sizes, seed: int, pool: int) -> None:
         self._model = make_world(sizes, seed).model
         backbone = self._model.backbone
-        self._weights = Packed(backbone.encoder, backbone.decoder)  # as `late_fusion_ranking` does
+        self._weights = PackedLinears(backbone.encoder, backbone.decoder)  # as `late_fusion_ranking` does
         begin = time.perf_counter()
         with torch.inference_mode(), self._weights.in_use():
             parts = [self._model.encode_items(torch.tensor([item])) for item in range(pool)]

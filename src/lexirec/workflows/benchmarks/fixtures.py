@@ -15,7 +15,7 @@ from transformers import T5ForConditionalGeneration
 
 from lexirec.decoding.trie import Trie
 from lexirec.models.gram.item_prompts import PromptSettings
-from lexirec.models.gram.network import LateFusion, LateFusionSettings
+from lexirec.models.gram.network import GramNetwork, GramNetworkSettings
 from lexirec.models.gram.user_prompts import UserPrompts
 from lexirec.nn.ragged import Ragged
 from lexirec.nn.t5 import BackboneSettings, scratch_config
@@ -58,7 +58,7 @@ class Sizes:
 class World(NamedTuple):
     """A model with what it was made of: identifiers (I, longest) without the end, prompts of items and users."""
 
-    model: LateFusion
+    model: GramNetwork
     tokens: NDArray[np.int32]
     item_prompts: Ragged
     user_prompts: UserPrompts
@@ -78,9 +78,9 @@ def make_world(sizes: Sizes, seed: int) -> World:
         backbone = T5ForConditionalGeneration(
             scratch_config(BackboneSettings(name=sizes.backbone, dropout=0), sizes.vocabulary)
         )
-        model = LateFusion(
+        model = GramNetwork(
             backbone,
-            LateFusionSettings(likelihood="vocabulary", max_history=sizes.history),
+            GramNetworkSettings(likelihood="vocabulary", max_history=sizes.history),
             Trie.build(tokens, end=END),
             (item_prompts, user_prompts),
         )

@@ -21,9 +21,10 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from lexirec.core.progress import Progress
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.group_loss import Limits, advantages, group_loss
-from lexirec.models.tsrec.network import Causal, CausalSettings
-from lexirec.workflows.benchmarks.measuring import floor, timings
+from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
+from lexirec.models.tsrec.network import TSRecNetwork
+from lexirec.models.tsrec.rollouts import Limits, advantages, group_loss
+from lexirec.workflows.benchmarks.measure import floor, timings
 
 TOLERANCE = 1e-4
 """How much losses may differ, and gradients relative to the greatest entry of their tensor."""
@@ -63,8 +64,8 @@ class GroupSizes:
 class GroupWorld(NamedTuple):
     """A policy and its frozen reference, prompts (B, L), proposed items (B, G) and their advantages (B, G)."""
 
-    policy: Causal
-    reference: Causal
+    policy: TSRecNetwork
+    reference: TSRecNetwork
     prompts_BL: Tensor
     items_BG: Tensor
     advantages_BG: Tensor
@@ -76,7 +77,7 @@ class GroupWorld(NamedTuple):
         )
 
 
-Scorer = Callable[[Causal, GroupWorld], Tensor]
+Scorer = Callable[[TSRecNetwork, GroupWorld], Tensor]
 """Gives the log-probabilities (B, G, S) of the steps of the proposed items among legal tokens."""
 
 
@@ -140,7 +141,7 @@ def make_group_world(sizes: GroupSizes, prompts: int, seed: int) -> GroupWorld:
                 tie_word_embeddings=True,
             )
         )
-        policy = Causal(backbone, CausalSettings(neighbor_features=0), Trie.build(tokens)).eval()
+        policy = TSRecNetwork(backbone, TSRecNetworkSettings(neighbor_features=0), Trie.build(tokens)).eval()
         reference = copy.deepcopy(policy).requires_grad_(False)
         _shake(reference)
     ids = rng.integers(0, sizes.vocabulary, size=(prompts, sizes.prompt))
@@ -163,12 +164,12 @@ def _shake(model: nn.Module) -> None:
         weight.add_(0.02 * weight.std(unbiased=False) * torch.randn_like(weight))
 
 
-def shared(model: Causal, world: GroupWorld) -> Tensor:
+def shared(model: TSRecNetwork, world: GroupWorld) -> Tensor:
     """Read each prompt once, all completions side by side behind it."""
     return model.path_logp(world.prompts_BL, torch.ones_like(world.prompts_BL).bool(), world.items_BG).logp
 
 
-def repeated(model: Causal, world: GroupWorld) -> Tensor:
+def repeated(model: TSRecNetwork, world: GroupWorld) -> Tensor:
     """Read each prompt once per completion, as stock code does; the last token of a completion is left out."""
     trie, group = model.trie, world.items_BG.shape[1]
     path_RS = trie.ancestors()[world.items_BG].flatten(0, 1)
@@ -229,7 +230,7 @@ def _difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
     return max(float((ours[name] - theirs[name]).abs().max() / theirs[name].abs().max()) for name in ours)
 
 
-def _work(sizes: GroupSizes, prompts: int, policy: Causal) -> dict[str, Any]:
+def _work(sizes: GroupSizes, prompts: int, policy: TSRecNetwork) -> dict[str, Any]:
     """Return the tokens read either way and the least time of ours: four passes over layers, AdamW over weights."""
     entered = len(_LEVELS) - 1
     ours = prompts * (sizes.prompt + entered * sizes.group)

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from lexirec.core.progress import Progress
 from lexirec.data.sequences import Sequences
-from lexirec.models.gram.windows import Windows, packed_windows, windows_per_prefix
+from lexirec.models.gram.training import Windows, packed_windows, windows_per_prefix
 from lexirec.nn.t5 import SIZES
-from lexirec.workflows.benchmarks import reference as stock
+from lexirec.workflows.benchmarks import reference
 from lexirec.workflows.benchmarks.fixtures import Sizes, World, beauty_like_lengths, make_world
-from lexirec.workflows.benchmarks.measuring import floor, timings
+from lexirec.workflows.benchmarks.measure import floor, timings
 
 TOLERANCE = 1e-4
 """How much losses may differ, and gradients relative to the greatest entry of their tensor."""
@@ -180,7 +180,7 @@ def _separate_loss(world: World, windows: Windows, part: NDArray[np.int64]) -> T
     newest_first = _newest_first(windows.rows.take(part))
     targets_B, histories_BH = newest_first[:, 0], newest_first[:, 1:]
     labels_BL = world.model.trie.sequences()[targets_B]
-    return stock.loss(world, histories_BH, labels_BL.masked_fill(labels_BL < 0, -100))
+    return reference.loss(world, histories_BH, labels_BL.masked_fill(labels_BL < 0, -100))
 
 
 def _newest_first(rows: Sequences) -> Tensor:

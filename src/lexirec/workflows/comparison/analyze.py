@@ -17,13 +17,14 @@ from lexirec.core.store import Store
 from lexirec.data.ranking import Ranking
 from lexirec.evaluation.beyond_accuracy import beyond_accuracy, mean_of_seeds
 from lexirec.evaluation.calibration import Calibration, calibration
-from lexirec.evaluation.context import Ground, divided, surroundings
+from lexirec.evaluation.context import EvaluationContext, divided, surroundings
 from lexirec.evaluation.evaluator import Report
 from lexirec.evaluation.slice_metrics import QUICK, Sliced, measure_slices
 from lexirec.pipeline.experiment import EvaluationSettings
-from lexirec.pipeline.runner import Run, find_run
-from lexirec.pipeline.stages.baselines import measured_cases
-from lexirec.pipeline.stages.identifiers import joined_vectors, load_catalog, load_split
+from lexirec.pipeline.runs import RunRecord, find_run
+from lexirec.pipeline.stages.data import load_catalog, load_split
+from lexirec.pipeline.stages.evaluation import measured_cases
+from lexirec.pipeline.stages.identifiers import joined_vectors
 from lexirec.reporting.content import seen_in_words
 from lexirec.reporting.tables import beyond_table, calibration_table, reliability_table, slices_table
 from lexirec.workflows.comparison.compare import Systems, check_alike
@@ -126,18 +127,18 @@ def analyze_named(
     return Analysis(**{**vars(found), "notes": (*found.notes, *notes)})
 
 
-def ground_of(run: Run) -> Ground:
+def ground_of(run: RunRecord) -> EvaluationContext:
     """Read what an experiment's evaluations are looked at against."""
     folder = run.step("data").folder
     split = load_split(folder)
     settings = validate_settings(run.settings["evaluation"], EvaluationSettings, run.name)
     sources = {f"vectors.{name}": step.folder for name, step in run.variants("vectors").items()}
     vectors = joined_vectors(sources) if sources else None
-    return Ground(load_catalog(folder), split, measured_cases(settings, split), vectors)
+    return EvaluationContext(load_catalog(folder), split, measured_cases(settings, split), vectors)
 
 
 def analyze_systems(
-    systems: Systems, ground: Ground, kept: Systems | None = None, *, k: int = 10, by: Sequence[str] = ()
+    systems: Systems, ground: EvaluationContext, kept: Systems | None = None, *, k: int = 10, by: Sequence[str] = ()
 ) -> Analysis:
     """Analyse evaluations of the same cases.
 

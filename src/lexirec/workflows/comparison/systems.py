@@ -13,7 +13,7 @@ from lexirec.core.errors import ArtifactError, SettingsError
 from lexirec.core.store import Store
 from lexirec.evaluation.evaluator import Report
 from lexirec.pipeline.results import chosen, evaluations, settings_behind
-from lexirec.pipeline.runner import Run, find_run, run_seeds
+from lexirec.pipeline.runs import RunRecord, find_run, run_seeds
 from lexirec.pipeline.stages.report import OWN, stored_reports
 from lexirec.workflows.comparison.compare import Comparison, Systems, compare_systems
 
@@ -174,7 +174,7 @@ def _behind(store: Store, member: Member, of: str | None) -> dict[str, Any]:
     return settings_behind(run, run.variants("evaluation")[chosen(run, member.recommender or of)])
 
 
-def _headline(run: Run, reports: dict[str, Report]) -> str:
+def _headline(run: RunRecord, reports: dict[str, Report]) -> str:
     wanted: str = run.settings.get("evaluation", {}).get("seen", [""])[0]
     return wanted if wanted in reports else next(iter(reports))
 

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from lexirec.core.manifest import read_manifest
 from lexirec.data.splits import Cases, Split
 from lexirec.evaluation.evaluator import Report
-from lexirec.pipeline.runner import Step
-from lexirec.pipeline.stages.baselines import measured_cases
-from lexirec.pipeline.stages.identifiers import load_split
+from lexirec.pipeline.runner import Stage
+from lexirec.pipeline.stages.data import load_split
+from lexirec.pipeline.stages.evaluation import measured_cases
 from lexirec.pipeline.stages.models import CURVE
 from lexirec.pipeline.stages.report import stored_reports
 from lexirec.reporting.breakdowns import by_history, by_popularity
@@ -25,9 +25,9 @@ from lexirec.reporting.content import Breakdown
 from lexirec.workflows.studies.cost import load_cost
 from lexirec.workflows.studies.design import Row, Study, StudyRun
 from lexirec.workflows.studies.meaning import Meaning, load_meaning
+from lexirec.workflows.studies.plan import recommender_step
 from lexirec.workflows.studies.run import Outcome
 from lexirec.workflows.studies.settings import StudySettings
-from lexirec.workflows.studies.stages import recommender_step
 
 TABLE = "runs.parquet"
 _WEIGHTS = re.compile(r"^- weights: ([\d,]+)$", re.MULTILINE)
@@ -73,7 +73,7 @@ class Made:
     recommender: str
     baseline: bool
     reports: dict[str, Report] = field(repr=False)
-    steps: dict[str, Step] = field(repr=False)
+    steps: dict[str, Stage] = field(repr=False)
     stages: dict[str, StageCost] = field(repr=False)
     own: StageCost
     parameters: int | None
@@ -105,7 +105,7 @@ def gather(outcome: Outcome) -> list[Made]:
 
 
 def _made(
-    settings: StudySettings, run: StudyRun, steps: Mapping[str, Step], name: str, *, baseline: bool = False
+    settings: StudySettings, run: StudyRun, steps: Mapping[str, Stage], name: str, *, baseline: bool = False
 ) -> Made:
     own = recommender_step(settings.model_copy(update={"recommender": name}), steps)
     reports = _headline_first(stored_reports(steps[f"evaluation.{name}"].folder), run)
@@ -130,7 +130,7 @@ def _made(
     )
 
 
-def _stage_cost(step: Step) -> StageCost:
+def _stage_cost(step: Stage) -> StageCost:
     manifest = read_manifest(step.folder)
     return StageCost(manifest.seconds, manifest.peak_memory, sum(entry.bytes for entry in manifest.files.values()))
 
@@ -152,7 +152,7 @@ def _curve(folder: Path) -> list[dict[str, float]]:
 
 
 def _groups(
-    settings: StudySettings, run: StudyRun, steps: Mapping[str, Step], report: Report, label: str
+    settings: StudySettings, run: StudyRun, steps: Mapping[str, Stage], report: Report, label: str
 ) -> Iterator[Breakdown]:
     if not settings.groups:
         return

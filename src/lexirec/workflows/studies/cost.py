@@ -28,14 +28,14 @@ from lexirec.core.environment import PeakMemory
 from lexirec.core.errors import ArtifactError
 from lexirec.core.progress import quiet
 from lexirec.data.splits import Split
-from lexirec.models.baselines.recommender import load_recommender
-from lexirec.models.gram.recommender import LateFusionRecommender
-from lexirec.models.gram.windows import batches, packed_windows, windows_per_prefix
-from lexirec.models.tsrec.recommender import CausalRecommender
+from lexirec.models.gram.recommender import GramRecommender
+from lexirec.models.gram.training import batches, packed_windows, windows_per_prefix
+from lexirec.models.loading import load_recommender
+from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.sft import epochs_of
 from lexirec.models.tsrec.tasks import TaskTexts, make_examples
 from lexirec.nn.t5 import count_parameters
-from lexirec.pipeline.stages.identifiers import Folders, load_split, write_summary
+from lexirec.pipeline.stages.data import Folders, load_split, write_summary
 from lexirec.workflows.benchmarks.measure import apart
 
 FILE = "cost.json"
@@ -93,7 +93,7 @@ class Costs:
     @property
     def _network(self) -> nn.Module | None:
         """The network whose training can be measured; None for recommenders of another kind."""
-        trainable = isinstance(self._recommender, LateFusionRecommender | CausalRecommender)
+        trainable = isinstance(self._recommender, GramRecommender | TSRecRecommender)
         return self._recommender.model if trainable else None
 
     def size(self) -> dict[str, float]:
@@ -158,7 +158,7 @@ class Costs:
     def _batches(self) -> tuple[Batches, int, float]:
         """Return batches from all over an epoch, how many an epoch has, and the targets in one on average."""
         model, train, seed = self._recommender, self._split.train, self._settings.seed
-        if isinstance(model, LateFusionRecommender):
+        if isinstance(model, GramRecommender):
             how = model.settings.training
             cut = packed_windows if how.packed else windows_per_prefix
             windows = cut(train, model.settings.fusion.max_history)

@@ -15,8 +15,14 @@ from lexirec.core.config import written_in
 from lexirec.core.errors import SettingsError, did_you_mean
 from lexirec.pipeline.experiment import Experiment, load_experiment
 from lexirec.pipeline.stages.report import OWN
-from lexirec.workflows.studies.foreign_data import data_name, data_overrides
-from lexirec.workflows.studies.settings import Axis, StudyFile, StudySettings, load_study_file
+from lexirec.workflows.studies.settings import (
+    Axis,
+    StudyFile,
+    StudySettings,
+    data_name,
+    data_overrides,
+    load_study_file,
+)
 
 
 @dataclass(frozen=True)

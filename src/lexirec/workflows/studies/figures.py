@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from lexirec.models.gram.training import METRIC
 from lexirec.reporting.content import Breakdown, seen_in_words
 from lexirec.reporting.cost_figures import cost_figure, growth_figure
 from lexirec.reporting.forest import Effect, Side, forest_figure, p_text, signed
@@ -23,6 +22,7 @@ from lexirec.reporting.study_figures import (
     places_figure,
     rows_figure,
 )
+from lexirec.training.arguments import METRIC
 from lexirec.workflows.studies.findings import Finding
 from lexirec.workflows.studies.settings import StudySettings
 

@@ -23,7 +23,7 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.splits import Cases
 from lexirec.evaluation.categories import read_categories
-from lexirec.pipeline.stages.identifiers import Folders, load_catalog, load_split, write_summary
+from lexirec.pipeline.stages.data import Folders, load_catalog, load_split, write_summary
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 

@@ -10,7 +10,7 @@ from lexirec.pipeline.stages.report import OWN
 from lexirec.reporting.content import number, seen_in_words
 from lexirec.reporting.page import Block, Bullets, Cell, Commands, Grid, Heading, Page, Text
 from lexirec.reporting.study_figures import Look
-from lexirec.reporting.terminal import in_words
+from lexirec.reporting.tables import in_words
 from lexirec.workflows.studies import figures
 from lexirec.workflows.studies.findings import Finding
 from lexirec.workflows.studies.run import Outcome

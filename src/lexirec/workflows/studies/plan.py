@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from lexirec.core.errors import ArtifactError
-from lexirec.core.manifest import Manifest
-from lexirec.core.store import Recipe, Store, read_manifest
-from lexirec.pipeline.runner import Line, State, Step, newest_run
+from lexirec.core.manifest import Manifest, Recipe, read_manifest
+from lexirec.core.store import Store
+from lexirec.pipeline import graph
+from lexirec.pipeline.runner import Stage, StageRunner, State, StopRequested
+from lexirec.pipeline.runs import newest_run
+from lexirec.workflows.studies.cost import CostSettings, measure_cost
 from lexirec.workflows.studies.design import Study, StudyRun
-from lexirec.workflows.studies.stages import VERSIONS, walk_run
+from lexirec.workflows.studies.meaning import MeaningSettings, measure_meaning
+from lexirec.workflows.studies.settings import StudySettings
 
 _ALIKE = 0.9
 """Manifests whose likeness is at least this share of the best one's count as like stages."""
@@ -29,7 +34,7 @@ class PlannedStage:
         seconds: how long it took, or is expected to take from like stages in the store; None where there is none.
     """
 
-    step: Step
+    step: Stage
     recipe: Recipe
     runs: int
     seconds: float | None
@@ -50,7 +55,7 @@ class StudyPlan:
     """
 
     stages: dict[str, PlannedStage]
-    steps: dict[str, dict[str, Step]] = field(repr=False)
+    steps: dict[str, dict[str, Stage]] = field(repr=False)
 
     @property
     def existing(self) -> list[PlannedStage]:
@@ -101,10 +106,10 @@ def plan_study(study: Study, store: Store) -> StudyPlan:
         DataError: a file of data is missing.
     """
     like, steps = LikeStages(store), {}
-    first: dict[str, tuple[Step, Recipe]] = {}
+    first: dict[str, tuple[Stage, Recipe]] = {}
     runs: dict[str, int] = {}
     for run in study.runs:
-        line = Line(store, VERSIONS, act=False, before=_before(store, run))
+        line = StageRunner(store, VERSIONS, act=False, before=_before(store, run))
         steps[run.name] = walk_run(study.settings, run, line)
         for step in line.steps:
             first.setdefault(step.key, (step, line.recipes[step.key]))
@@ -144,7 +149,7 @@ class LikeStages:
         times = [manifest.seconds * _epochs(recipe.settings, manifest.settings) for manifest in close]
         return median(times) if times else None
 
-    def learn(self, step: Step) -> None:
+    def learn(self, step: Stage) -> None:
         """Take notice of a stage that has been made meanwhile."""
         if step.stage in self._known:
             self._add(self._known[step.stage], read_manifest(step.folder))
@@ -203,3 +208,36 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+# --------------------------------------------------------------------------------------------------------------- stages
+# The stages of one run of a study: those of its experiment up to the evaluations, and what the study measures.
+
+
+VERSIONS: Mapping[str, int] = {**graph.VERSIONS, "cost": 1, "meaning": 1}
+"""Versions of the stages, those of studies among them."""
+
+
+def walk_run(settings: StudySettings, run: StudyRun, line: StageRunner) -> dict[str, Stage]:
+    """Take every step of a run; steps by their names.
+
+    Reports of single experiments are left out: the study has its own.
+    """
+    line.until = "evaluation"
+    with suppress(StopRequested):
+        graph.walk(run.experiment, line)
+    line.until = None
+    steps = {step.name: step for step in line.steps}
+    if "meaning" in settings.measures:
+        given = {name: steps.get(name) for name in ("data", "codes", "identifiers", "neighbors")}
+        line.step("meaning", measure_meaning, MeaningSettings(), given)
+    if "cost" in settings.measures:
+        given = {"data": steps["data"], "recommender": recommender_step(settings, steps)}
+        line.step("cost", measure_cost, CostSettings(), given)
+    return {step.name: step for step in line.steps}
+
+
+def recommender_step(settings: StudySettings, steps: Mapping[str, Stage]) -> Stage:
+    """Return the step that makes the recommender that is studied."""
+    name = settings.recommender
+    return next(steps[known] for known in (name, f"baselines.{name}", f"fused.{name}") if known in steps)

@@ -13,7 +13,7 @@ from lexirec.core.store import Store
 from lexirec.evaluation.bootstrap import STANDARD
 from lexirec.reporting.content import number, seen_in_words
 from lexirec.reporting.forest import p_text, signed
-from lexirec.reporting.publishing import write_page
+from lexirec.reporting.markdown import write_page
 from lexirec.workflows.studies.collect import gather, write_table
 from lexirec.workflows.studies.design import Study
 from lexirec.workflows.studies.findings import Finding, find

@@ -12,10 +12,10 @@ from pathlib import Path
 from lexirec.core.errors import LexirecError
 from lexirec.core.progress import Progress, told_by
 from lexirec.core.store import Store
-from lexirec.pipeline.runner import Line, Run, Step, record, runs
+from lexirec.pipeline.runner import Stage, StageRunner
+from lexirec.pipeline.runs import RunRecord, record, runs
 from lexirec.workflows.studies.design import Study, StudyRun
-from lexirec.workflows.studies.plan import LikeStages, StudyPlan, plan_study
-from lexirec.workflows.studies.stages import VERSIONS, walk_run
+from lexirec.workflows.studies.plan import VERSIONS, LikeStages, StudyPlan, plan_study, walk_run
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Outcome:
     """
 
     study: Study
-    steps: dict[str, dict[str, Step]] = field(repr=False)
+    steps: dict[str, dict[str, Stage]] = field(repr=False)
     failures: list[Failure]
 
     @property
@@ -74,7 +74,7 @@ def run_study(study: Study, store: Store) -> Outcome:
 
 
 def _carry_out(outcome: Outcome, run: StudyRun, store: Store, display: _Display) -> None:
-    line = Line(store, VERSIONS, shown=display.around)
+    line = StageRunner(store, VERSIONS, shown=display.around)
     try:
         outcome.steps[run.name] = walk_run(outcome.study.settings, run, line)
     except LexirecError as error:
@@ -86,7 +86,7 @@ def _carry_out(outcome: Outcome, run: StudyRun, store: Store, display: _Display)
         _recorded(store, run, line.steps)
 
 
-def _recorded(store: Store, run: StudyRun, steps: list[Step]) -> Run | None:
+def _recorded(store: Store, run: StudyRun, steps: list[Stage]) -> RunRecord | None:
     """Write down that a run is finished, for `lexirec show` and `compare`, unless that is written already."""
     name, keys = run.experiment.name, {step.name: step.key for step in steps}
     for known in runs(store, name):
@@ -107,7 +107,7 @@ class _Display:
         self._since = time.monotonic()
 
     @contextmanager
-    def around(self, step: Step) -> Iterator[None]:
+    def around(self, step: Stage) -> Iterator[None]:
         """Show a stage while it is made."""
         self.stage = step.name
         if step.state == "done":

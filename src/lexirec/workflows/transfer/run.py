@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from lexirec.core.store import Store
-from lexirec.models.tsrec.settings import CausalModelSettings
-from lexirec.pipeline import graph as pipeline
+from lexirec.models.tsrec.settings import TSRecSettings
+from lexirec.pipeline import graph
 from lexirec.pipeline.components import VectorNeighbors, needs_neighbors, needs_vectors
 from lexirec.pipeline.experiment import Experiment
-from lexirec.pipeline.runner import Line, Reached, Run, Step, newest_run, record
-from lexirec.pipeline.stages import baselines as fitting
+from lexirec.pipeline.runner import Stage, StageRunner, StopRequested
+from lexirec.pipeline.runs import RunRecord, newest_run, record
+from lexirec.pipeline.stages import baselines, evaluation
 from lexirec.pipeline.stages import identifiers as preparing
 from lexirec.pipeline.stages.models import ModelStage
 from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors
@@ -39,13 +40,13 @@ from lexirec.workflows.transfer.settings import (
 )
 from lexirec.workflows.transfer.stages import Carried
 
-VERSIONS = {**pipeline.VERSIONS, "untrained": 1, "carried": 1, "fine-tuned": 1}
+VERSIONS = {**graph.VERSIONS, "untrained": 1, "carried": 1, "fine-tuned": 1}
 """Versions of the stages; those of experiments are shared with them."""
 _CALLED = {"alone.model": "alone"}
 _log = logging.getLogger(__name__)
 
 
-def transfer(chosen: Transfer, store: Store) -> Run:
+def transfer(chosen: Transfer, store: Store) -> RunRecord:
     """Train on the source, carry what was learned to the target, and measure it there beside what knows the target.
 
     Killed at any moment and called again, it carries on where it was.
@@ -63,7 +64,7 @@ def transfer(chosen: Transfer, store: Store) -> Run:
     return record(store, chosen.name, chosen, lines.steps)
 
 
-def plan_transfer(chosen: Transfer, store: Store) -> list[Step]:
+def plan_transfer(chosen: Transfer, store: Store) -> list[Stage]:
     """Return the steps that `transfer` would take, with the state of each, without making anything."""
     lines = _Lines(chosen, store, act=False)
     _walk(chosen, lines)
@@ -77,17 +78,17 @@ class _Lines:
         before = newest_run(store, chosen.name)
         self._keys = {name: step.key for name, step in before.steps.items()} if before else {}
         self._store, self._act = store, act
-        self._lines: list[tuple[str, Line]] = []
+        self._lines: list[tuple[str, StageRunner]] = []
 
-    def line(self, prefix: str = "", until: str | None = None) -> Line:
+    def line(self, prefix: str = "", until: str | None = None) -> StageRunner:
         """Open a line whose steps are called `prefix` + name in the record."""
         known = {name.removeprefix(prefix): key for name, key in self._keys.items() if name.startswith(prefix)}
-        line = Line(self._store, VERSIONS, until, self._act, known)
+        line = StageRunner(self._store, VERSIONS, until, self._act, known)
         self._lines.append((prefix, line))
         return line
 
     @property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[Stage]:
         """All steps by the names they have in the record."""
         named = {prefix + step.name: step for prefix, line in self._lines for step in line.steps}
         return [replace(step, name=_CALLED.get(name, name)) for name, step in named.items()]
@@ -97,12 +98,12 @@ class _Lines:
 class _Named:
     """The target's items as the source names them: steps by the names that stages know them by."""
 
-    data: Step
-    vectors: dict[str, Step]
-    codes: Step
-    identifiers: Step
+    data: Stage
+    vectors: dict[str, Stage]
+    codes: Stage
+    identifiers: Stage
 
-    def inputs(self, model: CausalModelSettings) -> dict[str, Step | None]:
+    def inputs(self, model: TSRecSettings) -> dict[str, Stage | None]:
         """Return what such a model reads of them."""
         spelled = {"data": self.data, "codes": self.codes, "identifiers": self.identifiers}
         return {**spelled, **(self.vectors if model.network.grounded else {})}
@@ -116,7 +117,7 @@ def _walk(chosen: Transfer, lines: _Lines) -> None:
     named = _name_target(chosen, lines, source, floors["data"])
     there = _learned_there(chosen, lines, named)
     near = there.get("neighbors") if chosen.settings.neighbors == "training" else _near_in_text(chosen, lines, named)
-    inputs: dict[str, Step | None] = {**named.inputs(model), "neighbors": near}
+    inputs: dict[str, Stage | None] = {**named.inputs(model), "neighbors": near}
     carried = {
         "untrained": _untrained(chosen.source, lines, source),
         "zero-shot": source.get("reinforced", source["model"]),
@@ -142,7 +143,7 @@ def _walk(chosen: Transfer, lines: _Lines) -> None:
 # -------------------------------------------------------------------------------------------------------- the steps
 
 
-def _floors(chosen: Transfer, lines: _Lines) -> dict[str, Step]:
+def _floors(chosen: Transfer, lines: _Lines) -> dict[str, Stage]:
     """Fit and measure the target's baselines as an experiment of their own; with `data`, which all else reads."""
     baselines = chosen.baselines
     near = any(needs_neighbors(each) for each in baselines.values())
@@ -157,7 +158,7 @@ def _floors(chosen: Transfer, lines: _Lines) -> dict[str, Step]:
     return _walked(chosen.target.model_copy(update={**nothing, **kept}), lines.line(until="evaluation"))
 
 
-def _source(source: Experiment, lines: _Lines) -> dict[str, Step]:
+def _source(source: Experiment, lines: _Lines) -> dict[str, Stage]:
     """Train the source's model, and polish it if the experiment does; its baselines and evaluations are left out."""
     scorer = source.reinforcement.scorer if source.reinforcement is not None else None
     baselines = {name: each for name, each in source.baselines.items() if name == scorer}
@@ -166,13 +167,13 @@ def _source(source: Experiment, lines: _Lines) -> dict[str, Step]:
     return _walked(source.model_copy(update={"baselines": baselines}), lines.line("source.", until=last))
 
 
-def _walked(experiment: Experiment, line: Line) -> dict[str, Step]:
-    with contextlib.suppress(Reached):
-        pipeline.walk(experiment, line)
+def _walked(experiment: Experiment, line: StageRunner) -> dict[str, Stage]:
+    with contextlib.suppress(StopRequested):
+        graph.walk(experiment, line)
     return {step.name: step for step in line.steps}
 
 
-def _name_target(chosen: Transfer, lines: _Lines, source: Mapping[str, Step], data: Step) -> _Named:
+def _name_target(chosen: Transfer, lines: _Lines, source: Mapping[str, Stage], data: Stage) -> _Named:
     """Put the target's items into the source's space, and spell them by its quantiser."""
     codes, naming = chosen.source.codes, chosen.source.naming
     assert isinstance(codes, Quantiser)
@@ -196,52 +197,52 @@ def _name_target(chosen: Transfer, lines: _Lines, source: Mapping[str, Step], da
     return _Named(data, vectors, found, spelled)
 
 
-def _near_in_text(chosen: Transfer, lines: _Lines, named: _Named) -> Step | None:
+def _near_in_text(chosen: Transfer, lines: _Lines, named: _Named) -> Stage | None:
     """Find the neighbours of the target's items by vectors alone, as many as the source's have."""
     if chosen.source.neighbors is None or chosen.settings.neighbors == "none":
         return None
     settings, given = VectorNeighbors(k=chosen.source.neighbors.k), {"data": named.data, **named.vectors}
-    return lines.line("carried.").step("neighbors", preparing.prepare_neighbors, settings, given)
+    return lines.line("carried.").step("neighbors", baselines.prepare_neighbors, settings, given)
 
 
-def _learned_there(chosen: Transfer, lines: _Lines, named: _Named) -> dict[str, Step | None]:
+def _learned_there(chosen: Transfer, lines: _Lines, named: _Named) -> dict[str, Stage | None]:
     """Return what models that learn on the target know besides: neighbours by its training part, words of its texts."""
     if not sees_training(chosen):
         return {}
     line, source = lines.line("target."), chosen.source
     given = chosen.target.model_copy(update={"neighbors": neighbors_there(chosen)})
-    found = {"neighbors": pipeline.neighbors_step(given, line, named.data, named.vectors)}
+    found = {"neighbors": graph.neighbors_step(given, line, named.data, named.vectors)}
     if source.wants_words and chosen.settings.fine_tune:
         inputs = {"data": named.data, "codes": named.codes}
-        found["lexicon"] = pipeline.lexicon_step(source, line, inputs, named.vectors)
+        found["lexicon"] = graph.lexicon_step(source, line, inputs, named.vectors)
     return found
 
 
-def _untrained(source: Experiment, lines: _Lines, steps: Mapping[str, Step]) -> Step:
+def _untrained(source: Experiment, lines: _Lines, steps: Mapping[str, Stage]) -> Stage:
     """Build the source's model as training finds it."""
     assert source.backbone is not None
     assert source.model is not None
     wanted = ("data", "tokenizer", "codes", "identifiers", "lexicon", "neighbors", "backbone")
     inputs = {name: step for name, step in steps.items() if name in wanted or name.startswith("vectors.")}
-    raw = {} if "backbone" in steps else pipeline.backbone_files(source.backbone)
+    raw = {} if "backbone" in steps else graph.backbone_files(source.backbone)
     stage = ModelStage(backbone=source.backbone, model=source.model)
     line = lines.line("source.")
     return line.step("untrained", stages.build_untrained, stage, inputs, raw)
 
 
 def _alone(
-    chosen: Transfer, lines: _Lines, source: Mapping[str, Step], named: _Named, there: Mapping[str, Step | None]
-) -> Step:
+    chosen: Transfer, lines: _Lines, source: Mapping[str, Stage], named: _Named, there: Mapping[str, Stage | None]
+) -> Stage:
     """Train the source's model on the target from the start; its backbone, too, is pretrained on the target's text."""
     model = chosen.source.model
-    assert isinstance(model, CausalModelSettings)
+    assert isinstance(model, TSRecSettings)
     changes: dict[str, Any] = {}
     if chosen.settings.training is not None:
         changes["training"] = chosen.settings.training
     if chosen.settings.category is not None:
         changes["prompts"] = model.prompts.model_copy(update={"category": chosen.settings.category})
     experiment = chosen.source.model_copy(update={"model": model.model_copy(update=changes)})
-    given: dict[str, Step | None] = {
+    given: dict[str, Stage | None] = {
         "data": named.data,
         "tokenizer": source["tokenizer"],
         "codes": named.codes,
@@ -249,19 +250,19 @@ def _alone(
         "lexicon": there.get("lexicon"),
     }
     line = lines.line("alone.")
-    made = pipeline.model_step(experiment, line, given, named.vectors, there.get("neighbors"))
+    made = graph.model_step(experiment, line, given, named.vectors, there.get("neighbors"))
     assert made is not None
     return made
 
 
 def _measure(
-    chosen: Transfer, line: Line, floors: Mapping[str, Step], named: _Named, recommenders: Mapping[str, Step]
+    chosen: Transfer, line: StageRunner, floors: Mapping[str, Stage], named: _Named, recommenders: Mapping[str, Stage]
 ) -> None:
     """Measure everything that is about the transfer, and report it beside the baselines."""
     evaluations = {name: step for name, step in floors.items() if step.group == "evaluation"}
     for name, recommender in recommenders.items():
         step, given = f"evaluation.{name}", {"data": named.data, "recommender": recommender}
-        evaluations[step] = line.step(step, fitting.measure, chosen.evaluation, given)
+        evaluations[step] = line.step(step, evaluation.measure, chosen.evaluation, given)
     saw = {name: each.model_dump() for name, each in what_each_saw(chosen).items()}
     saw["baselines"] = {"source": "nothing", "target": "training interactions, item texts where their kind reads them"}
     settings = {

@@ -10,7 +10,7 @@ from pydantic import Field, computed_field
 
 from lexirec.core.config import Settings, override_settings
 from lexirec.core.errors import SettingsError
-from lexirec.models.tsrec.settings import CausalModelSettings
+from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.models.tsrec.sft import SftSettings
 from lexirec.pipeline.components import BaselineChoice, NeighborsChoice, PublishedNeighbors
 from lexirec.pipeline.experiment import EvaluationSettings, Experiment, load_experiment
@@ -118,14 +118,14 @@ class Saw(Settings):
     target: str
 
 
-def check_transfer(chosen: Transfer) -> CausalModelSettings:
+def check_transfer(chosen: Transfer) -> TSRecSettings:
     """Return the settings of the model that is carried, if it can be.
 
     Raises:
         SettingsError: it cannot.
     """
     source, model, where = chosen.source, chosen.source.model, f"{chosen.source.name}:"
-    if not isinstance(model, CausalModelSettings):
+    if not isinstance(model, TSRecSettings):
         raise SettingsError(f'{where} a transfer carries a [model] of kind "causal"; add one, or take another source')
     if not isinstance(source.codes, Quantiser):
         kind = source.codes.kind if source.codes is not None else "none"

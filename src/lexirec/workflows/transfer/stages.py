@@ -15,23 +15,24 @@ import numpy as np
 
 from lexirec.core.config import Settings
 from lexirec.core.store import progress_folder
-from lexirec.models.tsrec.recommender import CausalRecommender
+from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.sft import SftSettings
 from lexirec.models.tsrec.transfer import carried_to, fresh_tokens
-from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, Folders, joined_vectors, load_catalog, write_summary
+from lexirec.pipeline.stages.data import Folders, load_catalog, write_summary
+from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, joined_vectors
 from lexirec.pipeline.stages.models import (
     ModelStage,
     build_causal,
-    fit_causal,
+    fit_tsrec,
     save_trained,
     spelled_items,
 )
 from lexirec.pipeline.stages.report import evaluations_of, report_content, stored_reports
 from lexirec.reporting.content import ReportContent
-from lexirec.reporting.quantizer_drawing import draw_quantizer
+from lexirec.reporting.identifier_figures import draw_quantizer
 from lexirec.reporting.run_report import write_report
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.embeddings.item_embeddings import LsaVectors, embed_alike
+from lexirec.semantic_ids.embeddings.item_embeddings import LsaVectors, embed_items_like
 from lexirec.semantic_ids.embeddings.sentence_encoder import SentenceVectors
 from lexirec.semantic_ids.quantizers.codebook import Codebook
 from lexirec.semantic_ids.quantizers.collisions import CollisionSettings
@@ -51,7 +52,7 @@ class Carried(Settings):
 def embed_target(settings: LsaVectors | SentenceVectors, inputs: Folders, out: Path) -> None:
     """Make vectors of the other catalogue in the space of the first one's: `vectors.npy`, float32 (n_items, d)."""
     catalog, first = load_catalog(inputs["data"]), load_catalog(inputs["first"])
-    vectors = embed_alike(catalog, first, settings, folder=progress_folder(out) / "shards")
+    vectors = embed_items_like(catalog, first, settings, folder=progress_folder(out) / "shards")
     np.save(out / "vectors.npy", vectors, allow_pickle=False)
     zeros = int((~vectors.any(axis=1)).sum())
     lines = [f"items: {len(vectors):,}, of which {zeros:,} have no vector"]
@@ -89,7 +90,7 @@ def carry_model(settings: Carried, inputs: Folders, out: Path) -> None:
 
     Where there is a `lexicon`, its words about tokens take the place of those that the model learned from.
     """
-    trained = CausalRecommender.load(inputs["model"])
+    trained = TSRecRecommender.load(inputs["model"])
     known = spelled_items(inputs, grounded=trained.settings.network.grounded)
     fresh = fresh_tokens(trained, known.identifiers)
     made = carried_to(trained, load_catalog(inputs["data"]), known, category=settings.category)
@@ -105,11 +106,11 @@ def carry_model(settings: Carried, inputs: Folders, out: Path) -> None:
         made.save(out)
         write_summary(out, "Carried model", [f"{name.replace('_', ' ')}: {value}" for name, value in _told(made)])
         return
-    fit_causal(made, inputs, out, settings.training)
+    fit_tsrec(made, inputs, out, settings.training)
     save_trained(made, out)
 
 
-def _told(made: CausalRecommender) -> list[tuple[str, Any]]:
+def _told(made: TSRecRecommender) -> list[tuple[str, Any]]:
     """Return what is known of a carried recommender, what it saw catalogue by catalogue."""
     facts = dict(made.origin)
     return [(f"saw of the {name}", value) for name, value in facts.pop("saw").items()] + list(facts.items())

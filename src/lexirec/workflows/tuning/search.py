@@ -17,12 +17,12 @@ from typing import Any
 from lexirec.core.config import Settings, as_toml
 from lexirec.core.errors import LexirecError, SettingsError
 from lexirec.core.locks import exclusive
-from lexirec.core.store import Store, stage_key
+from lexirec.core.manifest import stage_key
+from lexirec.core.store import Store
 from lexirec.pipeline.experiment import Experiment, load_experiment
-from lexirec.pipeline.graph import plan
-from lexirec.pipeline.runner import Step
-from lexirec.training.dimensions import Dimension, Value
-from lexirec.training.hyperparameter_search import Journal
+from lexirec.pipeline.run import plan_experiment
+from lexirec.pipeline.runner import Stage
+from lexirec.training.hyperparameter_search import Dimension, Journal, Value
 from lexirec.workflows.tuning.report import write_tuning
 from lexirec.workflows.tuning.space import TuningSettings, load_space
 from lexirec.workflows.tuning.trials import METRIC, Trial, Tuning, cost, load_trials, run_trial
@@ -79,7 +79,7 @@ def tune(
 
 def search_folder(experiment: Experiment, settings: TuningSettings, store: Store) -> Path:
     """Return where a search is kept: a name of its own for every experiment, content of its data, and space."""
-    data = plan(experiment, store, until="data")[0]
+    data = plan_experiment(experiment, store, until="data")[0]
     described = experiment.model_dump(mode="json", exclude={"name", "evaluation"})
     tried = settings.model_dump(mode="json", exclude={"trials", "minutes"})
     key = stage_key(TUNING, _VERSION, {"experiment": described, "search": tried}, {"data": data.key})
@@ -114,7 +114,7 @@ class _Search:
         limit, unit = self._settings.budget
         _log.info("%s, trial %d of a budget of %g %s: %s", self.system, number + 1, limit, unit, params)
         metrics: dict[str, float] = {}
-        steps: list[Step] = []
+        steps: list[Stage] = []
         error: str | None = None
         try:
             changed = load_experiment(path, [*sets, *_overrides(params)])

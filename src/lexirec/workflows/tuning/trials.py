@@ -13,10 +13,11 @@ from lexirec.core.store import Store, write_json
 from lexirec.pipeline.experiment import FUSED, EvaluationSettings, Experiment
 from lexirec.pipeline.graph import VERSIONS, walk
 from lexirec.pipeline.resolve import alone
-from lexirec.pipeline.runner import Line, Reached, Step, seconds
-from lexirec.pipeline.stages import baselines as fitting
+from lexirec.pipeline.runner import Stage, StageRunner, StopRequested
+from lexirec.pipeline.runs import seconds
+from lexirec.pipeline.stages import evaluation
 from lexirec.pipeline.stages.report import stored_reports
-from lexirec.training.dimensions import Value
+from lexirec.training.hyperparameter_search import Value
 from lexirec.workflows.tuning.space import TuningSettings
 
 METRIC = "ndcg@10"
@@ -92,10 +93,10 @@ def load_trials(folder: Path) -> list[Trial]:
 
 def run_trial(
     experiment: Experiment, system: str, store: Store, settings: TuningSettings
-) -> tuple[dict[str, float], list[Step]]:
+) -> tuple[dict[str, float], list[Stage]]:
     """Make one recommender of an experiment and measure it; return its metrics and the steps that led there."""
-    line = Line(store, VERSIONS, until=_last_group(experiment, system))
-    with contextlib.suppress(Reached):
+    line = StageRunner(store, VERSIONS, until=_last_group(experiment, system))
+    with contextlib.suppress(StopRequested):
         walk(alone(experiment, system), line)
     steps = {step.name: step for step in line.steps}
     inputs = {"data": steps["data"], "recommender": _recommender(steps, system)}
@@ -108,7 +109,7 @@ def run_trial(
         sample_users=settings.sample_users,
         keep_lists=0,
     )
-    found = Line(store, VERSIONS).step(f"evaluation.{system}", fitting.measure, measured, inputs)
+    found = StageRunner(store, VERSIONS).step(f"evaluation.{system}", evaluation.measure, measured, inputs)
     return dict(stored_reports(found.folder)[seen].metrics), [*line.steps, found]
 
 
@@ -118,12 +119,12 @@ def _last_group(experiment: Experiment, system: str) -> str:
     return FUSED if system in experiment.fusion else system
 
 
-def _recommender(steps: Mapping[str, Step], system: str) -> Step:
+def _recommender(steps: Mapping[str, Stage], system: str) -> Stage:
     names = (f"baselines.{system}", system, f"{FUSED}.{system}")
     return next(steps[name] for name in names if name in steps)
 
 
-def cost(steps: Sequence[Step], before: Iterable[Trial]) -> float:
+def cost(steps: Sequence[Stage], before: Iterable[Trial]) -> float:
     """Return the seconds that went into what no earlier trial had made."""
     made = {key for trial in before for key in (trial.steps or {}).values()}
     return round(sum(seconds(step) for step in steps if step.key not in made), 3)

@@ -1,0 +1,29 @@
+import numpy as np
+
+from lexirec.models.distillation import log_floored, log_softmax, shares
+
+
+def test_shares_sum_to_one_and_nothing_is_negative():
+    given = np.array([[1.0, 3.0, -2.0], [0.0, 0.0, -1.0], [-np.inf, 2.0, 2.0]])
+    np.testing.assert_allclose(shares(given), [[0.25, 0.75, 0], [0, 0, 0], [0, 0.5, 0.5]])
+
+
+def test_a_floor_leaves_a_distribution_in_which_everything_is_possible():
+    logs = log_floored(shares(np.array([[1.0, 3.0, 0.0], [0.0, 0.0, 0.0]])), 0.01, 3)
+    probabilities = np.exp(logs)
+    np.testing.assert_allclose(probabilities[0], np.array([0.26, 0.76, 0.01]) / 1.03, rtol=1e-5)
+    assert np.ptp(probabilities[1]) == 0, "who knows nothing says nothing"
+    np.testing.assert_allclose(probabilities[0].sum(), 1, rtol=1e-5)
+
+
+def test_logits_become_log_probabilities_and_rule_nothing_out():
+    logs = log_softmax(np.array([[1.0, 2.0, 3.0], [0.0, -np.inf, 500.0]]))
+    np.testing.assert_allclose(np.exp(logs[0]).sum(), 1, rtol=1e-6)
+    assert np.isfinite(logs).all()
+    assert logs[1].argmax() == 2
+
+
+def test_a_temperature_would_only_rescale_the_weight():
+    logits = np.random.default_rng(0).normal(size=(4, 6))
+    tempered, plain = log_softmax(logits / 2), log_softmax(logits)
+    np.testing.assert_allclose(np.diff(3 * tempered, axis=1), np.diff(1.5 * plain, axis=1), atol=1e-5)

@@ -1,0 +1,34 @@
+import numpy as np
+import torch
+
+from lexirec.decoding.trie import Trie
+from lexirec.models.tsrec.cached_lm import enter, mentioned
+from tests.worlds.tsrec import identifiers, prompts
+
+TRIE = Trie.build(np.array([[50, 51, 52], [50, 51, 53], [50, 54, -1], [55, -1, -1]]))
+
+
+def test_items_are_found_wherever_they_stand_cut_ones_as_far_as_they_go():
+    texts = torch.tensor([[9, 50, 51, 53, 55, 50, 54, 51], [52, 50, 50, 51, 9, 52, 55, 0]])
+    nodes = mentioned(TRIE, texts)
+    paths = [[TRIE.path(node) for node in row] for row in nodes.tolist()]
+    assert paths[0] == [[], [50], [50, 51], [50, 51, 53], [55], [50], [50, 54], []]
+    assert paths[1] == [[], [50], [50], [50, 51], [], [], [55], []]
+
+
+def test_every_item_of_a_prompt_is_found_at_its_last_token():
+    trie = Trie.build(identifiers())
+    ids, _ = prompts()
+    nodes = mentioned(trie, ids)
+    for row, text in zip(nodes.tolist(), ids.tolist()):
+        there = [place for place in range(1, len(text)) if text[place] == 4]  # a separator follows each item
+        assert there
+        assert all(int(trie.node_item[row[place - 1]]) >= 0 for place in there)
+
+
+def test_entering_follows_edges_only():
+    for node in range(TRIE.n_nodes):
+        children = {int(TRIE.token[c]): c for c in range(TRIE.n_nodes) if int(TRIE.parent[c]) == node}
+        tokens = torch.arange(60)
+        found = enter(TRIE, torch.full_like(tokens, node), tokens)
+        assert {t: c for t, c in enumerate(found.tolist()) if c} == children

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+
+from lexirec.core.environment import PeakMemory
+from lexirec.workflows.benchmarks.measure import floor, timings
+
+
+def test_the_peak_is_remembered_after_the_memory_is_given_back():
+    memory = PeakMemory()
+    block = np.ones(64 * 2**20 // 8)
+    del block
+    assert 60 < memory.growth < 90
+
+
+def test_a_new_measurement_forgets_earlier_peaks():
+    block = np.ones(64 * 2**20 // 8)
+    del block
+    memory = PeakMemory()
+    assert memory.growth < 30
+
+
+def test_timings_are_medians_with_their_spread():
+    assert timings("our_", [3.0, 1.0, 2.0]) == {"our_seconds": 2.0, "our_seconds_spread": [1.0, 3.0]}
+
+
+def test_the_floor_is_what_takes_longer():
+    computing, moving = floor(1e12, 1.0), floor(1.0, 1e12)
+    assert computing["floor_seconds"] == pytest.approx(1e3 / computing["gigaflop_per_second"])
+    assert moving["floor_seconds"] == pytest.approx(1e3 / moving["gigabytes_per_second"])
