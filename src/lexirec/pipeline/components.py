@@ -17,7 +17,7 @@ from lexirec.models.baselines.popularity import PopularitySettings, RecencySetti
 from lexirec.models.baselines.sasrec import SasrecSettings
 from lexirec.models.baselines.transitions import TransitionsSettings
 from lexirec.models.ensemble.settings import EnsembleSettings, PartnerSettings
-from lexirec.models.gram.recommender import GramSettings
+from lexirec.models.gram.settings import GramSettings
 from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings
 from lexirec.nn.t5 import BackboneSettings

@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lexirec.core.config import DataPath, Settings, load_settings
 from lexirec.core.resources import given_file
+from lexirec.core.runs import FUSED
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.pretraining import PretrainSettings
 from lexirec.models.tsrec.settings import ReinforcementSettings, TSRecSettings
@@ -42,10 +43,6 @@ from lexirec.semantic_ids.quantizers.hierarchical_kmeans import HierarchicalKMea
 S = TypeVar("S", bound=Settings)
 _OWN_SEED = ("data", "evaluation")  # the shop and the sample of users stay the same when seeds are compared
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-FUSED = "fused"
-"""What the one recommender of a table `[fusion]` is called."""
-EXPERTS = "experts"
-"""What the steps of experts are called after."""
 
 # ------------------------------------------------------------------------------------------------------- evaluation
 

@@ -26,7 +26,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError, DataError, SettingsError
@@ -245,6 +244,8 @@ def text_neighbors(texts: Sequence[str], k: int) -> Neighbors:
 
 def _tfidf(texts: Sequence[str]) -> Matrix:
     """TF-IDF rows of the texts: sublinear tf, words of two texts or more, English stop words left out."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # a fitted memory is used without it
+
     try:
         rows = TfidfVectorizer(sublinear_tf=True, min_df=2, stop_words="english", dtype=np.float32).fit_transform(texts)
     except ValueError:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lexirec.core.config import Settings
+from lexirec.core.search_space import Dimension
 from lexirec.models.baselines.memory import MemorySettings
-from lexirec.training.hyperparameter_search import Dimension
 
 SPACE = {
     "window": Dimension(low=1, high=20),
