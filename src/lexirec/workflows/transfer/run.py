@@ -20,7 +20,7 @@ from typing import Any
 from lexirec.core.store import Store
 from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.pipeline import graph
-from lexirec.pipeline.components import VectorNeighbors, needs_neighbors, needs_vectors
+from lexirec.pipeline.components import VectorNeighbors
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.runner import Stage, StageRunner, StopRequested
 from lexirec.pipeline.runs import RunRecord, newest_run, record
@@ -146,8 +146,8 @@ def _walk(chosen: Transfer, lines: _Lines) -> None:
 def _floors(chosen: Transfer, lines: _Lines) -> dict[str, Stage]:
     """Fit and measure the target's baselines as an experiment of their own; with `data`, which all else reads."""
     baselines = chosen.baselines
-    near = any(needs_neighbors(each) for each in baselines.values())
-    wants = near or any(needs_vectors(each) for each in baselines.values())
+    near = any("neighbors" in each.needed() for each in baselines.values())
+    wants = near or any("vectors" in each.needed() for each in baselines.values())
     nothing: dict[str, Any] = dict.fromkeys(
         ("codes", "identifiers", "backbone", "pretraining", "model", "reinforcement")
     )
