@@ -18,6 +18,7 @@ from lexirec.core.errors import DataError
 from lexirec.models.baselines.sasrec import SasrecSettings
 from lexirec.models.baselines.sequential import SequenceTrainingSettings
 from lexirec.models.ensemble.settings import EnsembleSettings
+from lexirec.models.tsrec.rewards import columns_of
 from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings
 from lexirec.nn.t5 import BackboneSettings
@@ -253,7 +254,7 @@ def _reinforced(
     if settings is None or "model" not in recommenders:
         return {}
     inputs: dict[str, Stage | None] = {"data": given["data"], "model": recommenders["model"]}
-    inputs |= given if settings.rewards.semantic else {}
+    inputs |= given if "vectors_ID" in columns_of(settings.rewards) else {}
     inputs |= {"scorer": recommenders[settings.scorer]} if settings.scorer is not None else {}
     return {"reinforced": line.step("reinforced", reinforce_model, settings, inputs)}
 

@@ -29,5 +29,5 @@ def test_permuted_identifiers_are_the_same_ones_on_other_items():
 def test_they_need_what_they_deal_out_and_deal_out_no_files():
     assert PermutedIdentifiers().needed() == ("codes", "lexicon")
     assert PermutedIdentifiers(of=CodeIdentifiers()).needed() == ("codes",)
-    with pytest.raises(SettingsError, match=r"'of\.kind' is 'published'; allowed: 'lexical', 'keyword', 'text', 'codes'"):
+    with pytest.raises(SettingsError, match=r"'of\.kind' is 'published'; allowed: 'lexical', 'keyword', 'text'"):
         validate_settings({"of": {"kind": "published", "path": "x"}}, PermutedIdentifiers)

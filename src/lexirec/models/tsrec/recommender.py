@@ -28,7 +28,7 @@ from lexirec.models.tsrec.grpo import reinforce
 from lexirec.models.tsrec.keywords import TokenWords, token_words
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import HistoryCensus, PromptBuilder
-from lexirec.models.tsrec.rewards import Meanings, Rewards, token_meanings
+from lexirec.models.tsrec.rewards import Meanings, Rewards, columns_of, token_meanings
 from lexirec.models.tsrec.sa_init import sa_init
 from lexirec.models.tsrec.settings import ReinforcementSettings, TSRecSettings
 from lexirec.models.tsrec.sft import SftSettings, fit_tsrec
@@ -220,7 +220,7 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         """
         self._to_device()
         settings = settings or ReinforcementSettings()
-        meanings = self._meanings() if settings.rewards.token_semantic else None
+        meanings = self._meanings() if "meanings" in columns_of(settings.rewards) else None
         rewards = Rewards.of(settings.rewards, self.model.trie, vectors=vectors, scorer=scorer, meanings=meanings)
         cases = prefix_cases(train, self.settings.prompts.max_history)
         with tempfile.TemporaryDirectory() as temporary:
