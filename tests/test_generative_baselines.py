@@ -6,11 +6,11 @@ import pytest
 
 from lexirec.core.errors import DataError
 from lexirec.core.progress import quiet
+from lexirec.core.runs import RunRecord
 from lexirec.core.store import Store
 from lexirec.evaluation.evaluator import Report
 from lexirec.pipeline.experiment import Experiment, load_experiment
 from lexirec.pipeline.run import plan_experiment, run_experiment
-from lexirec.pipeline.runs import RunRecord
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments" / "baselines-generative"
@@ -53,12 +53,12 @@ def store(tmp_path_factory) -> Store:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_runs_to_its_report(store, recipe):
     done = small(recipe, store)
-    report = Report.load(done.step("evaluation.model").folder / "included")
+    report = Report.load(done.stage("evaluation.model").folder / "included")
     assert report.invalid == 0
     assert set(report.metrics) == {"recall@5", "ndcg@5", "mrr@5"}
-    spelled = Identifiers.load(done.step("identifiers").folder)
+    spelled = Identifiers.load(done.stage("identifiers").folder)
     assert len({tuple(spelled.spelled(item)) for item in range(84)}) == 84
-    assert (done.step("report").folder / "report.md").is_file()
+    assert (done.stage("report").folder / "report.md").is_file()
 
 
 def test_recipes_are_what_their_papers_say():

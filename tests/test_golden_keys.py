@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lexirec.core.runs import find_run, recommenders
 from lexirec.core.store import Store
 from lexirec.data.sequences import Sequences
 from lexirec.models.loading import load_recommender
 from lexirec.pipeline.experiment import load_experiment
-from lexirec.pipeline.results import recommenders
 from lexirec.pipeline.run import plan_experiment
-from lexirec.pipeline.runs import find_run
 
 FIXTURE = Path(__file__).parent / "fixtures" / "store-2e4f166.tar.xz"
 """Two finished toy experiments, their files and what their recommenders answered, made by commit 2e4f166."""

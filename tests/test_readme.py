@@ -12,12 +12,10 @@ import pytest
 from lexirec import cli
 from lexirec.core.progress import quiet
 from lexirec.data.toy import toy_shop
-from lexirec.models.gram.recommender import GramRecommender, GramSettings
-from lexirec.models.gram.training import GramTrainingSettings
-from lexirec.models.tsrec.grpo import GrpoSettings
+from lexirec.models.gram.recommender import GramRecommender
+from lexirec.models.gram.settings import GramSettings, GramTrainingSettings
 from lexirec.models.tsrec.recommender import TSRecRecommender
-from lexirec.models.tsrec.settings import ReinforcementSettings, TSRecSettings
-from lexirec.models.tsrec.sft import SftSettings
+from lexirec.models.tsrec.settings import GrpoSettings, ReinforcementSettings, SftSettings, TSRecSettings
 from lexirec.pipeline.experiment import Experiment, load_experiment
 from lexirec.semantic_ids.identifiers.registry import SCHEMES
 from lexirec.workflows.scaffold import draft_experiment

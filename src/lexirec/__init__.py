@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from lexirec.models.baselines.recommender import ScoreRecommender
     from lexirec.models.ensemble.recommender import EnsembleRecommender
     from lexirec.models.ensemble.settings import EnsembleSettings
-    from lexirec.models.gram.recommender import GramInputs, GramRecommender, GramSettings
-    from lexirec.models.gram.training import GramTrainingSettings
+    from lexirec.models.gram.recommender import GramInputs, GramRecommender
+    from lexirec.models.gram.settings import GramSettings, GramTrainingSettings
     from lexirec.models.loading import load_recommender
     from lexirec.models.recommend import recommend
     from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from lexirec.semantic_ids.codes import Codes
     from lexirec.semantic_ids.embeddings.item_embeddings import embed_items
     from lexirec.semantic_ids.identifiers.identifiers import Identifiers
-    from lexirec.semantic_ids.lexicon.lexicon import Lexicon
+    from lexirec.semantic_ids.lexicon.lexicon import Lexicon, tfidf_lexicon
+    from lexirec.semantic_ids.lexicon.llm_labels import llm_lexicon
     from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
     from lexirec.semantic_ids.quantizers.hierarchical_kmeans import HierarchicalKMeans
     from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
@@ -42,8 +43,8 @@ _HOMES = {
     "EnsembleSettings": "models.ensemble.settings",
     "GramInputs": "models.gram.recommender",
     "GramRecommender": "models.gram.recommender",
-    "GramSettings": "models.gram.recommender",
-    "GramTrainingSettings": "models.gram.training",
+    "GramSettings": "models.gram.settings",
+    "GramTrainingSettings": "models.gram.settings",
     "HierarchicalKMeans": "semantic_ids.quantizers.hierarchical_kmeans",
     "Identifiers": "semantic_ids.identifiers.identifiers",
     "Interactions": "data.interactions",
@@ -65,9 +66,11 @@ _HOMES = {
     "evaluate": "evaluation.evaluator",
     "global_temporal": "data.splits",
     "leave_last_out": "data.splits",
+    "llm_lexicon": "semantic_ids.lexicon.llm_labels",
     "load_recommender": "models.loading",
     "predefined_split": "data.splits",
     "recommend": "models.recommend",
+    "tfidf_lexicon": "semantic_ids.lexicon.lexicon",
     "toy_shop": "data.toy",
 }
 """Public name -> the module it lives in."""
@@ -102,9 +105,11 @@ __all__ = [
     "evaluate",
     "global_temporal",
     "leave_last_out",
+    "llm_lexicon",
     "load_recommender",
     "predefined_split",
     "recommend",
+    "tfidf_lexicon",
     "toy_shop",
 ]
 

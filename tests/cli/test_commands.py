@@ -10,7 +10,7 @@ import pytest
 
 from lexirec import cli
 from lexirec.core import progress
-from lexirec.pipeline.runs import record
+from lexirec.core.runs import record
 from tests.worlds.small_run import SETTINGS, experiment, small_run
 
 EXPERIMENT = """
@@ -156,7 +156,7 @@ def test_recommend_for_machines_with_filters_and_reasons(lexirec, store):
 
 
 def test_recommend_from_a_saved_folder(lexirec, tmp_path):
-    folder = small_run()[1].step("baselines.memory").folder
+    folder = small_run()[1].stage("baselines.memory").folder
     status, out, _ = lexirec("recommend", folder, "--history", "toy-00003", "--store", tmp_path)
     assert (status, "toy-" in out) == (0, True)
 
@@ -182,7 +182,7 @@ def test_evaluate_another_fold(lexirec, store):
 
 def test_compare(lexirec, store):
     small, done = small_run()
-    record(small, "again", experiment(), list(done.steps.values()))
+    record(small, "again", experiment(), list(done.stages.values()))
     status, out, _ = lexirec("compare", "small", "again", "--store", store)
     assert status == 0
     stored, compared = out.split("ndcg@10 beside small: ")
@@ -205,7 +205,7 @@ def test_compare_the_recommenders_of_one_experiment_for_machines(lexirec, store,
 
 def test_compare_one_recommender_of_several_experiments(lexirec, store):
     small, done = small_run()
-    record(small, "again", experiment(), list(done.steps.values()))
+    record(small, "again", experiment(), list(done.stages.values()))
     out = lexirec("compare", "a=small", "b=again:popularity", "--of", "memory", "--store", store)[1]
     assert out.startswith("ndcg@10 beside a")
     assert "b" in out

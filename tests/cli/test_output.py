@@ -1,17 +1,17 @@
 import json
 
-from lexirec.cli import output
+from lexirec.cli import data_output, inspect_output, output, run_output
+from lexirec.core.runs import Stage
 from lexirec.core.store import Store
 from lexirec.data.importers.base import Imported
 from lexirec.models.recommend import Recommendation
-from lexirec.pipeline.runner import Stage
 from lexirec.testing import tiny_catalog
 from lexirec.workflows.doctor import Finding
 from tests.worlds.small_run import experiment
 
 
 def test_nothing_is_cut_where_stdout_is_no_terminal(capsys):
-    output.steps([Stage("baselines.with-a-rather-long-name", "baselines", "a" * 64, Store("x").root, "stale")])
+    run_output.steps([Stage("baselines.with-a-rather-long-name", "baselines", "a" * 64, Store("x").root, "stale")])
     out = capsys.readouterr().out
     assert "baselines.with-a-rather-long-name" in out
     assert "stale" in out
@@ -38,7 +38,7 @@ def test_brackets_in_titles_and_paths_are_no_markup(capsys, tmp_path):
     assert "[x1]" in out
     assert "mug [blue] :cup: [/b]" in out
     folder = tmp_path / "my [new] tables" / ("a" * 150)
-    output.imported(Imported(2, 3, 4000, {}, ()), folder)
+    data_output.imported(Imported(2, 3, 4000, {}, ()), folder)
     assert f"{folder}: 2 items" in capsys.readouterr().out
 
 
@@ -49,17 +49,17 @@ def test_an_empty_list_says_what_to_do(capsys):
 
 def test_problems_are_counted(capsys):
     found = [Finding("disk", "note", "little"), Finding("store", "problem", "cannot be written", "choose another")]
-    assert output.findings(found) == 1
+    assert inspect_output.findings(found) == 1
     assert "choose another" in capsys.readouterr().out
 
 
 def test_imports_say_what_was_left_out(capsys, tmp_path):
-    output.imported(Imported(2, 3, 4000, {"events with unknown items": 7}, ()), tmp_path)
+    data_output.imported(Imported(2, 3, 4000, {"events with unknown items": 7}, ()), tmp_path)
     out = capsys.readouterr().out
     assert "4,000 interactions" in out
     assert "left out: 7 events with unknown items" in out
 
 
 def test_an_unfinished_run_says_how_to_finish(capsys, tmp_path):
-    output.run_result(Store(tmp_path), experiment(), None, "codes")
+    run_output.run_result(Store(tmp_path), experiment(), None, "codes")
     assert "done up to 'codes'" in capsys.readouterr().out

@@ -11,10 +11,10 @@ from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.memory import Memory, MemorySettings
 from lexirec.models.distillation import REHEARSED, DistillationSettings, DistillationTeacher, Reading, rehearse
-from lexirec.models.gram.recommender import GramSettings
-from lexirec.models.gram.training import GramTrainingSettings, fit_gram
-from lexirec.models.tsrec.settings import TSRecSettings
-from lexirec.models.tsrec.sft import SftSettings, fit_tsrec
+from lexirec.models.gram.settings import GramSettings, GramTrainingSettings
+from lexirec.models.gram.training import fit_gram
+from lexirec.models.tsrec.settings import SftSettings, TSRecSettings
+from lexirec.models.tsrec.sft import fit_tsrec
 from tests.models.gram.test_training import CHOSEN, TRAIN
 from tests.worlds.ensemble import ITEMS, TEXTS, fusion
 from tests.worlds.tsrec_shop import ITEMS as SHOP

@@ -28,7 +28,7 @@ def states(store: Store, **changes) -> dict[str, str]:
 
 def test_a_run_makes_every_stage_whole():
     _, done = small_run()
-    assert list(done.steps) == [
+    assert list(done.stages) == [
         "data",
         "vectors.text",
         "codes",
@@ -40,18 +40,18 @@ def test_a_run_makes_every_stage_whole():
         *(f"evaluation.{name}" for name in SETTINGS["baselines"]),
         "report",
     ]
-    for step in done.steps.values():
+    for step in done.stages.values():
         assert verify(step.folder).key == step.key
-    assert {step.stage for step in done.steps.values()} <= set(VERSIONS)
+    assert {step.kind for step in done.stages.values()} <= set(VERSIONS)
 
 
 def test_recommenders_are_complete_folders_and_metrics_are_sane():
     _, done = small_run()
     metrics = {}
     for name in SETTINGS["baselines"]:
-        assert len(load_recommender(done.step(f"baselines.{name}").folder).catalog) == 100
+        assert len(load_recommender(done.stage(f"baselines.{name}").folder).catalog) == 100
         reports = {
-            seen: Report.load(done.step(f"evaluation.{name}").folder / seen) for seen in ("excluded", "included")
+            seen: Report.load(done.stage(f"evaluation.{name}").folder / seen) for seen in ("excluded", "included")
         }
         metrics[name] = reports["excluded"].metrics["recall@10"]
         assert len(reports["included"].ranks) == 120
@@ -61,20 +61,20 @@ def test_recommenders_are_complete_folders_and_metrics_are_sane():
 
 def test_the_report_shows_all_of_them_and_people():
     _, done = small_run()
-    text = (done.step("report").folder / "report.md").read_text()
+    text = (done.stage("report").folder / "report.md").read_text()
     for word in (*SETTINGS["baselines"], "Seen items excluded", "Seen items kept", "shopper-", "leave-last-out"):
         assert word in text
 
 
 def test_a_network_is_trained_once_for_neighbors_and_baseline():
     _, done = small_run()
-    assert done.step("neighbors.sasrec").folder == done.step("baselines.sasrec").folder
-    assert done.step("neighbors").stage == "neighbors"
+    assert done.stage("neighbors.sasrec").folder == done.stage("baselines.sasrec").folder
+    assert done.stage("neighbors").stage == "neighbors"
 
 
 def test_what_is_done_is_not_made_again(monkeypatch):
     store, done = small_run()
-    before = {step.folder: read_manifest(step.folder).created for step in done.steps.values()}
+    before = {step.folder: read_manifest(step.folder).created for step in done.stages.values()}
 
     def forbidden(*_: object) -> None:
         raise AssertionError("made again")
@@ -85,7 +85,7 @@ def test_what_is_done_is_not_made_again(monkeypatch):
     again = run_experiment(experiment(), store)
     assert again is not None
     assert {folder: read_manifest(folder).created for folder in before} == before
-    assert [step.key for step in again.steps.values()] == [step.key for step in done.steps.values()]
+    assert [step.key for step in again.stages.values()] == [step.key for step in done.stages.values()]
 
 
 def test_plan_names_what_a_change_makes_stale():
@@ -161,14 +161,14 @@ def test_own_tables_enter_by_content_and_bad_rows_are_kept(tmp_path):
     bad = of(tmp_path, interactions=str(tmp_path / "more.csv"), on_bad_row="reject")
     done = run_experiment(experiment(data=bad, **small), store)
     assert done is not None
-    folder = done.step("data").folder
+    folder = done.stage("data").folder
     assert (folder / "rejects.parquet").is_file()
     assert "rejected" in (folder / "summary.md").read_text()
 
 
 def test_published_neighbors_and_keyword_identifiers_can_be_used(tmp_path):
     store, done = small_run()
-    ids = data.load_catalog(done.step("data").folder).item_ids
+    ids = data.load_catalog(done.stage("data").folder).item_ids
     path = tmp_path / "neighbors.txt"
     path.write_text("anchor similar\n" + "\n".join(f"{item} {ids[0]} {ids[1]} {ids[2]}" for item in ids))
     changes = {
@@ -179,9 +179,9 @@ def test_published_neighbors_and_keyword_identifiers_can_be_used(tmp_path):
     }
     other = run_experiment(experiment(name="published", **changes), store)
     assert other is not None
-    assert Neighbors.load(other.step("neighbors").folder).items.shape == (100, 2)
-    assert "told apart by a counter" in (other.step("identifiers").folder / "summary.md").read_text()
-    assert read_manifest(other.step("baselines.sasrec").folder).inputs.keys() == {"data", "vectors.text", "neighbors"}
+    assert Neighbors.load(other.stage("neighbors").folder).items.shape == (100, 2)
+    assert "told apart by a counter" in (other.stage("identifiers").folder / "summary.md").read_text()
+    assert read_manifest(other.stage("baselines.sasrec").folder).inputs.keys() == {"data", "vectors.text", "neighbors"}
 
 
 def test_a_backbones_tokens_spell_identifiers(tmp_path):
@@ -189,9 +189,9 @@ def test_a_backbones_tokens_spell_identifiers(tmp_path):
     store = small_run()[0]
     done = run_experiment(experiment(name="spelled", **changes), store)
     assert done is not None
-    tokenizer = identifiers.load_saved_tokenizer(done.step("tokenizer").folder)
+    tokenizer = identifiers.load_saved_tokenizer(done.stage("tokenizer").folder)
     assert tokenizer is not None
-    spelled = Identifiers.load(done.step("identifiers").folder)
+    spelled = Identifiers.load(done.stage("identifiers").folder)
     pieces = {piece for item in range(len(spelled)) for piece in spelled.spelled(item)}
     assert pieces <= set(tokenizer.get_vocab())
     tokens = spelled.tokens[0][spelled.tokens[0] >= 0]
@@ -203,7 +203,7 @@ def test_a_backbones_tokens_spell_identifiers(tmp_path):
     codes = {**changes, "identifiers": {"kind": "codes"}}
     coded = run_experiment(experiment(name="coded", **codes), store)
     assert coded is not None
-    assert Identifiers.load(coded.step("identifiers").folder).spelled(0)[0].startswith("<a_")
+    assert Identifiers.load(coded.stage("identifiers").folder).spelled(0)[0].startswith("<a_")
 
 
 def test_a_saved_sentence_model_enters_by_content(tmp_path):
@@ -252,11 +252,11 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path):
     assert len(killer.stdout.splitlines()) == 3
     resumed = run_experiment(experiment(), Store(tmp_path))
     assert resumed is not None
-    assert [step.key for step in resumed.steps.values()] == [step.key for step in done.steps.values()]
+    assert [step.key for step in resumed.stages.values()] == [step.key for step in done.stages.values()]
     for name in SETTINGS["baselines"]:
         for seen in ("excluded", "included"):
             mine, theirs = (
-                Report.load(run_experiment.step(f"evaluation.{name}").folder / seen)
+                Report.load(run_experiment.stage(f"evaluation.{name}").folder / seen)
                 for run_experiment in (resumed, done)
             )
             assert mine.metrics == theirs.metrics

@@ -1,19 +1,11 @@
 import pytest
 
 from lexirec.core.errors import ArtifactError, SettingsError
+from lexirec.core.runs import evaluations, recommenders, record
 from lexirec.evaluation.evaluator import Report
-from lexirec.models.loading import load_recommender
-from lexirec.pipeline.results import (
-    chosen,
-    evaluate_named,
-    evaluations,
-    load_named,
-    measured,
-    recommenders,
-    side_by_side,
-)
+from lexirec.models.loading import chosen, load_named, load_recommender
+from lexirec.pipeline.results import evaluate_named, measured, side_by_side
 from lexirec.pipeline.run import run_experiment
-from lexirec.pipeline.runs import record
 from tests.worlds.small_run import experiment, small_run
 
 
@@ -39,7 +31,7 @@ def test_the_best_is_meant_unless_another_is_wanted():
 
 def test_an_experiment_without_recommenders_says_so():
     store, done = small_run()
-    bare = record(store, "bare", experiment(), [done.step("data")])
+    bare = record(store, "bare", experiment(), [done.stage("data")])
     with pytest.raises(ArtifactError, match=r"bare has no recommender: .* neither \[model\] nor"):
         chosen(bare)
     with pytest.raises(ArtifactError, match="bare has measured nothing"):
@@ -48,14 +40,14 @@ def test_an_experiment_without_recommenders_says_so():
 
 def test_recommenders_load_by_name_and_by_folder():
     store, done = small_run()
-    folder = done.step("baselines.memory").folder
+    folder = done.stage("baselines.memory").folder
     for loaded in (load_named(store, "small", "memory"), load_named(store, str(folder))):
         assert loaded.catalog.digest == load_recommender(folder).catalog.digest
 
 
 def test_stored_figures_are_taken_and_others_are_measured():
     store, done = small_run()
-    stored = Report.load(done.step("evaluation.memory").folder / "excluded")
+    stored = Report.load(done.stage("evaluation.memory").folder / "excluded")
     assert evaluate_named(store, "small", "test", "memory").metrics == stored.metrics
     included = evaluate_named(store, "small", "test", "memory", seen="included")
     assert included.metrics != stored.metrics

@@ -6,9 +6,9 @@ import pytest
 
 from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError
+from lexirec.core.runs import find_run, newest_run, record, run_names, seconds
 from lexirec.core.store import Store
 from lexirec.pipeline.runner import StageRunner, StopRequested
-from lexirec.pipeline.runs import find_run, newest_run, record, run_names, seconds
 
 
 class Sample(Settings):
@@ -31,11 +31,11 @@ def line(tmp_path):
 
 
 def test_a_step_hands_over_folders(line):
-    first = line.step("first", write, Sample(), {})
-    second = line.step("second.a", write, {"x": 1}, {"first": first, "none": None})
+    first = line.stage("first", write, Sample(), {})
+    second = line.stage("second.a", write, {"x": 1}, {"first": first, "none": None})
     assert (second.folder / "value").read_text() == "{'x': 1}|['first']"
     assert (second.name, second.group, second.stage) == ("second.a", "second", "second")
-    assert [step.name for step in line.steps] == ["first", "second.a"]
+    assert [step.name for step in line.stages] == ["first", "second.a"]
     assert seconds(second) >= 0
 
 
@@ -44,8 +44,8 @@ def test_a_key_depends_on_settings_inputs_version_and_content(line, tmp_path):
 
     def key(settings=None, inputs=None, raw="raw", version=1) -> str:
         planned = StageRunner(line.store, {"first": version, "second": 1}, act=False)
-        given = {"first": planned.step("second", write, inputs, {})} if inputs else {}
-        return planned.step("first", write, settings or Sample(), given, {"file": tmp_path / raw}).key
+        given = {"first": planned.stage("second", write, inputs, {})} if inputs else {}
+        return planned.stage("first", write, settings or Sample(), given, {"file": tmp_path / raw}).key
 
     base = key()
     (tmp_path / "copy").write_text("one")
@@ -56,59 +56,59 @@ def test_a_key_depends_on_settings_inputs_version_and_content(line, tmp_path):
 
 
 def test_settings_may_keep_a_place_out_of_the_key(line, tmp_path):
-    steps = [line.step("first", write, Published(path=tmp_path / name), {}) for name in ("a", "b")]
+    steps = [line.stage("first", write, Published(path=tmp_path / name), {}) for name in ("a", "b")]
     assert steps[0].key == steps[1].key
 
 
 def test_planning_makes_nothing(line):
     planned = StageRunner(line.store, line.versions, act=False)
-    assert planned.step("first", write, Sample(), {}).state == "new"
+    assert planned.stage("first", write, Sample(), {}).state == "new"
     assert not line.store.root.exists()
-    line.step("first", write, Sample(), {})
-    assert StageRunner(line.store, line.versions, act=False).step("first", write, Sample(), {}).state == "done"
+    line.stage("first", write, Sample(), {})
+    assert StageRunner(line.store, line.versions, act=False).stage("first", write, Sample(), {}).state == "done"
     known = StageRunner(line.store, line.versions, act=False, before={"first": "another key"})
-    assert known.step("first", write, Sample(size=4), {}).state == "stale"
+    assert known.stage("first", write, Sample(size=4), {}).state == "stale"
 
 
 def test_the_line_stops_behind_the_last_step_of_a_stage(line):
     line.until = "first"
-    line.step("first.a", write, {"x": 1}, {})
-    line.step("first.b", write, {"x": 2}, {})
+    line.stage("first.a", write, {"x": 1}, {})
+    line.stage("first.b", write, {"x": 2}, {})
     with pytest.raises(StopRequested):
-        line.step("second", write, Sample(), {})
-    assert [step.name for step in line.steps] == ["first.a", "first.b"]
+        line.stage("second", write, Sample(), {})
+    assert [step.name for step in line.stages] == ["first.a", "first.b"]
 
 
 def test_steps_of_another_experiment_are_called_after_it_and_shared(line):
-    first = line.step("first", write, Sample(), {})
+    first = line.stage("first", write, Sample(), {})
     inside = line.inside("experts.other", "second.a")
-    assert inside.step("first", write, Sample(), {}) is first
-    own = inside.step("first", write, Sample(size=2), {})
+    assert inside.stage("first", write, Sample(), {}) is first
+    own = inside.stage("first", write, Sample(size=2), {})
     assert (own.name, own.stage, own.group) == ("experts.other.first", "first", "experts")
-    last = inside.step("second.a", write, {"x": 1}, {"first": own})
+    last = inside.stage("second.a", write, {"x": 1}, {"first": own})
     assert (last.name, last.stage) == ("experts.other", "second")
-    again = line.inside("experts.twin", "second.a").step("second.a", write, {"x": 1}, {"first": own})
+    again = line.inside("experts.twin", "second.a").stage("second.a", write, {"x": 1}, {"first": own})
     assert (again.name, again.folder) == ("experts.twin", last.folder), "what bears a name is recorded under it"
-    assert [step.name for step in line.steps] == ["first", "experts.other.first", "experts.other", "experts.twin"]
+    assert [step.name for step in line.stages] == ["first", "experts.other.first", "experts.other", "experts.twin"]
 
 
 def test_the_line_stops_inside_another_experiment_too(line):
     line.until = "first"
-    line.step("first", write, Sample(), {})
+    line.stage("first", write, Sample(), {})
     with pytest.raises(StopRequested):
-        line.inside("experts.other", "second").step("first", write, Sample(size=2), {})
+        line.inside("experts.other", "second").stage("first", write, Sample(size=2), {})
 
 
 def test_records_find_the_newest_run(line):
-    first = line.step("first", write, Sample(), {})
+    first = line.stage("first", write, Sample(), {})
     record(line.store, "shop", Sample(), [first])
-    second = line.step("second.a", write, Sample(), {}, stage="first")
+    second = line.stage("second.a", write, Sample(), {}, stage="first")
     record(line.store, "shop", Sample(size=2), [first, second])
     found = newest_run(line.store, "shop")
     assert found is not None
     assert found.settings == {"size": 2, "seed": 9}
-    assert found.step("second.a").folder == second.folder
-    assert found.variants("second") == {"a": found.steps["second.a"]}
+    assert found.stage("second.a").folder == second.folder
+    assert found.variants("second") == {"a": found.stages["second.a"]}
     assert run_names(line.store) == ["shop"]
     assert newest_run(line.store, "other") is None
 
@@ -116,14 +116,14 @@ def test_records_find_the_newest_run(line):
 def test_unknown_names_are_explained(line):
     with pytest.raises(ArtifactError, match="no finished experiment 'shop'; it has none yet"):
         find_run(line.store, "shop")
-    record(line.store, "shop", Sample(), [line.step("first", write, Sample(), {})])
+    record(line.store, "shop", Sample(), [line.stage("first", write, Sample(), {})])
     with pytest.raises(ArtifactError, match=r"it has shop\. Did you mean 'shop'\?"):
         find_run(line.store, "shp")
     with pytest.raises(ArtifactError, match=r"shop has no stage 'frst'; it has first\. Did you mean 'first'\?"):
-        find_run(line.store, "shop").step("frst")
+        find_run(line.store, "shop").stage("frst")
 
 
 def test_records_are_plain_json(line):
-    record(line.store, "shop", Sample(), [line.step("first", write, Sample(), {})])
+    record(line.store, "shop", Sample(), [line.stage("first", write, Sample(), {})])
     path = next((line.store.root / "runs" / "shop").iterdir())
     assert json.loads(path.read_text())["steps"]["first"][0] == "first"

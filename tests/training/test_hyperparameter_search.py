@@ -3,7 +3,8 @@ import sys
 import pytest
 
 from lexirec.core.errors import SettingsError
-from lexirec.training.hyperparameter_search import Dimension, Journal
+from lexirec.core.search_space import Dimension
+from lexirec.training.hyperparameter_search import Journal
 
 SPACE = {
     "width": Dimension(low=1, high=64, log=True),

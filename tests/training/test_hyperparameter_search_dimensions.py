@@ -1,4 +1,4 @@
-from lexirec.training.hyperparameter_search import Dimension
+from lexirec.core.search_space import Dimension
 
 
 def test_ranges_know_what_they_hold():

@@ -1,6 +1,6 @@
 import torch
 
-from lexirec.models.gram.training import GramTrainingSettings
+from lexirec.models.gram.settings import GramTrainingSettings
 from lexirec.training.arguments import early_stopping
 from lexirec.training.trainer import Epochs, TrainingRun
 

@@ -93,13 +93,13 @@ def test_ts_rec_goes_all_the_way(spelled):
     assert [name for name, system in systems.items() if system.main] == ["reinforced"]
     assert {"memory", "model", "reinforced"} <= set(systems)
     assert set(spelled.run.steps) >= {"codes", "lexicon", "identifiers", "backbone", "model", "reinforced"}
-    codes = spelled.run.step("codes").folder
+    codes = spelled.run.stage("codes").folder
     assert {path.name for path in codes.iterdir()} >= {"codes.parquet", "codebook.safetensors", "quantizer.png"}
     assert spelled.content.protocol["model"].startswith("causal")
     assert len(spelled.content.shoppers) == 3
-    backbone = json.loads((spelled.run.step("model").folder / "backbone" / "config.json").read_text())
+    backbone = json.loads((spelled.run.stage("model").folder / "backbone" / "config.json").read_text())
     assert backbone["lexirec_dropout"] == 0.1, "pretraining took the dropout of a scratch model away"
-    summary = (spelled.run.step("model").folder / "summary.md").read_text()
+    summary = (spelled.run.stage("model").folder / "summary.md").read_text()
     assert "examples of ts_align" in summary
     assert "SA-Init" in summary
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from lexirec.core.config import validate_settings
 from lexirec.core.progress import quiet
+from lexirec.core.runs import RunRecord
 from lexirec.core.store import Store
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.run import run_experiment
-from lexirec.pipeline.runs import RunRecord
 
 SETTINGS: dict[str, Any] = {
     "name": "small",

@@ -9,9 +9,9 @@ from typing import Any
 
 from lexirec.core.config import validate_settings
 from lexirec.core.progress import quiet
+from lexirec.core.runs import RunRecord
 from lexirec.core.store import Store
 from lexirec.pipeline.experiment import Experiment
-from lexirec.pipeline.runs import RunRecord
 from lexirec.workflows.transfer.run import transfer
 from lexirec.workflows.transfer.settings import Transfer, TransferSettings
 

@@ -22,10 +22,10 @@ def import_(
     ] = "error",
 ) -> None:
     """Turn other people's files into items.parquet and interactions.parquet."""
-    from lexirec.cli import output
+    from lexirec.cli import data_output
     from lexirec.data.importers.registry import import_dataset
 
-    output.imported(import_dataset(format, source, destination, on_bad_row=on_bad_row), destination)
+    data_output.imported(import_dataset(format, source, destination, on_bad_row=on_bad_row), destination)
 
 
 @app.command()
@@ -50,10 +50,10 @@ def init(
     json: JsonOption = False,
 ) -> None:
     """Look at two tables, and write an experiment for them: columns, texts, split and sizes as they seem right."""
-    from lexirec.cli import output
+    from lexirec.cli import data_output
     from lexirec.workflows.scaffold import draft_experiment
 
-    output.drafted(draft_experiment(items, interactions, out, family=family), json)
+    data_output.drafted(draft_experiment(items, interactions, out, family=family), json)
 
 
 bench = typer.Typer(help="Measure speed against a reference path in the same run.", no_args_is_help=True)
@@ -87,6 +87,9 @@ def bench_trie(json: JsonOption = False) -> None:
 
 
 def _show_benchmark(name: str, json: bool, **options: str) -> None:
-    from lexirec.cli import output
 
-    output.figures(getattr(import_module(f"lexirec.workflows.benchmarks.{name}"), f"bench_{name}")(**options), json)
+    from lexirec.cli import data_output
+
+    data_output.figures(
+        getattr(import_module(f"lexirec.workflows.benchmarks.{name}"), f"bench_{name}")(**options), json
+    )

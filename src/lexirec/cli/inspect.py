@@ -18,14 +18,14 @@ def show(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Print what an experiment found, or what a stage made and from what."""
-    from lexirec.cli import output
+    from lexirec.cli import inspect_output
 
     if name is None:
-        output.experiments(Store(store))
+        inspect_output.experiments(Store(store))
     elif stage is None:
-        output.experiment(Store(store), name)
+        inspect_output.experiment(Store(store), name)
     else:
-        output.stage(Store(store), name, stage)
+        inspect_output.stage(Store(store), name, stage)
 
 
 @app.command()
@@ -34,19 +34,19 @@ def verify(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Hash every stored file again and name those that are damaged."""
-    from lexirec.cli import output
+    from lexirec.cli import inspect_output
 
-    if output.damages(Store(store), name):
+    if inspect_output.damages(Store(store), name):
         raise typer.Exit(1)
 
 
 @app.command()
 def doctor(store: StoreOption = DEFAULT_STORE) -> None:
     """Look at versions, threads, device, memory and disk, and say what to do."""
-    from lexirec.cli import output
+    from lexirec.cli import inspect_output
     from lexirec.workflows.doctor import examine
 
-    if output.findings(examine(store)):
+    if inspect_output.findings(examine(store)):
         raise typer.Exit(1)
 
 
@@ -61,11 +61,11 @@ def audit(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Look for leaks and for whatever else makes figures other than they seem; nothing is trained."""
-    from lexirec.cli import output
+    from lexirec.cli import inspect_output
     from lexirec.workflows.audit import run
 
     found = run.audit(Store(store), what, sets or [])
-    output.audit(found, json)
+    inspect_output.audit(found, json)
     if fail_on != "never" and found.at_least(fail_on):
         raise typer.Exit(1)
 
@@ -91,11 +91,11 @@ def compare(
 
     Intervals and p-values come from the paired bootstrap over users; Holm corrects for many comparisons.
     """
-    from lexirec.cli import output
+    from lexirec.cli import inspect_output
     from lexirec.workflows.comparison.systems import compare_named
 
     found = compare_named(Store(store), names, baseline=baseline, metric=metric, of=of, seen=seen)
-    output.comparison(Store(store), names, found, json)
+    inspect_output.comparison(Store(store), names, found, json)
     if figure is not None:
         drawn = found.draw(figure.parent, figure.name.removesuffix(".png").removesuffix(".svg"))
         typer.echo(f"lexirec: drawn into {drawn}", err=True)
@@ -121,7 +121,7 @@ def table(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Put many systems into one table: metrics with intervals, seeds, and which differences are shown."""
-    from lexirec.cli import output
+    from lexirec.cli import inspect_output
     from lexirec.workflows.comparison import table as tabulating
 
     found = tabulating.results_table(
@@ -131,7 +131,7 @@ def table(
         metrics=metrics or tabulating.METRICS,
         seen=[seen] if seen else ["excluded", "included"],
     )
-    output.results(found, json)
+    inspect_output.results(found, json)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(found.markdown(), encoding="utf-8")
@@ -161,10 +161,10 @@ def analyze(
 
     Cases are divided by popularity, history, category, memorisation …; intervals come from the bootstrap over users.
     """
-    from lexirec.cli import output
+    from lexirec.cli import inspect_output
     from lexirec.workflows.comparison.analyze import analyze_named
 
     found = analyze_named(Store(store), names, k=k, by=by or [], of=of, seen=seen)
-    output.analysis(found, json)
+    inspect_output.analysis(found, json)
     if figure is not None:
         typer.echo(f"lexirec: drawn into {', '.join(map(str, found.draw(figure)))}", err=True)

@@ -30,10 +30,10 @@ def recommend(
 ) -> None:
     """Recommend items for a history of item ids."""
     from lexirec.cli import output
+    from lexirec.models import loading
     from lexirec.models.recommend import recommend as make
-    from lexirec.pipeline import results
 
-    recommender = results.load_named(Store(store), name, with_)
+    recommender = loading.load_named(Store(store), name, with_)
     ids = [*(history or []), *(more or [])]
     found = make(
         recommender, ids, k=k, exclude_seen=not include_seen, allow=allow or [], deny=deny or [], explain=explain

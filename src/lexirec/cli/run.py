@@ -31,10 +31,10 @@ def demo(
     sets: SetOption = None,
 ) -> None:
     """Train, measure and recommend on the built-in toy shop."""
-    from lexirec.cli import output
+    from lexirec.cli import run_output
     from lexirec.workflows.demo import demonstrate
 
-    output.demonstration(demonstrate(folder, sets or [], family))
+    run_output.demonstration(demonstrate(folder, sets or [], family))
 
 
 @app.command()
@@ -45,7 +45,7 @@ def run(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Run an experiment; what is done already is taken from the store, what was cut off is carried on."""
-    from lexirec.cli import output
+    from lexirec.cli import run_output
     from lexirec.pipeline.run import run_experiment
 
     loaded = _load(experiment, sets)
@@ -54,7 +54,7 @@ def run(
     except KeyboardInterrupt:
         typer.echo("lexirec: interrupted; the same command carries on from here", err=True)
         raise
-    output.run_result(Store(store), loaded, done, until)
+    run_output.run_result(Store(store), loaded, done, until)
 
 
 @app.command()
@@ -71,11 +71,11 @@ def tune(
 
     Writes best.toml, which `run` takes. Killed at any moment, the same command carries on.
     """
-    from lexirec.cli import output
+    from lexirec.cli import run_output
     from lexirec.workflows.tuning import search
 
     found = search.tune(experiment, space, Store(store), sets=sets or [], trials=trials, minutes=minutes)
-    output.tuned(found, json)
+    run_output.tuned(found, json)
 
 
 @app.command()
@@ -94,20 +94,20 @@ def transfer(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Carry what a model learned on one catalogue to another, and measure it there."""
-    from lexirec.cli import output
+    from lexirec.cli import run_output
     from lexirec.workflows.transfer import run as running
     from lexirec.workflows.transfer.settings import load_transfer
 
     loaded = load_transfer(source, target, [*(sets or []), *(["fine_tune=true"] if fine_tune else [])], name)
     if only_plan:
-        output.steps(running.plan_transfer(loaded, Store(store)))
+        run_output.steps(running.plan_transfer(loaded, Store(store)))
         return
     try:
         done = running.transfer(loaded, Store(store))
     except KeyboardInterrupt:
         typer.echo("lexirec: interrupted; the same command carries on from here", err=True)
         raise
-    output.transferred(Store(store), done)
+    run_output.transferred(Store(store), done)
 
 
 @app.command()
@@ -139,10 +139,10 @@ def plan(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Say which stages are done, new, stale or unfinished, without computing anything."""
-    from lexirec.cli import output
+    from lexirec.cli import run_output
     from lexirec.pipeline.run import plan_experiment
 
-    output.steps(plan_experiment(_load(experiment, sets), Store(store), until))
+    run_output.steps(plan_experiment(_load(experiment, sets), Store(store), until))
 
 
 def _load(path: Path, sets: list[str] | None) -> Experiment:

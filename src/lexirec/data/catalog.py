@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,9 +17,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lexirec.core.errors import ArtifactError, DataError, did_you_mean
-from lexirec.data.readers.columns import ROW, Column, Source, quoted, unreadable_line
-from lexirec.data.readers.duckdb_source import Workspace, one_line
-from lexirec.data.readers.validation import Check, OnBadRow, Rejects, judged, settle
+
+if TYPE_CHECKING:
+    from lexirec.data.readers.validation import OnBadRow, Rejects
+
 
 _TEXT_FIELDS = b"lexirec.text_fields"
 _FILE = "items.parquet"
@@ -70,14 +70,12 @@ class Catalog:
         Raises:
             DataError: The file cannot be used; one line with file, row, column, what was given and what is allowed.
         """
-        bad_rows = rejects if isinstance(rejects, Rejects) else Rejects(on_bad_row)
-        with Workspace() as work:
-            source = work.open(path)
-            try:
-                table = _read(work, source, tuple(text), columns, bad_rows)
-            except duckdb.Error as error:
-                raise DataError(f"{source.path}: the file cannot be read ({one_line(error)}).") from error
-        if rejects is not None and not isinstance(rejects, Rejects):
+        from lexirec.data.readers.items import read_items  # DuckDB is for tables, a saved catalogue does without
+        from lexirec.data.readers.validation import Rejects as Collector
+
+        bad_rows = rejects if isinstance(rejects, Collector) else Collector(on_bad_row)
+        table = read_items(path, tuple(text), columns, bad_rows)
+        if rejects is not None and not isinstance(rejects, Collector):
             bad_rows.save(rejects)
         return cls(table, tuple(text), dict(bad_rows.counts))
 
@@ -160,7 +158,7 @@ class Catalog:
         try:
             table = pq.read_table(file)
         except (OSError, pa.ArrowException) as error:
-            raise ArtifactError(f"{file}: this is not a saved catalog ({one_line(error)}).") from error
+            raise ArtifactError(f"{file}: this is not a saved catalog ({str(error).splitlines()[0]}).") from error
         metadata = table.schema.metadata or {}
         if _TEXT_FIELDS not in metadata:
             raise ArtifactError(f"{file}: this table was not written by Catalog.save; read it with Catalog.read.")
@@ -169,73 +167,6 @@ class Catalog:
     @cached_property
     def _ids(self) -> pa.Array:
         return self.table.column("item_id").combine_chunks()
-
-
-def _read(
-    work: Workspace, source: Source, text: tuple[str, ...], columns: Mapping[str, str] | None, rejects: Rejects
-) -> pa.Table:
-    if not text:
-        raise DataError(f'{source.path}: no text field was named; give at least one, for example text = ["title"].')
-    fields = _fields(source, text, columns)
-    wanted = {ours: column.texts if column.is_list else _value(column) for ours, column in fields.items()}
-    selected = ", ".join(f"{sql} AS {quoted(ours)}" for ours, sql in wanted.items() if ours != "item_id")
-    work.run(
-        f"CREATE TEMP TABLE given AS SELECT {ROW}, {unreadable_line(source)} AS unreadable,"
-        f" {fields['item_id'].text} AS item_id{', ' if selected else ''}{selected} FROM {source.scan}"
-    )
-    known = "(SELECT *, min(" + ROW + ") OVER (PARTITION BY item_id) AS first_row FROM given)"
-    checks = _checks(fields, text)
-    work.run(f"CREATE TEMP TABLE items AS {judged(known, checks)}")
-    settle(work, source, "items", checks, rejects)
-    names = ", ".join(quoted(name) for name in ("item_id", *(name for name in fields if name != "item_id")))
-    table = work.arrow(f"SELECT {names} FROM items WHERE bad IS NULL ORDER BY {ROW}")
-    return _settled_types(table)
-
-
-def _fields(source: Source, text: Sequence[str], columns: Mapping[str, str] | None) -> dict[str, Column]:
-    """Return our name -> column: the id, mapped and text fields first, then whatever else the file has."""
-    wanted = dict.fromkeys(("item_id", *text, *(columns or {})))
-    fields = {ours: source.column(ours, columns) for ours in wanted}
-    taken = {column.name for column in fields.values()}
-    others = {name: column for name, column in source.columns.items() if name not in taken and name not in fields}
-    return {**fields, **others}
-
-
-def _value(column: Column) -> str:
-    if column.type.startswith("DECIMAL"):
-        return f"CAST({column.sql} AS DOUBLE)"
-    return column.sql if column.is_number or column.type == "BOOLEAN" else column.text
-
-
-def _checks(fields: Mapping[str, Column], text: Sequence[str]) -> list[Check]:
-    identifier = fields["item_id"].name
-    blanks = " AND ".join(
-        f"coalesce(array_to_string({quoted(name)}, ''), '') = ''"
-        if fields[name].is_list
-        else f"trim(coalesce(CAST({quoted(name)} AS VARCHAR), '')) = ''"
-        for name in text
-    )
-    names = ", ".join(f"'{fields[name].name}'" for name in text)
-    return [
-        Check("malformed line", "unreadable", "", "NULL", "each line must hold one JSON object in UTF-8"),
-        Check("empty item id", "trim(coalesce(item_id, '')) = ''", identifier, "item_id", "every item needs an id"),
-        Check(
-            "duplicate item id",
-            f"first_row < {ROW}",
-            identifier,
-            "item_id",
-            "ids must be unique, and an earlier row has this one",
-        ),
-        Check("empty text of item", blanks, fields[text[0]].name, "item_id", f"at least one of {names} must hold text"),
-    ]
-
-
-def _settled_types(table: pa.Table) -> pa.Table:
-    """Give columns that are unknown throughout the type string, so that the same items always look the same."""
-    for place, column in enumerate(table.schema):
-        if pa.types.is_null(column.type) or table.column(place).null_count == table.num_rows:
-            table = table.set_column(place, column.name, pa.nulls(table.num_rows, pa.string()))
-    return table.replace_schema_metadata(None)
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

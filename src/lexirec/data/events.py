@@ -16,9 +16,7 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.readers.columns import ROW, Column, Source, unreadable_line
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.validation import Check, Rejects, judged, settle
-
-TRAIN, VALIDATION, TEST = 0, 1, 2
-"""Labels of events in a published split."""
+from lexirec.data.splits import TEST, TRAIN, VALIDATION
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 

@@ -11,20 +11,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lexirec.core.errors import ArtifactError, DataError
-from lexirec.data.events import TEST, TRAIN, VALIDATION
-from lexirec.data.interactions import Interactions
 from lexirec.data.sequences import Sequences, load_array
+
+if TYPE_CHECKING:
+    from lexirec.data.interactions import Interactions
+
 
 HELD_BACK = -1
 """Label of an event that stands in histories and in no part."""
 _ABLE = 4
 """Events a user needs for one to be held back: two are held out, and one is left to learn from."""
+
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+"""Labels of events in a published split."""
 
 
 @dataclass(frozen=True, eq=False)

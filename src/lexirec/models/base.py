@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar, Unpack
 
@@ -16,14 +16,10 @@ from torch import nn
 from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Ranking, check_request
 from lexirec.data.sequences import Sequences
-from lexirec.models.distillation import Reading
-from lexirec.models.gram.training import GramTrainingSettings
 from lexirec.models.recommend import Options, Recommendation, recommend
-from lexirec.models.tsrec.sft import SftSettings
 from lexirec.nn.search import TrieSearcher
 
 AnySearcher = TypeVar("AnySearcher", bound=TrieSearcher)
-AnyPace = TypeVar("AnyPace", GramTrainingSettings, SftSettings)
 
 
 class GenerativeRecommender(ABC, Generic[AnySearcher]):
@@ -78,25 +74,6 @@ class GenerativeRecommender(ABC, Generic[AnySearcher]):
         made = copy.copy(self)
         made.model, made._searcher = copy.deepcopy(self.model), None
         return made
-
-    def copies(
-        self, training: AnyPace, folder: Path, fit: Callable[[Self, NDArray[np.int64], AnyPace, Path], Self]
-    ) -> Callable[[int, NDArray[np.int64]], Reading]:
-        """Return what trains copies of this untrained recommender for `training.distilling.Teacher`.
-
-        Args:
-            training: how this one will be trained; copies are taught by the memory alone, and have seeds of their own.
-            folder: where its checkpoints go; those of the copies go below.
-            fit: trains a copy on the training rows of some numbers, with such settings, in such a folder.
-        """
-
-        def copy_for(fold: int, rows: NDArray[np.int64]) -> Reading:
-            told = training.distillation.of_copies()
-            how = training.model_copy(update={"distillation": told, "seed": training.seed + fold + 1})
-            made = fit(self.apart(), rows, how, folder / "copies" / str(fold))
-            return made.searcher.item_log_probabilities
-
-        return copy_for
 
     def _to_device(self) -> None:
         """Bring the network to where it learns; what was made of its old weights is forgotten."""

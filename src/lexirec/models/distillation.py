@@ -20,7 +20,8 @@ Legend: `R` cases, `I` items.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol, Self
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from lexirec.core.config import Settings
 from lexirec.core.errors import DataError
 from lexirec.core.progress import Progress
 from lexirec.data.sequences import Sequences
+from lexirec.models.base import GenerativeRecommender
 from lexirec.models.baselines.memory import Memory, MemorySettings
 
 REHEARSED = 0.95
@@ -254,6 +256,35 @@ def rehearse(teacher: Answers, n_items: int, cases: int, *, seed: int = 0) -> Se
         parts.append(np.stack([items[known[row]], np.minimum(place - row * n_items, n_items - 1)], axis=1))
     drawn = np.concatenate(parts)
     return Sequences(drawn.ravel().astype(np.int32), 2 * np.arange(len(drawn) + 1))
+
+
+AnyTraining = TypeVar("AnyTraining", bound=Settings)
+AnyRecommender = TypeVar("AnyRecommender", bound=GenerativeRecommender[Any])
+
+
+def copies_of(
+    recommender: AnyRecommender,
+    settings: AnyTraining,
+    folder: Path,
+    fit: Callable[[AnyRecommender, NDArray[np.int64], AnyTraining, Path], AnyRecommender],
+) -> Callable[[int, NDArray[np.int64]], Reading]:
+    """Return the function that trains copies of an untrained recommender for `DistillationTeacher`.
+
+    Args:
+        recommender: the recommender to copy.
+        settings: its training settings; copies are taught by the memory alone and have seeds of their own.
+        folder: where its checkpoints go; those of the copies go below.
+        fit: trains a copy on the training rows of some numbers, with such settings, in such a folder.
+    """
+
+    def copy_for(fold: int, rows: NDArray[np.int64]) -> Reading:
+        own: Any = settings  # every training has `distillation` and `seed`
+        how = settings.model_copy(update={"distillation": own.distillation.of_copies(), "seed": own.seed + fold + 1})
+        trained = fit(recommender.apart(), rows, how, folder / "copies" / str(fold))
+        reading: Reading = trained.searcher.item_log_probabilities
+        return reading
+
+    return copy_for
 
 
 # -------------------------------------------------------------------------------------------------------------- experts

@@ -1,16 +1,20 @@
-"""Load any saved recommender by the kind its manifest names."""
+"""Load saved recommenders: from a folder, or from a finished experiment by its name.
+
+Only the module of the recommender's own kind is imported, none of training, pipeline or reporting.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from lexirec.core.errors import ArtifactError
+from lexirec.core.errors import ArtifactError, did_you_mean
+from lexirec.core.runs import OWN, RunRecord, evaluations, find_run, recommenders
+from lexirec.core.store import Store
 from lexirec.data.ranking import Recommender
-from lexirec.models.baselines.recommender import ScoreRecommender
-from lexirec.models.ensemble.recommender import EnsembleRecommender
-from lexirec.models.gram.recommender import GramRecommender
 from lexirec.models.saving import MANIFEST, read_manifest
-from lexirec.models.tsrec.recommender import TSRecRecommender
+
+KINDS = ("scores", "late-fusion", "causal", "fused")
+"""Kinds of saved recommenders, as `recommender.json` names them: a baseline, GRAM, TS-Rec, an ensemble."""
 
 
 def load_recommender(folder: str | Path) -> Recommender:
@@ -22,14 +26,64 @@ def load_recommender(folder: str | Path) -> Recommender:
     source = Path(folder)
     kind = read_manifest(source).get("kind")
     if kind == "scores":
+        from lexirec.models.baselines.recommender import ScoreRecommender
+
         return ScoreRecommender.load(source)
     if kind == "late-fusion":
+        from lexirec.models.gram.recommender import GramRecommender
+
         return GramRecommender.load(source)
     if kind == "causal":
+        from lexirec.models.tsrec.recommender import TSRecRecommender
+
         return TSRecRecommender.load(source)
     if kind == "fused":
+        from lexirec.models.ensemble.recommender import EnsembleRecommender
+
         return EnsembleRecommender.load(source, load_recommender)
-    raise ArtifactError(
-        f"{source / MANIFEST}: kind '{kind}' is unknown to this version; allowed: 'scores', 'late-fusion', 'causal', "
-        "'fused'"
-    )
+    allowed = ", ".join(f"'{name}'" for name in KINDS)
+    raise ArtifactError(f"{source / MANIFEST}: kind '{kind}' is unknown to this version; allowed: {allowed}")
+
+
+def load_named(store: Store, name: str, wanted: str | None = None) -> Recommender:
+    """Load a recommender of the finished experiment `name`, or the one saved in the folder `name`.
+
+    Args:
+        store: where finished experiments are.
+        name: an experiment, or the folder of a saved recommender.
+        wanted: one of the experiment's recommenders; see `chosen` for the default.
+
+    Raises:
+        ArtifactError: there is no such experiment, folder or recommender.
+    """
+    if (Path(name) / MANIFEST).is_file():
+        return load_recommender(name)
+    run = find_run(store, name)
+    return load_recommender(recommenders(run)[chosen(run, wanted)].folder)
+
+
+def chosen(run: RunRecord, wanted: str | None = None) -> str:
+    """Return the wanted recommender's name; by default the last trained model, else the best baseline.
+
+    Raises:
+        ArtifactError: the experiment has no such recommender, or none at all.
+    """
+    known = recommenders(run)
+    if not known:
+        raise ArtifactError(f"{run.name} has no recommender: its experiment holds neither [model] nor [baselines.NAME]")
+    if wanted is not None:
+        if wanted not in known:
+            hint = did_you_mean(wanted, known)
+            raise ArtifactError(f"{run.name} has no recommender '{wanted}'; it has {', '.join(known)}.{hint}")
+        return wanted
+    own = [name for name in OWN if name in known]
+    return own[-1] if own else max(evaluations(run), key=lambda name: _headline(run, name))
+
+
+def _headline(run: RunRecord, name: str) -> float:
+    """Return NDCG@10 under the experiment's first treatment of seen items, else its first metric."""
+    from lexirec.evaluation.evaluator import Report
+
+    seen = run.settings["evaluation"]["seen"][0]
+    metrics = Report.load(evaluations(run)[name] / seen, lists=False).metrics
+    return metrics.get("ndcg@10", next(iter(metrics.values())))

@@ -20,11 +20,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lexirec.core.errors import DataError, SettingsError
+from lexirec.core.trainer_settings import TrainerSettings
 from lexirec.data.sequences import Sequences
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.t5 import Backbone, add_tokens
 from lexirec.nn.tokenizer import encode_all
-from lexirec.training.arguments import TrainerSettings, early_stopping
+from lexirec.training.arguments import early_stopping
 from lexirec.training.batching import Ints, blocks, corrupt, random_spans, spans_of
 from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
 

@@ -17,7 +17,7 @@ from lexirec.models.baselines.base import BaselineSettings
 from lexirec.models.baselines.memory import Evidence, MemoryBaseline, MemorySettings
 from lexirec.models.baselines.registry import baseline_settings
 from lexirec.models.baselines.sasrec import SasrecSettings
-from lexirec.models.gram.recommender import GramSettings
+from lexirec.models.gram.settings import GramSettings
 from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings
 from lexirec.nn.t5 import BackboneSettings

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from lexirec.core.config import DataPath, Settings, load_settings
 from lexirec.core.registry import PartSettings
 from lexirec.core.resources import given_file
+from lexirec.core.runs import FUSED
 from lexirec.models.baselines.memory import Evidence, MemoryBaseline
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.pretraining import PretrainSettings
@@ -40,10 +41,6 @@ from lexirec.semantic_ids.lexicon.lexicon import TfIdfLexicon
 S = TypeVar("S", bound=Settings)
 _OWN_SEED = ("data", "evaluation")  # the shop and the sample of users stay the same when seeds are compared
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-FUSED = "fused"
-"""What the one recommender of a table `[fusion]` is called."""
-EXPERTS = "experts"
-"""What the steps of experts are called after."""
 
 # ------------------------------------------------------------------------------------------------------- evaluation
 

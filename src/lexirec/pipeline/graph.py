@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lexirec.core.errors import DataError
+from lexirec.core.runs import EXPERTS, FUSED, Stage
 from lexirec.models.baselines.sasrec import SasrecSettings
 from lexirec.models.baselines.sequential import SequenceTrainingSettings
 from lexirec.models.ensemble.settings import EnsembleSettings
@@ -28,9 +29,9 @@ from lexirec.pipeline.components import (
     SasrecNeighbors,
     Tables,
 )
-from lexirec.pipeline.experiment import EXPERTS, FUSED, Experiment
+from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.resolve import expert_experiment, fusions
-from lexirec.pipeline.runner import Stage, StageRunner
+from lexirec.pipeline.runner import StageRunner
 from lexirec.pipeline.stages.baselines import fit_baseline, prepare_neighbors
 from lexirec.pipeline.stages.data import prepare_data, prepare_times
 from lexirec.pipeline.stages.evaluation import measure
@@ -68,19 +69,19 @@ VERSIONS = {
 """Versions of the stages, in order; raise one when its code gives another result from the same inputs."""
 
 
-def walk(experiment: Experiment, line: StageRunner) -> None:
+def walk(experiment: Experiment, runner: StageRunner) -> None:
     """Take every step of the experiment, from the raw files to the report."""
     experts = {name: expert_experiment(experiment, name) for name in experiment.experts}  # before anything is trained
     mixed = fusions(experiment, experts)
-    named, recommenders = _recommenders(experiment, line)
+    named, recommenders = _recommenders(experiment, runner)
     data = named["data"]
     assert data is not None  # it is the first step
-    others = {name: _expert(each, line, name, experiment.experts[name].part) for name, each in experts.items()}
+    others = {name: _expert(each, runner, name, experiment.experts[name].part) for name, each in experts.items()}
     recommenders = others | recommenders
     vectors = {name: step for name, step in named.items() if name.startswith("vectors.")}
-    fused = _fused(mixed, line, {"data": data, **vectors}, recommenders)
+    fused = _fused(mixed, runner, {"data": data, **vectors}, recommenders)
     evaluations = {
-        f"evaluation.{name}": line.step(
+        f"evaluation.{name}": runner.stage(
             f"evaluation.{name}", measure, experiment.evaluation, {"data": data, "recommender": recommender}
         )
         for name, recommender in (recommenders | fused).items()
@@ -88,25 +89,25 @@ def walk(experiment: Experiment, line: StageRunner) -> None:
     if evaluations:
         shown = list(recommenders.values())[-1]
         shown_with = {"data": data, "identifiers": named.get("identifiers"), "recommender": shown}
-        line.step("report", make_report, _report_settings(experiment), {**shown_with, **evaluations})
+        runner.stage("report", make_report, _report_settings(experiment), {**shown_with, **evaluations})
 
 
-def _recommenders(experiment: Experiment, line: StageRunner) -> tuple[dict[str, Stage | None], dict[str, Stage]]:
+def _recommenders(experiment: Experiment, runner: StageRunner) -> tuple[dict[str, Stage | None], dict[str, Stage]]:
     """Make an experiment's own recommenders; return what is known of items, and them, the one it is about last."""
-    data = line.step("data", prepare_data, experiment.data, {}, _data_files(experiment))
-    vectors = _vectors(experiment, line, data)
-    named = _identifiers(experiment, line, data, vectors)
-    neighbors = neighbors_step(experiment, line, data, vectors)
-    model = model_step(experiment, line, named, vectors, neighbors)
-    made = _baselines(experiment, line, {"data": data, **vectors}, neighbors)
+    data = runner.stage("data", prepare_data, experiment.data, {}, _data_files(experiment))
+    vectors = _vectors(experiment, runner, data)
+    named = _identifiers(experiment, runner, data, vectors)
+    neighbors = neighbors_step(experiment, runner, data, vectors)
+    model = model_step(experiment, runner, named, vectors, neighbors)
+    made = _baselines(experiment, runner, {"data": data, **vectors}, neighbors)
     made |= {"model": model} if model is not None else {}
-    return named | vectors, made | _reinforced(experiment, line, {"data": data, **vectors}, made)
+    return named | vectors, made | _reinforced(experiment, runner, {"data": data, **vectors}, made)
 
 
-def _expert(experiment: Experiment, line: StageRunner, name: str, part: str) -> Stage:
+def _expert(experiment: Experiment, runner: StageRunner, name: str, part: str) -> Stage:
     """Make a recommender of another experiment; what both experiments need is made once."""
     last = part if part in ("model", "reinforced") else f"baselines.{part}"
-    return _recommenders(experiment, line.inside(f"{EXPERTS}.{name}", last))[1][part]
+    return _recommenders(experiment, runner.inside(f"{EXPERTS}.{name}", last))[1][part]
 
 
 def _report_settings(experiment: Experiment) -> dict[str, object]:
@@ -132,18 +133,18 @@ def _data_files(experiment: Experiment) -> dict[str, Path]:
     return files
 
 
-def _vectors(experiment: Experiment, line: StageRunner, data: Stage) -> dict[str, Stage]:
+def _vectors(experiment: Experiment, runner: StageRunner, data: Stage) -> dict[str, Stage]:
     steps = {}
     for name, settings in experiment.vectors.items():
         raw = {"file": settings.path} if isinstance(settings, PrecomputedVectors) else {}
         if isinstance(settings, SentenceVectors) and Path(settings.model).is_dir():
             raw = {"model": Path(settings.model)}  # a folder's content counts, a hub name stands for itself
-        steps[f"vectors.{name}"] = line.step(f"vectors.{name}", prepare_vectors, settings, {"data": data}, raw)
+        steps[f"vectors.{name}"] = runner.stage(f"vectors.{name}", prepare_vectors, settings, {"data": data}, raw)
     return steps
 
 
 def _identifiers(
-    experiment: Experiment, line: StageRunner, data: Stage, vectors: Mapping[str, Stage]
+    experiment: Experiment, runner: StageRunner, data: Stage, vectors: Mapping[str, Stage]
 ) -> dict[str, Stage | None]:
     """Name the items: give them codes where those are asked for, name their cells, spell the identifiers.
 
@@ -152,14 +153,14 @@ def _identifiers(
     naming, lexical = experiment.naming, _spells_cells(experiment)
     given: dict[str, Stage | None] = {"data": data}
     if experiment.codes is not None:
-        given["codes"] = _codes(experiment.codes, line, data, vectors)
+        given["codes"] = _codes(experiment.codes, runner, data, vectors)
     if naming is not None and experiment.backbone is not None:
-        given["tokenizer"] = _tokenizer(experiment.backbone, line, data)
+        given["tokenizer"] = _tokenizer(experiment.backbone, runner, data)
     if lexical or experiment.wants_words:
-        given["lexicon"] = lexicon_step(experiment, line, given, vectors)
+        given["lexicon"] = lexicon_step(experiment, runner, given, vectors)
     if naming is not None:
         inputs = given if lexical else {**given, "lexicon": None}
-        given["identifiers"] = line.step("identifiers", prepare_identifiers, naming, inputs, naming.files())
+        given["identifiers"] = runner.stage("identifiers", prepare_identifiers, naming, inputs, naming.files())
     return given
 
 
@@ -168,37 +169,37 @@ def _spells_cells(experiment: Experiment) -> bool:
     return experiment.spelling is not None and "lexicon" in experiment.spelling.needed()
 
 
-def _codes(settings: CodesChoice, line: StageRunner, data: Stage, vectors: Mapping[str, Stage]) -> Stage:
+def _codes(settings: CodesChoice, runner: StageRunner, data: Stage, vectors: Mapping[str, Stage]) -> Stage:
     needed = settings.needed()
     inputs = {"data": data} if "catalog" in needed else {}
     inputs |= vectors if "vectors" in needed else {}
     if "collaborative" in needed:  # the vectors of who buys what, of a SASRec with the seed of the codes
         network = SasrecSettings(training=SequenceTrainingSettings(seed=getattr(settings, "seed", 0)))
-        inputs["sasrec"] = line.step("codes.sasrec", fit_baseline, network, {"data": data}, stage="baselines")
-    return line.step("codes", prepare_codes, settings, inputs, settings.files())
+        inputs["sasrec"] = runner.stage("codes.sasrec", fit_baseline, network, {"data": data}, kind="baselines")
+    return runner.stage("codes", prepare_codes, settings, inputs, settings.files())
 
 
 def lexicon_step(
-    experiment: Experiment, line: StageRunner, given: Mapping[str, Stage | None], vectors: Mapping[str, Stage]
+    experiment: Experiment, runner: StageRunner, given: Mapping[str, Stage | None], vectors: Mapping[str, Stage]
 ) -> Stage:
     """Name the cells of the given codes."""
     settings = experiment.lexicon
     inputs = {"data": given["data"], "codes": given["codes"]}
     match settings:
         case PublishedKeywords(path=path):
-            return line.step("lexicon", prepare_lexicon, settings, inputs, {"keywords": path})
+            return runner.stage("lexicon", prepare_lexicon, settings, inputs, {"keywords": path})
         case LLMLexicon():
-            return line.step("lexicon", prepare_lexicon, settings, {**inputs, **vectors})
+            return runner.stage("lexicon", prepare_lexicon, settings, {**inputs, **vectors})
         case _:  # words of the backbone's own where they spell identifiers, else whole words
             tokenizer = {"tokenizer": given.get("tokenizer")} if _spells_cells(experiment) else {}
-            return line.step("lexicon", prepare_lexicon, settings, {**inputs, **tokenizer})
+            return runner.stage("lexicon", prepare_lexicon, settings, {**inputs, **tokenizer})
 
 
-def _tokenizer(backbone: BackboneSettings | CausalBackboneSettings, line: StageRunner, data: Stage) -> Stage:
+def _tokenizer(backbone: BackboneSettings | CausalBackboneSettings, runner: StageRunner, data: Stage) -> Stage:
     """Take the backbone's tokenizer; what else the backbone is set to does not matter to names."""
     names = {"kind", "name", "vocabulary_size", "lower_case"} if backbone.scratch else {"kind", "name"}
     settings = backbone.model_dump(mode="json", include=names)
-    return line.step("tokenizer", prepare_tokenizer, settings, {"data": data}, backbone_files(backbone))
+    return runner.stage("tokenizer", prepare_tokenizer, settings, {"data": data}, backbone_files(backbone))
 
 
 def backbone_files(backbone: BackboneSettings | CausalBackboneSettings) -> dict[str, Path]:
@@ -208,7 +209,7 @@ def backbone_files(backbone: BackboneSettings | CausalBackboneSettings) -> dict[
 
 
 def neighbors_step(
-    experiment: Experiment, line: StageRunner, data: Stage, vectors: Mapping[str, Stage]
+    experiment: Experiment, runner: StageRunner, data: Stage, vectors: Mapping[str, Stage]
 ) -> Stage | None:
     """Find similar items, as the experiment says."""
     settings = experiment.neighbors
@@ -217,13 +218,13 @@ def neighbors_step(
     given = {"data": data, **(vectors if "vectors" in settings.needed() else {})}
     if isinstance(settings, SasrecNeighbors):
         network = settings.sasrec
-        given["sasrec"] = line.step("neighbors.sasrec", fit_baseline, network, {"data": data}, stage="baselines")
-    return line.step("neighbors", prepare_neighbors, settings, given, settings.files())
+        given["sasrec"] = runner.stage("neighbors.sasrec", fit_baseline, network, {"data": data}, kind="baselines")
+    return runner.stage("neighbors", prepare_neighbors, settings, given, settings.files())
 
 
 def model_step(
     experiment: Experiment,
-    line: StageRunner,
+    runner: StageRunner,
     named: Mapping[str, Stage | None],
     vectors: Mapping[str, Stage],
     neighbors: Stage | None,
@@ -239,15 +240,15 @@ def model_step(
     if experiment.pretraining is not None:
         stage = BackboneStage(backbone=backbone, pretraining=experiment.pretraining, seed=model.seed)
         given = {"data": named["data"], "tokenizer": named["tokenizer"]}
-        inputs["backbone"] = line.step("backbone", pretrain_backbone, stage, given, raw)
+        inputs["backbone"] = runner.stage("backbone", pretrain_backbone, stage, given, raw)
         raw = {}
     grounded = model.network.grounded if isinstance(model, TSRecSettings) else model.fusion.grounded
     inputs |= vectors if grounded else {}
-    return line.step("model", fit_model, ModelStage(backbone=backbone, model=model), inputs, raw)
+    return runner.stage("model", fit_model, ModelStage(backbone=backbone, model=model), inputs, raw)
 
 
 def _reinforced(
-    experiment: Experiment, line: StageRunner, given: Mapping[str, Stage], recommenders: Mapping[str, Stage]
+    experiment: Experiment, runner: StageRunner, given: Mapping[str, Stage], recommenders: Mapping[str, Stage]
 ) -> dict[str, Stage]:
     """Polish the model, and let it stand beside the one it was."""
     settings = experiment.reinforcement
@@ -256,12 +257,12 @@ def _reinforced(
     inputs: dict[str, Stage | None] = {"data": given["data"], "model": recommenders["model"]}
     inputs |= given if "vectors_ID" in columns_of(settings.rewards) else {}
     inputs |= {"scorer": recommenders[settings.scorer]} if settings.scorer is not None else {}
-    return {"reinforced": line.step("reinforced", reinforce_model, settings, inputs)}
+    return {"reinforced": runner.stage("reinforced", reinforce_model, settings, inputs)}
 
 
 def _fused(
     mixed: Mapping[str, EnsembleSettings],
-    line: StageRunner,
+    runner: StageRunner,
     given: Mapping[str, Stage | None],
     recommenders: Mapping[str, Stage],
 ) -> dict[str, Stage]:
@@ -271,19 +272,19 @@ def _fused(
         inputs: dict[str, Stage | None] = {"data": given["data"]}
         inputs |= {part: recommenders[part] for part in settings.of}
         inputs |= given if "vectors" in settings.needed() else {}
-        steps[name] = line.step(FUSED if name == FUSED else f"{FUSED}.{name}", fuse, settings, inputs)
+        steps[name] = runner.stage(FUSED if name == FUSED else f"{FUSED}.{name}", fuse, settings, inputs)
     return steps
 
 
 def _baselines(
-    experiment: Experiment, line: StageRunner, given: Mapping[str, Stage], neighbors: Stage | None
+    experiment: Experiment, runner: StageRunner, given: Mapping[str, Stage], neighbors: Stage | None
 ) -> dict[str, Stage]:
     steps, times = {}, None
     if any("times" in settings.needed() for settings in experiment.baselines.values()):
-        times = line.step("times", prepare_times, experiment.data, {"data": given["data"]}, _data_files(experiment))
+        times = runner.stage("times", prepare_times, experiment.data, {"data": given["data"]}, _data_files(experiment))
     for name, settings in experiment.baselines.items():
         needed = settings.needed()
         inputs: dict[str, Stage | None] = {"data": given["data"], **(given if "vectors" in needed else {})}
         inputs |= {each: step for each, step in (("times", times), ("neighbors", neighbors)) if each in needed}
-        steps[name] = line.step(f"baselines.{name}", fit_baseline, settings.stored(), inputs)
+        steps[name] = runner.stage(f"baselines.{name}", fit_baseline, settings.stored(), inputs)
     return steps

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from lexirec.core.config import validate_settings
-from lexirec.core.errors import ArtifactError, did_you_mean
+from lexirec.core.errors import ArtifactError
 from lexirec.core.manifest import MANIFEST as ARTIFACT
 from lexirec.core.manifest import read_manifest
+from lexirec.core.runs import RunRecord, Stage, evaluations, find_run, recommenders
 from lexirec.core.store import Store
-from lexirec.data.ranking import Recommender
 from lexirec.evaluation.evaluator import Report
-from lexirec.models.loading import load_recommender
-from lexirec.models.saving import MANIFEST
-from lexirec.pipeline.experiment import EXPERTS, FUSED, EvaluationSettings
+from lexirec.models.loading import chosen
+from lexirec.pipeline.experiment import EvaluationSettings
 from lexirec.pipeline.graph import VERSIONS
-from lexirec.pipeline.runner import Stage, StageRunner
-from lexirec.pipeline.runs import RunRecord, find_run
+from lexirec.pipeline.runner import StageRunner
 from lexirec.pipeline.stages import evaluation
-from lexirec.pipeline.stages.report import OWN, shared_protocol, stored_reports, systems
+from lexirec.pipeline.stages.report import shared_protocol, stored_reports, systems
 from lexirec.reporting.content import SystemResult
 
 _MEASURED_ALIKE = ("cases_digest", "catalog", "candidates", "level", "fold", "sample_users")
@@ -29,25 +26,12 @@ _TELLING = ("split", "max_history", "k_core", "users", "items", "interactions", 
 """Fields that tell why they are not."""
 
 
-def recommenders(run: RunRecord) -> dict[str, Stage]:
-    """Return an experiment's recommenders by name: experts, baselines, its own (`model`, `reinforced`), those fused."""
-    experts = {name: step for name, step in run.variants(EXPERTS).items() if "." not in name}
-    own = {name: run.steps[name] for name in OWN if name in run.steps}
-    fused = {name or FUSED: step for name, step in run.variants(FUSED).items()}
-    return experts | run.variants("baselines") | own | fused
-
-
-def evaluations(run: RunRecord) -> dict[str, Path]:
-    """Return the folders of an experiment's evaluations by the recommender's name."""
-    return {name: step.folder for name, step in run.variants("evaluation").items()}
-
-
 def settings_behind(run: RunRecord, step: Stage) -> dict[str, Any]:
     """Return all settings that an artifact rests on, seeds left out: `stage: a.b` -> value.
 
     Stages that are no longer in the store tell nothing.
     """
-    made = {each.key: each for each in run.steps.values()}
+    made = {each.key: each for each in run.stages.values()}
     found: dict[str, Any] = {}
     waiting, visited = [step], set()
     while waiting:
@@ -73,37 +57,6 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
             yield f"{above}{name}", value
 
 
-def chosen(run: RunRecord, wanted: str | None = None) -> str:
-    """Return the name of the recommender meant: the wanted one, else the model as it came out last, else the best
-    of the baselines.
-
-    Raises:
-        ArtifactError: the experiment has no such recommender, or none at all.
-    """
-    known = recommenders(run)
-    if not known:
-        raise ArtifactError(f"{run.name} has no recommender: its experiment holds neither [model] nor [baselines.NAME]")
-    if wanted is not None:
-        if wanted not in known:
-            hint = did_you_mean(wanted, known)
-            raise ArtifactError(f"{run.name} has no recommender '{wanted}'; it has {', '.join(known)}.{hint}")
-        return wanted
-    own = [name for name in OWN if name in known]
-    return own[-1] if own else max(evaluations(run), key=lambda name: _headline(run, name))
-
-
-def load_named(store: Store, name: str, wanted: str | None = None) -> Recommender:
-    """Load the recommender of a finished experiment, or one saved in the folder `name`.
-
-    Raises:
-        ArtifactError: there is neither.
-    """
-    if (Path(name) / MANIFEST).is_file():
-        return load_recommender(name)
-    run = find_run(store, name)
-    return load_recommender(recommenders(run)[chosen(run, wanted)].folder)
-
-
 def evaluate_named(store: Store, name: str, fold: str, wanted: str | None = None, *, seen: str | None = None) -> Report:
     """Return the evaluation of an experiment's recommender; what the store does not hold is measured.
 
@@ -124,8 +77,8 @@ def evaluate_named(store: Store, name: str, fold: str, wanted: str | None = None
     both = stored["seen"] if seen in stored["seen"] else [*stored["seen"], seen]
     settings = validate_settings({**stored, "fold": fold, "seen": both}, EvaluationSettings, "evaluate")
     recommender = chosen(run, wanted)
-    inputs = {"data": run.step("data"), "recommender": recommenders(run)[recommender]}
-    step = StageRunner(store, VERSIONS).step(f"evaluation.{recommender}", evaluation.measure, settings, inputs)
+    inputs = {"data": run.stage("data"), "recommender": recommenders(run)[recommender]}
+    step = StageRunner(store, VERSIONS).stage(f"evaluation.{recommender}", evaluation.measure, settings, inputs)
     return stored_reports(step.folder)[seen]
 
 
@@ -151,7 +104,7 @@ def side_by_side(store: Store, names: Sequence[str]) -> list[SystemResult]:
     rows: dict[str, SystemResult] = {}
     for run in runs:
         for row in measured(run):
-            key = run.step(f"evaluation.{row.name}").key
+            key = run.stage(f"evaluation.{row.name}").key
             label = row.name if len(runs) == 1 else f"{run.name}: {row.name}"
             rows.setdefault(key, SystemResult(label, row.excluded, row.included, floor=row.floor, margins=row.margins))
     return list(rows.values())
@@ -181,12 +134,6 @@ def _protocol(run: RunRecord) -> dict[str, Any]:
     if not found:
         raise ArtifactError(f"{run.name} has measured nothing; add [baselines.NAME] or [model] to its experiment")
     return shared_protocol(found)
-
-
-def _headline(run: RunRecord, name: str) -> float:
-    seen = run.settings["evaluation"]["seen"][0]
-    metrics = stored_reports(evaluations(run)[name])[seen].metrics
-    return metrics.get("ndcg@10", next(iter(metrics.values())))
 
 
 def _short(value: Any) -> str:

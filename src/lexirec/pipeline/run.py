@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 
 from lexirec.core.errors import SettingsError, did_you_mean
+from lexirec.core.runs import EXPERTS, RunRecord, Stage, newest_run, record
 from lexirec.core.store import Store
-from lexirec.pipeline.experiment import EXPERTS, Experiment
+from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.graph import VERSIONS, walk
-from lexirec.pipeline.runner import Stage, StageRunner, StopRequested
-from lexirec.pipeline.runs import RunRecord, newest_run, record
+from lexirec.pipeline.runner import StageRunner, StopRequested
 
 
 def run_experiment(experiment: Experiment, store: Store, until: str | None = None) -> RunRecord | None:
@@ -31,12 +31,12 @@ def run_experiment(experiment: Experiment, store: Store, until: str | None = Non
     """
     if until is not None:
         plan_experiment(experiment, store, until)  # refuses a stage that the experiment does not have
-    line = StageRunner(store, VERSIONS, until)
+    runner = StageRunner(store, VERSIONS, until)
     try:
-        walk(experiment, line)
+        walk(experiment, runner)
     except StopRequested:
         return None
-    return record(store, experiment.name, experiment, line.steps)
+    return record(store, experiment.name, experiment, runner.stages)
 
 
 def plan_experiment(experiment: Experiment, store: Store, until: str | None = None) -> list[Stage]:
@@ -45,11 +45,11 @@ def plan_experiment(experiment: Experiment, store: Store, until: str | None = No
     if until is not None and until not in known:
         raise SettingsError(f"--until {until}: allowed are {', '.join(known)}.{did_you_mean(until, known)}")
     before = newest_run(store, experiment.name)
-    keys = {name: step.key for name, step in before.steps.items()} if before else {}
-    line = StageRunner(store, VERSIONS, until, act=False, before=keys)
+    keys = {name: step.key for name, step in before.stages.items()} if before else {}
+    runner = StageRunner(store, VERSIONS, until, act=False, before=keys)
     with contextlib.suppress(StopRequested):
-        walk(experiment, line)
-    groups = list(dict.fromkeys(step.group for step in line.steps))
+        walk(experiment, runner)
+    groups = list(dict.fromkeys(step.group for step in runner.stages))
     if until is not None and until not in groups:
         raise SettingsError(f"--until {until}: {experiment.name} has no such stage; it has {', '.join(groups)}")
-    return line.steps
+    return runner.stages

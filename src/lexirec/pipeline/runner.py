@@ -12,39 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from lexirec.core.config import Settings
 from lexirec.core.manifest import Recipe
+from lexirec.core.runs import Stage, State
 from lexirec.core.store import PROGRESS, Store
 
-State = Literal["done", "new", "stale", "unfinished"]
 Make = Callable[[Any, Mapping[str, Path], Path], None]
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of one experiment.
-
-    Attributes:
-        name: What the experiment calls it, such as `baselines.memory`.
-        stage: The stage, which is also its folder in the store; nearly always the first part of the name.
-        key: What its artifact is stored under.
-        folder: Where its artifact is, or will be.
-        state: How it was found: done, unfinished (work to carry on), stale (done with other settings before) or new.
-    """
-
-    name: str
-    stage: str
-    key: str
-    folder: Path
-    state: State
-
-    @property
-    def group(self) -> str:
-        """What the step belongs to in the experiment, `baselines`."""
-        return self.name.partition(".")[0]
 
 
 class StopRequested(Exception):  # noqa: N818
@@ -74,7 +50,7 @@ class StageRunner:
         until: Stage after which to stop, or None.
         act: Make what is not there; without it only say.
         before: Step name -> key of the newest finished run, which tells stale from new.
-        steps: The steps so far.
+        stages: The stages so far.
         recipes: What their artifacts are made from, by key.
         shown: What surrounds the making of a step, to tell people about it.
         within: What steps are called after, and the one that bears the name itself; None on the line itself.
@@ -85,7 +61,7 @@ class StageRunner:
     until: str | None = None
     act: bool = True
     before: Mapping[str, str] = field(default_factory=dict)
-    steps: list[Stage] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
     recipes: dict[str, Recipe] = field(default_factory=dict)
     shown: Callable[[Stage], AbstractContextManager[None]] = logged
     within: tuple[str, str] | None = None
@@ -98,7 +74,7 @@ class StageRunner:
         """
         return replace(self, within=(name, last))
 
-    def step(
+    def stage(
         self,
         name: str,
         make: Make,
@@ -106,9 +82,9 @@ class StageRunner:
         inputs: Mapping[str, Stage | None],
         raw: Mapping[str, Path] | None = None,
         *,
-        stage: str | None = None,
+        kind: str | None = None,
     ) -> Stage:
-        """Add a step, making its artifact when it is not in the store.
+        """Add a stage, making its artifact when it is not in the store.
 
         Args:
             name: The stage, or `stage.variant` where an experiment has several.
@@ -117,24 +93,24 @@ class StageRunner:
             settings: What the artifact depends on besides its inputs.
             inputs: Earlier steps by the name `make` knows them by; None is left out.
             raw: Files from outside by name; they enter the key through their content, not their place.
-            stage: The stage, where it is not the first part of the name.
+            kind: Which stage of the pipeline it is, where that is not the first part of the name.
         """
-        stage = stage or name.partition(".")[0]
+        kind = kind or name.partition(".")[0]
         name, last = self._called(name)
         group = name.partition(".")[0]
-        if self.until is not None and group != self.until and any(done.group == self.until for done in self.steps):
+        if self.until is not None and group != self.until and any(done.group == self.until for done in self.stages):
             raise StopRequested
         given = {key: step for key, step in inputs.items() if step is not None}
-        recipe = self._recipe(stage, settings, given, raw or {})
+        recipe = self._recipe(kind, settings, given, raw or {})
         if self.within is not None and not last and recipe.key in self.recipes:
-            return next(step for step in self.steps if step.key == recipe.key)
+            return next(step for step in self.stages if step.key == recipe.key)
         state = self._state(name, recipe)
-        step = Stage(name, stage, recipe.key, self.store.path(stage, recipe.key), state)
+        step = Stage(name, kind, recipe.key, self.store.path(kind, recipe.key), state)
         if self.act:
             folders = {key: earlier.folder for key, earlier in given.items()}
             with self.shown(step):
                 self.store.ensure(recipe, lambda out: make(settings, {**folders, **(raw or {})}, out))
-        self.steps.append(step)
+        self.stages.append(step)
         self.recipes[recipe.key] = recipe
         return step
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,28 +112,3 @@ def _changing(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 # ------------------------------------------------------------------------------------------------------- shared weights
 # Saving models whose weights are tied: every tensor once.
-
-
-class SharedWeights(nn.Module):
-    """A module that saves tied weights under their first name only, for safetensors holds no shared ones."""
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Return every tensor once."""
-        state = super().state_dict(*args, **kwargs)
-        first: dict[int, str] = {}
-        for name in list(state):
-            address = state[name].data_ptr()
-            if state[name].numel() and first.setdefault(address, name) != name:
-                del state[name]
-        return state
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load what `state_dict` returned; weights tied to a loaded one need no entry of their own."""
-        result = super().load_state_dict(state_dict, strict=False, assign=assign)
-        stored = self.state_dict()
-        result.missing_keys[:] = [name for name in result.missing_keys if name in stored]
-        if strict and (result.missing_keys or result.unexpected_keys):
-            raise RuntimeError(
-                f"weights do not fit: missing {result.missing_keys}, unexpected {result.unexpected_keys}"
-            )
-        return result

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from lexirec.core.errors import SettingsError, did_you_mean
 from lexirec.core.resources import shipped
+from lexirec.core.runs import RunRecord, evaluations, recommenders
 from lexirec.core.store import Store
+from lexirec.models.loading import chosen
 from lexirec.pipeline import run
 from lexirec.pipeline.experiment import load_experiment
-from lexirec.pipeline.results import chosen, evaluations, recommenders
-from lexirec.pipeline.runs import RunRecord
 from lexirec.pipeline.stages.report import report_content
 from lexirec.reporting.content import ReportContent
 
@@ -49,15 +49,15 @@ def demonstrate(folder: Path, overrides: Sequence[str] = (), family: str = "gram
     done = run.run_experiment(experiment, Store(folder / "store"))
     if done is None:  # only with `until`
         raise SettingsError("the demonstration runs to its end")
-    return Demonstration(done, content_of(done), _copy(done.step("report").folder, folder))
+    return Demonstration(done, content_of(done), _copy(done.stage("report").folder, folder))
 
 
 def content_of(run: RunRecord) -> ReportContent:
     """Return what the report of a finished run shows."""
-    inputs = {"data": run.step("data").folder, "recommender": recommenders(run)[chosen(run)].folder}
+    inputs = {"data": run.stage("data").folder, "recommender": recommenders(run)[chosen(run)].folder}
     inputs |= {f"evaluation.{name}": folder for name, folder in evaluations(run).items()}
-    if "identifiers" in run.steps:
-        inputs["identifiers"] = run.step("identifiers").folder
+    if "identifiers" in run.stages:
+        inputs["identifiers"] = run.stage("identifiers").folder
     kinds = {name: settings["kind"] for name, settings in run.settings["baselines"].items()}
     return report_content({"name": run.name, "kinds": kinds, "evaluation": run.settings["evaluation"]}, inputs)
 

@@ -14,7 +14,8 @@ from lexirec.data.splits import Cases
 from lexirec.evaluation.metrics import ndcg, ranks_of
 from lexirec.models.gram.decoder import GramSearcher
 from lexirec.models.gram.network import GramNetwork
-from lexirec.models.gram.training import GramTrainingSettings, fit_gram
+from lexirec.models.gram.settings import GramTrainingSettings
+from lexirec.models.gram.training import fit_gram
 from lexirec.nn.search import SearchSettings
 from lexirec.testing import circle_walks
 from lexirec.training.arguments import METRIC

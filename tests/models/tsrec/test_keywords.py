@@ -9,7 +9,7 @@ from lexirec.core.errors import DataError, SettingsError
 from lexirec.models.tsrec.keywords import TokenWords, keyword_shares, token_words
 from lexirec.nn.tokenizer import train_tokenizer
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.lexicon.lexicon import Lexicon
+from lexirec.semantic_ids.lexicon.lexicon import tfidf_lexicon
 
 TOKENIZER = train_tokenizer(["red soap bar", "blue soap dish", "a green towel", "item"] * 10, vocabulary_size=200)
 WORDS = [
@@ -75,19 +75,19 @@ def test_keywords_are_spelled_as_behind_another_word():
 def test_words_come_from_the_lexicon_of_residual_codes():
     codes = Codes(np.array([[0, 7], [0, 3], [4, 7], [4, 3]]), kind="residual")
     texts = ["red soap bar", "red soap dish", "green towel bar", "green towel dish"]
-    words = token_words(Lexicon.by_tfidf(texts, codes), codes, most=2)
+    words = token_words(tfidf_lexicon(texts, codes), codes, most=2)
     assert [(word.token, word.level) for word in words] == [("<a_0>", 0), ("<a_4>", 0), ("<b_3>", 1), ("<b_7>", 1)]
     assert set(words[1].keywords) == {"green", "towel"}
     assert words[2].keywords[0] == "dish"
     assert len(words[1].weights) == 2
     assert "towel" in words[1].description
     levels_that_tell_collisions_apart = Codes(np.hstack([codes.values, [[0], [1], [0], [1]]]), kind="residual")
-    assert token_words(Lexicon.by_tfidf(texts, codes), levels_that_tell_collisions_apart, most=2) == words
+    assert token_words(tfidf_lexicon(texts, codes), levels_that_tell_collisions_apart, most=2) == words
 
 
 def test_lexica_of_other_codes_are_refused():
     codes = Codes(np.array([[0, 7], [0, 3], [4, 7]]), kind="residual")
-    lexicon = Lexicon.by_tfidf(["red", "blue", "green"], codes)
+    lexicon = tfidf_lexicon(["red", "blue", "green"], codes)
     with pytest.raises(DataError, match="level 1 of the lexicon names 2 cells, the residual codes have 3 tokens"):
         token_words(lexicon, Codes(np.array([[0, 7], [0, 3], [4, 1]]), kind="residual"))
     with pytest.raises(DataError, match="the tree codes"):

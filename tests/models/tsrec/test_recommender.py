@@ -10,20 +10,23 @@ from lexirec.evaluation.evaluator import evaluate
 from lexirec.models.distillation import DistillationSettings, DistillationTeacher
 from lexirec.models.loading import load_recommender
 from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
-from lexirec.models.tsrec.grpo import GrpoSettings
 from lexirec.models.tsrec.keywords import token_words
 from lexirec.models.tsrec.prompts import TSRecPromptSettings
 from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender
-from lexirec.models.tsrec.rewards import RewardSettings
-from lexirec.models.tsrec.sa_init import SaInitSettings
-from lexirec.models.tsrec.settings import ReinforcementSettings, TSRecSettings
-from lexirec.models.tsrec.sft import SftSettings
-from lexirec.models.tsrec.tasks import TaskSettings
+from lexirec.models.tsrec.settings import (
+    GrpoSettings,
+    ReinforcementSettings,
+    RewardSettings,
+    SaInitSettings,
+    SftSettings,
+    TaskSettings,
+    TSRecSettings,
+)
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
 from lexirec.nn.search import SearchSettings
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.schemes import codes_as_tokens
-from lexirec.semantic_ids.lexicon.lexicon import Lexicon
+from lexirec.semantic_ids.lexicon.lexicon import tfidf_lexicon
 from lexirec.testing import RecommenderContract, circle_walks, tiny_catalog
 from tests.worlds.distillation import check_copies
 
@@ -34,7 +37,7 @@ VALIDATION = prefix_cases(circle_walks(ITEMS, shoppers=8, seed=1), 5)
 TINY = CausalBackboneSettings(name="scratch:tiny", d_model=16, heads=2, feed_forward=32, vocabulary_size=160)
 NUMBER = np.arange(ITEMS, dtype=np.int32)
 CODES = Codes(np.stack([NUMBER % 4, NUMBER // 4], axis=1), "residual")
-LEXICON = Lexicon.by_tfidf(CATALOG.texts(), CODES)
+LEXICON = tfidf_lexicon(CATALOG.texts(), CODES)
 VECTORS = np.random.default_rng(2).normal(size=(ITEMS, 6)).astype(np.float32)
 NEIGHBORS = Neighbors(np.stack([(NUMBER + 1) % ITEMS, (NUMBER - 1) % ITEMS], axis=1), np.ones((ITEMS, 2), np.float32))
 BRIEF = SftSettings(epochs=3, batch_size=32, learning_rate=1e-2, validations_per_epoch=1)
@@ -107,15 +110,15 @@ def test_it_is_made_from_codes_and_a_lexicon():
 
 
 @pytest.mark.parametrize(("settings", "soft_targets"), [(GROUNDED, True), (TS_REC, False)], ids=["grounded", "ts-rec"])
-def test_every_item_is_rehearsed_beside_what_was_bought(monkeypatch, settings, told):
+def test_every_item_is_rehearsed_beside_what_was_bought(monkeypatch, settings, soft_targets):
     """Rehearsed rows are numbered after training rows; heads without a distribution over items are told none."""
     seen = []
-    real = DistillationTeacher.told
+    real = DistillationTeacher.soft_targets
     monkeypatch.setattr(DistillationTeacher, "soft_targets", lambda *given: seen.append(given[2].max()) or real(*given))
     training = BRIEF.model_copy(update={"epochs": 1, "distillation": DistillationSettings(rehearsal=2)})
     made = built(settings).fit(TRAIN, training=training)
     assert made.asked["rehearsal"] == 2 * ITEMS
-    assert bool(seen) == told
+    assert bool(seen) == soft_targets
     assert max(seen, default=len(TRAIN)) in range(len(TRAIN), len(TRAIN) + 2 * ITEMS)
 
 

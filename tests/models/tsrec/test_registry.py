@@ -7,8 +7,8 @@ from lexirec.core.config import validate_settings
 from lexirec.core.errors import SettingsError
 from lexirec.core.registry import parameters
 from lexirec.models.tsrec.registry import REWARDS, TASKS
-from lexirec.models.tsrec.rewards import RewardSettings, columns_of
-from lexirec.models.tsrec.tasks import TaskSettings
+from lexirec.models.tsrec.rewards import columns_of
+from lexirec.models.tsrec.settings import RewardSettings, TaskSettings
 
 OF_TASKS = {"builder", "train", "titles", "descriptions", "preferences", "words", "title_tokens", "description_tokens"}
 OF_REWARDS = {"items_BG", "target_B", "path_IS", "rank_slots", "discount", "meanings", "vectors_ID", "scores_BI"}

@@ -10,7 +10,8 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
 from lexirec.models.tsrec import rewards
-from lexirec.models.tsrec.rewards import Meanings, Rewards, RewardSettings
+from lexirec.models.tsrec.rewards import Meanings, Rewards
+from lexirec.models.tsrec.settings import RewardSettings
 
 # items 0 … 4: two share two tokens, one shares one, one shares only its last token, one is shorter
 TOKENS = np.array([[1, 4, 7], [1, 4, 8], [1, 5, 7], [2, 5, 7], [3, 6, -1]], dtype=np.int32)

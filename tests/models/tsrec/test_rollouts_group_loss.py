@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from lexirec.models.tsrec.rewards import exact, rank_aware
-from lexirec.models.tsrec.rollouts import Limits, advantages, divergence, group_loss
+from lexirec.models.tsrec.rollouts import advantages, divergence, group_loss
+from lexirec.models.tsrec.settings import Limits
 
 
 def test_the_published_advantages():

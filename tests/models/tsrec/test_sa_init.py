@@ -10,7 +10,8 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 
 from lexirec.core.errors import SettingsError
 from lexirec.models.tsrec.keywords import TokenWords, keyword_shares
-from lexirec.models.tsrec.sa_init import SaInitSettings, sa_init
+from lexirec.models.tsrec.sa_init import sa_init
+from lexirec.models.tsrec.settings import SaInitSettings
 from lexirec.nn.t5 import Backbone, add_tokens
 from lexirec.nn.tokenizer import train_tokenizer
 

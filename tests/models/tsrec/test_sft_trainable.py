@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from lexirec.core.errors import SettingsError
-from lexirec.models.tsrec.sft import LoraSettings, Training
+from lexirec.models.tsrec.settings import LoraSettings
+from lexirec.models.tsrec.sft import Training
 from tests.worlds.tsrec_shop import KNOWN, shop
 
 

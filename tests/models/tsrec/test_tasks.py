@@ -14,7 +14,8 @@ from lexirec.models.tsrec import tasks
 from lexirec.models.tsrec.examples import Examples
 from lexirec.models.tsrec.keywords import TokenWords
 from lexirec.models.tsrec.prompts import PromptBuilder, TSRecPromptSettings
-from lexirec.models.tsrec.tasks import TaskSettings, TaskTexts, make_examples
+from lexirec.models.tsrec.settings import TaskSettings
+from lexirec.models.tsrec.tasks import TaskTexts, make_examples
 from lexirec.nn.prompt_templates import PHRASES
 from lexirec.nn.tokenizer import train_tokenizer
 from lexirec.semantic_ids.codes import Codes

@@ -4,12 +4,12 @@ import pytest
 from lexirec.core.config import validate_settings
 from lexirec.core.errors import SettingsError
 from lexirec.core.progress import quiet
+from lexirec.core.runs import evaluations, find_run, recommenders
 from lexirec.evaluation.evaluator import Report
-from lexirec.models.loading import load_recommender
+from lexirec.models.loading import load_named, load_recommender
 from lexirec.pipeline.experiment import Experiment
-from lexirec.pipeline.results import evaluations, load_named, measured, recommenders
+from lexirec.pipeline.results import measured
 from lexirec.pipeline.run import plan_experiment, run_experiment
-from lexirec.pipeline.runs import find_run
 from lexirec.workflows.comparison.systems import compare_named
 from tests.worlds.small_run import SETTINGS, experiment, small_run
 
@@ -32,14 +32,14 @@ def test_fused_recommenders_stand_beside_the_others(finished):
     assert list(recommenders(done))[-2:] == list(evaluations(done))[-2:] == ["fused", "ranks"]
     rows = {row.name: row for row in measured(done)}
     assert rows["fused"].excluded["recall@10"] >= min(rows[name].excluded["recall@10"] for name in ("sasrec", "memory"))
-    report = (done.step("report").folder / "report.md").read_text()
+    report = (done.stage("report").folder / "report.md").read_text()
     assert "fused" in report
     assert "ranks" in report
 
 
 def test_the_stage_tells_and_draws_how_weights_were_chosen(finished):
     _, done = finished
-    folder = done.step("fused").folder
+    folder = done.stage("fused").folder
     summary = (folder / "summary.md").read_text()
     assert "chosen on" in summary
     assert "real search on" in summary
@@ -66,10 +66,10 @@ def test_experts_are_made_on_these_data_and_measured(with_experts):
     _, done, _ = with_experts
     expected = ["twin", "second", "popularity", "transitions", "memory", "sasrec", "ensemble"]
     assert list(recommenders(done)) == list(evaluations(done)) == expected
-    folders = {name: done.step(name).folder for name in ("experts.twin", "experts.second", "baselines.sasrec")}
+    folders = {name: done.stage(name).folder for name in ("experts.twin", "experts.second", "baselines.sasrec")}
     assert folders["experts.twin"] == folders["baselines.sasrec"], "the same recipe with the same seed"
     assert folders["experts.second"] != folders["baselines.sasrec"]
-    assert [name for name in done.steps if name.startswith("experts.")] == ["experts.twin", "experts.second"]
+    assert [name for name in done.stages if name.startswith("experts.")] == ["experts.twin", "experts.second"]
     parts = Report.load(evaluations(done)["ensemble"] / "excluded").protocol["parts"]
     assert list(parts) == ["sasrec", "second", "memory"]
 
@@ -90,11 +90,11 @@ def test_a_memory_is_tuned_in_its_place(finished):
     fused = {"of": ["sasrec", "memory"], "partner": {"trials": 3, "cases": 60}}
     with quiet():
         again = run_experiment(experiment(name="partner", fusion={"tuned": fused}), store)
-    folder = again.step("fused.tuned").folder
+    folder = again.stage("fused.tuned").folder
     made = load_recommender(folder)
     partner, own = (
         each.scorer.settings
-        for each in (made.parts[1].recommender, load_recommender(again.step("baselines.memory").folder))
+        for each in (made.parts[1].recommender, load_recommender(again.stage("baselines.memory").folder))
     )
     summary = (folder / "summary.md").read_text()
     assert "partner: the best of 3 memories, trial " in summary
@@ -115,8 +115,8 @@ def test_a_memory_in_its_place_is_smoothed_with_what_its_own_is(evidence):
     store, _ = small_run()
     with quiet():
         done = run_experiment(experiment(name=f"like-{evidence}", baselines=baselines, fusion={"tuned": fused}), store)
-    searched = load_recommender(done.step("fused.tuned").folder).parts[1].recommender.scorer
-    own = load_recommender(done.step("baselines.memory").folder).scorer
+    searched = load_recommender(done.stage("fused.tuned").folder).parts[1].recommender.scorer
+    own = load_recommender(done.stage("baselines.memory").folder).scorer
     assert searched.settings == own.settings, "the only trial has the part's own settings"
     one, two = searched.similarities, own.similarities
     assert (one is None) == (two is None) == (evidence == "none")
@@ -125,7 +125,7 @@ def test_a_memory_in_its_place_is_smoothed_with_what_its_own_is(evidence):
 
 def test_the_folder_is_complete_without_the_store(finished):
     store, done = finished
-    loaded = load_recommender(done.step("fused").folder)
+    loaded = load_recommender(done.stage("fused").folder)
     found = load_named(store, "fusing", "fused")
     histories = [loaded.catalog.item_ids[:3]]
     one, two = (each.recommend(histories[0], k=5, explain=True) for each in (loaded, found))

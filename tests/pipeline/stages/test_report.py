@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lexirec.models.gram.recommender import GramSettings
+from lexirec.core.runs import RunRecord, evaluations
+from lexirec.models.gram.settings import GramSettings
 from lexirec.nn.search import SearchSettings
-from lexirec.pipeline.results import evaluations, kinds
-from lexirec.pipeline.runs import RunRecord
+from lexirec.pipeline.results import kinds
 from lexirec.pipeline.stages.data import load_catalog
 from lexirec.pipeline.stages.models import CURVE
 from lexirec.pipeline.stages.report import evaluations_of, report_content, shared_protocol, stored_reports, systems
@@ -23,7 +23,7 @@ def done() -> RunRecord:
 
 
 def content(done: RunRecord, **changes):
-    inputs = {name: step.folder for name, step in done.steps.items()}
+    inputs = {name: step.folder for name, step in done.stages.items()}
     settings = {"name": "small", "kinds": kinds(done), "evaluation": done.settings["evaluation"], **changes}
     return report_content(settings, inputs)
 
@@ -89,7 +89,7 @@ def test_next_steps_can_be_pasted(done):
     step = next(step for step in content(done).next_steps if "lexirec recommend" in step)
     ids = re.findall(r"toy-\d+", step)
     assert len(ids) == 2
-    load_catalog(done.step("data").folder).numbers(ids)
+    load_catalog(done.stage("data").folder).numbers(ids)
 
 
 # ------------------------------------------------------------------------------------------------- with a model
@@ -99,7 +99,7 @@ def test_next_steps_can_be_pasted(done):
 def with_model(done, tmp_path_factory):
     """The small run's folders, with a late-fusion model as an evaluation and a curve beside its weights."""
     folder = tmp_path_factory.mktemp("model")
-    inputs = {name: step.folder for name, step in done.steps.items()}
+    inputs = {name: step.folder for name, step in done.stages.items()}
     rows = [{"step": 2.0, "epoch": 0.5, "loss": 5.0}, {"step": 4.0, "epoch": 1.0, METRIC: 0.2}]
     rows += [{"step": 6.0, "epoch": 1.5, "loss": 4.0}, {"step": 8.0, "epoch": 2.0, METRIC: 0.1}]
     shutil.copytree(inputs["baselines.memory"], folder / "recommender")

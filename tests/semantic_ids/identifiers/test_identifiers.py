@@ -4,7 +4,7 @@ import pytest
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers, check_identifiers, spell
-from lexirec.semantic_ids.lexicon.lexicon import Lexicon
+from lexirec.semantic_ids.lexicon.lexicon import tfidf_lexicon
 from tests.worlds.pieces import SPECIAL, bert_like
 
 TEXTS = ["rose soap", "rose soap", "rose soap bar", "mint tea", "mint tea cup", "plain"]
@@ -16,7 +16,7 @@ def spelled(identifiers):
 
 
 def test_equal_paths_get_counters_in_catalogue_order():
-    identifiers = Identifiers.from_lexicon(Lexicon.by_tfidf(TEXTS, CODES), CODES)
+    identifiers = Identifiers.from_lexicon(tfidf_lexicon(TEXTS, CODES), CODES)
     assert spelled(identifiers)[:3] == ["rose|soap|0", "rose|soap|1", "rose|bar|soap"]
     assert identifiers.longest == 3
     assert identifiers.lengths.tolist() == [len(identifiers.spelled(item)) for item in range(6)]
@@ -24,7 +24,7 @@ def test_equal_paths_get_counters_in_catalogue_order():
 
 
 def test_distinct_siblings_and_the_shortest_unique_cut():
-    lexicon = Lexicon.by_tfidf(TEXTS, CODES)
+    lexicon = tfidf_lexicon(TEXTS, CODES)
     full = Identifiers.from_lexicon(lexicon, CODES, distinct_siblings=True)
     cut = Identifiers.from_lexicon(lexicon, CODES, distinct_siblings=True, cut="shortest-unique")
     for item in range(len(full)):
@@ -37,7 +37,7 @@ def test_distinct_siblings_and_the_shortest_unique_cut():
 
 def test_tokens_are_the_tokenizers_ids():
     tokenizer = bert_like(["rose", "soap", "bar", "mint", "tea", "cup", "pl", "##ain", "0", "1"])
-    lexicon = Lexicon.by_tfidf(TEXTS, CODES, tokenizer)
+    lexicon = tfidf_lexicon(TEXTS, CODES, tokenizer)
     identifiers = Identifiers.from_lexicon(lexicon, CODES, tokenizer)
     known = tokenizer.get_vocab()
     assert identifiers.tokens[1].tolist() == [known["rose"], known["soap"], known["1"]]
@@ -85,7 +85,7 @@ def test_short_texts_and_crowded_cells_still_give_every_item_a_name(distinct, ki
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice(["rose", "soap", "mint", "tea"], rng.integers(0, 4))) for _ in range(80)]
     codes = Codes(np.stack([rng.integers(0, 4, 80), rng.integers(0, 3, 80), rng.integers(0, 2, 80)], axis=1), kind)
-    lexicon = Lexicon.by_tfidf(texts, codes)
+    lexicon = tfidf_lexicon(texts, codes)
     full = Identifiers.from_lexicon(lexicon, codes, distinct_siblings=distinct)
     cut = Identifiers.from_lexicon(lexicon, codes, distinct_siblings=distinct, cut="shortest-unique")
     assert len(set(spelled(full))) == len(set(spelled(cut))) == 80

@@ -16,7 +16,7 @@ from lexirec.semantic_ids.identifiers.schemes import (
     keyword_identifiers,
     text_identifiers,
 )
-from lexirec.semantic_ids.lexicon.lexicon import Lexicon
+from lexirec.semantic_ids.lexicon.lexicon import tfidf_lexicon
 from tests.worlds.pieces import bert_like
 
 TEXTS = ["rose soap soap bar", "rose soap soap bar", "rose soap", "mint tea", ""]
@@ -58,7 +58,7 @@ def test_items_are_named_by_any_kind():
         pa.table({"item_id": list("abcde"), "title": TEXTS, "kind": ["x", "x", "y", "y", "y"]}), ("title",)
     )
     codes = Codes(np.array([[0, 0], [0, 1], [0, 2], [1, 0], [1, 1]]))
-    lexicon = Lexicon.by_tfidf(catalog.texts(), codes)
+    lexicon = tfidf_lexicon(catalog.texts(), codes)
     lexical = name_items(LexicalIdentifiers(distinct_siblings=True), catalog, codes, lexicon)
     assert spelled(lexical) == spelled(Identifiers.from_lexicon(lexicon, codes, distinct_siblings=True))
     assert spelled(name_items(TextIdentifiers(field="kind"), catalog)) == ["x 0", "x 1", "y 0", "y 1", "y 2"]

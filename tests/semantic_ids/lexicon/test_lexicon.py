@@ -7,7 +7,7 @@ import pytest
 
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.lexicon.lexicon import Lexicon, LexiconLevel, TfIdfLexicon
+from lexirec.semantic_ids.lexicon.lexicon import Lexicon, LexiconLevel, TfIdfLexicon, tfidf_lexicon
 from tests.worlds.pieces import bert_like
 
 TEXT = "red blue green soap towel brush comb mirror cream lotion nail polish hair dry oil rose mint lime"
@@ -36,7 +36,7 @@ def by_hand(texts, members, first=128):
 def test_cells_have_the_mean_scores_of_their_items(kind, first):
     texts, codes = shop()
     codes = Codes(codes.values, kind)
-    lexicon = Lexicon.by_tfidf(texts, codes, settings=TfIdfLexicon(tf_pieces=first))
+    lexicon = tfidf_lexicon(texts, codes, settings=TfIdfLexicon(tf_pieces=first))
     for level in range(codes.levels):
         for cell in range(len(codes.counts(level))):
             expected = by_hand(texts, np.flatnonzero(codes.cells(level) == cell), first)
@@ -47,8 +47,8 @@ def test_cells_have_the_mean_scores_of_their_items(kind, first):
 
 def test_a_tokenizers_pieces_rank_as_words_do():
     texts, codes = shop()
-    words = Lexicon.by_tfidf(texts, codes)
-    pieces = Lexicon.by_tfidf(texts, codes, bert_like(sorted(WORDS)))
+    words = tfidf_lexicon(texts, codes)
+    pieces = tfidf_lexicon(texts, codes, bert_like(sorted(WORDS)))
     for level in range(codes.levels):
         assert words.terms(level, 0) == pieces.terms(level, 0)
 
@@ -56,12 +56,12 @@ def test_a_tokenizers_pieces_rank_as_words_do():
 def test_unusable_terms_take_up_places_among_the_candidates():
     texts = ["q q q q soap soap towel", "red", "blue"]
     codes = Codes(np.zeros((3, 1), dtype=int), "tree")
-    assert Lexicon.by_tfidf(texts, codes, settings=TfIdfLexicon(candidates=2)).terms(0, 0) == ["soap"]
+    assert tfidf_lexicon(texts, codes, settings=TfIdfLexicon(candidates=2)).terms(0, 0) == ["soap"]
 
 
 def test_descriptions_are_words_unless_somebody_wrote_them():
     texts, codes = shop()
-    lexicon = Lexicon.by_tfidf(texts, codes)
+    lexicon = tfidf_lexicon(texts, codes)
     assert lexicon.description(0, 1) == ", ".join(lexicon.terms(0, 1, 8))
     level = lexicon.levels[0]
     written = tuple(f"cell {cell}" for cell in range(len(level)))
@@ -72,7 +72,7 @@ def test_descriptions_are_words_unless_somebody_wrote_them():
 def test_saved_lexicons_come_back_with_repeated_levels_stored_once(tmp_path):
     texts, codes = shop()
     deep = Codes(np.hstack([codes.values, np.zeros((len(codes), 2), dtype=np.int32)]))
-    lexicon = Lexicon.by_tfidf(texts, deep)
+    lexicon = tfidf_lexicon(texts, deep)
     assert lexicon.levels[4] is lexicon.levels[2]
     lexicon.save(tmp_path)
     loaded = Lexicon.load(tmp_path)
@@ -87,8 +87,8 @@ def test_saved_lexicons_come_back_with_repeated_levels_stored_once(tmp_path):
 def test_what_does_not_fit_is_refused(tmp_path):
     texts, codes = shop()
     with pytest.raises(DataError, match="59 texts were given for the codes of 60 items"):
-        Lexicon.by_tfidf(texts[:-1], codes)
-    lexicon = Lexicon.by_tfidf(texts, codes)
+        tfidf_lexicon(texts[:-1], codes)
+    lexicon = tfidf_lexicon(texts, codes)
     with pytest.raises(DataError, match="no level 3"):
         lexicon.terms(3, 0)
     with pytest.raises(DataError, match="no cell 3; allowed: 0 to 2"):

@@ -13,9 +13,8 @@ from lexirec.core.config import load_settings
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.lexicon.lexicon import Lexicon
 from lexirec.semantic_ids.lexicon.llm_cache import FILE
-from lexirec.semantic_ids.lexicon.llm_labels import teach
+from lexirec.semantic_ids.lexicon.llm_labels import llm_lexicon
 from lexirec.semantic_ids.lexicon.llm_settings import CallSettings, LLMLexicon
 from tests.worlds.stub_llm import good, reply, serving
 
@@ -47,7 +46,7 @@ def no_proxy(monkeypatch):
 
 def test_answers_become_the_lexicon_of_the_codes(tmp_path):
     with serving(about_its_items) as (_, address):
-        lexicon = Lexicon.by_teacher(shop(), CODES, settings(address), folder=tmp_path)
+        lexicon = llm_lexicon(shop(), CODES, settings(address), folder=tmp_path)
     assert [lexicon.terms(0, cell, 1) for cell in range(4)] == [[word] for word in WORDS]
     assert [lexicon.terms(1, cell)[1] for cell in range(4)] == [f"size{cell}" for cell in range(4)]
     assert lexicon.description(0, 2).startswith("About paint")
@@ -56,27 +55,27 @@ def test_answers_become_the_lexicon_of_the_codes(tmp_path):
 def test_under_parents_answers_are_merged_by_how_many_items_they_tell_of(tmp_path):
     values = np.array([[0, 0]] * 4 + [[1, 0]] * 3 + [[3, 1]] * 9)
     with serving(about_its_items) as (stub, address):
-        lexicon = teach(shop(), Codes(values, "residual"), settings(address, conditioned=True), folder=tmp_path)
+        lexicon = llm_lexicon(shop(), Codes(values, "residual"), settings(address, conditioned=True), folder=tmp_path)
     assert len([q for q in stub.asked if "wider family" in q]) == 0  # no parent here has other items
     assert lexicon.terms(1, 0) == ["hammer", "size0"]  # 4 items first of all; 4 and 3 as the second; 3 say drill
     assert lexicon.description(1, 0).count("About") == 2
 
 
 def test_by_default_nobody_is_asked():
-    lexicon = Lexicon.by_teacher(shop(), CODES)
+    lexicon = llm_lexicon(shop(), CODES)
     assert lexicon.terms(0, 0, 1) == ["hammer"]
     assert "Typical ones: hammer" in lexicon.description(0, 0)
 
 
 def test_what_does_not_fit_is_named(tmp_path):
     with pytest.raises(SettingsError, match="give a folder to keep them in"):
-        teach(shop(), CODES, settings(None))
+        llm_lexicon(shop(), CODES, settings(None))
     with pytest.raises(DataError, match="the catalog has 16 items, the codes 3"):
-        teach(shop(), Codes(CODES.values[:3]))
+        llm_lexicon(shop(), Codes(CODES.values[:3]))
     with pytest.raises(DataError, match="2 vectors for 16 items"):
-        teach(shop(), CODES, settings(None), folder=tmp_path, vectors=np.zeros((2, 3), dtype=np.float32))
+        llm_lexicon(shop(), CODES, settings(None), folder=tmp_path, vectors=np.zeros((2, 3), dtype=np.float32))
     with pytest.raises(SettingsError, match="'conditioned' is for residual codes"):
-        teach(shop(), Codes(CODES.values, "tree"), LLMLexicon(conditioned=True))
+        llm_lexicon(shop(), Codes(CODES.values, "tree"), LLMLexicon(conditioned=True))
 
 
 def test_settings_come_from_a_file(tmp_path):
@@ -121,7 +120,7 @@ def test_killed_in_the_middle_nothing_is_lost_and_nothing_asked_twice(tmp_path):
         assert before.count(b"\n") == answered
         path.write_bytes(before + before[:100])  # as if it had been killed amid a line
         stub.revived = True
-        lexicon = teach(shop(), CODES, settings(address), folder=tmp_path)
+        lexicon = llm_lexicon(shop(), CODES, settings(address), folder=tmp_path)
     assert len(lexicon.levels) == 2
     assert path.read_bytes().startswith(before)
     assert len(stub.answered) == 8

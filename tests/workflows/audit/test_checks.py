@@ -10,10 +10,9 @@ import pytest
 
 from lexirec.core.errors import DataError
 from lexirec.core.progress import quiet
-from lexirec.data.events import TEST, TRAIN, VALIDATION
 from lexirec.data.neighbors import co_occurrence
 from lexirec.data.sequences import Sequences
-from lexirec.data.splits import Cases, global_temporal, leave_last_out, predefined_split
+from lexirec.data.splits import TEST, TRAIN, VALIDATION, Cases, global_temporal, leave_last_out, predefined_split
 from lexirec.evaluation.evaluator import Report
 from lexirec.models.baselines.memory import TRANSITIONS, Memory
 from lexirec.models.baselines.popularity import Popularity

@@ -10,11 +10,11 @@ import pytest
 from lexirec import cli
 from lexirec.core.errors import ArtifactError, SettingsError
 from lexirec.core.progress import quiet
+from lexirec.core.runs import record
 from lexirec.core.store import Store
 from lexirec.data.toy import toy_shop
 from lexirec.pipeline.experiment import load_experiment
 from lexirec.pipeline.run import plan_experiment, run_experiment
-from lexirec.pipeline.runs import record
 from lexirec.pipeline.stages.data import load_split
 from lexirec.workflows.audit.run import audit
 from tests.worlds.small_run import small_run
@@ -94,7 +94,7 @@ def test_a_finished_run_is_audited_with_all_it_left():
     assert {"held-out-in-training", "sample-size", "shared-identifiers"} <= set(found.asked)
     few = {found.not_looked_at[check] for check in ("neighbors", "baselines")}
     assert all("held-out successions are new to training" in why for why in few)
-    assert set(found.stages) == set(done.steps)
+    assert set(found.stages) == set(done.stages)
 
 
 def test_a_run_whose_tables_are_gone_or_changed_is_audited_without_them(file, tmp_path):

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from lexirec.core.errors import ArtifactError, SettingsError
+from lexirec.core.runs import evaluations, find_run, record
 from lexirec.core.store import Store
 from lexirec.data.ranking import Ranking
 from lexirec.evaluation.context import EvaluationContext
 from lexirec.evaluation.evaluator import LISTS
-from lexirec.pipeline.results import evaluations
-from lexirec.pipeline.runs import find_run, record
 from lexirec.pipeline.stages.report import stored_reports
 from lexirec.workflows.comparison.analyze import analyze_named, analyze_systems, ground_of
 from tests.worlds.small_run import experiment, small_run
@@ -90,11 +89,11 @@ def test_probabilities_are_read_from_lists_with_seen_items(store, tmp_path):
     done = find_run(store, "small")
     mine = Store(tmp_path)
     for name, seen in (("told", ("excluded", "included")), ("half", ("excluded",))):
-        step = replace(done.step("evaluation.memory"), key=name * 16, folder=mine.path("evaluation", name * 16))
+        step = replace(done.stage("evaluation.memory"), key=name * 16, folder=mine.path("evaluation", name * 16))
         for each in seen:
             probable(reports("memory", each)).save(step.folder / each)
-        record(mine, name, experiment(), [done.step("data"), done.step("baselines.memory"), step])
-    shutil.copytree(done.step("data").folder, mine.path("data", done.step("data").key))
+        record(mine, name, experiment(), [done.stage("data"), done.stage("baselines.memory"), step])
+    shutil.copytree(done.stage("data").folder, mine.path("data", done.stage("data").key))
     assert list(analyze_named(mine, ["told:memory"], by=["history"]).calibrations) == ["told: memory"]
     half = analyze_named(mine, ["half:memory"], by=["history"])
     assert half.calibrations == {}

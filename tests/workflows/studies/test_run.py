@@ -7,8 +7,8 @@ from rich.console import Console
 
 from lexirec.core import progress
 from lexirec.core.progress import quiet
+from lexirec.core.runs import find_run, run_seeds
 from lexirec.core.store import Store
-from lexirec.pipeline.runs import find_run, run_seeds
 from lexirec.reporting.markdown import page_markdown
 from lexirec.workflows.studies import run as running
 from lexirec.workflows.studies.collect import gather
@@ -33,7 +33,7 @@ def done(tmp_path_factory):
 
 def test_a_plan_counts_what_is_there_shared_and_to_do(done):
     _, store, before, outcome = done
-    kinds = [stage.step.stage for stage in before.stages.values()]
+    kinds = [stage.step.kind for stage in before.stages.values()]
     assert kinds.count("data") == 1, "eight runs share one data stage"
     assert kinds.count("evaluation") == kinds.count("baselines") == 5, (
         "counts do not depend on seeds, so runs share them"
@@ -53,7 +53,7 @@ def test_costs_are_expected_from_like_stages(done):
     folder, store, _, _ = done
     larger = load_study(folder / "windows.toml", ["baselines.memory.history_decay=0.5"])
     plan = plan_study(larger, store)
-    assert {stage.step.stage for stage in plan.to_do} == {"baselines", "evaluation"}
+    assert {stage.step.kind for stage in plan.to_do} == {"baselines", "evaluation"}
     assert not plan.unknown
     assert plan.seconds > 0
     assert "by like stages in the store" in plan.cost()
@@ -71,9 +71,9 @@ def test_times_are_scaled_by_epochs(done, tmp_path):
     took = next(
         stage.seconds
         for stage in plan_study(load_study(path, quick), store).stages.values()
-        if stage.step.stage == "baselines"
+        if stage.step.kind == "baselines"
     )
-    expected = next(stage.seconds for stage in longer.to_do if stage.step.stage == "baselines")
+    expected = next(stage.seconds for stage in longer.to_do if stage.step.kind == "baselines")
     assert expected == pytest.approx(5 * took)
     assert LikeStages(store).seconds(longer.to_do[0].recipe) == pytest.approx(5 * took)
 
@@ -83,7 +83,7 @@ def test_every_run_is_recorded_once(done):
     assert len(outcome.finished) == 8
     assert outcome.failures == []
     assert run_seeds(store, "windows.window-9") == [0, 1]
-    assert "evaluation.memory" in find_run(store, "windows.window-9").steps
+    assert "evaluation.memory" in find_run(store, "windows.window-9").stages
     with quiet():
         run_study(outcome.study, store)
     assert len(list((store.root / "runs" / "windows.window-9").glob("*.json"))) == 2

@@ -6,11 +6,12 @@ import pytest
 from lexirec import cli
 from lexirec.core.manifest import read_manifest, verify
 from lexirec.core.progress import quiet
+from lexirec.core.runs import recommenders
 from lexirec.core.store import Store
 from lexirec.data.sequences import load_array
 from lexirec.evaluation.evaluator import Report
-from lexirec.models.loading import load_recommender
-from lexirec.pipeline.results import chosen, load_named, measured, recommenders
+from lexirec.models.loading import chosen, load_named, load_recommender
+from lexirec.pipeline.results import measured
 from lexirec.pipeline.run import plan_experiment
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.quantizers.codebook import Codebook
@@ -30,7 +31,7 @@ def done():
 
 
 def card(run, name: str) -> dict:
-    return Report.load(run.step(f"evaluation.{name}").folder / "excluded").protocol
+    return Report.load(run.stage(f"evaluation.{name}").folder / "excluded").protocol
 
 
 def test_everything_is_measured_beside_the_floors(done):
@@ -39,18 +40,18 @@ def test_everything_is_measured_beside_the_floors(done):
     assert [row.name for row in measured(done) if row.main] == ["fine-tuned"]
     assert len({card(done, name)["cases_digest"] for name in names}) == 1
     assert set(recommenders(done)) == set(names)
-    for step in done.steps.values():
+    for step in done.stages.values():
         assert verify(step.folder).key == step.key
 
 
 def test_codes_are_those_of_the_first_quantiser(done):
-    codes, source = (done.step(name).folder for name in ("carried.codes", "source.codes"))
-    vectors = load_array(done.step("carried.vectors.text").folder / "vectors.npy")
+    codes, source = (done.stage(name).folder for name in ("carried.codes", "source.codes"))
+    vectors = load_array(done.stage("carried.vectors.text").folder / "vectors.npy")
     assert vectors.shape == (84, 12)
     kept = Codebook.load(source).assign(vectors)
     assert (kept[:, 0] == Codes.load(codes).values[:, 0]).all()
     assert Codes.load(codes).levels == 2 or Codes.load(source).levels > 2
-    assert len(load_recommender(done.step("zero-shot").folder).catalog) == 84
+    assert len(load_recommender(done.stage("zero-shot").folder).catalog) == 84
 
 
 def test_the_cards_and_the_report_say_who_saw_what(done):
@@ -59,44 +60,44 @@ def test_the_cards_and_the_report_say_who_saw_what(done):
     assert zero["target"] == "item texts"
     assert "interactions" in tuned["target"]
     assert "interactions" not in card(done, "untrained")["saw"]["source"]
-    text = (done.step("report").folder / "report.md").read_text()
+    text = (done.stage("report").folder / "report.md").read_text()
     for words in ("zero-shot saw", "alone saw", "baselines saw", "tokens new to the source", "training interactions"):
         assert words in text
 
 
 def test_what_is_fine_tuned_began_with_what_was_carried(done):
-    carried, tuned, alone = (load_recommender(done.step(name).folder) for name in ("zero-shot", "fine-tuned", "alone"))
+    carried, tuned, alone = (load_recommender(done.stage(name).folder) for name in ("zero-shot", "fine-tuned", "alone"))
     assert not carried.model.items.identity.weight.any()
     assert tuned.model.items.identity.weight.any()
     assert tuned.identifiers.spelled(3) == alone.identifiers.spelled(3) == carried.identifiers.spelled(3)
-    assert (done.step("fine-tuned").folder / "curve.json").is_file()
+    assert (done.stage("fine-tuned").folder / "curve.json").is_file()
 
 
 def test_zero_shot_knows_nothing_of_who_bought_what(done, store, monkeypatch):
     others = {**TARGET["data"], "split": {"kind": "global-temporal", "validation": 0.3, "test": 0.3}}
     monkeypatch.setattr(stages, "make_transfer_report", lambda *_: None)
     with quiet():
-        again = transfer(wanted(target={"data": others}), store).step("zero-shot").folder
-    first, second = (load_recommender(folder) for folder in (done.step("zero-shot").folder, again))
+        again = transfer(wanted(target={"data": others}), store).stage("zero-shot").folder
+    first, second = (load_recommender(folder) for folder in (done.stage("zero-shot").folder, again))
     weights, same = first.model.state_dict(), second.model.state_dict()
-    assert done.step("zero-shot").folder != again
+    assert done.stage("zero-shot").folder != again
     assert all(np.array_equal(weights[name], same[name]) for name in weights)
 
 
 def test_what_is_done_is_not_made_again(done, store, monkeypatch):
-    before = {step.folder: read_manifest(step.folder).created for step in done.steps.values()}
+    before = {step.folder: read_manifest(step.folder).created for step in done.stages.values()}
     for name in ("carry_model", "apply_codebook", "embed_target", "build_untrained", "make_transfer_report"):
         monkeypatch.setattr(stages, name, None)
     again = transfer(wanted(fine_tune=True), store)
-    assert {step.folder for step in again.steps.values()} == set(before)
+    assert {step.folder for step in again.stages.values()} == set(before)
     assert {folder: read_manifest(folder).created for folder in before} == before
 
 
 def test_steps_of_both_experiments_are_shared_with_them(done, store):
     source = {step.name: step for step in plan_experiment(wanted().source, store)}
     target = {step.name: step for step in plan_experiment(wanted().target, store)}
-    assert source["model"].folder == done.step("source.model").folder
-    assert target["evaluation.transitions"].folder == done.step("evaluation.transitions").folder
+    assert source["model"].folder == done.stage("source.model").folder
+    assert target["evaluation.transitions"].folder == done.stage("evaluation.transitions").folder
     assert {source[name].state for name in ("data", "codes", "lexicon", "model")} == {"done"}
 
 

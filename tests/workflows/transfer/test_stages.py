@@ -40,6 +40,6 @@ def test_a_level_that_the_first_catalog_lacks_is_not_added_to_all_items(tmp_path
 
 def test_a_card_tells_the_tokens_and_who_saw_what():
     saw = {"zero-shot": {"source": "texts", "target": "nothing"}}
-    card = saw_card(saw, {"zero-shot": small_transfer()[1].step("evaluation.zero-shot").folder})
+    card = saw_card(saw, {"zero-shot": small_transfer()[1].stage("evaluation.zero-shot").folder})
     assert card["zero-shot_saw"] == "source: texts; target: nothing"
     assert card["tokens_used"] > card["tokens_new_to_the_source"] >= 0

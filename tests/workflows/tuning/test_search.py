@@ -7,12 +7,12 @@ import pytest
 from lexirec import cli
 from lexirec.core.errors import LexirecError, SettingsError
 from lexirec.core.progress import quiet
+from lexirec.core.runs import evaluations
 from lexirec.core.store import Store
 from lexirec.data.splits import unseen_cases
 from lexirec.evaluation.evaluator import Report
 from lexirec.pipeline.experiment import load_experiment
 from lexirec.pipeline.resolve import alone
-from lexirec.pipeline.results import evaluations
 from lexirec.pipeline.run import run_experiment
 from lexirec.pipeline.stages.data import load_split
 from lexirec.training.hyperparameter_search import Journal

@@ -273,7 +273,7 @@ def text_neighbors(texts: Sequence[str], k: int) -> Neighbors:
 
 def _tfidf(texts: Sequence[str]) -> Matrix:
     """TF-IDF rows of the texts: sublinear tf, words of two texts or more, English stop words left out."""
-    from sklearn.feature_extraction.text import TfidfVectorizer  # a second that loading a memory does not need
+    from sklearn.feature_extraction.text import TfidfVectorizer  # a fitted memory is used without it
 
     try:
         rows = TfidfVectorizer(sublinear_tf=True, min_df=2, stop_words="english", dtype=np.float32).fit_transform(texts)

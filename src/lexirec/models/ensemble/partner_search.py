@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from lexirec.core.errors import SettingsError
 from lexirec.core.progress import Progress, quiet
+from lexirec.core.search_space import Value
 from lexirec.core.store import write_json
 from lexirec.data.neighbors import Neighbors, nearest
 from lexirec.data.sequences import Sequences
@@ -30,7 +31,7 @@ from lexirec.models.distillation import shares
 from lexirec.models.ensemble.candidates import Part, batches, best, gathered, union
 from lexirec.models.ensemble.settings import EnsembleSettings, PartnerSettings
 from lexirec.models.ensemble.weights import Candidates, Floats, choose_weights, chosen_cases, drawn, support_of, weighed
-from lexirec.training.hyperparameter_search import Journal, Value
+from lexirec.training.hyperparameter_search import Journal
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from lexirec.core.config import Settings
 from lexirec.core.registry import PartSettings
+from lexirec.core.search_space import Dimension
 from lexirec.models.baselines.memory import Evidence, MemorySettings
-from lexirec.training.hyperparameter_search import Dimension
 
 SPACE = {
     "window": Dimension(low=1, high=20),

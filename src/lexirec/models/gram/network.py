@@ -31,10 +31,10 @@ from lexirec.nn.cross_attention import HIDDEN, FusedPrompts
 from lexirec.nn.embedding_table import ItemRows
 from lexirec.nn.grounded_head import GroundedHead
 from lexirec.nn.head_base import Head, HeadSettings, Rows
+from lexirec.nn.pretrained import SharedWeights
 from lexirec.nn.ragged import Ragged
 from lexirec.nn.t5_layers import decode, encode_by_length, encode_causally
 from lexirec.nn.vocabulary_head import make_head
-from lexirec.training.checkpoints import SharedWeights
 
 
 class GramNetworkSettings(HeadSettings):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 from safetensors.torch import load_file, save_file
 
-from lexirec.core.config import Settings
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.ranking import check_sizes
@@ -20,16 +17,14 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
 from lexirec.models.base import GenerativeRecommender
-from lexirec.models.distillation import DistillationTeacher, check_teachable
 from lexirec.models.gram.decoder import GramSearcher
 from lexirec.models.gram.item_prompts import PromptCensus, PromptSettings, item_prompts
-from lexirec.models.gram.network import GramNetwork, GramNetworkSettings
-from lexirec.models.gram.training import GramTrainingSettings, fit_gram
+from lexirec.models.gram.network import GramNetwork
+from lexirec.models.gram.settings import GramSettings, GramTrainingSettings
 from lexirec.models.gram.user_prompts import UserCensus, UserPrompts
 from lexirec.models.saving import put_weights, read_parts, undamaged, write_manifest, write_parts
 from lexirec.nn.embedding_table import ItemRows, MixedRows, given_rows, item_features
 from lexirec.nn.ragged import Ragged
-from lexirec.nn.search import SearchSettings
 from lexirec.nn.t5 import (
     Backbone,
     BackboneSettings,
@@ -41,34 +36,10 @@ from lexirec.nn.t5 import (
 )
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
-from lexirec.semantic_ids.lexicon.lexicon import Lexicon
+from lexirec.semantic_ids.lexicon.lexicon import Lexicon, tfidf_lexicon
 
 _BACKBONE = "backbone"
 _PROMPTS = "prompts.safetensors"
-
-
-class GramSettings(Settings):
-    """A late-fusion model, from its prompts to how it is searched."""
-
-    kind: Literal["late-fusion"] = "late-fusion"
-    fusion: GramNetworkSettings = GramNetworkSettings()
-    """What is fused, and what is scored."""
-    prompts: PromptSettings = PromptSettings()
-    """What prompts hold."""
-    training: GramTrainingSettings = GramTrainingSettings()
-    """How it is trained."""
-    search: SearchSettings = SearchSettings()
-    """How items are looked for."""
-    token_spread: float = Field(default=0.1, gt=0)
-    """Spread of the rows of tokens added to the vocabulary, in that of the rows there are. A tenth suits pretrained
-    rows; 1 suits a model from scratch whose identifiers are nothing but such tokens."""
-    seed: int = 0
-    """Seed of fresh weights."""
-
-    @model_validator(mode="after")
-    def _can_be_taught(self) -> Self:
-        check_teachable(self.training.distillation, flat=self.fusion.flat)
-        return self
 
 
 class GramInputs(NamedTuple):
@@ -130,7 +101,7 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         settings = settings or GramSettings(prompts=PromptSettings(parts=("item", "metadata")))
         if not isinstance(backbone, Backbone):
             backbone = load_backbone(backbone, texts=catalog.texts(), seed=settings.seed)
-        named = lexicon or Lexicon.by_tfidf(catalog.texts(), codes, backbone.tokenizer)
+        named = lexicon or tfidf_lexicon(catalog.texts(), codes, backbone.tokenizer)
         known = backbone.tokenizer if set(named.vocabulary) <= backbone.tokenizer.get_vocab().keys() else None
         identifiers = Identifiers.from_lexicon(named, codes, known)
         return cls.build(catalog, backbone, GramInputs(identifiers), settings)
@@ -183,20 +154,10 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
             folder: where checkpoints go, so that a killed run carries on; by default a temporary one.
             training: how; by default what `settings.training` says.
         """
+        from lexirec.models.gram.training import fit_recommender  # loading and recommending need no trainer
+
         self._to_device()
-        chosen = training or self.settings.training
-        told, flat = chosen.distillation, self.settings.fusion.flat
-        with tempfile.TemporaryDirectory() as temporary:
-            place = Path(folder or temporary)
-
-            def fit(made: Self, rows: NDArray[np.int64], how: GramTrainingSettings, below: Path) -> Self:
-                return made.fit(train.take(rows), validation=validation, training=how, folder=below)
-
-            copies = self.copies(chosen, place, fit)
-            teacher = DistillationTeacher.fit(
-                train, self._catalog.texts(), told, flat=flat, seed=chosen.seed, copies=copies
-            )
-            self.curve = fit_gram(self.model, train, chosen, validation=validation, folder=place, teacher=teacher)
+        fit_recommender(self, train, training or self.settings.training, validation=validation, folder=folder)
         return self
 
     # ---------------------------------------------------------------------------------------------------- using

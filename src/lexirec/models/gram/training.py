@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from functools import partial
@@ -10,45 +11,50 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
 from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.distillation import DistillationSettings, DistillationTeacher
+from lexirec.models.distillation import DistillationTeacher, copies_of
 from lexirec.models.gram.decoder import GramSearcher
 from lexirec.models.gram.network import GramNetwork
+from lexirec.models.gram.recommender import GramRecommender
+from lexirec.models.gram.settings import GramTrainingSettings
 from lexirec.nn.search import SearchSettings
-from lexirec.training.arguments import NdcgValidator, TrainerSettings, early_stopping, sample
+from lexirec.training.arguments import NdcgValidator, early_stopping, sample
 from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
 
 
-class GramTrainingSettings(TrainerSettings):
-    """How a late-fusion model is trained; the defaults suit models from scratch."""
+def fit_recommender(
+    recommender: GramRecommender,
+    train: Sequences,
+    settings: GramTrainingSettings,
+    *,
+    validation: Cases | None,
+    folder: str | Path | None,
+) -> None:
+    """Train a recommender in place, its distillation teacher first where one is set; see `GramRecommender.fit`."""
+    flat = recommender.settings.fusion.flat
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(folder or temporary)
 
-    epochs: int = Field(default=12, ge=1)
-    """Times every target is seen, at most."""
-    learning_rate: float = Field(default=2e-3, gt=0)
-    """Of AdamW, after the warm-up and before the cosine decay."""
-    weight_decay: float = Field(default=0.01, ge=0)
-    """Of matrices; norms have none."""
-    warmup: float = Field(default=0.05, ge=0, le=1)
-    """Share of the steps over which the learning rate rises."""
-    batch_targets: int = Field(default=400, ge=1)
-    """Targets of a step, about: whole windows are packed until there are as many."""
-    packed: bool = True
-    """Whether all prefixes of a user share a window; false trains on one row per prefix as the reference does."""
-    validation_users: int = Field(default=2000, ge=1)
-    """Validation users by whom a model is chosen; a fixed random sample where there are more."""
-    validation_width: int = Field(default=20, ge=10)
-    """Beam width of the choice; the final measurement uses the search settings."""
-    validations_per_epoch: int = Field(default=1, ge=1)
-    """How often weights are judged."""
-    patience: int = Field(default=3, ge=1)
-    """Choices in a row without a better model after which training stops."""
-    distillation: DistillationSettings = DistillationSettings()
-    """What next items are learned from the memory, beside what was bought."""
+        def fit_copy(
+            copy: GramRecommender, rows: NDArray[np.int64], how: GramTrainingSettings, below: Path
+        ) -> GramRecommender:
+            return copy.fit(train.take(rows), validation=validation, training=how, folder=below)
+
+        teacher = DistillationTeacher.fit(
+            train,
+            recommender.catalog.texts(),
+            settings.distillation,
+            flat=flat,
+            seed=settings.seed,
+            copies=copies_of(recommender, settings, place, fit_copy),
+        )
+        recommender.curve = fit_gram(
+            recommender.model, train, settings, validation=validation, folder=place, teacher=teacher
+        )
 
 
 def fit_gram(

@@ -20,8 +20,8 @@ from lexirec.decoding.trie import Trie
 from lexirec.models.tsrec.tree_attention import Prefix, additive, check_padding, side_by_side
 from lexirec.nn.embedding_table import ItemRows
 from lexirec.nn.head_base import HeadSettings, Rows
+from lexirec.nn.pretrained import SharedWeights
 from lexirec.nn.vocabulary_head import make_head
-from lexirec.training.checkpoints import SharedWeights
 
 ATTENTION = ("sdpa", "eager")
 """Implementations of attention that take a mask of one's own."""

@@ -11,24 +11,28 @@ from __future__ import annotations
 
 import copy
 import logging
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
-from lexirec.core.errors import DataError
-from lexirec.data.splits import Cases
+from lexirec.core.errors import DataError, SettingsError
+from lexirec.data.sequences import Sequences
+from lexirec.data.splits import Cases, prefix_cases
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
-from lexirec.models.tsrec.rewards import Rewards
-from lexirec.models.tsrec.rollouts import Limits, Proposals, Proposer, group_loss
+from lexirec.models.tsrec.recommender import TSRecRecommender
+from lexirec.models.tsrec.rewards import Meanings, Rewards, columns_of, token_meanings
+from lexirec.models.tsrec.rollouts import Proposals, Proposer, group_loss
+from lexirec.models.tsrec.settings import GrpoSettings, ReinforcementSettings
 from lexirec.models.tsrec.sft import recommending
-from lexirec.training.arguments import METRIC, Stop, TrainerSettings, sample
+from lexirec.training.arguments import METRIC, Stop, sample
 from lexirec.training.batching import like_length
 from lexirec.training.checkpoints import began_from
 from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
@@ -38,47 +42,38 @@ COLUMNS = ("reward", "hits", "kl", "entropy", "diversity", "coverage", "zero_adv
 _log = logging.getLogger(__name__)
 
 
-class GrpoSettings(TrainerSettings):
-    """How a recommender is polished. The defaults are safe for pretrained models; those from scratch learn faster."""
+def reinforce_recommender(
+    recommender: TSRecRecommender,
+    train: Sequences,
+    settings: ReinforcementSettings,
+    *,
+    validation: Cases | None,
+    folder: str | Path | None,
+    vectors: NDArray[np.floating[Any]] | None,
+    scorer: Callable[[Sequences], NDArray[np.floating[Any]]] | None,
+) -> None:
+    """Reinforce a fine-tuned recommender in place; see `TSRecRecommender.reinforce`."""
+    trie = recommender.model.trie
+    meanings = _meanings(recommender) if "meanings" in columns_of(settings.rewards) else None
+    rewards = Rewards.of(settings.rewards, trie, vectors=vectors, scorer=scorer, meanings=meanings)
+    cases = prefix_cases(train, recommender.settings.prompts.max_history)
+    with tempfile.TemporaryDirectory() as temporary:
+        recommender.curve = reinforce(
+            recommender.model,
+            cases,
+            settings.training,
+            validation=validation,
+            builder=recommender.builder,
+            rewards=rewards,
+            folder=Path(folder or temporary),
+        )
 
-    epochs: int = Field(default=1, ge=1)
-    """Times every case is seen."""
-    learning_rate: float = Field(default=1e-5, gt=0)
-    """Of AdamW, after the warm-up and before the cosine decay."""
-    max_gradient: float = Field(default=0.3, gt=0)
-    """Global norm at which gradients are clipped."""
-    validations_per_epoch: int = Field(default=10, ge=1)
-    """How often weights are judged."""
-    cases: int = Field(default=20_000, ge=1)
-    """Training cases used; a fixed random sample where there are more."""
-    batch_size: int = Field(default=16, ge=1)
-    """Cases of a batch; times `accumulate` those of a step."""
-    group: int = Field(default=16, ge=2)
-    """Proposals of each case: the beams of the search."""
-    add_target: bool = False
-    """Whether the last proposal of a group without the target is replaced by it."""
-    zero_groups: Literal["skip", "kl"] = "skip"
-    """What becomes of groups whose rewards are all alike: left out, or held to the reference."""
-    beta: float = Field(default=0.04, ge=0)
-    """Weight of the KL divergence from the weights of the beginning; 0 saves their copy. MiniOneRec runs with 0.001,
-    for which divergences of 10^12 were reported."""
-    updates: int = Field(default=1, ge=1)
-    """Steps on the same proposals."""
-    clip: float = Field(default=0.2, gt=0, lt=1)
-    """How far a ratio pays; matters from the second update on."""
-    max_log_ratio: float = Field(default=3.0, gt=0)
-    """Beyond it log-ratios are not trusted."""
-    max_drop: float = Field(default=0.1, ge=0, le=1)
-    """Share of the validation figure of the beginning that may be lost; beyond it the run stops."""
-    validation_users: int = Field(default=2000, ge=1)
-    """Validation users by whom weights are chosen; a fixed random sample where there are more."""
-    validation_width: int = Field(default=20, ge=10)
-    """Beam width of the choice."""
 
-    @property
-    def limits(self) -> Limits:
-        """How far the policy may go."""
-        return Limits(self.clip, self.beta, self.max_log_ratio)
+def _meanings(recommender: TSRecRecommender) -> Meanings:
+    if not recommender.words:
+        raise SettingsError("rewards.token_semantic needs a lexicon that says what the tokens mean; give one")
+    table_VD = recommender.backbone.model.get_input_embeddings().weight
+    return token_meanings(recommender.model.trie, recommender.words, recommender.backbone.tokenizer, table_VD)
 
 
 def reinforce(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,21 +17,15 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.ranking import check_sizes
 from lexirec.data.sequences import Sequences, load_array
-from lexirec.data.splits import Cases, prefix_cases
+from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
 from lexirec.models.base import GenerativeRecommender
-from lexirec.models.distillation import DistillationTeacher
 from lexirec.models.saving import put_weights, read_parts, undamaged, write_manifest, write_parts
 from lexirec.models.tsrec.decoder import TSRecSearcher
-from lexirec.models.tsrec.grpo import reinforce
 from lexirec.models.tsrec.keywords import TokenWords, token_words
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import HistoryCensus, PromptBuilder
-from lexirec.models.tsrec.rewards import Meanings, Rewards, columns_of, token_meanings
-from lexirec.models.tsrec.sa_init import sa_init
-from lexirec.models.tsrec.settings import ReinforcementSettings, TSRecSettings
-from lexirec.models.tsrec.sft import SftSettings, fit_tsrec
-from lexirec.models.tsrec.tasks import TaskTexts, make_examples
+from lexirec.models.tsrec.settings import ReinforcementSettings, SftSettings, TSRecSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal, restore_causal, save_causal
 from lexirec.nn.embedding_table import ItemRows, MixedRows, given_rows, item_features
 from lexirec.nn.t5 import Backbone, add_tokens
@@ -136,6 +129,8 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         if settings.sa_init is not None:
             if not known.words:
                 raise SettingsError("sa_init is asked for, but no lexicon says what the tokens mean; give one")
+            from lexirec.models.tsrec.sa_init import sa_init  # used before training only
+
             initialised = sa_init(backbone, known.words, settings.sa_init)
         identifiers = known.identifiers.in_vocabulary(backbone.tokenizer)
         given = (
@@ -168,34 +163,11 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
             training: how; by default what `settings.training` says.
             preferences: what was written about each row's user, for the task `preference`.
         """
+        from lexirec.models.tsrec.sft import fit_recommender  # loading and recommending need no trainer
+
         self._to_device()
         chosen = training or self.settings.training
-        texts = TaskTexts.of(self._catalog, self.words, preferences)
-        told, flat = chosen.distillation, self.settings.network.flat
-        with tempfile.TemporaryDirectory() as temporary:
-            place = Path(folder or temporary)
-
-            def fit(made: Self, rows: NDArray[np.int64], how: SftSettings, below: Path) -> Self:
-                whose = None if preferences is None else [preferences[row] for row in rows]
-                return made.fit(train.take(rows), validation=validation, folder=below, training=how, preferences=whose)
-
-            copies = self.copies(chosen, place, fit)
-            teacher = DistillationTeacher.fit(
-                train, self._catalog.texts(), told, flat=flat, seed=chosen.seed, copies=copies
-            )
-            rehearsed = teacher.rehearsed if teacher is not None else None
-            asked = self.settings.tasks
-            examples = make_examples(self.builder, train, texts, asked, rehearsed=rehearsed, seed=chosen.seed)
-            self.asked = examples.counts
-            self.curve = fit_tsrec(
-                self.model,
-                examples,
-                chosen,
-                validation=validation,
-                builder=self.builder,
-                folder=place,
-                teacher=teacher,
-            )
+        fit_recommender(self, train, chosen, validation=validation, folder=folder, preferences=preferences)
         return self
 
     def reinforce(
@@ -218,29 +190,13 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
             vectors: of items (I, d), for the reward `semantic`.
             scorer: scores of histories (rows, I), for the reward `collaborative`.
         """
+        from lexirec.models.tsrec.grpo import reinforce_recommender  # likewise
+
         self._to_device()
-        settings = settings or ReinforcementSettings()
-        meanings = self._meanings() if "meanings" in columns_of(settings.rewards) else None
-        rewards = Rewards.of(settings.rewards, self.model.trie, vectors=vectors, scorer=scorer, meanings=meanings)
-        cases = prefix_cases(train, self.settings.prompts.max_history)
-        with tempfile.TemporaryDirectory() as temporary:
-            self.curve = reinforce(
-                self.model,
-                cases,
-                settings.training,
-                validation=validation,
-                builder=self.builder,
-                rewards=rewards,
-                folder=Path(folder or temporary),
-            )
+        chosen = settings or ReinforcementSettings()
+        reinforce_recommender(self, train, chosen, validation=validation, folder=folder, vectors=vectors, scorer=scorer)
         self._searcher = None
         return self
-
-    def _meanings(self) -> Meanings:
-        if not self.words:
-            raise SettingsError("rewards.token_semantic needs a lexicon that says what the tokens mean; give one")
-        table_VD = self.backbone.model.get_input_embeddings().weight
-        return token_meanings(self.model.trie, self.words, self.backbone.tokenizer, table_VD)
 
     # ---------------------------------------------------------------------------------------------------- using
 

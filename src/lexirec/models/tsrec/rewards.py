@@ -20,25 +20,25 @@ Legend: `B` groups, `G` proposals of a group, `I` items, `S` steps of a path, `N
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
 from lexirec.core.errors import SettingsError
-from lexirec.core.registry import WeightSettings, parameters
+from lexirec.core.registry import parameters
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
 from lexirec.models.tsrec.keywords import Pooling, TokenWords, keyword_shares
 from lexirec.models.tsrec.registry import REWARDS
+from lexirec.models.tsrec.settings import RewardSettings
 
 Reward = Callable[..., Tensor]
 """Called with the proposals (B, G; −1 where there is none) and by name with `target_B` and columns: float (B, G)."""
@@ -123,28 +123,6 @@ def token_semantic(
     alike_BGS = torch.where(same_BGS, 1.0, alike_BGS)
     wrong_BGS = (~same_BGS).cumsum(-1) - (~same_BGS).long()  # how many steps before were wrong
     return (alike_BGS * discount**wrong_BGS * there_BGS).sum(-1) / there_BGS.sum(-1)
-
-
-class RewardSettings(WeightSettings):
-    """What each reward weighs; 0 leaves it out. The defaults are MiniOneRec's."""
-
-    parts: ClassVar[Mapping[str, Any]] = REWARDS
-    exact: float = 1.0
-    """Weight of 1 for the target."""
-    rank_aware: float = 1.0
-    """Weight of the fine on what stands in a list with the target."""
-    prefix_overlap: float = 0.0
-    """Weight of the share of the path in common with the target's."""
-    semantic: float = 0.0
-    """Weight of the cosine of item vectors."""
-    collaborative: float = 0.0
-    """Weight of another recommender's scores."""
-    token_semantic: float = 0.0
-    """Weight of tokens' meaning."""
-    rank_slots: Literal["all", "others"] = "all"
-    """Whether the fines sum to −1 over all places (MiniOneRec's code) or over those the target does not hold."""
-    discount: float = Field(default=0.5, ge=0, le=1)
-    """What a token's meaning counts below each wrong token."""
 
 
 _IN_WORDS = {"vectors_ID": "item vectors", "scores_BI": "a scorer", "meanings": "the tokens' meanings"}

@@ -20,6 +20,7 @@ from lexirec.models.tsrec.decoder import TSRecSearcher
 from lexirec.models.tsrec.network import PathScores, TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
 from lexirec.models.tsrec.rewards import Rewards
+from lexirec.models.tsrec.settings import Limits
 from lexirec.nn.ragged import Ragged
 from lexirec.nn.search import SearchSettings
 
@@ -138,20 +139,6 @@ def _figures(items_BG: Tensor, rewards_BG: Tensor, hits_B: Tensor, useful_B: Ten
 
 
 _LEAST_SPREAD = 1e-4
-
-
-class Limits(NamedTuple):
-    """How far a policy may go.
-
-    Attributes:
-        clip: ratios beyond 1 ± clip are worth no more than that.
-        beta: weight of the KL divergence from the reference.
-        log_ratio: log-ratios beyond ± this are not trusted: a ratio stays there, the KL goes on as a straight line.
-    """
-
-    clip: float = 0.2
-    beta: float = 0.04
-    log_ratio: float = 3.0
 
 
 class GroupLoss(NamedTuple):

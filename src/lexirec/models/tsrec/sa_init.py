@@ -14,44 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from scipy import sparse
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import SettingsError
-from lexirec.models.tsrec.keywords import Pooling, TokenWords, keyword_shares
+from lexirec.models.tsrec.keywords import TokenWords, keyword_shares
+from lexirec.models.tsrec.settings import SaInitSettings
 from lexirec.nn.t5 import Backbone
 
 _TINY = 1e-12
-
-
-class SaInitSettings(Settings):
-    """How tokens get their first rows."""
-
-    pooling: Pooling = "joined"
-    """joined: the mean over all sub-words of the keywords in one line, where long keywords weigh more (TS-Rec's code).
-    keywords: the mean of the keywords' means. weighted: the same, weighted by the lexicon's scores or, where it has
-    none, by how few tokens of the level share the keyword."""
-    norm: Literal["none", "resize", "vocabulary"] = "resize"
-    """Length of the new rows: as they come out; the mean length these rows have now, fresh from `add_tokens`; or that
-    of the vocabulary's (TS-Rec's code; two to three times as long on Qwen, and worse there, spec section 11.4)."""
-    levels: tuple[int, ...] | None = Field(default=None, min_length=1)
-    """Levels of tokens to write, from 0; all by default."""
-    residual: bool = False
-    """Subtract the mean of the level's rows, so that words common to all tokens cancel."""
-    shuffled: bool = False
-    """The control: every token gets the words of another one of its level."""
-    outputs: bool = True
-    """Write the rows of an output table that is not tied to the input table, too, from its own rows."""
-    seed: int = 0
-    """Of the control."""
 
 
 @torch.no_grad()

@@ -5,29 +5,31 @@ Legend: `R` rows of a batch, `L` tokens, `H` history.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.distillation import DistillationSettings, DistillationTeacher
+from lexirec.models.distillation import DistillationTeacher, copies_of
 from lexirec.models.tsrec.decoder import TSRecSearcher
 from lexirec.models.tsrec.examples import Examples
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
+from lexirec.models.tsrec.recommender import TSRecRecommender
+from lexirec.models.tsrec.settings import LoraSettings, SftSettings, Trainable
+from lexirec.models.tsrec.tasks import TaskTexts, make_examples
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.search import SearchSettings
-from lexirec.training.arguments import NdcgValidator, TrainerSettings, early_stopping, sample
+from lexirec.training.arguments import NdcgValidator, early_stopping, sample
 from lexirec.training.batching import like_length
 from lexirec.training.checkpoints import began_from
 from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
@@ -36,40 +38,47 @@ from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry
 # Which weights of a causal recommender are trained: all, low-rank updates beside added rows, or added rows alone.
 
 
-Trainable = Literal["full", "lora", "embeddings"]
+def fit_recommender(
+    recommender: TSRecRecommender,
+    train: Sequences,
+    settings: SftSettings,
+    *,
+    validation: Cases | None,
+    folder: str | Path | None,
+    preferences: Sequence[str] | None,
+) -> None:
+    """Fine-tune a recommender in place on its tasks; see `TSRecRecommender.fit`."""
+    texts = TaskTexts.of(recommender.catalog, recommender.words, preferences)
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(folder or temporary)
 
+        def fit_copy(
+            copy: TSRecRecommender, rows: NDArray[np.int64], how: SftSettings, below: Path
+        ) -> TSRecRecommender:
+            whose = None if preferences is None else [preferences[row] for row in rows]
+            return copy.fit(train.take(rows), validation=validation, folder=below, training=how, preferences=whose)
 
-class LoraSettings(Settings):
-    """Low-rank updates (peft) of the backbone's linear layers; they are merged into it after training."""
-
-    rank: int = Field(default=16, ge=1)
-    """Rank of each update."""
-    alpha: int = Field(default=32, ge=1)
-    """Updates are scaled by alpha / rank."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout of what updates read."""
-    layers: tuple[str, ...] = ()
-    """Names of the linear layers that are updated, such as "q_proj"; none stands for all but the language head."""
-
-
-class SftSettings(TrainerSettings):
-    """How a causal recommender is fine-tuned. The defaults suit pretrained models; those from scratch learn faster."""
-
-    trainable: Trainable = "full"
-    """All weights; low-rank updates (peft) beside the rows of added tokens; or those rows alone. A grounded head is
-    trained in any case."""
-    lora: LoraSettings = LoraSettings()
-    """The low-rank updates."""
-    distillation: DistillationSettings = DistillationSettings()
-    """What next items are learned from the memory, beside what was bought."""
-    batch_size: int = Field(default=32, ge=1)
-    """Examples of a batch, of like length; times `accumulate` those of a step."""
-    validation_users: int = Field(default=2000, ge=1)
-    """Validation users by whom a model is chosen; a fixed random sample where there are more."""
-    validation_width: int = Field(default=20, ge=10)
-    """Beam width of the choice; the final measurement uses the search settings."""
-    patience: int = Field(default=3, ge=1)
-    """Choices in a row without a better model after which training stops."""
+        teacher = DistillationTeacher.fit(
+            train,
+            recommender.catalog.texts(),
+            settings.distillation,
+            flat=recommender.settings.network.flat,
+            seed=settings.seed,
+            copies=copies_of(recommender, settings, place, fit_copy),
+        )
+        rehearsed = teacher.rehearsed if teacher is not None else None
+        builder, tasks = recommender.builder, recommender.settings.tasks
+        examples = make_examples(builder, train, texts, tasks, rehearsed=rehearsed, seed=settings.seed)
+        recommender.asked = examples.counts
+        recommender.curve = fit_tsrec(
+            recommender.model,
+            examples,
+            settings,
+            validation=validation,
+            builder=builder,
+            folder=place,
+            teacher=teacher,
+        )
 
 
 def fit_tsrec(

@@ -19,18 +19,16 @@ and TA are the names of the specification (sections 6.3 and 7.1; MiniOneRec, TS-
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
 from lexirec.core.errors import DataError, SettingsError
-from lexirec.core.registry import WeightSettings, parameters
+from lexirec.core.registry import parameters
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, prefix_cases
@@ -38,6 +36,7 @@ from lexirec.models.tsrec.examples import Examples, mixture
 from lexirec.models.tsrec.keywords import TokenWords
 from lexirec.models.tsrec.prompts import PromptBuilder, first_rows, take_rows
 from lexirec.models.tsrec.registry import TASKS
+from lexirec.models.tsrec.settings import DESCRIPTION_TOKENS, TITLE_TOKENS, TaskSettings
 from lexirec.nn.prompt_templates import (
     DESCRIPTION_ITEM,
     ITEM_DESCRIPTION,
@@ -54,40 +53,8 @@ from lexirec.nn.prompt_templates import (
 from lexirec.nn.ragged import Ragged, one_below_other, side_by_side
 from lexirec.nn.tokenizer import encode_all
 
-TITLE_TOKENS = 64
-"""Tokens of a title that are asked or answered; few are longer."""
-DESCRIPTION_TOKENS = 160
-"""Tokens of a description, of a token's meaning or of a user's preference."""
-
 NO_TEXT, ASKED_BEFORE = "no text", "asked before"
 """Why questions are left out: nothing is known, or an earlier item has the same text, so the answer would differ."""
-
-
-class TaskSettings(WeightSettings):
-    """How often each task's rows stand in the mixture: 1 once, 0 never, 2.5 twice and half of them again."""
-
-    parts: ClassVar[Mapping[str, Any]] = TASKS
-    __pydantic_extra__: dict[str, Annotated[float, Field(ge=0)]] = Field(init=False)
-    next_item: float = Field(default=1.0, ge=0)
-    """T1: which item comes next."""
-    sid_title: float = Field(default=1.0, ge=0)
-    """T2: an item's title, and the item with a title."""
-    history_title: float = Field(default=1.0, ge=0)
-    """T3: which title comes next."""
-    title_history_title: float = Field(default=0.0, ge=0)
-    """T4: which title comes next, told by titles."""
-    title_history_sid: float = Field(default=0.0, ge=0)
-    """T5: which item comes next, told by titles."""
-    sid_description: float = Field(default=0.0, ge=0)
-    """T6: an item's description, and the item with a description."""
-    preference: float = Field(default=0.0, ge=0)
-    """T7: what a user likes; needs a text per user."""
-    ts_align: float | None = Field(default=None, ge=0)
-    """TS-Align: what a token means, and the token with a meaning; by default 1 with a lexicon, else 0."""
-    title_tokens: int = Field(default=TITLE_TOKENS, ge=1)
-    """Tokens of a title, at most."""
-    description_tokens: int = Field(default=DESCRIPTION_TOKENS, ge=1)
-    """Tokens of a description, of a token's meaning or of a user's preference, at most."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors, 
 from lexirec.semantic_ids.embeddings.svd import CollaborativeVectors
 from lexirec.semantic_ids.identifiers.base import NamingInputs, identify_items
 from lexirec.semantic_ids.identifiers.report import naming_report
-from lexirec.semantic_ids.lexicon.lexicon import Lexicon, TfIdfLexicon
+from lexirec.semantic_ids.lexicon.lexicon import Lexicon, TfIdfLexicon, tfidf_lexicon
+from lexirec.semantic_ids.lexicon.llm_labels import llm_lexicon
 from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 from lexirec.semantic_ids.lexicon.published_keywords import read_keywords
 from lexirec.semantic_ids.quantizers.base import QuantizerInputs
@@ -120,13 +121,13 @@ def prepare_lexicon(settings: LexiconChoice, inputs: Folders, out: Path) -> None
     match settings:
         case TfIdfLexicon():
             tokenizer = load_saved_tokenizer(inputs.get("tokenizer"))
-            lexicon = Lexicon.by_tfidf(catalog.texts(), codes, tokenizer, settings)
+            lexicon = tfidf_lexicon(catalog.texts(), codes, tokenizer, settings)
         case PublishedKeywords():
             lexicon = read_keywords(inputs["keywords"], codes)
         case LLMLexicon():
             given = any(name.startswith("vectors.") for name in inputs)
             vectors = joined_vectors(inputs) if given else None
-            lexicon = Lexicon.by_teacher(catalog, codes, settings, folder=progress_folder(out), vectors=vectors)
+            lexicon = llm_lexicon(catalog, codes, settings, folder=progress_folder(out), vectors=vectors)
     lexicon.save(out)
     counts = np.argsort(-codes.counts(0), kind="stable")[:12]
     lines = [f"{codes.counts(0)[cell]:,} items: {lexicon.description(0, int(cell))}" for cell in counts]

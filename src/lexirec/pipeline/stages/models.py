@@ -16,12 +16,12 @@ from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import load_array
 from lexirec.data.splits import Split
 from lexirec.models.baselines.recommender import ScoreRecommender
-from lexirec.models.gram.recommender import GramInputs, GramRecommender, GramSettings
+from lexirec.models.gram.recommender import GramInputs, GramRecommender
+from lexirec.models.gram.settings import GramSettings
 from lexirec.models.pretraining import PERPLEXITY, PretrainSettings, pretrain
 from lexirec.models.tsrec.keywords import TokenWords, token_words
 from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender
-from lexirec.models.tsrec.settings import ReinforcementSettings, TSRecSettings
-from lexirec.models.tsrec.sft import SftSettings
+from lexirec.models.tsrec.settings import ReinforcementSettings, SftSettings, TSRecSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
 from lexirec.nn.t5 import Backbone, BackboneSettings, count_parameters, load_backbone, save_backbone
 from lexirec.pipeline.stages.data import Folders, load_catalog, load_preferences, load_split, write_summary

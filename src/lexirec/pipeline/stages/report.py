@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lexirec.core.runs import OWN
 from lexirec.data.splits import Split
 from lexirec.evaluation.beyond_accuracy import MEASURES, beyond_accuracy
 from lexirec.evaluation.context import EvaluationContext, surroundings
@@ -17,7 +18,7 @@ from lexirec.evaluation.evaluator import Report
 from lexirec.evaluation.memorization import Transitions
 from lexirec.evaluation.metrics import Ranks
 from lexirec.evaluation.slices import by_pattern
-from lexirec.models.gram.recommender import GramSettings
+from lexirec.models.gram.settings import GramSettings
 from lexirec.models.loading import load_recommender
 from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.pipeline.experiment import EvaluationSettings
@@ -44,10 +45,6 @@ from lexirec.training.arguments import METRIC
 
 FLOORS = ("transitions", "memory")
 """Kinds of baselines that every learned recommender has to beat."""
-OWN = ("model", "reinforced", "untrained", "alone", "zero-shot", "fine-tuned")
-"""What the experiment's own recommenders are called beside its baselines, the one it is about last: the trained one,
-that one polished; of a transfer the carried one untrained, one that never saw the source, the carried one, that one
-fine-tuned."""
 _SHOPPERS, _SHOWN = 3, 5
 _PLACES = 10
 _STEPS = ("seen: last item", "seen: earlier item", "only composed", "unknown")

@@ -26,7 +26,6 @@ from lexirec.semantic_ids.lexicon.tfidf import Terms, best_terms, readable, spli
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 
 FILE = "lexicon.parquet"
 _SCHEMA = pa.schema(
@@ -41,7 +40,7 @@ _SCHEMA = pa.schema(
 
 
 class TfIdfLexicon(Settings):
-    """Settings of `Lexicon.by_tfidf`; the defaults are GRAM's."""
+    """Settings of `tfidf_lexicon`; the defaults are GRAM's."""
 
     kind: Literal["tf-idf"] = "tf-idf"
     candidates: Annotated[int, Field(ge=1)] = 50
@@ -95,57 +94,6 @@ class Lexicon:
 
     levels: tuple[LexiconLevel, ...]
     vocabulary: tuple[str, ...]
-
-    @classmethod
-    def by_tfidf(
-        cls,
-        texts: Sequence[str] | Catalog,
-        codes: Codes,
-        tokenizer: PreTrainedTokenizerBase | None = None,
-        settings: TfIdfLexicon | None = None,
-    ) -> Lexicon:
-        """Name cells by the mean TF-IDF of their items' terms.
-
-        Source: GRAM's preprocessing code (its paper, section 3.1): S(C, w) = mean over i in C of tf(i, w) · idf(w), see
-        `tf_idf`; the 50 best are kept, of which special tokens, bare spaces and terms of one character are dropped.
-        Ours orders ties by term number, where GRAM's order is unspecified, and keeps no term that scores 0.
-
-        Args:
-            texts: One text per item, in catalogue order; a catalogue stands for all its text fields.
-            codes: The items' codes, trees or residual.
-            tokenizer: A Hugging Face tokenizer whose pieces become the terms; None takes lower-case words.
-            settings: How to count.
-
-        Raises:
-            DataError: as many texts as codes are needed, and at least one with a term.
-        """
-        texts = texts.texts() if isinstance(texts, Catalog) else texts
-        if len(texts) != len(codes):
-            raise DataError(f"{len(texts)} texts were given for the codes of {len(codes)} items; give one per item")
-        settings = settings or TfIdfLexicon()
-        terms = split_terms(texts, tokenizer, lowercase=settings.lowercase)
-        scores = tf_idf(terms, tf_pieces=settings.tf_pieces, tf_share=settings.tf_share)
-        levels: list[LexiconLevel] = []
-        for level in track(range(codes.levels), "naming the cells"):
-            counts = codes.counts(level)
-            finished = codes.kind == "tree" and bool(levels) and len(counts) == len(levels[-1])
-            levels.append(levels[-1] if finished else _rank(codes.cells(level), counts, scores, terms, settings))
-        return cls(tuple(levels), terms.vocabulary)
-
-    @classmethod
-    def by_teacher(
-        cls,
-        catalog: Catalog,
-        codes: Codes,
-        settings: LLMLexicon | None = None,
-        *,
-        folder: str | Path | None = None,
-        vectors: NDArray[np.float32] | None = None,
-    ) -> Lexicon:
-        """Have a language model write keywords and a description of every cell, or count them; see `teachers.teach`."""
-        from lexirec.semantic_ids.lexicon.llm_labels import teach  # which makes lexicons
-
-        return teach(catalog, codes, settings, folder=folder, vectors=vectors)
 
     @classmethod
     def written(cls, levels: Sequence[Sequence[tuple[Sequence[str], str]]]) -> Lexicon:
@@ -232,6 +180,41 @@ class Lexicon:
             pa.array(level.descriptions or [None] * len(level), pa.string()),
         ]
         return pa.Table.from_arrays(columns, schema=_SCHEMA)
+
+
+def tfidf_lexicon(
+    texts: Sequence[str] | Catalog,
+    codes: Codes,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    settings: TfIdfLexicon | None = None,
+) -> Lexicon:
+    """Name cells by the mean TF-IDF of their items' terms.
+
+    Source: GRAM's preprocessing code (its paper, section 3.1): S(C, w) = mean over i in C of tf(i, w) · idf(w), see
+    `tf_idf`; the 50 best are kept, of which special tokens, bare spaces and terms of one character are dropped.
+    Ours orders ties by term number, where GRAM's order is unspecified, and keeps no term that scores 0.
+
+    Args:
+        texts: One text per item, in catalogue order; a catalogue stands for all its text fields.
+        codes: The items' codes, trees or residual.
+        tokenizer: A Hugging Face tokenizer whose pieces become the terms; None takes lower-case words.
+        settings: How to count.
+
+    Raises:
+        DataError: as many texts as codes are needed, and at least one with a term.
+    """
+    texts = texts.texts() if isinstance(texts, Catalog) else texts
+    if len(texts) != len(codes):
+        raise DataError(f"{len(texts)} texts were given for the codes of {len(codes)} items; give one per item")
+    settings = settings or TfIdfLexicon()
+    terms = split_terms(texts, tokenizer, lowercase=settings.lowercase)
+    scores = tf_idf(terms, tf_pieces=settings.tf_pieces, tf_share=settings.tf_share)
+    levels: list[LexiconLevel] = []
+    for level in track(range(codes.levels), "naming the cells"):
+        counts = codes.counts(level)
+        finished = codes.kind == "tree" and bool(levels) and len(counts) == len(levels[-1])
+        levels.append(levels[-1] if finished else _rank(codes.cells(level), counts, scores, terms, settings))
+    return Lexicon(tuple(levels), terms.vocabulary)
 
 
 def _rank(

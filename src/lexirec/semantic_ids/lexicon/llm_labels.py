@@ -16,17 +16,15 @@ from lexirec.semantic_ids.lexicon.contrastive import contrastive_lexicon
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon
 from lexirec.semantic_ids.lexicon.llm_clients import connect
 from lexirec.semantic_ids.lexicon.llm_prompts import Question, ask_about
-from lexirec.semantic_ids.lexicon.llm_requests import TeacherError, ask_teacher
+from lexirec.semantic_ids.lexicon.llm_requests import ask_teacher
 from lexirec.semantic_ids.lexicon.llm_schema import TeacherAnswer
-from lexirec.semantic_ids.lexicon.llm_settings import CallSettings, LLMLexicon
-
-__all__ = ["CallSettings", "LLMLexicon", "TeacherError", "teach"]
+from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 
 _MERGED = 3
 """Most descriptions that a token described under several parents keeps."""
 
 
-def teach(
+def llm_lexicon(
     catalog: Catalog,
     codes: Codes,
     settings: LLMLexicon | None = None,
@@ -34,7 +32,7 @@ def teach(
     folder: str | Path | None = None,
     vectors: NDArray[np.float32] | None = None,
 ) -> Lexicon:
-    """Have a teacher write keywords and a description of every cell of every level.
+    """Have a language model write keywords and a description of every cell of every level.
 
     Source: TS-Rec (arXiv 2602.22632), whose teacher describes the items that have a token at its level, whatever their
     other tokens; neither its prompt nor its model was published. With `settings.conditioned` a token from the second

@@ -36,7 +36,7 @@ class CallSettings(Settings):
 
 
 class LLMLexicon(Settings):
-    """Settings of `Lexicon.by_teacher`: keywords and a description per cell, written by a language model or counted."""
+    """Settings of `llm_lexicon`: keywords and a description per cell, written by a language model or counted."""
 
     outside_the_key: ClassVar[tuple[str, ...]] = ("base_url", "calls")  # another road to the same answers
     kind: Literal["teacher"] = "teacher"

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexirec.data.catalog import Catalog
-from lexirec.data.events import TEST, TRAIN, VALIDATION
 from lexirec.data.interactions import Interactions
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import Sequences
-from lexirec.data.splits import HELD_BACK, Cases, Split, held_back
+from lexirec.data.splits import HELD_BACK, TEST, TRAIN, VALIDATION, Cases, Split, held_back
 from lexirec.evaluation.evaluator import Report
 from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.tsrec.keywords import TokenWords

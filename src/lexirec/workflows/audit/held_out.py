@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from lexirec.data.events import TEST, TRAIN
 from lexirec.data.sequences import Sequences
-from lexirec.data.splits import HELD_BACK, Cases, prefix_cases
+from lexirec.data.splits import HELD_BACK, TEST, TRAIN, Cases, prefix_cases
 from lexirec.workflows.audit.evidence import Evidence, Keys, rows_of, times_taken
 from lexirec.workflows.audit.findings import Finding, percent
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from lexirec.core.progress import track
-from lexirec.data.events import TRAIN
+from lexirec.data.splits import TRAIN
 from lexirec.models.baselines.memory import TRANSITIONS, Memory
 from lexirec.semantic_ids.embeddings.item_embeddings import concatenate
 from lexirec.workflows.audit.evidence import Evidence, rows_of

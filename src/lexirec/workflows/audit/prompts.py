@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, prefix_cases
-from lexirec.models.gram.recommender import GramSettings
+from lexirec.models.gram.settings import GramSettings
 from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.workflows.audit.evidence import Evidence
 from lexirec.workflows.audit.findings import Finding, NotLookedError, percent

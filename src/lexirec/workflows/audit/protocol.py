@@ -15,7 +15,7 @@ from lexirec.evaluation.bootstrap import Bootstrap
 from lexirec.evaluation.metrics import ranks_in_scores
 from lexirec.evaluation.significance import compare_ranks
 from lexirec.models.baselines.memory import TRANSITIONS, Memory, MemorySettings
-from lexirec.models.gram.recommender import GramSettings
+from lexirec.models.gram.settings import GramSettings
 from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.workflows.audit.evidence import Evidence, rows_of, times_taken
 from lexirec.workflows.audit.findings import Finding, NotLookedError, percent

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from lexirec.core.config import Settings, validate_settings
 from lexirec.core.errors import ArtifactError, LexirecError, SettingsError
 from lexirec.core.manifest import Recipe
+from lexirec.core.runs import EXPERTS, Stage, find_run, run_seeds
 from lexirec.core.store import Store
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import load_array
 from lexirec.evaluation.evaluator import Report
 from lexirec.models.baselines.recommender import ScoreRecommender
-from lexirec.pipeline.experiment import EXPERTS, Experiment, load_experiment
+from lexirec.pipeline.experiment import Experiment, load_experiment
 from lexirec.pipeline.graph import VERSIONS, walk
-from lexirec.pipeline.runner import Make, Stage, StageRunner, logged
-from lexirec.pipeline.runs import find_run, run_seeds
+from lexirec.pipeline.runner import Make, StageRunner, logged
 from lexirec.pipeline.stages.data import load_catalog, load_split, read_tables
 from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, load_saved_tokenizer
 from lexirec.pipeline.stages.models import words_of
@@ -70,9 +70,9 @@ def audit(store: Store, what: str | Path, overrides: Sequence[str] = ()) -> Audi
     else:
         run = find_run(store, str(what))
         experiment = validate_settings(run.settings, Experiment, f"run {run.name}")
-        there = {name: store.complete(step.stage, step.key) for name, step in run.steps.items()}
-        steps = {name: step.folder for name, step in run.steps.items() if there[name]}
-        missing = {name: "its folder is gone from the store" for name in run.steps if not there[name]}
+        there = {name: store.complete(step.kind, step.key) for name, step in run.stages.items()}
+        steps = {name: step.folder for name, step in run.stages.items() if there[name]}
+        missing = {name: "its folder is gone from the store" for name in run.stages if not there[name]}
     evidence = gather(experiment, store, steps, missing)
     found = examine(evidence)
     return replace(found, stages={name: str(folder) for name, folder in steps.items()})
@@ -82,13 +82,13 @@ def audit(store: Store, what: str | Path, overrides: Sequence[str] = ()) -> Audi
 
 
 @dataclass
-class _CheapLine(StageRunner):
+class _CheapStageRunner(StageRunner):
     """A line that makes what is cheap, takes what is done, and notes the rest."""
 
     missing: dict[str, str] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
 
-    def step(
+    def stage(
         self,
         name: str,
         make: Make,
@@ -96,12 +96,12 @@ class _CheapLine(StageRunner):
         inputs: Mapping[str, Stage | None],
         raw: Mapping[str, Path] | None = None,
         *,
-        stage: str | None = None,
+        kind: str | None = None,
     ) -> Stage:
         """Add a step, made if it is cheap; the line does not act by itself."""
-        step = super().step(name, make, settings, inputs, raw, stage=stage)
+        step = super().stage(name, make, settings, inputs, raw, kind=kind)
         recipe = self.recipes[step.key]
-        if step.state == "done" or self.store.complete(step.stage, step.key):
+        if step.state == "done" or self.store.complete(step.kind, step.key):
             return step
         why = self._not_made(recipe)
         if why is None:
@@ -111,7 +111,7 @@ class _CheapLine(StageRunner):
                     self.store.ensure(recipe, lambda out: make(settings, {**folders, **(raw or {})}, out))
                 return step
             except (LexirecError, OSError) as error:
-                if step.stage == "data":
+                if step.kind == "data":
                     raise
                 why = f"it could not be made: {error}"
         self.absent.add(recipe.key)
@@ -132,9 +132,9 @@ class _CheapLine(StageRunner):
 
 def _walked(experiment: Experiment, store: Store) -> tuple[dict[str, Path], dict[str, str]]:
     """Walk the experiment's stages; return the folders of those there are, and why others are not."""
-    line = _CheapLine(store, VERSIONS, act=False)
-    walk(experiment, line)
-    return {step.name: step.folder for step in line.steps if store.complete(step.stage, step.key)}, line.missing
+    runner = _CheapStageRunner(store, VERSIONS, act=False)
+    walk(experiment, runner)
+    return {step.name: step.folder for step in runner.stages if store.complete(step.kind, step.key)}, runner.missing
 
 
 def gather(experiment: Experiment, store: Store, steps: Mapping[str, Path], missing: Mapping[str, str]) -> Evidence:

@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 
 from lexirec.core.config import validate_settings
 from lexirec.core.errors import ArtifactError, SettingsError
+from lexirec.core.runs import RunRecord, find_run
 from lexirec.core.store import Store
 from lexirec.data.ranking import Ranking
 from lexirec.evaluation.beyond_accuracy import beyond_accuracy, mean_of_seeds
@@ -21,7 +22,6 @@ from lexirec.evaluation.context import EvaluationContext, divided, surroundings
 from lexirec.evaluation.evaluator import Report
 from lexirec.evaluation.slice_metrics import QUICK, Sliced, measure_slices
 from lexirec.pipeline.experiment import EvaluationSettings
-from lexirec.pipeline.runs import RunRecord, find_run
 from lexirec.pipeline.stages.data import load_catalog, load_split
 from lexirec.pipeline.stages.evaluation import measured_cases
 from lexirec.pipeline.stages.identifiers import joined_vectors
@@ -129,7 +129,7 @@ def analyze_named(
 
 def ground_of(run: RunRecord) -> EvaluationContext:
     """Read what an experiment's evaluations are looked at against."""
-    folder = run.step("data").folder
+    folder = run.stage("data").folder
     split = load_split(folder)
     settings = validate_settings(run.settings["evaluation"], EvaluationSettings, run.name)
     sources = {f"vectors.{name}": step.folder for name, step in run.variants("vectors").items()}

@@ -10,11 +10,12 @@ from typing import Any
 
 from lexirec.core.config_errors import shown
 from lexirec.core.errors import ArtifactError, SettingsError
+from lexirec.core.runs import OWN, RunRecord, evaluations, find_run, run_seeds
 from lexirec.core.store import Store
 from lexirec.evaluation.evaluator import Report
-from lexirec.pipeline.results import chosen, evaluations, settings_behind
-from lexirec.pipeline.runs import RunRecord, find_run, run_seeds
-from lexirec.pipeline.stages.report import OWN, stored_reports
+from lexirec.models.loading import chosen
+from lexirec.pipeline.results import settings_behind
+from lexirec.pipeline.stages.report import stored_reports
 from lexirec.workflows.comparison.compare import Comparison, Systems, compare_systems
 
 _MEMBER = re.compile(r"(?P<name>[^:@,=]+)(?::(?P<recommender>[^:@,=]+))?(?:@(?P<seed>\d+|all))?")

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lexirec.core.manifest import read_manifest
+from lexirec.core.runs import Stage
 from lexirec.data.splits import Cases, Split
 from lexirec.evaluation.evaluator import Report
-from lexirec.pipeline.runner import Stage
 from lexirec.pipeline.stages.data import load_split
 from lexirec.pipeline.stages.evaluation import measured_cases
 from lexirec.pipeline.stages.models import CURVE

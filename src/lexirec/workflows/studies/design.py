@@ -13,8 +13,8 @@ from pathlib import Path
 
 from lexirec.core.config import written_in
 from lexirec.core.errors import SettingsError, did_you_mean
+from lexirec.core.runs import OWN
 from lexirec.pipeline.experiment import Experiment, load_experiment
-from lexirec.pipeline.stages.report import OWN
 from lexirec.workflows.studies.settings import (
     Axis,
     StudyFile,

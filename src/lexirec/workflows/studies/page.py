@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from lexirec.core.runs import OWN
 from lexirec.evaluation.bootstrap import STANDARD
-from lexirec.pipeline.stages.report import OWN
 from lexirec.reporting.content import number, seen_in_words
 from lexirec.reporting.page import Block, Bullets, Cell, Commands, Grid, Heading, Page, Text
 from lexirec.reporting.study_figures import Look

@@ -10,10 +10,10 @@ from typing import Any
 
 from lexirec.core.errors import ArtifactError
 from lexirec.core.manifest import Manifest, Recipe, read_manifest
+from lexirec.core.runs import Stage, State, newest_run
 from lexirec.core.store import Store
 from lexirec.pipeline import graph
-from lexirec.pipeline.runner import Stage, StageRunner, State, StopRequested
-from lexirec.pipeline.runs import newest_run
+from lexirec.pipeline.runner import StageRunner, StopRequested
 from lexirec.workflows.studies.cost import CostSettings, measure_cost
 from lexirec.workflows.studies.design import Study, StudyRun
 from lexirec.workflows.studies.meaning import MeaningSettings, measure_meaning
@@ -109,11 +109,11 @@ def plan_study(study: Study, store: Store) -> StudyPlan:
     first: dict[str, tuple[Stage, Recipe]] = {}
     runs: dict[str, int] = {}
     for run in study.runs:
-        line = StageRunner(store, VERSIONS, act=False, before=_before(store, run))
-        steps[run.name] = walk_run(study.settings, run, line)
-        for step in line.steps:
-            first.setdefault(step.key, (step, line.recipes[step.key]))
-        for key in {step.key for step in line.steps}:
+        runner = StageRunner(store, VERSIONS, act=False, before=_before(store, run))
+        steps[run.name] = walk_run(study.settings, run, runner)
+        for step in runner.stages:
+            first.setdefault(step.key, (step, runner.recipes[step.key]))
+        for key in {step.key for step in runner.stages}:
             runs[key] = runs.get(key, 0) + 1
     stages = {key: PlannedStage(step, recipe, runs[key], like.seconds(recipe)) for key, (step, recipe) in first.items()}
     return StudyPlan(stages, steps)
@@ -121,7 +121,7 @@ def plan_study(study: Study, store: Store) -> StudyPlan:
 
 def _before(store: Store, run: StudyRun) -> dict[str, str]:
     before = newest_run(store, run.experiment.name)
-    return {name: step.key for name, step in before.steps.items()} if before else {}
+    return {name: step.key for name, step in before.stages.items()} if before else {}
 
 
 class LikeStages:
@@ -151,8 +151,8 @@ class LikeStages:
 
     def learn(self, step: Stage) -> None:
         """Take notice of a stage that has been made meanwhile."""
-        if step.stage in self._known:
-            self._add(self._known[step.stage], read_manifest(step.folder))
+        if step.kind in self._known:
+            self._add(self._known[step.kind], read_manifest(step.folder))
 
     def _stages(self, stage: str) -> list[tuple[Manifest, set[tuple[str, str]]]]:
         if stage not in self._known:
@@ -218,23 +218,23 @@ VERSIONS: Mapping[str, int] = {**graph.VERSIONS, "cost": 1, "meaning": 1}
 """Versions of the stages, those of studies among them."""
 
 
-def walk_run(settings: StudySettings, run: StudyRun, line: StageRunner) -> dict[str, Stage]:
+def walk_run(settings: StudySettings, run: StudyRun, runner: StageRunner) -> dict[str, Stage]:
     """Take every step of a run; steps by their names.
 
     Reports of single experiments are left out: the study has its own.
     """
-    line.until = "evaluation"
+    runner.until = "evaluation"
     with suppress(StopRequested):
-        graph.walk(run.experiment, line)
-    line.until = None
-    steps = {step.name: step for step in line.steps}
+        graph.walk(run.experiment, runner)
+    runner.until = None
+    steps = {step.name: step for step in runner.stages}
     if "meaning" in settings.measures:
         given = {name: steps.get(name) for name in ("data", "codes", "identifiers", "neighbors")}
-        line.step("meaning", measure_meaning, MeaningSettings(), given)
+        runner.stage("meaning", measure_meaning, MeaningSettings(), given)
     if "cost" in settings.measures:
         given = {"data": steps["data"], "recommender": recommender_step(settings, steps)}
-        line.step("cost", measure_cost, CostSettings(), given)
-    return {step.name: step for step in line.steps}
+        runner.stage("cost", measure_cost, CostSettings(), given)
+    return {step.name: step for step in runner.stages}
 
 
 def recommender_step(settings: StudySettings, steps: Mapping[str, Stage]) -> Stage:

@@ -54,8 +54,8 @@ def plan_table(plan: StudyPlan) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=plan.summary(), caption_justify="left")
     for name in ("stage", "there are", "done", "shared", "to do", "expected"):
         table.add_column(name, justify="left" if name == "stage" else "right", overflow="fold")
-    for kind in dict.fromkeys(stage.step.stage for stage in plan.stages.values()):
-        some = [stage for stage in plan.stages.values() if stage.step.stage == kind]
+    for kind in dict.fromkeys(stage.step.kind for stage in plan.stages.values()):
+        some = [stage for stage in plan.stages.values() if stage.step.kind == kind]
         to_do = [stage for stage in some if stage.state != "done"]
         known = [stage.seconds for stage in to_do if stage.seconds is not None]
         expected = "" if not to_do else duration(sum(known)) if known else "unknown"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from lexirec.core.errors import LexirecError
 from lexirec.core.progress import Progress, told_by
+from lexirec.core.runs import RunRecord, Stage, record, runs
 from lexirec.core.store import Store
-from lexirec.pipeline.runner import Stage, StageRunner
-from lexirec.pipeline.runs import RunRecord, record, runs
+from lexirec.pipeline.runner import StageRunner
 from lexirec.workflows.studies.design import Study, StudyRun
 from lexirec.workflows.studies.plan import VERSIONS, LikeStages, StudyPlan, plan_study, walk_run
 
@@ -74,23 +74,23 @@ def run_study(study: Study, store: Store) -> Outcome:
 
 
 def _carry_out(outcome: Outcome, run: StudyRun, store: Store, display: _Display) -> None:
-    line = StageRunner(store, VERSIONS, shown=display.around)
+    runner = StageRunner(store, VERSIONS, shown=display.around)
     try:
-        outcome.steps[run.name] = walk_run(outcome.study.settings, run, line)
+        outcome.steps[run.name] = walk_run(outcome.study.settings, run, runner)
     except LexirecError as error:
         outcome.failures.append(Failure(run, display.stage, " ".join(str(error).split())))
     except Exception as error:  # whatever it is, the other runs are worth having
         message = " ".join(f"{type(error).__name__}: {error}".split())
         outcome.failures.append(Failure(run, display.stage, message, traceback.format_exc()))
     else:
-        _recorded(store, run, line.steps)
+        _recorded(store, run, runner.stages)
 
 
 def _recorded(store: Store, run: StudyRun, steps: list[Stage]) -> RunRecord | None:
     """Write down that a run is finished, for `lexirec show` and `compare`, unless that is written already."""
     name, keys = run.experiment.name, {step.name: step.key for step in steps}
     for known in runs(store, name):
-        if known.settings.get("seed") == run.seed and {n: step.key for n, step in known.steps.items()} == keys:
+        if known.settings.get("seed") == run.seed and {n: step.key for n, step in known.stages.items()} == keys:
             return None
     return record(store, name, run.experiment, steps)
 

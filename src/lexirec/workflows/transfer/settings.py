@@ -10,8 +10,7 @@ from pydantic import Field, computed_field
 
 from lexirec.core.config import Settings, override_settings
 from lexirec.core.errors import SettingsError
-from lexirec.models.tsrec.settings import TSRecSettings
-from lexirec.models.tsrec.sft import SftSettings
+from lexirec.models.tsrec.settings import SftSettings, TSRecSettings
 from lexirec.pipeline.components import BaselineChoice, NeighborsChoice, PublishedNeighbors
 from lexirec.pipeline.experiment import EvaluationSettings, Experiment, load_experiment
 from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors

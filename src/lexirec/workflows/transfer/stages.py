@@ -16,7 +16,7 @@ import numpy as np
 from lexirec.core.config import Settings
 from lexirec.core.store import progress_folder
 from lexirec.models.tsrec.recommender import TSRecRecommender
-from lexirec.models.tsrec.sft import SftSettings
+from lexirec.models.tsrec.settings import SftSettings
 from lexirec.models.tsrec.transfer import carried_to, fresh_tokens
 from lexirec.pipeline.stages.data import Folders, load_catalog, write_summary
 from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, joined_vectors

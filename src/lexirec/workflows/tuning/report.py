@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from lexirec.core.config import as_toml
+from lexirec.core.search_space import Value
 from lexirec.reporting.cost_figures import Spending, budget_figure
 from lexirec.reporting.style import save
-from lexirec.training.hyperparameter_search import Value
 from lexirec.workflows.tuning.trials import METRIC, Tuning
 
 BEST = "best.toml"

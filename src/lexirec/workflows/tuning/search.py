@@ -18,11 +18,12 @@ from lexirec.core.config import Settings, as_toml
 from lexirec.core.errors import LexirecError, SettingsError
 from lexirec.core.locks import exclusive
 from lexirec.core.manifest import stage_key
+from lexirec.core.runs import Stage
+from lexirec.core.search_space import Dimension, Value
 from lexirec.core.store import Store
 from lexirec.pipeline.experiment import Experiment, load_experiment
 from lexirec.pipeline.run import plan_experiment
-from lexirec.pipeline.runner import Stage
-from lexirec.training.hyperparameter_search import Dimension, Journal, Value
+from lexirec.training.hyperparameter_search import Journal
 from lexirec.workflows.tuning.report import write_tuning
 from lexirec.workflows.tuning.space import TuningSettings, load_space
 from lexirec.workflows.tuning.trials import METRIC, Trial, Tuning, cost, load_trials, run_trial

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from lexirec.core.config import Settings, load_settings
 from lexirec.core.errors import SettingsError, did_you_mean
+from lexirec.core.search_space import Dimension
 from lexirec.pipeline.experiment import Experiment, Name
-from lexirec.training.hyperparameter_search import Dimension
 
 
 class TuningSettings(Settings):

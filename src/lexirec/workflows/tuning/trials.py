@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lexirec.core.errors import LexirecError
+from lexirec.core.runs import FUSED, Stage, seconds
+from lexirec.core.search_space import Value
 from lexirec.core.store import Store, write_json
-from lexirec.pipeline.experiment import FUSED, EvaluationSettings, Experiment
+from lexirec.pipeline.experiment import EvaluationSettings, Experiment
 from lexirec.pipeline.graph import VERSIONS, walk
 from lexirec.pipeline.resolve import alone
-from lexirec.pipeline.runner import Stage, StageRunner, StopRequested
-from lexirec.pipeline.runs import seconds
+from lexirec.pipeline.runner import StageRunner, StopRequested
 from lexirec.pipeline.stages import evaluation
 from lexirec.pipeline.stages.report import stored_reports
-from lexirec.training.hyperparameter_search import Value
 from lexirec.workflows.tuning.space import TuningSettings
 
 METRIC = "ndcg@10"
@@ -95,10 +95,10 @@ def run_trial(
     experiment: Experiment, system: str, store: Store, settings: TuningSettings
 ) -> tuple[dict[str, float], list[Stage]]:
     """Make one recommender of an experiment and measure it; return its metrics and the steps that led there."""
-    line = StageRunner(store, VERSIONS, until=_last_group(experiment, system))
+    runner = StageRunner(store, VERSIONS, until=_last_group(experiment, system))
     with contextlib.suppress(StopRequested):
-        walk(alone(experiment, system), line)
-    steps = {step.name: step for step in line.steps}
+        walk(alone(experiment, system), runner)
+    steps = {step.name: step for step in runner.stages}
     inputs = {"data": steps["data"], "recommender": _recommender(steps, system)}
     seen = settings.seen or experiment.evaluation.seen[0]
     measured = EvaluationSettings(
@@ -109,8 +109,8 @@ def run_trial(
         sample_users=settings.sample_users,
         keep_lists=0,
     )
-    found = StageRunner(store, VERSIONS).step(f"evaluation.{system}", evaluation.measure, measured, inputs)
-    return dict(stored_reports(found.folder)[seen].metrics), [*line.steps, found]
+    found = StageRunner(store, VERSIONS).stage(f"evaluation.{system}", evaluation.measure, measured, inputs)
+    return dict(stored_reports(found.folder)[seen].metrics), [*runner.stages, found]
 
 
 def _last_group(experiment: Experiment, system: str) -> str:

@@ -1,0 +1,97 @@
+"""Read a table of items with DuckDB: columns, checks, types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from lexirec.core.errors import DataError
+from lexirec.data.readers.columns import ROW, Column, Source, quoted, unreadable_line
+from lexirec.data.readers.duckdb_source import Workspace, one_line
+from lexirec.data.readers.validation import Check, Rejects, judged, settle
+
+
+def read_items(
+    path: Path | str, text: tuple[str, ...], columns: Mapping[str, str] | None, rejects: Rejects
+) -> pa.Table:
+    """Read, check and type a table of items; see `Catalog.read`.
+
+    Raises:
+        DataError: the file cannot be used.
+    """
+    with Workspace() as work:
+        source = work.open(path)
+        try:
+            return _read(work, source, text, columns, rejects)
+        except duckdb.Error as error:
+            raise DataError(f"{source.path}: the file cannot be read ({one_line(error)}).") from error
+
+
+def _read(
+    work: Workspace, source: Source, text: tuple[str, ...], columns: Mapping[str, str] | None, rejects: Rejects
+) -> pa.Table:
+    if not text:
+        raise DataError(f'{source.path}: no text field was named; give at least one, for example text = ["title"].')
+    fields = _fields(source, text, columns)
+    wanted = {ours: column.texts if column.is_list else _value(column) for ours, column in fields.items()}
+    selected = ", ".join(f"{sql} AS {quoted(ours)}" for ours, sql in wanted.items() if ours != "item_id")
+    work.run(
+        f"CREATE TEMP TABLE given AS SELECT {ROW}, {unreadable_line(source)} AS unreadable,"
+        f" {fields['item_id'].text} AS item_id{', ' if selected else ''}{selected} FROM {source.scan}"
+    )
+    known = "(SELECT *, min(" + ROW + ") OVER (PARTITION BY item_id) AS first_row FROM given)"
+    checks = _checks(fields, text)
+    work.run(f"CREATE TEMP TABLE items AS {judged(known, checks)}")
+    settle(work, source, "items", checks, rejects)
+    names = ", ".join(quoted(name) for name in ("item_id", *(name for name in fields if name != "item_id")))
+    table = work.arrow(f"SELECT {names} FROM items WHERE bad IS NULL ORDER BY {ROW}")
+    return _settled_types(table)
+
+
+def _fields(source: Source, text: Sequence[str], columns: Mapping[str, str] | None) -> dict[str, Column]:
+    """Return our name -> column: the id, mapped and text fields first, then whatever else the file has."""
+    wanted = dict.fromkeys(("item_id", *text, *(columns or {})))
+    fields = {ours: source.column(ours, columns) for ours in wanted}
+    taken = {column.name for column in fields.values()}
+    others = {name: column for name, column in source.columns.items() if name not in taken and name not in fields}
+    return {**fields, **others}
+
+
+def _value(column: Column) -> str:
+    if column.type.startswith("DECIMAL"):
+        return f"CAST({column.sql} AS DOUBLE)"
+    return column.sql if column.is_number or column.type == "BOOLEAN" else column.text
+
+
+def _checks(fields: Mapping[str, Column], text: Sequence[str]) -> list[Check]:
+    identifier = fields["item_id"].name
+    blanks = " AND ".join(
+        f"coalesce(array_to_string({quoted(name)}, ''), '') = ''"
+        if fields[name].is_list
+        else f"trim(coalesce(CAST({quoted(name)} AS VARCHAR), '')) = ''"
+        for name in text
+    )
+    names = ", ".join(f"'{fields[name].name}'" for name in text)
+    return [
+        Check("malformed line", "unreadable", "", "NULL", "each line must hold one JSON object in UTF-8"),
+        Check("empty item id", "trim(coalesce(item_id, '')) = ''", identifier, "item_id", "every item needs an id"),
+        Check(
+            "duplicate item id",
+            f"first_row < {ROW}",
+            identifier,
+            "item_id",
+            "ids must be unique, and an earlier row has this one",
+        ),
+        Check("empty text of item", blanks, fields[text[0]].name, "item_id", f"at least one of {names} must hold text"),
+    ]
+
+
+def _settled_types(table: pa.Table) -> pa.Table:
+    """Give columns that are unknown throughout the type string, so that the same items always look the same."""
+    for place, column in enumerate(table.schema):
+        if pa.types.is_null(column.type) or table.column(place).null_count == table.num_rows:
+            table = table.set_column(place, column.name, pa.nulls(table.num_rows, pa.string()))
+    return table.replace_schema_metadata(None)
