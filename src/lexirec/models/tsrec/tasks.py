@@ -20,7 +20,7 @@ and TA are the names of the specification (sections 6.3 and 7.1; MiniOneRec, TS-
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -29,10 +29,9 @@ from torch import Tensor
 
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.core.registry import parameters
-from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, prefix_cases
-from lexirec.models.tsrec.examples import Examples, mixture
+from lexirec.models.tsrec.examples import Examples, TaskTexts, mixture
 from lexirec.models.tsrec.keywords import TokenWords
 from lexirec.models.tsrec.prompts import PromptBuilder, first_rows, take_rows
 from lexirec.models.tsrec.registry import TASKS
@@ -55,33 +54,6 @@ from lexirec.nn.tokenizer import encode_all
 
 NO_TEXT, ASKED_BEFORE = "no text", "asked before"
 """Why questions are left out: nothing is known, or an earlier item has the same text, so the answer would differ."""
-
-
-@dataclass(frozen=True)
-class TaskTexts:
-    """The texts that tasks ask for.
-
-    Attributes:
-        titles: One per item, empty where unknown.
-        descriptions: One per item, empty where unknown; or None.
-        words: What a lexicon says about each token.
-        preferences: One per training sequence, empty where unknown; or None.
-    """
-
-    titles: Sequence[str]
-    descriptions: Sequence[str] | None = None
-    words: Sequence[TokenWords] = ()
-    preferences: Sequence[str] | None = None
-
-    @classmethod
-    def of(
-        cls, catalog: Catalog, words: Sequence[TokenWords] = (), preferences: Sequence[str] | None = None
-    ) -> TaskTexts:
-        """Take the fields `title` and `description` of a catalogue; without titles the first text field stands in."""
-        names = catalog.table.column_names
-        titles = catalog.field("title" if "title" in names else catalog.text_fields[0])
-        descriptions = catalog.field("description") if "description" in names else None
-        return cls(titles, descriptions, words, preferences)
 
 
 def make_examples(
