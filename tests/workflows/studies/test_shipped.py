@@ -80,9 +80,9 @@ def test_variants_differ_from_each_other(tmp_path):
         assert len(set(last.values())) == len(last), path.stem
 
 
-def test_the_readmes_study_loads(tmp_path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = next(part for part in re.findall(r"```toml\n(.*?)```", readme, re.DOTALL) if "[axes" in part)
+def test_the_study_of_the_guide_loads(tmp_path):
+    guide = (ROOT / "docs" / "guide" / "experiments.md").read_text(encoding="utf-8")
+    block = next(part for part in re.findall(r"```toml\n(.*?)```", guide, re.DOTALL) if "[axes" in part)
     (tmp_path / "mine.toml").write_text(f'extends = "{TOY}"\n')
     (tmp_path / "study.toml").write_text(block)
     assert len(load_study(tmp_path / "study.toml").runs) == 6
