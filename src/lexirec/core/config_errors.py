@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from lexirec.core.errors import did_you_mean
+from lexirec.core.errors import close_to, did_you_mean
+from lexirec.core.renamed import old_names
 
 
 def explain(problem: Any, cls: type[BaseModel], values: dict[str, Any]) -> tuple[str, str]:
@@ -89,23 +90,27 @@ def _classes(owner: type[BaseModel], name: str) -> Iterator[type[BaseModel]]:
             yield annotation
 
 
-def _all_names(cls: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _all_names(cls: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted names of all settings, under old names, too, each with the current one."""
     for name in cls.model_fields:
-        yield f"{prefix}{name}"
+        yield f"{prefix}{name}", f"{prefix}{name}"
         for inner in _classes(cls, name):
             yield from _all_names(inner, f"{prefix}{name}.")
+    for old, new in old_names(cls).items():
+        yield f"{prefix}{old}", f"{prefix}{new}"
 
 
 def _suggest(names: list[str], owners: list[type[BaseModel]], cls: type[BaseModel]) -> str:
     prefix = "".join(f"{name}." for name in names[:-1])
-    here = [f"{prefix}{field}" for owner in owners for field in owner.model_fields]
-    elsewhere = [name for name in _all_names(cls) if name.split(".")[-1] == names[-1]]
-    close = did_you_mean(names[-1], [name.removeprefix(prefix) for name in here])
-    if close:
-        return close.replace("'", f"'{prefix}", 1)
+    here = [*dict.fromkeys(field for owner in owners for field in owner.model_fields)]
+    old = {old: new for owner in owners for old, new in old_names(owner).items()}
+    close = close_to(names[-1], [*here, *old])
+    elsewhere = [new for name, new in _all_names(cls) if name.split(".")[-1] == names[-1]]
+    if close is not None:
+        return f" Did you mean '{prefix}{close if close in here else old[close]}'?"
     if elsewhere:
         return f" Did you mean '{elsewhere[0]}'?"
-    return f" Allowed here: {', '.join(name.removeprefix(prefix) for name in here)}"
+    return f" Allowed here: {', '.join(here)}"
 
 
 def _describe(name: str, owners: list[type[BaseModel]]) -> str:
