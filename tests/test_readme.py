@@ -104,7 +104,7 @@ def test_the_python_block_runs(shop, monkeypatch, capsys):
 def test_the_second_python_block_runs(shop, monkeypatch, capsys):
     monkeypatch.chdir(shop)
     fit, reinforce = TSRecRecommender.fit, TSRecRecommender.reinforce
-    once, few = SftSettings(epochs=1), ReinforcementSettings(training=GrpoSettings(cases=16, validations_per_epoch=1))
+    once, few = SftSettings(epochs=1), ReinforcementSettings(training=GrpoSettings(cases=16, evals_per_epoch=1))
     monkeypatch.setattr(TSRecRecommender, "fit", lambda self, *a, **k: fit(self, *a, **k, training=once))
     monkeypatch.setattr(TSRecRecommender, "reinforce", lambda self, *a, **k: reinforce(self, *a, few, **k))
     with quiet():

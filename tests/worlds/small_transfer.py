@@ -21,7 +21,7 @@ SOURCE: dict[str, Any] = {
     "data": {"kind": "toy-shop", "products": 90, "shoppers": 60},
     "vectors": {"text": {"dimensions": 12}},
     "codes": {"kind": "residual-kmeans", "levels": 2, "branching": 8},
-    "lexicon": {"kind": "teacher", "teacher": "none"},
+    "lexicon": {"kind": "contrastive"},
     "backbone": {
         "kind": "causal",
         "name": "scratch:tiny",

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from lexirec.core.errors import close_to, did_you_mean
-from lexirec.core.renamed import old_names
+from lexirec.core.renamed import kinds, old_names
 
 
 def explain(problem: Any, cls: type[BaseModel], values: dict[str, Any]) -> tuple[str, str]:
@@ -56,7 +56,7 @@ def _locate(
     inner: list[type[BaseModel]] = [cls]
     place: Any = values
     for step in location:
-        tagged = [owner for owner in inner if step in _kinds(owner)]
+        tagged = [owner for owner in inner if step in kinds(owner)]
         if tagged and isinstance(place, dict) and step not in place:
             inner = tagged
             continue
@@ -72,11 +72,6 @@ def _inside(place: Any, step: int | str) -> Any:
     if isinstance(place, dict):
         return place.get(step)
     return place[step] if isinstance(place, list) and isinstance(step, int) and step < len(place) else None
-
-
-def _kinds(cls: type[BaseModel]) -> tuple[str, ...]:
-    field = cls.model_fields.get("kind")
-    return typing.get_args(field.annotation) if field else ()
 
 
 def _classes(owner: type[BaseModel], name: str) -> Iterator[type[BaseModel]]:
@@ -122,7 +117,7 @@ def _describe(name: str, owners: list[type[BaseModel]]) -> str:
 
 
 def _tags(owners: list[type[BaseModel]]) -> str:
-    return ", ".join(f"'{kind}'" for owner in owners for kind in _kinds(owner))
+    return ", ".join(f"'{kind}'" for owner in owners for kind in kinds(owner))
 
 
 def shown(value: Any) -> str:

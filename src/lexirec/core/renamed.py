@@ -123,6 +123,12 @@ class Spellings:
         return found, value
 
 
+def kinds(cls: type[BaseModel]) -> tuple[str, ...]:
+    """Return what a settings class may say in `kind`; nothing for one without."""
+    field = cls.model_fields.get("kind")
+    return typing.get_args(field.annotation) if field else ()
+
+
 def _copied(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _copied(inner) for key, inner in value.items()}
@@ -163,8 +169,7 @@ def _respell_table(
 
 def _of_kind(classes: Sequence[type[BaseModel]], kind: Any) -> Sequence[type[BaseModel]]:
     """Return those of a union's classes that have a kind, or all where none has it."""
-    tags = {cls: cls.model_fields["kind"].annotation for cls in classes if "kind" in cls.model_fields}
-    return [cls for cls, tag in tags.items() if kind in typing.get_args(tag)] or classes
+    return [cls for cls in classes if kind in kinds(cls)] or classes
 
 
 def _inside(place: Any, key: Any) -> Any:
