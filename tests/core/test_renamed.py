@@ -123,7 +123,9 @@ def test_one_table_under_both_names_is_refused(tmp_path):
         "shop.toml: 'extra.average' is the old name of 'extra.ema_decay', and both are given; keep the new one"
     )
     assert message(tmp_path, "", "extra={average=0.1, ema_decay=0.2}").startswith("--set extra=")
-    with pytest.raises(SettingsError, match=r"^saved: 'extra\.average' is the old name of 'extra\.ema_decay', and both"):
+    with pytest.raises(
+        SettingsError, match=r"^saved: 'extra\.average' is the old name of 'extra\.ema_decay', and both"
+    ):
         validate_settings({"extra": {"average": 0.1, "ema_decay": 0.1}}, Whole, "saved")
 
 
