@@ -124,7 +124,7 @@ def test_killed_again_and_again(whole, tmp_path):
 
 
 def test_accumulated_steps_carry_on_too(tmp_path):
-    settings = SHORT.model_copy(update={"accumulate": 2, "epochs": 1})
+    settings = SHORT.model_copy(update={"gradient_accumulation_steps": 2, "epochs": 1})
     whole, killed, resumed = (fusion(dropout=0.1, **CHOSEN) for _ in range(3))
     curve = fit_gram(whole, TRAIN, settings, validation=None, folder=tmp_path / "whole")
     kill_after(killed, 7)

@@ -19,7 +19,7 @@ from tests.worlds.ensemble import apart
 from tests.worlds.tsrec_shop import TRAIN, PowerCutError, builder, examples, kill_after, shop, validation
 
 CASES = prefix_cases(TRAIN, 3)
-TWICE = {"updates": 2, "accumulate": 2, "clip": 0.01}
+TWICE = {"updates": 2, "gradient_accumulation_steps": 2, "clip": 0.01}
 SHORT = GrpoSettings(
     batch_size=16, group=8, learning_rate=5e-3, evals_per_epoch=2, checkpoints_per_epoch=3, max_drop=1.0
 )
