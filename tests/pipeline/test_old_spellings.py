@@ -101,7 +101,10 @@ def test_changing_the_teacher_keeps_what_else_was_set(base, tmp_path):
 def test_a_table_whose_kind_changes_starts_afresh_as_before(tmp_path):
     assert lexicon(tmp_path, '[lexicon]\nkind = "contrastive"', base=TEACHER) == ContrastiveLexicon()
     assert lexicon(tmp_path, "", 'lexicon.kind="tf-idf"', base=TEACHER) == TfIdfLexicon()
-    assert lexicon(tmp_path, '[lexicon]\nkind = "teacher"', base="[lexicon]\nkind = 'tf-idf'\ntf_share = true") == ContrastiveLexicon()
+    assert (
+        lexicon(tmp_path, '[lexicon]\nkind = "teacher"', base="[lexicon]\nkind = 'tf-idf'\ntf_share = true")
+        == ContrastiveLexicon()
+    )
     assert isinstance(lexicon(tmp_path, '[lexicon]\nkind = "published"\npath = "k.json"', base=LLM), PublishedKeywords)
 
 

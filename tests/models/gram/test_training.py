@@ -97,7 +97,7 @@ def test_a_killed_run_carries_on_and_ends_as_if_it_had_not_been(whole, tmp_path,
 
 @pytest.mark.parametrize("judged", [True, False])
 def test_a_killed_run_with_averaged_weights_carries_on_too(tmp_path, judged):
-    settings, cases = SHORT.model_copy(update={"average": 0.9}), validation() if judged else None
+    settings, cases = SHORT.model_copy(update={"ema_decay": 0.9}), validation() if judged else None
     whole, plain, killed, resumed = (fusion(dropout=0.1, **CHOSEN) for _ in range(4))
     curve = fit_gram(whole, TRAIN, settings, validation=cases, folder=tmp_path / "whole")
     fit_gram(plain, TRAIN, SHORT, validation=cases, folder=tmp_path / "plain")
