@@ -21,7 +21,10 @@ def import_(
         Literal["error", "reject"], typer.Option(help="Stop at the first bad row, or skip and count bad rows.")
     ] = "error",
 ) -> None:
-    """Convert the files of a public data set into items.parquet and interactions.parquet."""
+    """Convert a public data set into the two tables.
+
+    Writes items.parquet and interactions.parquet.
+    """
     from lexirec.cli import output
     from lexirec.data.importers.registry import import_dataset
 
@@ -34,7 +37,10 @@ def fetch(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the files.")],
     mirror: Annotated[str | None, typer.Option(help="Address that serves the same files.")] = None,
 ) -> None:
-    """Download the official files of a public data set, with resume and checksum."""
+    """Download the official files of a public data set.
+
+    Interrupted downloads are resumed, and checksums are verified where the publisher has one.
+    """
     from lexirec.data.importers.download import fetch as download
 
     for path in download(dataset, folder, mirror=mirror):
@@ -51,7 +57,10 @@ def init(
     family: Annotated[str, typer.Option(help="Model family: gram or tsrec.")] = "gram",
     json: JsonOption = False,
 ) -> None:
-    """Inspect two tables and write an experiment for them, with inferred columns, texts, split and sizes."""
+    """Write an experiment for two tables.
+
+    Columns, texts, split and sizes are inferred from the tables.
+    """
     from lexirec.cli import output
     from lexirec.workflows.scaffold import draft_experiment
 

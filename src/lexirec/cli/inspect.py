@@ -31,7 +31,7 @@ def show(
     stage: Annotated[str | None, typer.Argument(help="One of its stages.")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Show an experiment's results, or the output and inputs of one stage."""
+    """Show the results of an experiment or of one stage."""
     from lexirec.cli import inspect_output
 
     if name is None:
@@ -75,7 +75,10 @@ def audit(
     json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Check an experiment for data leaks and for anything else that distorts its figures; nothing is trained."""
+    """Check an experiment for leaks and distorted figures.
+
+    Nothing is trained.
+    """
     from lexirec.cli import inspect_output
     from lexirec.workflows.audit import run
 
@@ -98,9 +101,10 @@ def compare(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Test which systems differ significantly, and by how much; all must be evaluated under one protocol.
+    """Test which systems differ significantly, and by how much.
 
-    Intervals and p-values come from the paired bootstrap over users; Holm corrects for many comparisons.
+    All must be evaluated under one protocol. Intervals and p-values come from the paired bootstrap over users; Holm
+    corrects for many comparisons.
     """
     from lexirec.cli import inspect_output
     from lexirec.workflows.comparison.systems import compare_named
@@ -129,7 +133,10 @@ def table(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Print one table of many systems: metrics with intervals, seeds, and significant differences."""
+    """Print one table of many systems.
+
+    It shows metrics with intervals, the number of seeds, and which differences are significant.
+    """
     from lexirec.cli import inspect_output
     from lexirec.workflows.comparison import table as tabulating
 
@@ -163,8 +170,9 @@ def analyze(
     figure: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw all figures into this folder.")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Print metrics by popularity, history, category, memorisation …, beyond-accuracy metrics and calibration.
+    """Break metrics down by groups of cases.
 
+    Groups are popularity, history, category, memorisation …; beyond-accuracy metrics and calibration are printed, too.
     Intervals come from the bootstrap over users.
     """
     from lexirec.cli import inspect_output

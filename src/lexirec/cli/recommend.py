@@ -63,7 +63,10 @@ def evaluate(
     with_: WithOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Evaluate an experiment's recommender on its test or validation cases; stored results are reused."""
+    """Evaluate a recommender on test or validation cases.
+
+    Stored results are reused.
+    """
     from lexirec.cli import output
     from lexirec.pipeline import results
 

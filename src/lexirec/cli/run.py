@@ -55,7 +55,10 @@ def run(
     until: UntilOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Run an experiment; finished stages are taken from the store, interrupted ones are resumed."""
+    """Run an experiment.
+
+    Finished stages are taken from the store, interrupted ones are resumed.
+    """
     from lexirec.cli import run_output
     from lexirec.pipeline.run import run_experiment
 
@@ -75,14 +78,15 @@ def tune(
     json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Search hyperparameters on validation cases, with the same budget for every recommender.
+    """Search hyperparameters on validation cases.
 
-    Writes best.toml for `run`. After an interruption the same command resumes the search.
+    Every recommender gets the same budget. Writes best.toml for `run`; after an interruption the same command resumes.
     """
     from lexirec.cli import run_output
     from lexirec.workflows.tuning import search
 
-    tuning = search.tune(experiment, space, Store(store), sets=sets or [], trials=trials, minutes=minutes)
+    with _resumable():
+        tuning = search.tune(experiment, space, Store(store), sets=sets or [], trials=trials, minutes=minutes)
     run_output.print_tuning(tuning, json)
 
 
@@ -102,7 +106,10 @@ def transfer(
     only_plan: Annotated[bool, typer.Option("--plan", help="List the stages without computing.")] = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Transfer a model from the source's catalogue to the target's, and evaluate it there."""
+    """Transfer a model to another catalogue and evaluate it.
+
+    The model is trained on the source and evaluated on the target.
+    """
     from lexirec.cli import run_output
     from lexirec.workflows.transfer import run as running
     from lexirec.workflows.transfer.settings import load_transfer
@@ -126,7 +133,10 @@ def study(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Run variants of one experiment, and report which differ significantly and at what cost."""
+    """Run variants of one experiment and compare them.
+
+    The report shows which differ significantly, and at what cost.
+    """
     with _resumable():
         failed = _study(file, sets or [], Store(store), out, only_plan=only_plan)
     if failed:
@@ -140,7 +150,10 @@ def plan(
     until: UntilOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """List the stages of an experiment as done, new, stale or unfinished, without computing."""
+    """List the stages of an experiment and their states.
+
+    States are done, new, stale and unfinished; nothing is computed.
+    """
     from lexirec.cli import run_output
     from lexirec.pipeline.run import plan_experiment
 

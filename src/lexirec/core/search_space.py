@@ -29,7 +29,7 @@ class Dimension(Settings):
     def _check_range_or_choices(self) -> Self:
         if self.choices:
             if len(self.choices) < 2 or self.model_fields_set != {"choices"}:
-                raise ValueError("should have two choices or more, and nothing else beside them")
+                raise ValueError("should have at least two choices, and no other entry beside them")
             return self
         if self.low is None or self.high is None:
             raise ValueError("should have both low and high, or choices")

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _TEXT_FIELDS = b"lexirec.text_fields"
 _FILE = "items.parquet"
+_MOST_COMPARED = 100_000
+"""Largest catalogue whose ids are all compared with an unknown one, for a suggestion."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +107,12 @@ class Catalog:
         numbers = self.find(texts)
         if len(numbers) and numbers.min() < 0:
             unknown = texts[int(np.argmin(numbers))]
-            near = did_you_mean(unknown, self.item_ids) if len(self) <= 100_000 else ""
-            raise DataError(f"Item '{unknown}' is not in the catalog of {len(self):,} items.{near}")
+            raise DataError(f"Item '{unknown}' is not in the catalog of {len(self):,} items.{self.suggest(unknown)}")
         return numbers
+
+    def suggest(self, item_id: str) -> str:
+        """Return `" Did you mean 'x'?"` with the closest id; "" where none is close or the catalogue is too large."""
+        return did_you_mean(item_id, self.item_ids) if len(self) <= _MOST_COMPARED else ""
 
     def field(self, name: str) -> list[str]:
         """Return one field of all items as text, "" where unknown.

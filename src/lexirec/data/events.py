@@ -15,7 +15,7 @@ from lexirec.core.progress import Progress
 from lexirec.data.catalog import Catalog
 from lexirec.data.readers.columns import ROW, Column, Source, unreadable_line
 from lexirec.data.readers.duckdb_source import Workspace
-from lexirec.data.readers.validation import Check, Rejects, flag_bad_rows, handle_bad_rows
+from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 from lexirec.data.splits import TEST, TRAIN, VALIDATION
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
@@ -136,7 +136,7 @@ def _optional(roles: Mapping[str, Column], per_second: int) -> str:
 def _checks(roles: Mapping[str, Column], n_items: int, per_second: int) -> list[Check]:
     user, item = roles["user_id"].name, roles["item_id"].name
     checks = [
-        Check("malformed line", "unreadable", "", "NULL", "each line must hold one JSON object in UTF-8"),
+        MALFORMED_LINE,
         Check("empty user id", "trim(coalesce(user_id, '')) = ''", user, "user_id", "every event needs a user"),
         Check(
             "empty item id",

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy import sparse
 
-from lexirec.core.errors import ArtifactError, DataError, did_you_mean
+from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
 
@@ -282,9 +282,8 @@ def _numbers(ids: pa.Array, catalog: Catalog, path: Path) -> NDArray[np.int32]:
     unknown = np.flatnonzero(numbers < 0)
     if unknown.size:
         name = str(ids[int(unknown[0])])
-        near = did_you_mean(name, catalog.item_ids) if len(catalog) <= 100_000 else ""
         raise DataError(
             f"{path.name}: item '{name}' is not in the catalog of {len(catalog):,} items ({unknown.size:,} unknown ids)"
-            f"; give the neighbours of this catalog.{near}"
+            f"; give the neighbours of this catalog.{catalog.suggest(name)}"
         )
     return numbers

@@ -150,11 +150,6 @@ def _first(source: Source, names: Sequence[str], besides: Sequence[Column] = ())
     return next((column for column in _called(source, names, besides) if not column.is_list), None)
 
 
-def _shown(source: Source) -> str:
-    names = list(source.columns)
-    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-
-
 def _item_columns(work: Workspace, items: Source, events: Source) -> tuple[Column, Column, float]:
     """Return the items' id column, the events' column that holds such ids, and the share of events it explains."""
     named = [column for column in _called(items, _ITEM) if not column.is_list]
@@ -168,8 +163,8 @@ def _item_columns(work: Workspace, items: Source, events: Source) -> tuple[Colum
         likely = max(filter(None, (likely, by_values)), key=lambda pair: pair[2], default=None)
     if likely is None or not likely[2]:
         raise DataError(
-            f"{events.path}: no column holds ids of {items.path} (columns of the events: {_shown(events)}; of the"
-            f" items: {_shown(items)}); write [data] with item_columns and interaction_columns by hand"
+            f"{events.path}: no column holds ids of {items.path} (columns of the events: {events.column_names}; of the"
+            f" items: {items.column_names}); write [data] with item_columns and interaction_columns by hand"
         )
     return likely
 
@@ -208,7 +203,7 @@ def _user_column(work: Workspace, events: Source, bought: Column) -> Column:
     user = _first(events, _USER, besides=(bought,))
     if user is None:
         raise DataError(
-            f"{events.path}: no column is named like a user id ({_shown(events)}); "
+            f"{events.path}: no column is named like a user id ({events.column_names}); "
             'write [data] by hand, with interaction_columns = {user_id = "…"}'
         )
     return user
@@ -226,8 +221,8 @@ def _text_columns(work: Workspace, items: Source, item: Column) -> dict[str, Col
     others = [each for each in items.columns.values() if each.name != item.name and _has_text(work, items, each)]
     if not others:
         raise DataError(
-            f"{items.path}: no column holds texts ({_shown(items)}); add a column with a text of each item, such as a"
-            " title"
+            f"{items.path}: no column holds texts ({items.column_names}); add a column with a text of each item, such"
+            " as a title"
         )
     counts = {column.name: _variety(work, items, column) for column in others}
     return {"title": max(others, key=lambda column: counts[column.name])}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lexirec.core.errors import DataError, did_you_mean
 from lexirec.data.readers.columns import ROW, unreadable_line
 from lexirec.data.readers.duckdb_source import Workspace, one_line
-from lexirec.data.readers.validation import Check, Rejects, flag_bad_rows, handle_bad_rows
+from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 
 
 def read_preferences(
@@ -45,7 +45,7 @@ def read_preferences(
         source = work.open(path)
         user, text = (source.column(name, columns) for name in ("user_id", "preference"))
         checks = [
-            Check("malformed line", "unreadable", "", "NULL", "each line must hold one JSON object in UTF-8"),
+            MALFORMED_LINE,
             Check("empty user id", "trim(coalesce(user_id, '')) = ''", user.name, "user_id", "every text needs a user"),
             Check(
                 "duplicate user id",

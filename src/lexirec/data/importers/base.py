@@ -20,7 +20,7 @@ from lexirec.core.progress import track
 from lexirec.data.events import time_checks
 from lexirec.data.readers.columns import ROW, Source, unreadable_line
 from lexirec.data.readers.duckdb_source import Workspace
-from lexirec.data.readers.validation import Check, OnBadRow, Rejects, flag_bad_rows, handle_bad_rows
+from lexirec.data.readers.validation import MALFORMED_LINE, Check, OnBadRow, Rejects, flag_bad_rows, handle_bad_rows
 
 Row = dict[str, Any]
 
@@ -67,7 +67,7 @@ class Conversion:
         users, items = source.column("user_id", {"user_id": user}), source.column("item_id", {"item_id": item})
         parts = [f"{users.text} AS user_id", f"{items.text} AS item_id"]
         checks = [
-            Check("malformed line", "unreadable", "", "NULL", "each line must hold one JSON object in UTF-8"),
+            MALFORMED_LINE,
             Check("empty user id", "trim(coalesce(user_id, '')) = ''", user, "user_id", "every event needs a user"),
             Check("empty item id", "trim(coalesce(item_id, '')) = ''", item, "item_id", "every event needs an item"),
         ]

@@ -80,6 +80,12 @@ class Source:
     columns: dict[str, Column]
     scan: str
 
+    @property
+    def column_names(self) -> str:
+        """Names of the columns for messages, the first twelve."""
+        names = list(self.columns)
+        return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+
     def column(self, wanted: str, columns: Mapping[str, str] | None = None) -> Column:
         """Return the column that holds `wanted`: the mapped one (ours -> theirs), else the one of that name.
 
@@ -89,11 +95,10 @@ class Source:
         theirs = (columns or {}).get(wanted, wanted)
         if theirs in self.columns:
             return self.columns[theirs]
-        names = list(self.columns)
-        shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
         role = "" if theirs == wanted else f" (mapped to {wanted})"
         raise DataError(
-            f"{self.path}: there is no column '{theirs}'{role}; the columns are {shown}.{did_you_mean(theirs, names)}"
+            f"{self.path}: there is no column '{theirs}'{role}; the columns are {self.column_names}."
+            f"{did_you_mean(theirs, self.columns)}"
             f' Map it with item_columns, interaction_columns or user_columns (columns in Python) = {{{wanted} = "…"}}.'
         )
 

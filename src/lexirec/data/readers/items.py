@@ -11,7 +11,7 @@ import pyarrow as pa
 from lexirec.core.errors import DataError
 from lexirec.data.readers.columns import ROW, Column, Source, quoted, unreadable_line
 from lexirec.data.readers.duckdb_source import Workspace, one_line
-from lexirec.data.readers.validation import Check, Rejects, flag_bad_rows, handle_bad_rows
+from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 
 
 def read_items(
@@ -76,7 +76,7 @@ def _checks(fields: Mapping[str, Column], text: Sequence[str]) -> list[Check]:
     )
     names = ", ".join(f"'{fields[name].name}'" for name in text)
     return [
-        Check("malformed line", "unreadable", "", "NULL", "each line must hold one JSON object in UTF-8"),
+        MALFORMED_LINE,
         Check("empty item id", "trim(coalesce(item_id, '')) = ''", identifier, "item_id", "every item needs an id"),
         Check(
             "duplicate item id",

@@ -46,6 +46,10 @@ class Check:
     allowed: str
 
 
+MALFORMED_LINE = Check("malformed line", "unreadable", "", "NULL", "each line must hold one JSON object in UTF-8")
+"""Check of a scan with a column `unreadable` (see `lexirec.data.readers.columns.unreadable_line`)."""
+
+
 class Rejects:
     """Collector of bad rows: with "error" the first one is an error, with "reject" they are kept with their reasons.
 
