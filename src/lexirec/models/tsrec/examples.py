@@ -126,7 +126,7 @@ def mixture(tasks: Sequence[Examples], weights: Mapping[str, float], *, seed: in
         one_below_other([part.prompts for part in parts]),
         one_below_other([part.targets for part in parts]),
         torch.cat([part.items for part in parts]) if parts else torch.empty(0, dtype=torch.int64),
-        Sequences.below([part.histories for part in parts]),
+        Sequences.concatenate([part.histories for part in parts]),
         "+".join(part.task for part in parts),
         kinds,
         _total([part.dropped for part in parts]),
