@@ -130,7 +130,6 @@ class TrieSearcher(ABC):
             beams = beam_search(
                 self._trie,
                 self._steps(histories),
-                batch=len(rows),
                 width=max(self._settings.width, k),
                 k=k,
                 length_penalty=None if plain else self._settings.length_penalty,
