@@ -8,7 +8,7 @@ a copy: it takes the weight's memory once more, and must be packed again after t
 
 Byte dropout. On CPUs `torch.nn.Dropout` spends more time on random numbers than a small transformer spends on its
 matrix products, a third of a training step. One random byte per element instead of one Bernoulli draw is some fifteen
-times faster (benchmarks in docs/log.md); the rate becomes a multiple of 1/256, and outputs are scaled by that rate.
+times faster (benchmarks in docs/log/); the rate becomes a multiple of 1/256, and outputs are scaled by that rate.
 
 Shared embedding gradients. A stock look-up's backward fills a tensor as large as the vocabulary, adds a few rows, and
 autograd sums the tensors of all look-ups. A batch that embeds items, users and targets does so four times, a twentieth

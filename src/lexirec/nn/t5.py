@@ -69,7 +69,7 @@ class BackboneSettings(Settings):
 
     residual_scale: float = Field(default=0.2, gt=0)
     """Factor on the initial output projections of every layer. Below 1, layers start close to the identity, which helps
-    small models on small catalogues (docs/log.md); 1 is T5's own initialisation."""
+    small models on small catalogues (docs/log/); 1 is T5's own initialisation."""
 
     @property
     def scratch(self) -> bool:
