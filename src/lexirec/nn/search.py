@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lexirec.core.config import Settings
 from lexirec.core.progress import Progress
+from lexirec.core.renamed import renamed
 from lexirec.data.sequences import Sequences
 from lexirec.decoding.beam import StepDecoder, beam_search
 from lexirec.decoding.constraints import allowed_bias, boost_bias, seen_mask
@@ -32,11 +33,12 @@ the item's score, such as the weighted log-probabilities of an expert (product o
 class SearchSettings(Settings):
     """Settings of the beam search."""
 
-    width: int = Field(default=50, ge=1)
-    """Prefixes kept at each depth; what is asked for is never more than this under a length penalty."""
+    model_config = renamed(width="num_beams")
+    num_beams: int = Field(default=50, ge=1)
+    """Prefixes kept at each depth; raised to the length of the ranking where that is greater."""
     length_penalty: float | None = None
-    """None: an item's score is the log-probability of its identifier. A number: scores are divided by length ** number
-    and results are those of Hugging Face `generate` (GRAM ranks with 1.0)."""
+    """None: an item's score is the log-probability of its identifier. A number: scores are divided by length ** number,
+    and results equal those of Hugging Face `generate` (GRAM ranks with 1.0)."""
     batch_size: int = Field(default=32, ge=1)
     """Histories searched at a time."""
 
@@ -137,7 +139,7 @@ class TrieSearcher(ABC):
             beams = beam_search(
                 self._trie,
                 self._steps(histories),
-                width=max(self._settings.width, k),
+                width=max(self._settings.num_beams, k),
                 k=k,
                 length_penalty=None if plain else self._settings.length_penalty,
                 bias_BN=bias_BN,

@@ -29,7 +29,7 @@ from lexirec.semantic_ids.identifiers.schemes import (
     TextIdentifiers,
 )
 from lexirec.semantic_ids.lexicon.lexicon import TfIdfLexicon
-from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon, LLMLexicon
 from lexirec.semantic_ids.quantizers.category_codes import CategoryCodes
 from lexirec.semantic_ids.quantizers.collisions import CollisionSettings
 from lexirec.semantic_ids.quantizers.hierarchical_kmeans import HierarchicalKMeans
@@ -103,7 +103,9 @@ class PublishedKeywords(Settings):
 
 
 LexiconChoice = Annotated[
-    TfIdfLexicon | LLMLexicon | PublishedKeywords, Field(discriminator="kind"), usual_kind("tf-idf")
+    TfIdfLexicon | ContrastiveLexicon | LLMLexicon | PublishedKeywords,
+    Field(discriminator="kind"),
+    usual_kind("tf-idf"),
 ]
 
 # -------------------------------------------------------------------------------------------------- language models

@@ -31,7 +31,7 @@ from lexirec.semantic_ids.identifiers.report import naming_report
 from lexirec.semantic_ids.identifiers.schemes import CodeIdentifiers, PermutedIdentifiers, name_items
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon, TfIdfLexicon, tfidf_lexicon
 from lexirec.semantic_ids.lexicon.llm_labels import llm_lexicon
-from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon, LLMLexicon
 from lexirec.semantic_ids.lexicon.published_keywords import read_keywords
 from lexirec.semantic_ids.quantizers.category_codes import CategoryCodes
 from lexirec.semantic_ids.quantizers.codebook import Codebook
@@ -162,7 +162,7 @@ def prepare_lexicon(settings: LexiconChoice, inputs: Folders, out: Path) -> None
             lexicon = tfidf_lexicon(catalog.texts(), codes, tokenizer, settings)
         case PublishedKeywords():
             lexicon = read_keywords(inputs["keywords"], codes)
-        case LLMLexicon():
+        case ContrastiveLexicon() | LLMLexicon():
             given = any(name.startswith("vectors.") for name in inputs)
             vectors = joined_vectors(inputs) if given else None
             lexicon = llm_lexicon(catalog, codes, settings, folder=progress_folder(out), vectors=vectors)
