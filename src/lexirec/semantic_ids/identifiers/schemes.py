@@ -1,4 +1,4 @@
-"""The ways to name items: with the lexicon (ours), or as others do, for comparison."""
+"""Identifier schemes: lexical (GRAM), keyword (IDGenRec), text field, and codes as tokens (TIGER)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class LexicalIdentifiers(IdentifierSettings):
-    """The best terms of the cells on an item's path (GRAM)."""
+    """Settings of lexical identifiers: the best terms of the cells on an item's path (GRAM)."""
 
     needs: ClassVar[tuple[str, ...]] = ("codes", "lexicon")
     kind: Literal["lexical"] = "lexical"
     distinct_siblings: bool = False
-    """Give sibling cells different tokens; GRAM merges siblings whose best tokens are equal."""
+    """Give sibling cells different tokens; GRAM merges siblings with equal best tokens."""
     cut: Cut = "full"
-    """Keep a token for every level, or cut behind the token that tells an item from all others."""
+    """Keep a token for every level (`full`), or cut at the shortest unique prefix."""
 
     def identify(self, inputs: NamingInputs) -> Identifiers:
         """Name the items by the lexicon's terms on their paths."""
@@ -39,7 +39,7 @@ class LexicalIdentifiers(IdentifierSettings):
 
 
 class KeywordIdentifiers(IdentifierSettings):
-    """The best terms of an item's own text, without hierarchy (like IDGenRec)."""
+    """Settings of keyword identifiers: the best terms of an item's own text, without hierarchy (as IDGenRec)."""
 
     kind: Literal["keyword"] = "keyword"
     length: Annotated[int, Field(ge=1)] = 7
@@ -55,7 +55,7 @@ class KeywordIdentifiers(IdentifierSettings):
 
 
 class TextIdentifiers(IdentifierSettings):
-    """A text field as it stands, such as the title or the categories."""
+    """Settings of text identifiers: a text field, such as the title or the categories."""
 
     kind: Literal["text"] = "text"
     field: str = "title"
@@ -73,7 +73,7 @@ class TextIdentifiers(IdentifierSettings):
 
 
 class CodeIdentifiers(IdentifierSettings):
-    """The codes as new tokens `<a_12><b_0>…` (like TIGER and other models on RQ-VAE codes)."""
+    """Settings of code identifiers: the codes as new tokens `<a_12><b_0>…` (as TIGER and others on RQ-VAE codes)."""
 
     needs: ClassVar[tuple[str, ...]] = ("codes",)
     kind: Literal["codes"] = "codes"
@@ -90,10 +90,10 @@ def keyword_identifiers(
     tokenizer: PreTrainedTokenizerBase | None = None,
     settings: KeywordIdentifiers | None = None,
 ) -> Identifiers:
-    """Name each item by the best TF-IDF terms of its own text, best first.
+    """Build identifiers from the best TF-IDF terms of each item's own text, best first.
 
     Source: the keyword identifiers of GRAM's comparison (its paper, table 6) and IDGenRec (SIGIR 2024), which trains a
-    model to choose the words; here TF-IDF chooses, and a counter makes equal identifiers unique.
+    model to choose the words; here TF-IDF chooses them, and a counter makes equal identifiers unique.
 
     Raises:
         DataError: no text has a word.
@@ -112,7 +112,7 @@ def text_identifiers(
     tokenizer: PreTrainedTokenizerBase | None = None,
     settings: TextIdentifiers | None = None,
 ) -> Identifiers:
-    """Name each item by the first pieces of a text, in order; equal ones, and beginnings of others, get a counter.
+    """Build identifiers from the first pieces of a text, in order; equal ones and prefixes of others get a counter.
 
     Raises:
         DataError: no text has a word.
@@ -129,18 +129,20 @@ def text_identifiers(
 def codes_as_tokens(
     codes: Codes, tokenizer: PreTrainedTokenizerBase | None = None, *, cut: Cut = "full"
 ) -> Identifiers:
-    """Name each item by its codes as tokens of their own, `<a_12><b_0>…`, a letter per level.
+    """Build identifiers from the codes as new tokens, `<a_12><b_0>…`, a letter per level.
 
-    Items with equal codes get one token more, `<e_0>`, `<e_1>` … behind four levels.
+    Items with equal codes get an additional token, after four levels `<e_0>`, `<e_1>` ….
 
     Source: TIGER (NeurIPS 2023), which gives that token to all items.
 
     Raises:
-        DataError: more levels than letters, or a tokenizer without these tokens: make the identifiers without it, add
-            `identifiers.new_pieces(tokenizer)` and take `identifiers.in_vocabulary(tokenizer)`.
+        DataError: more levels than letters, or a tokenizer without these tokens: build the identifiers without it, add
+            `identifiers.new_pieces(tokenizer)` and call `identifiers.in_vocabulary(tokenizer)`.
     """
     if codes.levels >= len(ascii_lowercase):
-        raise DataError(f"codes of {codes.levels} levels; only {len(ascii_lowercase) - 1} can be written as tokens")
+        raise DataError(
+            f"codes have {codes.levels} levels; at most {len(ascii_lowercase) - 1} can be written as tokens"
+        )
     widths = codes.values.max(axis=0).astype(np.int64) + 1
     starts = np.cumsum(widths) - widths
     pieces = [f"<{ascii_lowercase[level]}_{code}>" for level in range(codes.levels) for code in range(widths[level])]
