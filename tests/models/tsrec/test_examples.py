@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from lexirec.data.sequences import Sequences
-from lexirec.models.tsrec.examples import Examples, mixture
+from lexirec.models.tsrec.examples import Examples
+from lexirec.models.tsrec.mixture import mixture
 from lexirec.nn.ragged import Ragged
 
 

@@ -8,7 +8,7 @@ from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.splits import prefix_cases
 from lexirec.evaluation.metrics import ndcg, ranks_of
 from lexirec.models.tsrec.decoder import TSRecSearcher
-from lexirec.models.tsrec.grpo import COLUMNS, dropped, reinforce
+from lexirec.models.tsrec.grpo import COLUMNS, reinforce, stop_on_drop
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.rewards import Rewards
 from lexirec.models.tsrec.settings import GrpoSettings, RewardSettings, SftSettings
@@ -171,7 +171,7 @@ def test_only_so_many_cases_are_used(tmp_path):
 
 
 def test_the_gate():
-    stop = dropped(0.1)
+    stop = stop_on_drop(0.1)
     assert not stop([0.5])
     assert not stop([0.5, 0.451, 0.6])
     assert stop([0.5, 0.6, 0.449])

@@ -8,8 +8,8 @@ from torch.nn import functional
 from transformers import BloomConfig, BloomForCausalLM
 
 from lexirec.core.errors import DataError, SettingsError
-from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
 from lexirec.models.tsrec.network import TSRecNetwork
+from lexirec.models.tsrec.settings import TSRecNetworkSettings
 from tests.worlds.ensemble import apart, gradients
 from tests.worlds.tsrec import (
     FAMILIES,

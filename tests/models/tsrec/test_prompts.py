@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from lexirec.core.errors import SettingsError
 from lexirec.data.sequences import Sequences
-from lexirec.models.tsrec.prompts import PromptBuilder, TSRecPromptSettings, first_rows, take_rows
+from lexirec.models.tsrec.prompts import PromptBuilder, first_rows, take_rows
+from lexirec.models.tsrec.settings import TSRecPromptSettings
 from lexirec.nn.prompt_templates import NEXT_ITEM, PHRASES, QUESTIONS, TITLE_ITEM, TITLES_NEXT_ITEM
 from lexirec.nn.ragged import Ragged
 from lexirec.nn.tokenizer import train_tokenizer

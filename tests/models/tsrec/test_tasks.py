@@ -13,9 +13,9 @@ from lexirec.data.toy import mini_world
 from lexirec.models.tsrec import tasks
 from lexirec.models.tsrec.examples import Examples
 from lexirec.models.tsrec.keywords import TokenWords
-from lexirec.models.tsrec.prompts import PromptBuilder, TSRecPromptSettings
-from lexirec.models.tsrec.settings import TaskSettings
-from lexirec.models.tsrec.tasks import TaskTexts, make_examples
+from lexirec.models.tsrec.mixture import TaskTexts, make_examples
+from lexirec.models.tsrec.prompts import PromptBuilder
+from lexirec.models.tsrec.settings import TaskSettings, TSRecPromptSettings
 from lexirec.nn.prompt_templates import PHRASES
 from lexirec.nn.tokenizer import train_tokenizer
 from lexirec.semantic_ids.codes import Codes

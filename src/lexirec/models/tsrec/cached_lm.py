@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from inspect import signature
-from typing import Any, Literal, Self
+from typing import Any
 
 import torch
-from pydantic import model_validator
 from torch import Tensor, nn
 from transformers import DynamicCache
 
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.decoding.trie import Trie
+from lexirec.models.tsrec.settings import TSRecNetworkSettings
 from lexirec.models.tsrec.tree_attention import Prefix, additive, check_padding, side_by_side
 from lexirec.nn.embedding_table import ItemRows
-from lexirec.nn.head_base import HeadSettings, Rows
+from lexirec.nn.head_base import Rows
 from lexirec.nn.pretrained import SharedWeights
 from lexirec.nn.vocabulary_head import make_head
 
@@ -27,7 +27,7 @@ ATTENTION = ("sdpa", "eager")
 """Implementations of attention that take a mask of one's own."""
 
 
-class CausalReading(SharedWeights):
+class CachedLM(SharedWeights):
     """A stock causal language model, used without its language head, and a head that scores the trie's children."""
 
     def __init__(
@@ -70,7 +70,7 @@ class CausalReading(SharedWeights):
 
     def rows(self) -> Rows:
         """Compute what depends on weights alone: once for a forward pass, or for all searches."""
-        with unmixed(self.device):
+        with full_precision(self.device):
             rows: Rows = self.head.rows()
         return rows
 
@@ -114,13 +114,13 @@ class CausalReading(SharedWeights):
 
     def score(self, rows: Rows, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int, seen_BH: Tensor) -> Tensor:
         """Return log-probabilities (B, W, C) of the children of nodes of one depth, as a search adds them up."""
-        with unmixed(self.device):
+        with full_precision(self.device):
             logp_BWC: Tensor = self.head.score_children(rows, hidden_BWD, nodes_BW, depth, seen_BH)
         return logp_BWC
 
     def item_logp(self, rows: Rows, hidden_BD: Tensor, seen_BH: Tensor) -> Tensor:
         """Return log-probabilities (B, I) of all items at the root, which only a head with pooling `mass` has."""
-        with unmixed(self.device):
+        with full_precision(self.device):
             logp_BI: Tensor = self.head.item_logp(rows, hidden_BD, seen_BH)
         return logp_BI
 
@@ -178,7 +178,7 @@ class CausalReading(SharedWeights):
 
     def _mentioned(self, ids: Tensor) -> Tensor | None:
         """Return the nodes that tokens enter, where embeddings ask for them."""
-        return mentioned(self.trie, ids) if self.settings.embeddings == "grounded" else None
+        return mentioned_nodes(self.trie, ids) if self.settings.embeddings == "grounded" else None
 
     def _embedded(self, ids: Tensor, nodes: Tensor, rows: Rows) -> Tensor:
         """Embed tokens, adding the row of the node that a token enters, at the size of the vocabulary's rows."""
@@ -197,7 +197,7 @@ class CausalReading(SharedWeights):
             )
 
 
-def unmixed(device: torch.device) -> AbstractContextManager[Any]:
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
     """Switch autocast off: heads choose among few rows, in full precision."""
     return torch.autocast(device.type, enabled=False)
 
@@ -222,23 +222,6 @@ def _last(states_BLD: Tensor, mask_BL: Tensor) -> Tensor:
     return states_BLD.gather(1, place_B11.expand(-1, 1, states_BLD.shape[-1])).squeeze(1)
 
 
-# ------------------------------------------------------------------------------------------------------ causal settings
-# What a causal recommender scores, and how it embeds items.
-
-
-class TSRecNetworkSettings(HeadSettings):
-    """What is scored, and how items are embedded."""
-
-    embeddings: Literal["tokens", "grounded"] = "tokens"
-    """How items in prompts are embedded: by their tokens, or by their tokens plus the rows of the nodes these enter."""
-
-    @model_validator(mode="after")
-    def _embeds_what_it_has(self) -> Self:
-        if self.embeddings == "grounded" and self.head != "grounded":
-            raise ValueError('embeddings "grounded" are the rows of head "grounded"; set that head, too')
-        return self
-
-
 # ------------------------------------------------------------------------------------------------------------- mentions
 # Where a text mentions items: identifiers, and beginnings of them, found among token ids.
 #
@@ -257,7 +240,7 @@ def enter(trie: Trie, nodes: Tensor, tokens: Tensor) -> Tensor:
     return torch.where(edges_E[edge] == wanted, edge + 1, 0)
 
 
-def mentioned(trie: Trie, ids_BL: Tensor) -> Tensor:
+def mentioned_nodes(trie: Trie, ids_BL: Tensor) -> Tensor:
     """Return at each token the node that the tokens up to there spell (B, L); 0, the root, where they spell none.
 
     Identifiers with tokens of their own (`<a_12><b_0><c_7>`) are found wherever they stand, cut ones as far as they go.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lexirec.data.sequences import Sequences
-from lexirec.models.tsrec.cached_lm import CausalReading
+from lexirec.models.tsrec.cached_lm import CachedLM
 from lexirec.nn.cpu_kernels import PackedLinears
 from lexirec.nn.head_base import Rows
 from lexirec.nn.ragged import Ragged
@@ -19,7 +19,7 @@ from lexirec.nn.search import ReadHistories, SearchSettings, TrieSearcher, on_de
 from lexirec.nn.vocabulary_head import for_searching
 
 
-class CausalSteps:
+class TSRecStepDecoder:
     """The step decoder of one batch of prompts (see `decoding.beam.StepDecoder`).
 
     Prompts are read once. A beam below which only one item is left needs the model no more: among legal children the
@@ -27,7 +27,7 @@ class CausalSteps:
     """
 
     def __init__(
-        self, model: CausalReading, prompts: tuple[Tensor, Tensor], seen_BH: Tensor, *, rows: Rows | None = None
+        self, model: CachedLM, prompts: tuple[Tensor, Tensor], seen_BH: Tensor, *, rows: Rows | None = None
     ) -> None:
         """Read the prompts.
 
@@ -75,7 +75,7 @@ class CausalSteps:
 # Ranking histories with a causal model: the prompt of each is read once, many beams share it.
 
 
-class AsksForItems(Protocol):
+class NextItemPrompts(Protocol):
     """What writes prompts: `causal_prompts.PromptBuilder`, or a stand-in."""
 
     def next_item(self, histories: Sequences) -> Ragged:
@@ -85,7 +85,7 @@ class AsksForItems(Protocol):
 class TSRecSearcher(TrieSearcher):
     """A causal model ready to rank: weights as they are now, rows computed once."""
 
-    def __init__(self, model: CausalReading, builder: AsksForItems, search: SearchSettings) -> None:
+    def __init__(self, model: CachedLM, builder: NextItemPrompts, search: SearchSettings) -> None:
         """Compute once what all searches share; the model is put into evaluation mode.
 
         Args:
@@ -108,4 +108,4 @@ class TSRecSearcher(TrieSearcher):
         prompts = self._builder.next_item(histories)
         ids_BL, mask_BL = prompts.pad(torch.arange(len(prompts)))
         told = ids_BL.to(device), mask_BL.to(device)
-        return CausalSteps(self._model, told, on_device(histories, device), rows=self._rows)
+        return TSRecStepDecoder(self._model, told, on_device(histories, device), rows=self._rows)

@@ -31,11 +31,11 @@ from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.rewards import Meanings, Rewards, token_meanings
 from lexirec.models.tsrec.rollouts import Proposals, Proposer, group_loss
 from lexirec.models.tsrec.settings import GrpoSettings, ReinforcementSettings
-from lexirec.models.tsrec.sft import recommending
+from lexirec.models.tsrec.sft import ndcg_validator
 from lexirec.training.arguments import METRIC, Stop, sample
-from lexirec.training.batching import like_length
-from lexirec.training.checkpoints import began_from
-from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
+from lexirec.training.batching import batches_by_length
+from lexirec.training.checkpoints import check_initial_weights
+from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, run_training
 
 COLUMNS = ("reward", "hits", "kl", "entropy", "diversity", "coverage", "zero_advantage", "clipped")
 """What the curve tells of each stretch of steps, beside the loss: means over its batches."""
@@ -109,26 +109,26 @@ def reinforce(
     """
     if not len(cases):
         raise DataError("there are no training cases to learn from; give rows of at least two items")
-    began_from(folder, model.state_dict().items())
+    check_initial_weights(folder, model.state_dict().items())
     cases = sample(cases, settings.cases, settings.seed)
     prompts = builder.next_item(cases.histories)
     run = TrainingRun(
         settings,
         folder,
-        recommending(builder, validation, settings.validation_users, settings.validation_width, settings.seed),
-        dropped(settings.max_drop),
-        judge_first=True,
+        ndcg_validator(builder, validation, settings.validation_users, settings.validation_width, settings.seed),
+        stop_on_drop(settings.max_drop),
+        validate_first=True,
         together=settings.updates,
         columns=(METRIC, "validation_recall@10", *COLUMNS),
         title="Reinforcing",
     )
     proposer = Proposer(cases, prompts, builder, rewards, settings.group, settings.add_target, settings.zero_groups)
-    curve = carry_out(_GroupTrainer(model, _Rounds(prompts.lengths.numpy(), settings), run, proposer, settings))
+    curve = run_training(_GroupTrainer(model, _Rounds(prompts.lengths.numpy(), settings), run, proposer, settings))
     _tell([row for row in curve if METRIC in row], run.stop)
     return curve
 
 
-def dropped(most: float) -> Stop:
+def stop_on_drop(most: float) -> Stop:
     """Stop when the last judgement is more than this share below the first."""
     return lambda values: values[-1] < values[0] * (1 - most)
 
@@ -150,7 +150,7 @@ class _Rounds(Epochs[NDArray[np.int64]]):
 
     def __init__(self, lengths: NDArray[np.int64], settings: GrpoSettings) -> None:
         def order(epoch: int) -> list[NDArray[np.int64]]:
-            return like_length(lengths, settings.batch_size, [settings.seed, epoch])
+            return batches_by_length(lengths, settings.batch_size, [settings.seed, epoch])
 
         super().__init__(order, lambda rows: {"rows": torch.from_numpy(rows)}, settings.epochs)
         self._accumulate, self._updates = settings.accumulate, settings.updates

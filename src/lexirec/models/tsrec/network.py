@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.cached_lm import CausalReading, TSRecNetworkSettings, unmixed
+from lexirec.models.tsrec.cached_lm import CachedLM, full_precision
+from lexirec.models.tsrec.settings import TSRecNetworkSettings
 from lexirec.models.tsrec.tree_attention import check_padding
 from lexirec.nn.embedding_table import ItemRows
 from lexirec.nn.head_base import Rows, wide
@@ -34,13 +35,13 @@ class PathScores(NamedTuple):
     entropy: Tensor
 
 
-class TSRecNetwork(CausalReading):
+class TSRecNetwork(CachedLM):
     """A causal language model that learns to spell items, and to answer in text beside."""
 
     def __init__(
         self, backbone: Any, settings: TSRecNetworkSettings, trie: Trie, items: ItemRows | None = None
     ) -> None:
-        """See `CausalReading`."""
+        """See `CachedLM`."""
         super().__init__(backbone, settings, trie, items)
         self._paths_IS = trie.ancestors()
 
@@ -92,7 +93,7 @@ class TSRecNetwork(CausalReading):
         return self.refined(states_RLD[chosen.unsqueeze(1), places])
 
     def _item_loss(self, rows: Rows, hidden_RSD: Tensor, path_RS: Tensor, seen_RH: Tensor, **taught: Tensor) -> Tensor:
-        with unmixed(self.device):
+        with full_precision(self.device):
             loss: Tensor = self.head.loss(rows, hidden_RSD, path_RS[:, : hidden_RSD.shape[1]], seen_RH, **taught)
         return loss
 
@@ -125,7 +126,7 @@ class TSRecNetwork(CausalReading):
         steps = self.head.steps(path_BGS.flatten(0, 1))
         hidden_BSGD = self.read_completions(prompts_BL, mask_BL, path_BGS[..., : steps - 1], rows)
         seen_BH = seen_BH if seen_BH is not None else items_BG.new_full((len(items_BG), 1), -1)
-        with unmixed(self.device):
+        with full_precision(self.device):
             found = [self._taken(rows, hidden_BSGD[:, step], path_BGS, step, seen_BH) for step in range(steps)]
         there_BGS, certain = path_BGS[..., :steps] >= 0, path_BGS.shape[-1] - steps
         logp, entropy = (torch.stack(part, dim=-1).where(there_BGS, 0) for part in zip(*found))

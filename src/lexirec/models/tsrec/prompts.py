@@ -10,35 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from transformers import PreTrainedTokenizerBase
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import SettingsError
 from lexirec.data.sequences import Sequences
+from lexirec.models.tsrec.settings import TSRecPromptSettings
 from lexirec.nn.prompt_templates import INSTRUCTION, ITEMS, NEXT_ITEM, PREAMBLE, RESPONSE, USER_INPUT, Question
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.tokenizer import continuation, encode, encode_all
-
-
-class TSRecPromptSettings(Settings):
-    """How a causal model is asked."""
-
-    frame: Literal["alpaca", "plain"] = "alpaca"
-    """alpaca: sentences under headings, for models that know language. plain: the items and a cue of a word or two,
-    which is all that models from random weights need, and several times shorter."""
-    category: str = ""
-    """What the items are, such as "office": sentences then speak of office items."""
-    max_history: int = Field(default=10, ge=1)
-    """Newest items told of a history."""
-    max_length: int = Field(default=512, ge=8)
-    """Tokens of a prompt, without its answer; the oldest items are dropped whole beyond it."""
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,8 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         self.identifiers, self.words, self.semantic_ids = known.identifiers, known.words, known.semantic_ids
         self.builder = PromptBuilder(backbone.tokenizer, known.identifiers.tokens, settings.prompts)
         self.curve: list[dict[str, float]] = []
-        self.initialised: dict[str, Any] | None = None
-        self.asked: dict[str, int] = {}
+        self.sa_init_report: dict[str, Any] | None = None
+        self.example_counts: dict[str, int] = {}
         self.origin: dict[str, Any] = {}
 
     # --------------------------------------------------------------------------------------------------- making
@@ -125,13 +125,13 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         )
         new = known.identifiers.new_pieces(backbone.tokenizer)
         add_tokens(backbone, new, seed=settings.seed, spread=settings.token_spread)
-        initialised = None
+        sa_init_report = None
         if settings.sa_init is not None:
             if not known.words:
                 raise SettingsError("sa_init is asked for, but no lexicon says what the tokens mean; give one")
             from lexirec.models.tsrec.sa_init import sa_init  # used before training only
 
-            initialised = sa_init(backbone, known.words, settings.sa_init)
+            sa_init_report = sa_init(backbone, known.words, settings.sa_init)
         identifiers = known.identifiers.in_vocabulary(backbone.tokenizer)
         given = (
             item_features(known.vectors, known.neighbors, settings.network.neighbor_features),
@@ -142,7 +142,7 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
             model = _assemble(backbone, settings, identifiers, given)
         spelled = TSRecInputs(identifiers, known.words, known.semantic_ids)
         made = cls(catalog, backbone, model, settings, spelled)
-        made.initialised = initialised
+        made.sa_init_report = sa_init_report
         return made
 
     def fit(

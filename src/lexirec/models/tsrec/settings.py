@@ -9,9 +9,8 @@ from pydantic import Field, model_validator
 from lexirec.core.config import Settings
 from lexirec.core.trainer_settings import TrainerSettings
 from lexirec.models.distillation import DistillationSettings, check_teachable
-from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
 from lexirec.models.tsrec.keywords import Pooling
-from lexirec.models.tsrec.prompts import TSRecPromptSettings
+from lexirec.nn.head_base import HeadSettings
 from lexirec.nn.search import SearchSettings
 
 TITLE_TOKENS = 64
@@ -23,6 +22,33 @@ DESCRIPTION_TOKENS = 160
 
 
 Trainable = Literal["full", "lora", "embeddings"]
+
+
+class TSRecPromptSettings(Settings):
+    """Frame and limits of prompts."""
+
+    frame: Literal["alpaca", "plain"] = "alpaca"
+    """alpaca: sentences under headings, for pretrained language models. plain: the items and a cue of a word or two,
+    which is enough for models from random weights and several times shorter."""
+    category: str = ""
+    """Category of the items, such as "office": sentences then say "office items"."""
+    max_history: int = Field(default=10, ge=1)
+    """Newest items of a history in a prompt."""
+    max_length: int = Field(default=512, ge=8)
+    """Tokens of a prompt, without its answer; beyond it whole items are dropped, the oldest first."""
+
+
+class TSRecNetworkSettings(HeadSettings):
+    """The head, and the embedding of items in prompts."""
+
+    embeddings: Literal["tokens", "grounded"] = "tokens"
+    """Embedding of items in prompts: their tokens, or their tokens plus the rows of the trie nodes these enter."""
+
+    @model_validator(mode="after")
+    def _embeds_what_it_has(self) -> Self:
+        if self.embeddings == "grounded" and self.head != "grounded":
+            raise ValueError('embeddings "grounded" are the rows of head "grounded"; set that head, too')
+        return self
 
 
 class LoraSettings(Settings):

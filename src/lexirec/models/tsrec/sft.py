@@ -19,20 +19,20 @@ from torch import Tensor, nn
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.distillation import DistillationTeacher, copies_of
+from lexirec.models.distillation import DistillationTeacher, copy_trainer
 from lexirec.models.tsrec.decoder import TSRecSearcher
 from lexirec.models.tsrec.examples import Examples
+from lexirec.models.tsrec.mixture import TaskTexts, make_examples
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
 from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.settings import LoraSettings, SftSettings, Trainable
-from lexirec.models.tsrec.tasks import TaskTexts, make_examples
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.search import SearchSettings
 from lexirec.training.arguments import NdcgValidator, early_stopping, sample
-from lexirec.training.batching import like_length
-from lexirec.training.checkpoints import began_from
-from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
+from lexirec.training.batching import batches_by_length
+from lexirec.training.checkpoints import check_initial_weights
+from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, run_training
 
 # ------------------------------------------------------------------------------------------------------------ trainable
 # Which weights of a causal recommender are trained: all, low-rank updates beside added rows, or added rows alone.
@@ -64,12 +64,12 @@ def fit_recommender(
             settings.distillation,
             flat=recommender.settings.network.flat,
             seed=settings.seed,
-            copies=copies_of(recommender, settings, place, fit_copy),
+            copies=copy_trainer(recommender, settings, place, fit_copy),
         )
         rehearsed = teacher.rehearsed if teacher is not None else None
         builder, tasks = recommender.builder, recommender.settings.tasks
         examples = make_examples(builder, train, texts, tasks, rehearsed=rehearsed, seed=settings.seed)
-        recommender.asked = examples.counts
+        recommender.example_counts = examples.counts
         recommender.curve = fit_tsrec(
             recommender.model,
             examples,
@@ -118,10 +118,12 @@ def fit_tsrec(
     known = int(model.trie.token[1:].min()) if known is None else known
     training = Training(model, settings.trainable, known, lora=settings.lora, seed=settings.seed)
     try:
-        began_from(folder, training.fixed())
-        choice = recommending(builder, validation, settings.validation_users, settings.validation_width, settings.seed)
+        check_initial_weights(folder, training.fixed())
+        choice = ndcg_validator(
+            builder, validation, settings.validation_users, settings.validation_width, settings.seed
+        )
         run = TrainingRun(settings, folder, choice, early_stopping(settings.patience), undecayed=training.undecayed)
-        return carry_out(ChoosingTrainer(model, epochs_of(examples, settings, teacher), run))
+        return run_training(ChoosingTrainer(model, epochs_of(examples, settings, teacher), run))
     finally:
         training.finish()
 
@@ -133,7 +135,7 @@ def epochs_of(
     whole = side_by_side([examples.prompts, examples.targets])
     lengths = whole.lengths.numpy()
     return Epochs(
-        lambda epoch: like_length(lengths, settings.batch_size, [settings.seed, epoch]),
+        lambda epoch: batches_by_length(lengths, settings.batch_size, [settings.seed, epoch]),
         partial(_batch, examples, whole, teacher),
         settings.epochs,
     )
@@ -156,12 +158,12 @@ def _batch(
         "starts": starts_R,
         "seen": torch.from_numpy(seen_RH).long(),
     }
-    if teacher is not None and teacher.tells and examples.sources is not None:
+    if teacher is not None and teacher.has_soft_targets and examples.sources is not None:
         batch["soft_targets"] = teacher.soft_targets(histories, examples.sources[rows_R].numpy())
     return batch
 
 
-def recommending(
+def ndcg_validator(
     builder: PromptBuilder, cases: Cases | None, users: int, width: int, seed: int
 ) -> NdcgValidator | None:
     """Return the judge that has a causal model recommend for some of these cases, as in use."""

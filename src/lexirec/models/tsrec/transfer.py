@@ -27,7 +27,7 @@ _LEARNED_OF_ALL = ("items.project.weight", "items.mix")
 """What item rows have learned that holds for any item."""
 
 
-def carried_to(
+def transfer_to(
     recommender: TSRecRecommender, catalog: Catalog, known: TSRecInputs, *, category: str | None = None
 ) -> TSRecRecommender:
     """Return a recommender for another catalogue, with the weights of this one, which stays as it is.
@@ -62,7 +62,7 @@ def carried_to(
     return TSRecRecommender(catalog, built.backbone, built.model, settings, spelled)
 
 
-def fresh_tokens(recommender: TSRecRecommender, identifiers: Identifiers) -> list[str]:
+def unseen_tokens(recommender: TSRecRecommender, identifiers: Identifiers) -> list[str]:
     """Return the tokens of identifiers that a recommender has never used."""
     return identifiers.new_pieces(recommender.backbone.tokenizer)
 
