@@ -89,7 +89,7 @@ def test_a_killed_run_carries_on_and_ends_as_if_it_had_not_been(whole, tmp_path)
 
 def test_a_run_belongs_to_the_weights_it_began_from(whole):
     _, _, folder = whole
-    with pytest.raises(ArtifactError, match="began from other weights"):
+    with pytest.raises(ArtifactError, match="started from other weights"):
         polish(shop(4), folder)
 
 
@@ -131,7 +131,7 @@ def test_a_drop_ends_the_run_and_the_best_weights_remain(tmp_path, caplog):
     best = max(judged, key=judged.__getitem__)
     assert ranked(model, validation()) == pytest.approx(judged[best], abs=1e-6)
     assert "validation NDCG@10 fell from" in caplog.text
-    assert f"the weights of step {best:.0f} remain" in caplog.text
+    assert f"kept the weights of step {best:.0f}" in caplog.text
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.1])

@@ -149,7 +149,7 @@ def test_reinforcing_never_ends_below_where_it_began(rewards):
 @pytest.mark.parametrize(
     ("settings", "known", "kind", "message"),
     [
-        (TS_REC, {"words": ()}, SettingsError, "no lexicon says what the tokens mean"),
+        (TS_REC, {"words": ()}, SettingsError, "no lexicon that describes the tokens"),
         (PLAIN, {"vectors": VECTORS[:7]}, DataError, "vectors are given for 7 items, the catalog has 20"),
         (PLAIN, {"semantic_ids": CODES.values[:3]}, DataError, "semantic IDs are given for 3 items"),
     ],

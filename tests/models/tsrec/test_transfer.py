@@ -94,10 +94,10 @@ def test_it_goes_on_learning_there_and_is_saved_whole(grounded, tmp_path):
 
 
 def test_what_the_map_cannot_read_is_said(grounded):
-    with pytest.raises(DataError, match="give those of the other catalog"):
+    with pytest.raises(DataError, match="give vectors of the other catalog"):
         transfer_to(grounded, OTHER_CATALOG, TSRecInputs(codes_as_tokens(OTHER_CODES)))
     narrow = TSRecInputs(codes_as_tokens(OTHER_CODES), vectors=OTHER_VECTORS[:, :5])
-    with pytest.raises(DataError, match="trained with 12 features of an item, and the other catalog gives 10"):
+    with pytest.raises(DataError, match="trained with 12 features of an item, but the other catalog has 10"):
         transfer_to(grounded, OTHER_CATALOG, narrow)
     with pytest.raises(DataError, match="identifiers are given for 30 items, the catalog has 20"):
         transfer_to(built(PLAIN), CATALOG, TSRecInputs(codes_as_tokens(OTHER_CODES)))
