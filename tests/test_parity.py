@@ -12,10 +12,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from lexirec.data.loading import DataSettings, read_data, split_data
 from lexirec.data.sequences import Sequences
-from lexirec.models.gram.item_prompts import PromptSettings
-from lexirec.models.gram.network import GramNetworkSettings
 from lexirec.models.gram.recommender import GramInputs, GramRecommender
-from lexirec.models.gram.settings import GramSettings
+from lexirec.models.gram.settings import GramNetworkSettings, GramSettings, PromptSettings
 from lexirec.nn.search import SearchSettings
 from lexirec.nn.t5 import BackboneSettings, load_backbone
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers

@@ -119,7 +119,7 @@ def test_a_finished_search_is_not_run_again_and_cases_are_drawn(tmp_path, monkey
     made = settings("sasrec", "memory", trials=2, cases=30)
     first = found(made, tmp_path)
     assert first.cases == 30
-    monkeypatch.setattr(partner_search._Judge, "gains", None)
+    monkeypatch.setattr(partner_search._ProductEvaluator, "gains", None)
     assert found(made, tmp_path).trials == first.trials
 
 

@@ -172,10 +172,10 @@ def test_reciprocal_ranks_are_summed():
 
 def test_weights_are_chosen_where_they_help():
     made = fused("sasrec", "memory").fit(SPLIT)
-    assert made.told_weights()["memory"] > 1, "the network was never trained, the memory knows the circle"
+    assert made.weights_by_part()["memory"] > 1, "the network was never trained, the memory knows the circle"
     tried = {row["weight"]: row["ndcg@10"] for row in made.weights.tried if row["option"] == made.weights.option}
-    assert tried[made.told_weights()["memory"]] > tried[0]
-    assert made.protocol["weights"] == made.told_weights()
+    assert tried[made.weights_by_part()["memory"]] > tried[0]
+    assert made.protocol["weights"] == made.weights_by_part()
 
 
 def test_reasons_and_filters_are_given_as_anywhere():

@@ -4,7 +4,7 @@ import torch
 
 from lexirec.data.sequences import Sequences
 from lexirec.decoding.exact import exact_scores, top_items
-from lexirec.models.gram.decoder import GramSearcher, LateFusionSteps
+from lexirec.models.gram.decoder import GramSearcher, GramStepDecoder
 from lexirec.nn.search import SearchSettings
 from tests.worlds.ensemble import ITEMS, combinations, fusion, name, padded
 
@@ -20,7 +20,7 @@ def test_lists_are_the_best_of_all_items_in_the_order_of_the_histories(chosen):
     model.train()
     found = GramSearcher(model, WIDE).rank(HISTORIES, 9)
     assert not model.training
-    want = top_items(exact_scores(model.trie, LateFusionSteps(model, padded(ROWS))), 9)
+    want = top_items(exact_scores(model.trie, GramStepDecoder(model, padded(ROWS))), 9)
     assert found.items.dtype == np.int32
     assert found.scores.dtype == np.float32
     assert found.exact.all()
@@ -98,7 +98,7 @@ def test_a_narrow_search_keeps_at_least_as_many_prefixes_as_results():
 def test_what_the_first_step_says_of_items_adds_up_to_what_it_says_of_their_prefixes(user_prompt):
     model = fusion(head="grounded", pooling="mass", user_prompt=user_prompt)
     of_items = np.exp(GramSearcher(model, WIDE).item_log_probabilities(HISTORIES))
-    of_children = LateFusionSteps(model, padded(ROWS)).start()[:, 0].exp().numpy()
+    of_children = GramStepDecoder(model, padded(ROWS)).start()[:, 0].exp().numpy()
     child = model.trie.ancestors()[:, 0].numpy() - 1  # the root's children come first
     assert of_items.shape == (len(ROWS), ITEMS)
     np.testing.assert_allclose(of_items.sum(1), 1, atol=1e-5)

@@ -10,10 +10,8 @@ from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import prefix_cases
-from lexirec.models.gram.item_prompts import PromptSettings
-from lexirec.models.gram.network import GramNetworkSettings
 from lexirec.models.gram.recommender import GramInputs, GramRecommender
-from lexirec.models.gram.settings import GramSettings, GramTrainingSettings
+from lexirec.models.gram.settings import GramNetworkSettings, GramSettings, GramTrainingSettings, PromptSettings
 from lexirec.models.loading import load_recommender
 from lexirec.nn.search import SearchSettings
 from lexirec.nn.t5 import Backbone, BackboneSettings, load_backbone, save_backbone

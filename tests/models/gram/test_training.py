@@ -151,7 +151,7 @@ def test_a_checkpoint_that_was_cut_off_is_passed_over(whole, tmp_path, damage, c
     model = fusion(9, dropout=0.1, **CHOSEN)
     with caplog.at_level(logging.WARNING):
         assert fit_gram(model, TRAIN, SHORT, validation=validation(), folder=tmp_path / "run") == curve
-    assert f"{newest.name} is not whole" in caplog.text
+    assert f"{newest.name} is incomplete" in caplog.text
     assert apart(model.state_dict(), kept.state_dict()) == 0
 
 

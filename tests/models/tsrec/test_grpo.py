@@ -8,7 +8,7 @@ from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.splits import prefix_cases
 from lexirec.evaluation.metrics import ndcg, ranks_of
 from lexirec.models.tsrec.decoder import TSRecSearcher
-from lexirec.models.tsrec.grpo import COLUMNS, dropped, reinforce
+from lexirec.models.tsrec.grpo import COLUMNS, reinforce, stop_on_drop
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.rewards import Rewards
 from lexirec.models.tsrec.settings import GrpoSettings, RewardSettings, SftSettings
@@ -89,7 +89,7 @@ def test_a_killed_run_carries_on_and_ends_as_if_it_had_not_been(whole, tmp_path)
 
 def test_a_run_belongs_to_the_weights_it_began_from(whole):
     _, _, folder = whole
-    with pytest.raises(ArtifactError, match="began from other weights"):
+    with pytest.raises(ArtifactError, match="started from other weights"):
         polish(shop(4), folder)
 
 
@@ -131,7 +131,7 @@ def test_a_drop_ends_the_run_and_the_best_weights_remain(tmp_path, caplog):
     best = max(judged, key=judged.__getitem__)
     assert ranked(model, validation()) == pytest.approx(judged[best], abs=1e-6)
     assert "validation NDCG@10 fell from" in caplog.text
-    assert f"the weights of step {best:.0f} remain" in caplog.text
+    assert f"kept the weights of step {best:.0f}" in caplog.text
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.1])
@@ -171,7 +171,7 @@ def test_only_so_many_cases_are_used(tmp_path):
 
 
 def test_the_gate():
-    stop = dropped(0.1)
+    stop = stop_on_drop(0.1)
     assert not stop([0.5])
     assert not stop([0.5, 0.451, 0.6])
     assert stop([0.5, 0.6, 0.449])

@@ -10,8 +10,8 @@ from transformers import BloomConfig, BloomForCausalLM
 
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
 from lexirec.models.tsrec.network import TSRecNetwork
+from lexirec.models.tsrec.settings import TSRecNetworkSettings
 from tests.worlds.ensemble import apart, gradients
 from tests.worlds.tsrec import (
     FAMILIES,
@@ -205,14 +205,14 @@ def test_what_does_not_fit_is_refused():
     backbone.config._attn_implementation = "flash_attention_2"
     with pytest.raises(SettingsError, match=r"'flash_attention_2'.*sdpa, eager"):
         causal(backbone)
-    with pytest.raises(SettingsError, match="BloomForCausalLM takes no positions"):
+    with pytest.raises(SettingsError, match="BloomForCausalLM accepts no custom positions"):
         causal(BloomForCausalLM(BloomConfig(vocab_size=60, hidden_size=16, n_layer=1, n_head=2)))
     model = causal()
     batch = asked()
     with pytest.raises(DataError, match="padding on the right"):
         model(**{**batch, "attention_mask": batch["attention_mask"].flip(1)})
     model.backbone.config.sliding_window = 10
-    with pytest.raises(DataError, match="attention reaches 10"):
+    with pytest.raises(DataError, match="attention window of 10"):
         model.encode(*prompts())
 
 

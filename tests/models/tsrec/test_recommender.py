@@ -9,9 +9,7 @@ from lexirec.data.splits import prefix_cases
 from lexirec.evaluation.evaluator import evaluate
 from lexirec.models.distillation import DistillationSettings, DistillationTeacher
 from lexirec.models.loading import load_recommender
-from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
 from lexirec.models.tsrec.keywords import token_words
-from lexirec.models.tsrec.prompts import TSRecPromptSettings
 from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender
 from lexirec.models.tsrec.settings import (
     GrpoSettings,
@@ -20,6 +18,8 @@ from lexirec.models.tsrec.settings import (
     SaInitSettings,
     SftSettings,
     TaskSettings,
+    TSRecNetworkSettings,
+    TSRecPromptSettings,
     TSRecSettings,
 )
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
@@ -72,8 +72,8 @@ class TestTsRec(RecommenderContract):
         assert evaluate(self.recommender(), VALIDATION, ks=(3,)).metrics["recall@3"] > 0.5  # by chance 0.15
 
     def test_it_was_asked_about_items_and_tokens(self):
-        assert self.recommender().asked["ts_align"] > 0
-        assert self.recommender().initialised["tokens"] == 4 + 5
+        assert self.recommender().example_counts["ts_align"] > 0
+        assert self.recommender().sa_init_report["tokens"] == 4 + 5
 
 
 class TestGrounded(RecommenderContract):
@@ -105,7 +105,7 @@ def test_figures_per_semantic_id_count_items_that_share_one():
 
 def test_it_is_made_from_codes_and_a_lexicon():
     made = TSRecRecommender.create(TINY, CATALOG, CODES, LEXICON, TS_REC)
-    assert made.initialised is not None
+    assert made.sa_init_report is not None
     assert len(made.recommend(["item-3"], k=4)) == 4
 
 
@@ -117,7 +117,7 @@ def test_every_item_is_rehearsed_beside_what_was_bought(monkeypatch, settings, s
     monkeypatch.setattr(DistillationTeacher, "soft_targets", lambda *given: seen.append(given[2].max()) or real(*given))
     training = BRIEF.model_copy(update={"epochs": 1, "distillation": DistillationSettings(rehearsal=2)})
     made = built(settings).fit(TRAIN, training=training)
-    assert made.asked["rehearsal"] == 2 * ITEMS
+    assert made.example_counts["rehearsal"] == 2 * ITEMS
     assert bool(seen) == soft_targets
     assert max(seen, default=len(TRAIN)) in range(len(TRAIN), len(TRAIN) + 2 * ITEMS)
 
@@ -149,7 +149,7 @@ def test_reinforcing_never_ends_below_where_it_began(rewards):
 @pytest.mark.parametrize(
     ("settings", "known", "kind", "message"),
     [
-        (TS_REC, {"words": ()}, SettingsError, "no lexicon says what the tokens mean"),
+        (TS_REC, {"words": ()}, SettingsError, "no lexicon that describes the tokens"),
         (PLAIN, {"vectors": VECTORS[:7]}, DataError, "vectors are given for 7 items, the catalog has 20"),
         (PLAIN, {"semantic_ids": CODES.values[:3]}, DataError, "semantic IDs are given for 3 items"),
     ],

@@ -130,7 +130,7 @@ def test_low_rank_updates_are_merged(tmp_path):
 def test_partial_training_rests_on_the_weights_it_began_from(tmp_path):
     settings = SHORT.model_copy(update={"trainable": "embeddings", "epochs": 1})
     fit(shop(), tmp_path, settings)
-    with pytest.raises(ArtifactError, match="began from other weights"):
+    with pytest.raises(ArtifactError, match="started from other weights"):
         fit(shop(3), tmp_path, settings)
 
 
@@ -142,7 +142,7 @@ def test_a_grounded_head_is_trained_beside_frozen_layers(tmp_path):
 
 
 def test_nothing_to_learn_from_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no examples to learn from"):
+    with pytest.raises(DataError, match="no training examples"):
         fit_tsrec(
             shop(), examples().take(np.array([], dtype=int)), SHORT, validation=None, builder=builder(), folder=tmp_path
         )

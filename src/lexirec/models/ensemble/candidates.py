@@ -18,9 +18,9 @@ from lexirec.data.neighbors import top_k
 from lexirec.data.ranking import Recommender, forbid
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.distillation import log_floored, log_softmax, shares
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.ensemble.weights import Candidates, Floats, coverage
+from lexirec.models.score_distributions import log_floored, log_softmax, shares
 from lexirec.nn.search import TrieSearcher
 
 _CELLS = 1 << 24

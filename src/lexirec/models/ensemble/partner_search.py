@@ -27,10 +27,18 @@ from lexirec.data.neighbors import Neighbors, nearest
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
 from lexirec.models.baselines.memory import Memory, MemorySettings, text_neighbors
-from lexirec.models.distillation import shares
 from lexirec.models.ensemble.candidates import Part, batches, best, gathered, union
 from lexirec.models.ensemble.settings import EnsembleSettings, PartnerSettings
-from lexirec.models.ensemble.weights import Candidates, Floats, choose_weights, chosen_cases, drawn, support_of, weighed
+from lexirec.models.ensemble.weights import (
+    Candidates,
+    Floats,
+    choose_weights,
+    chosen_cases,
+    sample_cases,
+    support_of,
+    weighted_scores,
+)
+from lexirec.models.score_distributions import shares
 from lexirec.training.hyperparameter_search import Journal
 
 
@@ -124,7 +132,7 @@ def find_partner(
     kept.mkdir(parents=True, exist_ok=True)
     # opened first, so that nothing was read in vain where optuna is missing
     journal = Journal(kept / "journal.jsonl", wanted.part, wanted.space, seed=wanted.seed, joint=True)
-    cases = drawn(chosen_cases(settings, split)[0], wanted.cases, wanted.seed)
+    cases = sample_cases(chosen_cases(settings, split)[0], wanted.cases, wanted.seed)
     readings = _Readings(folder / "readings", cases, settings)
     for name, part in zip(names, parts, strict=True):
         if name != wanted.part:
@@ -251,7 +259,7 @@ class _Judge:
         """Return what each case gains under the best weights: (C,)."""
         found = self._candidates(memory)
         weights = choose_weights(found, self._names[1:], self._settings, self._support)
-        return found.gains(weighed(found, weights.option, weights.values, weights.edges))
+        return found.gains(weighted_scores(found, weights.option, weights.values, weights.edges))
 
     def _candidates(self, memory: Memory) -> Candidates:
         settings, readings = self._settings, self._readings

@@ -102,13 +102,13 @@ class EnsembleRecommender:
             "recommender": "fused",
             "search": how,
             "fusion": self.settings.kind,
-            "weights": self.told_weights(),
+            "weights": self.weights_by_part(),
             "floor" if self.settings.kind == "product" else "constant": self.weights.option,
             "settings": self.settings.model_dump(mode="json"),
             "parts": parts,
         }
 
-    def told_weights(self) -> dict[str, Any]:
+    def weights_by_part(self) -> dict[str, Any]:
         """Return each part's weight, or its weights from the least to the best covered bin of cases."""
         told = {name: self.weights.values[:, expert].tolist() for expert, name in enumerate(self.names[1:])}
         return {self.names[0]: 1.0, **{name: each[0] if len(each) == 1 else each for name, each in told.items()}}

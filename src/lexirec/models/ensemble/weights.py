@@ -68,11 +68,11 @@ def chosen_cases(settings: EnsembleSettings, split: Split) -> tuple[Cases, dict[
             f'ensemble.choose_on = "{settings.choose_on}": there is no such case; choose on "validation", hold some '
             "back with data.split.hold_back = 0.2 (leave-last-out), or set one weight with ensemble.weights = [1.0]"
         )
-    cases = drawn(cases, settings.cases, settings.seed)
+    cases = sample_cases(cases, settings.cases, settings.seed)
     return cases, {**facts, "cases": len(cases)}
 
 
-def drawn(cases: Cases, most: int, seed: int) -> Cases:
+def sample_cases(cases: Cases, most: int, seed: int) -> Cases:
     """Return the cases, or so many of them, in their order."""
     if len(cases) <= most:
         return cases
@@ -194,7 +194,7 @@ def choose_weights(
     rules = {"fixed": 1, **({"per-case": bins} if bins > 1 else {})}
     facts = {
         **(facts or {}),
-        f"ndcg@{PLACES}": float(found.gains(weighed(found, best.option, values, edges)).mean()),
+        f"ndcg@{PLACES}": float(found.gains(weighted_scores(found, best.option, values, edges)).mean()),
         "held_out": {rule: _held_out(best, found, settings, count) for rule, count in rules.items()},
     }
     rows = tuple(row for each in curves for row in _told(each, experts, settings.weights))
@@ -231,7 +231,9 @@ def _fitted(
     return values, edges.astype(np.float64)
 
 
-def weighed(found: Candidates, option: float, values: NDArray[np.float64], edges: NDArray[np.float64]) -> Floats:
+def weighted_scores(
+    found: Candidates, option: float, values: NDArray[np.float64], edges: NDArray[np.float64]
+) -> Floats:
     """Return the candidates' scores (C, K) under weights (bins, E) of bins that meet at these edges."""
     lead, *others = found.terms(option)
     weights = values[np.searchsorted(edges, found.coverages, side="right")].astype(np.float32)
@@ -246,7 +248,7 @@ def _held_out(curves: _Curves, found: Candidates, settings: EnsembleSettings, bi
         if here.all() or not here.any():
             return float("nan")
         values, edges = _fitted(curves, found.coverages, ~here, settings, bins)
-        gains[here] = found.gains(weighed(found, curves.option, values, edges))[here]
+        gains[here] = found.gains(weighted_scores(found, curves.option, values, edges))[here]
     return float(gains.mean())
 
 

@@ -1,7 +1,7 @@
-"""The tables of what TS-Rec learns: tasks of fine-tuning and rewards of reinforcement, by name.
+"""Tables of TS-Rec's fine-tuning tasks and reinforcement rewards, by name.
 
 A new task or reward is a module of this package with a function, and one line here (see CONTRIBUTING.md). Each function
-takes by name what it needs: a task of what `tasks.make_examples` has, a reward of what `rewards.Rewards` has. One
+takes by name what it needs: a task of what `mixture.make_examples` has, a reward of what `rewards.Rewards` has. One
 without a field of its own in `TaskSettings` or `RewardSettings` weighs 0 unless an experiment gives it a weight.
 """
 

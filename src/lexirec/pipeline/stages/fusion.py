@@ -17,7 +17,7 @@ from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.ensemble.partner_search import Partner, find_partner
 from lexirec.models.ensemble.recommender import EnsembleRecommender
 from lexirec.models.ensemble.settings import PLACES, EnsembleSettings
-from lexirec.models.ensemble.weights import chosen_cases, drawn
+from lexirec.models.ensemble.weights import chosen_cases, sample_cases
 from lexirec.models.loading import load_recommender
 from lexirec.pipeline.stages.data import load_split, write_summary
 from lexirec.pipeline.stages.identifiers import joined_vectors
@@ -66,7 +66,7 @@ def _told(made: EnsembleRecommender) -> list[str]:
     settings, facts = made.settings, made.weights.facts
     option = "floor" if settings.kind == "product" else "constant"
     lines = [
-        f"{settings.kind} of {', '.join(made.names)}; weights {_in_words(made.told_weights())}; {option} "
+        f"{settings.kind} of {', '.join(made.names)}; weights {_in_words(made.weights_by_part())}; {option} "
         f"{made.weights.option:g}",
         f"chosen on {facts['cases']:,} cases of {facts['chosen_on']}: {METRIC} {facts[METRIC]:.4f}",
         f"{facts['unseen']:.0%} of validation histories end with an event that no part was trained on; the others "
@@ -105,7 +105,7 @@ def _searched(partner: Partner, name: str) -> Figure:
 
 def _verified(made: EnsembleRecommender, split: Split) -> str:
     """Rank some of the cases by the real search, which has all items and not only candidates."""
-    cases = drawn(chosen_cases(made.settings, split)[0], _VERIFIED, seed=0)
+    cases = sample_cases(chosen_cases(made.settings, split)[0], _VERIFIED, seed=0)
     with quiet():
         excluded = made.settings.seen == "excluded"
         report = evaluate(made, cases, ks=(PLACES,), exclude_seen=excluded)
@@ -117,7 +117,7 @@ def _verified(made: EnsembleRecommender, split: Split) -> str:
 
 
 def _title(made: EnsembleRecommender) -> str:
-    weights = _in_words({name: weight for name, weight in made.told_weights().items() if name != made.names[0]})
+    weights = _in_words({name: weight for name, weight in made.weights_by_part().items() if name != made.names[0]})
     return f"{made.names[0]} with {weights}"
 
 

@@ -186,8 +186,8 @@ def _late_fusion_lines(made: GramRecommender, split: Split) -> list[str]:
 
 def _causal_lines(made: TSRecRecommender, split: Split) -> list[str]:
     lines = [f"weights: {count_parameters(made.model):,}"]
-    lines += [f"examples of {task}: {count:,}" for task, count in made.asked.items()]
-    lines += [f"SA-Init: {name} {value}" for name, value in (made.initialised or {}).items()]
+    lines += [f"examples of {task}: {count:,}" for task, count in made.example_counts.items()]
+    lines += [f"SA-Init: {name} {value}" for name, value in (made.sa_init_report or {}).items()]
     told = made.user_census(split.validation.histories)
     lines += [told.warning] if told.warning else []
     return lines + _judged(made.curve)

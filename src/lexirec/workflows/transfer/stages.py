@@ -17,7 +17,7 @@ from lexirec.core.config import Settings
 from lexirec.core.store import progress_folder
 from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.settings import SftSettings
-from lexirec.models.tsrec.transfer import carried_to, fresh_tokens
+from lexirec.models.tsrec.transfer import transfer_to, unseen_tokens
 from lexirec.pipeline.stages.data import Folders, load_catalog, write_summary
 from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, joined_vectors
 from lexirec.pipeline.stages.models import (
@@ -92,8 +92,8 @@ def carry_model(settings: Carried, inputs: Folders, out: Path) -> None:
     """
     trained = TSRecRecommender.load(inputs["model"])
     known = spelled_items(inputs, grounded=trained.settings.network.grounded)
-    fresh = fresh_tokens(trained, known.identifiers)
-    made = carried_to(trained, load_catalog(inputs["data"]), known, category=settings.category)
+    fresh = unseen_tokens(trained, known.identifiers)
+    made = transfer_to(trained, load_catalog(inputs["data"]), known, category=settings.category)
     tokens = made.identifiers.tokens
     with_fresh = np.isin(tokens, made.backbone.tokenizer.convert_tokens_to_ids(fresh)).any(axis=1)
     made.origin = {
