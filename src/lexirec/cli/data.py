@@ -9,13 +9,12 @@ from typing import Annotated, Literal
 import typer
 
 from lexirec.cli.options import JsonOption, app
+from lexirec.data.importers.registry import FORMATS
 
 
 @app.command("import")
 def import_(
-    format: Annotated[
-        str, typer.Argument(help="gram, amazon-2014, amazon-2018, amazon-2023, movielens, yelp, recbole.")
-    ],
+    format: Annotated[str, typer.Argument(help=f"{', '.join(FORMATS)}.")],
     source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of the raw files.")],
     destination: Annotated[Path, typer.Argument(metavar="DST", help="Folder for the two tables.")],
     on_bad_row: Annotated[

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +212,8 @@ def _is_json(line: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+import_amazon_2014 = partial(import_amazon, "amazon-2014")
+import_amazon_2018 = partial(import_amazon, "amazon-2018")
+import_amazon_2023 = partial(import_amazon, "amazon-2023")
