@@ -69,7 +69,7 @@ def once(monkeypatch):
     """Train for one epoch and reinforce on a few cases, whatever the page says."""
     fit, spelled, reinforce = GramRecommender.fit, TSRecRecommender.fit, TSRecRecommender.reinforce
     gram, tsrec = GramTrainingSettings(epochs=1), SftSettings(epochs=1)
-    few = ReinforcementSettings(training=GrpoSettings(cases=16, validations_per_epoch=1))
+    few = ReinforcementSettings(training=GrpoSettings(cases=16, evals_per_epoch=1))
     monkeypatch.setattr(GramRecommender, "fit", lambda self, *a, **k: fit(self, *a, **k, training=gram))
     monkeypatch.setattr(TSRecRecommender, "fit", lambda self, *a, **k: spelled(self, *a, **k, training=tsrec))
     monkeypatch.setattr(TSRecRecommender, "reinforce", lambda self, *a, **k: reinforce(self, *a, few, **k))

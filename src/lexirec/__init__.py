@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lexirec.semantic_ids.identifiers.identifiers import Identifiers
     from lexirec.semantic_ids.lexicon.lexicon import Lexicon, tfidf_lexicon
     from lexirec.semantic_ids.lexicon.llm_labels import llm_lexicon
-    from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
+    from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon, LLMLexicon
     from lexirec.semantic_ids.quantizers.hierarchical_kmeans import HierarchicalKMeans
     from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
     from lexirec.semantic_ids.quantizers.rqvae import RqVae
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Catalog": "data.catalog",
     "Codes": "semantic_ids.codes",
+    "ContrastiveLexicon": "semantic_ids.lexicon.llm_settings",
     "EnsembleRecommender": "models.ensemble.recommender",
     "EnsembleSettings": "models.ensemble.settings",
     "GramInputs": "models.gram.recommender",
@@ -78,6 +79,7 @@ _HOMES = {
 __all__ = [
     "Catalog",
     "Codes",
+    "ContrastiveLexicon",
     "EnsembleRecommender",
     "EnsembleSettings",
     "GramInputs",

@@ -78,7 +78,7 @@ def test_experts_and_fusions_have_names_of_their_own_and_parts_that_exist():
     with pytest.raises(SettingsError, match="part already"):
         check(experts={"model": other})
     with pytest.raises(SettingsError, match="names 'memory'; it should be one of other"):
-        check(experts={"other": other}, fusion={"of": ["other", "memory"]})
+        check(experts={"other": other}, ensemble={"of": ["other", "memory"]})
 
 
 @pytest.mark.parametrize(("own", "reads"), [("vectors", True), ("none", False)])
@@ -87,17 +87,17 @@ def test_a_partner_is_smoothed_as_the_memory_is_and_says_what_it_needs(own, read
         "baselines": {"ease": {"kind": "ease"}, "memory": {"kind": "memory", "evidence": own}},
         "vectors": {"text": {"kind": "lsa", "dimensions": 4}},
     }
-    made = check(**tables, fusion={"of": ["ease", "memory"], "partner": {}})
-    resolved = made.with_evidence(made.fusion["fused"])
+    made = check(**tables, ensemble={"of": ["ease", "memory"], "partner": {}})
+    resolved = made.with_evidence(made.ensemble["fused"])
     assert resolved.partner.evidence == own
     assert ("vectors" in resolved.needed()) is reads
-    asked = check(**tables, fusion={"of": ["ease", "memory"], "partner": {"evidence": "text"}})
-    assert asked.with_evidence(asked.fusion["fused"]) == asked.fusion["fused"]
+    asked = check(**tables, ensemble={"of": ["ease", "memory"], "partner": {"evidence": "text"}})
+    assert asked.with_evidence(asked.ensemble["fused"]) == asked.ensemble["fused"]
     assert bool(alone(made, "fused").vectors) is reads
-    with pytest.raises(SettingsError, match=r"'fusion.fused.partner' needs vectors"):
+    with pytest.raises(SettingsError, match=r"'ensemble.fused.partner' needs vectors"):
         check(
             baselines={"ease": {"kind": "ease"}, "memory": {"kind": "memory"}},
-            fusion={"of": ["ease", "memory"], "partner": {"evidence": "vectors"}},
+            ensemble={"of": ["ease", "memory"], "partner": {"evidence": "vectors"}},
         )
 
 

@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from lexirec.core.config_errors import explain, origin_of, shown
 from lexirec.core.errors import SettingsError, did_you_mean
+from lexirec.core.renamed import Spellings, current
 from lexirec.core.resources import given_file
 
 S = TypeVar("S", bound="Settings")
@@ -28,7 +29,18 @@ _VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::-(?P<default>[^}]*))?\}|(?P<p
 class Settings(BaseModel):
     """Frozen values of one part of an experiment; unknown names are refused, attribute docstrings are descriptions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        serialize_by_alias=True,  # what is stored has the names it always had, see `renamed`
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names_are_read(cls, values: Any) -> Any:
+        return current(values, cls) if isinstance(values, Mapping) else values
 
 
 class _Written(str):
@@ -121,9 +133,10 @@ def load_settings(path: str | Path, cls: type[S], overrides: Sequence[str] = ())
     """
     path = given_file(path)
     origins: dict[str, str] = {}
-    values = _read(path, (), origins)
+    spellings = Spellings(cls)
+    values = _read(path, (), origins, spellings)
     for override in overrides:
-        _override(values, override, origins)
+        _override(values, override, origins, spellings)
     return validate_settings(values, cls, path.name, origins)
 
 
@@ -135,8 +148,9 @@ def override_settings(cls: type[S], overrides: Sequence[str]) -> S:
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
+    spellings = Spellings(cls)
     for override in overrides:
-        _override(values, override, origins)
+        _override(values, override, origins, spellings)
     return validate_settings(values, cls, "--set", origins)
 
 
@@ -149,6 +163,7 @@ def validate_settings(
         SettingsError: one line that names the setting, what was given and what is allowed.
     """
     try:
+        values = current(values, cls)
         return cls.model_validate(values)
     except ValidationError as error:
         problems = error.errors(include_url=False)
@@ -156,12 +171,14 @@ def validate_settings(
         name, message = explain(problems[0], cls, values)
         more = f" ({len(problems) - 1} more like this)" if len(problems) > 1 else ""
         raise SettingsError(f"{origin_of(name, origins or {}, source)}: {message}{more}") from None
+    except ValueError as error:
+        raise SettingsError(f"{source}: {error}") from None
 
 
 # ---------------------------------------------------------------------------------------------------- reading files
 
 
-def _read(path: Path, chain: tuple[Path, ...], origins: dict[str, str]) -> dict[str, Any]:
+def _read(path: Path, chain: tuple[Path, ...], origins: dict[str, str], spellings: Spellings) -> dict[str, Any]:
     resolved = path.resolve()
     if resolved in chain:
         names = " -> ".join(p.name for p in (*chain, resolved))
@@ -175,9 +192,9 @@ def _read(path: Path, chain: tuple[Path, ...], origins: dict[str, str]) -> dict[
         )
     base: dict[str, Any] = {}
     for parent in parents:
-        below = _read(expand_path(parent, resolved.parent), (*chain, resolved), origins)
+        below = _read(expand_path(parent, resolved.parent), (*chain, resolved), origins, spellings)
         _merge(base, below, "", "", {})  # where each setting comes from was noted while it was read
-    _merge(base, values, "", path.name, origins)
+    _merge(base, spellings.of_file(values, base, path.name), "", path.name, origins)
     return base
 
 
@@ -222,7 +239,7 @@ def _other_kind(old: dict[str, Any], new: dict[str, Any]) -> bool:
     return "kind" in new and new["kind"] != old.get("kind", new["kind"])
 
 
-def _override(values: dict[str, Any], override: str, origins: dict[str, str]) -> None:
+def _override(values: dict[str, Any], override: str, origins: dict[str, str], spellings: Spellings) -> None:
     name, equals, text = override.partition("=")
     keys = name.strip().split(".")
     if not equals or not all(keys):
@@ -230,6 +247,8 @@ def _override(values: dict[str, Any], override: str, origins: dict[str, str]) ->
     value = _toml_value(text.strip())
     if isinstance(override, _Written):
         value = _located(value, override.folder)
+    keys, value = spellings.of_override(keys, value, values, f"--set {override}")
+    name = ".".join(keys)
     place: Any = values
     for depth, key in enumerate(keys[:-1]):
         place = _step(place, key, ".".join(keys[: depth + 1]), override)

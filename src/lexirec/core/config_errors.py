@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from lexirec.core.errors import did_you_mean
+from lexirec.core.errors import close_to, did_you_mean
+from lexirec.core.renamed import kinds, old_names
 
 
 def explain(problem: Any, cls: type[BaseModel], values: dict[str, Any]) -> tuple[str, str]:
@@ -55,7 +56,7 @@ def _locate(
     inner: list[type[BaseModel]] = [cls]
     place: Any = values
     for step in location:
-        tagged = [owner for owner in inner if step in _kinds(owner)]
+        tagged = [owner for owner in inner if step in kinds(owner)]
         if tagged and isinstance(place, dict) and step not in place:
             inner = tagged
             continue
@@ -73,11 +74,6 @@ def _inside(place: Any, step: int | str) -> Any:
     return place[step] if isinstance(place, list) and isinstance(step, int) and step < len(place) else None
 
 
-def _kinds(cls: type[BaseModel]) -> tuple[str, ...]:
-    field = cls.model_fields.get("kind")
-    return typing.get_args(field.annotation) if field else ()
-
-
 def _classes(owner: type[BaseModel], name: str) -> Iterator[type[BaseModel]]:
     """Yield the settings classes a field may hold, looking through lists, optionals and unions."""
     waiting: list[Any] = [owner.model_fields[name].annotation]
@@ -89,23 +85,27 @@ def _classes(owner: type[BaseModel], name: str) -> Iterator[type[BaseModel]]:
             yield annotation
 
 
-def _all_names(cls: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _all_names(cls: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted names of all settings, under old names, too, each with the current one."""
     for name in cls.model_fields:
-        yield f"{prefix}{name}"
+        yield f"{prefix}{name}", f"{prefix}{name}"
         for inner in _classes(cls, name):
             yield from _all_names(inner, f"{prefix}{name}.")
+    for old, new in old_names(cls).items():
+        yield f"{prefix}{old}", f"{prefix}{new}"
 
 
 def _suggest(names: list[str], owners: list[type[BaseModel]], cls: type[BaseModel]) -> str:
     prefix = "".join(f"{name}." for name in names[:-1])
-    here = [f"{prefix}{field}" for owner in owners for field in owner.model_fields]
-    elsewhere = [name for name in _all_names(cls) if name.split(".")[-1] == names[-1]]
-    close = did_you_mean(names[-1], [name.removeprefix(prefix) for name in here])
-    if close:
-        return close.replace("'", f"'{prefix}", 1)
+    here = [*dict.fromkeys(field for owner in owners for field in owner.model_fields)]
+    old = {old: new for owner in owners for old, new in old_names(owner).items()}
+    close = close_to(names[-1], [*here, *old])
+    elsewhere = [new for name, new in _all_names(cls) if name.split(".")[-1] == names[-1]]
+    if close is not None:
+        return f" Did you mean '{prefix}{close if close in here else old[close]}'?"
     if elsewhere:
         return f" Did you mean '{elsewhere[0]}'?"
-    return f" Allowed here: {', '.join(name.removeprefix(prefix) for name in here)}"
+    return f" Allowed here: {', '.join(here)}"
 
 
 def _describe(name: str, owners: list[type[BaseModel]]) -> str:
@@ -117,7 +117,7 @@ def _describe(name: str, owners: list[type[BaseModel]]) -> str:
 
 
 def _tags(owners: list[type[BaseModel]]) -> str:
-    return ", ".join(f"'{kind}'" for owner in owners for kind in _kinds(owner))
+    return ", ".join(f"'{kind}'" for owner in owners for kind in kinds(owner))
 
 
 def shown(value: Any) -> str:

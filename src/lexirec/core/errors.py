@@ -28,5 +28,10 @@ class ArtifactError(LexirecError):
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the closest allowed word, or an empty string when none is close."""
-    close = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    close = close_to(given, allowed)
+    return f" Did you mean '{close}'?" if close is not None else ""
+
+
+def close_to(given: str, allowed: Iterable[str]) -> str | None:
+    """Return the closest allowed word, or None when none is close."""
+    return next(iter(difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)), None)

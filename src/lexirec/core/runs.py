@@ -18,7 +18,7 @@ State = Literal["done", "new", "stale", "unfinished"]
 
 
 FUSED = "fused"
-"""What the one recommender of a table `[fusion]` is called."""
+"""What the one recommender of a table `[ensemble]` is called."""
 
 
 EXPERTS = "experts"

@@ -26,7 +26,7 @@ class LeaveLastOut(Settings):
     hold_back: float = Field(default=0.0, ge=0, le=1)
     """Share of the users whose newest training event is held back: it stands in their histories, and nothing is trained
     on it. Their validation cases end as test cases do, with an event that no part was trained on
-    (`fusion.choose_on = "unseen"`); 0.2 of the users is some 3 % of the training events."""
+    (`ensemble.choose_on = "unseen"`); 0.2 of the users is some 3 % of the training events."""
 
 
 class GlobalTemporal(Settings):

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lexirec.core.config import Settings
 from lexirec.core.progress import Progress
+from lexirec.core.renamed import renamed
 from lexirec.data.sequences import Sequences
 from lexirec.decoding.beam import StepDecoder, beam_search
 from lexirec.decoding.constraints import allowed_bias, boost_bias, seen_mask
@@ -32,7 +33,8 @@ log-probabilities of an expert."""
 class SearchSettings(Settings):
     """How items are looked for."""
 
-    width: int = Field(default=50, ge=1)
+    model_config = renamed(width="num_beams")
+    num_beams: int = Field(default=50, ge=1)
     """Prefixes kept at each depth; what is asked for is never more than this under a length penalty."""
     length_penalty: float | None = None
     """None: an item's score is the log-probability of its identifier. A number: scores are divided by length ** number
@@ -131,7 +133,7 @@ class TrieSearcher(ABC):
                 self._trie,
                 self._steps(histories),
                 batch=len(rows),
-                width=max(self._settings.width, k),
+                width=max(self._settings.num_beams, k),
                 k=k,
                 length_penalty=None if plain else self._settings.length_penalty,
                 bias_BN=bias_BN,

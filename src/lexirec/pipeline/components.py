@@ -24,7 +24,7 @@ from lexirec.nn.t5 import BackboneSettings
 from lexirec.semantic_ids.identifiers.base import IdentifierSettings
 from lexirec.semantic_ids.identifiers.registry import SCHEMES
 from lexirec.semantic_ids.lexicon.lexicon import TfIdfLexicon
-from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon, LLMLexicon
 from lexirec.semantic_ids.quantizers.base import QuantizerSettings
 from lexirec.semantic_ids.quantizers.registry import QUANTIZERS
 
@@ -77,7 +77,9 @@ class PublishedKeywords(Settings):
 
 
 LexiconChoice = Annotated[
-    TfIdfLexicon | LLMLexicon | PublishedKeywords, Field(discriminator="kind"), usual_kind("tf-idf")
+    TfIdfLexicon | ContrastiveLexicon | LLMLexicon | PublishedKeywords,
+    Field(discriminator="kind"),
+    usual_kind("tf-idf"),
 ]
 
 # -------------------------------------------------------------------------------------------------- language models

@@ -20,7 +20,6 @@ from lexirec.models.baselines.sasrec import SasrecSettings
 from lexirec.models.baselines.sequential import SequenceTrainingSettings
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.tsrec.rewards import columns_of
-from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings
 from lexirec.nn.t5 import BackboneSettings
 from lexirec.pipeline.components import (
@@ -47,7 +46,7 @@ from lexirec.pipeline.stages.models import BackboneStage, ModelStage, fit_model,
 from lexirec.pipeline.stages.report import make_report
 from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors
 from lexirec.semantic_ids.embeddings.sentence_encoder import SentenceVectors
-from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon, LLMLexicon
 
 VERSIONS = {
     "data": 1,
@@ -115,7 +114,7 @@ def _report_settings(experiment: Experiment) -> dict[str, object]:
     kinds |= {"model": experiment.model.kind} if experiment.model is not None else {}
     kinds |= {"reinforced": "causal"} if experiment.reinforcement is not None else {}
     kinds |= dict.fromkeys(experiment.experts, "expert")
-    kinds |= dict.fromkeys(experiment.fusion, FUSED)
+    kinds |= dict.fromkeys(experiment.ensemble, FUSED)
     return {"name": experiment.name, "kinds": kinds, "evaluation": experiment.evaluation.model_dump(mode="json")}
 
 
@@ -188,7 +187,7 @@ def lexicon_step(
     match settings:
         case PublishedKeywords(path=path):
             return runner.stage("lexicon", prepare_lexicon, settings, inputs, {"keywords": path})
-        case LLMLexicon():
+        case ContrastiveLexicon() | LLMLexicon():
             return runner.stage("lexicon", prepare_lexicon, settings, {**inputs, **vectors})
         case _:  # words of the backbone's own where they spell identifiers, else whole words
             tokenizer = {"tokenizer": given.get("tokenizer")} if _spells_cells(experiment) else {}
@@ -242,7 +241,7 @@ def model_step(
         given = {"data": named["data"], "tokenizer": named["tokenizer"]}
         inputs["backbone"] = runner.stage("backbone", pretrain_backbone, stage, given, raw)
         raw = {}
-    grounded = model.network.grounded if isinstance(model, TSRecSettings) else model.fusion.grounded
+    grounded = model.network.grounded
     inputs |= vectors if grounded else {}
     return runner.stage("model", fit_model, ModelStage(backbone=backbone, model=model), inputs, raw)
 

@@ -19,7 +19,7 @@ SAID = ['{"description":', '"Tools', 'of', 'steel.",', '"keywords":', '["hammer"
 
 
 def openai_teacher(address=None, **calls):
-    return LLMLexicon(teacher="openai", model="stub", base_url=address, calls=CallSettings(**calls))
+    return LLMLexicon(client="openai", model="stub", base_url=address, calls=CallSettings(**calls))
 
 
 def ask(act, **calls):
@@ -100,7 +100,7 @@ def test_what_is_missing_is_named(monkeypatch):
     with pytest.raises(SettingsError, match="OPENAI_API_KEY is not set"):
         connect(openai_teacher())
     with pytest.raises(SettingsError, match="needs the name of a model"):
-        connect(LLMLexicon(teacher="transformers"))
+        connect(LLMLexicon(client="transformers"))
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(SettingsError, match=r"pip install 'lexirec\[teacher\]'"):
         connect(openai_teacher("http://127.0.0.1:1/v1"))
@@ -142,7 +142,7 @@ TEMPLATE = "{% for m in messages %}{{ m['role'] }} {{ m['content'] }} {% endfor 
 
 
 def local(folder, **calls):
-    return LLMLexicon(teacher="transformers", model=str(folder), calls=CallSettings(**calls))
+    return LLMLexicon(client="transformers", model=str(folder), calls=CallSettings(**calls))
 
 
 def test_a_local_model_answers_through_its_chat_template(tmp_path):

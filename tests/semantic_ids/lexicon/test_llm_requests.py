@@ -21,7 +21,7 @@ def questions(many):
 
 def settings(address, **calls):
     usual = {"first_wait": 0.001, "longest_wait": 0.01, "timeout": 30, "retries": 3}
-    return LLMLexicon(teacher="openai", model="stub", base_url=address, keywords=3, calls=CallSettings(**usual | calls))
+    return LLMLexicon(client="openai", model="stub", base_url=address, keywords=3, calls=CallSettings(**usual | calls))
 
 
 def ask(act, many, folder, **calls):

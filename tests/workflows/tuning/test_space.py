@@ -57,7 +57,7 @@ def test_unknown_recommenders_are_refused(tmp_path):
 
 
 def test_recommenders_are_named_as_their_evaluations():
-    fused = experiment(fusion={"of": ["sasrec", "memory"]})
+    fused = experiment(ensemble={"of": ["sasrec", "memory"]})
     assert list(recommender_names(fused)) == ["popularity", "transitions", "memory", "sasrec", "fused"]
 
 

@@ -47,7 +47,7 @@ class Part:
         if self._scorer is None:
             self.searcher = getattr(recommender, "searcher", None)
             if self.searcher is None:
-                raise SettingsError(f"fusion: '{name}' neither generates nor scores all items; take another part")
+                raise SettingsError(f"ensemble: '{name}' neither generates nor scores all items; take another part")
 
     @property
     def counts(self) -> bool:

@@ -115,10 +115,10 @@ def find_partner(
     place = names.index(wanted.part)
     own = getattr(getattr(parts[place].recommender, "scorer", None), "settings", None)
     if not isinstance(own, MemorySettings):
-        raise SettingsError(f"fusion.partner.part = '{wanted.part}' is no memory; name one of `kind = \"memory\"`")
+        raise SettingsError(f"ensemble.partner.part = '{wanted.part}' is no memory; name one of `kind = \"memory\"`")
     if not place:
         raise SettingsError(
-            f"fusion.partner.part = '{wanted.part}' is the lead, whose partner is searched; name another part first"
+            f"ensemble.partner.part = '{wanted.part}' is the lead, whose partner is searched; name another part first"
         )
     kept = folder / "trials"
     kept.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,7 @@ class EnsembleRecommender:
         self.parts = tuple(known[name] for name in self.names)
         for name, part in known.items():
             if part.recommender.catalog.digest != self.catalog.digest:
-                raise SettingsError(f"fusion: '{name}' and '{leads[0]}' have different catalogs; fuse parts of one")
+                raise SettingsError(f"ensemble: '{name}' and '{leads[0]}' have different catalogs; fuse parts of one")
         self.weights = weights or EnsembleWeights.even(len(self.parts) - 1, settings.options[0], len(self.catalog))
 
     def fit(self, split: Split) -> Self:
@@ -213,7 +213,7 @@ class EnsembleRecommender:
 
 def _given(parts: Mapping[str, Recommender], name: str) -> Recommender:
     if name not in parts:
-        raise SettingsError(f"fusion.of names '{name}', which is not among the parts: {', '.join(parts)}")
+        raise SettingsError(f"ensemble.of names '{name}', which is not among the parts: {', '.join(parts)}")
     return parts[name]
 
 

@@ -65,8 +65,8 @@ def chosen_cases(settings: EnsembleSettings, split: Split) -> tuple[Cases, dict[
         cases = cases.take(np.flatnonzero(fresh))
     if not len(cases):
         raise DataError(
-            f'fusion.choose_on = "{settings.choose_on}": there is no such case; choose on "validation", hold some '
-            "back with data.split.hold_back = 0.2 (leave-last-out), or set one weight with fusion.weights = [1.0]"
+            f'ensemble.choose_on = "{settings.choose_on}": there is no such case; choose on "validation", hold some '
+            "back with data.split.hold_back = 0.2 (leave-last-out), or set one weight with ensemble.weights = [1.0]"
         )
     cases = drawn(cases, settings.cases, settings.seed)
     return cases, {**facts, "cases": len(cases)}

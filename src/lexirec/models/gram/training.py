@@ -35,7 +35,7 @@ def fit_recommender(
     folder: str | Path | None,
 ) -> None:
     """Train a recommender in place, its distillation teacher first where one is set; see `GramRecommender.fit`."""
-    flat = recommender.settings.fusion.flat
+    flat = recommender.settings.network.flat
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(folder or temporary)
 
@@ -106,7 +106,7 @@ def _batch(windows: Windows, teacher: DistillationTeacher | None, numbers: NDArr
 def _choice(validation: Cases | None, settings: GramTrainingSettings) -> NdcgValidator | None:
     if validation is None:
         return None
-    search = SearchSettings(width=settings.validation_width)
+    search = SearchSettings(num_beams=settings.validation_num_beams)
     return NdcgValidator(sample(validation, settings.validation_users, settings.seed), partial(_best_ten, search))
 
 

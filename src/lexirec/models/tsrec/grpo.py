@@ -115,7 +115,7 @@ def reinforce(
     run = TrainingRun(
         settings,
         folder,
-        recommending(builder, validation, settings.validation_users, settings.validation_width, settings.seed),
+        recommending(builder, validation, settings.validation_users, settings.validation_num_beams, settings.seed),
         dropped(settings.max_drop),
         judge_first=True,
         together=settings.updates,
@@ -153,7 +153,7 @@ class _Rounds(Epochs[NDArray[np.int64]]):
             return like_length(lengths, settings.batch_size, [settings.seed, epoch])
 
         super().__init__(order, lambda rows: {"rows": torch.from_numpy(rows)}, settings.epochs)
-        self._accumulate, self._updates = settings.accumulate, settings.updates
+        self._accumulate, self._updates = settings.gradient_accumulation_steps, settings.updates
 
     @property
     def per_epoch(self) -> int:

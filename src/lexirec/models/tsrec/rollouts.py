@@ -107,7 +107,7 @@ class Proposer:
     def _search(self, model: TSRecNetwork, cases: Cases) -> Tensor:
         group = min(self.group, model.trie.n_items)
         with quiet():
-            ranker = TSRecSearcher(model, self.builder, SearchSettings(width=group, batch_size=len(cases)))
+            ranker = TSRecSearcher(model, self.builder, SearchSettings(num_beams=group, batch_size=len(cases)))
             found = ranker.rank(cases.histories, group)
         return torch.from_numpy(found.items).long().to(model.device)
 

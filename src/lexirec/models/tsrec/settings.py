@@ -52,10 +52,10 @@ class SftSettings(TrainerSettings):
     distillation: DistillationSettings = DistillationSettings()
     """What next items are learned from the memory, beside what was bought."""
     batch_size: int = Field(default=32, ge=1)
-    """Examples of a batch, of like length; times `accumulate` those of a step."""
+    """Examples of a batch, of like length; times `gradient_accumulation_steps` those of a step."""
     validation_users: int = Field(default=2000, ge=1)
     """Validation users by whom a model is chosen; a fixed random sample where there are more."""
-    validation_width: int = Field(default=20, ge=10)
+    validation_num_beams: int = Field(default=20, ge=10)
     """Beam width of the choice; the final measurement uses the search settings."""
     patience: int = Field(default=3, ge=1)
     """Choices in a row without a better model after which training stops."""
@@ -82,14 +82,14 @@ class GrpoSettings(TrainerSettings):
     """Times every case is seen."""
     learning_rate: float = Field(default=1e-5, gt=0)
     """Of AdamW, after the warm-up and before the cosine decay."""
-    max_gradient: float = Field(default=0.3, gt=0)
+    max_grad_norm: float = Field(default=0.3, gt=0)
     """Global norm at which gradients are clipped."""
-    validations_per_epoch: int = Field(default=10, ge=1)
+    evals_per_epoch: int = Field(default=10, ge=1)
     """How often weights are judged."""
     cases: int = Field(default=20_000, ge=1)
     """Training cases used; a fixed random sample where there are more."""
     batch_size: int = Field(default=16, ge=1)
-    """Cases of a batch; times `accumulate` those of a step."""
+    """Cases of a batch; times `gradient_accumulation_steps` those of a step."""
     group: int = Field(default=16, ge=2)
     """Proposals of each case: the beams of the search."""
     add_target: bool = False
@@ -109,7 +109,7 @@ class GrpoSettings(TrainerSettings):
     """Share of the validation figure of the beginning that may be lost; beyond it the run stops."""
     validation_users: int = Field(default=2000, ge=1)
     """Validation users by whom weights are chosen; a fixed random sample where there are more."""
-    validation_width: int = Field(default=20, ge=10)
+    validation_num_beams: int = Field(default=20, ge=10)
     """Beam width of the choice."""
 
     @property

@@ -119,7 +119,9 @@ def fit_tsrec(
     training = Training(model, settings.trainable, known, lora=settings.lora, seed=settings.seed)
     try:
         began_from(folder, training.fixed())
-        choice = recommending(builder, validation, settings.validation_users, settings.validation_width, settings.seed)
+        choice = recommending(
+            builder, validation, settings.validation_users, settings.validation_num_beams, settings.seed
+        )
         run = TrainingRun(settings, folder, choice, early_stopping(settings.patience), undecayed=training.undecayed)
         return carry_out(ChoosingTrainer(model, epochs_of(examples, settings, teacher), run))
     finally:
@@ -167,7 +169,7 @@ def recommending(
     """Return the judge that has a causal model recommend for some of these cases, as in use."""
     if cases is None:
         return None
-    search = SearchSettings(width=width)
+    search = SearchSettings(num_beams=width)
 
     def best_ten(model: TSRecNetwork, histories: Sequences) -> NDArray[np.int32]:
         return TSRecSearcher(model, builder, search).rank(histories, 10).items

@@ -28,7 +28,7 @@ from lexirec.semantic_ids.identifiers.base import NamingInputs, identify_items
 from lexirec.semantic_ids.identifiers.report import naming_report
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon, TfIdfLexicon, tfidf_lexicon
 from lexirec.semantic_ids.lexicon.llm_labels import llm_lexicon
-from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon, LLMLexicon
 from lexirec.semantic_ids.lexicon.published_keywords import read_keywords
 from lexirec.semantic_ids.quantizers.base import QuantizerInputs
 
@@ -124,7 +124,7 @@ def prepare_lexicon(settings: LexiconChoice, inputs: Folders, out: Path) -> None
             lexicon = tfidf_lexicon(catalog.texts(), codes, tokenizer, settings)
         case PublishedKeywords():
             lexicon = read_keywords(inputs["keywords"], codes)
-        case LLMLexicon():
+        case ContrastiveLexicon() | LLMLexicon():
             given = any(name.startswith("vectors.") for name in inputs)
             vectors = joined_vectors(inputs) if given else None
             lexicon = llm_lexicon(catalog, codes, settings, folder=progress_folder(out), vectors=vectors)

@@ -29,7 +29,7 @@ from lexirec.semantic_ids.lexicon.phrases import Phrases, find_phrases
 from lexirec.semantic_ids.lexicon.tfidf import best_terms
 
 if TYPE_CHECKING:
-    from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
+    from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon
 
 _TITLES = 3
 _TITLE_WORDS = 10
@@ -51,7 +51,7 @@ class _Shop:
     brands: list[str]
 
 
-def contrastive_lexicon(catalog: Catalog, codes: Codes, settings: LLMLexicon) -> Lexicon:
+def contrastive_lexicon(catalog: Catalog, codes: Codes, settings: ContrastiveLexicon) -> Lexicon:
     """Name and describe cells by what sets their items apart from the items of the level's other cells.
 
     A phrase's score in a cell is p · ln(p / q): p the share of the cell's items that have it (k · k / (k + 1) of k
@@ -99,7 +99,9 @@ def contrast(
     return inside
 
 
-def _level(shop: _Shop, codes: Codes, level: int, centred: sparse.csr_array, settings: LLMLexicon) -> LexiconLevel:
+def _level(
+    shop: _Shop, codes: Codes, level: int, centred: sparse.csr_array, settings: ContrastiveLexicon
+) -> LexiconLevel:
     cells = codes.cells(level)
     scores = contrast(shop.phrases.presence, cells)
     if settings.conditioned and level:

@@ -73,9 +73,9 @@ def connect(settings: LLMLexicon) -> LabelingClient:
     """
     if not settings.model:
         raise SettingsError(
-            f"the teacher '{settings.teacher}' needs the name of a model; set 'model', or choose teacher = \"none\""
+            f"the client '{settings.client}' needs the name of a model; set 'model', or choose kind = \"contrastive\""
         )
-    return OpenAiTeacher(settings) if settings.teacher == "openai" else LocalTeacher(settings)
+    return OpenAiTeacher(settings) if settings.client == "openai" else LocalTeacher(settings)
 
 
 # ------------------------------------------------------------------------------------------------------- endpoints
@@ -90,8 +90,8 @@ class OpenAiTeacher:
             import openai
         except ImportError:
             raise SettingsError(
-                "the teacher 'openai' needs the package of that name: pip install 'lexirec[teacher]', or choose "
-                'teacher = "none"'
+                "the client 'openai' needs the package of that name: pip install 'lexirec[teacher]', or choose "
+                'kind = "contrastive"'
             ) from None
         self._openai = openai
         self._settings = settings

@@ -18,7 +18,7 @@ from lexirec.semantic_ids.lexicon.llm_clients import connect
 from lexirec.semantic_ids.lexicon.llm_prompts import Question, ask_about
 from lexirec.semantic_ids.lexicon.llm_requests import ask_teacher
 from lexirec.semantic_ids.lexicon.llm_schema import TeacherAnswer
-from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon, LLMLexicon
 
 _MERGED = 3
 """Most descriptions that a token described under several parents keeps."""
@@ -27,7 +27,7 @@ _MERGED = 3
 def llm_lexicon(
     catalog: Catalog,
     codes: Codes,
-    settings: LLMLexicon | None = None,
+    settings: LLMLexicon | ContrastiveLexicon | None = None,
     *,
     folder: str | Path | None = None,
     vectors: NDArray[np.float32] | None = None,
@@ -51,20 +51,25 @@ def llm_lexicon(
         SettingsError: the teacher is not to be had, or a setting does not fit the codes.
         DataError: catalogue, codes and vectors are of different items, or the folder cannot be written.
     """
-    settings = settings or LLMLexicon()
+    settings = settings or ContrastiveLexicon()
     _check(catalog, codes, settings, vectors)
-    if settings.teacher == "none":
+    if isinstance(settings, ContrastiveLexicon):
         return contrastive_lexicon(catalog, codes, settings)
     if folder is None:
         raise SettingsError(
-            f"the answers of the teacher '{settings.teacher}' cost time or money; give a folder to keep them in"
+            f"the answers of the client '{settings.client}' cost time or money; give a folder to keep them in"
         )
     questions = ask_about(catalog, codes, settings, vectors)
     answers = ask_teacher(questions, connect, settings, Path(folder))
     return Lexicon.written(_merged(questions, answers, codes, settings.keywords))
 
 
-def _check(catalog: Catalog, codes: Codes, settings: LLMLexicon, vectors: NDArray[np.float32] | None) -> None:
+def _check(
+    catalog: Catalog,
+    codes: Codes,
+    settings: LLMLexicon | ContrastiveLexicon,
+    vectors: NDArray[np.float32] | None,
+) -> None:
     if len(catalog) != len(codes):
         raise DataError(f"the catalog has {len(catalog):,} items, the codes {len(codes):,}; give codes of this catalog")
     if vectors is not None and len(vectors) != len(codes):

@@ -80,8 +80,8 @@ def estimate(questions: Sequence[Question], answered: int, settings: LLMLexicon)
 
 
 def _key(question: Question, settings: LLMLexicon) -> str:
-    asked = settings.model_dump(include={"teacher", "model", "temperature"})
-    sampled = {"seed": settings.seed} if settings.teacher == "transformers" and settings.temperature != 0 else {}
+    asked = settings.model_dump(include={"client", "model", "temperature"})
+    sampled = {"seed": settings.seed} if settings.client == "transformers" and settings.temperature != 0 else {}
     return question_key({**asked, **sampled, "prompt": question.prompt})
 
 
@@ -112,7 +112,7 @@ class _Asking:
 
     def ask(self, questions: Mapping[str, Question]) -> dict[str, TeacherAnswer]:
         """Ask all questions and return the answers by key."""
-        workers = 1 if self._settings.teacher == "transformers" else self._calls.concurrency
+        workers = 1 if self._settings.client == "transformers" else self._calls.concurrency
         answers: dict[str, TeacherAnswer] = {}
         with Progress("asking the teacher", len(questions)) as progress, ThreadPoolExecutor(workers) as pool:
             waiting = {pool.submit(self._one, key, question): key for key, question in questions.items()}

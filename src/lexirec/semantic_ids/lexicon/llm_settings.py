@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializationInfo, field_serializer, model_serializer
 
 from lexirec.core.config import Settings
+from lexirec.core.renamed import renamed
 
 
 class CallSettings(Settings):
@@ -36,13 +38,13 @@ class CallSettings(Settings):
 
 
 class LLMLexicon(Settings):
-    """Settings of `llm_lexicon`: keywords and a description per cell, written by a language model or counted."""
+    """Settings of `llm_lexicon`: keywords and a description per cell, written by a language model."""
 
+    model_config = renamed(teacher="client")
     outside_the_key: ClassVar[tuple[str, ...]] = ("base_url", "calls")  # another road to the same answers
-    kind: Literal["teacher"] = "teacher"
-    teacher: Literal["none", "openai", "transformers"] = "none"
-    """`openai`: any OpenAI-compatible endpoint (vLLM, Ollama, …); `transformers`: a chat model on this machine; `none`:
-    contrastive class-TF-IDF, which needs neither."""
+    kind: Literal["llm"] = "llm"
+    client: Literal["openai", "transformers"] = "openai"
+    """`openai`: any OpenAI-compatible endpoint (vLLM, Ollama, …); `transformers`: a chat model on this machine."""
     model: str = ""
     """The endpoint's name of the model; for `transformers` a folder or hub name."""
     base_url: str | None = None
@@ -65,3 +67,72 @@ class LLMLexicon(Settings):
     """Seed of the sample of items and of a local model's sampling."""
     calls: CallSettings = CallSettings()
     """How the teacher is called."""
+
+    @field_serializer("kind")
+    def _stored_kind(self, kind: str) -> str:
+        return _STORED_KIND
+
+    @classmethod
+    def formerly(cls, values: dict[str, Any], below: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """Read `kind = "teacher"`, as both kinds were called, see `renamed.respell`."""
+        return _read_teacher(values, below)
+
+
+class ContrastiveLexicon(Settings):
+    """Settings of `contrastive_lexicon`: keywords and a description per cell, counted, without a language model."""
+
+    outside_the_key: ClassVar[tuple[str, ...]] = LLMLexicon.outside_the_key
+    kind: Literal["contrastive"] = "contrastive"
+    keywords: Annotated[int, Field(ge=1)] = 20
+    """Keywords per cell."""
+    levels: Annotated[int, Field(ge=1)] | None = None
+    """Levels described, from the first; none is all. A last level that tells colliding items apart means nothing."""
+    conditioned: bool = False
+    """Describe the tokens of residual codes from the second level on under their parent prefixes, and merge."""
+    seed: int = 0
+    """Nothing is drawn; the seed is a part of what the lexicon is stored under."""
+
+    @model_serializer
+    def _stored(self, info: SerializationInfo) -> dict[str, Any]:
+        """Return it as it is stored: as settings of a language model that is not asked."""
+        own = {name: getattr(self, name) for name in ("keywords", "levels", "conditioned", "seed")}
+        stored = {**LLMLexicon(**own).model_dump(mode="json"), "teacher": "none"}
+        left_out: Any = info.exclude or ()
+        return {name: value for name, value in stored.items() if name not in left_out}
+
+    @classmethod
+    def formerly(cls, values: dict[str, Any], below: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """Read `kind = "teacher"`, as both kinds were called, see `renamed.respell`."""
+        return _read_teacher(values, below)
+
+
+_STORED_KIND = "teacher"
+"""The kind of both lexicons in what is stored; its `teacher` is the client, or "none" for the contrastive one."""
+
+
+def _read_teacher(values: dict[str, Any], below: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give a table that says `kind = "teacher"`, or changes the `teacher` of such a one, the kind that it means now.
+
+    What only a language model reads is left out of a contrastive lexicon, where it never had an effect. The table
+    below gets the kind, too, since changing the teacher never emptied it.
+    """
+    kinds = ("contrastive", "llm")
+    kind, before = values.get("kind"), below.get("kind")
+    changes = kind is None and "teacher" in values and before in kinds
+    if kind != _STORED_KIND and not changes:
+        return
+    teacher = values.get("teacher", values.get("client"))
+    new = "contrastive" if teacher in ("none", None) else "llm"
+    if teacher is None and before in kinds:
+        new = before
+    if before in kinds:
+        below["kind"] = new
+    if kind is not None or new == "contrastive":
+        values["kind"] = new
+    if new == "contrastive":
+        values.pop("teacher", None)
+        for table in (values, below):
+            for name in LLMLexicon.model_fields.keys() - ContrastiveLexicon.model_fields.keys():
+                table.pop(name, None)
+    old = f'kind = "{kind}"' if kind is not None else f'teacher = "{teacher}"'
+    yield old, f'kind = "{new}"'
