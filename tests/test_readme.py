@@ -85,7 +85,7 @@ def test_the_readme_is_short():
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/guide/{name}.md" for name in sorted(GUIDE))])
 def test_links_lead_to_files(page):
     path = ROOT / page
-    links = re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", path.read_text(encoding="utf-8"))
+    links = re.findall(r"\]\((?!https?://|(?:\.\./)*reference/)([^)#]+)[^)]*\)", path.read_text(encoding="utf-8"))
     assert links
     assert [link for link in links if not (path.parent / link).exists()] == []
 
