@@ -17,15 +17,8 @@ from lexirec.models.gram.recommender import GramRecommender
 from lexirec.models.gram.settings import GramSettings, GramTrainingSettings
 from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.settings import GrpoSettings, ReinforcementSettings, SftSettings, TSRecSettings
-from lexirec.pipeline.components import PublishedIdentifiers
 from lexirec.pipeline.experiment import Experiment, load_experiment
-from lexirec.semantic_ids.identifiers.schemes import (
-    CodeIdentifiers,
-    KeywordIdentifiers,
-    LexicalIdentifiers,
-    PermutedIdentifiers,
-    TextIdentifiers,
-)
+from lexirec.semantic_ids.identifiers.registry import SCHEMES
 from lexirec.workflows.scaffold import draft_experiment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -222,7 +215,5 @@ def test_the_settings_table_names_every_table_and_known_kinds_only():
     parts = re.findall(r"^\| `\[model\.([a-z_]+)\]`", page, re.MULTILINE)
     tables = {*GramSettings.model_fields, *TSRecSettings.model_fields} - {"seed", "kind", "token_spread"}
     assert set(parts) == tables
-    kinds = (LexicalIdentifiers, KeywordIdentifiers, TextIdentifiers, CodeIdentifiers, PublishedIdentifiers)
-    kinds += (PermutedIdentifiers,)
     listed = set(re.findall(r"`([a-z-]+)`", rows["identifiers"]))
-    assert listed == {kind.model_fields["kind"].default for kind in kinds}
+    assert listed == set(SCHEMES)

@@ -1,6 +1,7 @@
-"""Generative recommendation with language models: from two tables to trained, measured, explained recommendations.
+"""Generative recommenders: a language model generates the identifier of the next item, constrained by a trie.
 
-The names below are the library's own; each is imported when it is first used, so `import lexirec` costs nothing.
+The names below are the public interface. Each is imported when it is first used, so `import lexirec` itself is fast
+and needs none of the heavy libraries.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ _HOMES = {
     "tfidf_lexicon": "semantic_ids.lexicon.lexicon",
     "toy_shop": "data.toy",
 }
-"""Public name -> the module it lives in."""
+"""Public name -> the module that defines it, below `lexirec`."""
 
 __all__ = [
     "Catalog",

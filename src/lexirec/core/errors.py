@@ -1,7 +1,7 @@
-"""What a user did wrong, said in one line.
+"""Exceptions for users' mistakes, each with a one-line message.
 
 Every error a user can cause derives from `LexirecError`; the command line prints its message on one line and exits
-with 1. The message says what was given, where, what is allowed and what to do.
+with status 1. The message says what was given, where, what is allowed and what to do.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 
 class LexirecError(Exception):
-    """A mistake in what was given to lexirec; its message is one line for the user."""
+    """Base class of users' mistakes; the message is one line for the user."""
 
 
 class DataError(LexirecError):

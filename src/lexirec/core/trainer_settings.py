@@ -1,6 +1,6 @@
-"""Settings that every training shares: steps, their size, how often weights are validated and saved.
+"""Settings shared by all trainings: optimiser, schedule, validation and checkpoints.
 
-They stand apart from the trainer so that a saved recommender is read without it.
+They are separate from the trainer so that a saved recommender can be read without importing it.
 """
 
 from __future__ import annotations

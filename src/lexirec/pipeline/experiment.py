@@ -15,9 +15,11 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from lexirec.core.config import DataPath, Settings, load_settings
+from lexirec.core.registry import PartSettings
 from lexirec.core.renamed import renamed
 from lexirec.core.resources import given_file
 from lexirec.core.runs import FUSED
+from lexirec.models.baselines.memory import Evidence, MemoryBaseline
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.pretraining import PretrainSettings
 from lexirec.models.tsrec.settings import ReinforcementSettings, TSRecSettings
@@ -26,20 +28,16 @@ from lexirec.pipeline.components import (
     BaselineChoice,
     CodesChoice,
     DataChoice,
-    Evidence,
     IdentifierChoice,
     LexiconChoice,
-    MemoryBaseline,
     ModelChoice,
     NeighborsChoice,
     Tables,
-    needs_neighbors,
-    needs_vectors,
 )
 from lexirec.semantic_ids.embeddings.item_embeddings import VectorSettings
-from lexirec.semantic_ids.identifiers.schemes import CodeIdentifiers, LexicalIdentifiers, PermutedIdentifiers
+from lexirec.semantic_ids.identifiers.permuted import PermutedIdentifiers
+from lexirec.semantic_ids.identifiers.registry import SCHEMES
 from lexirec.semantic_ids.lexicon.lexicon import TfIdfLexicon
-from lexirec.semantic_ids.quantizers.hierarchical_kmeans import HierarchicalKMeans
 
 S = TypeVar("S", bound=Settings)
 _OWN_SEED = ("data", "evaluation")  # the shop and the sample of users stay the same when seeds are compared
@@ -165,7 +163,7 @@ class Experiment(Settings):
         """How items are named: as the file says, else as suits the codes, else not at all."""
         if self.identifiers is not None or self.codes is None:
             return self.identifiers
-        return LexicalIdentifiers() if isinstance(self.codes, HierarchicalKMeans) else CodeIdentifiers()
+        return SCHEMES[self.codes.usual_identifiers]()
 
     @property
     def spelling(self) -> IdentifierChoice | None:
@@ -180,15 +178,15 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _parts_have_what_they_need(self) -> Self:
-        parts: dict[str, Settings | None] = {"codes": self.codes, "neighbors": self.neighbors}
+        parts: dict[str, PartSettings | None] = {"codes": self.codes, "neighbors": self.neighbors}
         parts.update({f"baselines.{name}": baseline for name, baseline in self.baselines.items()})
         parts |= {f"ensemble.{name}.partner": self.with_evidence(fusion) for name, fusion in self.ensemble.items()}
-        needy = [name for name, part in parts.items() if part is not None and needs_vectors(part)]
+        needy = [name for name, part in parts.items() if part is not None and "vectors" in part.needed()]
         if needy and not self.vectors:
             raise ValueError(f"'{needy[0]}' needs vectors: add a table such as [vectors.text] with kind = \"lsa\"")
-        if isinstance(self.spelling, LexicalIdentifiers | CodeIdentifiers) and self.codes is None:
+        if self.spelling is not None and "codes" in self.spelling.needed() and self.codes is None:
             raise ValueError(f"'identifiers' of kind {self.spelling.kind} need the table [codes]")
-        needy = [name for name, part in parts.items() if part is not None and needs_neighbors(part)]
+        needy = [name for name, part in parts.items() if part is not None and "neighbors" in part.needed()]
         if needy and self.neighbors is None:
             raise ValueError(f"'{needy[0]}' needs the table [neighbors]")
         return self

@@ -7,8 +7,8 @@ from typing import Any
 
 from lexirec.core.config import as_toml
 from lexirec.core.errors import SettingsError, did_you_mean
+from lexirec.models.baselines.memory import MemoryBaseline
 from lexirec.models.ensemble.settings import EnsembleSettings
-from lexirec.pipeline.components import MemoryBaseline, needs_neighbors, needs_vectors
 from lexirec.pipeline.experiment import Experiment, load_experiment, smoothed
 
 
@@ -30,11 +30,11 @@ def alone(experiment: Experiment, system: str) -> Experiment:
         update["reinforcement"] = None
     if not own:
         update |= dict.fromkeys(("model", "backbone", "pretraining", "codes", "identifiers"))
-        near = experiment.neighbors if any(map(needs_neighbors, baselines.values())) else None
+        near = experiment.neighbors if any("neighbors" in each.needed() for each in baselines.values()) else None
         update["neighbors"] = near
         mixed = _searching(experiment.model_copy(update=update))
         readers = [*baselines.values(), *mixed.values(), *([] if near is None else [near])]
-        reads = any(map(needs_vectors, readers))
+        reads = any("vectors" in each.needed() for each in readers)
         update["vectors"] = experiment.vectors if reads else {}
     return experiment.model_copy(update=update)
 
@@ -102,7 +102,7 @@ def _fusion(
             f"{expert.experiment.name}); name a part of kind memory"
         )
     found = fusion if partner.evidence is not None else smoothed(fusion, own.evidence)
-    if needs_vectors(found) and not experiment.vectors:
+    if "vectors" in found.needed() and not experiment.vectors:
         raise SettingsError(
             f"'ensemble.{name}.partner' needs vectors, as '{partner.part}' is smoothed with them: add a table such as "
             '[vectors.text] with kind = "lsa", or set partner.evidence'

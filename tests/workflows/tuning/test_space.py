@@ -25,7 +25,7 @@ def settings(**changes) -> TuningSettings:
         ({"low": 1.0, "high": 2.0, "log": True, "step": 0.5}, "no step where log"),
         ({"low": 1, "high": 5, "step": 0.5}, "should have a whole step"),
         ({"choices": [1]}, "two choices or more"),
-        ({"choices": [1, 2], "low": 1}, "nothing else beside them"),
+        ({"choices": [1, 2], "low": 1}, "no other entry beside them"),
         ({"low": 1}, "both low and high"),
         ({"choises": [1, 2]}, "Did you mean 'space.sasrec.baselines.sasrec.dropout.choices'"),
     ],

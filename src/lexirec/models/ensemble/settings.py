@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lexirec.core.config import Settings
+from lexirec.core.registry import PartSettings
 from lexirec.core.search_space import Dimension
-from lexirec.models.baselines.memory import MemorySettings
+from lexirec.models.baselines.memory import Evidence, MemorySettings
 
 SPACE = {
     "window": Dimension(low=1, high=20),
@@ -37,7 +38,7 @@ class PartnerSettings(Settings):
     cases: int = Field(default=5_000, ge=2)
     """Of the cases that choose weights, how many a trial is judged on, at most; drawn once by `seed`. What every other
     part says of all items for them is kept while the search goes on: 4 bytes a case and item."""
-    evidence: Literal["text", "vectors", "none"] | None = None
+    evidence: Evidence | None = None
     """What counts are smoothed with, as `baselines.NAME.evidence`; by default what the part's own are."""
     space: dict[str, Dimension] = Field(default_factory=lambda: dict(SPACE), min_length=1)
     """What may be tried for which of the memory's settings; the others stay as they are."""
@@ -59,7 +60,7 @@ PLACES = 10
 """Weights are chosen by NDCG at this place."""
 
 
-class EnsembleSettings(Settings):
+class EnsembleSettings(PartSettings):
     """A recommender made of recommenders, and how their weights are chosen."""
 
     kind: Literal["product", "reciprocal-rank"] = "product"
@@ -111,6 +112,10 @@ class EnsembleSettings(Settings):
         if self.partner is not None and self.kind != "product":
             raise ValueError(f"'partner' is searched for a product, and kind is '{self.kind}'; leave it out")
         return self
+
+    def needed(self) -> tuple[str, ...]:
+        """Return `vectors` where they smooth the memory that is searched."""
+        return ("vectors",) if self.partner is not None and self.partner.evidence == "vectors" else ()
 
     @property
     def options(self) -> tuple[float, ...]:

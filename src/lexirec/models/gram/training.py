@@ -83,7 +83,7 @@ def fit_gram(
         DataError: no training row has two items.
     """
     cut = packed_windows if settings.packed else windows_per_prefix
-    rows = train if teacher is None else Sequences.below([train, teacher.rehearsed])
+    rows = train if teacher is None else Sequences.concatenate([train, teacher.rehearsed])
     windows = cut(rows, model.settings.max_history)
     if not len(windows):
         raise DataError(f"none of the {len(train):,} training rows has two items, so there is nothing to predict")

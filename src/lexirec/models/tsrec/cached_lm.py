@@ -155,7 +155,7 @@ class CausalReading(SharedWeights):
             use_cache=False,
         )
         first_BD = _last(states_BKD[:, :length], mask_BL)
-        later_BTGD = states_BKD[:, length:].reshape(batch, entered, groups, -1)
+        later_BTGD = states_BKD[:, length:].reshape(batch, entered, groups, states_BKD.shape[-1])
         return self.refined(torch.cat([first_BD[:, None, None].expand(-1, 1, groups, -1), later_BTGD], dim=1))
 
     def refined(self, hidden: Tensor) -> Tensor:

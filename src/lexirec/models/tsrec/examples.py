@@ -13,9 +13,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
+from lexirec.models.tsrec.keywords import TokenWords
 from lexirec.models.tsrec.prompts import take_rows
 from lexirec.nn.ragged import Ragged, one_below_other
+
+
+@dataclass(frozen=True)
+class TaskTexts:
+    """The texts that tasks ask for.
+
+    Attributes:
+        titles: One per item, empty where unknown.
+        descriptions: One per item, empty where unknown; or None.
+        words: What a lexicon says about each token.
+        preferences: One per training sequence, empty where unknown; or None.
+    """
+
+    titles: Sequence[str]
+    descriptions: Sequence[str] | None = None
+    words: Sequence[TokenWords] = ()
+    preferences: Sequence[str] | None = None
+
+    @classmethod
+    def of(
+        cls, catalog: Catalog, words: Sequence[TokenWords] = (), preferences: Sequence[str] | None = None
+    ) -> TaskTexts:
+        """Take the fields `title` and `description` of a catalogue; without titles the first text field stands in."""
+        names = catalog.table.column_names
+        titles = catalog.field("title" if "title" in names else catalog.text_fields[0])
+        descriptions = catalog.field("description") if "description" in names else None
+        return cls(titles, descriptions, words, preferences)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +126,7 @@ def mixture(tasks: Sequence[Examples], weights: Mapping[str, float], *, seed: in
         one_below_other([part.prompts for part in parts]),
         one_below_other([part.targets for part in parts]),
         torch.cat([part.items for part in parts]) if parts else torch.empty(0, dtype=torch.int64),
-        Sequences.below([part.histories for part in parts]),
+        Sequences.concatenate([part.histories for part in parts]),
         "+".join(part.task for part in parts),
         kinds,
         _total([part.dropped for part in parts]),

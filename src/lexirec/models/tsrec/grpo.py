@@ -28,7 +28,7 @@ from lexirec.data.splits import Cases, prefix_cases
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
 from lexirec.models.tsrec.recommender import TSRecRecommender
-from lexirec.models.tsrec.rewards import Meanings, Rewards, token_meanings
+from lexirec.models.tsrec.rewards import Meanings, Rewards, columns_of, token_meanings
 from lexirec.models.tsrec.rollouts import Proposals, Proposer, group_loss
 from lexirec.models.tsrec.settings import GrpoSettings, ReinforcementSettings
 from lexirec.models.tsrec.sft import recommending
@@ -54,7 +54,7 @@ def reinforce_recommender(
 ) -> None:
     """Reinforce a fine-tuned recommender in place; see `TSRecRecommender.reinforce`."""
     trie = recommender.model.trie
-    meanings = _meanings(recommender) if settings.rewards.token_semantic else None
+    meanings = _meanings(recommender) if "meanings" in columns_of(settings.rewards) else None
     rewards = Rewards.of(settings.rewards, trie, vectors=vectors, scorer=scorer, meanings=meanings)
     cases = prefix_cases(train, recommender.settings.prompts.max_history)
     with tempfile.TemporaryDirectory() as temporary:

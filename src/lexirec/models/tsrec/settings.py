@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from lexirec.core.config import Settings
+from lexirec.core.registry import WeightSettings
 from lexirec.core.trainer_settings import TrainerSettings
 from lexirec.models.distillation import DistillationSettings, check_teachable
 from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
 from lexirec.models.tsrec.keywords import Pooling
 from lexirec.models.tsrec.prompts import TSRecPromptSettings
+from lexirec.models.tsrec.registry import REWARDS, TASKS
 from lexirec.nn.search import SearchSettings
 
 TITLE_TOKENS = 64
@@ -115,9 +118,10 @@ class GrpoSettings(TrainerSettings):
         return Limits(self.clip, self.beta, self.max_log_ratio)
 
 
-class RewardSettings(Settings):
+class RewardSettings(WeightSettings):
     """What each reward weighs; 0 leaves it out. The defaults are MiniOneRec's."""
 
+    parts: ClassVar[Mapping[str, Any]] = REWARDS
     exact: float = 1.0
     """Weight of 1 for the target."""
     rank_aware: float = 1.0
@@ -136,9 +140,11 @@ class RewardSettings(Settings):
     """What a token's meaning counts below each wrong token."""
 
 
-class TaskSettings(Settings):
+class TaskSettings(WeightSettings):
     """How often each task's rows stand in the mixture: 1 once, 0 never, 2.5 twice and half of them again."""
 
+    parts: ClassVar[Mapping[str, Any]] = TASKS
+    __pydantic_extra__: dict[str, Annotated[float, Field(ge=0)]] = Field(init=False)
     next_item: float = Field(default=1.0, ge=0)
     """T1: which item comes next."""
     sid_title: float = Field(default=1.0, ge=0)

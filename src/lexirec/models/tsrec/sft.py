@@ -21,12 +21,12 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.models.distillation import DistillationTeacher, copies_of
 from lexirec.models.tsrec.decoder import TSRecSearcher
-from lexirec.models.tsrec.examples import Examples
+from lexirec.models.tsrec.examples import Examples, TaskTexts
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
 from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.settings import LoraSettings, SftSettings, Trainable
-from lexirec.models.tsrec.tasks import TaskTexts, make_examples
+from lexirec.models.tsrec.tasks import make_examples
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.search import SearchSettings
 from lexirec.training.arguments import NdcgValidator, early_stopping, sample

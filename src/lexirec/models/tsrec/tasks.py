@@ -1,5 +1,7 @@
 """What a causal model learns to answer: one function per task, each from plain data to `Examples`.
 
+The table of tasks is `registry.TASKS`; a task takes by name what it needs of what `make_examples` has.
+
 Everything about users comes from training sequences alone; of the catalogue every item may be asked about. T1 to T7
 and TA are the names of the specification (sections 6.3 and 7.1; MiniOneRec, TS-Rec).
 
@@ -17,8 +19,8 @@ and TA are the names of the specification (sections 6.3 and 7.1; MiniOneRec, TS-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -26,12 +28,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexirec.core.errors import DataError, SettingsError
-from lexirec.data.catalog import Catalog
+from lexirec.core.registry import parameters
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, prefix_cases
-from lexirec.models.tsrec.examples import Examples, mixture
+from lexirec.models.tsrec.examples import Examples, TaskTexts, mixture
 from lexirec.models.tsrec.keywords import TokenWords
 from lexirec.models.tsrec.prompts import PromptBuilder, first_rows, take_rows
+from lexirec.models.tsrec.registry import TASKS
 from lexirec.models.tsrec.settings import DESCRIPTION_TOKENS, TITLE_TOKENS, TaskSettings
 from lexirec.nn.prompt_templates import (
     DESCRIPTION_ITEM,
@@ -51,33 +54,6 @@ from lexirec.nn.tokenizer import encode_all
 
 NO_TEXT, ASKED_BEFORE = "no text", "asked before"
 """Why questions are left out: nothing is known, or an earlier item has the same text, so the answer would differ."""
-
-
-@dataclass(frozen=True)
-class TaskTexts:
-    """The texts that tasks ask for.
-
-    Attributes:
-        titles: One per item, empty where unknown.
-        descriptions: One per item, empty where unknown; or None.
-        words: What a lexicon says about each token.
-        preferences: One per training sequence, empty where unknown; or None.
-    """
-
-    titles: Sequence[str]
-    descriptions: Sequence[str] | None = None
-    words: Sequence[TokenWords] = ()
-    preferences: Sequence[str] | None = None
-
-    @classmethod
-    def of(
-        cls, catalog: Catalog, words: Sequence[TokenWords] = (), preferences: Sequence[str] | None = None
-    ) -> TaskTexts:
-        """Take the fields `title` and `description` of a catalogue; without titles the first text field stands in."""
-        names = catalog.table.column_names
-        titles = catalog.field("title" if "title" in names else catalog.text_fields[0])
-        descriptions = catalog.field("description") if "description" in names else None
-        return cls(titles, descriptions, words, preferences)
 
 
 def make_examples(
@@ -102,30 +78,28 @@ def make_examples(
     Raises:
         SettingsError: a task is wanted whose texts are not there, or no task at all.
     """
-    weights = settings.model_dump(exclude={"title_tokens", "description_tokens"})
+    weights = settings.weights()
     weights["ts_align"] = float(bool(texts.words)) if settings.ts_align is None else settings.ts_align
-    there = {
-        "sid_description": texts.descriptions is not None,
-        "preference": texts.preferences is not None,
-        "ts_align": bool(texts.words),
+    given = {
+        "builder": builder,
+        "train": train,
+        "titles": texts.titles,
+        "descriptions": texts.descriptions,
+        "preferences": texts.preferences,
+        "words": texts.words or None,
+        "title_tokens": settings.title_tokens,
+        "description_tokens": settings.description_tokens,
     }
-    for task, known in there.items():
-        if weights[task] and not known:
-            raise SettingsError(f"tasks.{task} is {weights[task]}, but {_MISSING[task]}; give them, or set it to 0")
-    short, long = settings.title_tokens, settings.description_tokens
-    makers: dict[str, Callable[[], Examples]] = {
-        "next_item": lambda: next_item(builder, train),
-        "sid_title": lambda: sid_title(builder, texts.titles, most=short),
-        "history_title": lambda: history_title(builder, train, texts.titles, most=short),
-        "title_history_title": lambda: title_history_title(builder, train, texts.titles, most=short),
-        "title_history_sid": lambda: title_history_sid(builder, train, texts.titles, most=short),
-        "sid_description": lambda: sid_description(builder, texts.descriptions or (), most=long),
-        "preference": lambda: preference(builder, train, texts.preferences or (), most=long),
-        "ts_align": lambda: ts_align(builder, texts.words, most=long),
-    }
-    wanted = [make() for task, make in makers.items() if weights[task]]
+    tasks = {name: TASKS[name] for name, weight in weights.items() if weight}
+    for name, task in tasks.items():
+        for column in parameters(task):
+            if given[column] is None:
+                raise SettingsError(
+                    f"tasks.{name} is {weights[name]}, but {_MISSING[column]}; give them, or set it to 0"
+                )
+    wanted = [task(**{column: given[column] for column in parameters(task)}) for task in tasks.values()]
     if not wanted:
-        raise SettingsError(f"every task has the weight 0; give one of {', '.join(makers)} a weight, such as 1")
+        raise SettingsError(f"every task has the weight 0; give one of {', '.join(TASKS)} a weight, such as 1")
     if rehearsed is not None and len(rehearsed):
         wanted.append(rehearsal(builder, rehearsed, first=len(train)))
         weights["rehearsal"] = 1.0
@@ -133,9 +107,9 @@ def make_examples(
 
 
 _MISSING = {
-    "sid_description": "the catalogue has no field 'description'",
-    "preference": "there are no texts about users",
-    "ts_align": "there is no lexicon that says what tokens mean",
+    "descriptions": "the catalogue has no field 'description'",
+    "preferences": "there are no texts about users",
+    "words": "there is no lexicon that says what tokens mean",
 }
 
 
@@ -154,66 +128,74 @@ def rehearsal(builder: PromptBuilder, rehearsed: Sequences, *, first: int) -> Ex
 
 
 def history_title(
-    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, most: int = TITLE_TOKENS
+    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, title_tokens: int = TITLE_TOKENS
 ) -> Examples:
     """T3: ask for the title of the item that follows a history."""
-    answers = _cut(builder, titles, most)
+    answers = _cut(builder, titles, title_tokens)
     cases, dropped = _with_text(prefix_cases(train, builder.settings.max_history), answers)
     prompts = builder.about_histories(NEXT_TITLE, cases.histories)
     return _texts(builder, prompts, take_rows(answers, cases.targets), cases.histories, "history_title", dropped)
 
 
 def title_history_title(
-    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, most: int = TITLE_TOKENS
+    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, title_tokens: int = TITLE_TOKENS
 ) -> Examples:
     """T4: ask for the title of the item that follows a history which is told by titles; items without are not told."""
-    answers = _cut(builder, titles, most)
+    answers = _cut(builder, titles, title_tokens)
     cases, dropped = _with_text(_titled(prefix_cases(train, builder.settings.max_history), answers), answers)
     prompts = builder.about_histories(TITLES_NEXT_TITLE, cases.histories, builder.quoted(answers))
     return _texts(builder, prompts, take_rows(answers, cases.targets), cases.histories, "title_history_title", dropped)
 
 
 def title_history_sid(
-    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, most: int = TITLE_TOKENS
+    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, title_tokens: int = TITLE_TOKENS
 ) -> Examples:
     """T5: ask for the item that follows a history which is told by titles; items without are not told."""
-    told = _cut(builder, titles, most)
+    told = _cut(builder, titles, title_tokens)
     cases = _titled(prefix_cases(train, builder.settings.max_history), told)
     prompts = builder.about_histories(TITLES_NEXT_ITEM, cases.histories, builder.quoted(told))
     return _items(builder, prompts, cases, "title_history_sid")
 
 
-def sid_title(builder: PromptBuilder, titles: Sequence[str], *, most: int = TITLE_TOKENS) -> Examples:
+def sid_title(builder: PromptBuilder, titles: Sequence[str], *, title_tokens: int = TITLE_TOKENS) -> Examples:
     """T2: ask for the title of every item that has one, and for the item of every title.
 
     Where several items have a title (after tokenising and cutting), it asks for the first of them only.
     """
-    return _both_ways(builder, _cut(builder, titles, most), (ITEM_TITLE, TITLE_ITEM), "sid_title")
+    return _both_ways(builder, _cut(builder, titles, title_tokens), (ITEM_TITLE, TITLE_ITEM), "sid_title")
 
 
-def sid_description(builder: PromptBuilder, descriptions: Sequence[str], *, most: int = DESCRIPTION_TOKENS) -> Examples:
+def sid_description(
+    builder: PromptBuilder, descriptions: Sequence[str], *, description_tokens: int = DESCRIPTION_TOKENS
+) -> Examples:
     """T6: ask for the description of every item that has one, and for the item of every description; as `sid_title`."""
     questions = (ITEM_DESCRIPTION, DESCRIPTION_ITEM)
-    return _both_ways(builder, _cut(builder, descriptions, most), questions, "sid_description")
+    return _both_ways(builder, _cut(builder, descriptions, description_tokens), questions, "sid_description")
 
 
 def preference(
-    builder: PromptBuilder, train: Sequences, labels: Sequence[str], *, most: int = DESCRIPTION_TOKENS
+    builder: PromptBuilder,
+    train: Sequences,
+    preferences: Sequence[str],
+    *,
+    description_tokens: int = DESCRIPTION_TOKENS,
 ) -> Examples:
     """T7: ask what a user likes, from the user's training sequence.
 
     Args:
         builder: Of the prompts.
         train: Training sequences.
-        labels: What was written about each sequence's user, from training events alone; empty where nothing was.
-        most: Tokens of an answer.
+        preferences: What was written about each sequence's user, from training events alone; empty where nothing was.
+        description_tokens: Tokens of an answer.
 
     Raises:
         DataError: not as many texts as sequences.
     """
-    if len(labels) != len(train):
-        raise DataError(f"{len(labels)} preferences were given for {len(train)} training sequences; give one for each")
-    answers = _cut(builder, labels, most)
+    if len(preferences) != len(train):
+        raise DataError(
+            f"{len(preferences)} preferences were given for {len(train)} training sequences; give one for each"
+        )
+    answers = _cut(builder, preferences, description_tokens)
     kept = ((answers.lengths.numpy() > 0) & (train.lengths > 0)).nonzero()[0]
     histories = train.take(kept).last(builder.settings.max_history)
     prompts = builder.about_histories(PREFERENCE, histories)
@@ -221,7 +203,9 @@ def preference(
     return _texts(builder, prompts, take_rows(answers, kept), histories, "preference", dropped)
 
 
-def ts_align(builder: PromptBuilder, words: Sequence[TokenWords], *, most: int = DESCRIPTION_TOKENS) -> Examples:
+def ts_align(
+    builder: PromptBuilder, words: Sequence[TokenWords], *, description_tokens: int = DESCRIPTION_TOKENS
+) -> Examples:
     """TA: ask what every token means, and for the token with that meaning; one row each per token (TS-Align).
 
     Tokens without a description are left out; where several have the same, it asks for the first of them only.
@@ -234,7 +218,7 @@ def ts_align(builder: PromptBuilder, words: Sequence[TokenWords], *, most: int =
     if unknown is not None:
         raise SettingsError(f"the token '{unknown}' is not in the tokenizer's vocabulary; add it first (add_tokens)")
     tokens = Ragged.from_lists([[known[word.token]] for word in words])
-    meanings = _cut(builder, [word.description for word in words], most)
+    meanings = _cut(builder, [word.description for word in words], description_tokens)
     asked = np.flatnonzero(meanings.lengths.numpy())
     by_token = builder.ask(TOKEN_MEANING, take_rows(tokens, asked))
     by_meaning = builder.ask(MEANING_TOKEN, take_rows(meanings, asked))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from string import ascii_lowercase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lexirec.core.config import DataPath
 from lexirec.core.errors import DataError, did_you_mean
 from lexirec.semantic_ids.codes import Codes
+from lexirec.semantic_ids.identifiers.base import IdentifierSettings, NamingInputs
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers, check_identifiers, pad_rows, spell
 from lexirec.semantic_ids.lexicon.tfidf import split_terms, vocabulary_of
 from lexirec.semantic_ids.quantizers.assignment import cell_means, finite_matrix
@@ -29,6 +31,27 @@ if TYPE_CHECKING:
     from lexirec.data.catalog import Catalog
 
 Value = str | list[str]
+
+
+class PublishedIdentifiers(IdentifierSettings):
+    """Identifiers that somebody else made; they need neither codes nor a lexicon."""
+
+    outside_the_key: ClassVar[tuple[str, ...]] = ("path",)
+    kind: Literal["published"] = "published"
+    path: DataPath
+    """Parquet with `item_id` and a column of pieces, or GRAM's text file."""
+    column: str | None = None
+    """The column of the pieces, where the file has several."""
+
+    def files(self) -> dict[str, Path]:
+        """Return the file of the identifiers."""
+        return {"published": self.path}
+
+    def identify(self, inputs: NamingInputs) -> Identifiers:
+        """Read the identifiers; see `read_published`."""
+        return read_published(inputs.files["published"], inputs.catalog, inputs.tokenizer, column=self.column)
+
+
 _USUAL = ("gram_lexical_id", "sid")
 _SID = r"^(<[a-z]_[0-9]{1,9}>)+$"
 

@@ -4,36 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from string import ascii_lowercase
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 from scipy import sparse
 
-from lexirec.core.config import Settings, usual_kind
-from lexirec.core.errors import DataError, SettingsError
+from lexirec.core.errors import DataError
 from lexirec.semantic_ids.codes import Codes
+from lexirec.semantic_ids.identifiers.base import IdentifierSettings, NamingInputs
 from lexirec.semantic_ids.identifiers.identifiers import Cut, Identifiers, pad_rows, spell
-from lexirec.semantic_ids.lexicon.lexicon import Lexicon
 from lexirec.semantic_ids.lexicon.tfidf import best_terms, split_terms, tf_idf
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from lexirec.data.catalog import Catalog
 
-
-class LexicalIdentifiers(Settings):
+class LexicalIdentifiers(IdentifierSettings):
     """Settings of lexical identifiers: the best terms of the cells on an item's path (GRAM)."""
 
+    needs: ClassVar[tuple[str, ...]] = ("codes", "lexicon")
     kind: Literal["lexical"] = "lexical"
     distinct_siblings: bool = False
     """Give sibling cells different tokens; GRAM merges siblings with equal best tokens."""
     cut: Cut = "full"
     """Keep a token for every level (`full`), or cut at the shortest unique prefix."""
 
+    def identify(self, inputs: NamingInputs) -> Identifiers:
+        """Name the items by the lexicon's terms on their paths."""
+        distinct, cut = self.distinct_siblings, self.cut
+        return Identifiers.from_lexicon(
+            inputs.lexicon, inputs.codes, inputs.tokenizer, distinct_siblings=distinct, cut=cut
+        )
 
-class KeywordIdentifiers(Settings):
+
+class KeywordIdentifiers(IdentifierSettings):
     """Settings of keyword identifiers: the best terms of an item's own text, without hierarchy (as IDGenRec)."""
 
     kind: Literal["keyword"] = "keyword"
@@ -44,8 +49,12 @@ class KeywordIdentifiers(Settings):
     cut: Cut = "full"
     """As for lexical identifiers."""
 
+    def identify(self, inputs: NamingInputs) -> Identifiers:
+        """Name the items by the best terms of their texts."""
+        return keyword_identifiers(inputs.catalog.texts(), inputs.tokenizer, self)
 
-class TextIdentifiers(Settings):
+
+class TextIdentifiers(IdentifierSettings):
     """Settings of text identifiers: a text field, such as the title or the categories."""
 
     kind: Literal["text"] = "text"
@@ -58,67 +67,22 @@ class TextIdentifiers(Settings):
     cut: Cut = "full"
     """As for lexical identifiers."""
 
+    def identify(self, inputs: NamingInputs) -> Identifiers:
+        """Name the items by a text field."""
+        return text_identifiers(inputs.catalog.field(self.field), inputs.tokenizer, self)
 
-class CodeIdentifiers(Settings):
+
+class CodeIdentifiers(IdentifierSettings):
     """Settings of code identifiers: the codes as new tokens `<a_12><b_0>…` (as TIGER and others on RQ-VAE codes)."""
 
+    needs: ClassVar[tuple[str, ...]] = ("codes",)
     kind: Literal["codes"] = "codes"
     cut: Cut = "full"
     """As for lexical identifiers."""
 
-
-IdentifierSettings = Annotated[
-    LexicalIdentifiers | KeywordIdentifiers | TextIdentifiers | CodeIdentifiers,
-    Field(discriminator="kind"),
-    usual_kind("lexical"),
-]
-
-
-class PermutedIdentifiers(Settings):
-    """The control: identifiers of any kind, dealt out to the items at random; the tree stays, its meaning goes."""
-
-    kind: Literal["permuted"] = "permuted"
-    of: IdentifierSettings = LexicalIdentifiers()
-    """The identifiers that are dealt out."""
-    seed: int = 0
-    """Of who gets which."""
-
-
-def name_items(
-    settings: LexicalIdentifiers | KeywordIdentifiers | TextIdentifiers | CodeIdentifiers | PermutedIdentifiers,
-    catalog: Catalog,
-    codes: Codes | None = None,
-    lexicon: Lexicon | None = None,
-    tokenizer: PreTrainedTokenizerBase | None = None,
-) -> Identifiers:
-    """Return the identifiers of a catalogue's items by any of the kinds.
-
-    Raises:
-        SettingsError: lexical identifiers need codes and a lexicon, those of kind `codes` codes.
-        DataError: as the kinds say.
-    """
-    match settings:
-        case PermutedIdentifiers():
-            return permuted(name_items(settings.of, catalog, codes, lexicon, tokenizer), settings.seed)
-        case KeywordIdentifiers():
-            return keyword_identifiers(catalog.texts(), tokenizer, settings)
-        case TextIdentifiers():
-            return text_identifiers(catalog.field(settings.field), tokenizer, settings)
-        case CodeIdentifiers() if codes is not None:
-            return codes_as_tokens(codes, tokenizer, cut=settings.cut)
-        case LexicalIdentifiers() if codes is not None and lexicon is not None:
-            distinct, cut = settings.distinct_siblings, settings.cut
-            return Identifiers.from_lexicon(lexicon, codes, tokenizer, distinct_siblings=distinct, cut=cut)
-    needed = "codes" if isinstance(settings, CodeIdentifiers) else "codes and a lexicon"
-    raise SettingsError(f"identifiers of kind '{settings.kind}' need {needed}; give them, or choose another kind")
-
-
-def permuted(identifiers: Identifiers, seed: int) -> Identifiers:
-    """Deal identifiers out anew, every item another one's where it can (a random cycle through all items)."""
-    order = np.random.default_rng(seed).permutation(len(identifiers))
-    tokens = np.empty_like(identifiers.tokens)
-    tokens[order] = identifiers.tokens[np.roll(order, 1)]
-    return Identifiers(tokens, identifiers.pieces)
+    def identify(self, inputs: NamingInputs) -> Identifiers:
+        """Name the items by their codes, as tokens that a model adds to the backbone's vocabulary."""
+        return codes_as_tokens(inputs.codes, cut=self.cut)
 
 
 def keyword_identifiers(

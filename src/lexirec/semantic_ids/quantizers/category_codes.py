@@ -9,7 +9,7 @@ Source: the semantic indexing (SemID) of Hua et al. (SIGIR-AP 2023), which P5 an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -17,17 +17,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import DataError, did_you_mean
 from lexirec.semantic_ids.codes import Codes
+from lexirec.semantic_ids.quantizers.base import Quantized, QuantizerInputs, QuantizerSettings
 
 if TYPE_CHECKING:
     from lexirec.data.catalog import Catalog
 
 
-class CategoryCodes(Settings):
+class CategoryCodes(QuantizerSettings):
     """Settings of codes from category paths, and the estimator itself: `CategoryCodes().fit(catalog)`."""
 
+    needs: ClassVar[tuple[str, ...]] = ("catalog",)
     kind: Literal["categories"] = "categories"
     field: str = "categories"
     """A field of the catalogue: lists, or texts split at `separator`; root first."""
@@ -53,6 +54,10 @@ class CategoryCodes(Settings):
             deep = lengths > level
             values[deep, level] = np.unique(names[starts[deep] + level], return_inverse=True)[1] + 1
         return Codes(_varying(values), "tree")
+
+    def quantize(self, inputs: QuantizerInputs) -> Quantized:
+        """Return the codes of the catalogue's items; see `fit`."""
+        return Quantized(self.fit(inputs.catalog))
 
 
 def _paths(catalog: Catalog, settings: CategoryCodes) -> Any:

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.quantizers.assignment import blocks, finite_matrix, nearest_codes
+from lexirec.semantic_ids.quantizers.base import Quantized
 from lexirec.semantic_ids.quantizers.collisions import CollisionSettings, LastLevel, Settled, settle
 from lexirec.semantic_ids.quantizers.report import LevelUse, QuantizerReport
 
@@ -189,6 +190,11 @@ class Codebook:
         encoder, decoder = (_read_mlp(name, layout.get(name), tensors) for name in ("encoder", "decoder"))
         space = Space(tensors["shift"], float(tensors["scale"][0]), encoder, decoder)
         return cls(space, tuple(tensors[f"centroids.{level}"] for level in range(layout["levels"])))
+
+    def quantized_items(self) -> Quantized:
+        """Return the codes of the items it was fitted on, with the codebook; raises as `codes` does."""
+        summary = [f"{name}: {value}" for name, value in self.report.summary().items()]
+        return Quantized(self.codes, self.levels, self, summary)
 
     @property
     def _quantized(self) -> tuple[Settled, QuantizerReport]:

@@ -8,20 +8,18 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from sklearn.cluster import KMeans, MiniBatchKMeans
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lexirec.core.config import Settings
 from lexirec.core.progress import Progress
 from lexirec.semantic_ids.quantizers.assignment import balanced_kmeans, finite_matrix, nearest_codes
+from lexirec.semantic_ids.quantizers.base import Quantized, QuantizerInputs, QuantizerSettings
 from lexirec.semantic_ids.quantizers.codebook import Codebook, Space
 from lexirec.semantic_ids.quantizers.collisions import CollisionSettings
 
 _BATCH = 4096
 
 
-class ResidualKMeans(Settings):
+class ResidualKMeans(QuantizerSettings):
     """Settings of residual k-means (RQ-k-means), and the estimator itself: `ResidualKMeans(levels=3).fit(vectors)`.
 
     At each level, k-means clusters the residuals, and the centre of an item's cell is subtracted from its residual.
@@ -62,6 +60,10 @@ class ResidualKMeans(Settings):
         codebook = Codebook(Space.plain(vectors.shape[1]), centroids)
         return codebook.apply(vectors, self.collisions, values=values if self.balanced else None)
 
+    def quantize(self, inputs: QuantizerInputs) -> Quantized:
+        """Quantise the items' vectors; see `fit`."""
+        return self.fit(inputs.vectors).quantized_items()
+
     def centers(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Return the centres of each level for points (n, d), float32 (codes, d): initial codes of other quantisers."""
         return self._cluster(points)[0]
@@ -85,6 +87,9 @@ class ResidualKMeans(Settings):
         return centers, nearest_codes(rest, centers)
 
     def _kmeans(self, rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+        from sklearn.cluster import KMeans, MiniBatchKMeans  # a second that whoever only reads codes does not need
+        from sklearn.exceptions import ConvergenceWarning
+
         clusters = min(self.branching, len(rows))
         shared = {"n_clusters": clusters, "n_init": self.n_init, "max_iter": self.max_iter, "random_state": seed}
         if len(rows) > self.minibatch_above:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lexirec.core.config import Settings
 from lexirec.semantic_ids.quantizers.assignment import finite_matrix
+from lexirec.semantic_ids.quantizers.base import Quantized, QuantizerInputs, QuantizerSettings
 from lexirec.semantic_ids.quantizers.codebook import Codebook
 from lexirec.semantic_ids.quantizers.collisions import CollisionSettings
 from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lexirec.semantic_ids.quantizers.rqvae_network import RqVaeNetwork
 
 
-class ResidualKMeansPlus(Settings):
+class ResidualKMeansPlus(QuantizerSettings):
     """Settings of refined residual k-means (RQ-k-means+), and the estimator: `ResidualKMeansPlus().fit(vectors)`.
 
     An RQ-VAE whose codes are as wide as the vectors x and whose encoder is x + MLP(x). The MLP's last layer is
@@ -64,6 +64,10 @@ class ResidualKMeansPlus(Settings):
         network, settings = self._network(vectors), self._as_rqvae(vectors.shape[1])
         train(network, settings, vectors, folder=None if folder is None else Path(folder))
         return network.codebook().apply(vectors, self.collisions)
+
+    def quantize(self, inputs: QuantizerInputs) -> Quantized:
+        """Quantise the items' vectors; see `fit`."""
+        return self.fit(inputs.vectors, folder=inputs.progress).quantized_items()
 
     def _as_rqvae(self, dimensions: int) -> RqVae:
         """Return the equivalent settings of RQ-VAE."""

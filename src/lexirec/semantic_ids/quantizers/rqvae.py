@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from lexirec.core.config import Settings
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.semantic_ids.quantizers.assignment import finite_matrix
+from lexirec.semantic_ids.quantizers.base import Quantized, QuantizerInputs, QuantizerSettings
 from lexirec.semantic_ids.quantizers.codebook import Codebook
 from lexirec.semantic_ids.quantizers.collisions import LEAST_ENTROPY, CollisionSettings
 from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
@@ -85,7 +86,7 @@ class LetterLosses(Settings):
     """Clusters of equal size among the codes of a level, recomputed in every epoch."""
 
 
-class RqVae(Settings):
+class RqVae(QuantizerSettings):
     """Settings of RQ-VAE, and the estimator itself: `RqVae(levels=3).fit(vectors)`.
 
     An encoder maps vectors to a narrow space, residual quantisation replaces an encoding by a sum of one code per
@@ -152,6 +153,15 @@ class RqVae(Settings):
         network = self._network(vectors, 0 if extra is None else extra.shape[1])
         train(network, self, vectors, extra, None if folder is None else Path(folder))
         return network.codebook().apply(vectors, self.collisions)
+
+    def needed(self) -> tuple[str, ...]:
+        """Return what is read; collaborative vectors only where LETTER's loss has a weight."""
+        return (*self.needs, "collaborative") if self.letter.collaborative else self.needs
+
+    def quantize(self, inputs: QuantizerInputs) -> Quantized:
+        """Quantise the items' vectors; see `fit`."""
+        together = inputs.collaborative if "collaborative" in self.needed() else None
+        return self.fit(inputs.vectors, together, folder=inputs.progress).quantized_items()
 
     def hidden_widths(self, dimensions: int) -> tuple[int, ...]:
         """Return the widths of the encoder's hidden layers for vectors with this number of dimensions."""

@@ -63,8 +63,9 @@ def _with_tokens(tokenizer: Any, identifiers: Any) -> tuple[Any, Any]:
 def _causal_examples(
     evidence: Evidence, model: TSRecSettings, named: tuple[Any, Any]
 ) -> Iterator[tuple[str, Examples]]:
+    from lexirec.models.tsrec.examples import TaskTexts
     from lexirec.models.tsrec.prompts import PromptBuilder
-    from lexirec.models.tsrec.tasks import TaskTexts, make_examples
+    from lexirec.models.tsrec.tasks import make_examples
 
     builder = PromptBuilder(named[0], named[1].tokens, model.prompts)
     texts = TaskTexts.of(evidence.catalog, evidence.words)

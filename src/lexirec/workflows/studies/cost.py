@@ -31,9 +31,10 @@ from lexirec.data.splits import Split
 from lexirec.models.gram.recommender import GramRecommender
 from lexirec.models.gram.training import batches, packed_windows, windows_per_prefix
 from lexirec.models.loading import load_recommender
+from lexirec.models.tsrec.examples import TaskTexts
 from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.sft import epochs_of
-from lexirec.models.tsrec.tasks import TaskTexts, make_examples
+from lexirec.models.tsrec.tasks import make_examples
 from lexirec.nn.t5 import count_parameters
 from lexirec.pipeline.stages.data import Folders, load_split, write_summary
 from lexirec.workflows.benchmarks.measure import apart
