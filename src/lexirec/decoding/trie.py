@@ -72,6 +72,7 @@ class Trie:
     @classmethod
     def _from_levels(cls, levels: TrieLevels) -> Trie:
         """Turn numbered nodes into tensors, with the numbers per depth that loops need."""
+        # items are known in sorted order: scatter them to their leaves, and the leaves back to item numbers
         item_of_leaf = np.full(levels.token.size, -1, dtype=np.int64)
         item_of_leaf[levels.leaf] = levels.order
         item_node = np.empty_like(levels.order)
@@ -132,6 +133,7 @@ class Trie:
 
         `width` is usually `max_children[depth]`; a smaller one cuts the children off.
         """
+        # edge e leads to node e + 1, so a range of edges is a range of children
         edge_BW1 = self.child_offsets[nodes_BW].unsqueeze(-1)
         stop_BW1 = self.child_offsets[nodes_BW + 1].unsqueeze(-1)
         edge_BWC = edge_BW1 + torch.arange(width, device=self.device)

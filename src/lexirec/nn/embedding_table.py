@@ -66,6 +66,7 @@ class ItemRows(nn.Module):
             rows_ID = rows_ID + self.project(self.features_IF)
         if self.mix is None:
             return rows_ID
+        # one weighted bag per item instead of gathered neighbours (I, K, D), which would not fit large catalogues
         near_ID = functional.embedding_bag(self.near_IK, rows_ID, per_sample_weights=self.weights_IK, mode="sum")
         return rows_ID + self.mix * near_ID
 

@@ -115,6 +115,7 @@ def children_loss(
             logits = wide(hidden @ table_VD[row_of_N[1 : 1 + trie.max_children[0]]].T)
             total = total.index_add(0, open_R, functional.cross_entropy(logits, below - 1, reduction="none"))
             continue
+        # −log p(target) = log Σ exp(children) − target, over the children of each row's own node
         row_E, edge_E = spread(trie.child_offsets[above], trie.child_offsets[above + 1])
         logit_E = wide(hidden[row_E] * table_VD[row_of_N[edge_E + 1]]).sum(-1)
         mass = segment_logsumexp(logit_E, row_E, len(open_R))
@@ -145,6 +146,7 @@ def spread(first_R: Tensor, last_R: Tensor) -> tuple[Tensor, Tensor]:
 
 def segment_logsumexp(values_E: Tensor, row_E: Tensor, rows: int) -> Tensor:
     """Return the log-sum-exp of each row's entries (rows,); every row needs at least one."""
+    # subtract each row's maximum before exp; it cancels out, so it is detached
     peak_R = values_E.detach().new_full((rows,), -torch.inf).scatter_reduce(0, row_E, values_E.detach(), "amax")
     total_R = values_E.new_zeros(rows).index_add(0, row_E, (values_E - peak_R[row_E]).exp())
     return total_R.log() + peak_R

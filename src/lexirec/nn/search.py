@@ -115,6 +115,7 @@ class TrieSearcher(ABC):
             np.full((len(histories), k), -np.inf, dtype=np.float32),
             np.zeros(len(histories), dtype=np.bool_),
         )
+        # batches of similar length are processed in any order: each writes its own rows
         with Progress("Searching", total=len(histories)) as progress:
             for rows in _of_like_length(histories, self._settings.batch_size):
                 batch = histories.take(rows)
@@ -134,7 +135,7 @@ class TrieSearcher(ABC):
         plain: bool,
     ) -> None:
         """Search a batch and write its rankings into the given rows of the result."""
-        k = min(result.items.shape[1], self._trie.n_items)
+        k = min(result.items.shape[1], self._trie.n_items)  # shorter rankings keep the padding −1
         with self._weights.in_use():
             beams = beam_search(
                 self._trie,
@@ -182,6 +183,7 @@ class TrieSearcher(ABC):
         allowed_BI = self._allowed(histories, rows, exclude_seen, allowed)
         if guide is None:
             return None if allowed_BI is None else allowed_bias(trie, allowed_BI.to(trie.device))
+        # filter and guide share one bias: a forbidden item is a boost of −inf
         boost_BI = torch.from_numpy(guide(histories)).to(trie.device)
         if allowed_BI is not None:
             boost_BI = boost_BI.masked_fill(~allowed_BI.to(trie.device), -torch.inf)

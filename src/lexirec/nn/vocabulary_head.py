@@ -73,6 +73,7 @@ class VocabularyHead(TrieHolder):
         return Rows(self._legal(table_VD))
 
     def _legal(self, table_VD: Tensor) -> Tensor:
+        # the trie has far fewer tokens than the vocabulary: score its distinct tokens only
         tokens_U, _ = self._tokens(self.trie_on(table_VD.device))
         return wide(table_VD[tokens_U])
 

@@ -8,8 +8,9 @@ import pytest
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.identifiers.published import read_published, read_published_codes
+from lexirec.semantic_ids.identifiers.published import read_published
 from lexirec.semantic_ids.quantizers.collisions import CollisionSettings
+from lexirec.semantic_ids.quantizers.published_codes import read_published_codes
 from tests.worlds.pieces import bert_like
 
 IDS = ["B1", "B2", "B3"]

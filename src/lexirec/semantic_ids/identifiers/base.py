@@ -1,4 +1,4 @@
-"""The base class of identifier schemes: settings that name the items of a catalogue."""
+"""Base class of identifier schemes: settings with a method that builds the identifiers of a catalogue."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _IN_WORDS = {"codes": "codes", "lexicon": "a lexicon"}
 
 @dataclass(frozen=True)
 class NamingInputs:
-    """What an identifier scheme can read.
+    """Inputs of an identifier scheme; codes and lexicon are read on first use.
 
     Attributes:
         catalog: The items.
-        tokenizer: The backbone's, whose tokens spell identifiers; None spells them in words.
-        readers: How `codes` and `lexicon` are read, those there are.
-        files: Files from outside by name, as `IdentifierSettings.files` names them.
+        tokenizer: The backbone's tokenizer, whose ids become the tokens; None uses words.
+        readers: Functions that read `codes` and `lexicon`, where available.
+        files: External files by name, as in `IdentifierSettings.files`.
     """
 
     catalog: Catalog
@@ -56,15 +56,15 @@ class IdentifierSettings(PartSettings):
 
     @abstractmethod
     def identify(self, inputs: NamingInputs) -> Identifiers:
-        """Name the items, each by an identifier of its own."""
+        """Return the items' identifiers."""
 
 
 def identify_items(settings: IdentifierSettings, inputs: NamingInputs) -> Identifiers:
     """Return the identifiers of a catalogue's items by any scheme.
 
     Raises:
-        SettingsError: the scheme needs codes or a lexicon that are not there.
-        DataError: as the schemes say.
+        SettingsError: the scheme needs codes or a lexicon that are not available.
+        DataError: as documented for the scheme.
     """
     if any(name not in inputs.readers for name in settings.needed()):
         needed = " and ".join(_IN_WORDS[name] for name in settings.needed())
@@ -80,6 +80,6 @@ def name_items(
     tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> Identifiers:
     """Return the identifiers of a catalogue's items by any scheme that reads no file; raises as `identify_items`."""
-    given = {"codes": codes, "lexicon": lexicon}
-    readers = {name: lambda value=value: value for name, value in given.items() if value is not None}
+    inputs = {"codes": codes, "lexicon": lexicon}
+    readers = {name: lambda value=value: value for name, value in inputs.items() if value is not None}
     return identify_items(settings, NamingInputs(catalog, tokenizer, readers))

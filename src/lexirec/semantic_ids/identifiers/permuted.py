@@ -1,4 +1,4 @@
-"""Permuted identifiers: a control that deals the identifiers of another scheme out to the items at random."""
+"""Permuted identifiers: a control that assigns the identifiers of another scheme to random items."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ else:
 
 
 class PermutedIdentifiers(IdentifierSettings):
-    """The control: identifiers of any kind, dealt out to the items at random; the tree stays, its meaning goes."""
+    """Settings of permuted identifiers: another scheme's, assigned to random items; same tree, no meaning."""
 
     kind: Literal["permuted"] = "permuted"
     of: DealtChoice = LexicalIdentifiers()
-    """The identifiers that are dealt out."""
+    """The permuted scheme."""
     seed: int = 0
-    """Of who gets which."""
+    """Seed of the permutation."""
 
     def needed(self) -> tuple[str, ...]:
-        """Return what the identifiers that are dealt out need."""
+        """Return the inputs of the permuted scheme."""
         return self.of.needed()
 
     def identify(self, inputs: NamingInputs) -> Identifiers:
-        """Name the items by identifiers of other items."""
+        """Return the scheme's identifiers, permuted."""
         return permuted(self.of.identify(inputs), self.seed)
 
 
 def permuted(identifiers: Identifiers, seed: int) -> Identifiers:
-    """Deal identifiers out anew, every item another one's where it can (a random cycle through all items)."""
+    """Permute identifiers so that every item gets another item's (a random cycle through all items)."""
     order = np.random.default_rng(seed).permutation(len(identifiers))
     tokens = np.empty_like(identifiers.tokens)
     tokens[order] = identifiers.tokens[np.roll(order, 1)]

@@ -1,11 +1,10 @@
-"""Import of published identifiers and codes: GRAM's text files, MiniOneRec's index, Parquet."""
+"""Import of published identifiers and semantic IDs: GRAM's text files, MiniOneRec's index, Parquet."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -18,12 +17,9 @@ from numpy.typing import NDArray
 
 from lexirec.core.config import DataPath
 from lexirec.core.errors import DataError, did_you_mean
-from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.base import IdentifierSettings, NamingInputs
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers, check_identifiers, pad_rows, spell
 from lexirec.semantic_ids.lexicon.tfidf import split_terms, vocabulary_of
-from lexirec.semantic_ids.quantizers.assignment import cell_means, finite_matrix
-from lexirec.semantic_ids.quantizers.collisions import CollisionSettings, LastLevel, Settled, settle
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -34,14 +30,14 @@ Value = str | list[str]
 
 
 class PublishedIdentifiers(IdentifierSettings):
-    """Identifiers that somebody else made; they need neither codes nor a lexicon."""
+    """Settings of identifiers read from a file; they need neither codes nor a lexicon."""
 
     outside_the_key: ClassVar[tuple[str, ...]] = ("path",)
     kind: Literal["published"] = "published"
     path: DataPath
     """Parquet with `item_id` and a column of pieces, or GRAM's text file."""
     column: str | None = None
-    """The column of the pieces, where the file has several."""
+    """The column of the pieces, needed if the file has several."""
 
     def files(self) -> dict[str, Path]:
         """Return the file of the identifiers."""
@@ -102,53 +98,21 @@ def read_published(
     return Identifiers(tokens, vocabulary)
 
 
-def read_published_codes(
-    path: str | Path,
-    catalog: Catalog,
-    *,
-    column: str | None = None,
-    collisions: CollisionSettings | None = None,
-    vectors: NDArray[np.floating] | None = None,
-) -> Settled:
-    """Read semantic IDs `<a_236><b_231><c_226>` as residual codes, unique after a collision rule.
+def read_semantic_ids(path: str | Path, catalog: Catalog, *, column: str | None = None) -> NDArray[np.int32]:
+    """Read the codes of semantic IDs `<a_236><b_231><c_226>`: int32 (n_items, levels), −1 beyond an item's last.
 
-    The letter is the level, the number the code. In semantic IDs of different lengths, missing levels are 0.
+    The letter is the level, the number the code.
 
     Args:
         path: A file in any of the formats of `read_published`.
         catalog: The items; each must have a semantic ID.
         column: Column of the Parquet file, by default `sid`.
-        collisions: The rule for items that share one; by default an additional level.
-        vectors: (n_items, d); with them, items may move to other used codes of the last level (`nearest-free`,
-            `sinkhorn`). A code's point is the mean of its items' residuals.
-
-    Returns:
-        The codes, and the counts of collisions before and after.
 
     Raises:
         DataError: as `read_published`, or a value is no semantic ID.
-        SettingsError: the collision rule needs vectors.
     """
     path = Path(path)
-    values = np.maximum(_parsed(_joined(_read(path, column or "sid", catalog)), catalog, path), 0)
-    if vectors is None:
-        return settle(values, collisions)
-    used, compact = np.unique(values[:, -1], return_inverse=True)
-    settled = settle(np.column_stack([values[:, :-1], compact]), collisions, _last_level(values, vectors, catalog))
-    final = settled.codes.values.copy()
-    final[:, values.shape[1] - 1] = used[final[:, values.shape[1] - 1]]  # back to the published numbers
-    return replace(settled, codes=Codes(final, "residual"))
-
-
-def _last_level(values: NDArray[np.int32], vectors: NDArray[np.floating], catalog: Catalog) -> LastLevel:
-    rest = finite_matrix(vectors)
-    if len(rest) != len(values):
-        raise DataError(f"there are {len(rest):,} vectors and {len(catalog):,} items; give one per item")
-    for level in range(values.shape[1]):
-        cells = Codes(values, "residual").cells(level)
-        means = cell_means(rest, cells, int(cells.max()) + 1)
-        residuals, rest = rest, rest - means[cells]
-    return LastLevel(residuals, means)
+    return _parsed(_joined(_read(path, column or "sid", catalog)), catalog, path)
 
 
 def _joined(values: Sequence[Value]) -> pa.Array:

@@ -1,4 +1,4 @@
-"""The table of identifier schemes: kind -> the module and class that names items.
+"""Registry of identifier schemes: kind -> module and class.
 
 A new scheme is a module of this package with an `IdentifierSettings`, and one line here (see CONTRIBUTING.md).
 """

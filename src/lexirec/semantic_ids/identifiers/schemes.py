@@ -31,7 +31,7 @@ class LexicalIdentifiers(IdentifierSettings):
     """Keep a token for every level (`full`), or cut at the shortest unique prefix."""
 
     def identify(self, inputs: NamingInputs) -> Identifiers:
-        """Name the items by the lexicon's terms on their paths."""
+        """Return identifiers of the lexicon's terms on the items' paths."""
         distinct, cut = self.distinct_siblings, self.cut
         return Identifiers.from_lexicon(
             inputs.lexicon, inputs.codes, inputs.tokenizer, distinct_siblings=distinct, cut=cut
@@ -45,12 +45,12 @@ class KeywordIdentifiers(IdentifierSettings):
     length: Annotated[int, Field(ge=1)] = 7
     """Most terms of an identifier, before a counter."""
     lowercase: bool = True
-    """Lower the case of texts first."""
+    """Convert texts to lower case first."""
     cut: Cut = "full"
     """As for lexical identifiers."""
 
     def identify(self, inputs: NamingInputs) -> Identifiers:
-        """Name the items by the best terms of their texts."""
+        """Return identifiers of the best terms of the items' texts."""
         return keyword_identifiers(inputs.catalog.texts(), inputs.tokenizer, self)
 
 
@@ -59,16 +59,16 @@ class TextIdentifiers(IdentifierSettings):
 
     kind: Literal["text"] = "text"
     field: str = "title"
-    """The field; `categories` names items by their category."""
+    """The field; `categories` builds identifiers from categories."""
     length: Annotated[int, Field(ge=1)] = 16
     """Most pieces of an identifier, before a counter."""
     lowercase: bool = True
-    """Lower the case of texts first."""
+    """Convert texts to lower case first."""
     cut: Cut = "full"
     """As for lexical identifiers."""
 
     def identify(self, inputs: NamingInputs) -> Identifiers:
-        """Name the items by a text field."""
+        """Return identifiers of a text field."""
         return text_identifiers(inputs.catalog.field(self.field), inputs.tokenizer, self)
 
 
@@ -81,7 +81,7 @@ class CodeIdentifiers(IdentifierSettings):
     """As for lexical identifiers."""
 
     def identify(self, inputs: NamingInputs) -> Identifiers:
-        """Name the items by their codes, as tokens that a model adds to the backbone's vocabulary."""
+        """Return identifiers of the items' codes, as tokens that a model adds to the backbone's vocabulary."""
         return codes_as_tokens(inputs.codes, cut=self.cut)
 
 

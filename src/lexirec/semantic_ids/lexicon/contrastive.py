@@ -91,6 +91,7 @@ def contrast(
     sizes, totals = np.bincount(groups), np.bincount(families)
     family = families[np.unique(groups, return_index=True)[1]]
     rows = np.repeat(np.arange(inside.shape[0]), np.diff(inside.indptr))
+    # only terms that occur in a group can score, so all counts follow the entries of the sparse matrix `inside`
     others = entries_at(around, family[rows], inside.indices) - inside.data
     share = inside.data**2 / (inside.data + 1) / sizes[rows]
     elsewhere = (others + 1) / (totals[family[rows]] - sizes[rows] + 1)

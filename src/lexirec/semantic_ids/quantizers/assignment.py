@@ -131,17 +131,27 @@ def finite_matrix(vectors: NDArray[np.floating], width: int | None = None) -> ND
     """Check vectors (n, d) and return them as float32.
 
     Raises:
-        DataError: they are no matrix of floats, have no rows or columns, are not finite or not of the given width.
+        DataError: as `checked_matrix`, or the vectors are not of the given width.
+    """
+    matrix = checked_matrix(vectors)
+    if width is not None and matrix.shape[1] != width:
+        raise DataError(f"vectors have {matrix.shape[1]} dimensions, the codebook {width}; use the same model")
+    return matrix.astype(np.float32)
+
+
+def checked_matrix(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Check vectors (n, d) and return them in their own precision.
+
+    Raises:
+        DataError: they are no matrix of floats, have no rows or columns, or are not finite.
     """
     matrix = np.asarray(vectors)
     if matrix.ndim != 2 or 0 in matrix.shape or not np.issubdtype(matrix.dtype, np.floating):
         raise DataError(f"vectors are {matrix.dtype} of shape {matrix.shape}; give a matrix of floats (items, d)")
-    if width is not None and matrix.shape[1] != width:
-        raise DataError(f"vectors have {matrix.shape[1]} dimensions, the codebook {width}; use the same model")
     bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
     if len(bad):
         raise DataError(f"vectors: row {bad[0]} is not finite ({len(bad)} such rows); every number must be finite")
-    return matrix.astype(np.float32)
+    return matrix
 
 
 def squared_distances(rows: NDArray[np.float32], codes: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The base class of quantisers: settings that give the items of a catalogue their codes."""
+"""Base class of quantisers: settings with a method that assigns codes to the items of a catalogue."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class QuantizerInputs:
-    """What a quantiser can read; what is not needed is never read.
+    """Inputs of a quantiser, read on first use, so that unneeded ones are never read.
 
     Attributes:
-        readers: How `catalog`, `vectors` and `collaborative` are read, those there are.
-        files: Files from outside by name, as `QuantizerSettings.files` names them.
-        progress: A folder from which a killed fit carries on.
+        readers: Functions that read `catalog`, `vectors` and `collaborative`, where available.
+        files: External files by name, as in `QuantizerSettings.files`.
+        progress: Folder of checkpoints, from which an interrupted fit resumes.
     """
 
     readers: Mapping[str, Callable[[], Any]]
@@ -47,7 +47,7 @@ class QuantizerInputs:
 
     @property
     def collaborative(self) -> NDArray[np.float32]:
-        """Vectors of who buys what, of a SASRec on the training part: float32 (n_items, c)."""
+        """Item embeddings of a SASRec trained on the training part: float32 (n_items, c)."""
         vectors: NDArray[np.float32] = self.readers["collaborative"]()
         return vectors
 
@@ -58,10 +58,9 @@ class Quantized:
 
     Attributes:
         codes: Of every item.
-        semantic_levels: Levels that mean something, without the one that only tells colliding items apart; None for
-            trees, whose cells are prefixes.
-        codebook: What gives codes to further catalogues, where there is such a thing.
-        summary: What is said about the codes, a line each; by default the cells of every level.
+        semantic_levels: Levels without the one that only resolves collisions; None for trees, whose cells are prefixes.
+        codebook: Assigns codes to further catalogues; None where the quantiser has none.
+        summary: Lines about the codes for the report; by default the cells of every level.
     """
 
     codes: Codes
@@ -78,8 +77,8 @@ class QuantizerSettings(PartSettings):
 
     needs: ClassVar[tuple[str, ...]] = ("vectors",)
     usual_identifiers: ClassVar[str] = "codes"
-    """The kind of identifiers that an experiment takes for such codes unless it says otherwise."""
+    """Default kind of identifiers for such codes in an experiment."""
 
     @abstractmethod
     def quantize(self, inputs: QuantizerInputs) -> Quantized:
-        """Give the items their codes; equal inputs and settings give equal codes."""
+        """Return the codes of the items; deterministic for given inputs and settings."""

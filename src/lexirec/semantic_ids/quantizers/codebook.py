@@ -119,6 +119,7 @@ class Codebook:
         vectors = finite_matrix(vectors, len(self.space.shift))
         values = np.empty((len(vectors), self.levels), dtype=np.int32)
         for block in blocks(len(vectors), vectors.shape[1]):
+            # residual quantisation: each level codes what the levels before have left
             rest = self.space.encode(vectors[block])
             for level, codes in enumerate(self.centroids):
                 values[block, level] = nearest_codes(rest, codes)

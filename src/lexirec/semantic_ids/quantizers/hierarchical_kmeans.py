@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from lexirec.core.errors import DataError
 from lexirec.core.progress import Progress
 from lexirec.semantic_ids.codes import Codes
+from lexirec.semantic_ids.quantizers.assignment import checked_matrix
 from lexirec.semantic_ids.quantizers.base import Quantized, QuantizerInputs, QuantizerSettings
 
 _SPLIT_BATCH = 1000
@@ -55,7 +56,7 @@ class HierarchicalKMeans(QuantizerSettings):
         Raises:
             DataError: the vectors are not a finite matrix.
         """
-        vectors = _checked(vectors)
+        vectors = checked_matrix(vectors)
         values = np.zeros((len(vectors), self.levels), dtype=np.int32)
         waiting = [(np.arange(len(vectors)), 0)]
         # one thread: scikit-learn adds partial centres in the order in which threads finish, which changes the codes
@@ -121,7 +122,7 @@ class ClusterTree:
         Raises:
             DataError: the vectors are not a finite matrix of the tree's width.
         """
-        vectors = _checked(vectors)
+        vectors = checked_matrix(vectors)
         if vectors.shape[1] != self.vectors.shape[1]:
             raise DataError(
                 f"new vectors have {vectors.shape[1]} dimensions, the tree {self.vectors.shape[1]}; use the same model"
@@ -145,16 +146,6 @@ class ClusterTree:
             distance = (children**2).sum(axis=1) - 2 * vectors[rows] @ children.T
             below[rows] += distance.argmin(axis=1)
         return below
-
-
-def _checked(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
-    vectors = np.asarray(vectors)
-    if vectors.ndim != 2 or 0 in vectors.shape or not np.issubdtype(vectors.dtype, np.floating):
-        raise DataError(f"vectors are {vectors.dtype} of shape {vectors.shape}; give a matrix of floats (items, d)")
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        raise DataError(f"vectors: row {bad[0]} is not finite ({len(bad)} such rows); every number must be finite")
-    return vectors
 
 
 def _parts(rows: NDArray[np.int64], labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:

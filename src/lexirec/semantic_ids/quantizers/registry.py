@@ -1,4 +1,4 @@
-"""The table of quantisers: kind -> the module and class that gives items their codes.
+"""Registry of quantisers: kind -> module and class.
 
 A new quantiser is a module of this package with a `QuantizerSettings`, and one line here (see CONTRIBUTING.md).
 """

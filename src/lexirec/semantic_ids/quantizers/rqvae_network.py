@@ -24,8 +24,8 @@ from lexirec.semantic_ids.quantizers.rqvae import CodeUse, RqVae
 
 
 @dataclass
-class Quantized:
-    """Result of residual quantisation, level by level.
+class QuantizedBatch:
+    """Residual quantisation of a batch of encodings, level by level.
 
     Attributes:
         codes_BL: Numbers of the chosen codes.
@@ -84,7 +84,7 @@ class RqVaeNetwork(nn.Module):
         """Return shifted and scaled vectors, the encoder's input and the decoder's target."""
         return (vectors_BX - self.shift_X) * self.scale
 
-    def quantize(self, encoded_BD: Tensor, entropies: Sequence[float] = ()) -> Quantized:
+    def quantize(self, encoded_BD: Tensor, entropies: Sequence[float] = ()) -> QuantizedBatch:
         """Choose a code per level: the nearest or, for levels with an entropy, by Sinkhorn over the items."""
         rest_BD, codes, residuals, points, distances = encoded_BD, [], [], [], []
         for level, points_KD in enumerate(self.codes_LKD):
@@ -95,7 +95,7 @@ class RqVaeNetwork(nn.Module):
             points.append(points_KD[codes[-1]])
             distances.append(distances_BK)
             rest_BD = rest_BD - points[-1].detach()  # codes of a level learn from their own residuals only
-        return Quantized(torch.stack(codes, 1), *(torch.stack(part, 1) for part in (residuals, points, distances)))
+        return QuantizedBatch(torch.stack(codes, 1), *(torch.stack(part, 1) for part in (residuals, points, distances)))
 
     def codebook(self) -> Codebook:
         """Return the network as a codebook, which needs no torch."""
@@ -159,7 +159,7 @@ def total_loss(
     vectors_BX: Tensor,
     collaborative_BC: Tensor | None = None,
     clusters_LK: Tensor | None = None,
-) -> tuple[Tensor, Quantized]:
+) -> tuple[Tensor, QuantizedBatch]:
     """Return the total loss of a batch, and its quantisation.
 
     Args:
@@ -171,24 +171,24 @@ def total_loss(
     """
     scaled_BX = network.scaled(vectors_BX)
     encoded_BD = network.encode(scaled_BX)
-    found = network.quantize(encoded_BD, settings.use.sinkhorn if network.training else ())
+    batch = network.quantize(encoded_BD, settings.use.sinkhorn if network.training else ())
     # straight-through estimator: the decoder's gradient reaches the encoder alone, as in the sources
-    quantized_BD = encoded_BD + (found.points_BLD.sum(1) - encoded_BD).detach()
+    quantized_BD = encoded_BD + (batch.points_BLD.sum(1) - encoded_BD).detach()
     codes_learn = settings.use.ema == 0
     if codes_learn:
-        loss = functional.mse_loss(found.points_BLD, found.residuals_BLD.detach())
+        loss = functional.mse_loss(batch.points_BLD, batch.residuals_BLD.detach())
     else:
         loss = torch.zeros((), device=vectors_BX.device)
-    loss = loss + settings.use.commitment * functional.mse_loss(found.residuals_BLD, found.points_BLD.detach())
+    loss = loss + settings.use.commitment * functional.mse_loss(batch.residuals_BLD, batch.points_BLD.detach())
     loss = loss + functional.mse_loss(network.decoder(quantized_BD), scaled_BX)
     if settings.use.balance:
-        loss = loss + settings.use.balance * balance_loss(found.distances_BLK, settings.use)
+        loss = loss + settings.use.balance * balance_loss(batch.distances_BLK, settings.use)
     if collaborative_BC is not None and network.bridge is not None:
         mapped_BC = network.bridge(quantized_BD)
         loss = loss + settings.letter.collaborative * collaborative_loss(mapped_BC, collaborative_BC)
     if clusters_LK is not None:
-        loss = loss + settings.letter.diversity * diversity_loss(network.codes_LKD, found, clusters_LK)
-    return loss, found
+        loss = loss + settings.letter.diversity * diversity_loss(network.codes_LKD, batch, clusters_LK)
+    return loss, batch
 
 
 def balance_loss(distances_BLK: Tensor, use: CodeUse) -> Tensor:
@@ -208,18 +208,18 @@ def collaborative_loss(mapped_BC: Tensor, collaborative_BC: Tensor) -> Tensor:
     return torch.stack(losses).sum() / len(mapped_BC)
 
 
-def diversity_loss(codes_LKD: Tensor, found: Quantized, clusters_LK: Tensor) -> Tensor:
+def diversity_loss(codes_LKD: Tensor, batch: QuantizedBatch, clusters_LK: Tensor) -> Tensor:
     """Return the cross-entropy of another code of the chosen code's cluster among all other codes of the level.
 
     That code is sampled for every item and level.
     """
     losses = []
     for level, (points_KD, clusters_K) in enumerate(zip(codes_LKD, clusters_LK, strict=True)):
-        own_B = found.codes_BL[:, level]
+        own_B = batch.codes_BL[:, level]
         itself_BK = functional.one_hot(own_B, len(points_KD)).bool()
         mates_BK = (clusters_K == clusters_K[own_B, None]) & ~itself_BK
         mate_B = torch.multinomial(mates_BK.float(), 1)[:, 0]
-        similarity_BK = (found.points_BLD[:, level] @ points_KD.T).masked_fill(itself_BK, -math.inf)
+        similarity_BK = (batch.points_BLD[:, level] @ points_KD.T).masked_fill(itself_BK, -math.inf)
         losses.append(functional.cross_entropy(similarity_BK, mate_B))
     return torch.stack(losses).mean()
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from lexirec.core.progress import Progress
 from lexirec.semantic_ids.quantizers.collisions import CollisionCount
 from lexirec.semantic_ids.quantizers.rqvae import CodeUse, RqVae
-from lexirec.semantic_ids.quantizers.rqvae_network import Quantized, RqVaeNetwork, cluster_codes, total_loss
+from lexirec.semantic_ids.quantizers.rqvae_network import QuantizedBatch, RqVaeNetwork, cluster_codes, total_loss
 
 _log = logging.getLogger(__name__)
 _FILE = "rqvae.safetensors"
@@ -120,12 +120,12 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = how.learning_rate * min(1.0, (epochs + 1) / (how.warm_up + 1))
         extra = None if self.collaborative is None else self.collaborative[rows]
-        loss, found = total_loss(self.network, self.settings, self.vectors[rows], extra, clusters)
+        loss, quantized = total_loss(self.network, self.settings, self.vectors[rows], extra, clusters)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.learned, 1.0)
         self.optimizer.step()
-        self.upkeep.after_step(self.network.codes_LKD, found)
+        self.upkeep.after_step(self.network.codes_LKD, quantized)
         return loss.detach()
 
     def _look(self, loss: float) -> str:
@@ -223,21 +223,21 @@ class CodeUpkeep(nn.Module):
         self.register_buffer("idle_LK", torch.zeros_like(self.shares_LK))
 
     @torch.no_grad()
-    def after_step(self, codes_LKD: Tensor, found: Quantized) -> None:
+    def after_step(self, codes_LKD: Tensor, quantized: QuantizedBatch) -> None:
         """Update the averages after a training step and, as set, the codes in place."""
         if not (self.use.ema or self.use.revive_after):
             return
-        chosen_BLK = nn.functional.one_hot(found.codes_BL, codes_LKD.shape[1]).to(codes_LKD.dtype)
+        chosen_BLK = nn.functional.one_hot(quantized.codes_BL, codes_LKD.shape[1]).to(codes_LKD.dtype)
         self.shares_LK.lerp_(chosen_BLK.mean(0), 1 - self.decay)
         self.sums_LKD.lerp_(
-            torch.einsum("blk,bld->lkd", chosen_BLK, found.residuals_BLD) / len(chosen_BLK), 1 - self.decay
+            torch.einsum("blk,bld->lkd", chosen_BLK, quantized.residuals_BLD) / len(chosen_BLK), 1 - self.decay
         )
         if self.use.ema:
             least = 1e-5 / codes_LKD.shape[1]  # a code unused for long keeps its position: its mean would be 0 / 0
             mean_LKD = self.sums_LKD / self.shares_LK.clamp_min(least)[..., None]
             codes_LKD.copy_(torch.where(self.shares_LK[..., None] > least, mean_LKD, codes_LKD))
         if self.use.revive_after:
-            self._revive(codes_LKD, found.residuals_BLD)
+            self._revive(codes_LKD, quantized.residuals_BLD)
 
     def _revive(self, codes_LKD: Tensor, residuals_BLD: Tensor) -> None:
         """Reset codes that were rarely used for long to residuals of random items of this step."""
