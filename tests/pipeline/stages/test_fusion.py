@@ -162,7 +162,7 @@ def test_a_table_without_a_name_is_called_fused():
         ({"memory": {"of": ["sasrec", "memory"]}}, "is the name of a part already"),
         (
             {"tuned": {"of": ["sasrec", "memory"], "partner": {"part": "sasrec"}}},
-            "'fusion.tuned.partner.part' is 'sasrec', which is no memory; it should be one of memory",
+            "'fusion.tuned.partner.part' is 'sasrec', which is not of kind memory; it should be one of memory",
         ),
         (
             {"tuned": {"of": ["sasrec", "popularity"], "partner": {"part": "popularity"}}},

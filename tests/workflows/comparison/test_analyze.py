@@ -12,7 +12,7 @@ from lexirec.data.ranking import Ranking
 from lexirec.evaluation.context import EvaluationContext
 from lexirec.evaluation.evaluator import LISTS
 from lexirec.pipeline.stages.report import stored_reports
-from lexirec.workflows.comparison.analyze import analyze_named, analyze_systems, ground_of
+from lexirec.workflows.comparison.analyze import analyze_named, analyze_systems, context_of
 from tests.worlds.small_run import experiment, small_run
 
 
@@ -23,7 +23,7 @@ def store() -> Store:
 
 @pytest.fixture(scope="module")
 def ground() -> EvaluationContext:
-    return ground_of(small_run()[1])
+    return context_of(small_run()[1])
 
 
 def reports(name: str, seen: str = "excluded"):

@@ -1,4 +1,4 @@
-"""The stages that learn and measure: baselines, the model, evaluations."""
+"""Stages of baselines and of item neighbours."""
 
 from __future__ import annotations
 
@@ -37,11 +37,10 @@ from lexirec.pipeline.stages.data import item_names, load_catalog, load_split, l
 from lexirec.pipeline.stages.identifiers import joined_vectors
 
 Folders = Mapping[str, Path]
-# -------------------------------------------------------------------------------------------------------- baselines
 
 
 def fit_baseline(settings: Settings, inputs: Folders, out: Path) -> None:
-    """Fit one baseline on the training part and save it as a complete recommender."""
+    """Fit one baseline on the training part and save it as a recommender."""
     catalog, split = load_catalog(inputs["data"]), load_split(inputs["data"])
     scorer = _fitted(settings, inputs, split, out)
     ScoreRecommender(catalog, scorer).save(out)
@@ -89,32 +88,29 @@ def _fit_sequences(model: SequenceScorer, settings: Settings, inputs: Folders, o
     )
 
 
-# ------------------------------------------------------------------------------------------------------ measurements
-
-
 # ----------------------------------------------------------------------------------------------------------- neighbors
 
 
 def prepare_neighbors(settings: NeighborsChoice, inputs: Folders, out: Path) -> None:
-    """Find the neighbours of every item."""
+    """Compute or read the neighbours of every item."""
     split, catalog = load_split(inputs["data"]), load_catalog(inputs["data"])
     match settings:
         case SasrecNeighbors():
-            found = neighbors.nearest(Sasrec.load(inputs["sasrec"] / "scorer").item_vectors(), settings.k)
+            result = neighbors.nearest(Sasrec.load(inputs["sasrec"] / "scorer").item_vectors(), settings.k)
         case CoOccurrenceNeighbors():
-            found = neighbors.co_occurrence(split.train, len(catalog), settings.k, window=settings.window)
+            result = neighbors.co_occurrence(split.train, len(catalog), settings.k, window=settings.window)
         case MemoryNeighbors():
-            found = fit_memory(settings.memory, settings.evidence, inputs).neighbors(settings.k)
+            result = fit_memory(settings.memory, settings.evidence, inputs).neighbors(settings.k)
         case PublishedNeighbors():
-            found = neighbors.read_published(inputs["published"], catalog).first(settings.k)
+            result = neighbors.read_published(inputs["published"], catalog).first(settings.k)
         case _:
-            found = neighbors.nearest(joined_vectors(inputs), settings.k)
-    found.save(out)
-    write_summary(out, "Neighbours", _neighbor_lines(found, catalog))
+            result = neighbors.nearest(joined_vectors(inputs), settings.k)
+    result.save(out)
+    write_summary(out, "Neighbours", _neighbor_lines(result, catalog))
 
 
 def fit_memory(settings: MemorySettings, evidence: Evidence, inputs: Folders) -> Memory:
-    """Count the training part of a data stage, smoothed with what is named as evidence."""
+    """Fit a memory (text-smoothed item co-occurrence) on the training part, smoothed with the given evidence."""
     split, memory = load_split(inputs["data"]), Memory(settings)
     match evidence:
         case "text":
@@ -125,10 +121,10 @@ def fit_memory(settings: MemorySettings, evidence: Evidence, inputs: Folders) ->
             return memory.fit(split.train, split.n_items)
 
 
-def _neighbor_lines(found: Neighbors, catalog: Catalog) -> list[str]:
-    without = int((found.items < 0).all(axis=1).sum())
+def _neighbor_lines(similar: Neighbors, catalog: Catalog) -> list[str]:
+    without = int((similar.items < 0).all(axis=1).sum())
     name = item_names(catalog)
-    lines = [f"items: {len(found):,}, of which {without:,} have no neighbour"]
-    for item in range(min(5, len(found))):
-        lines.append(f"{name[item]}: {'; '.join(name[other] for other in found.items[item, :3] if other >= 0)}")
+    lines = [f"items: {len(similar):,}, of which {without:,} have no neighbour"]
+    for item in range(min(5, len(similar))):
+        lines.append(f"{name[item]}: {'; '.join(name[other] for other in similar.items[item, :3] if other >= 0)}")
     return lines

@@ -1,4 +1,4 @@
-"""The stages up to identifiers and neighbours: each reads the folders of its inputs and writes one folder."""
+"""Stages from item vectors to identifiers: vectors, codes, tokenizer, lexicon, identifiers."""
 
 from __future__ import annotations
 
@@ -44,13 +44,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SEMANTIC_IDS = "semantic_ids.npy"
-"""Of residual codes: int32 (n_items, levels), items that share one have equal rows."""
-
-
-# ------------------------------------------------------------------------------------------------------------- data
-
-
-# ------------------------------------------------------------------------------------------- vectors and identifiers
+"""File of residual codes without the collision level: int32 (n_items, levels); items that share one have equal rows."""
 
 
 def prepare_tokenizer(settings: Mapping[str, object], inputs: Folders, out: Path) -> None:
@@ -77,7 +71,7 @@ def load_saved_tokenizer(folder: Path | None) -> PreTrainedTokenizerBase | None:
 
 
 def prepare_vectors(settings: Settings, inputs: Folders, out: Path) -> None:
-    """Make one source of item vectors: `vectors.npy`, float32 (n_items, d), L2-normalised."""
+    """Compute one source of item vectors: `vectors.npy`, float32 (n_items, d), L2-normalised."""
     if isinstance(settings, PrecomputedVectors):
         settings = settings.model_copy(update={"path": inputs["file"]})
     if isinstance(settings, CollaborativeVectors):
@@ -92,16 +86,16 @@ def prepare_vectors(settings: Settings, inputs: Folders, out: Path) -> None:
 
 
 def joined_vectors(inputs: Folders) -> NDArray[np.float32]:
-    """Return all sources of vectors among the inputs (`vectors.NAME`) as one matrix: float32 (n_items, d)."""
+    """Concatenate all sources of vectors among the inputs (`vectors.NAME`): float32 (n_items, d)."""
     sources = [load_array(folder / "vectors.npy") for name, folder in inputs.items() if name.startswith("vectors.")]
     return concatenate(sources)
 
 
 def prepare_codes(settings: CodesChoice, inputs: Folders, out: Path) -> None:
-    """Give the items codes: `codes.parquet`, and of residual ones `semantic_ids.npy`.
+    """Fit or read the items' codes: `codes.parquet`, and for residual codes `semantic_ids.npy`.
 
-    Semantic IDs are the codes without the level that only tells colliding items apart. A codebook that was fitted here
-    is kept, for catalogues to come.
+    Semantic IDs are the codes without the level that only separates colliding items. A codebook fitted here is saved,
+    so that later catalogues can be encoded with it.
     """
     match settings:
         case HierarchicalKMeans():
@@ -139,13 +133,13 @@ def _fit_codebook(settings: ResidualKMeans | RqVae | ResidualKMeansPlus, inputs:
 
 
 def _published_codes(settings: PublishedCodes, inputs: Folders, out: Path) -> tuple[Codes, list[str]]:
-    given = any(name.startswith("vectors.") for name in inputs)
+    has_vectors = any(name.startswith("vectors.") for name in inputs)
     settled = read_published_codes(
         inputs["published"],
         load_catalog(inputs["data"]),
         column=settings.column,
         collisions=settings.collisions,
-        vectors=joined_vectors(inputs) if given else None,
+        vectors=joined_vectors(inputs) if has_vectors else None,
     )
     codes = settled.codes
     levels = codes.levels - bool(settled.collisions.numbered)
@@ -154,7 +148,7 @@ def _published_codes(settings: PublishedCodes, inputs: Folders, out: Path) -> tu
 
 
 def prepare_lexicon(settings: LexiconChoice, inputs: Folders, out: Path) -> None:
-    """Name the cells of the codes: with terms of the items' texts, by a teacher, or as somebody published."""
+    """Label the cells of the codes: with terms of the items' texts, by an LLM, or from a published file."""
     catalog, codes = load_catalog(inputs["data"]), Codes.load(inputs["codes"])
     match settings:
         case TfIdfLexicon():
@@ -163,8 +157,8 @@ def prepare_lexicon(settings: LexiconChoice, inputs: Folders, out: Path) -> None
         case PublishedKeywords():
             lexicon = read_keywords(inputs["keywords"], codes)
         case LLMLexicon():
-            given = any(name.startswith("vectors.") for name in inputs)
-            vectors = joined_vectors(inputs) if given else None
+            has_vectors = any(name.startswith("vectors.") for name in inputs)
+            vectors = joined_vectors(inputs) if has_vectors else None
             lexicon = llm_lexicon(catalog, codes, settings, folder=progress_folder(out), vectors=vectors)
     lexicon.save(out)
     counts = np.argsort(-codes.counts(0), kind="stable")[:12]
@@ -173,17 +167,17 @@ def prepare_lexicon(settings: LexiconChoice, inputs: Folders, out: Path) -> None
 
 
 def prepare_identifiers(settings: IdentifierChoice, inputs: Folders, out: Path) -> None:
-    """Name the items, and describe and draw the tree of the names."""
+    """Build the identifiers; describe and draw their tree."""
     catalog, tokenizer = load_catalog(inputs["data"]), load_saved_tokenizer(inputs.get("tokenizer"))
     codes = Codes.load(inputs["codes"]) if "codes" in inputs else None
     lexicon = Lexicon.load(inputs["lexicon"]) if "lexicon" in inputs else None
     if isinstance(settings, PublishedIdentifiers):
         identifiers = read_published(inputs["published"], catalog, tokenizer, column=settings.column)
     else:
-        # Codes are tokens of their own, which a model adds to the backbone's vocabulary.
+        # code tokens are new to the backbone: the model adds them to its vocabulary
         spelled = settings.of if isinstance(settings, PermutedIdentifiers) else settings
-        known = None if isinstance(spelled, CodeIdentifiers) else tokenizer
-        identifiers = name_items(settings, catalog, codes, lexicon, known)
+        vocabulary = None if isinstance(spelled, CodeIdentifiers) else tokenizer
+        identifiers = name_items(settings, catalog, codes, lexicon, vocabulary)
     identifiers.save(out)
     report = naming_report(identifiers, codes)
     draw_identifiers(report, out)
@@ -193,6 +187,3 @@ def prepare_identifiers(settings: IdentifierChoice, inputs: Folders, out: Path) 
     write_summary(
         out, "Identifiers", lines, {"Levels of the codes": report.level_rows(), "Depths": report.depth_rows()}
     )
-
-
-# -------------------------------------------------------------------------------------------------------- neighbours

@@ -11,7 +11,7 @@ from lexirec.core.errors import ArtifactError
 from lexirec.evaluation.bootstrap import STANDARD, Bootstrap
 from lexirec.evaluation.evaluator import Report
 from lexirec.evaluation.significance import Difference, Estimate, compare_ranks, estimate_ranks, holm
-from lexirec.workflows.comparison.compare import check_alike
+from lexirec.workflows.comparison.comparability import check_comparable
 from lexirec.workflows.studies.collect import Made
 from lexirec.workflows.studies.settings import StudySettings
 
@@ -115,7 +115,7 @@ def _compared(
 ) -> Finding:
     """Add the difference from the reference, or why there is none."""
     try:
-        users = check_alike({"the reference": reference, finding.label: reports})
+        users = check_comparable({"the reference": reference, finding.label: reports})
     except ArtifactError as error:
         return replace(finding, unlike=str(error))
     name, _, k = settings.metrics[0].partition("@")

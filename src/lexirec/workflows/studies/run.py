@@ -74,7 +74,7 @@ def run_study(study: Study, store: Store) -> Outcome:
 
 
 def _carry_out(outcome: Outcome, run: StudyRun, store: Store, display: _Display) -> None:
-    runner = StageRunner(store, VERSIONS, shown=display.around)
+    runner = StageRunner(store, VERSIONS, display=display.around)
     try:
         outcome.steps[run.name] = walk_run(outcome.study.settings, run, runner)
     except LexirecError as error:
