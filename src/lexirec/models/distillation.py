@@ -12,7 +12,7 @@ texts, knows.
 
 Source: knowledge distillation is Hinton, Vinyals and Dean (2015), for rankers Tang and Wang (KDD 2018), a teacher of
 the student's own kind Furlanello et al. (ICML 2018, "Born-Again Neural Networks"); counts as a teacher, its product
-with copies, cross-fitting and rehearsal are ours, measured in docs/log.md.
+with copies, cross-fitting and rehearsal are ours, measured in docs/log/.
 
 Legend: `R` cases, `I` items.
 """

@@ -125,7 +125,7 @@ def _plain(weight: Tensor) -> bool:
 #
 # On CPUs `torch.nn.Dropout` spends more time drawing than a small transformer spends on its matrix products: a third
 # of a training step here. A 64-bit draw gives eight bytes, which is some fifteen times faster per element (benchmarks
-# in docs/log.md); the price is that the rate is a multiple of 1/256, and outputs are scaled by the rate as it is.
+# in docs/log/); the price is that the rate is a multiple of 1/256, and outputs are scaled by the rate as it is.
 
 _LOWEST_INT64, _DRAWN_BYTES = -(2**63), 8
 

@@ -72,7 +72,7 @@ class BackboneSettings(Settings):
 
     residual_scale: float = Field(default=0.2, gt=0)
     """Factor on the fresh output projections of every layer. Below 1 the residual stream starts nearly clean, which
-    helped small models on small catalogues (docs/log.md); 1 is T5's own initialisation."""
+    helped small models on small catalogues (docs/log/); 1 is T5's own initialisation."""
 
     @property
     def scratch(self) -> bool:

@@ -25,7 +25,7 @@ from tests.worlds.small_run import small_run
 
 @pytest.fixture(scope="module")
 def folders():
-    return {name: step.folder for name, step in small_run()[1].steps.items()}
+    return {name: step.folder for name, step in small_run()[1].stages.items()}
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,9 @@ def test_settings_come_from_a_file(tmp_path):
 CHILD = """
 import sys
 from pathlib import Path
-from lexirec.semantic_ids.lexicon.llm_labels import teach
+from lexirec.semantic_ids.lexicon.llm_labels import llm_lexicon
 from tests.semantic_ids.lexicon.test_llm_labels import CODES, settings, shop
-teach(shop(), CODES, settings(sys.argv[1]), folder=Path(sys.argv[2]))
+llm_lexicon(shop(), CODES, settings(sys.argv[1]), folder=Path(sys.argv[2]))
 """
 
 

@@ -7,7 +7,7 @@ With C the counts and K the text similarities, a history's row of decayed weight
 - K·C: what followed items *similar to* those of the history; C·K: items similar to what followed; K: similar items.
 - C·P: what followed what followed, a walk of two steps; M0–M2 do without (d = 0).
 - R and S divide by (row sum)^.5 and (column sum)^.2 of the smoothed matrix: often bought items shall not outvote the
-  rest of a history, nor popular items everything. Smoothing before scaling lets rare items gain most (docs/log.md).
+  rest of a history, nor popular items everything. Smoothing before scaling lets rare items gain most (docs/log/).
 - M0 has no text, M1 takes given vectors, M2 TF-IDF of the item texts; the name says only what `fit` was given.
 
 No single matrix is built: with r = hR, ((r + a·rK + d·rC·N)·C + (b·rC + c·m·r)·K)·S has the same value, where N holds

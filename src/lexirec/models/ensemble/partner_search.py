@@ -4,7 +4,7 @@ A memory that is better alone is not the better partner: what it gained, the net
 anew with other settings, chooses the weights of the product, and is worth NDCG@10 of validation cases. What the other
 parts say does not depend on the trial: they are asked once about all items, and a trial costs what the memory costs.
 
-Our own measurement (docs/log.md). Legend: `C` cases, `K` candidates, `I` items.
+Our own measurement (docs/log/). Legend: `C` cases, `K` candidates, `I` items.
 """
 
 from __future__ import annotations
