@@ -69,7 +69,7 @@ class TestChecks:
         "systems",
         [[SystemResult("a"), SystemResult("a")], [SystemResult("a", main=True), SystemResult("b", main=True)]],
     )
-    def test_systems_must_be_told_apart(self, systems: list[SystemResult]) -> None:
+    def test_systems_must_have_distinct_names(self, systems: list[SystemResult]) -> None:
         with pytest.raises(ValueError, match=r"must be distinct|at most one"):
             ReportContent("title", "lead", systems, {})
 

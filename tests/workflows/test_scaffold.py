@@ -76,7 +76,7 @@ def test_a_time_split_is_taught_by_the_memory_and_chooses_weights_on_unseen_even
         assert found.model.training.distillation.rehearsal == rehearsal
 
 
-def test_nothing_is_overwritten_and_mistakes_are_told(shop):
+def test_nothing_is_overwritten_and_mistakes_are_reported(shop):
     tables = shop / "items.parquet", shop / "interactions.parquet"
     (shop / "mine.toml").write_text("seed = 1\n")
     with pytest.raises(SettingsError, match=r"mine\.toml is there already and is left alone"):

@@ -68,7 +68,7 @@ def test_short_lists_have_no_breakdown_at_ten(done):
     assert (short.breakdowns, short.listings) == ([], [])
 
 
-def test_lists_are_told_beyond_accuracy(done):
+def test_lists_are_reported_beyond_accuracy(done):
     (found,) = content(done).listings
     assert list(found.rows) == list(SETTINGS["baselines"])
     assert {"coverage ↑", "Gini ↓", "diversity, categories ↑"} <= set(found.columns)

@@ -46,7 +46,7 @@ def test_an_experiment_is_looked_at_whole(store):
     assert "no calibration: no system's scores are probabilities over the catalogue" in found.notes
 
 
-def test_it_is_told_as_text_and_as_json(store):
+def test_it_is_reported_as_text_and_as_json(store):
     found = analyze_named(store, ["small:memory", "best=small:sasrec"], k=5, by=["history", "category=brand"])
     assert [each.kind for each in found.slices] == ["history", "category (brand)"]
     text = found.text()
@@ -106,7 +106,7 @@ def test_probabilities_are_read_from_lists_with_seen_items(store, tmp_path):
         analyze_named(mine, ["half:memory"])
 
 
-def test_what_cannot_be_looked_at_is_told(store, ground):
+def test_what_cannot_be_looked_at_is_reported(store, ground):
     with pytest.raises(SettingsError, match="-k 0: at least one place"):
         analyze_named(store, ["small"], k=0)
     with pytest.raises(

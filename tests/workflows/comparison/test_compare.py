@@ -149,7 +149,7 @@ def test_reports_that_do_not_name_users_are_refused():
         ({"baseline": "c"}, "there is no baseline 'c' among a, b"),
     ],
 )
-def test_mistakes_are_told(options, message):
+def test_mistakes_are_reported(options, message):
     with pytest.raises(SettingsError, match=message):
         compare_systems({"a": [report(1)], "b": [report(2)]}, **options)
 

@@ -108,7 +108,7 @@ def test_a_folder_takes_the_recipe_but_not_the_people(tmp_path):
     assert (data.users, data.user_columns) == (None, {})
 
 
-def test_data_that_are_not_there_are_told(tmp_path):
+def test_data_that_are_not_there_are_reported(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"holds no items table"):
         small_study(tmp_path, f'data=["{tmp_path}/empty"]')

@@ -50,7 +50,7 @@ def test_they_load_and_plan_on_the_toy_shop(path, tmp_path):
     plan = plan_study(study, Store(tmp_path))
     assert len(study.runs) == 2 * len(study.rows)
     assert len({run.experiment.name for run in study.runs}) == len(study.rows)
-    kinds = {stage.step.kind for stage in plan.stages.values()}
+    kinds = {stage.stage.kind for stage in plan.stages.values()}
     assert {"data", "identifiers", "model", "evaluation"} <= kinds
     assert set(study.settings.measures) <= kinds
     assert plan.existing == []

@@ -199,7 +199,7 @@ def test_trials_can_be_judged_on_cases_like_those_of_the_test_alone(files, tmp_p
     assert "validation cases whose newest event was not trained on" in (found.folder / "report.md").read_text()
 
 
-def test_failures_count_and_are_told(files, tmp_path):
+def test_failures_count_and_are_reported(files, tmp_path):
     space = files[1]
     space.write_text('trials = 2\n[space.memory]\n"baselines.memory.gap_decay" = { low = 0.5, high = 40.0 }\n')
     found = tuned(files, tmp_path / "store", trials=4)

@@ -30,8 +30,9 @@ _FIRST_WORD = 200
 _CELLS = 128
 _CHILDREN = 84
 _FAVOURED = (0.42, 0.5, 0.6, 0.7, 0.8)
-"""Probability that an item takes its node's favourite token, at levels 3 to 7; with these values the tree has the
-shape of the one that GRAM published for Beauty (spec section 4.3: 108, 6,600, 10,126, 11,257 prefixes of one to four tokens)."""
+"""Probability that an item takes its node's favourite token, at levels 3 to 7; with these values the tree has the shape
+of the one that GRAM published for Beauty (spec section 4.3: 108, 6,600, 10,126, 11,257 prefixes of one to four
+tokens)."""
 
 
 @dataclass(frozen=True)

@@ -49,9 +49,9 @@ def bench_train(users: int = 14, repeats: int = 1, sizes: Sizes | None = None, s
     A pass is a forward and a backward over every target in small batches and one step of AdamW (learning rate 0, so
     that all passes have the same weights; dropout is off). Rows have the lengths of Beauty's, each representing an
     equal share of users, so a pass is a small epoch: with 14 users the reference encodes 5.85 times as many item
-    prompts as ours, on Beauty 5.86 times (880,671 and 150,203). Windows of rows above 21 items overlap, and histories in them
-    may be shorter than the reference's; loss and gradients are compared where histories are equal, and in double
-    precision: in single precision a ReLU unit near zero may switch by rounding, and with it a gradient.
+    prompts as ours, on Beauty 5.86 times (880,671 and 150,203). Windows of rows above 21 items overlap, and histories
+    in them may be shorter than the reference's; loss and gradients are compared where histories are equal, and in
+    double precision: in single precision a ReLU unit near zero may switch by rounding, and with it a gradient.
 
     Args:
         users: number of training rows.

@@ -1,4 +1,4 @@
-"""What the runs of a study left in the store, gathered: figures, curves and costs of every run, and the tidy table."""
+"""Collect the results of a study's runs from the store: metrics, curves, costs, and the table `runs.parquet`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lexirec.reporting.content import Breakdown
 from lexirec.workflows.studies.cost import load_cost
 from lexirec.workflows.studies.design import Row, Study, StudyRun
 from lexirec.workflows.studies.meaning import Meaning, load_meaning
-from lexirec.workflows.studies.plan import recommender_step
+from lexirec.workflows.studies.plan import recommender_stage
 from lexirec.workflows.studies.run import Outcome
 from lexirec.workflows.studies.settings import StudySettings
 
@@ -35,12 +35,12 @@ _WEIGHTS = re.compile(r"^- weights: ([\d,]+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class StageCost:
-    """What making one stage took.
+    """Cost of one stage.
 
     Attributes:
         seconds: time.
-        peak_memory: highest resident memory of the process meanwhile, in bytes; None where it was not measured.
-        bytes: size of what was made.
+        peak_memory: peak resident memory of the process during the stage, in bytes; None where it was not measured.
+        bytes: size of the artifact.
     """
 
     seconds: float
@@ -50,22 +50,22 @@ class StageCost:
 
 @dataclass(frozen=True)
 class Made:
-    """One measured recommender of a study: a row with a seed, or a baseline.
+    """One evaluated recommender of a study: a row with one seed, or a baseline.
 
     Attributes:
-        row: the row it belongs to; of a baseline that of the reference.
+        row: its row; for a baseline the reference's.
         seed: its seed.
         recommender: its name in the experiment.
-        baseline: whether it is a reference row.
-        reports: its evaluations by how seen items were treated.
-        steps: the stages it was made from.
-        stages: what each of them took, by name.
-        own: what the recommender's own stage took.
-        parameters: its weights; None where it has none or does not say.
+        baseline: whether it is a baseline.
+        reports: its evaluations by treatment of seen items.
+        steps: its stages by name.
+        stages: costs of its stages, by name.
+        own: cost of the recommender's own stage.
+        parameters: number of weights; None where it has none or the number is unknown.
         curve: its learning curve; empty without one.
-        cost: what `cost` measured; empty where it was not.
-        meaning: what `meaning` measured.
-        groups: its metrics in groups of cases.
+        cost: results of the measure `cost`; empty if not measured.
+        meaning: results of the measure `meaning`.
+        groups: its metrics by groups of cases.
     """
 
     row: Row
@@ -84,7 +84,7 @@ class Made:
 
     @property
     def label(self) -> str:
-        """What its row is called."""
+        """Label of its row."""
         return self.recommender if self.baseline else self.row.label
 
     @property
@@ -95,19 +95,19 @@ class Made:
 
 
 def gather(outcome: Outcome) -> list[Made]:
-    """Read what all finished runs left: the studied recommender of each, and the baselines of those that have some."""
-    settings, found = outcome.study.settings, []
+    """Read the results of all finished runs: the studied recommender of each, and the baselines where it has any."""
+    settings, results = outcome.study.settings, []
     for run in outcome.finished:
         steps = outcome.steps[run.name]
-        found.append(_made(settings, run, steps, settings.recommender))
-        found += [_made(settings, run, steps, name, baseline=True) for name in run.baselines]
-    return found
+        results.append(_made(settings, run, steps, settings.recommender))
+        results += [_made(settings, run, steps, name, baseline=True) for name in run.baselines]
+    return results
 
 
 def _made(
     settings: StudySettings, run: StudyRun, steps: Mapping[str, Stage], name: str, *, baseline: bool = False
 ) -> Made:
-    own = recommender_step(settings.model_copy(update={"recommender": name}), steps)
+    own = recommender_stage(settings.model_copy(update={"recommender": name}), steps)
     reports = _headline_first(stored_reports(steps[f"evaluation.{name}"].folder), run)
     others = {"data": steps["data"]} if baseline else steps
     named = {step: each for step, each in others.items() if not step.startswith(("evaluation.", "baselines."))}
@@ -141,8 +141,8 @@ def _headline_first(reports: dict[str, Report], run: StudyRun) -> dict[str, Repo
 
 def _parameters(folder: Path) -> int | None:
     summary = folder / "summary.md"
-    told = _WEIGHTS.search(summary.read_text(encoding="utf-8")) if summary.is_file() else None
-    return int(told[1].replace(",", "")) if told else None
+    match = _WEIGHTS.search(summary.read_text(encoding="utf-8")) if summary.is_file() else None
+    return int(match[1].replace(",", "")) if match else None
 
 
 def _curve(folder: Path) -> list[dict[str, float]]:
@@ -169,7 +169,7 @@ def _groups(
 
 
 def write_table(study: Study, made: list[Made], folder: Path) -> Path:
-    """Write `runs.parquet`: a row for every run, metric, fold, treatment of seen items and group of cases.
+    """Write `runs.parquet`: a row per run, metric, fold, treatment of seen items and group of cases.
 
     Columns: `study`, `row`, `data`, `reference`, `baseline`, `recommender`, `run` (the experiment's name), `seed`, an
     `axis.NAME` for every axis (numbers where all its labels are), `kind` of figure (`accuracy`, `meaning`, `cost`,
