@@ -1,4 +1,4 @@
-"""What the tables of an experiment file may choose between, each a tagged union of the settings of some rooms."""
+"""Choices of an experiment file's tables: tagged unions of the settings of data, codes, models and baselines."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ToyShop(Settings):
     shop_seed: int = 0
     """Seed of the shop; not the experiment's, so that seeds are compared on one shop."""
     split: SplitSettings = DataSettings.model_fields["split"].default
-    """How training, validation and test are told apart."""
+    """How events are split into training, validation and test."""
     max_history: int = Field(default=20, ge=1)
     """Newest items kept of a history."""
 

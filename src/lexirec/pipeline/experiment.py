@@ -245,10 +245,10 @@ class Experiment(Settings):
         part = fusion.partner.part
         if part not in self.experts and not isinstance(self.baselines.get(part), MemoryBaseline):
             memories = [each for each in fusion.of if isinstance(self.baselines.get(each), MemoryBaseline)]
-            raise ValueError(
-                f"'fusion.{name}.partner.part' is '{part}', which is not of kind memory; it should be "
-                f"one of {', '.join(memories) or 'a baseline of kind memory, and of holds none'}"
+            advice = (
+                f"it should be one of {', '.join(memories)}" if memories else "add a baseline of kind memory to 'of'"
             )
+            raise ValueError(f"'fusion.{name}.partner.part' is '{part}', which is not of kind memory; {advice}")
         if fusion.of[0] == part and all(each in self.baselines for each in fusion.of):
             raise ValueError(
                 f"'fusion.{name}.partner.part' is '{part}', the first part of 'of'; the partner "

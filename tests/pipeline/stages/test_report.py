@@ -124,7 +124,7 @@ def test_the_protocol_holds_the_models_own_settings_compactly(done, with_model):
     settings = {"name": "small", "kinds": kinds(done), "evaluation": done.settings["evaluation"]}
     found = report_content(settings, with_model)
     assert found.protocol["model"] == "late-fusion, beam search, width 7"
-    assert found.protocol["model_settings"] == {"search.width": 7, "all others": "as by default"}
+    assert found.protocol["model_settings"] == {"search.width": 7, "all others": "default"}
     assert [row.name for row in found.systems if row.main] == ["model"]
     assert any("lexirec compare small" in step for step in found.next_steps)
     assert "model" not in content(done).protocol

@@ -76,12 +76,12 @@ def test_one_experiment_alone_is_reported_beside_its_best_baseline_under_both_tr
     assert len(found.tables()) == 2
 
 
-def test_what_cannot_be_told_is_refused(store):
-    with pytest.raises(ArtifactError, match="seeded: memory was measured with seen items excluded, not included"):
+def test_invalid_tables_are_refused(store):
+    with pytest.raises(ArtifactError, match="seeded: memory was evaluated with seen items excluded, not included"):
         results_table(store, SEEDED, bootstrap=QUICK)
-    with pytest.raises(SettingsError, match="needs a metric"):
+    with pytest.raises(SettingsError, match="give a metric"):
         results_table(store, SEEDED, metrics=[])
-    with pytest.raises(SettingsError, match="lists are"):
+    with pytest.raises(SettingsError, match="the lists hold"):
         results_table(store, SEEDED, metrics=["ndcg@1000"], seen=["excluded"])
 
 

@@ -35,9 +35,9 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_mistakes_are_reported_in_one_line(tmp_path, case):
     line, message = WRONG[case]
-    with pytest.raises(SettingsError, match=message) as told:
+    with pytest.raises(SettingsError, match=message) as raised:
         load_study_file(write_study(tmp_path, f'base = "small.toml"\n{line}\n'))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 AXES = {

@@ -86,7 +86,7 @@ def _weight_lines(ensemble: EnsembleRecommender) -> list[str]:
 def _partner_lines(partner: Partner) -> list[str]:
     first, best = partner.trials[0], partner.best
     return [
-        f"partner: trial {best.number + 1}, the best of {len(partner.trials)} memories; on {partner.cases:,} cases "
+        f"partner: the best of {len(partner.trials)} memories, trial {best.number + 1}; on {partner.cases:,} cases "
         f"{METRIC} {best.value:.4f}, with the baseline's settings {first.value:.4f}",
         f"partner chosen on the other half of the users: {partner.held_out:.4f}, with the baseline's settings "
         f"{np.mean(first.halves):.4f}",

@@ -44,7 +44,7 @@ from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.semantic_ids.identifiers.report import census
 from lexirec.training.arguments import METRIC
 
-FLOORS = ("transitions", "memory")
+REFERENCES = ("transitions", "memory")
 """Kinds of the reference baselines, which every learned recommender should beat."""
 _SHOPPERS, _SHOWN = 3, 5
 _PLACES = 10
@@ -166,7 +166,7 @@ def _system(name: str, folder: Path, kind: str, *, main: bool) -> SystemResult:
         name,
         metrics.get("excluded"),
         metrics.get("included"),
-        floor=kind in FLOORS,
+        floor=kind in REFERENCES,
         main=main,
         margins=margins,
     )

@@ -204,8 +204,8 @@ def generation_defaults(evidence: Evidence) -> Iterator[Finding]:
                 "note",
                 f"the checkpoint of the {name} sets generation defaults: {listed}",
                 "none here: our beam search ignores them. With Hugging Face `generate` they silently change "
-                "a beam search: sampling adds noise, a repetition penalty lowers tokens of the history (21.8 % off HR@1 in one "
-                "report)",
+                "a beam search: sampling adds noise, a repetition penalty lowers tokens of the history (21.8 % off "
+                "HR@1 in one report)",
                 "when decoding elsewhere, pass every such setting or remove the file",
                 None,
                 (str(folder),),

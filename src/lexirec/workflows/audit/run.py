@@ -138,21 +138,21 @@ def _walked(experiment: Experiment, store: Store) -> tuple[dict[str, Path], dict
     }, runner.missing
 
 
-def gather(experiment: Experiment, store: Store, steps: Mapping[str, Path], missing: Mapping[str, str]) -> Evidence:
+def gather(experiment: Experiment, store: Store, folders: Mapping[str, Path], missing: Mapping[str, str]) -> Evidence:
     """Read the artifacts of the stages, and the tables again.
 
     Args:
         experiment: The settings.
         store: Store of the experiment's other seeds.
-        steps: Stage -> folder of its artifact.
+        folders: Stage -> folder of its artifact.
         missing: Stage -> reason for its absence.
 
     Raises:
         ArtifactError: the data stage is missing, or an artifact cannot be read.
     """
-    if "data" not in steps:
+    if "data" not in folders:
         raise ArtifactError(f"{experiment.name}: stage data is not in the store {store.root}; run the experiment again")
-    catalog, split = load_catalog(steps["data"]), load_split(steps["data"])
+    catalog, split = load_catalog(folders["data"]), load_split(folders["data"])
     notes = dict(missing)
     for name, expert in experiment.experts.items():
         notes.setdefault(f"{EXPERTS}.{name}", f"audit its experiment separately: lexirec audit {expert.experiment}")
@@ -165,19 +165,19 @@ def gather(experiment: Experiment, store: Store, steps: Mapping[str, Path], miss
         times=tables[1],
         vectors={
             name.partition(".")[2]: load_array(folder / "vectors.npy")
-            for name, folder in steps.items()
+            for name, folder in folders.items()
             if name.startswith("vectors.")
         },
-        codes=Codes.load(steps["codes"]) if "codes" in steps else None,
-        semantic_ids=_semantic_ids(steps),
-        identifiers=Identifiers.load(steps["identifiers"]) if "identifiers" in steps else None,
-        tokenizer=load_saved_tokenizer(steps.get("tokenizer")),
-        words=words_of(steps) if "codes" in steps and experiment.wants_words else (),
-        neighbors=Neighbors.load(steps["neighbors"]) if "neighbors" in steps else None,
-        scorers=_scorers(steps),
-        reports=_reports(steps),
+        codes=Codes.load(folders["codes"]) if "codes" in folders else None,
+        semantic_ids=_semantic_ids(folders),
+        identifiers=Identifiers.load(folders["identifiers"]) if "identifiers" in folders else None,
+        tokenizer=load_saved_tokenizer(folders.get("tokenizer")),
+        words=words_of(folders) if "codes" in folders and experiment.wants_words else (),
+        neighbors=Neighbors.load(folders["neighbors"]) if "neighbors" in folders else None,
+        scorers=_scorers(folders),
+        reports=_reports(folders),
         seeds=run_seeds(store, experiment.name),
-        checkpoints=_checkpoints(experiment, steps),
+        checkpoints=_checkpoints(experiment, folders),
         missing=notes,
     )
 
@@ -203,13 +203,13 @@ def _tables(
     return interactions, times
 
 
-def _semantic_ids(steps: Mapping[str, Path]) -> NDArray[np.int32] | None:
-    file = steps["codes"] / SEMANTIC_IDS if "codes" in steps else None
+def _semantic_ids(folders: Mapping[str, Path]) -> NDArray[np.int32] | None:
+    file = folders["codes"] / SEMANTIC_IDS if "codes" in folders else None
     return load_array(file) if file is not None and file.is_file() else None
 
 
-def _scorers(steps: Mapping[str, Path]) -> dict[str, ScoreRecommender]:
-    names = {name: folder for name, folder in steps.items() if name.startswith("baselines.")}
+def _scorers(folders: Mapping[str, Path]) -> dict[str, ScoreRecommender]:
+    names = {name: folder for name, folder in folders.items() if name.startswith("baselines.")}
     scorers = {}
     for name, folder in names.items():
         try:
@@ -219,22 +219,22 @@ def _scorers(steps: Mapping[str, Path]) -> dict[str, ScoreRecommender]:
     return scorers
 
 
-def _reports(steps: Mapping[str, Path]) -> dict[str, dict[str, Report]]:
+def _reports(folders: Mapping[str, Path]) -> dict[str, dict[str, Report]]:
     reports: dict[str, dict[str, Report]] = {}
-    for name, folder in steps.items():
+    for name, folder in folders.items():
         if name.startswith("evaluation."):
             ways = [seen for seen in ("excluded", "included") if (folder / seen / "metrics.json").is_file()]
             reports[name.partition(".")[2]] = {seen: Report.load(folder / seen) for seen in ways}
     return reports
 
 
-def _checkpoints(experiment: Experiment, steps: Mapping[str, Path]) -> dict[str, Path]:
+def _checkpoints(experiment: Experiment, folders: Mapping[str, Path]) -> dict[str, Path]:
     """Return the local folders of language models: the original backbone and the trained ones."""
     checkpoints = {}
     if experiment.backbone is not None and Path(experiment.backbone.name).is_dir():
         checkpoints["backbone"] = Path(experiment.backbone.name)
     for name in ("backbone", "model", "reinforced"):
-        if name in steps:
-            inner = steps[name] / "backbone"
-            checkpoints[f"stage {name}"] = inner if inner.is_dir() else steps[name]
+        if name in folders:
+            inner = folders[name] / "backbone"
+            checkpoints[f"stage {name}"] = inner if inner.is_dir() else folders[name]
     return checkpoints

@@ -12,7 +12,7 @@ from lexirec.evaluation.bootstrap import STANDARD, Bootstrap
 from lexirec.evaluation.evaluator import Report
 from lexirec.evaluation.significance import Difference, Estimate, compare_ranks, estimate_ranks, holm
 from lexirec.workflows.comparison.comparability import check_comparable
-from lexirec.workflows.studies.collect import Made
+from lexirec.workflows.studies.collect import RecommenderResult
 from lexirec.workflows.studies.settings import StudySettings
 
 
@@ -36,7 +36,7 @@ class Finding:
     data: str
     label: str
     seen: str
-    members: tuple[Made, ...] = field(repr=False)
+    members: tuple[RecommenderResult, ...] = field(repr=False)
     estimates: dict[str, Estimate] = field(repr=False)
     difference: Difference | None = None
     adjusted: float | None = None
@@ -59,15 +59,17 @@ class Finding:
         return "above" if self.difference.value > 0 else "below"
 
 
-def find(settings: StudySettings, made: Sequence[Made], bootstrap: Bootstrap = STANDARD) -> list[Finding]:
+def find(
+    settings: StudySettings, results: Sequence[RecommenderResult], bootstrap: Bootstrap = STANDARD
+) -> list[Finding]:
     """Estimate every row and compare it with the reference of its data, over the seeds of both.
 
     The p-values of all differences of the study's first metric, seen items treated as in the headline, are one family
     for Holm's correction, over all data sets.
     """
     findings: list[Finding] = []
-    for data in dict.fromkeys(each.data for each in (one.row for one in made)):
-        here = [one for one in made if one.row.data == data]
+    for data in dict.fromkeys(each.data for each in (one.row for one in results)):
+        here = [one for one in results if one.row.data == data]
         for seen in dict.fromkeys(seen for one in here for seen in one.reports):
             findings += _beside_reference(settings, data, seen, here, bootstrap)
     headline = {
@@ -80,10 +82,10 @@ def find(settings: StudySettings, made: Sequence[Made], bootstrap: Bootstrap = S
 
 
 def _beside_reference(
-    settings: StudySettings, data: str, seen: str, made: Sequence[Made], bootstrap: Bootstrap
+    settings: StudySettings, data: str, seen: str, results: Sequence[RecommenderResult], bootstrap: Bootstrap
 ) -> list[Finding]:
-    rows: dict[str, list[Made]] = {}
-    for one in made:
+    rows: dict[str, list[RecommenderResult]] = {}
+    for one in results:
         if seen in one.reports:
             rows.setdefault(f"{'baseline ' if one.baseline else ''}{one.label}", []).append(one)
     reference = next((row for row in rows.values() if row[0].row.reference and not row[0].baseline), None)

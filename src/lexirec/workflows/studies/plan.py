@@ -51,11 +51,11 @@ class StudyPlan:
 
     Attributes:
         stages: all stages by key, in the order in which they would run.
-        steps: run -> its stages by name.
+        by_run: run -> its stages by name.
     """
 
     stages: dict[str, PlannedStage]
-    steps: dict[str, dict[str, Stage]] = field(repr=False)
+    by_run: dict[str, dict[str, Stage]] = field(repr=False)
 
     @property
     def existing(self) -> list[PlannedStage]:
@@ -87,7 +87,7 @@ class StudyPlan:
         counts = f"{len(self.stages):,} stages, {len(self.existing):,} done, {len(self.to_do):,} to do"
         saved = sum(stage.runs - 1 for stage in self.stages.values())
         shared = f"{len(self.shared):,} shared by several runs, which saves {saved:,}"
-        return f"{len(self.steps):,} runs, {counts}; {shared}; {self.cost()}"
+        return f"{len(self.by_run):,} runs, {counts}; {shared}; {self.cost()}"
 
     def cost(self) -> str:
         """Return the expected time in words."""
@@ -105,12 +105,12 @@ def plan_study(study: Study, store: Store) -> StudyPlan:
     Raises:
         DataError: a file of data is missing.
     """
-    similar, steps = SimilarStages(store), {}
+    similar, by_run = SimilarStages(store), {}
     first: dict[str, tuple[Stage, Recipe]] = {}
     runs: dict[str, int] = {}
     for run in study.runs:
         runner = StageRunner(store, VERSIONS, act=False, before=_before(store, run))
-        steps[run.name] = walk_run(study.settings, run, runner)
+        by_run[run.name] = walk_run(study.settings, run, runner)
         for stage in runner.stages:
             first.setdefault(stage.key, (stage, runner.recipes[stage.key]))
         for key in {stage.key for stage in runner.stages}:
@@ -118,7 +118,7 @@ def plan_study(study: Study, store: Store) -> StudyPlan:
     stages = {
         key: PlannedStage(stage, recipe, runs[key], similar.seconds(recipe)) for key, (stage, recipe) in first.items()
     }
-    return StudyPlan(stages, steps)
+    return StudyPlan(stages, by_run)
 
 
 def _before(store: Store, run: StudyRun) -> dict[str, str]:
@@ -228,17 +228,17 @@ def walk_run(settings: StudySettings, run: StudyRun, runner: StageRunner) -> dic
     with suppress(StopRequested):
         graph.walk(run.experiment, runner)
     runner.until = None
-    steps = {stage.name: stage for stage in runner.stages}
+    stages = {stage.name: stage for stage in runner.stages}
     if "meaning" in settings.measures:
-        given = {name: steps.get(name) for name in ("data", "codes", "identifiers", "neighbors")}
+        given = {name: stages.get(name) for name in ("data", "codes", "identifiers", "neighbors")}
         runner.stage("meaning", measure_meaning, MeaningSettings(), given)
     if "cost" in settings.measures:
-        given = {"data": steps["data"], "recommender": recommender_stage(settings, steps)}
+        given = {"data": stages["data"], "recommender": recommender_stage(settings, stages)}
         runner.stage("cost", measure_cost, CostSettings(), given)
     return {stage.name: stage for stage in runner.stages}
 
 
-def recommender_stage(settings: StudySettings, steps: Mapping[str, Stage]) -> Stage:
+def recommender_stage(settings: StudySettings, stages: Mapping[str, Stage]) -> Stage:
     """Return the stage of the studied recommender."""
     name = settings.recommender
-    return next(steps[known] for known in (name, f"baselines.{name}", f"fused.{name}") if known in steps)
+    return next(stages[known] for known in (name, f"baselines.{name}", f"fused.{name}") if known in stages)

@@ -33,9 +33,9 @@ def report_study(outcome: Outcome, folder: str | Path) -> list[Finding]:
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    made = gather(outcome)
-    findings = find(outcome.study.settings, made)
-    write_table(outcome.study, made, target)
+    results = gather(outcome)
+    findings = find(outcome.study.settings, results)
+    write_table(outcome.study, results, target)
     write_traces(outcome, target)
     write_page(target, study_page(outcome, findings))
     return findings

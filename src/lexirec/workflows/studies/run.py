@@ -41,18 +41,18 @@ class Outcome:
 
     Attributes:
         study: the study.
-        steps: name of a finished run -> its stages by name.
+        stages: name of a finished run -> its stages by name.
         failures: the failed runs.
     """
 
     study: Study
-    steps: dict[str, dict[str, Stage]] = field(repr=False)
+    stages: dict[str, dict[str, Stage]] = field(repr=False)
     failures: list[Failure]
 
     @property
     def finished(self) -> list[StudyRun]:
         """The finished runs, in order."""
-        return [run for run in self.study.runs if run.name in self.steps]
+        return [run for run in self.study.runs if run.name in self.stages]
 
 
 def run_study(study: Study, store: Store) -> Outcome:
@@ -76,7 +76,7 @@ def run_study(study: Study, store: Store) -> Outcome:
 def _run_one(outcome: Outcome, run: StudyRun, store: Store, display: _Display) -> None:
     runner = StageRunner(store, VERSIONS, display=display.around)
     try:
-        outcome.steps[run.name] = walk_run(outcome.study.settings, run, runner)
+        outcome.stages[run.name] = walk_run(outcome.study.settings, run, runner)
     except LexirecError as error:
         outcome.failures.append(Failure(run, display.stage, " ".join(str(error).split())))
     except Exception as error:  # any error: the other runs should still finish

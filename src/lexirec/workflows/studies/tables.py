@@ -142,7 +142,7 @@ def stage_tables(here: Sequence[Finding]) -> Iterator[Grid]:
         "stage, size on disk, MiB": lambda stage: stage.bytes / _MEBIBYTE,
     }
     rows = [each for each in here if not each.baseline]
-    names = list(dict.fromkeys(name for each in rows for name in each.members[0].stages))
+    names = list(dict.fromkeys(name for each in rows for name in each.members[0].costs))
     notes = (
         "A stage shared by several rows ran once and counts for each of them.",
         "Peak memory is that of the whole process during the stage, with libraries and data of earlier stages. “–” was "
@@ -156,6 +156,6 @@ def stage_tables(here: Sequence[Finding]) -> Iterator[Grid]:
 
 
 def _mean(finding: Finding, stage: str, measure: Callable[[StageCost], float | None]) -> str:
-    given = [measure(one.stages[stage]) for one in finding.members if stage in one.stages]
-    known = [value for value in given if value is not None]
+    measured = [measure(one.costs[stage]) for one in finding.members if stage in one.costs]
+    known = [value for value in measured if value is not None]
     return short_number(sum(known) / len(known)) if known else "–"
