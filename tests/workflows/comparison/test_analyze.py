@@ -81,7 +81,7 @@ def test_probabilities_of_all_seeds_are_calibrated_together(ground):
     assert sum(each.count for each in found.calibrations["m"].top.bins) == 240
     assert found.calibrations["m"].recall[0] == pytest.approx(np.mean(kept.ranks == 1))
     assert found.calibrations["m"].mass[-1] == pytest.approx(1)
-    assert "a model's own probabilities" in found.text()
+    assert "calibration of item probabilities" in found.text()
 
 
 def test_probabilities_are_read_from_lists_with_seen_items(store, tmp_path):
@@ -98,7 +98,7 @@ def test_probabilities_are_read_from_lists_with_seen_items(store, tmp_path):
     half = analyze_named(mine, ["half:memory"], by=["history"])
     assert half.calibrations == {}
     assert any(
-        "no calibration: half: memory was measured with seen items excluded, not included" in n for n in half.notes
+        "no calibration: half: memory was evaluated with seen items excluded, not included" in n for n in half.notes
     )
     for path in (tmp_path / "evaluation").rglob(LISTS):
         path.unlink()
