@@ -116,7 +116,7 @@ def test_the_store_may_come_from_the_environment(lexirec, store, monkeypatch):
 def test_show(lexirec, store):
     assert "small" in lexirec("show", "--store", store)[1]
     out = lexirec("show", "small", "--store", store)[1]
-    assert "transitions, floor" in out
+    assert "transitions, reference" in out
     assert "leave-last-out" in out
     out = lexirec("show", "small", "identifiers", "--store", store)[1]
     assert "tokens per identifier" in out
