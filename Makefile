@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test clean
+.PHONY: help setup demo check format test docs clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,9 +31,13 @@ format: $(STAMP) ## lay out the code and repair what the linter can
 test: $(STAMP) check ## everything in check, then the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
 
+# Strict: a broken link or anchor, an unresolved reference or any other warning fails. Nothing is loaded from elsewhere.
+docs: $(STAMP) ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean: ## remove the environment and what tools left behind
-	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # `ensurepip` is missing on some systems: then the environment is made without pip, and the system's pip fills it.
 # Byte code is left to the first import: compiling all sixteen thousand files of the dependencies takes longer than unpacking.

@@ -29,11 +29,11 @@ SMALL = BackboneSettings(
     name="scratch:tiny", d_model=32, heads=2, feed_forward=64, vocabulary_size=256, dropout=0, residual_scale=1
 )
 PAPER = GramSettings(
-    fusion=GramNetworkSettings(
+    network=GramNetworkSettings(
         max_history=HISTORY, user_prompt="identifiers", head="vocabulary", likelihood="vocabulary"
     ),
     prompts=PromptSettings(layout="paper", parts=("item", "metadata"), max_length=16),
-    search=SearchSettings(width=WIDTH, length_penalty=1.0),
+    search=SearchSettings(num_beams=WIDTH, length_penalty=1.0),
 )
 
 

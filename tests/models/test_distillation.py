@@ -184,7 +184,7 @@ def test_heads_without_a_distribution_over_items_rehearse_what_was_drawn_alone()
 
 
 @pytest.mark.parametrize(
-    ("kind", "part"), [(TSRecSettings, "network"), (GramSettings, "fusion")], ids=["causal", "late-fusion"]
+    ("kind", "part"), [(TSRecSettings, "network"), (GramSettings, "network")], ids=["causal", "late-fusion"]
 )
 def test_heads_without_a_distribution_over_items_are_refused(kind, part):
     taught = {"distillation": {"share": 0.3}}

@@ -69,7 +69,7 @@ def test_the_report_shows_all_of_them_and_people():
 def test_a_network_is_trained_once_for_neighbors_and_baseline():
     _, done = small_run()
     assert done.stage("neighbors.sasrec").folder == done.stage("baselines.sasrec").folder
-    assert done.stage("neighbors").stage == "neighbors"
+    assert done.stage("neighbors").kind == "neighbors"
 
 
 def test_what_is_done_is_not_made_again(monkeypatch):
@@ -180,7 +180,7 @@ def test_published_neighbors_and_keyword_identifiers_can_be_used(tmp_path):
     other = run_experiment(experiment(name="published", **changes), store)
     assert other is not None
     assert Neighbors.load(other.stage("neighbors").folder).items.shape == (100, 2)
-    assert "told apart by a counter" in (other.stage("identifiers").folder / "summary.md").read_text()
+    assert "distinguished by a counter" in (other.stage("identifiers").folder / "summary.md").read_text()
     assert read_manifest(other.stage("baselines.sasrec").folder).inputs.keys() == {"data", "vectors.text", "neighbors"}
 
 
@@ -255,10 +255,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path):
     assert [step.key for step in resumed.stages.values()] == [step.key for step in done.stages.values()]
     for name in SETTINGS["baselines"]:
         for seen in ("excluded", "included"):
-            mine, theirs = (
-                Report.load(run_experiment.stage(f"evaluation.{name}").folder / seen)
-                for run_experiment in (resumed, done)
-            )
+            mine, theirs = (Report.load(each.stage(f"evaluation.{name}").folder / seen) for each in (resumed, done))
             assert mine.metrics == theirs.metrics
             np.testing.assert_array_equal(mine.ranks, theirs.ranks)
     assert not list(tmp_path.glob("*/.*.partial"))

@@ -34,7 +34,7 @@ def test_a_step_hands_over_folders(line):
     first = line.stage("first", write, Sample(), {})
     second = line.stage("second.a", write, {"x": 1}, {"first": first, "none": None})
     assert (second.folder / "value").read_text() == "{'x': 1}|['first']"
-    assert (second.name, second.group, second.stage) == ("second.a", "second", "second")
+    assert (second.name, second.group, second.kind) == ("second.a", "second", "second")
     assert [step.name for step in line.stages] == ["first", "second.a"]
     assert seconds(second) >= 0
 
@@ -84,9 +84,9 @@ def test_steps_of_another_experiment_are_called_after_it_and_shared(line):
     inside = line.inside("experts.other", "second.a")
     assert inside.stage("first", write, Sample(), {}) is first
     own = inside.stage("first", write, Sample(size=2), {})
-    assert (own.name, own.stage, own.group) == ("experts.other.first", "first", "experts")
+    assert (own.name, own.kind, own.group) == ("experts.other.first", "first", "experts")
     last = inside.stage("second.a", write, {"x": 1}, {"first": own})
-    assert (last.name, last.stage) == ("experts.other", "second")
+    assert (last.name, last.kind) == ("experts.other", "second")
     again = line.inside("experts.twin", "second.a").stage("second.a", write, {"x": 1}, {"first": own})
     assert (again.name, again.folder) == ("experts.twin", last.folder), "what bears a name is recorded under it"
     assert [step.name for step in line.stages] == ["first", "experts.other.first", "experts.other", "experts.twin"]
@@ -102,7 +102,7 @@ def test_the_line_stops_inside_another_experiment_too(line):
 def test_records_find_the_newest_run(line):
     first = line.stage("first", write, Sample(), {})
     record(line.store, "shop", Sample(), [first])
-    second = line.stage("second.a", write, Sample(), {}, stage="first")
+    second = line.stage("second.a", write, Sample(), {}, kind="first")
     record(line.store, "shop", Sample(size=2), [first, second])
     found = newest_run(line.store, "shop")
     assert found is not None

@@ -92,7 +92,7 @@ def test_ts_rec_goes_all_the_way(spelled):
     systems = {system.name: system for system in spelled.content.systems}
     assert [name for name, system in systems.items() if system.main] == ["reinforced"]
     assert {"memory", "model", "reinforced"} <= set(systems)
-    assert set(spelled.run.steps) >= {"codes", "lexicon", "identifiers", "backbone", "model", "reinforced"}
+    assert set(spelled.run.stages) >= {"codes", "lexicon", "identifiers", "backbone", "model", "reinforced"}
     codes = spelled.run.stage("codes").folder
     assert {path.name for path in codes.iterdir()} >= {"codes.parquet", "codebook.safetensors", "quantizer.png"}
     assert spelled.content.protocol["model"].startswith("causal")

@@ -11,7 +11,7 @@ model hardly learns what follows them; the memory, which smooths its counts over
 
 Source: knowledge distillation is Hinton, Vinyals and Dean (2015), for rankers Tang and Wang (KDD 2018), a teacher of
 the student's own architecture Furlanello et al. (ICML 2018, "Born-Again Neural Networks"); counts as a teacher, its
-product with copies, cross-fitting and rehearsal are ours, measured in docs/log.md.
+product with copies, cross-fitting and rehearsal are ours, measured in docs/log/.
 
 Legend: `R` cases, `I` items.
 """

@@ -45,7 +45,7 @@ class PretrainSettings(TrainerSettings):
     """Of AdamW, after the warm-up and before the cosine decay; pretrained models need less, about 5e-5."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Of matrices; norms have none."""
-    validations_per_epoch: int = Field(default=1, ge=1)
+    evals_per_epoch: int = Field(default=1, ge=1)
     """How often weights are judged."""
     batch_size: int = Field(default=16, ge=1)
     """Blocks of a batch."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from lexirec.core.config import Settings
 from lexirec.core.config_errors import explain
 from lexirec.core.errors import ArtifactError
+from lexirec.core.renamed import current
 from lexirec.data.catalog import Catalog
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 
@@ -71,7 +72,7 @@ def read_settings(file: Path, kind: type[AnySettings]) -> AnySettings:
         ArtifactError: they hold a setting or a value that this version does not know.
         OSError, ValueError: they cannot be read.
     """
-    values = json.loads(file.read_text(encoding="utf-8"))
+    values = current(json.loads(file.read_text(encoding="utf-8")), kind)
     try:
         return kind.model_validate(values)
     except ValidationError as error:

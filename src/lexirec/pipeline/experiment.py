@@ -1,7 +1,7 @@
 """What an experiment file may say: the settings of every room, composed, under the names of the stages.
 
     [data] [vectors.NAME] [codes] [backbone] [pretraining] [lexicon] [identifiers] [neighbors] [model] [reinforcement]
-    [baselines.NAME] [experts.NAME] [fusion] or [fusion.NAME] [evaluation]
+    [baselines.NAME] [experts.NAME] [ensemble] or [ensemble.NAME] [evaluation]
 
 Only `[data]` is needed.
 """
@@ -15,8 +15,11 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from lexirec.core.config import DataPath, Settings, load_settings
+from lexirec.core.registry import PartSettings
+from lexirec.core.renamed import renamed
 from lexirec.core.resources import given_file
 from lexirec.core.runs import FUSED
+from lexirec.models.baselines.memory import Evidence, MemoryBaseline
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.pretraining import PretrainSettings
 from lexirec.models.tsrec.settings import ReinforcementSettings, TSRecSettings
@@ -25,20 +28,16 @@ from lexirec.pipeline.components import (
     BaselineChoice,
     CodesChoice,
     DataChoice,
-    Evidence,
     IdentifierChoice,
     LexiconChoice,
-    MemoryBaseline,
     ModelChoice,
     NeighborsChoice,
     Tables,
-    needs_neighbors,
-    needs_vectors,
 )
 from lexirec.semantic_ids.embeddings.item_embeddings import VectorSettings
-from lexirec.semantic_ids.identifiers.schemes import CodeIdentifiers, LexicalIdentifiers, PermutedIdentifiers
+from lexirec.semantic_ids.identifiers.permuted import PermutedIdentifiers
+from lexirec.semantic_ids.identifiers.registry import SCHEMES
 from lexirec.semantic_ids.lexicon.lexicon import TfIdfLexicon
-from lexirec.semantic_ids.quantizers.hierarchical_kmeans import HierarchicalKMeans
 
 S = TypeVar("S", bound=Settings)
 _OWN_SEED = ("data", "evaluation")  # the shop and the sample of users stay the same when seeds are compared
@@ -105,6 +104,7 @@ class ExpertSettings(Settings):
 class Experiment(Settings):
     """One experiment: data, what is made of it, and what is measured."""
 
+    model_config = renamed(fusion="ensemble")
     name: str = Field(default="experiment", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """What results are found under; by default the name of the file."""
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -133,12 +133,12 @@ class Experiment(Settings):
     """How a causal model is polished; the polished one stands beside it as `reinforced`."""
     experts: dict[Name, ExpertSettings] = Field(default_factory=dict)
     """Recommenders of other experiments, by the names that fusions know them by; they are measured, too."""
-    fusion: dict[Name, EnsembleSettings] = Field(default_factory=dict)
+    ensemble: dict[Name, EnsembleSettings] = Field(default_factory=dict)
     """Recommenders made of recommenders; a table without a name is called `fused`."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """How everything is measured."""
 
-    @field_validator("fusion", mode="before")
+    @field_validator("ensemble", mode="before")
     @classmethod
     def _one_fusion_needs_no_name(cls, given: Any) -> Any:
         return {FUSED: given} if isinstance(given, dict) and "of" in given else given
@@ -163,7 +163,7 @@ class Experiment(Settings):
         """How items are named: as the file says, else as suits the codes, else not at all."""
         if self.identifiers is not None or self.codes is None:
             return self.identifiers
-        return LexicalIdentifiers() if isinstance(self.codes, HierarchicalKMeans) else CodeIdentifiers()
+        return SCHEMES[self.codes.usual_identifiers]()
 
     @property
     def spelling(self) -> IdentifierChoice | None:
@@ -178,15 +178,15 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _parts_have_what_they_need(self) -> Self:
-        parts: dict[str, Settings | None] = {"codes": self.codes, "neighbors": self.neighbors}
+        parts: dict[str, PartSettings | None] = {"codes": self.codes, "neighbors": self.neighbors}
         parts.update({f"baselines.{name}": baseline for name, baseline in self.baselines.items()})
-        parts |= {f"fusion.{name}.partner": self.with_evidence(fusion) for name, fusion in self.fusion.items()}
-        needy = [name for name, part in parts.items() if part is not None and needs_vectors(part)]
+        parts |= {f"ensemble.{name}.partner": self.with_evidence(fusion) for name, fusion in self.ensemble.items()}
+        needy = [name for name, part in parts.items() if part is not None and "vectors" in part.needed()]
         if needy and not self.vectors:
             raise ValueError(f"'{needy[0]}' needs vectors: add a table such as [vectors.text] with kind = \"lsa\"")
-        if isinstance(self.spelling, LexicalIdentifiers | CodeIdentifiers) and self.codes is None:
+        if self.spelling is not None and "codes" in self.spelling.needed() and self.codes is None:
             raise ValueError(f"'identifiers' of kind {self.spelling.kind} need the table [codes]")
-        needy = [name for name, part in parts.items() if part is not None and needs_neighbors(part)]
+        needy = [name for name, part in parts.items() if part is not None and "neighbors" in part.needed()]
         if needy and self.neighbors is None:
             raise ValueError(f"'{needy[0]}' needs the table [neighbors]")
         return self
@@ -220,12 +220,12 @@ class Experiment(Settings):
             if name in (*self.baselines, "model", "reinforced"):
                 raise ValueError(f"'experts.{name}' is the name of a part already; call it otherwise")
         known += self.experts
-        for name, fusion in self.fusion.items():
+        for name, fusion in self.ensemble.items():
             for part in fusion.of:
                 if part not in known:
-                    raise ValueError(f"'fusion.of' ({name}) names '{part}'; it should be one of {', '.join(known)}")
+                    raise ValueError(f"'ensemble.of' ({name}) names '{part}'; it should be one of {', '.join(known)}")
             if name in known:
-                raise ValueError(f"'fusion.{name}' is the name of a part already; call it otherwise")
+                raise ValueError(f"'ensemble.{name}' is the name of a part already; call it otherwise")
             self._check_partner(name, fusion)
         return self
 
@@ -237,13 +237,13 @@ class Experiment(Settings):
         if part not in self.experts and not isinstance(self.baselines.get(part), MemoryBaseline):
             memories = [each for each in fusion.of if isinstance(self.baselines.get(each), MemoryBaseline)]
             raise ValueError(
-                f"'fusion.{name}.partner.part' is '{part}', which is no memory; it should be one of "
+                f"'ensemble.{name}.partner.part' is '{part}', which is no memory; it should be one of "
                 f"{', '.join(memories) or 'the baselines of kind memory, and none takes part'}"
             )
         if fusion.of[0] == part and all(each in self.baselines for each in fusion.of):
             raise ValueError(
-                f"'fusion.{name}.partner.part' is '{part}', the lead, whose partner is searched; name another part of "
-                "'of' first"
+                f"'ensemble.{name}.partner.part' is '{part}', the lead, whose partner is searched; name another part "
+                "of 'of' first"
             )
 
     @model_validator(mode="after")

@@ -19,23 +19,14 @@ from lexirec.core.runs import EXPERTS, FUSED, Stage
 from lexirec.models.baselines.sasrec import SasrecSettings
 from lexirec.models.baselines.sequential import SequenceTrainingSettings
 from lexirec.models.ensemble.settings import EnsembleSettings
-from lexirec.models.tsrec.settings import TSRecSettings
+from lexirec.models.tsrec.rewards import columns_of
 from lexirec.nn.causal_lm import CausalBackboneSettings
 from lexirec.nn.t5 import BackboneSettings
 from lexirec.pipeline.components import (
     CodesChoice,
-    MemoryNeighbors,
-    PublishedCodes,
-    PublishedIdentifiers,
     PublishedKeywords,
-    PublishedNeighbors,
     SasrecNeighbors,
     Tables,
-    VectorNeighbors,
-    needs_neighbors,
-    needs_times,
-    needs_vectors,
-    without_extras,
 )
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.resolve import expert_experiment, fusions
@@ -55,10 +46,7 @@ from lexirec.pipeline.stages.models import BackboneStage, ModelStage, fit_model,
 from lexirec.pipeline.stages.report import make_report
 from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors
 from lexirec.semantic_ids.embeddings.sentence_encoder import SentenceVectors
-from lexirec.semantic_ids.identifiers.schemes import LexicalIdentifiers
-from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
-from lexirec.semantic_ids.quantizers.category_codes import CategoryCodes
-from lexirec.semantic_ids.quantizers.rqvae import RqVae
+from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon, LLMLexicon
 
 VERSIONS = {
     "data": 1,
@@ -126,7 +114,7 @@ def _report_settings(experiment: Experiment) -> dict[str, object]:
     kinds |= {"model": experiment.model.kind} if experiment.model is not None else {}
     kinds |= {"reinforced": "causal"} if experiment.reinforcement is not None else {}
     kinds |= dict.fromkeys(experiment.experts, "expert")
-    kinds |= dict.fromkeys(experiment.fusion, FUSED)
+    kinds |= dict.fromkeys(experiment.ensemble, FUSED)
     return {"name": experiment.name, "kinds": kinds, "evaluation": experiment.evaluation.model_dump(mode="json")}
 
 
@@ -161,7 +149,7 @@ def _identifiers(
 
     Returns the steps by what they make: `data`, and of `codes`, `tokenizer`, `lexicon`, `identifiers` those there are.
     """
-    naming, lexical = experiment.naming, isinstance(experiment.spelling, LexicalIdentifiers)
+    naming, lexical = experiment.naming, _spells_cells(experiment)
     given: dict[str, Stage | None] = {"data": data}
     if experiment.codes is not None:
         given["codes"] = _codes(experiment.codes, runner, data, vectors)
@@ -170,25 +158,24 @@ def _identifiers(
     if lexical or experiment.wants_words:
         given["lexicon"] = lexicon_step(experiment, runner, given, vectors)
     if naming is not None:
-        raw = {"published": naming.path} if isinstance(naming, PublishedIdentifiers) else {}
         inputs = given if lexical else {**given, "lexicon": None}
-        given["identifiers"] = runner.stage("identifiers", prepare_identifiers, naming, inputs, raw)
+        given["identifiers"] = runner.stage("identifiers", prepare_identifiers, naming, inputs, naming.files())
     return given
 
 
+def _spells_cells(experiment: Experiment) -> bool:
+    """Whether identifiers are spelled with the lexicon's terms."""
+    return experiment.spelling is not None and "lexicon" in experiment.spelling.needed()
+
+
 def _codes(settings: CodesChoice, runner: StageRunner, data: Stage, vectors: Mapping[str, Stage]) -> Stage:
-    if isinstance(settings, PublishedCodes):
-        inputs = {"data": data, **(vectors if needs_vectors(settings) else {})}
-        return runner.stage("codes", prepare_codes, settings, inputs, {"published": settings.path})
-    if isinstance(settings, CategoryCodes):
-        return runner.stage("codes", prepare_codes, settings, {"data": data})
-    inputs = dict(vectors)
-    if isinstance(settings, RqVae) and settings.letter.collaborative:
-        network = SasrecSettings(
-            training=SequenceTrainingSettings(seed=settings.seed)
-        )  # the vectors of who buys what, for LETTER's loss
+    needed = settings.needed()
+    inputs = {"data": data} if "catalog" in needed else {}
+    inputs |= vectors if "vectors" in needed else {}
+    if "collaborative" in needed:  # the vectors of who buys what, of a SASRec with the seed of the codes
+        network = SasrecSettings(training=SequenceTrainingSettings(seed=getattr(settings, "seed", 0)))
         inputs["sasrec"] = runner.stage("codes.sasrec", fit_baseline, network, {"data": data}, kind="baselines")
-    return runner.stage("codes", prepare_codes, settings, inputs)
+    return runner.stage("codes", prepare_codes, settings, inputs, settings.files())
 
 
 def lexicon_step(
@@ -200,11 +187,10 @@ def lexicon_step(
     match settings:
         case PublishedKeywords(path=path):
             return runner.stage("lexicon", prepare_lexicon, settings, inputs, {"keywords": path})
-        case LLMLexicon():
+        case ContrastiveLexicon() | LLMLexicon():
             return runner.stage("lexicon", prepare_lexicon, settings, {**inputs, **vectors})
         case _:  # words of the backbone's own where they spell identifiers, else whole words
-            spells = isinstance(experiment.spelling, LexicalIdentifiers)
-            tokenizer = {"tokenizer": given.get("tokenizer")} if spells else {}
+            tokenizer = {"tokenizer": given.get("tokenizer")} if _spells_cells(experiment) else {}
             return runner.stage("lexicon", prepare_lexicon, settings, {**inputs, **tokenizer})
 
 
@@ -225,19 +211,14 @@ def neighbors_step(
     experiment: Experiment, runner: StageRunner, data: Stage, vectors: Mapping[str, Stage]
 ) -> Stage | None:
     """Find similar items, as the experiment says."""
-    given: dict[str, Stage | None] = {"data": data}
-    raw: dict[str, Path] = {}
     settings = experiment.neighbors
-    match settings:
-        case None:
-            return None
-        case SasrecNeighbors(sasrec=network):
-            given["sasrec"] = runner.stage("neighbors.sasrec", fit_baseline, network, {"data": data}, kind="baselines")
-        case PublishedNeighbors(path=path):
-            raw["published"] = path
-        case VectorNeighbors() | MemoryNeighbors(evidence="vectors"):
-            given.update(vectors)
-    return runner.stage("neighbors", prepare_neighbors, settings, given, raw)
+    if settings is None:
+        return None
+    given = {"data": data, **(vectors if "vectors" in settings.needed() else {})}
+    if isinstance(settings, SasrecNeighbors):
+        network = settings.sasrec
+        given["sasrec"] = runner.stage("neighbors.sasrec", fit_baseline, network, {"data": data}, kind="baselines")
+    return runner.stage("neighbors", prepare_neighbors, settings, given, settings.files())
 
 
 def model_step(
@@ -260,7 +241,7 @@ def model_step(
         given = {"data": named["data"], "tokenizer": named["tokenizer"]}
         inputs["backbone"] = runner.stage("backbone", pretrain_backbone, stage, given, raw)
         raw = {}
-    grounded = model.network.grounded if isinstance(model, TSRecSettings) else model.fusion.grounded
+    grounded = model.network.grounded
     inputs |= vectors if grounded else {}
     return runner.stage("model", fit_model, ModelStage(backbone=backbone, model=model), inputs, raw)
 
@@ -273,7 +254,7 @@ def _reinforced(
     if settings is None or "model" not in recommenders:
         return {}
     inputs: dict[str, Stage | None] = {"data": given["data"], "model": recommenders["model"]}
-    inputs |= given if settings.rewards.semantic else {}
+    inputs |= given if "vectors_ID" in columns_of(settings.rewards) else {}
     inputs |= {"scorer": recommenders[settings.scorer]} if settings.scorer is not None else {}
     return {"reinforced": runner.stage("reinforced", reinforce_model, settings, inputs)}
 
@@ -289,7 +270,7 @@ def _fused(
     for name, settings in mixed.items():
         inputs: dict[str, Stage | None] = {"data": given["data"]}
         inputs |= {part: recommenders[part] for part in settings.of}
-        inputs |= given if needs_vectors(settings) else {}
+        inputs |= given if "vectors" in settings.needed() else {}
         steps[name] = runner.stage(FUSED if name == FUSED else f"{FUSED}.{name}", fuse, settings, inputs)
     return steps
 
@@ -298,13 +279,11 @@ def _baselines(
     experiment: Experiment, runner: StageRunner, given: Mapping[str, Stage], neighbors: Stage | None
 ) -> dict[str, Stage]:
     steps, times = {}, None
-    if any(needs_times(settings) for settings in experiment.baselines.values()):
+    if any("times" in settings.needed() for settings in experiment.baselines.values()):
         times = runner.stage("times", prepare_times, experiment.data, {"data": given["data"]}, _data_files(experiment))
     for name, settings in experiment.baselines.items():
-        inputs: dict[str, Stage | None] = {"data": given["data"], "times": times if needs_times(settings) else None}
-        if needs_vectors(settings):
-            inputs.update(given)
-        if needs_neighbors(settings):
-            inputs["neighbors"] = neighbors
-        steps[name] = runner.stage(f"baselines.{name}", fit_baseline, without_extras(settings), inputs)
+        needed = settings.needed()
+        inputs: dict[str, Stage | None] = {"data": given["data"], **(given if "vectors" in needed else {})}
+        inputs |= {each: step for each, step in (("times", times), ("neighbors", neighbors)) if each in needed}
+        steps[name] = runner.stage(f"baselines.{name}", fit_baseline, settings.stored(), inputs)
     return steps

@@ -26,23 +26,23 @@ class TrainerArguments(Protocol):
         """Of matrices."""
 
     @property
-    def warmup(self) -> float:
+    def warmup_ratio(self) -> float:
         """Share of the steps over which the learning rate rises."""
 
     @property
-    def accumulate(self) -> int:
+    def gradient_accumulation_steps(self) -> int:
         """Batches whose gradients make one step."""
 
     @property
-    def max_gradient(self) -> float:
+    def max_grad_norm(self) -> float:
         """Global norm at which gradients are clipped."""
 
     @property
-    def average(self) -> float:
+    def ema_decay(self) -> float:
         """Decay of the moving average of weights that is judged and kept; 0 for none."""
 
     @property
-    def validations_per_epoch(self) -> int:
+    def evals_per_epoch(self) -> int:
         """How often weights are judged."""
 
     @property

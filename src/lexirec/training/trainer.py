@@ -115,7 +115,7 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
         )
         self.remove_callback(PrinterCallback)  # it prints to stdout, which is reserved for results
         self.run = run
-        self.average = WeightAverage(model, run.settings.average) if run.settings.average else None
+        self.average = WeightAverage(model, run.settings.ema_decay) if run.settings.ema_decay else None
         if self.average is not None:
             self.add_callback(_Averaging(self.average))
 
@@ -251,22 +251,22 @@ class _Shown(TrainerCallback):  # type: ignore[misc]
 
 def _arguments(run: TrainingRun, data: Epochs[Any]) -> TrainingArguments:
     pace = run.settings
-    steps = len(data) // pace.accumulate
-    per_epoch = max(1, data.per_epoch // pace.accumulate)
+    steps = len(data) // pace.gradient_accumulation_steps
+    per_epoch = max(1, data.per_epoch // pace.gradient_accumulation_steps)
     between = max(1, per_epoch // pace.checkpoints_per_epoch)
     return TrainingArguments(
         output_dir=str(run.folder),
         max_steps=max(1, steps),
         per_device_train_batch_size=1,  # one item of `Epochs` is a whole batch
-        gradient_accumulation_steps=pace.accumulate,
+        gradient_accumulation_steps=pace.gradient_accumulation_steps,
         learning_rate=pace.learning_rate,
         weight_decay=pace.weight_decay,
-        max_grad_norm=pace.max_gradient,
+        max_grad_norm=pace.max_grad_norm,
         lr_scheduler_type="cosine",
-        warmup_steps=int(pace.warmup * steps),
+        warmup_steps=int(pace.warmup_ratio * steps),
         bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         eval_strategy="steps" if run.validator is not None else "no",
-        eval_steps=max(1, per_epoch // pace.validations_per_epoch),
+        eval_steps=max(1, per_epoch // pace.evals_per_epoch),
         eval_on_start=run.validate_first and run.validator is not None and latest_checkpoint(run.folder) is None,
         save_strategy="steps",
         save_steps=-(-between // run.together) * run.together,

@@ -161,7 +161,7 @@ def _parts(tables: _Tables, target: Path, family: str, remarks: tuple[str, ...])
         yield "# Many cases follow events that nobody was trained on: the memory teaches what follows each item."
         yield _table("model.training.distillation", {"share": 0.3, "rehearsal": 2})
     yield "# What is served: model and memory in one beam, weighed on validation by how well each case is covered."
-    yield _table("fusion", _fusion(family, unlike=unlike))
+    yield _table("ensemble", _fusion(family, unlike=unlike))
 
 
 def _data(tables: _Tables, target: Path) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def test_a_narrow_beam_that_calls_itself_exact_is():
     made = fused("model", "memory", weights=[2.0])
     whole = made.search(histories(), k=3)
     lead = parts()["model"]
-    narrow_lead = built(GROUNDED.model_copy(update={"search": GROUNDED.search.model_copy(update={"width": 4})}))
+    narrow_lead = built(GROUNDED.model_copy(update={"search": GROUNDED.search.model_copy(update={"num_beams": 4})}))
     narrow_lead.model.load_state_dict(lead.model.state_dict())
     narrow = EnsembleRecommender({"model": narrow_lead, "memory": memory()}, made.settings, made.weights)
     found = narrow.search(histories(), k=3)

@@ -52,7 +52,7 @@ def test_beams_at_full_width_are_exact(chosen):
     model = fusion(**chosen)
     trie = model.trie
     steps = GramStepDecoder(model, padded(HISTORIES), cache=encode_catalog(model))
-    found = beam_search(trie, steps, batch=len(HISTORIES), width=trie.n_nodes, k=ITEMS)
+    found = beam_search(trie, steps, width=trie.n_nodes, k=ITEMS)
     want = top_items(exact(model), ITEMS)
     assert found.exact.all()
     assert torch.allclose(found.scores, want.scores, atol=1e-4)
@@ -112,7 +112,7 @@ def test_denied_items_are_never_spelled(chosen):
     bias = allowed_bias(model.trie, may)
     steps = GramStepDecoder(model, padded(HISTORIES))
     for width in (3, 1000):
-        found = beam_search(model.trie, steps, batch=5, width=width, k=25, bias_BN=bias)
+        found = beam_search(model.trie, steps, width=width, k=25, bias_BN=bias)
         steps = GramStepDecoder(model, padded(HISTORIES))
         assert found.items[3, 0] == 5
         assert (found.items[3, 1:] == -1).all()

@@ -12,7 +12,7 @@ from tests.worlds.tsrec import HEADS, ITEMS, causal, identifiers
 
 ROWS = [[1, 2, 3, 4, 5, 6, 7], [], [9], [30, 2, 30], [8, 9], [], [11, 12, 13, 14, 15]]
 HISTORIES = Sequences.from_lists(ROWS)
-WIDE = SearchSettings(width=200, batch_size=3)
+WIDE = SearchSettings(num_beams=200, batch_size=3)
 
 
 class Builder:
@@ -45,7 +45,7 @@ def test_lists_are_the_best_of_all_items_in_the_order_of_the_histories(kind):
 @pytest.mark.parametrize("batch_size", [1, 2, 50])
 def test_batches_change_nothing(batch_size):
     model = causal(likelihood="vocabulary", end=True)
-    search = SearchSettings(width=8, batch_size=3, length_penalty=0.0)
+    search = SearchSettings(num_beams=8, batch_size=3, length_penalty=0.0)
     one = TSRecSearcher(model, Builder(), search).rank(HISTORIES, 5)
     two = TSRecSearcher(model, Builder(), search.model_copy(update={"batch_size": batch_size})).rank(HISTORIES, 5)
     assert np.array_equal(one.items, two.items)
@@ -53,7 +53,7 @@ def test_batches_change_nothing(batch_size):
 
 
 def test_seen_and_forbidden_items_are_left_out():
-    ranker = TSRecSearcher(causal(), Builder(), SearchSettings(width=4))
+    ranker = TSRecSearcher(causal(), Builder(), SearchSettings(num_beams=4))
     found = ranker.rank(HISTORIES, ITEMS + 3, exclude_seen=True)
     for row, history in zip(found.items, ROWS):
         there = row[row >= 0]

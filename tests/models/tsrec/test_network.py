@@ -1,5 +1,6 @@
 """Learning to spell and to answer: against stock losses, and against one forward pass per completion."""
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -8,11 +9,13 @@ from torch.nn import functional
 from transformers import BloomConfig, BloomForCausalLM
 
 from lexirec.core.errors import DataError, SettingsError
+from lexirec.decoding.trie import Trie
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.settings import TSRecNetworkSettings
 from tests.worlds.ensemble import apart, gradients
 from tests.worlds.tsrec import (
     FAMILIES,
+    FIRST_TOKEN,
     HEADS,
     ITEMS,
     WIDTH,
@@ -170,6 +173,14 @@ def test_probabilities_of_all_items_sum_to_one_whatever_the_likelihood():
             scores = model.path_logp(*prompts(2), torch.arange(ITEMS).expand(2, -1), histories(2))
         assert torch.allclose(scores.logp.sum(2).exp().sum(1), torch.ones(2), atol=1e-4), kind
         assert float(scores.entropy.min()) >= -1e-6
+
+
+def test_identifiers_of_one_token_are_scored_at_the_root():
+    trie = Trie.build(np.arange(10, dtype=np.int32)[:, None] + FIRST_TOKEN)
+    model = TSRecNetwork(language(), TSRecNetworkSettings(neighbor_features=0), trie).eval()
+    with torch.no_grad():
+        scores = model.path_logp(*prompts(2), torch.arange(10).expand(2, -1), torch.full((2, 1), -1))
+    assert torch.allclose(scores.logp.sum(2).exp().sum(1), torch.ones(2), atol=1e-5)
 
 
 def test_tied_weights_are_saved_once_and_loaded_again():

@@ -40,12 +40,12 @@ CODES = Codes(np.stack([NUMBER % 4, NUMBER // 4], axis=1), "residual")
 LEXICON = tfidf_lexicon(CATALOG.texts(), CODES)
 VECTORS = np.random.default_rng(2).normal(size=(ITEMS, 6)).astype(np.float32)
 NEIGHBORS = Neighbors(np.stack([(NUMBER + 1) % ITEMS, (NUMBER - 1) % ITEMS], axis=1), np.ones((ITEMS, 2), np.float32))
-BRIEF = SftSettings(epochs=3, batch_size=32, learning_rate=1e-2, validations_per_epoch=1)
+BRIEF = SftSettings(epochs=3, batch_size=32, learning_rate=1e-2, evals_per_epoch=1)
 PLAIN = TSRecSettings(
     prompts=TSRecPromptSettings(frame="plain", max_history=5),
     tasks=TaskSettings(sid_title=0, history_title=0, ts_align=0),
     training=BRIEF,
-    search=SearchSettings(width=30),
+    search=SearchSettings(num_beams=30),
 )
 TS_REC = PLAIN.model_copy(
     update={"sa_init": SaInitSettings(), "tasks": TaskSettings(sid_title=0, history_title=0, ts_align=1)}
@@ -134,7 +134,7 @@ def test_new_tokens_start_as_far_apart_as_is_asked():
 def test_reinforcing_never_ends_below_where_it_began(rewards):
     made = built(TS_REC).fit(TRAIN, validation=VALIDATION, training=BRIEF.model_copy(update={"epochs": 1}))
     before = evaluate(made, VALIDATION, ks=(10,)).metrics["ndcg@10"]
-    training = GrpoSettings(learning_rate=3e-3, cases=64, group=4, batch_size=16, validations_per_epoch=2)
+    training = GrpoSettings(learning_rate=3e-3, cases=64, group=4, batch_size=16, evals_per_epoch=2)
     made.reinforce(
         TRAIN,
         ReinforcementSettings(training=training, rewards=rewards, scorer="any"),

@@ -17,7 +17,7 @@ from tests.worlds.ensemble import apart
 from tests.worlds.tsrec_shop import KNOWN, PowerCutError, builder, examples, kill_after, shop, validation
 
 SHORT = SftSettings(
-    epochs=2, batch_size=16, learning_rate=3e-2, validations_per_epoch=1, checkpoints_per_epoch=3, weight_decay=0.1
+    epochs=2, batch_size=16, learning_rate=3e-2, evals_per_epoch=1, checkpoints_per_epoch=3, weight_decay=0.1
 )
 
 
@@ -26,7 +26,7 @@ def fit(model: TSRecNetwork, folder, settings: SftSettings = SHORT, cases=None):
 
 
 def ranked(model: TSRecNetwork, cases) -> float:
-    found = TSRecSearcher(model, builder(), SearchSettings(width=20)).rank(cases.histories, 10)
+    found = TSRecSearcher(model, builder(), SearchSettings(num_beams=20)).rank(cases.histories, 10)
     return ndcg(ranks_of(found.items, cases.targets), 10)
 
 

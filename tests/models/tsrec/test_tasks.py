@@ -155,7 +155,7 @@ def test_next_item_asks_for_every_prefix(world, builder):
 
 def test_titles_are_answered_and_cut_with_an_end(world, builder, texts):
     train = leave_last_out(world[1]).train
-    examples = tasks.history_title(builder, train, texts.titles, most=3)
+    examples = tasks.history_title(builder, train, texts.titles, title_tokens=3)
     cases = prefix_cases(train, 3)
     for row in (0, 7, 50):
         title = texts.titles[cases.targets[row]]
@@ -195,7 +195,7 @@ def test_titles_of_several_items_are_asked_for_the_first_only(builder):
     assert examples.dropped[tasks.ASKED_BEFORE] == 2
     asked = [tuple(line[1]) for line in lines(examples)]
     assert len(set(asked)) == len(asked)
-    cut = tasks.sid_title(builder, [f"soap towel {letter}" for letter in "abcdefghijklmnopqrstuvwx"], most=2)
+    cut = tasks.sid_title(builder, [f"soap towel {letter}" for letter in "abcdefghijklmnopqrstuvwx"], title_tokens=2)
     assert cut.items.tolist() == [-1] * 24 + [0]
     assert cut.dropped[tasks.ASKED_BEFORE] == 23
 

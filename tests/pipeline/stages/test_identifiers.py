@@ -12,7 +12,7 @@ from tests.worlds.small_run import experiment, small_run
 
 @pytest.fixture(scope="module")
 def folders():
-    return {name: step.folder for name, step in small_run()[1].steps.items()}
+    return {name: step.folder for name, step in small_run()[1].stages.items()}
 
 
 def test_the_toy_shop_is_the_same_from_one_seed(tmp_path, folders):

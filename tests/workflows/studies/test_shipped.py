@@ -27,7 +27,7 @@ SMALLEST = [
     "backbone.vocabulary_size=400",
     "codes.branching=4",
     "model.training.epochs=1",
-    "model.training.validations_per_epoch=2",
+    "model.training.evals_per_epoch=2",
     "evaluation.sample_users=30",
     "evaluation.ks=[5,10]",
 ]
@@ -50,7 +50,7 @@ def test_they_load_and_plan_on_the_toy_shop(path, tmp_path):
     plan = plan_study(study, Store(tmp_path))
     assert len(study.runs) == 2 * len(study.rows)
     assert len({run.experiment.name for run in study.runs}) == len(study.rows)
-    kinds = {stage.step.stage for stage in plan.stages.values()}
+    kinds = {stage.step.kind for stage in plan.stages.values()}
     assert {"data", "identifiers", "model", "evaluation"} <= kinds
     assert set(study.settings.measures) <= kinds
     assert plan.existing == []
@@ -80,9 +80,9 @@ def test_variants_differ_from_each_other(tmp_path):
         assert len(set(last.values())) == len(last), path.stem
 
 
-def test_the_readmes_study_loads(tmp_path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = next(part for part in re.findall(r"```toml\n(.*?)```", readme, re.DOTALL) if "[axes" in part)
+def test_the_study_of_the_guide_loads(tmp_path):
+    guide = (ROOT / "docs" / "guide" / "experiments.md").read_text(encoding="utf-8")
+    block = next(part for part in re.findall(r"```toml\n(.*?)```", guide, re.DOTALL) if "[axes" in part)
     (tmp_path / "mine.toml").write_text(f'extends = "{TOY}"\n')
     (tmp_path / "study.toml").write_text(block)
     assert len(load_study(tmp_path / "study.toml").runs) == 6
@@ -92,7 +92,7 @@ def test_the_command_plans_runs_and_reports(tmp_path, capsys, monkeypatch):
     """From end to end: GRAM's item prompts on the smallest shop, two seeds, one epoch."""
     monkeypatch.chdir(tmp_path)
     path = FOLDER / "granularity.toml"
-    prompts = 'axes.prompts={title="item prompts", setting="model.fusion.item_prompts", values=[1, 2]}'
+    prompts = 'axes.prompts={title="item prompts", setting="model.network.item_prompts", values=[1, 2]}'
     changes = ["axes={}", prompts, 'measures=["meaning"]', 'groups=["popularity"]', *on_the_toy_shop(path)]
     arguments = [
         "-q",

@@ -8,8 +8,7 @@ items of a history more by default; a decay of 1 is the published, order-blind m
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,22 +16,20 @@ from pydantic import Field
 from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import SettingsError
 from lexirec.data.neighbors import Matrix
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.base import (
+    Baseline,
+    BaselineSettings,
     answer_newcomers,
     binary_rows,
-    fitted_array,
     history_rows,
-    load_fitted,
     popularity,
-    save_fitted,
 )
 
 
-class AlsSettings(Settings):
+class AlsSettings(BaselineSettings):
     """Settings of `Als`; the defaults were best of a few on the validation part of Amazon Office Products."""
 
     kind: Literal["als"] = "als"
@@ -50,12 +47,14 @@ class AlsSettings(Settings):
     """Of the first vectors."""
 
 
-class Als:
+class Als(Baseline):
     """Scores items by the product of their vectors and the history's; see the module's docstring."""
 
-    def __init__(self, settings: AlsSettings | None = None) -> None:
-        """Keep the settings."""
-        self.settings = settings or AlsSettings()
+    settings_class: ClassVar[type[BaselineSettings]] = AlsSettings
+    arrays: ClassVar[tuple[str, ...]] = ("shares", "vectors")
+    settings: AlsSettings
+    shares: NDArray[np.float32]
+    vectors: NDArray[np.float32]
 
     def fit(self, train: Sequences, n_items: int) -> Self:
         """Factorise the binary user × item matrix.
@@ -66,7 +65,7 @@ class Als:
         solver = _solver(self.settings)
         with threadpool_limits(1, "blas"):  # the package runs its own threads
             solver.fit(_plain(binary_rows(train, n_items)), show_progress=False)
-        self.vectors: NDArray[np.float32] = np.asarray(solver.item_factors, dtype=np.float32)
+        self.vectors = np.asarray(solver.item_factors, dtype=np.float32)
         self.shares = popularity(train, n_items)
         return self
 
@@ -87,18 +86,6 @@ class Als:
     def item_vectors(self) -> NDArray[np.float32]:
         """Return the items' vectors: float32 (n_items, dimensions)."""
         return self.vectors
-
-    def save(self, folder: str | Path) -> None:
-        """Write the items' vectors into the folder."""
-        save_fitted(folder, self.settings, shares=self.shares, vectors=self.vectors)
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Read what `save` wrote; raises ArtifactError where it cannot."""
-        settings, arrays = load_fitted(folder, AlsSettings)
-        model = cls(settings)
-        model.shares, model.vectors = (fitted_array(name, arrays, folder) for name in ("shares", "vectors"))
-        return model
 
 
 def _solver(settings: AlsSettings) -> Any:

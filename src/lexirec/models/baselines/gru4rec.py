@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from lexirec.models.baselines.base import BaselineSettings
 from lexirec.models.baselines.sequential import ItemTable, SequenceNetwork, SequenceScorer, SequenceSettings
 
 
@@ -53,7 +54,7 @@ class Gru4Rec(SequenceScorer):
 
     label: ClassVar[str] = "GRU4Rec"
     settings: Gru4RecSettings
-    settings_class: ClassVar[type[SequenceSettings]] = Gru4RecSettings
+    settings_class: ClassVar[type[BaselineSettings]] = Gru4RecSettings
 
     def make(self, table: ItemTable) -> Gru4RecNetwork:
         """Return the untrained network around an item table."""

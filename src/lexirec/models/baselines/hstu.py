@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from lexirec.models.baselines.base import BaselineSettings
 from lexirec.models.baselines.sequential import (
     AttentionSettings,
     BlockNetwork,
     ItemTable,
     SequenceScorer,
-    SequenceSettings,
 )
 
 
@@ -72,7 +72,7 @@ class Hstu(SequenceScorer):
 
     label: ClassVar[str] = "HSTU"
     settings: HstuSettings
-    settings_class: ClassVar[type[SequenceSettings]] = HstuSettings
+    settings_class: ClassVar[type[BaselineSettings]] = HstuSettings
 
     def make(self, table: ItemTable) -> BlockNetwork:
         """Return the untrained network around an item table."""

@@ -8,7 +8,7 @@ all items are scored by
 - K·C: successors of items *similar to* those of the history; C·K: items similar to successors; K: similar items.
 - C·P: successors of successors, a walk of two steps; M0–M2 do without (d = 0).
 - R and S divide by (row sum)^.5 and (column sum)^.2 of the smoothed matrix, so that frequent items do not dominate the
-  rest of a history, nor popular items all scores. Smoothing before scaling helps rare items most (docs/log.md).
+  rest of a history, nor popular items all scores. Smoothing before scaling helps rare items most (docs/log/).
 - M0 has no text, M1 uses item vectors, M2 TF-IDF of the item texts; the name only says which of them `fit` got.
 
 The matrix is never built, because K·C would be nearly dense: with r = hR, ((r + a·rK + d·rC·N)·C + (b·rC + c·m·r)·K)·S
@@ -22,18 +22,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError, DataError, SettingsError
 from lexirec.data.neighbors import Matrix, Neighbors, nearest, pair_counts, scaled, top_k
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.base import (
+    Baseline,
+    BaselineInputs,
+    BaselineSettings,
     answer_newcomers,
     dense,
     history_rows,
@@ -44,12 +46,14 @@ from lexirec.models.baselines.base import (
     unpack_matrix,
 )
 
+Evidence = Literal["text", "vectors", "none"]
+"""What a memory smooths its counts with: TF-IDF of the items' texts, the experiment's vectors, nothing."""
 _BLOCK = 512
 """Number of items per batch in `neighbors`."""
 _VECTORS = ("shares", "row_scale", "column_scale")
 
 
-class MemorySettings(Settings):
+class MemorySettings(BaselineSettings):
     """Settings of `Memory`; the defaults are those of M0–M2."""
 
     kind: Literal["memory"] = "memory"
@@ -79,16 +83,31 @@ class MemorySettings(Settings):
     """d, the weight of C·P."""
 
 
+class MemoryBaseline(MemorySettings):
+    """The memory in an experiment file: how pairs are counted, and what the counts are smoothed with."""
+
+    evidence: Evidence = "text"
+    """TF-IDF of the items' texts (M2), all vectors of the experiment (M1), or nothing (M0)."""
+
+    def needed(self) -> tuple[str, ...]:
+        """Return `vectors` where they smooth the counts."""
+        return ("vectors",) if self.evidence == "vectors" else ()
+
+    def alone(self) -> MemorySettings:
+        """Return the settings of the memory itself."""
+        return MemorySettings(**self.model_dump(exclude={"evidence"}))
+
+
 TRANSITIONS = MemorySettings(window=5, gap_decay=0.5, backward=0.0, row_power=0.0, column_power=0.0, history_decay=0.3)
-"""The floor of every comparison: plain counts of what came up to five places later, near places and new items first."""
+"""A reference baseline: plain counts of what came up to five places later, near places and new items first."""
 
 
-class Memory:
+class Memory(Baseline):
     """Scores items by decayed, text-smoothed co-occurrence with the history; see the module's docstring."""
 
-    def __init__(self, settings: MemorySettings | None = None) -> None:
-        """Keep the settings; `fit` does the counting."""
-        self.settings = settings or MemorySettings()
+    settings_class: ClassVar[type[BaselineSettings]] = MemorySettings
+    options: ClassVar[type[BaselineSettings] | None] = MemoryBaseline
+    settings: MemorySettings
 
     def fit(
         self,
@@ -134,6 +153,16 @@ class Memory:
         self.column_scale = _shrink(self._sums(0), self.settings.column_power)
         self.shares = popularity(train, n_items)
         return self
+
+    @classmethod
+    def fitted(cls, settings: MemoryBaseline, inputs: BaselineInputs) -> Self:
+        """Return a memory fitted with the evidence that the settings name."""
+        evidence: dict[str, Any] = {}
+        if settings.evidence == "text":
+            evidence["texts"] = inputs.texts
+        elif settings.evidence == "vectors":
+            evidence["vectors"] = inputs.vectors
+        return cls(settings.alone()).fit(inputs.train, inputs.n_items, **evidence)
 
     def scores(self, histories: Sequences) -> NDArray[np.float32]:
         """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""

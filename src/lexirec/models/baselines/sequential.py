@@ -12,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -25,7 +25,15 @@ from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import Sequences
-from lexirec.models.baselines.base import answer_newcomers, load_fitted, save_fitted
+from lexirec.data.splits import Cases
+from lexirec.models.baselines.base import (
+    Baseline,
+    BaselineInputs,
+    BaselineSettings,
+    answer_newcomers,
+    load_fitted,
+    save_fitted,
+)
 
 
 class SequenceTrainingSettings(Settings):
@@ -47,7 +55,7 @@ class SequenceTrainingSettings(Settings):
     seed: int = 0
 
 
-class SequenceSettings(Settings):
+class SequenceSettings(BaselineSettings):
     """Settings of all sequential networks and their training."""
 
     output: Literal["dot", "cosine"] = "cosine"
@@ -183,7 +191,16 @@ def _visible(real_BL: Tensor) -> Tensor:
     return (causal_LL & real_BL[:, None, :]) | itself_LL
 
 
-class SequenceScorer(ABC):
+class FitOptions(TypedDict, total=False):
+    """Options of `SequenceScorer.fit` besides the training rows; see `sequential_training.fit_sequences`."""
+
+    validation: Cases | None
+    vectors: NDArray[np.floating[Any]] | None
+    neighbors: Neighbors | None
+    progress: Path | None
+
+
+class SequenceScorer(Baseline):
     """A sequential network as a scorer; subclasses name their settings and make the network.
 
     Attributes:
@@ -192,21 +209,33 @@ class SequenceScorer(ABC):
 
     label: ClassVar[str]
     """Name in messages."""
-    settings_class: ClassVar[type[SequenceSettings]]
+    settings_class: ClassVar[type[BaselineSettings]]
     logits: ClassVar[bool] = True  # scores are logits of a softmax over items
     settings: SequenceSettings
     network: SequenceNetwork
     shares: NDArray[np.float32]
 
-    def __init__(self, settings: SequenceSettings | None = None, device: str | None = None) -> None:
+    def __init__(self, settings: BaselineSettings | None = None, device: str | None = None) -> None:
         """Keep the settings; `device` defaults to the GPU where there is one."""
-        self.settings = settings or self.settings_class()
+        super().__init__(settings)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.history: list[dict[str, float]] = []
 
     @abstractmethod
     def make(self, table: ItemTable) -> SequenceNetwork:
         """Return the untrained network around an item table."""
+
+    def fit(self, train: Sequences, n_items: int, **options: Unpack[FitOptions]) -> Self:
+        """Train the network; see `sequential_training.fit_sequences`."""
+        from lexirec.models.baselines.sequential_training import fit_sequences  # what ranks needs no training loop
+
+        return fit_sequences(self, train, n_items, **options)
+
+    @classmethod
+    def fitted(cls, settings: Any, inputs: BaselineInputs) -> Self:
+        """Return a network trained on the training rows; validation cases choose the epoch."""
+        made = cls(settings)
+        return made.fit(inputs.train, inputs.n_items, validation=inputs.validation, progress=inputs.progress)
 
     def build(
         self,
@@ -264,7 +293,7 @@ class SequenceScorer(ABC):
             model.shares = arrays.pop("shares")
             weights = {name.removeprefix("network."): torch.from_numpy(array) for name, array in arrays.items()}
             text, neighbors = weights.get("table.text"), weights.get("table.neighbors")
-            table = ItemTable(len(model.shares), settings.dimensions, text, neighbors)
+            table = ItemTable(len(model.shares), model.settings.dimensions, text, neighbors)
             model.network = model.make(table).to(model.device)
             model.network.load_state_dict(weights)
         except (KeyError, RuntimeError) as error:

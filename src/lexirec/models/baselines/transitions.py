@@ -9,21 +9,20 @@ Source: Shani, Heckerman and Brafman (JMLR 2005); ours counts pairs at several d
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lexirec.core.config import Settings
 from lexirec.data.sequences import Sequences
-from lexirec.models.baselines.base import load_fitted, save_fitted
+from lexirec.models.baselines.base import Baseline, BaselineSettings, load_fitted, save_fitted
 from lexirec.models.baselines.memory import Memory, MemorySettings
 
 _COUNTS = "counts"
 
 
-class TransitionsSettings(Settings):
+class TransitionsSettings(BaselineSettings):
     """Settings of `Transitions`; the defaults are those of every comparison's reference baseline."""
 
     kind: Literal["transitions"] = "transitions"
@@ -41,12 +40,11 @@ class TransitionsSettings(Settings):
         return MemorySettings(**self.model_dump(exclude={"kind"}), row_power=0.0, column_power=0.0)
 
 
-class Transitions:
+class Transitions(Baseline):
     """Scores items by decayed counts of successors of the history's items; see the module's docstring."""
 
-    def __init__(self, settings: TransitionsSettings | None = None) -> None:
-        """Keep the settings; `fit` does the counting."""
-        self.settings = settings or TransitionsSettings()
+    settings_class: ClassVar[type[BaselineSettings]] = TransitionsSettings
+    settings: TransitionsSettings
 
     def fit(self, train: Sequences, n_items: int) -> Self:
         """Count the pairs of `train`, rows of item numbers, oldest first."""

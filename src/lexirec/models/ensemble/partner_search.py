@@ -4,7 +4,7 @@ A memory that is better alone is not always the better partner: the network may 
 therefore counts anew with other settings, chooses the weights of the product, and measures its NDCG@10 on validation
 cases. The other parts do not depend on the trial: they score all items once, so a trial costs as much as the memory.
 
-Our own measurement (docs/log.md). Legend: `C` cases, `K` candidates, `I` items.
+Our own measurement (docs/log/). Legend: `C` cases, `K` candidates, `I` items.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lexirec.core.config import Settings
+from lexirec.core.registry import PartSettings
 from lexirec.core.search_space import Dimension
-from lexirec.models.baselines.memory import MemorySettings
+from lexirec.models.baselines.memory import Evidence, MemorySettings
 
 SPACE = {
     "window": Dimension(low=1, high=20),
@@ -37,7 +38,7 @@ class PartnerSettings(Settings):
     cases: int = Field(default=5_000, ge=2)
     """Maximum cases per trial, drawn once by `seed` from those that choose weights. The other parts' scores of all
     items for them are kept on disk during the search: 4 bytes per case and item."""
-    evidence: Literal["text", "vectors", "none"] | None = None
+    evidence: Evidence | None = None
     """Evidence that smooths the counts, as `baselines.NAME.evidence`; by default the part's own."""
     space: dict[str, Dimension] = Field(default_factory=lambda: dict(SPACE), min_length=1)
     """Search space by setting of the memory; other settings keep their values."""
@@ -59,7 +60,7 @@ PLACES = 10
 """Cut-off of the NDCG that chooses weights."""
 
 
-class EnsembleSettings(Settings):
+class EnsembleSettings(PartSettings):
     """An ensemble of recommenders, and the choice of their weights."""
 
     kind: Literal["product", "reciprocal-rank"] = "product"
@@ -111,6 +112,10 @@ class EnsembleSettings(Settings):
         if self.partner is not None and self.kind != "product":
             raise ValueError(f"'partner' needs kind \"product\", but kind is '{self.kind}'; leave it out")
         return self
+
+    def needed(self) -> tuple[str, ...]:
+        """Return `vectors` where they smooth the memory that is searched."""
+        return ("vectors",) if self.partner is not None and self.partner.evidence == "vectors" else ()
 
     @property
     def options(self) -> tuple[float, ...]:

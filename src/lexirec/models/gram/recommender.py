@@ -137,10 +137,10 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         near = inputs.neighbors.items if inputs.neighbors is not None else None
         fields = {field: catalog.field(field) for field in catalog.text_fields}
         prompts, census = item_prompts(fields, identifiers.tokens, near, backbone.tokenizer, settings.prompts)
-        features = item_features(inputs.vectors, inputs.neighbors, settings.fusion.neighbor_features)
+        features = item_features(inputs.vectors, inputs.neighbors, settings.network.neighbor_features)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            mixed = MixedRows.of(inputs.neighbors, settings.fusion.neighbor_rows)
+            mixed = MixedRows.of(inputs.neighbors, settings.network.neighbor_rows)
             model = _assemble(backbone, settings, (identifiers, prompts), (features, mixed))
         recommender = cls(catalog, backbone, model, settings, (identifiers, prompts))
         recommender.census = census
@@ -176,9 +176,9 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         search = self.settings.search
         return {
             "recommender": "late-fusion",
-            "search": f"beam search, width {search.width}",
+            "search": f"beam search, width {search.num_beams}",
             "length_penalty": search.length_penalty,
-            "probabilities": self.settings.fusion.likelihood == "catalog" and search.length_penalty is None,
+            "probabilities": self.settings.network.likelihood == "catalog" and search.length_penalty is None,
             "settings": self.settings.model_dump(mode="json"),
         }
 
@@ -187,9 +187,9 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
 
     def user_census(self, histories: Sequences) -> UserCensus | None:
         """Count the items that these histories lose to the limit on user prompts; None without such prompts."""
-        if self.settings.fusion.user_prompt != "identifiers":
+        if self.settings.network.user_prompt != "identifiers":
             return None
-        newest = histories.padded(self.settings.fusion.max_history, newest_first=True)
+        newest = histories.padded(self.settings.network.max_history, newest_first=True)
         users = UserPrompts(self.identifiers.tokens, self.backbone.tokenizer, self.settings.prompts)
         return users.census(torch.from_numpy(newest).long())
 
@@ -230,7 +230,7 @@ def _assemble(
     features: tuple[NDArray[np.float32] | None, MixedRows | None],
 ) -> GramNetwork:
     """Build the network; weights are fresh except the backbone's."""
-    fusion, (identifiers, prompts) = settings.fusion, item_inputs
+    fusion, (identifiers, prompts) = settings.network, item_inputs
     end = backbone.model.config.eos_token_id if fusion.likelihood == "vocabulary" else None
     users = UserPrompts(identifiers.tokens, backbone.tokenizer, settings.prompts)
     width = backbone.model.config.d_model

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from lexirec.core.config import Settings
+from lexirec.core.renamed import renamed
 from lexirec.core.trainer_settings import TrainerSettings
 from lexirec.models.distillation import DistillationSettings, check_teachable
 from lexirec.nn.head_base import HeadSettings
@@ -104,7 +105,7 @@ class GramTrainingSettings(TrainerSettings):
     """Of AdamW, after the warm-up and before the cosine decay."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Of matrices; norms have none."""
-    warmup: float = Field(default=0.05, ge=0, le=1)
+    warmup_ratio: float = Field(default=0.05, ge=0, le=1)
     """Share of the steps over which the learning rate rises."""
     batch_targets: int = Field(default=400, ge=1)
     """Approximate number of targets of a step: whole windows are packed until it is reached."""
@@ -112,9 +113,9 @@ class GramTrainingSettings(TrainerSettings):
     """Whether all prefixes of a user share a window; false trains on one row per prefix as the reference does."""
     validation_users: int = Field(default=2000, ge=1)
     """Validation users that choose the weights; a fixed random sample where there are more."""
-    validation_width: int = Field(default=20, ge=10)
+    validation_num_beams: int = Field(default=20, ge=10)
     """Beam width of validation; the final evaluation uses the search settings."""
-    validations_per_epoch: int = Field(default=1, ge=1)
+    evals_per_epoch: int = Field(default=1, ge=1)
     """How often weights are judged."""
     patience: int = Field(default=3, ge=1)
     """Validations in a row without a better model after which training stops."""
@@ -125,8 +126,9 @@ class GramTrainingSettings(TrainerSettings):
 class GramSettings(Settings):
     """A GRAM recommender: prompts, network, training and search."""
 
+    model_config = renamed(fusion="network")
     kind: Literal["late-fusion"] = "late-fusion"
-    fusion: GramNetworkSettings = GramNetworkSettings()
+    network: GramNetworkSettings = GramNetworkSettings()
     """What is fused, and what is scored."""
     prompts: PromptSettings = PromptSettings()
     """Contents of item and user prompts."""
@@ -142,5 +144,5 @@ class GramSettings(Settings):
 
     @model_validator(mode="after")
     def _head_suits_distillation(self) -> Self:
-        check_teachable(self.training.distillation, flat=self.fusion.flat)
+        check_teachable(self.training.distillation, flat=self.network.flat)
         return self

@@ -44,7 +44,7 @@ def fit_recommender(
     folder: str | Path | None,
 ) -> None:
     """Train a recommender in position, after its distillation teacher where there is one; see `GramRecommender.fit`."""
-    flat = recommender.settings.fusion.flat
+    flat = recommender.settings.network.flat
     with tempfile.TemporaryDirectory() as temporary:
         checkpoints = Path(folder or temporary)
 
@@ -92,7 +92,7 @@ def fit_gram(
         DataError: no training row has two items.
     """
     cut = packed_windows if settings.packed else windows_per_prefix
-    rows = train if teacher is None else Sequences.below([train, teacher.rehearsed])
+    rows = train if teacher is None else Sequences.concatenate([train, teacher.rehearsed])
     windows = cut(rows, model.settings.max_history)
     if not len(windows):
         raise DataError(f"none of the {len(train):,} training rows has two items, so there is nothing to predict")
@@ -115,7 +115,7 @@ def _batch(windows: Windows, teacher: DistillationTeacher | None, numbers: NDArr
 def _validator(validation: Cases | None, settings: GramTrainingSettings) -> NdcgValidator | None:
     if validation is None:
         return None
-    search = SearchSettings(width=settings.validation_width)
+    search = SearchSettings(num_beams=settings.validation_num_beams)
     return NdcgValidator(sample(validation, settings.validation_users, settings.seed), partial(_best_ten, search))
 
 

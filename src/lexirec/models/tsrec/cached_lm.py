@@ -162,7 +162,7 @@ class CachedLM(SharedWeights):
         )
         # the state at the prompt's end predicts the first step of every completion alike
         first_BD = _last(states_BKD[:, :length], mask_BL)
-        later_BTGD = states_BKD[:, length:].reshape(batch, entered, groups, -1)
+        later_BTGD = states_BKD[:, length:].reshape(batch, entered, groups, states_BKD.shape[-1])
         return self.refined(torch.cat([first_BD[:, None, None].expand(-1, 1, groups, -1), later_BTGD], dim=1))
 
     def refined(self, hidden: Tensor) -> Tensor:

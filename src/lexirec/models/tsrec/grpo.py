@@ -30,7 +30,7 @@ from lexirec.data.splits import Cases, prefix_cases
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
 from lexirec.models.tsrec.recommender import TSRecRecommender
-from lexirec.models.tsrec.rewards import Meanings, Rewards, token_meanings
+from lexirec.models.tsrec.rewards import Meanings, Rewards, columns_of, token_meanings
 from lexirec.models.tsrec.rollouts import Proposals, Proposer, group_loss
 from lexirec.models.tsrec.settings import GrpoSettings, ReinforcementSettings
 from lexirec.models.tsrec.sft import ndcg_validator
@@ -56,7 +56,7 @@ def reinforce_recommender(
 ) -> None:
     """Reinforce a fine-tuned recommender in place; see `TSRecRecommender.reinforce`."""
     trie = recommender.model.trie
-    meanings = _meanings(recommender) if settings.rewards.token_semantic else None
+    meanings = _meanings(recommender) if "meanings" in columns_of(settings.rewards) else None
     rewards = Rewards.of(settings.rewards, trie, vectors=vectors, scorer=scorer, meanings=meanings)
     cases = prefix_cases(train, recommender.settings.prompts.max_history)
     with tempfile.TemporaryDirectory() as temporary:
@@ -119,7 +119,7 @@ def reinforce(
     run = TrainingRun(
         settings,
         folder,
-        ndcg_validator(builder, validation, settings.validation_users, settings.validation_width, settings.seed),
+        ndcg_validator(builder, validation, settings.validation_users, settings.validation_num_beams, settings.seed),
         stop_on_drop(settings.max_drop),
         validate_first=True,
         together=settings.updates,
@@ -160,7 +160,7 @@ class _Rounds(Epochs[NDArray[np.int64]]):
             return batches_by_length(lengths, settings.batch_size, [settings.seed, epoch])
 
         super().__init__(order, lambda rows: {"rows": torch.from_numpy(rows)}, settings.epochs)
-        self._accumulate, self._updates = settings.accumulate, settings.updates
+        self._accumulate, self._updates = settings.gradient_accumulation_steps, settings.updates
 
     @property
     def per_epoch(self) -> int:

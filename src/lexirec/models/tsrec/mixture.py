@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,23 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexirec.core.errors import SettingsError
+from lexirec.core.registry import parameters
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
 from lexirec.models.tsrec.examples import Examples
 from lexirec.models.tsrec.keywords import TokenWords
 from lexirec.models.tsrec.prompts import PromptBuilder
+from lexirec.models.tsrec.registry import TASKS
 from lexirec.models.tsrec.settings import TaskSettings
-from lexirec.models.tsrec.tasks import (
-    history_title,
-    next_item,
-    preference,
-    rehearsal,
-    sid_description,
-    sid_title,
-    title_history_sid,
-    title_history_title,
-    ts_align,
-)
+from lexirec.models.tsrec.tasks import rehearsal
 from lexirec.nn.ragged import one_below_other
 
 
@@ -80,30 +72,26 @@ def make_examples(
     Raises:
         SettingsError: a task has a weight but its texts are missing, or every weight is 0.
     """
-    weights = settings.model_dump(exclude={"title_tokens", "description_tokens"})
+    weights = settings.weights()
     weights["ts_align"] = float(bool(texts.words)) if settings.ts_align is None else settings.ts_align
-    available = {
-        "sid_description": texts.descriptions is not None,
-        "preference": texts.preferences is not None,
-        "ts_align": bool(texts.words),
+    columns = {
+        "builder": builder,
+        "train": train,
+        "titles": texts.titles,
+        "descriptions": texts.descriptions,
+        "preferences": texts.preferences,
+        "words": texts.words or None,
+        "title_tokens": settings.title_tokens,
+        "description_tokens": settings.description_tokens,
     }
-    for task, is_available in available.items():
-        if weights[task] and not is_available:
-            raise SettingsError(f"tasks.{task} is {weights[task]:g}, but {_MISSING[task]}, or set it to 0")
-    short, long = settings.title_tokens, settings.description_tokens
-    makers: dict[str, Callable[[], Examples]] = {
-        "next_item": lambda: next_item(builder, train),
-        "sid_title": lambda: sid_title(builder, texts.titles, most=short),
-        "history_title": lambda: history_title(builder, train, texts.titles, most=short),
-        "title_history_title": lambda: title_history_title(builder, train, texts.titles, most=short),
-        "title_history_sid": lambda: title_history_sid(builder, train, texts.titles, most=short),
-        "sid_description": lambda: sid_description(builder, texts.descriptions or (), most=long),
-        "preference": lambda: preference(builder, train, texts.preferences or (), most=long),
-        "ts_align": lambda: ts_align(builder, texts.words, most=long),
-    }
-    parts = [make() for task, make in makers.items() if weights[task]]
+    tasks = {name: TASKS[name] for name, weight in weights.items() if weight}
+    for name, task in tasks.items():
+        missing = [column for column in parameters(task) if columns[column] is None]
+        if missing:
+            raise SettingsError(f"tasks.{name} is {weights[name]:g}, but {_MISSING[missing[0]]}, or set it to 0")
+    parts = [task(**{column: columns[column] for column in parameters(task)}) for task in tasks.values()]
     if not parts:
-        raise SettingsError(f"tasks: every weight is 0; set one of {', '.join(makers)} above 0, such as 1")
+        raise SettingsError(f"tasks: every weight is 0; set one of {', '.join(TASKS)} above 0, such as 1")
     if rehearsed is not None and len(rehearsed):
         parts.append(rehearsal(builder, rehearsed, first=len(train)))
         weights["rehearsal"] = 1.0
@@ -111,9 +99,9 @@ def make_examples(
 
 
 _MISSING = {
-    "sid_description": "the catalogue has no field 'description'; add it",
-    "preference": "there are no texts about users; give them",
-    "ts_align": "there is no lexicon that describes the tokens; give one",
+    "descriptions": "the catalogue has no field 'description'; add it",
+    "preferences": "there are no texts about users; give them",
+    "words": "there is no lexicon that describes the tokens; give one",
 }
 
 
@@ -137,7 +125,7 @@ def mixture(tasks: Sequence[Examples], weights: Mapping[str, float], *, seed: in
         one_below_other([part.prompts for part in parts]),
         one_below_other([part.targets for part in parts]),
         torch.cat([part.items for part in parts]) if parts else torch.empty(0, dtype=torch.int64),
-        Sequences.below([part.histories for part in parts]),
+        Sequences.concatenate([part.histories for part in parts]),
         "+".join(part.task for part in parts),
         kinds,
         _total([part.dropped for part in parts]),

@@ -214,7 +214,7 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         search = self.settings.search
         return {
             "recommender": "causal",
-            "search": f"beam search, width {search.width}",
+            "search": f"beam search, width {search.num_beams}",
             "length_penalty": search.length_penalty,
             "probabilities": self.settings.network.likelihood == "catalog" and search.length_penalty is None,
             "settings": self.settings.model_dump(mode="json"),

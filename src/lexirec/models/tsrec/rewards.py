@@ -10,8 +10,8 @@
 | `token_semantic` | tokens whose meanings are similar to those of the target's tokens | −1 … 1 |
 
 Every function takes the proposals, best first, the target of each group, and by name the columns it needs; it ignores
-other columns, so a custom reward is just another function. Targets come with their samples: nothing is looked up by a
-prompt's text (the reference does so and rewards histories that occur twice for the wrong target).
+other columns, so a new reward is a function and a line in `registry.REWARDS`. Targets come with their samples: nothing
+is looked up by a prompt's text (the reference does so and rewards histories that occur twice for the wrong target).
 
 Legend: `B` groups, `G` proposals of a group, `I` items, `S` steps of a path, `N` nodes, `T` tokens with a meaning,
 `V` pieces of the vocabulary, `D` features.
@@ -31,10 +31,12 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
 from lexirec.core.errors import SettingsError
+from lexirec.core.registry import parameters
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
 from lexirec.models.tsrec.keywords import Pooling, TokenWords, keyword_shares
+from lexirec.models.tsrec.registry import REWARDS
 from lexirec.models.tsrec.settings import RewardSettings
 
 Reward = Callable[..., Tensor]
@@ -121,21 +123,13 @@ def token_semantic(
     return (cosine_BGS * discount**wrong_BGS * present_BGS).sum(-1) / present_BGS.sum(-1)
 
 
-FUNCTIONS: dict[str, Reward] = {
-    "exact": exact,
-    "rank_aware": rank_aware,
-    "prefix_overlap": prefix_overlap,
-    "semantic": semantic,
-    "collaborative": collaborative,
-    "token_semantic": token_semantic,
-}
-"""Rewards with a weight in `RewardSettings`."""
+_IN_WORDS = {"vectors_ID": "item vectors", "scores_BI": "a scorer", "meanings": "the tokens' meanings"}
 
-_NEEDS = {
-    "semantic": ("vectors_ID", "item vectors"),
-    "collaborative": ("scorer", "a scorer"),
-    "token_semantic": ("meanings", "the tokens' meanings"),
-}
+
+def columns_of(settings: RewardSettings) -> set[str]:
+    """Return what the rewards that have a weight must be given by name, such as `vectors_ID`."""
+    weighed = [REWARDS[name] for name, weight in settings.weights().items() if weight]
+    return {column for reward in weighed for column, must in parameters(reward).items() if must}
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,15 +168,12 @@ class Rewards:
         Raises:
             SettingsError: a reward has a weight but its data are missing, or every weight is 0.
         """
-        parts = {name: (getattr(settings, name), function) for name, function in FUNCTIONS.items()}
-        parts = {name: part for name, part in parts.items() if part[0]}
-        available = {"vectors_ID": vectors, "scorer": scorer, "meanings": meanings}
-        for name in parts:
-            needed, words = _NEEDS.get(name, ("", ""))
-            if needed and available[needed] is None:
-                raise SettingsError(
-                    f"rewards.{name} is {parts[name][0]:g}, which needs {words}; give that, or set it to 0"
-                )
+        parts = {name: (weight, REWARDS[name]) for name, weight in settings.weights().items() if weight}
+        given = {"vectors_ID": vectors, "scores_BI": scorer, "meanings": meanings}
+        for name, (weight, reward) in parts.items():
+            for column, words in _IN_WORDS.items():
+                if given[column] is None and parameters(reward).get(column):
+                    raise SettingsError(f"rewards.{name} is {weight:g}, which needs {words}; give it or set 0")
         if not parts:
             raise SettingsError("rewards: every weight is 0; set at least one above 0")
         columns: dict[str, Any] = {
@@ -192,7 +183,7 @@ class Rewards:
             "meanings": meanings,
             "vectors_ID": None if vectors is None else torch.from_numpy(np.asarray(vectors, dtype=np.float32)),
         }
-        return cls(parts, columns, scorer if "collaborative" in parts else None)
+        return cls(parts, columns, scorer if "scores_BI" in columns_of(settings) else None)
 
     def plus(self, name: str, weight: float, function: Reward) -> Rewards:
         """Return the same sum with one more, custom reward."""

@@ -109,7 +109,7 @@ class Proposer:
     def _search(self, model: TSRecNetwork, cases: Cases) -> Tensor:
         group = min(self.group, model.trie.n_items)
         with quiet():
-            searcher = TSRecSearcher(model, self.builder, SearchSettings(width=group, batch_size=len(cases)))
+            searcher = TSRecSearcher(model, self.builder, SearchSettings(num_beams=group, batch_size=len(cases)))
             result = searcher.rank(cases.histories, group)
         return torch.from_numpy(result.items).long().to(model.device)
 

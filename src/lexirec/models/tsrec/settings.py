@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from lexirec.core.config import Settings
+from lexirec.core.registry import WeightSettings
 from lexirec.core.trainer_settings import TrainerSettings
 from lexirec.models.distillation import DistillationSettings, check_teachable
 from lexirec.models.tsrec.keywords import Pooling
+from lexirec.models.tsrec.registry import REWARDS, TASKS
 from lexirec.nn.head_base import HeadSettings
 from lexirec.nn.search import SearchSettings
 
@@ -73,10 +76,10 @@ class SftSettings(TrainerSettings):
     distillation: DistillationSettings = DistillationSettings()
     """Soft targets from a teacher, beside the items that were bought."""
     batch_size: int = Field(default=32, ge=1)
-    """Examples of a batch, of like length; times `accumulate` those of a step."""
+    """Examples of a batch, of like length; times `gradient_accumulation_steps` those of a step."""
     validation_users: int = Field(default=2000, ge=1)
     """Validation users that choose the weights; a fixed random sample where there are more."""
-    validation_width: int = Field(default=20, ge=10)
+    validation_num_beams: int = Field(default=20, ge=10)
     """Beam width of validation; the final evaluation uses the search settings."""
     patience: int = Field(default=3, ge=1)
     """Validations in a row without a better model after which training stops."""
@@ -103,14 +106,14 @@ class GrpoSettings(TrainerSettings):
     """Times every case is seen."""
     learning_rate: float = Field(default=1e-5, gt=0)
     """Of AdamW, after the warm-up and before the cosine decay."""
-    max_gradient: float = Field(default=0.3, gt=0)
+    max_grad_norm: float = Field(default=0.3, gt=0)
     """Global norm at which gradients are clipped."""
-    validations_per_epoch: int = Field(default=10, ge=1)
+    evals_per_epoch: int = Field(default=10, ge=1)
     """How often weights are judged."""
     cases: int = Field(default=20_000, ge=1)
     """Training cases; a fixed random sample where there are more."""
     batch_size: int = Field(default=16, ge=1)
-    """Cases of a batch; times `accumulate` those of a step."""
+    """Cases of a batch; times `gradient_accumulation_steps` those of a step."""
     group: int = Field(default=16, ge=2)
     """Proposals per case: the beams of the search."""
     add_target: bool = False
@@ -130,7 +133,7 @@ class GrpoSettings(TrainerSettings):
     """Share of the initial validation metric that may be lost; a greater loss stops the run."""
     validation_users: int = Field(default=2000, ge=1)
     """Validation users that choose the weights; a fixed random sample where there are more."""
-    validation_width: int = Field(default=20, ge=10)
+    validation_num_beams: int = Field(default=20, ge=10)
     """Beam width of validation."""
 
     @property
@@ -139,9 +142,10 @@ class GrpoSettings(TrainerSettings):
         return Limits(self.clip, self.beta, self.max_log_ratio)
 
 
-class RewardSettings(Settings):
+class RewardSettings(WeightSettings):
     """Weights of the rewards; 0 leaves one out. The defaults are MiniOneRec's."""
 
+    parts: ClassVar[Mapping[str, Any]] = REWARDS
     exact: float = 1.0
     """Weight of the reward 1 for the target."""
     rank_aware: float = 1.0
@@ -160,9 +164,11 @@ class RewardSettings(Settings):
     """Factor on a token's reward for each wrong token before it."""
 
 
-class TaskSettings(Settings):
+class TaskSettings(WeightSettings):
     """How often each task's rows occur in the training mixture: 1 once, 0 never, 2.5 twice and half of them again."""
 
+    parts: ClassVar[Mapping[str, Any]] = TASKS
+    __pydantic_extra__: dict[str, Annotated[float, Field(ge=0)]] = Field(init=False)
     next_item: float = Field(default=1.0, ge=0)
     """T1: the next item."""
     sid_title: float = Field(default=1.0, ge=0)

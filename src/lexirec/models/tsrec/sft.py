@@ -119,7 +119,7 @@ def fit_tsrec(
     try:
         check_initial_weights(folder, training.fixed())
         validator = ndcg_validator(
-            builder, validation, settings.validation_users, settings.validation_width, settings.seed
+            builder, validation, settings.validation_users, settings.validation_num_beams, settings.seed
         )
         run = TrainingRun(settings, folder, validator, early_stopping(settings.patience), undecayed=training.undecayed)
         return run_training(ChoosingTrainer(model, epochs_of(examples, settings, teacher), run))
@@ -168,7 +168,7 @@ def ndcg_validator(
     """Return a validator that ranks at most `users` of the cases as in use; None without cases."""
     if cases is None:
         return None
-    search = SearchSettings(width=width)
+    search = SearchSettings(num_beams=width)
 
     def best_ten(model: TSRecNetwork, histories: Sequences) -> NDArray[np.int32]:
         return TSRecSearcher(model, builder, search).rank(histories, 10).items

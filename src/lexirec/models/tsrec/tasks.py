@@ -1,5 +1,7 @@
 """Fine-tuning tasks of TS-Rec: one function per task, from plain data to `Examples`.
 
+The table of tasks is `registry.TASKS`; a task takes by name what it needs of what `mixture.make_examples` has.
+
 Everything about users comes from training sequences alone; prompts may be about every item of the catalogue. T1 to T7
 and TA are the names of the specification (sections 6.3 and 7.1; MiniOneRec, TS-Rec).
 
@@ -67,66 +69,74 @@ def rehearsal(builder: PromptBuilder, rehearsed: Sequences, *, first: int) -> Ex
 
 
 def history_title(
-    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, most: int = TITLE_TOKENS
+    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, title_tokens: int = TITLE_TOKENS
 ) -> Examples:
     """T3: predict the title of the item that follows a history."""
-    answers = _cut(builder, titles, most)
+    answers = _cut(builder, titles, title_tokens)
     cases, dropped = _with_text(prefix_cases(train, builder.settings.max_history), answers)
     prompts = builder.about_histories(NEXT_TITLE, cases.histories)
     return _texts(builder, prompts, take_rows(answers, cases.targets), cases.histories, "history_title", dropped)
 
 
 def title_history_title(
-    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, most: int = TITLE_TOKENS
+    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, title_tokens: int = TITLE_TOKENS
 ) -> Examples:
     """T4: predict the title of the item that follows a history of titles; items without a title are left out."""
-    answers = _cut(builder, titles, most)
+    answers = _cut(builder, titles, title_tokens)
     cases, dropped = _with_text(_titled(prefix_cases(train, builder.settings.max_history), answers), answers)
     prompts = builder.about_histories(TITLES_NEXT_TITLE, cases.histories, builder.quoted(answers))
     return _texts(builder, prompts, take_rows(answers, cases.targets), cases.histories, "title_history_title", dropped)
 
 
 def title_history_sid(
-    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, most: int = TITLE_TOKENS
+    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, title_tokens: int = TITLE_TOKENS
 ) -> Examples:
     """T5: predict the item that follows a history of titles; items without a title are left out."""
-    texts = _cut(builder, titles, most)
+    texts = _cut(builder, titles, title_tokens)
     cases = _titled(prefix_cases(train, builder.settings.max_history), texts)
     prompts = builder.about_histories(TITLES_NEXT_ITEM, cases.histories, builder.quoted(texts))
     return _items(builder, prompts, cases, "title_history_sid")
 
 
-def sid_title(builder: PromptBuilder, titles: Sequence[str], *, most: int = TITLE_TOKENS) -> Examples:
+def sid_title(builder: PromptBuilder, titles: Sequence[str], *, title_tokens: int = TITLE_TOKENS) -> Examples:
     """T2: predict the title of every item that has one, and the item of every title.
 
     Where several items share a title (after tokenising and cutting), only the first is the answer to it.
     """
-    return _both_ways(builder, _cut(builder, titles, most), (ITEM_TITLE, TITLE_ITEM), "sid_title")
+    return _both_ways(builder, _cut(builder, titles, title_tokens), (ITEM_TITLE, TITLE_ITEM), "sid_title")
 
 
-def sid_description(builder: PromptBuilder, descriptions: Sequence[str], *, most: int = DESCRIPTION_TOKENS) -> Examples:
+def sid_description(
+    builder: PromptBuilder, descriptions: Sequence[str], *, description_tokens: int = DESCRIPTION_TOKENS
+) -> Examples:
     """T6: predict the description of every item that has one, and the item of every description; like `sid_title`."""
     questions = (ITEM_DESCRIPTION, DESCRIPTION_ITEM)
-    return _both_ways(builder, _cut(builder, descriptions, most), questions, "sid_description")
+    return _both_ways(builder, _cut(builder, descriptions, description_tokens), questions, "sid_description")
 
 
 def preference(
-    builder: PromptBuilder, train: Sequences, labels: Sequence[str], *, most: int = DESCRIPTION_TOKENS
+    builder: PromptBuilder,
+    train: Sequences,
+    preferences: Sequence[str],
+    *,
+    description_tokens: int = DESCRIPTION_TOKENS,
 ) -> Examples:
     """T7: predict a text about a user's preferences from the training sequence.
 
     Args:
         builder: Of the prompts.
         train: Training sequences.
-        labels: A text about each sequence's user, written from training events alone; empty where there is none.
-        most: Tokens of an answer.
+        preferences: A text about each sequence's user, written from training events alone; empty where there is none.
+        description_tokens: Tokens of an answer.
 
     Raises:
         DataError: there are not as many texts as sequences.
     """
-    if len(labels) != len(train):
-        raise DataError(f"preferences has {len(labels)} texts for {len(train)} training sequences; give one for each")
-    answers = _cut(builder, labels, most)
+    if len(preferences) != len(train):
+        raise DataError(
+            f"preferences has {len(preferences)} texts for {len(train)} training sequences; give one for each"
+        )
+    answers = _cut(builder, preferences, description_tokens)
     kept = ((answers.lengths.numpy() > 0) & (train.lengths > 0)).nonzero()[0]
     histories = train.take(kept).last(builder.settings.max_history)
     prompts = builder.about_histories(PREFERENCE, histories)
@@ -134,7 +144,9 @@ def preference(
     return _texts(builder, prompts, take_rows(answers, kept), histories, "preference", dropped)
 
 
-def ts_align(builder: PromptBuilder, words: Sequence[TokenWords], *, most: int = DESCRIPTION_TOKENS) -> Examples:
+def ts_align(
+    builder: PromptBuilder, words: Sequence[TokenWords], *, description_tokens: int = DESCRIPTION_TOKENS
+) -> Examples:
     """TA: predict the meaning of every token, and the token of every meaning; one row each per token (TS-Align).
 
     Tokens without a description are left out; where several share one, only the first is the answer to it.
@@ -147,7 +159,7 @@ def ts_align(builder: PromptBuilder, words: Sequence[TokenWords], *, most: int =
     if unknown is not None:
         raise SettingsError(f"token '{unknown}' is not in the tokenizer's vocabulary; add it with `add_tokens` first")
     tokens = Ragged.from_lists([[vocabulary[word.token]] for word in words])
-    meanings = _cut(builder, [word.description for word in words], most)
+    meanings = _cut(builder, [word.description for word in words], description_tokens)
     described = np.flatnonzero(meanings.lengths.numpy())
     by_token = builder.ask(TOKEN_MEANING, take_rows(tokens, described))
     by_meaning = builder.ask(MEANING_TOKEN, take_rows(meanings, described))

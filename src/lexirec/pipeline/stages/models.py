@@ -95,7 +95,7 @@ def _fit_gram(
     backbone: BackboneSettings | CausalBackboneSettings, settings: GramSettings, inputs: Folders, out: Path
 ) -> GramRecommender:
     catalog, split = load_catalog(inputs["data"]), load_split(inputs["data"])
-    knowledge = GramInputs(Identifiers.load(inputs["identifiers"]), *_known(inputs, grounded=settings.fusion.grounded))
+    knowledge = GramInputs(Identifiers.load(inputs["identifiers"]), *_known(inputs, grounded=settings.network.grounded))
     made = GramRecommender.build(catalog, _backbone(backbone, settings.seed, inputs), knowledge, settings)
     made.fit(split.train, validation=split.validation, folder=progress_folder(out))
     write_summary(out, "Model", _late_fusion_lines(made, split))

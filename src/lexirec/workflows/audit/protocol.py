@@ -122,7 +122,7 @@ def cut_histories(evidence: Evidence) -> Iterator[Finding]:
                 share,
             )
     model = evidence.experiment.model
-    reads = model.fusion.max_history if isinstance(model, GramSettings) else None
+    reads = model.network.max_history if isinstance(model, GramSettings) else None
     reads = model.prompts.max_history if isinstance(model, TSRecSettings) else reads
     if reads is not None and reads < cap:
         share = float((cases.histories.lengths > reads).mean())
@@ -156,7 +156,7 @@ def candidates(evidence: Evidence) -> Iterator[Finding]:
                     f"{report.invalid:,} of {places:,} places in the lists of {name} (seen items {seen}) hold no item, "
                     "or one that stands above already",
                     f"down: these places cannot hit; {report.invalid / max(len(report.ranks), 1):.2f} of them a case",
-                    "widen the beams (model.search.width) or ask for shorter lists",
+                    "widen the beams (model.search.num_beams) or ask for shorter lists",
                 )
     sample = evidence.experiment.evaluation.sample_users
     if sample is not None and sample < len(evidence.split.test):
@@ -174,12 +174,12 @@ def beams(evidence: Evidence) -> Iterator[Finding]:
     if model is None:
         raise NotLookedError("there is no generative model")
     longest = max(evidence.experiment.evaluation.ks)
-    if model.search.width < longest:
+    if model.search.num_beams < longest:
         yield Finding(
             "distortion",
-            f"beams are {model.search.width} wide, lists are {longest} long",
-            f"down: places beyond {model.search.width} are filled by luck, so recall@{longest} is not what it says",
-            f"set model.search.width to {longest} or more, or cut evaluation.ks",
+            f"beams are {model.search.num_beams} wide, lists are {longest} long",
+            f"down: places beyond {model.search.num_beams} are filled by luck, so recall@{longest} is not what it says",
+            f"set model.search.num_beams to {longest} or more, or cut evaluation.ks",
         )
     if model.search.length_penalty is not None and evidence.identifiers is not None:
         lengths = evidence.identifiers.lengths

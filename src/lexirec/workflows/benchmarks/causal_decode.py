@@ -259,5 +259,5 @@ class _Beams:
         told, seen = (ids_1L, torch.ones_like(ids_1L)), torch.full((1, 1), -1)
         with self._weights.in_use():
             steps = TSRecStepDecoder(model, told, seen, rows=self._rows[model])
-            found = beam_search(model.trie, steps, batch=1, width=width, k=width, length_penalty=length_penalty)
+            found = beam_search(model.trie, steps, width=width, k=width, length_penalty=length_penalty)
         return found.items[0].tolist(), found.scores[0].tolist()

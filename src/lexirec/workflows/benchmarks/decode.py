@@ -227,5 +227,5 @@ class _Beams:
         """Return the best items of a history and their scores."""
         with self._weights.in_use():
             steps = GramStepDecoder(self._model, torch.tensor([history]), rows=self._rows, cache=self._cache)
-            found = beam_search(self._model.trie, steps, batch=1, width=width, k=width, length_penalty=1.0)
+            found = beam_search(self._model.trie, steps, width=width, k=width, length_penalty=1.0)
         return found.items[0].tolist(), found.scores[0].tolist()

@@ -161,7 +161,7 @@ class Costs:
         if isinstance(model, GramRecommender):
             how = model.settings.training
             cut = packed_windows if how.packed else windows_per_prefix
-            windows = cut(train, model.settings.fusion.max_history)
+            windows = cut(train, model.settings.network.max_history)
             parts = batches(windows, how.batch_targets, [seed, 0])
             return (
                 [windows.batch(parts[place]) for place in self._places(len(parts))],
