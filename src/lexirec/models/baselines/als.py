@@ -1,9 +1,9 @@
 """Implicit alternating least squares, by the package `implicit` (MIT; `pip install 'lexirec[als]'`).
 
 Hu, Koren and Volinsky, ICDM 2008: every user and item gets a vector, so that their product is 1 where the user took
-the item, with confidence `confidence`, and 0 elsewhere, with confidence 1. Users are not kept: a history, of a known
-user or not, is folded in by solving for its vector with the items' held fixed, so an answer depends on the history
-alone. Ours lets newer items of a history count more by default; a decay of 1 is the published, order-blind method.
+the item, with confidence `confidence`, and 0 elsewhere, with confidence 1. Users are not stored: a history is folded
+in by solving for its vector with the items' vectors fixed, so scores depend on the history alone. Ours weights newer
+items of a history more by default; a decay of 1 is the published, order-blind method.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class AlsSettings(BaselineSettings):
 
     kind: Literal["als"] = "als"
     dimensions: int = Field(default=128, ge=1)
-    """Of the vectors."""
+    """Dimensions of the vectors."""
     regularization: float = Field(default=50.0, ge=0)
     """λ, added to the diagonal of every user's and item's system."""
     confidence: float = Field(default=20.0, gt=0)
-    """Of an item that was taken; of one that was not it is 1."""
+    """Confidence of an observed item; that of all others is 1."""
     iterations: int = Field(default=15, ge=1)
     """Rounds of solving for users, then for items."""
     history_decay: float = Field(default=0.3, gt=0, le=1)
@@ -48,7 +48,7 @@ class AlsSettings(BaselineSettings):
 
 
 class Als(Baseline):
-    """Scores items by the product of their vectors and the history's; see the top of this file."""
+    """Scores items by the product of their vectors and the history's; see the module's docstring."""
 
     settings_class: ClassVar[type[BaselineSettings]] = AlsSettings
     arrays: ClassVar[tuple[str, ...]] = ("shares", "vectors")

@@ -1,7 +1,8 @@
-"""Recency: popularity of late, the same for everybody. Nothing is learned.
+"""Popularity and recency: baselines that rank alike for all users, by events or by time-decayed events.
 
-An event counts half for every `half_life_days` it lies before the newest of the training part. Where events have no
-times, their place counted from the end of their user's row stands in: what users took last, not what they took when.
+Recency halves an event's weight for every `half_life_days` that it lies before the newest training event. Where events
+have no times, their position counted from the end of their user's row stands in: the users' latest items, not the
+latest events.
 
 Source: the "recently popular" and "decayed popularity" baselines of Ji et al. (SIGIR 2020), who show that plain
 popularity is a weak reference wherever items come and go.
@@ -28,9 +29,9 @@ class RecencySettings(BaselineSettings):
     needs: ClassVar[tuple[str, ...]] = ("times",)
     kind: Literal["recency"] = "recency"
     half_life_days: float = Field(default=90.0, gt=0)
-    """Days after which an event counts half, where events have times."""
+    """Days after which an event counts half, if events have times."""
     place_decay: float = Field(default=0.5, gt=0, le=1)
-    """Where they have none: weight of an event relative to the next newer one of its user."""
+    """Without times: weight of an event relative to the next newer one of its user."""
 
 
 class Recency(Baseline):
@@ -77,7 +78,7 @@ class Recency(Baseline):
 
 
 class PopularitySettings(BaselineSettings):
-    """Popularity has nothing to set."""
+    """Settings of `Popularity`: none."""
 
     kind: Literal["popularity"] = "popularity"
 

@@ -9,7 +9,7 @@ arXiv 2508.06450). Ours draws one sample of negatives for a step instead of one 
 estimate of the whole softmax; the inner width of its feed-forward layers is 8/3 of the dimensions, as many weights as
 in the other block, where theirs is four times.
 
-Shapes: B rows, L places, D dimensions, H heads, E inner width.
+Shapes: B rows, L positions, D dimensions, H heads, E inner width.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Attention(nn.Module):
         self.from_heads = nn.Linear(settings.dimensions, settings.dimensions)
 
     def forward(self, hidden_BLD: Tensor, visible_BLL: Tensor) -> Tensor:
-        """Return (B, L, D); `visible_BLL` says which places (last axis) a place may look at."""
+        """Return (B, L, D); `visible_BLL` says which positions (last axis) a position attends to."""
         rows, places, dimensions = hidden_BLD.shape
         shape = (rows, places, 3, self.heads, dimensions // self.heads)
         query, key, value = self.to_heads(hidden_BLD).view(shape).permute(2, 0, 3, 1, 4)
@@ -93,7 +93,7 @@ class Block(Attention):
         )
 
     def forward(self, hidden_BLD: Tensor, visible_BLL: Tensor) -> Tensor:
-        """Return (B, L, D); `visible_BLL` says which places (last axis) a place may look at."""
+        """Return (B, L, D); `visible_BLL` says which positions (last axis) a position attends to."""
         attended_BLD = super().forward(self.attention_norm(hidden_BLD), visible_BLL)
         hidden_BLD = hidden_BLD + F.dropout(attended_BLD, self.dropout, self.training)
         inner_BLD = self.inner(self.inner_norm(hidden_BLD))
@@ -111,7 +111,7 @@ class LigrBlock(Block):
         self.attention_gate, self.inner_gate = nn.Linear(dimensions, dimensions), nn.Linear(dimensions, dimensions)
 
     def forward(self, hidden_BLD: Tensor, visible_BLL: Tensor) -> Tensor:
-        """Return (B, L, D); `visible_BLL` says which places (last axis) a place may look at."""
+        """Return (B, L, D); `visible_BLL` says which positions (last axis) a position attends to."""
         attended_BLD = Attention.forward(self, self.attention_norm(hidden_BLD), visible_BLL)
         attended_BLD = F.dropout(attended_BLD, self.dropout, self.training)
         hidden_BLD = hidden_BLD + torch.sigmoid(self.attention_gate(hidden_BLD)) * attended_BLD
@@ -137,7 +137,7 @@ class SwiGlu(nn.Module):
 
 
 class Sasrec(SequenceScorer):
-    """SASRec as a scorer; see the top of this file."""
+    """SASRec as a scorer; see the module's docstring."""
 
     label: ClassVar[str] = "SASRec"
     settings: SasrecSettings
