@@ -21,7 +21,7 @@ SMALL = {
     "data.shoppers": 60,
     "baselines": "{}",
     "model.training.epochs": 1,
-    "model.search.width": 10,
+    "model.search.num_beams": 10,
     "backbone.d_model": 16,
     "backbone.layers": 1,
     "backbone.feed_forward": 16,
@@ -65,8 +65,8 @@ def test_recipes_are_what_their_papers_say():
     tiger, letter, lc_rec, idgenrec, cid, semid = (load_experiment(FOLDER / f"{name}.toml") for name in RECIPES)
     for each in (tiger, letter, idgenrec, cid, semid):
         assert each.model.kind == "late-fusion"
-        assert not each.model.fusion.item_prompts
-        assert (each.model.fusion.likelihood, each.model.fusion.head) == ("vocabulary", "vocabulary")
+        assert not each.model.network.item_prompts
+        assert (each.model.network.likelihood, each.model.network.head) == ("vocabulary", "vocabulary")
         assert each.neighbors is None
     assert tiger.codes.letter.collaborative == 0 < letter.codes.letter.collaborative
     assert lc_rec.model.sa_init is None

@@ -12,10 +12,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from lexirec.data.loading import DataSettings, read_data, split_data
 from lexirec.data.sequences import Sequences
-from lexirec.models.gram.item_prompts import PromptSettings
-from lexirec.models.gram.network import GramNetworkSettings
 from lexirec.models.gram.recommender import GramInputs, GramRecommender
-from lexirec.models.gram.settings import GramSettings
+from lexirec.models.gram.settings import GramNetworkSettings, GramSettings, PromptSettings
 from lexirec.nn.search import SearchSettings
 from lexirec.nn.t5 import BackboneSettings, load_backbone
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
@@ -31,11 +29,11 @@ SMALL = BackboneSettings(
     name="scratch:tiny", d_model=32, heads=2, feed_forward=64, vocabulary_size=256, dropout=0, residual_scale=1
 )
 PAPER = GramSettings(
-    fusion=GramNetworkSettings(
+    network=GramNetworkSettings(
         max_history=HISTORY, user_prompt="identifiers", head="vocabulary", likelihood="vocabulary"
     ),
     prompts=PromptSettings(layout="paper", parts=("item", "metadata"), max_length=16),
-    search=SearchSettings(width=WIDTH, length_penalty=1.0),
+    search=SearchSettings(num_beams=WIDTH, length_penalty=1.0),
 )
 
 

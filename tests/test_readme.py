@@ -17,15 +17,8 @@ from lexirec.models.gram.recommender import GramRecommender
 from lexirec.models.gram.settings import GramSettings, GramTrainingSettings
 from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.settings import GrpoSettings, ReinforcementSettings, SftSettings, TSRecSettings
-from lexirec.pipeline.components import PublishedIdentifiers
 from lexirec.pipeline.experiment import Experiment, load_experiment
-from lexirec.semantic_ids.identifiers.schemes import (
-    CodeIdentifiers,
-    KeywordIdentifiers,
-    LexicalIdentifiers,
-    PermutedIdentifiers,
-    TextIdentifiers,
-)
+from lexirec.semantic_ids.identifiers.registry import SCHEMES
 from lexirec.workflows.scaffold import draft_experiment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,7 +69,7 @@ def once(monkeypatch):
     """Train for one epoch and reinforce on a few cases, whatever the page says."""
     fit, spelled, reinforce = GramRecommender.fit, TSRecRecommender.fit, TSRecRecommender.reinforce
     gram, tsrec = GramTrainingSettings(epochs=1), SftSettings(epochs=1)
-    few = ReinforcementSettings(training=GrpoSettings(cases=16, validations_per_epoch=1))
+    few = ReinforcementSettings(training=GrpoSettings(cases=16, evals_per_epoch=1))
     monkeypatch.setattr(GramRecommender, "fit", lambda self, *a, **k: fit(self, *a, **k, training=gram))
     monkeypatch.setattr(TSRecRecommender, "fit", lambda self, *a, **k: spelled(self, *a, **k, training=tsrec))
     monkeypatch.setattr(TSRecRecommender, "reinforce", lambda self, *a, **k: reinforce(self, *a, few, **k))
@@ -92,7 +85,7 @@ def test_the_readme_is_short():
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/guide/{name}.md" for name in sorted(GUIDE))])
 def test_links_lead_to_files(page):
     path = ROOT / page
-    links = re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", path.read_text(encoding="utf-8"))
+    links = re.findall(r"\]\((?!https?://|(?:\.\./)*reference/)([^)#]+)[^)]*\)", path.read_text(encoding="utf-8"))
     assert links
     assert [link for link in links if not (path.parent / link).exists()] == []
 
@@ -222,7 +215,5 @@ def test_the_settings_table_names_every_table_and_known_kinds_only():
     parts = re.findall(r"^\| `\[model\.([a-z_]+)\]`", page, re.MULTILINE)
     tables = {*GramSettings.model_fields, *TSRecSettings.model_fields} - {"seed", "kind", "token_spread"}
     assert set(parts) == tables
-    kinds = (LexicalIdentifiers, KeywordIdentifiers, TextIdentifiers, CodeIdentifiers, PublishedIdentifiers)
-    kinds += (PermutedIdentifiers,)
     listed = set(re.findall(r"`([a-z-]+)`", rows["identifiers"]))
-    assert listed == {kind.model_fields["kind"].default for kind in kinds}
+    assert listed == set(SCHEMES)

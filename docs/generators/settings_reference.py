@@ -14,7 +14,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from page_parts import code, escape, paragraphs, table
-from pydantic import AliasChoices, BeforeValidator
+from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
@@ -237,13 +237,12 @@ def _row(
         kind += " or ".join(_link(homes[cls], page) for cls in classes)
     else:
         kind = type_text(info.annotation, info.metadata)
-    return f'<span id="{of or "set"}-{name}"></span>{code(name)}', kind, _default(info), _meaning(info)
+    return f'<span id="{of or "set"}-{name}"></span>{code(name)}', kind, _default(info), _meaning(name, info)
 
 
-def _meaning(info: FieldInfo) -> str:
-    alias = info.validation_alias
-    older = [str(each) for each in alias.choices[1:]] if isinstance(alias, AliasChoices) else []
-    also = f" Older files say {', '.join(map(code, older))}." if older else ""
+def _meaning(name: str, info: FieldInfo) -> str:
+    older = info.serialization_alias  # what is stored has the names that settings had first
+    also = f" Older files say {code(older)}." if older is not None and older != name else ""
     return escape(info.description or "") + also
 
 
@@ -254,7 +253,7 @@ def _default(info: FieldInfo) -> str:
     if value is None:
         return "–"
     if isinstance(value, Settings):
-        given = value.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+        given = value.model_dump(mode="json", by_alias=False, exclude_defaults=True, exclude_none=True)
         given = {**({"kind": _kind(type(value))} if len(classes_of(info.annotation)) > 1 else {}), **given}
         return code(as_toml(given)) if given else "its defaults"
     if isinstance(value, dict) and not value:

@@ -1,6 +1,7 @@
-"""Generative recommendation with language models: from two tables to trained, measured, explained recommendations.
+"""Generative recommenders: a language model generates the identifier of the next item, constrained by a trie.
 
-The names below are the library's own; each is imported when it is first used, so `import lexirec` costs nothing.
+The names below are the public interface. Each is imported when it is first used, so `import lexirec` itself is fast
+and needs none of the heavy libraries.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from lexirec.semantic_ids.identifiers.identifiers import Identifiers
     from lexirec.semantic_ids.lexicon.lexicon import Lexicon, tfidf_lexicon
     from lexirec.semantic_ids.lexicon.llm_labels import llm_lexicon
-    from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
+    from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon, LLMLexicon
     from lexirec.semantic_ids.quantizers.hierarchical_kmeans import HierarchicalKMeans
     from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
     from lexirec.semantic_ids.quantizers.rqvae import RqVae
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Catalog": "data.catalog",
     "Codes": "semantic_ids.codes",
+    "ContrastiveLexicon": "semantic_ids.lexicon.llm_settings",
     "EnsembleRecommender": "models.ensemble.recommender",
     "EnsembleSettings": "models.ensemble.settings",
     "GramInputs": "models.gram.recommender",
@@ -73,11 +75,12 @@ _HOMES = {
     "tfidf_lexicon": "semantic_ids.lexicon.lexicon",
     "toy_shop": "data.toy",
 }
-"""Public name -> the module it lives in."""
+"""Public name -> the module that defines it, below `lexirec`."""
 
 __all__ = [
     "Catalog",
     "Codes",
+    "ContrastiveLexicon",
     "EnsembleRecommender",
     "EnsembleSettings",
     "GramInputs",

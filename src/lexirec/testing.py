@@ -1,6 +1,6 @@
-"""What tests of recommenders share: the contract every family passes, and tiny worlds with known answers.
+"""Test kit for recommenders: the contract every model must fulfil, and tiny data sets with known right answers.
 
-A family's test inherits `RecommenderContract` and says how one is made:
+The test of a model inherits `RecommenderContract` and builds a fitted recommender:
 
     class TestMine(RecommenderContract):
         @classmethod
@@ -32,59 +32,59 @@ _THINGS = ("lamp", "chair", "kettle", "rug", "vase")
 
 
 def tiny_catalog(items: int) -> Catalog:
-    """Make a catalogue of items named `item-0`, `item-1` …; items of one parity share their colour word."""
+    """Return a catalogue of items `item-0`, `item-1` …; items of one parity share their colour word."""
     titles = [f"{_COLORS[i % 2]} {_THINGS[i % len(_THINGS)]} number {i}" for i in range(items)]
     return Catalog(pa.table({"item_id": [f"item-{i}" for i in range(items)], "title": titles}), ("title",))
 
 
 def checkerboard(items: int, seed: int = 0) -> Sequences:
-    """Make shoppers whose next item is known: shopper i took all items of i's parity except item i, in random order.
+    """Return histories whose next item is known: user i has all items of i's parity except item i, in random order.
 
-    With seen items excluded, item i is the only one of shopper i's parity that is left, so it must come first. After
-    the matrix in the tests of `implicit` (Frederickson).
+    With seen items excluded, item i is the only one of user i's parity that is left, so it must rank first. After the
+    matrix in the tests of `implicit` (Frederickson).
     """
     random = np.random.default_rng(seed)
-    rows = [np.setdiff1d(np.arange(shopper % 2, items, 2), [shopper]) for shopper in range(items)]
+    rows = [np.setdiff1d(np.arange(user % 2, items, 2), [user]) for user in range(items)]
     return Sequences.from_lists([random.permutation(row).tolist() for row in rows])
 
 
 def circle_walks(items: int, shoppers: int = 200, seed: int = 0) -> Sequences:
-    """Make shoppers who walk round a circle: after item i always comes item i + 1, after the last the first."""
+    """Return histories on a circle: item i is always followed by item i + 1, the last item by the first."""
     random = np.random.default_rng(seed)
     starts, lengths = random.integers(0, items, shoppers), random.integers(3, 9, shoppers)
     return Sequences.from_lists([((start + np.arange(n)) % items).tolist() for start, n in zip(starts, lengths)])
 
 
 class RecommenderContract:
-    """What everything that is called a recommender must do; inherit it and override `make`.
+    """Tests that every recommender must pass; inherit it and override `make`.
 
-    The recommender should know at least 8 items; it is made once per class.
+    The recommender should have at least 8 items; it is built once per class.
     """
 
-    _made: ClassVar[dict[type, Recommender]] = {}
+    _recommenders: ClassVar[dict[type, Recommender]] = {}
 
     @classmethod
     def make(cls) -> Recommender:
-        """Return a fitted recommender of the family under test."""
-        raise NotImplementedError(f"{cls.__name__} must say how its recommender is made: override `make`")
+        """Return a fitted recommender of the model under test."""
+        raise NotImplementedError(f"{cls.__name__} must override `make` and return a fitted recommender")
 
     @classmethod
     def recommender(cls) -> Recommender:
-        """Return the recommender under test, made on first use."""
-        if cls not in RecommenderContract._made:
-            RecommenderContract._made[cls] = cls.make()
-        return RecommenderContract._made[cls]
+        """Return the recommender under test, built on first use."""
+        if cls not in RecommenderContract._recommenders:
+            RecommenderContract._recommenders[cls] = cls.make()
+        return RecommenderContract._recommenders[cls]
 
     @classmethod
     def histories(cls) -> Sequences:
-        """Histories of every kind: none, one item, a few, one item twice, and more than models usually read."""
+        """Return histories without items, with one, with a few, with a repeated item, and longer than models read."""
         n_items = len(cls.recommender().catalog)
         random = np.random.default_rng(7)
         most = random.permutation(n_items)[: max(1, n_items - 3)].tolist()
         return Sequences.from_lists([[], [0], [1, 3, 2], [4, 4, 1], most, random.permutation(n_items)[:5].tolist()])
 
-    def test_lists_have_the_shape_asked_for_and_fall_in_score(self) -> None:
-        """Items are numbers of the catalogue, and no list rises in score."""
+    def test_lists_have_the_requested_shape_and_descending_scores(self) -> None:
+        """Items are numbers of the catalogue, and scores never rise within a list."""
         ranking = self.recommender().rank(self.histories(), k=4)
         assert ranking.items.shape == ranking.scores.shape == (6, 4)
         assert ranking.items.dtype == np.int32
@@ -92,20 +92,20 @@ class RecommenderContract:
         assert ranking.items.max() < len(self.recommender().catalog)
         assert (np.diff(ranking.scores, axis=1) <= 0).all()
 
-    def test_no_item_stands_twice_in_a_list(self) -> None:
-        """Every item of a list is another."""
+    def test_no_item_is_repeated_in_a_list(self) -> None:
+        """All items of a list are distinct."""
         for row in self.recommender().rank(self.histories(), k=7).items:
             assert len(set(row.tolist())) == 7
 
-    def test_seen_items_stay_out_when_asked(self) -> None:
-        """Also those beyond what the model reads of a history."""
+    def test_seen_items_are_excluded_on_request(self) -> None:
+        """Also the items beyond what the model reads of a history."""
         histories = self.histories()
         for i, row in enumerate(self.recommender().rank(histories, k=3, exclude_seen=True).items):
             assert not set(row.tolist()) & set(histories.row(i).tolist())
             assert (row >= 0).all()
 
-    def test_lists_end_where_nothing_is_left(self) -> None:
-        """Places beyond the last allowed item hold −1, never an item that is not allowed."""
+    def test_lists_are_padded_where_no_item_is_left(self) -> None:
+        """Positions after the last allowed item hold −1, never an item that is not allowed."""
         recommender, histories = self.recommender(), self.histories()
         n_items = len(recommender.catalog)
         items = recommender.rank(histories, k=n_items + 2, exclude_seen=True).items
@@ -114,8 +114,8 @@ class RecommenderContract:
         assert all((row >= 0).sum() <= left for row, left in zip(items, unseen))
         assert all((np.diff((row < 0).astype(int)) >= 0).all() for row in items)
 
-    def test_only_allowed_items_come(self) -> None:
-        """One set of allowed items for all rows, or one per row."""
+    def test_only_allowed_items_are_ranked(self) -> None:
+        """`allowed` is one set of items for all rows, or one per row."""
         recommender, histories = self.recommender(), self.histories()
         for_all = np.zeros(len(recommender.catalog), dtype=np.bool_)
         for_all[[1, 4, 6]] = True
@@ -124,30 +124,30 @@ class RecommenderContract:
         per_row[np.arange(len(histories)), np.arange(len(histories))] = True
         assert recommender.rank(histories, k=1, allowed=per_row).items[:, 0].tolist() == list(range(len(histories)))
 
-    def test_newcomers_get_an_answer(self) -> None:
+    def test_new_users_get_recommendations(self) -> None:
         """A history without items is no error, alone or among others."""
         recommendations = recommend(self.recommender(), [], k=3)
         assert len(recommendations) == 3
-        assert all(np.isfinite(found.score) for found in recommendations)
+        assert all(np.isfinite(recommendation.score) for recommendation in recommendations)
 
-    def test_an_unknown_item_is_a_users_mistake(self) -> None:
+    def test_an_unknown_item_is_refused_by_name(self) -> None:
         """The message is one line that names the item."""
         message = _refusal(lambda: recommend(self.recommender(), ["no such item"]))
         assert "no such item" in message
 
-    def test_impossible_requests_are_users_mistakes(self) -> None:
-        """No places at all, or a filter that does not fit the catalogue."""
+    def test_impossible_requests_are_refused(self) -> None:
+        """A list of no items, or a filter that does not fit the catalogue, is a user's mistake."""
         recommender, histories = self.recommender(), self.histories()
         assert "k = 0" in _refusal(lambda: recommender.rank(histories, k=0))
         assert "allowed" in _refusal(lambda: recommender.rank(histories, k=1, allowed=np.ones(3, dtype=np.bool_)))
 
-    def test_the_same_question_gets_the_same_answer(self) -> None:
-        """Nothing random is left after fitting."""
+    def test_rankings_are_deterministic(self) -> None:
+        """Ranking the same histories twice gives the same items and scores."""
         one, two = (self.recommender().rank(self.histories(), k=6) for _ in range(2))
         assert np.array_equal(one.items, two.items)
         assert np.array_equal(one.scores, two.scores)
 
-    def test_an_answer_does_not_depend_on_its_company(self) -> None:
+    def test_a_ranking_does_not_depend_on_the_rest_of_the_batch(self) -> None:
         """Ranking one history alone gives the scores it gets among others."""
         histories = self.histories()
         together = self.recommender().rank(histories, k=5)
@@ -155,17 +155,17 @@ class RecommenderContract:
             alone = self.recommender().rank(histories.take([i]), k=5)
             assert np.allclose(alone.scores[0], together.scores[i], atol=1e-4)
 
-    def test_a_saved_recommender_answers_alike(self, tmp_path: Path) -> None:
-        """One folder holds everything."""
+    def test_a_saved_recommender_ranks_as_before(self, tmp_path: Path) -> None:
+        """One folder holds everything `load_recommender` needs."""
         self.recommender().save(tmp_path / "saved")
         loaded = load_recommender(tmp_path / "saved")
         assert loaded.catalog.digest == self.recommender().catalog.digest
-        one, two = (made.rank(self.histories(), k=6, exclude_seen=True) for made in (self.recommender(), loaded))
+        one, two = (each.rank(self.histories(), k=6, exclude_seen=True) for each in (self.recommender(), loaded))
         assert np.array_equal(one.items, two.items)
         assert np.allclose(one.scores, two.scores, atol=1e-6)
 
-    def test_probabilities_sum_to_one_where_the_protocol_speaks_of_them(self) -> None:
-        """Over the whole catalogue; and without seen items the others keep theirs."""
+    def test_probabilities_sum_to_one_where_the_protocol_declares_them(self) -> None:
+        """They sum over the whole catalogue; excluding seen items does not change those of the others."""
         recommender, histories = self.recommender(), self.histories()
         if not recommender.protocol.get("probabilities"):
             return
@@ -178,20 +178,20 @@ class RecommenderContract:
         unseen = np.isfinite(two)
         assert np.allclose(one[unseen], two[unseen], atol=1e-3)
 
-    def test_the_protocol_can_be_written_down(self) -> None:
-        """It names the recommender and holds JSON values only."""
+    def test_the_protocol_is_json(self) -> None:
+        """The protocol names the recommender and holds JSON values only."""
         protocol = self.recommender().protocol
         assert protocol["recommender"]
         assert json.loads(json.dumps(protocol)) == protocol
 
 
 def _refusal(request: Callable[[], object]) -> str:
-    """Return the one-line message with which a request is refused."""
+    """Return the message of the error a request raises; it must be one line."""
     try:
         request()
     except LexirecError as error:
         message = str(error)
     else:
-        raise AssertionError("a request that cannot be met was not refused")
+        raise AssertionError("an impossible request raised no LexirecError")
     assert "\n" not in message
     return message

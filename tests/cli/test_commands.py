@@ -63,6 +63,19 @@ def test_help_is_fast_because_heavy_libraries_wait():
     assert found.stdout == "[]\n"
 
 
+def test_recommending_loads_neither_pipeline_nor_reports_nor_training(store):
+    packages = ["pipeline", "training", "reporting", "workflows"]
+    code = (
+        "import sys\nfrom lexirec import cli\n"
+        f"try:\n    cli.main(['recommend', 'small', '--history', 'toy-00003', '--store', {str(store)!r}])\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        f"print([name for name in {packages} if f'lexirec.{{name}}' in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "toy-" in done.stdout
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
 def test_help_lists_every_verb(lexirec):
     status, out, _ = lexirec("--help")
     assert status == 0
@@ -217,7 +230,7 @@ def test_table_makes_the_folder_of_its_file(lexirec, store, tmp_path):
     assert "| memory |" in (tmp_path / "new" / "results.md").read_text(encoding="utf-8").replace("small: ", "")
     status, _, err = lexirec(*arguments, "--out", tmp_path)
     assert status == 1
-    assert re.fullmatch(rf"lexirec: {tmp_path}: Is a directory; .*choose another place\n", err)
+    assert re.fullmatch(rf"lexirec: {tmp_path}: Is a directory; .*choose another path\n", err)
 
 
 def test_analyze(lexirec, store, tmp_path):
@@ -269,7 +282,7 @@ def test_a_full_disk_is_one_line(lexirec, file, tmp_path, monkeypatch):
     monkeypatch.setattr("lexirec.pipeline.run.run_experiment", full)
     status, _, err = lexirec("run", file, "--store", tmp_path)
     assert status == 1
-    assert err == "lexirec: /somewhere: No space left on device; free space or choose another place\n"
+    assert err == "lexirec: /somewhere: No space left on device; free space or choose another path\n"
 
 
 def test_an_interruption_says_how_to_go_on(lexirec, file, tmp_path, monkeypatch):
@@ -279,7 +292,7 @@ def test_an_interruption_says_how_to_go_on(lexirec, file, tmp_path, monkeypatch)
     monkeypatch.setattr("lexirec.pipeline.run.run_experiment", interrupted)
     status, _, err = lexirec("run", file, "--store", tmp_path)
     assert status == 130
-    assert "carries on from here" in err
+    assert "run the same command again to resume" in err
 
 
 def test_a_damaged_manifest_is_found_by_verify(lexirec, file, tmp_path):
@@ -347,5 +360,5 @@ def test_the_small_experiment_is_not_changed():
 def test_waiting_threads_sleep_soon_unless_the_user_says_otherwise(monkeypatch, given, expected):
     environment = {"PATH": "", **given}
     monkeypatch.setattr("lexirec.cli.os.environ", environment)
-    cli._share_the_cores()
+    cli._shorten_spinning()
     assert environment.get("GOMP_SPINCOUNT") == expected

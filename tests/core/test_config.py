@@ -232,8 +232,8 @@ def test_overrides_reach_into_lists_and_change_kinds(tmp_path):
         ("train.epochs=many", "--set train.epochs=many: 'train.epochs' is \"many\"; it should be a valid integer"),
         ("train.epochs", "--set train.epochs: write it as name=value, for example --set seed=1"),
         ("train..epochs=1", "write it as name=value"),
-        ("several.1.branching=3", "should be a number below 1, a place in the list"),
-        ("name.first=3", "'name' is \"x\", it has no settings inside"),
+        ("several.1.branching=3", "'several.1' is no entry of a list of 1; entries count from 0"),
+        ("name.first=3", "'name' is \"x\", not a table of settings"),
     ],
 )
 def test_wrong_overrides_name_themselves(tmp_path, override, expected):

@@ -44,7 +44,7 @@ def test_only_one_at_a_time(tmp_path):
 
 def test_who_waits_is_told_whom_for(tmp_path, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(locks, "_TELL_SECONDS", 100)
+    monkeypatch.setattr(locks, "_LOG_SECONDS", 100)
     path = tmp_path / "x.lock"
 
     def wait() -> None:

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from lexirec.core import progress
-from lexirec.core.progress import Progress, quiet, told_by, track
+from lexirec.core.progress import Progress, quiet, report_progress_to, track
 
 
 @pytest.fixture
@@ -94,9 +94,9 @@ def test_durations_are_readable(seconds, text):
     assert progress._duration(seconds) == text
 
 
-def test_parts_of_larger_work_are_told_and_not_shown(clock, lines):
+def test_parts_of_larger_work_are_reported_and_not_shown(clock, lines):
     heard = []
-    with told_by(heard.append):
+    with report_progress_to(heard.append):
         for _ in track([1, 2], "training"):
             clock.now += 9
             with quiet():

@@ -18,6 +18,6 @@ def test_an_experiment_anywhere_extends_a_shipped_one(tmp_path):
     assert (found.name, found.seed, found.codes.branching) == ("mine", 7, 16)
 
 
-def test_an_unknown_one_is_told():
-    with pytest.raises(SettingsError, match=r"lexirec:toy-gramm.toml: no such file comes .*mean 'toy-gram.toml'"):
+def test_an_unknown_one_is_refused_by_name():
+    with pytest.raises(SettingsError, match=r"lexirec:toy-gramm.toml: lexirec ships no such file; .*'toy-gram.toml'"):
         load_experiment("lexirec:toy-gramm.toml")

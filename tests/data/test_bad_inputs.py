@@ -16,7 +16,7 @@ from lexirec.data.interactions import Interactions
 
 ITEMS = b"item_id,title\ni1,Red mug\ni2,Blue mug\n"
 EVENTS = "user_id,item_id,time\nu1,i1,1400000000\nu1,i2,{time}\n"
-ONE = ' This row is the only bad one; on_bad_row = "reject" puts them aside.'
+ONE = ' This is the only bad row; on_bad_row = "reject" skips bad rows.'
 TEXT_KINDS = ".parquet, .csv, .tsv, .jsonl, .ndjson or .json (text also with .gz or .zst behind it)"
 SECONDS = "times are seconds since 1970 or dates such as 2014-07-01"
 COUNTER = 'map a column that only orders events as "position"'
@@ -92,7 +92,7 @@ BAD_ITEMS = {
     "column twice": Bad(
         "items.csv",
         b"item_id,title,Title\ni1,a,b\n",
-        ", line 1: the column 'Title' stands twice in the header; names must differ.",
+        ", line 1: the column 'Title' is repeated in the header; names must differ.",
     ),
     "malformed JSON": Bad(
         "items.jsonl",
@@ -122,12 +122,12 @@ BAD_ITEMS = {
     "header only": Bad(
         "items.csv",
         b"item_id,title\n",
-        ": no usable row (there is none); at least one is needed.",
+        ": no usable row (the table is empty); at least one is needed.",
     ),
     "unknown extension": Bad(
         "items.xlsx",
         b"PK",
-        f": files of the kind '.xlsx' cannot be read; allowed are {TEXT_KINDS}.",
+        f": files of type '.xlsx' cannot be read; allowed are {TEXT_KINDS}.",
     ),
     "no Parquet": Bad(
         "items.parquet",
@@ -157,7 +157,7 @@ BAD_EVENTS = {
         "events.csv",
         b"user_id,item_id\nu1,i1\nu1,i9\nu2,i8\n",
         ", row 2, column 'item_id': unknown item 'i9'; allowed are the 2 ids of the catalog."
-        ' 2 rows are bad in all; on_bad_row = "reject" puts them aside.',
+        ' 2 rows are bad in total; on_bad_row = "reject" skips bad rows.',
     ),
     "empty user": Bad(
         "events.csv",

@@ -83,7 +83,7 @@ def test_splits_are_chosen_by_kind(shop):
     assert split_data(settings, interactions).protocol["hold_back"] == 1.0
     settings = load(shop, "split={kind='published'}")
     assert isinstance(settings.split, Published)
-    with pytest.raises(DataError, match="needs a column that says train"):
+    with pytest.raises(DataError, match="needs a column with train"):
         split_data(settings, interactions)
 
 

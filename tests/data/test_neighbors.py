@@ -137,7 +137,7 @@ def test_read_parquet_equals_text(tmp_path, catalog):
     ("text", "message"),
     [
         ("a b x\n", "item 'x' is not in the catalog of 4 items"),
-        ("a b\na c\n", "item 'a' stands more than once"),
+        ("a b\na c\n", "item 'a' has more than one row"),
     ],
 )
 def test_bad_neighbour_files_are_named(tmp_path, catalog, text, message):

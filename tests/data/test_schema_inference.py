@@ -93,7 +93,7 @@ def test_events_of_unknown_items_are_counted(guessed):
     ("items", "events", "message"),
     [
         (ITEMS, "user_id,item_id\nann,Z1\n", r"events.csv: no column holds ids of .*items.csv .*item_columns"),
-        (ITEMS, "who,item_id\nann,A1\n", r"events.csv: no column looks like a user \(who, item_id\).*user_id"),
+        (ITEMS, "who,item_id\nann,A1\n", r"events.csv: no column is named like a user id \(who, item_id\).*user_id"),
         ("item_id,price\nA1,3\nA2,4\nA3,5\n", EVENTS, r"items.csv: no column holds texts \(item_id, price\)"),
     ],
 )

@@ -42,8 +42,9 @@ def test_take_and_where(lists, data):
 
 def test_rows_of_several_parts_stand_below_one_another():
     parts = [[[0, 1], []], [], [[5]]]
-    assert Sequences.below([Sequences.from_lists(part) for part in parts]) == Sequences.from_lists([[0, 1], [], [5]])
-    assert Sequences.below([]) == Sequences.from_lists([])
+    joined = Sequences.concatenate([Sequences.from_lists(part) for part in parts])
+    assert joined == Sequences.from_lists([[0, 1], [], [5]])
+    assert Sequences.concatenate([]) == Sequences.from_lists([])
 
 
 def test_counts():

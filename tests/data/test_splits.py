@@ -123,7 +123,7 @@ def test_a_share_of_zero_leaves_a_part_empty():
     ("call", "message"),
     [
         (lambda events: global_temporal(events), "needs times"),
-        (lambda events: predefined_split(events), "needs a column that says train, validation or test"),
+        (lambda events: predefined_split(events), "needs a column with train, validation or test"),
         (lambda events: leave_last_out(events, max_history=0), "max_history is 0; it must be at least 1"),
     ],
 )
@@ -136,7 +136,7 @@ def test_impossible_shares_and_cuts():
     events = interactions([[0, 1, 2]], [1, 2, 3])
     with pytest.raises(DataError, match=r"validation = 0.6 and test = 0.5 are no shares"):
         global_temporal(events, validation=0.6, test=0.5)
-    with pytest.raises(DataError, match=r"must not decrease; given were 9 and 5"):
+    with pytest.raises(DataError, match=r"must not decrease; they are 9 and 5"):
         global_temporal(events, cuts=(9, 5))
     with pytest.raises(DataError, match="every user has one"):
         global_temporal(interactions([[0]], [1]))

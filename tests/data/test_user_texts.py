@@ -38,7 +38,7 @@ def test_columns_may_have_other_names_and_kinds_of_files_do(tmp_path):
         ("user_id,preference\nann,a\nann,b\n", r"users\.csv.* row 2.*'user_id'.*'ann'.*users must be unique"),
         ("user_id,preference\n,a\n", r"row 1.*every text needs a user"),
         ("user_id,likes\nann,a\n", r"no column 'preference'"),
-        ("user_id,preference\namm,a\n", r"none of its users, such as 'amm', has an event; give"),
+        ("user_id,preference\namm,a\n", r"none of its users, such as 'amm', has an event; use the user ids"),
         ("user_id,preference\n", r"no usable row"),
     ],
 )

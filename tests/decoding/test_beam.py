@@ -23,7 +23,7 @@ def a_trie(seed: int, items: int = 60, end: int | None = None) -> Trie:
 
 
 def search(trie: Trie, seed: int, **given: object) -> Beams:
-    return beam_search(trie, TableDecoder.random(trie, BATCH, seed), batch=BATCH, **given)  # type: ignore[arg-type]
+    return beam_search(trie, TableDecoder.random(trie, BATCH, seed), **given)  # type: ignore[arg-type]
 
 
 def assert_same_list(beams: Beams, expected: Beams) -> None:
@@ -108,7 +108,7 @@ def test_a_bias_that_rises_is_not_called_exact():
 
 def test_identifiers_of_one_token():
     trie = Trie.build([[3], [1], [2]])
-    beams = beam_search(trie, TableDecoder(trie, torch.tensor([[0.0, -1.0, -3.0, -2.0]])), batch=1, width=1, k=2)
+    beams = beam_search(trie, TableDecoder(trie, torch.tensor([[0.0, -1.0, -3.0, -2.0]])), width=1, k=2)
     assert beams.items.tolist() == [[1, 0]]
     assert beams.scores.tolist() == [[-1.0, -2.0]]
 
@@ -159,7 +159,6 @@ def test_operations_never_wait_for_the_device_nor_grow_with_batch_and_width(leng
             beam_search(
                 trie,
                 FlatDecoder(trie, batch),
-                batch=batch,
                 width=width,
                 k=3,
                 length_penalty=length_penalty,
@@ -246,6 +245,6 @@ def test_equals_generate_of_transformers(tiny_t5: T5ForConditionalGeneration, wi
     spelled = [row[1 : row.index(END) + 1] for row in expected.sequences.tolist()]  # then `generate` pads with END
     with torch.no_grad():
         decoder = StockT5Decoder(tiny_t5, prompts, trie)
-    beams = beam_search(trie, decoder, batch=3, width=width, k=width, length_penalty=length_penalty)
+    beams = beam_search(trie, decoder, width=width, k=width, length_penalty=length_penalty)
     assert beams.items.flatten().tolist() == [item_of[tuple(tokens)] for tokens in spelled]
     torch.testing.assert_close(beams.scores.flatten(), expected.sequences_scores, atol=1e-4, rtol=0)

@@ -39,12 +39,12 @@ def test_a_denied_item_is_never_returned(seed: int, share: float, width: int, le
     allowed = torch.rand((BATCH, trie.n_items), generator=torch.Generator().manual_seed(seed)) < share
     bias = allowed_bias(trie, allowed)
     decoder = a_decoder(trie, seed)
-    beams = beam_search(trie, decoder, batch=BATCH, width=width, k=width, length_penalty=length_penalty, bias_BN=bias)
+    beams = beam_search(trie, decoder, width=width, k=width, length_penalty=length_penalty, bias_BN=bias)
     for row in range(BATCH):
         found = beams.items[row][beams.items[row] >= 0]
         assert allowed[row][found].all()
     # nothing legal is lost to the filter: a beam of full width finds each allowed item
-    wide = beam_search(trie, a_decoder(trie, seed), batch=BATCH, width=trie.n_nodes, k=trie.n_items, bias_BN=bias)
+    wide = beam_search(trie, a_decoder(trie, seed), width=trie.n_nodes, k=trie.n_items, bias_BN=bias)
     assert torch.equal((wide.items >= 0).sum(dim=1), allowed.sum(dim=1))
 
 
@@ -104,7 +104,7 @@ def test_beams_and_exact_scoring_see_the_same_experts(seed: int):
     bias = allowed_bias(trie, allowed) + 2 * mass_bias(trie, mass) + boost_bias(trie, boost)
     plain = exact_scores(trie, a_decoder(trie, seed))
     by_hand = (plain + 2 * mass.log() + boost).masked_fill(~allowed, -torch.inf)
-    beams = beam_search(trie, a_decoder(trie, seed), batch=BATCH, width=trie.n_nodes, k=10, bias_BN=bias)
+    beams = beam_search(trie, a_decoder(trie, seed), width=trie.n_nodes, k=10, bias_BN=bias)
     expected = top_items(by_hand, 10)
     torch.testing.assert_close(beams.scores, expected.scores, rtol=1e-4, atol=1e-4)
     assert torch.equal(beams.items, expected.items)

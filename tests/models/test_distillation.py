@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.memory import Memory, MemorySettings
-from lexirec.models.distillation import REHEARSED, DistillationSettings, DistillationTeacher, Reading, rehearse
+from lexirec.models.distillation import REHEARSED, DistillationSettings, DistillationTeacher, ItemLogProbs, rehearse
 from lexirec.models.gram.settings import GramSettings, GramTrainingSettings
 from lexirec.models.gram.training import fit_gram
 from lexirec.models.tsrec.settings import SftSettings, TSRecSettings
@@ -81,7 +81,7 @@ def test_parts_of_the_loss_sum_to_the_share_or_to_nothing():
 
 def test_without_a_share_there_is_no_teacher_and_few_rows_are_refused():
     assert DistillationTeacher.fit(TRAIN, TEXTS, DistillationSettings()) is None
-    with pytest.raises(DataError, match=r"distillation\.folds is 5, but there are 2 training rows"):
+    with pytest.raises(DataError, match=r"distillation\.folds is 5, but there are only 2 training rows"):
         DistillationTeacher.fit(Sequences.from_lists([[0, 1], [1, 2]]), NO_TEXTS, DistillationSettings(share=0.1))
 
 
@@ -109,7 +109,7 @@ def test_rehearsed_rows_are_told_by_the_memory_of_all_rows():
     rows = Sequences.from_lists([[0, 1], [0, 1], [0, 2], [3, 4]])
     teacher = DistillationTeacher.fit(rows, NO_TEXTS, DistillationSettings(rehearsal=2, evidence="none"))
     assert teacher is not None
-    assert teacher.tells
+    assert teacher.has_soft_targets
     scores = Memory().fit(rows, 6).scores(asked(0))[0]
     told = teacher.soft_targets(Sequences.from_lists([[0], [0]]), np.array([0, len(rows)]))
     assert not told[0].any()  # of bought rows no share is asked for
@@ -123,10 +123,10 @@ def test_rehearsed_rows_are_told_by_the_memory_of_all_rows():
     assert told[1].sum().item() in (0, pytest.approx(0.4))
 
 
-def copies_that_prefer(items: list[int], trained: list[list[int]]) -> Callable[[int, np.ndarray], Reading]:
+def copies_that_prefer(items: list[int], trained: list[list[int]]) -> Callable[[int, np.ndarray], ItemLogProbs]:
     """Copies of a model of six items: that of each fold prefers one item, and what it was trained on is noted."""
 
-    def copy_for(fold: int, rows: np.ndarray) -> Reading:
+    def copy_for(fold: int, rows: np.ndarray) -> ItemLogProbs:
         trained.append(rows.tolist())
         return lambda histories: np.log(np.tile(np.eye(6)[items[fold]] * 0.4 + 0.1, (len(histories), 1)))
 
@@ -160,14 +160,14 @@ def test_a_product_is_the_memory_and_a_copy_of_the_other_folds():
 def test_a_product_needs_copies_rows_for_every_fold_and_a_head_that_teaches():
     settings = DistillationSettings(teacher="product", rehearsal=1, folds=3)
     with pytest.raises(
-        ValueError, match=r'needs copies of the model: say what trains them, or take teacher = "memory"'
+        ValueError, match=r'teacher is "product", but `copies` is None; give it, or set teacher = "memory"'
     ):
         DistillationTeacher.fit(TRAIN, TEXTS, settings)
-    with pytest.raises(DataError, match=r"distillation\.folds is 3, but there are 2 training rows"):
+    with pytest.raises(DataError, match=r"distillation\.folds is 3, but there are only 2 training rows"):
         DistillationTeacher.fit(Sequences.from_lists([[0, 1], [1, 2]]), NO_TEXTS, settings)
-    with pytest.raises(ValidationError, match=r'teacher is "product", but only a head "grounded" with pooling'):
+    with pytest.raises(ValidationError, match=r'teacher is "product", but copies of the model can teach only'):
         TSRecSettings.model_validate({"network": {"head": "vocabulary"}, "training": {"distillation": settings}})
-    with pytest.raises(ValueError, match=r'teacher is "product", but only a head "grounded"'):
+    with pytest.raises(ValueError, match=r'teacher is "product", but copies of the model can teach only'):
         DistillationTeacher.fit(TRAIN, TEXTS, settings, flat=False)
     assert DistillationTeacher.fit(TRAIN, TEXTS, DistillationSettings(teacher="product")) is None, (
         "nothing is asked of it"
@@ -179,17 +179,17 @@ def test_heads_without_a_distribution_over_items_rehearse_what_was_drawn_alone()
     TSRecSettings.model_validate({"network": {"head": "vocabulary"}, "training": {"distillation": settings}})
     teacher = DistillationTeacher.fit(TRAIN, TEXTS, settings, flat=False)
     assert teacher is not None
-    assert not teacher.tells
+    assert not teacher.has_soft_targets
     assert len(teacher.rehearsed) == len(TEXTS)
 
 
 @pytest.mark.parametrize(
-    ("kind", "part"), [(TSRecSettings, "network"), (GramSettings, "fusion")], ids=["causal", "late-fusion"]
+    ("kind", "part"), [(TSRecSettings, "network"), (GramSettings, "network")], ids=["causal", "late-fusion"]
 )
 def test_heads_without_a_distribution_over_items_are_refused(kind, part):
     taught = {"distillation": {"share": 0.3}}
     for head in ({"head": "vocabulary"}, {"head": "grounded", "pooling": "mean"}):
-        with pytest.raises(ValidationError, match=r"share is 0\.3, but only a head \"grounded\" with pooling"):
+        with pytest.raises(ValidationError, match=r"share is 0\.3, but soft targets need a head \"grounded\""):
             kind.model_validate({part: head, "training": taught})
     kind.model_validate({part: {"head": "grounded"}, "training": taught})
 

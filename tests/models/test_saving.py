@@ -39,7 +39,7 @@ def test_what_was_written_is_read(saved):
 
 def test_weights_of_another_network_are_refused(saved):
     folder, _ = saved
-    with pytest.raises(ArtifactError, match=r"model\.safetensors: .*size mismatch.*; save the recommender again"):
+    with pytest.raises(ArtifactError, match=r"model\.safetensors: .*size mismatch.*; save it again"):
         put_weights(nn.Linear(4, 2), read_parts(folder, Few), folder)
 
 
@@ -71,7 +71,7 @@ def test_settings_of_another_version_are_named_and_not_called_damage(saved):
     folder, _ = saved
     (folder / "settings.json").write_text('{"sise": 5}', encoding="utf-8")
     with pytest.raises(
-        ArtifactError, match=r"another version of lexirec saved this: there is no setting 'sise'"
+        ArtifactError, match=r"setting 'sise' is from another version of lexirec: there is no setting 'sise'"
     ) as error:
         read_parts(folder, Few)
     assert "damaged" not in str(error.value)

@@ -202,7 +202,7 @@ def test_pretrained_models_learn_without_dropout_unless_it_is_asked_for(tokenize
     asked = load_causal(CausalBackboneSettings(name=str(tmp_path), dropout=0.2, attention_dropout=0.3, layers=5)).model
     assert asked.config.attention_dropout == asked.model.layers[0].self_attn.attention_dropout == 0.3
     assert changes(asked)
-    assert "these settings do nothing: layers" in caplog.text
+    assert "these settings have no effect: layers" in caplog.text
 
 
 def test_families_with_dropout_of_their_own_get_no_other(tokenizer, tmp_path):
@@ -224,7 +224,7 @@ def test_wrong_names_and_sizes_are_said_in_one_line(tokenizer, tmp_path):
         load_causal("./no/such/folder")
     for config in (T5Config(), BertConfig()):
         config.save_pretrained(tmp_path)
-        with pytest.raises(SettingsError, match=f"of type '{config.model_type}'; a causal language model is needed"):
+        with pytest.raises(SettingsError, match=f"of type '{config.model_type}'; give a causal language model"):
             load_causal(str(tmp_path))
     save_causal(fresh("qwen2", tokenizer, tied=True), tmp_path)
     with pytest.raises(SettingsError, match="its model is neither"):

@@ -1,8 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from lexirec.models.gram.network import GramNetworkSettings
-from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
+from lexirec.models.gram.settings import GramNetworkSettings
+from lexirec.models.tsrec.settings import TSRecNetworkSettings
 from lexirec.nn.head_base import HeadSettings
 
 

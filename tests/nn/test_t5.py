@@ -72,7 +72,7 @@ def test_pretrained_models_take_the_dropout_asked_for_and_say_which_settings_do_
     assert loaded.model.config.dropout_rate == 0.25
     assert loaded.model.encoder.dropout.p == 0.25
     assert loaded.model.config.d_model == 64
-    assert "these settings do nothing: d_model" in caplog.text
+    assert "these settings have no effect: d_model" in caplog.text
 
 
 def test_half_precision_checkpoints_are_loaded_in_float32(tiny, tmp_path):
@@ -168,7 +168,7 @@ def test_missing_folder_hub_name_and_other_models_are_said_in_one_line(tmp_path,
     with pytest.raises(SettingsError, match=r"a folder without config\.json"):
         load_backbone(str(tmp_path))
     BertConfig().save_pretrained(tmp_path)
-    with pytest.raises(SettingsError, match="of type 'bert'; an encoder-decoder of the T5 family"):
+    with pytest.raises(SettingsError, match="of type 'bert'; give an encoder-decoder of the T5 family"):
         load_backbone(str(tmp_path))
 
     def offline(*_, **__):

@@ -2,16 +2,7 @@ import pytest
 
 from lexirec.core.config import validate_settings
 from lexirec.core.errors import SettingsError
-from lexirec.models.baselines.sasrec import SasrecSettings
-from lexirec.pipeline.components import (
-    MemoryBaseline,
-    MemoryNeighbors,
-    SasrecBaseline,
-    Tables,
-    needs_neighbors,
-    needs_vectors,
-    without_extras,
-)
+from lexirec.pipeline.components import MemoryNeighbors, PublishedNeighbors, SasrecNeighbors, Tables, VectorNeighbors
 from lexirec.pipeline.experiment import Experiment, load_experiment
 from lexirec.pipeline.resolve import alone
 
@@ -87,7 +78,7 @@ def test_experts_and_fusions_have_names_of_their_own_and_parts_that_exist():
     with pytest.raises(SettingsError, match="part already"):
         check(experts={"model": other})
     with pytest.raises(SettingsError, match="names 'memory'; it should be one of other"):
-        check(experts={"other": other}, fusion={"of": ["other", "memory"]})
+        check(experts={"other": other}, ensemble={"of": ["other", "memory"]})
 
 
 @pytest.mark.parametrize(("own", "reads"), [("vectors", True), ("none", False)])
@@ -96,34 +87,18 @@ def test_a_partner_is_smoothed_as_the_memory_is_and_says_what_it_needs(own, read
         "baselines": {"ease": {"kind": "ease"}, "memory": {"kind": "memory", "evidence": own}},
         "vectors": {"text": {"kind": "lsa", "dimensions": 4}},
     }
-    made = check(**tables, fusion={"of": ["ease", "memory"], "partner": {}})
-    resolved = made.with_evidence(made.fusion["fused"])
+    made = check(**tables, ensemble={"of": ["ease", "memory"], "partner": {}})
+    resolved = made.with_evidence(made.ensemble["fused"])
     assert resolved.partner.evidence == own
-    assert needs_vectors(resolved) is reads
-    asked = check(**tables, fusion={"of": ["ease", "memory"], "partner": {"evidence": "text"}})
-    assert asked.with_evidence(asked.fusion["fused"]) == asked.fusion["fused"]
+    assert ("vectors" in resolved.needed()) is reads
+    asked = check(**tables, ensemble={"of": ["ease", "memory"], "partner": {"evidence": "text"}})
+    assert asked.with_evidence(asked.ensemble["fused"]) == asked.ensemble["fused"]
     assert bool(alone(made, "fused").vectors) is reads
-    with pytest.raises(SettingsError, match=r"'fusion.fused.partner' needs vectors"):
+    with pytest.raises(SettingsError, match=r"'ensemble.fused.partner' needs vectors"):
         check(
             baselines={"ease": {"kind": "ease"}, "memory": {"kind": "memory"}},
-            fusion={"of": ["ease", "memory"], "partner": {"evidence": "vectors"}},
+            ensemble={"of": ["ease", "memory"], "partner": {"evidence": "vectors"}},
         )
-
-
-def test_parts_say_what_they_need():
-    assert needs_vectors(MemoryBaseline(evidence="vectors"))
-    assert not needs_vectors(MemoryBaseline())
-    assert needs_vectors(MemoryNeighbors(evidence="vectors"))
-    assert not needs_vectors(MemoryNeighbors())
-    assert needs_vectors(SasrecBaseline(with_vectors=True))
-    assert needs_neighbors(SasrecBaseline(with_neighbors=True))
-    assert not needs_neighbors(MemoryBaseline())
-
-
-def test_a_sasrec_without_extras_is_the_bare_network():
-    assert without_extras(SasrecBaseline(layers=3)) == SasrecSettings(layers=3)
-    extra = SasrecBaseline(with_neighbors=True)
-    assert without_extras(extra) is extra
 
 
 def test_permuted_identifiers_need_what_those_they_deal_out_need(tmp_path):
@@ -133,3 +108,10 @@ def test_permuted_identifiers_need_what_those_they_deal_out_need(tmp_path):
     loaded = load_experiment(tmp_path / "x.toml", ["seed=4", "identifiers.of.kind=keyword"])
     assert loaded.naming.seed == 4
     assert loaded.spelling.kind == "keyword"
+
+
+def test_parts_say_what_they_need(tmp_path):
+    assert "vectors" in MemoryNeighbors(evidence="vectors").needed()
+    assert MemoryNeighbors().needed() == SasrecNeighbors().needed() == ()
+    assert VectorNeighbors().needed() == ("vectors",)
+    assert PublishedNeighbors(path=tmp_path).files() == {"published": tmp_path}

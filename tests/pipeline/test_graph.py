@@ -180,7 +180,7 @@ def test_published_neighbors_and_keyword_identifiers_can_be_used(tmp_path):
     other = run_experiment(experiment(name="published", **changes), store)
     assert other is not None
     assert Neighbors.load(other.stage("neighbors").folder).items.shape == (100, 2)
-    assert "told apart by a counter" in (other.stage("identifiers").folder / "summary.md").read_text()
+    assert "distinguished by a counter" in (other.stage("identifiers").folder / "summary.md").read_text()
     assert read_manifest(other.stage("baselines.sasrec").folder).inputs.keys() == {"data", "vectors.text", "neighbors"}
 
 

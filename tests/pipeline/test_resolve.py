@@ -37,7 +37,7 @@ def test_an_expert_is_the_recipe_of_its_file_on_our_data_with_our_seed(recipe):
     assert made.data.products == 70
     assert (made.seed, made.codes.seed, made.model.training.epochs) == (2, 2, 2)
     assert made.baselines == {}
-    assert made.fusion == {}
+    assert made.ensemble == {}
     assert expert_experiment(expert(recipe, seed_step=3), "other").codes.seed == 5
     assert expert_experiment(expert(recipe, seed=7), "other").codes.seed == 7
 
@@ -61,7 +61,7 @@ def test_what_an_expert_lacks_is_said(recipe):
 
 
 def test_what_a_fusion_does_not_need_is_left_out_experts_too(recipe):
-    tables = {"baselines": {"ease": {"kind": "ease"}, "knn": {"kind": "item-knn"}}, "fusion": {"of": ["a", "ease"]}}
+    tables = {"baselines": {"ease": {"kind": "ease"}, "knn": {"kind": "item-knn"}}, "ensemble": {"of": ["a", "ease"]}}
     both = {name: {"experiment": str(recipe)} for name in ("a", "b")}
     kept = alone(check(experts=both, **tables), "fused")
     assert (list(kept.experts), list(kept.baselines)) == (["a"], ["ease"])
@@ -83,7 +83,7 @@ def searching(path, part="memory", *, partner=None, vectors=None):
     return check(
         baselines={"ease": {"kind": "ease"}},
         experts={"other": {"experiment": str(path), "part": part}},
-        fusion={"of": ["ease", "other"], "partner": {"part": "other", **(partner or {})}},
+        ensemble={"of": ["ease", "other"], "partner": {"part": "other", **(partner or {})}},
         vectors=vectors or {},
     )
 
@@ -102,7 +102,9 @@ def test_an_expert_that_is_searched_is_smoothed_as_its_own_file_says(memories):
 
 def test_an_expert_that_cannot_be_searched_is_refused_before_anything_is_made(memories, tmp_path):
     store = Store(tmp_path / "store")
-    with pytest.raises(SettingsError, match=r"'fusion.fused.partner' needs vectors, as 'other' is .* \[vectors.text\]"):
+    with pytest.raises(
+        SettingsError, match=r"'ensemble.fused.partner' needs vectors, as 'other' is .* \[vectors.text\]"
+    ):
         run_experiment(searching(memories), store)
     with pytest.raises(SettingsError, match=r"is 'other', which is not of kind memory \('ease' of memories.toml\)"):
         run_experiment(searching(memories, "ease"), store)

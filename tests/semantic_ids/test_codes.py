@@ -33,7 +33,7 @@ def test_cells_refine_each_other_in_order_with_large_values():
     [
         (np.zeros((0, 3), dtype=int), "tree", "at least one"),
         (np.zeros(4, dtype=int), "tree", "shape"),
-        (np.zeros((2, 2)), "tree", "whole numbers"),
+        (np.zeros((2, 2)), "tree", "give integers"),
         (np.array([[0, 1], [2, -1]]), "tree", "item 1 has -1 at level 1"),
         (np.zeros((2, 2), dtype=int), "flat", "'residual'"),
     ],

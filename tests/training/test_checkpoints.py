@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lexirec.core.errors import ArtifactError
-from lexirec.training.checkpoints import began_from, history_of, whole_checkpoint
+from lexirec.training.checkpoints import check_initial_weights, latest_checkpoint, log_history_of
 
 
 def weights(seed: int, dtype: torch.dtype = torch.float32):
@@ -15,16 +15,16 @@ def weights(seed: int, dtype: torch.dtype = torch.float32):
 
 
 def test_a_folder_knows_what_its_training_rests_on(tmp_path):
-    began_from(tmp_path / "run", weights(0))
-    began_from(tmp_path / "run", weights(0))
+    check_initial_weights(tmp_path / "run", weights(0))
+    check_initial_weights(tmp_path / "run", weights(0))
     for other in (weights(1), weights(0, torch.bfloat16), weights(0)[:1]):
-        with pytest.raises(ArtifactError, match=r"run holds a training that began from other weights; load those"):
-            began_from(tmp_path / "run", other)
+        with pytest.raises(ArtifactError, match=r"run: this run started from other weights; load those"):
+            check_initial_weights(tmp_path / "run", other)
 
 
 def test_without_a_whole_checkpoint_there_is_no_history(tmp_path):
     (tmp_path / "checkpoint-7").mkdir()
-    assert whole_checkpoint(tmp_path) is None
-    assert history_of(None) == []
+    assert latest_checkpoint(tmp_path) is None
+    assert log_history_of(None) == []
     (tmp_path / "checkpoint-7" / "trainer_state.json").write_text('{"log_history": [{"loss": 1.0}]}')
-    assert history_of(whole_checkpoint(tmp_path)) == [{"loss": 1.0}]
+    assert log_history_of(latest_checkpoint(tmp_path)) == [{"loss": 1.0}]

@@ -15,11 +15,11 @@ class Less:
 def test_a_run_reads_its_log_in_the_judge_s_sense(tmp_path):
     run = TrainingRun(GramTrainingSettings(), tmp_path, Less(), early_stopping(1))
     log = [{"loss": 3.0}, {"perplexity": 9.0}, {"loss": 2.0}, {"perplexity": 5.0}]
-    assert run.goodness(log) == [-9.0, -5.0]
-    assert not run.over(log)
-    assert run.over([*log, {"perplexity": 6.0}])
-    assert not run.over([{"loss": 3.0}])
-    assert not TrainingRun(GramTrainingSettings(), tmp_path, None, early_stopping(1)).over(log)
+    assert run.validation_scores(log) == [-9.0, -5.0]
+    assert not run.finished(log)
+    assert run.finished([*log, {"perplexity": 6.0}])
+    assert not run.finished([{"loss": 3.0}])
+    assert not TrainingRun(GramTrainingSettings(), tmp_path, None, early_stopping(1)).finished(log)
 
 
 def test_epochs_lie_one_after_another():

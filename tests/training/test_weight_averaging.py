@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from lexirec.core.errors import ArtifactError
-from lexirec.training.weight_averaging import Average
+from lexirec.training.weight_averaging import WeightAverage
 
 
 def network() -> nn.Module:
@@ -18,7 +18,7 @@ def network() -> nn.Module:
 def test_it_moves_by_its_decay_once_warm_and_faster_before():
     model = network()
     first = model[0].weight.detach().clone()
-    average = Average(model, 0.9)
+    average = WeightAverage(model, 0.9)
     with torch.no_grad():
         model[0].weight += 1
     average.move(1)  # (1 + 1) / (10 + 1)
@@ -31,7 +31,7 @@ def test_it_moves_by_its_decay_once_warm_and_faster_before():
 
 def test_the_model_has_it_meanwhile_only_tied_weights_too():
     model = network()
-    average = Average(model, 0.5)
+    average = WeightAverage(model, 0.5)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.no_grad():
         for weight in model.parameters():
@@ -47,13 +47,13 @@ def test_the_model_has_it_meanwhile_only_tied_weights_too():
 
 def test_it_is_saved_and_loaded(tmp_path):
     model = network()
-    average = Average(model, 0.5)
+    average = WeightAverage(model, 0.5)
     with torch.no_grad():
         model[0].weight += 1
     average.move(5)
     average.save(tmp_path)
     other = network()
-    again = Average(other, 0.5)
+    again = WeightAverage(other, 0.5)
     again.load(tmp_path)
     with average.in_place(), again.in_place():
         assert all(
@@ -62,11 +62,11 @@ def test_it_is_saved_and_loaded(tmp_path):
 
 
 def test_what_is_not_its_own_is_refused(tmp_path):
-    average = Average(network(), 0.5)
-    with pytest.raises(ArtifactError, match="no average of weights is here"):
+    average = WeightAverage(network(), 0.5)
+    with pytest.raises(ArtifactError, match="the averaged weights are missing"):
         average.load(tmp_path)
-    Average(nn.Linear(2, 2), 0.5).save(tmp_path)
-    with pytest.raises(ArtifactError, match="average of other weights"):
+    WeightAverage(nn.Linear(2, 2), 0.5).save(tmp_path)
+    with pytest.raises(ArtifactError, match="average of another model's weights"):
         average.load(tmp_path)
 
 
@@ -74,7 +74,7 @@ def test_small_moves_are_not_lost_in_low_precision():
     model = nn.Linear(1, 1, bias=False).to(torch.bfloat16)
     with torch.no_grad():
         model.weight.fill_(1)
-    average = Average(model, 0.999)
+    average = WeightAverage(model, 0.999)
     with torch.no_grad():
         model.weight.fill_(2)
     for step in range(100_000, 100_200):

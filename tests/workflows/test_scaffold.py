@@ -21,7 +21,7 @@ def test_a_draft_is_an_experiment(shop, family):
     assert found.data.items == shop / "items.parquet"
     assert found.data.text == ("title", "brand", "categories", "description")
     assert found.model.kind == {"gram": "late-fusion", "tsrec": "causal"}[family]
-    assert found.fusion["fused"].of == ("model", "memory")
+    assert found.ensemble["fused"].of == ("model", "memory")
     assert not found.model.training.distillation.rehearsal
     assert (draft.items, draft.users) == (84, 60)
     assert '"items.parquet"' in draft.text, "paths beside the file are relative, so that the folder can be moved"
@@ -72,7 +72,7 @@ def test_a_time_split_is_taught_by_the_memory_and_chooses_weights_on_unseen_even
         draft = draft_experiment(tmp_path / "items.csv", tmp_path / "events.csv", tmp_path / f"{users}.toml")
         found = load_experiment(draft.path)
         assert found.data.split.kind == "published"
-        assert found.fusion["fused"].choose_on == "unseen"
+        assert found.ensemble["fused"].choose_on == "unseen"
         assert found.model.training.distillation.rehearsal == rehearsal
 
 

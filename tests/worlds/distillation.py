@@ -28,19 +28,19 @@ def check_copies(
         folder: an empty one.
         monkeypatch: of the test.
     """
-    told = DistillationSettings(teacher="product", share=0.5, folds=2, rehearsal=1)
-    training = brief.model_copy(update={"epochs": 1, "distillation": told})
+    distillation = DistillationSettings(teacher="product", share=0.5, folds=2, rehearsal=1)
+    training = brief.model_copy(update={"epochs": 1, "distillation": distillation})
     (train, validation), (made, again, alone) = given, (built() for _ in range(3))
     before = {name: value.clone() for name, value in made.model.state_dict().items()}
     trained: list[int] = []
-    apart = type(made).apart
+    clone = type(made).clone
 
     def noted(self: Any) -> Any:
         assert all(torch.equal(value, before[name]) for name, value in self.model.state_dict().items())
         trained.append(len(trained))
-        return apart(self)
+        return clone(self)
 
-    monkeypatch.setattr(type(made), "apart", noted)
+    monkeypatch.setattr(type(made), "clone", noted)
     made.fit(train, validation=validation, folder=folder, training=training)
     assert trained == [0, 1], "a copy for every fold, each of the untrained model"
     weights = [(folder / "copies" / str(fold) / "best.safetensors").read_bytes() for fold in trained]
@@ -49,6 +49,6 @@ def check_copies(
     again.fit(train, validation=validation, folder=folder, training=training)
     assert times == [path.stat().st_mtime_ns for path in sorted(folder.rglob("*.safetensors"))]
     assert again.curve == made.curve
-    by_memory = training.model_copy(update={"distillation": told.of_copies()})
+    by_memory = training.model_copy(update={"distillation": distillation.for_copies()})
     alone.fit(train, validation=validation, training=by_memory)
     assert alone.curve != made.curve, "the memory alone teaches something else"

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from lexirec.decoding.trie import Trie
-from lexirec.models.gram.item_prompts import PromptSettings, item_prompts
-from lexirec.models.gram.network import GramNetwork, GramNetworkSettings
+from lexirec.models.gram.item_prompts import item_prompts
+from lexirec.models.gram.network import GramNetwork
+from lexirec.models.gram.settings import GramNetworkSettings, PromptSettings
 from lexirec.models.gram.user_prompts import UserPrompts
 from lexirec.nn.embedding_table import ItemRows
 from lexirec.nn.t5 import Backbone, BackboneSettings, load_backbone, load_tokenizer

@@ -21,7 +21,7 @@ SOURCE: dict[str, Any] = {
     "data": {"kind": "toy-shop", "products": 90, "shoppers": 60},
     "vectors": {"text": {"dimensions": 12}},
     "codes": {"kind": "residual-kmeans", "levels": 2, "branching": 8},
-    "lexicon": {"kind": "teacher", "teacher": "none"},
+    "lexicon": {"kind": "contrastive"},
     "backbone": {
         "kind": "causal",
         "name": "scratch:tiny",
@@ -39,7 +39,7 @@ SOURCE: dict[str, Any] = {
         "sa_init": {},
         "tasks": {"sid_title": 0.2, "history_title": 0, "ts_align": 1},
         "training": {"epochs": 1, "learning_rate": 5e-3, "validation_users": 20},
-        "search": {"width": 10},
+        "search": {"num_beams": 10},
     },
 }
 TARGET: dict[str, Any] = {

@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
 from lexirec.models.tsrec.network import TSRecNetwork
+from lexirec.models.tsrec.settings import TSRecNetworkSettings
 from lexirec.nn.embedding_table import ItemRows
 from tests.worlds.tables import random_identifiers
 

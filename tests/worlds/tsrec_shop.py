@@ -10,10 +10,11 @@ import torch
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
-from lexirec.models.tsrec.examples import Examples, mixture
+from lexirec.models.tsrec.examples import Examples
+from lexirec.models.tsrec.mixture import mixture
 from lexirec.models.tsrec.network import TSRecNetwork
-from lexirec.models.tsrec.prompts import PromptBuilder, TSRecPromptSettings
+from lexirec.models.tsrec.prompts import PromptBuilder
+from lexirec.models.tsrec.settings import TSRecNetworkSettings, TSRecPromptSettings
 from lexirec.models.tsrec.tasks import next_item, sid_title
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
 from lexirec.nn.embedding_table import ItemRows

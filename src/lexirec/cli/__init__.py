@@ -1,7 +1,7 @@
-"""The command line: the verbs of the library; results to stdout, progress and logs to stderr.
+"""The command line `lexirec`: results on stdout, progress and logs on stderr.
 
-Heavy libraries are imported inside the commands, so that `lexirec --help` answers at once. A user's mistake is one line
-on stderr and exit status 1.
+Heavy libraries are imported inside the commands, so that `lexirec --help` is fast. A user's mistake is one line on
+stderr and exit status 1.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typing import Annotated
 
 import typer
 
-from lexirec.cli import data, inspect, recommend, run
+from lexirec.cli import bench, data, inspect, recommend, run
 from lexirec.cli.options import app
 from lexirec.core.errors import LexirecError
 
-__all__ = ["app", "data", "inspect", "main", "recommend", "run"]
+__all__ = ["app", "bench", "data", "inspect", "main", "recommend", "run"]
 
-_PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG)
-"""Errors of the places that users name."""
+_PATH_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG)
+"""Errors of the paths that users give."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit; `arguments` are those of the process by default."""
+    """Run the command line and exit; `arguments` default to those of the process."""
     try:
         app(args=arguments)
     except LexirecError as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno not in _PLACES:
+        if error.errno not in _PATH_ERRORS:
             raise
-        _fail(f"{error.filename or 'the disk'}: {error.strerror}; free space or choose another place")
+        _fail(f"{error.filename or 'the disk'}: {error.strerror}; free space or choose another path")
     except MemoryError:
-        _fail("not enough memory; try smaller batches or a machine with more (lexirec doctor shows what there is)")
+        _fail("not enough memory; use smaller batches or a machine with more memory (lexirec doctor shows it)")
 
 
 def _fail(message: str) -> None:
@@ -44,7 +44,7 @@ def _fail(message: str) -> None:
     raise SystemExit(1)
 
 
-def _tell_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from lexirec.core.environment import versions
 
@@ -54,19 +54,19 @@ def _tell_version(wanted: bool) -> None:
 
 @app.callback()
 def _prepare(
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Neither progress nor logs, only warnings.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings only, no progress and no logs.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     _log_to_stderr(logging.WARNING if quiet else logging.INFO)
-    _share_the_cores()
+    _shorten_spinning()
 
 
-def _share_the_cores() -> None:
-    """Let threads that wait for each other sleep soon: where other programs run, spinning slowed training severalfold.
+def _shorten_spinning() -> None:
+    """Let OpenMP threads that wait for each other sleep soon: on a shared machine, spinning slows training severalfold.
 
-    Read by OpenMP when torch is loaded, which happens inside the commands; what the user has set stays.
+    OpenMP reads the variable when torch is loaded, which happens inside the commands; the user's own settings win.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -88,4 +88,4 @@ def _log_to_stderr(level: int) -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # forks after use would otherwise warn
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # tokenizers warns about forks after its use otherwise

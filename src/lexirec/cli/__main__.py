@@ -1,4 +1,4 @@
-"""`python -m lexirec.cli` is `lexirec`."""
+"""Entry point of `python -m lexirec.cli`, the same as `lexirec`."""
 
 from lexirec.cli import main
 

@@ -1,14 +1,28 @@
-"""Commands that look at what there is: results, damages, leaks, differences."""
+"""Commands that examine results: `show`, `verify`, `doctor`, `audit`, `compare`, `table` and `analyze`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lexirec.cli.options import DEFAULT_STORE, SYSTEMS, JsonOption, SetOption, StoreOption, app
+from lexirec.cli.options import (
+    DEFAULT_STORE,
+    BaselineOption,
+    JsonOption,
+    OfOption,
+    SeenOption,
+    SetOption,
+    StoreOption,
+    SystemsArgument,
+    app,
+)
 from lexirec.core.store import Store
+
+if TYPE_CHECKING:
+    from lexirec.workflows.comparison.compare import Comparison
+    from lexirec.workflows.comparison.table import ResultsTable
 
 
 @app.command()
@@ -17,15 +31,15 @@ def show(
     stage: Annotated[str | None, typer.Argument(help="One of its stages.")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Print what an experiment found, or what a stage made and from what."""
+    """Show the results of an experiment or of one stage."""
     from lexirec.cli import inspect_output
 
     if name is None:
-        inspect_output.experiments(Store(store))
+        inspect_output.print_experiments(Store(store))
     elif stage is None:
-        inspect_output.experiment(Store(store), name)
+        inspect_output.print_experiment(Store(store), name)
     else:
-        inspect_output.stage(Store(store), name, stage)
+        inspect_output.print_stage(Store(store), name, stage)
 
 
 @app.command()
@@ -33,20 +47,20 @@ def verify(
     name: Annotated[str | None, typer.Argument(help="An experiment; without one, the whole store.")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Hash every stored file again and name those that are damaged."""
+    """Hash every stored file again and list the damaged ones."""
     from lexirec.cli import inspect_output
 
-    if inspect_output.damages(Store(store), name):
+    if inspect_output.print_damages(Store(store), name):
         raise typer.Exit(1)
 
 
 @app.command()
 def doctor(store: StoreOption = DEFAULT_STORE) -> None:
-    """Look at versions, threads, device, memory and disk, and say what to do."""
+    """Check versions, threads, device, memory and disk, and advise."""
     from lexirec.cli import inspect_output
     from lexirec.workflows.doctor import examine
 
-    if inspect_output.findings(examine(store)):
+    if inspect_output.print_findings(examine(store)):
         raise typer.Exit(1)
 
 
@@ -55,116 +69,121 @@ def audit(
     what: Annotated[str, typer.Argument(metavar="EXPERIMENT.toml|NAME", help="A file, or a finished experiment.")],
     sets: SetOption = None,
     fail_on: Annotated[
-        Literal["leak", "distortion", "note", "never"], typer.Option(help="Exit with 1 when so much was found.")
+        Literal["leak", "distortion", "note", "never"],
+        typer.Option(help="Exit with status 1 on findings at least this severe."),
     ] = "leak",
     json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Look for leaks and for whatever else makes figures other than they seem; nothing is trained."""
+    """Check an experiment for leaks and distorted figures.
+
+    Nothing is trained.
+    """
     from lexirec.cli import inspect_output
     from lexirec.workflows.audit import run
 
-    found = run.audit(Store(store), what, sets or [])
-    inspect_output.audit(found, json)
-    if fail_on != "never" and found.at_least(fail_on):
+    result = run.audit(Store(store), what, sets or [])
+    inspect_output.print_audit(result, json)
+    if fail_on != "never" and result.at_least(fail_on):
         raise typer.Exit(1)
 
 
 @app.command()
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="[LABEL=]NAME[:RECOMMENDER][@SEED,SEED...]...", help=SYSTEMS)],
-    baseline: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the others are compared with; by default the first.")
-    ] = None,
-    metric: Annotated[str, typer.Option(help="recall, ndcg or mrr, at any place of the lists.")] = "ndcg@10",
-    of: Annotated[str | None, typer.Option(metavar="RECOMMENDER", help="The one meant where a name has none.")] = None,
-    seen: Annotated[
-        Literal["excluded", "included"] | None, typer.Option(help="Seen items; by default as the experiment says.")
-    ] = None,
+    names: SystemsArgument,
+    baseline: BaselineOption = None,
+    metric: Annotated[str, typer.Option(help="recall, ndcg or mrr, at any cut-off.")] = "ndcg@10",
+    of: OfOption = None,
+    seen: SeenOption = None,
     json: JsonOption = False,
     figure: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the differences into FILE.png and FILE.svg.")
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Say which systems are better beyond chance, and by how much; they must have been measured alike.
+    """Test which systems differ significantly, and by how much.
 
-    Intervals and p-values come from the paired bootstrap over users; Holm corrects for many comparisons.
+    All must be evaluated under one protocol. Intervals and p-values come from the paired bootstrap over users; Holm
+    corrects for many comparisons.
     """
     from lexirec.cli import inspect_output
     from lexirec.workflows.comparison.systems import compare_named
 
-    found = compare_named(Store(store), names, baseline=baseline, metric=metric, of=of, seen=seen)
-    inspect_output.comparison(Store(store), names, found, json)
+    comparison = compare_named(Store(store), names, baseline=baseline, metric=metric, of=of, seen=seen)
+    inspect_output.print_comparison(Store(store), names, comparison, json)
     if figure is not None:
-        drawn = found.draw(figure.parent, figure.name.removesuffix(".png").removesuffix(".svg"))
-        typer.echo(f"lexirec: drawn into {drawn}", err=True)
+        _draw(comparison, figure)
 
 
 @app.command()
 def table(
-    names: Annotated[list[str], typer.Argument(metavar="[LABEL=]NAME[:RECOMMENDER][@SEED,SEED...]...", help=SYSTEMS)],
-    baseline: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the others are compared with; by default the first.")
-    ] = None,
+    names: SystemsArgument,
+    baseline: BaselineOption = None,
     metrics: Annotated[
         list[str] | None, typer.Option("--metric", help="May be repeated; by default recall and ndcg at 5 and 10.")
     ] = None,
     seen: Annotated[
-        Literal["excluded", "included"] | None, typer.Option(help="Seen items; by default both, a table each.")
+        Literal["excluded", "included"] | None,
+        typer.Option(help="Whether seen items are excluded; by default both, in a table each."),
     ] = None,
     json: JsonOption = False,
-    out: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write it as Markdown, too.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Also write it as Markdown.")] = None,
     figure: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw its last metric into FILE.png and FILE.svg.")
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Put many systems into one table: metrics with intervals, seeds, and which differences are shown."""
+    """Print one table of many systems.
+
+    It shows metrics with intervals, the number of seeds, and which differences are significant.
+    """
     from lexirec.cli import inspect_output
     from lexirec.workflows.comparison import table as tabulating
 
-    found = tabulating.results_table(
+    results = tabulating.results_table(
         Store(store),
         names,
         baseline=baseline,
         metrics=metrics or tabulating.METRICS,
         seen=[seen] if seen else ["excluded", "included"],
     )
-    inspect_output.results(found, json)
+    inspect_output.print_results(results, json)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(found.markdown(), encoding="utf-8")
-        typer.echo(f"lexirec: written to {out}", err=True)
+        out.write_text(results.markdown(), encoding="utf-8")
+        typer.echo(f"lexirec: wrote {out}", err=True)
     if figure is not None:
-        drawn = found.draw(figure.parent, figure.name.removesuffix(".png").removesuffix(".svg"))
-        typer.echo(f"lexirec: drawn into {drawn}", err=True)
+        _draw(results, figure)
 
 
 @app.command()
 def analyze(
-    names: Annotated[list[str], typer.Argument(metavar="[LABEL=]NAME[:RECOMMENDER][@SEED,SEED...]...", help=SYSTEMS)],
-    k: Annotated[int, typer.Option("-k", help="Places that count.")] = 10,
+    names: SystemsArgument,
+    k: Annotated[int, typer.Option("-k", help="Cut-off of the lists.")] = 10,
     by: Annotated[
         list[str] | None,
         typer.Option(metavar="KIND[=VALUE]", help="category=FIELD, popularity=PARTS, memorisation …; by default all."),
     ] = None,
-    of: Annotated[str | None, typer.Option(metavar="RECOMMENDER", help="The one meant where a name has none.")] = None,
-    seen: Annotated[
-        Literal["excluded", "included"] | None, typer.Option(help="Seen items; by default as the experiment says.")
-    ] = None,
+    of: OfOption = None,
+    seen: SeenOption = None,
     json: JsonOption = False,
-    figure: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw everything into this folder.")] = None,
+    figure: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw all figures into this folder.")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Say where systems are right, what their lists are like, and what their probabilities are worth.
+    """Break metrics down by groups of cases.
 
-    Cases are divided by popularity, history, category, memorisation …; intervals come from the bootstrap over users.
+    Groups are popularity, history, category, memorisation …; beyond-accuracy metrics and calibration are printed, too.
+    Intervals come from the bootstrap over users.
     """
     from lexirec.cli import inspect_output
     from lexirec.workflows.comparison.analyze import analyze_named
 
-    found = analyze_named(Store(store), names, k=k, by=by or [], of=of, seen=seen)
-    inspect_output.analysis(found, json)
+    analysis = analyze_named(Store(store), names, k=k, by=by or [], of=of, seen=seen)
+    inspect_output.print_analysis(analysis, json)
     if figure is not None:
-        typer.echo(f"lexirec: drawn into {', '.join(map(str, found.draw(figure)))}", err=True)
+        typer.echo(f"lexirec: drew {', '.join(map(str, analysis.draw(figure)))}", err=True)
+
+
+def _draw(result: Comparison | ResultsTable, figure: Path) -> None:
+    drawn = result.draw(figure.parent, figure.name.removesuffix(".png").removesuffix(".svg"))
+    typer.echo(f"lexirec: drew {drawn}", err=True)

@@ -1,4 +1,4 @@
-"""What `show`, `verify`, `doctor`, `audit`, `compare`, `table` and `analyze` print."""
+"""Output of the commands `show`, `verify`, `doctor`, `audit`, `compare`, `table` and `analyze`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lexirec.workflows.comparison.table import ResultsTable
 from lexirec.workflows.doctor import Finding
 
 
-def experiments(store: Store) -> None:
+def print_experiments(store: Store) -> None:
     """Print the finished experiments of a store."""
     table = new_table("experiment", "finished (UTC)", "stages")
     for name in run_names(store):
@@ -35,32 +35,32 @@ def experiments(store: Store) -> None:
     put(table if table.row_count else f"the store {store.root} holds no finished experiment yet")
 
 
-def experiment(store: Store, name: str) -> None:
+def print_experiment(store: Store, name: str) -> None:
     """Print an experiment's metrics, protocol and stages."""
     run = find_run(store, name)
-    found = evaluations(run)
-    if found:
-        put(metrics_table(measured(run), title=name), protocol_table(shared_protocol(found)))
+    folders = evaluations(run)
+    if folders:
+        put(metrics_table(measured(run), title=name), protocol_table(shared_protocol(folders)))
     table = new_table("stage", "seconds", "folder")
-    for step in run.stages.values():
-        table.add_row(step.name, f"{seconds(step):.1f}", str(step.folder))
+    for stage in run.stages.values():
+        table.add_row(stage.name, f"{seconds(stage):.1f}", str(stage.folder))
     put(table)
 
 
-def stage(store: Store, name: str, step_name: str) -> None:
-    """Print what one stage of an experiment made, and from what."""
-    step = find_run(store, name).stage(step_name)
-    manifest = read_manifest(step.folder)
-    summary = step.folder / "summary.md"
+def print_stage(store: Store, name: str, stage_name: str) -> None:
+    """Print the summary, inputs, files and settings of one stage of an experiment."""
+    stage = find_run(store, name).stage(stage_name)
+    manifest = read_manifest(stage.folder)
+    summary = stage.folder / "summary.md"
     if summary.is_file():
         text = summary.read_text(encoding="utf-8")
         put(Markdown(text) if sys.stdout.isatty() else Text(text))
     table = new_table("", "")
     table.show_header = False
     rows = {
-        "folder": str(step.folder),
-        "made": f"{manifest.created[:19].replace('T', ' ')} UTC in {manifest.seconds:.1f} s",
-        "from": ", ".join(f"{key} {digest[:12]}" for key, digest in manifest.inputs.items()) or "settings alone",
+        "folder": str(stage.folder),
+        "created": f"{manifest.created[:19].replace('T', ' ')} UTC in {manifest.seconds:.1f} s",
+        "inputs": ", ".join(f"{key} {digest[:12]}" for key, digest in manifest.inputs.items()) or "none",
         "commit": manifest.commit or "an installed package",
         "machine": ", ".join(str(value) for value in manifest.machine.values()),
         "files": ", ".join(f"{file} ({entry.bytes:,} bytes)" for file, entry in manifest.files.items()),
@@ -71,12 +71,12 @@ def stage(store: Store, name: str, step_name: str) -> None:
     put(table)
 
 
-def damages(store: Store, name: str | None) -> int:
-    """Verify an experiment's artifacts or all of a store, print what is damaged, and return how many are."""
+def print_damages(store: Store, name: str | None) -> int:
+    """Verify the artifacts of an experiment or of a whole store, print the damaged ones, and return their number."""
     if name is None:
         folders = list(store.artifacts())
     else:
-        folders = [step.folder for step in find_run(store, name).stages.values()]
+        folders = [stage.folder for stage in find_run(store, name).stages.values()]
     damaged = 0
     for folder in track(list(dict.fromkeys(folders)), "verifying"):
         try:
@@ -88,45 +88,45 @@ def damages(store: Store, name: str | None) -> int:
     return damaged
 
 
-def findings(found: Sequence[Finding]) -> int:
-    """Print what the doctor found, and return the number of problems."""
+def print_findings(findings: Sequence[Finding]) -> int:
+    """Print the findings of `doctor`, and return the number of problems."""
     table = new_table("", "state", "found", "what to do")
-    for finding in found:
+    for finding in findings:
         table.add_row(finding.name, colored(finding.state), finding.found, finding.advice)
     put(table)
-    return sum(finding.state == "problem" for finding in found)
+    return sum(finding.state == "problem" for finding in findings)
 
 
-def audit(found: Audit, as_json: bool) -> None:
-    """Print what an audit found, the worst first, and what it did not look at."""
+def print_audit(audit: Audit, as_json: bool) -> None:
+    """Print the findings of an audit, the most severe first, and the checks it could not make."""
     if as_json:
-        put_json(found.as_json())
+        put_json(audit.as_json())
     else:
-        put(*tables(found))
+        put(*tables(audit))
 
 
-def comparison(store: Store, names: Sequence[str], found: Comparison, as_json: bool) -> None:
-    """Print all stored metrics of the experiments named, and what systems are worth beside the baseline."""
+def print_comparison(store: Store, names: Sequence[str], comparison: Comparison, as_json: bool) -> None:
+    """Print the stored metrics of the named experiments, and the systems' differences from the baseline."""
     if as_json:
-        put_json(found.as_json())
+        put_json(comparison.as_json())
         return
-    whole = [name for name in names if name in run_names(store)]
-    if whole:
-        put(metrics_table(side_by_side(store, whole), title=" | ".join(whole)))
-    put(found.table())
+    experiments = [name for name in names if name in run_names(store)]
+    if experiments:
+        put(metrics_table(side_by_side(store, experiments), title=" | ".join(experiments)))
+    put(comparison.table())
 
 
-def results(found: ResultsTable, as_json: bool) -> None:
-    """Print many systems in one table for each treatment of seen items."""
+def print_results(results: ResultsTable, as_json: bool) -> None:
+    """Print one table of all systems for each treatment of seen items."""
     if as_json:
-        put_json(found.as_json())
+        put_json(results.as_json())
     else:
-        put(*found.tables())
+        put(*results.tables())
 
 
-def analysis(found: Analysis, as_json: bool) -> None:
-    """Print where systems are right, what their lists are like, and what their probabilities are worth."""
+def print_analysis(analysis: Analysis, as_json: bool) -> None:
+    """Print metrics by slice, beyond-accuracy metrics and calibration."""
     if as_json:
-        put_json(found.as_json())
+        put_json(analysis.as_json())
     else:
-        put(Text(found.heading()), *found.tables())
+        put(Text(analysis.heading()), *analysis.tables())

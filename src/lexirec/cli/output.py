@@ -1,11 +1,16 @@
-"""What the command line prints: results on stdout, as tables for people or JSON for machines."""
+"""Output of the command line: results on stdout, as tables for people or JSON for machines.
+
+The primitives (`put`, `put_json`, `new_table`, `colored`), and what the commands of `recommend`, `data` and `bench`
+print. Nothing heavy is imported here, so that `lexirec recommend` loads neither reports nor workflows.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -15,8 +20,10 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from lexirec.data.catalog import Catalog
+    from lexirec.data.importers.base import Imported
     from lexirec.evaluation.evaluator import Report
     from lexirec.models.recommend import Recommendation
+    from lexirec.workflows.scaffold import Draft
 
 
 _WIDE = 140
@@ -24,10 +31,10 @@ _COLORS = {"done": "green", "ok": "green", "new": "cyan", "unfinished": "yellow"
 
 
 def put(*parts: RenderableType) -> None:
-    """Print to stdout; where that is no terminal, without colours and wide enough for every table.
+    """Print to stdout; where stdout is no terminal, without colours and wide enough for every table.
 
-    What users named, such as titles, ids and paths, is printed as it is, brackets included; lines of text are left to
-    the terminal to break, so that a path can be copied.
+    Titles, ids and paths are printed as they are, brackets included (no markup). Long lines of text are wrapped by the
+    terminal, not by rich, so that a path can be copied.
     """
     console = Console(file=sys.stdout, markup=False, emoji=False)
     if not console.is_terminal:
@@ -54,23 +61,59 @@ def colored(state: str) -> Text:
     return Text(state, style=_COLORS.get(state, "red"))
 
 
-def recommendations(found: Sequence[Recommendation], catalog: Catalog, as_json: bool) -> None:
-    """Print recommended items, with the items that speak for them where they were asked for."""
+def print_recommendations(found: Sequence[Recommendation], catalog: Catalog, as_json: bool) -> None:
+    """Print recommended items, with the items of the history they are explained by where that was requested."""
     if as_json:
         put_json([{key: value for key, value in asdict(each).items() if key != "because" or value} for each in found])
         return
     explained = any(each.because for each in found)
     table = new_table("", "item", "score", "title", *(["because of"] if explained else []))
-    names = dict(zip(catalog.item_ids, catalog.field(catalog.text_fields[0]), strict=True)) if explained else {}
-    for place, each in enumerate(found, start=1):
-        because = "; ".join(f"{names[item] or item} ({share:.0%})" for item, share in each.because)
-        table.add_row(str(place), each.item_id, f"{each.score:.4g}", each.title, *([because] if explained else []))
-    put(table if found else "nothing is left to recommend; loosen the filters or add --include-seen")
+    titles = dict(zip(catalog.item_ids, catalog.field(catalog.text_fields[0]), strict=True)) if explained else {}
+    for rank, each in enumerate(found, start=1):
+        because = "; ".join(f"{titles[item] or item} ({share:.0%})" for item, share in each.because)
+        table.add_row(str(rank), each.item_id, f"{each.score:.4g}", each.title, *([because] if explained else []))
+    put(table if found else "no item is left to recommend; loosen the filters or add --include-seen")
 
 
-def report(found: Report, as_json: bool) -> None:
+def print_report(report: Report, as_json: bool) -> None:
     """Print an evaluation."""
     if as_json:
-        put_json(found.as_json())
+        put_json(report.as_json())
     else:
-        put(*found.tables())
+        put(*report.tables())
+
+
+def print_import(imported: Imported, destination: Path) -> None:
+    """Print the sizes of the imported tables and the counts of rows left out."""
+    put(f"{destination}: {imported.items:,} items, {imported.users:,} users, {imported.interactions:,} interactions")
+    for reason, count in imported.left_out.items():
+        put(f"left out: {count:,} {reason}")
+
+
+def print_draft(draft: Draft, as_json: bool) -> None:
+    """Print the path of a drafted experiment, the inferred columns, remarks, and the next commands."""
+    guess = draft.guess
+    if as_json:
+        sizes = {"path": str(draft.path), "items": draft.items, "users": draft.users, "events": draft.events}
+        put_json({**sizes, **asdict(guess), "remarks": draft.remarks})
+        return
+    put(f"{draft.path}: {draft.items:,} items, {draft.users:,} users, {draft.events:,} events")
+    columns = {**guess.item_columns, **guess.interaction_columns}
+    names = ["item_id", *guess.text, "user_id", *filter(None, [guess.order]), *(["split"] * guess.published_split)]
+    table = new_table("lexirec's name", "column")
+    for name in names:
+        table.add_row(name, columns.get(name, name))
+    put(table, *(f"- {remark}" for remark in draft.remarks))
+    put(
+        f"next: lexirec plan {draft.path}; lexirec run {draft.path}; lexirec recommend {draft.path.stem} --history ITEM"
+    )
+
+
+def print_figures(figures: Mapping[str, Any], as_json: bool) -> None:
+    """Print the figures of a benchmark."""
+    from lexirec.reporting.tables import protocol_table
+
+    if as_json:
+        put_json(dict(figures))
+    else:
+        put(protocol_table(figures))

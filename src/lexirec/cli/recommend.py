@@ -1,4 +1,7 @@
-"""Commands that use a trained recommender."""
+"""Commands that use a trained recommender: `recommend` and `evaluate`.
+
+`recommend` imports neither the pipeline nor trainers, reports or workflows, so that its first answer comes soon.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lexirec.cli.options import DEFAULT_STORE, JsonOption, NameArgument, StoreOption, WithOption, app
+from lexirec.cli.options import DEFAULT_STORE, JsonOption, NameArgument, SeenOption, StoreOption, WithOption, app
 from lexirec.core.store import Store
 
 
@@ -15,15 +18,20 @@ def recommend(
     name: NameArgument,
     more: Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Further items of the history.")] = None,
     history: Annotated[
-        list[str] | None, typer.Option("--history", metavar="ID...", help="Items, oldest first.")
+        list[str] | None, typer.Option("--history", metavar="ID...", help="Item ids, oldest first.")
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
-    allow: Annotated[list[str] | None, typer.Option(metavar="FILTER", help="brand=Acme, price<20, title~oak.")] = None,
+    k: Annotated[int, typer.Option("-k", help="Number of items.")] = 10,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILTER", help="Only items such as brand=Acme, price<20, title~oak; may be repeated."),
+    ] = None,
     deny: Annotated[
-        list[str] | None, typer.Option(metavar="FILTER", help="The same, for what must not appear.")
+        list[str] | None, typer.Option(metavar="FILTER", help="No items such as these; may be repeated.")
     ] = None,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="Items of the history may appear.")] = False,
-    explain: Annotated[bool, typer.Option("--explain", help="Say which items of the history speak for each.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show which items of the history explain each recommendation.")
+    ] = False,
     json: JsonOption = False,
     with_: WithOption = None,
     store: StoreOption = DEFAULT_STORE,
@@ -31,29 +39,35 @@ def recommend(
     """Recommend items for a history of item ids."""
     from lexirec.cli import output
     from lexirec.models import loading
-    from lexirec.models.recommend import recommend as make
+    from lexirec.models import recommend as recommending
 
     recommender = loading.load_named(Store(store), name, with_)
-    ids = [*(history or []), *(more or [])]
-    found = make(
-        recommender, ids, k=k, exclude_seen=not include_seen, allow=allow or [], deny=deny or [], explain=explain
+    items = recommending.recommend(
+        recommender,
+        [*(history or []), *(more or [])],
+        k=k,
+        exclude_seen=not include_seen,
+        allow=allow or [],
+        deny=deny or [],
+        explain=explain,
     )
-    output.recommendations(found, recommender.catalog, json)
+    output.print_recommendations(items, recommender.catalog, json)
 
 
 @app.command()
 def evaluate(
     name: NameArgument,
-    fold: Annotated[Literal["test", "validation"], typer.Option(help="Which cases.")] = "test",
-    seen: Annotated[
-        Literal["excluded", "included"] | None, typer.Option(help="Seen items; by default as the experiment says.")
-    ] = None,
+    fold: Annotated[Literal["test", "validation"], typer.Option(help="Cases to evaluate on.")] = "test",
+    seen: SeenOption = None,
     json: JsonOption = False,
     with_: WithOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Measure an experiment's recommender on its own data; stored figures are not computed again."""
+    """Evaluate a recommender on test or validation cases.
+
+    Stored results are reused.
+    """
     from lexirec.cli import output
     from lexirec.pipeline import results
 
-    output.report(results.evaluate_named(Store(store), name, fold, with_, seen=seen), json)
+    output.print_report(results.evaluate_named(Store(store), name, fold, with_, seen=seen), json)

@@ -1,8 +1,9 @@
-"""Commands that compute: whole experiments, searches, transfers, studies."""
+"""Commands that compute: `run` and `plan` of experiments, `demo`, `tune`, `transfer` and `study`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,17 +25,27 @@ if TYPE_CHECKING:
     from lexirec.pipeline.experiment import Experiment
 
 
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Say on interruption that the same command resumes."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("lexirec: interrupted; run the same command again to resume", err=True)
+        raise
+
+
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--dir", help="Where the report and the artifacts go.")] = Path("demo"),
-    family: Annotated[str, typer.Option(help="What is demonstrated: gram or tsrec.")] = "gram",
+    folder: Annotated[Path, typer.Option("--dir", help="Folder for the report and the artifacts.")] = Path("demo"),
+    family: Annotated[str, typer.Option(help="Model family: gram or tsrec.")] = "gram",
     sets: SetOption = None,
 ) -> None:
-    """Train, measure and recommend on the built-in toy shop."""
+    """Train, evaluate and recommend on the built-in toy shop."""
     from lexirec.cli import run_output
     from lexirec.workflows.demo import demonstrate
 
-    run_output.demonstration(demonstrate(folder, sets or [], family))
+    run_output.print_demo(demonstrate(folder, sets or [], family))
 
 
 @app.command()
@@ -44,38 +55,39 @@ def run(
     until: UntilOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Run an experiment; what is done already is taken from the store, what was cut off is carried on."""
+    """Run an experiment.
+
+    Finished stages are taken from the store, interrupted ones are resumed.
+    """
     from lexirec.cli import run_output
     from lexirec.pipeline.run import run_experiment
 
     loaded = _load(experiment, sets)
-    try:
-        done = run_experiment(loaded, Store(store), until)
-    except KeyboardInterrupt:
-        typer.echo("lexirec: interrupted; the same command carries on from here", err=True)
-        raise
-    run_output.run_result(Store(store), loaded, done, until)
+    with _resumable():
+        finished = run_experiment(loaded, Store(store), until)
+    run_output.print_run(Store(store), loaded, finished, until)
 
 
 @app.command()
 def tune(
     experiment: ExperimentArgument,
-    space: Annotated[Path, settings_argument("SPACE.toml", "What may be tried.")],
-    trials: Annotated[int | None, typer.Option(help="Trials of every recommender.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Minutes of every recommender instead.")] = None,
+    space: Annotated[Path, settings_argument("SPACE.toml", "Search space: the values to try.")],
+    trials: Annotated[int | None, typer.Option(help="Trials per recommender.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes per recommender, instead of trials.")] = None,
     sets: SetOption = None,
     json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Search for good settings, with the same budget for every recommender, on validation cases alone.
+    """Search hyperparameters on validation cases.
 
-    Writes best.toml, which `run` takes. Killed at any moment, the same command carries on.
+    Every recommender gets the same budget. Writes best.toml for `run`; after an interruption the same command resumes.
     """
     from lexirec.cli import run_output
     from lexirec.workflows.tuning import search
 
-    found = search.tune(experiment, space, Store(store), sets=sets or [], trials=trials, minutes=minutes)
-    run_output.tuned(found, json)
+    with _resumable():
+        tuning = search.tune(experiment, space, Store(store), sets=sets or [], trials=trials, minutes=minutes)
+    run_output.print_tuning(tuning, json)
 
 
 @app.command()
@@ -84,49 +96,49 @@ def transfer(
     target: Annotated[Path, settings_argument("TARGET.toml")],
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="source.… and target.… override the files; may be repeated."),
+        typer.Option("--set", metavar="NAME=VALUE", help="Override source.… or target.…; may be repeated."),
     ] = None,
     fine_tune: Annotated[
-        bool, typer.Option("--fine-tune", help="Let it learn on the target, too, beside one that learns there alone.")
+        bool,
+        typer.Option("--fine-tune", help="Also fine-tune on the target, and train on the target alone to compare."),
     ] = False,
-    name: Annotated[str | None, typer.Option(help="What results are found under.")] = None,
-    only_plan: Annotated[bool, typer.Option("--plan", help="Say which stages are done, without computing.")] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the results.")] = None,
+    only_plan: Annotated[bool, typer.Option("--plan", help="List the stages without computing.")] = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Carry what a model learned on one catalogue to another, and measure it there."""
+    """Transfer a model to another catalogue and evaluate it.
+
+    The model is trained on the source and evaluated on the target.
+    """
     from lexirec.cli import run_output
     from lexirec.workflows.transfer import run as running
     from lexirec.workflows.transfer.settings import load_transfer
 
     loaded = load_transfer(source, target, [*(sets or []), *(["fine_tune=true"] if fine_tune else [])], name)
     if only_plan:
-        run_output.steps(running.plan_transfer(loaded, Store(store)))
+        run_output.print_stages(running.plan_transfer(loaded, Store(store)))
         return
-    try:
-        done = running.transfer(loaded, Store(store))
-    except KeyboardInterrupt:
-        typer.echo("lexirec: interrupted; the same command carries on from here", err=True)
-        raise
-    run_output.transferred(Store(store), done)
+    with _resumable():
+        finished = running.transfer(loaded, Store(store))
+    run_output.print_transfer(Store(store), finished)
 
 
 @app.command()
 def study(
     file: Annotated[Path, settings_argument("STUDY.toml")],
-    only_plan: Annotated[bool, typer.Option("--plan", help="Say what there is to do, without computing.")] = False,
+    only_plan: Annotated[bool, typer.Option("--plan", help="List the runs without computing.")] = False,
     sets: SetOption = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the report goes; by default below the store.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for the report; by default below the store.")
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Run one experiment in many variants, and report what differs beyond chance and at what cost."""
+    """Run variants of one experiment and compare them.
 
-    try:
+    The report shows which differ significantly, and at what cost.
+    """
+    with _resumable():
         failed = _study(file, sets or [], Store(store), out, only_plan=only_plan)
-    except KeyboardInterrupt:
-        typer.echo("lexirec: interrupted; the same command carries on from here", err=True)
-        raise
     if failed:
         raise typer.Exit(1)
 
@@ -138,11 +150,14 @@ def plan(
     until: UntilOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Say which stages are done, new, stale or unfinished, without computing anything."""
+    """List the stages of an experiment and their states.
+
+    States are done, new, stale and unfinished; nothing is computed.
+    """
     from lexirec.cli import run_output
     from lexirec.pipeline.run import plan_experiment
 
-    run_output.steps(plan_experiment(_load(experiment, sets), Store(store), until))
+    run_output.print_stages(plan_experiment(_load(experiment, sets), Store(store), until))
 
 
 def _load(path: Path, sets: list[str] | None) -> Experiment:

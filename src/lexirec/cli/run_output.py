@@ -1,4 +1,4 @@
-"""What `run`, `plan`, `tune`, `transfer` and `demo` print."""
+"""Output of the commands `run`, `plan`, `tune`, `transfer` and `demo`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from lexirec.workflows.tuning import report as tuning_report
 from lexirec.workflows.tuning.trials import Tuning
 
 
-def run_result(store: Store, experiment: Experiment, run: RunRecord | None, until: str | None) -> None:
-    """Print what a run found, and where it is."""
+def print_run(store: Store, experiment: Experiment, run: RunRecord | None, until: str | None) -> None:
+    """Print a run's metrics and the path of its report; `run` is None where it stopped after the stage `until`."""
     if run is None:
         put(f"{experiment.name}: done up to '{until}'; run it again without --until to finish")
         return
@@ -30,8 +30,8 @@ def run_result(store: Store, experiment: Experiment, run: RunRecord | None, unti
     put(f"more: lexirec show {run.name} --store {store.root}")
 
 
-def transferred(store: Store, run: RunRecord) -> None:
-    """Print what a transfer found, what each recommender had seen, and where it is."""
+def print_transfer(store: Store, run: RunRecord) -> None:
+    """Print a transfer's metrics, the data each recommender had seen, and the path of the report."""
     put(metrics_table(measured(run), title=run.name))
     saw = read_manifest(run.stage("report").folder).settings["saw"]
     put(protocol_table(saw_card(saw, evaluations(run))))
@@ -39,34 +39,34 @@ def transferred(store: Store, run: RunRecord) -> None:
     put(f"more: lexirec show {run.name} --store {store.root}")
 
 
-def tuned(found: Tuning, as_json: bool) -> None:
-    """Print what a search found for every recommender, and where the best settings are."""
+def print_tuning(tuning: Tuning, as_json: bool) -> None:
+    """Print a search's best settings and scores for every recommender, and the paths of its files."""
     if as_json:
-        put_json({"folder": str(found.folder), "recommenders": tuning_report.rows(found)})
+        put_json({"folder": str(tuning.folder), "recommenders": tuning_report.rows(tuning)})
         return
     table = new_table("recommender", "trials", "failed", "minutes", "first", "best", "settings")
-    for row in tuning_report.rows(found):
-        values = [tuning_report.figure(row[name]) for name in ("first", "best")]
-        told = Text("\n".join(f"{name}={value}" for name, value in row["settings"].items()))
-        spent = (str(row["trials"]), str(row["failed"]), f"{row['minutes']:.1f}")
-        table.add_row(row["recommender"], *spent, *values, told)
-    put(table, f"report: {found.folder / 'report.md'}")
-    put(f"measure on test: lexirec run {found.folder / tuning_report.BEST} --store {found.folder.parent.parent}")
+    for row in tuning_report.rows(tuning):
+        scores = [tuning_report.figure(row[name]) for name in ("first", "best")]
+        settings = Text("\n".join(f"{name}={value}" for name, value in row["settings"].items()))
+        costs = (str(row["trials"]), str(row["failed"]), f"{row['minutes']:.1f}")
+        table.add_row(row["recommender"], *costs, *scores, settings)
+    put(table, f"report: {tuning.folder / 'report.md'}")
+    put(f"evaluate on test: lexirec run {tuning.folder / tuning_report.BEST} --store {tuning.folder.parent.parent}")
 
 
-def demonstration(found: Demonstration) -> None:
-    """Print what the demonstration found: metrics, shoppers with their recommendations, and what to try next."""
-    content = found.content
+def print_demo(demo: Demonstration) -> None:
+    """Print the demonstration's metrics, some shoppers with their recommendations, and the next commands."""
+    content = demo.content
     put(Text(content.lead), metrics_table(content.systems, title=content.title), protocol_table(content.protocol))
     put(*(shopper_panel(shopper) for shopper in content.shoppers))
-    put(f"report: {found.report}", "what to try next:")
+    put(f"report: {demo.report}", "what to try next:")
     put(*(Text(f"  - {step.replace('`', '')}") for step in content.next_steps))
-    put(f"(the demonstration's store: add --store {found.report.parent / 'store'} to these commands)")
+    put(f"(these commands need the demonstration's store: --store {demo.report.parent / 'store'})")
 
 
-def steps(planned: Sequence[Stage]) -> None:
-    """Print the steps of an experiment with their states."""
+def print_stages(stages: Sequence[Stage]) -> None:
+    """Print the stages of an experiment with their states."""
     table = new_table("stage", "state", "key")
-    for step in planned:
-        table.add_row(step.name, colored(step.state), step.key[:12])
+    for stage in stages:
+        table.add_row(stage.name, colored(stage.state), stage.key[:12])
     put(table)

@@ -1,1 +1,1 @@
-"""core."""
+"""Foundations: errors, settings files, the artifact store, records of runs, progress display."""

@@ -1,7 +1,8 @@
-"""Settings files: TOML that is closed against typing errors, can extend another file and be overridden for a day.
+"""Settings files: TOML read into typed classes, with `extends`, command-line overrides and relative paths.
 
-A settings class derives from `Settings` and stands beside what it feeds; `load_settings` reads a file into it.
-Whatever is wrong with the file is said in one line that names the setting, not the machinery that checks it.
+A settings class derives from `Settings` and stands beside the code that uses it; `load_settings` reads a file into it.
+Unknown names are refused, so a misspelled setting is never ignored. Every error is one line that names the file, the
+setting, the given value and what is allowed.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from lexirec.core.config_errors import explain, origin_of, shown
 from lexirec.core.errors import SettingsError, did_you_mean
+from lexirec.core.renamed import Spellings, current
 from lexirec.core.resources import given_file
 
 S = TypeVar("S", bound="Settings")
@@ -26,13 +28,24 @@ _VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::-(?P<default>[^}]*))?\}|(?P<p
 
 
 class Settings(BaseModel):
-    """Frozen values of one part of an experiment; unknown names are refused, attribute docstrings are descriptions."""
+    """Base class of settings: frozen values, unknown names refused, attribute docstrings as descriptions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        serialize_by_alias=True,  # what is stored has the names it always had, see `renamed`
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names_are_read(cls, values: Any) -> Any:
+        return current(values, cls) if isinstance(values, Mapping) else values
 
 
 class _Written(str):
-    """A string that remembers the folder of the file it was written in, so that `DataPath` can be relative to it."""
+    """A string with the folder of the file that holds it, so that `DataPath` can be relative to that file."""
 
     folder: Path
 
@@ -44,19 +57,19 @@ class _Written(str):
 
 
 def written_in(folder: Path, text: str) -> str:
-    """Return an override `a.b=c` whose relative paths are taken from a folder instead of the working directory."""
+    """Return an override `a.b=c` whose relative paths start from `folder` instead of the working directory."""
     return _Written.at(text, folder)
 
 
 def expand_path(given: str | Path, folder: Path | None = None) -> Path:
     """Return `given` with `~`, `$NAME`, `${NAME}` and `${NAME:-default}` filled in.
 
-    A relative path is taken from `folder` (the folder of the file that holds it) or, without one, left as it is;
-    `lexirec:NAME` is a file that comes with lexirec.
+    A relative path starts from `folder` (the folder of the file that holds it) or, without one, is left as it is;
+    `lexirec:NAME` is a file shipped with lexirec.
 
     Raises:
         ValueError: an environment variable is not set and has no default.
-        SettingsError: no such file comes with lexirec.
+        SettingsError: lexirec ships no such file.
     """
 
     def fill(match: re.Match[str]) -> str:
@@ -73,7 +86,7 @@ def expand_path(given: str | Path, folder: Path | None = None) -> Path:
 
 
 def as_toml(value: Any) -> str:
-    """Write a plain value as TOML does within one line."""
+    """Format a plain value as TOML on one line."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{toml_key(str(key))} = {as_toml(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -82,7 +95,7 @@ def as_toml(value: Any) -> str:
 
 
 def toml_key(name: str) -> str:
-    """Write a key as TOML does: bare where it may be."""
+    """Format a key as TOML: bare where TOML allows it, else quoted."""
     return name if _BARE.fullmatch(name) else as_toml(name)
 
 
@@ -95,7 +108,7 @@ DataPath = Annotated[Path, BeforeValidator(_to_path)]
 
 
 def usual_kind(kind: str) -> BeforeValidator:
-    """Let a tagged union take a table without `kind` for one of this kind: `Annotated[A | B, …, usual_kind("a")]`."""
+    """Return a validator that adds a default `kind` to a table without one: `Annotated[A | B, …, usual_kind("a")]`."""
 
     def add(value: Any) -> Any:
         return {"kind": kind, **value} if isinstance(value, dict) else value
@@ -106,37 +119,39 @@ def usual_kind(kind: str) -> BeforeValidator:
 def load_settings(path: str | Path, cls: type[S], overrides: Sequence[str] = ()) -> S:
     """Read a TOML file into a settings class.
 
-    The key `extends = "other.toml"` (relative to the file) reads that file first and lays this one over it, table by
-    table; a table whose `kind` changes starts afresh, an empty one empties what was there. Of a list of files, each
-    is laid over those before it; `lexirec:NAME` is one that comes with lexirec. Paths are relative to the file that
+    The key `extends = "other.toml"` (relative to the file) reads that file first and merges this one into it, table by
+    table; a table whose `kind` changes replaces the inherited one, an empty table clears it. In a list of files, later
+    ones override earlier ones; `lexirec:NAME` is a file shipped with lexirec. Paths are relative to the file that
     holds them, those of overrides to the working directory.
 
     Args:
-        path: The TOML file, or `lexirec:NAME` for one that comes with lexirec.
-        cls: The class that says what is allowed.
-        overrides: `"a.b=c"`, laid over the file in order; `c` is a TOML value, or text when it is not one.
+        path: The TOML file, or `lexirec:NAME` for one shipped with lexirec.
+        cls: The settings class.
+        overrides: `"a.b=c"`, applied after the file, in order; `c` is a TOML value, or text when it is not one.
 
     Raises:
         SettingsError: one line that names file, setting, what was given and what is allowed.
     """
     path = given_file(path)
     origins: dict[str, str] = {}
-    values = _read(path, (), origins)
+    spellings = Spellings(cls)
+    values = _read(path, (), origins, spellings)
     for override in overrides:
-        _override(values, override, origins)
+        _override(values, override, origins, spellings)
     return validate_settings(values, cls, path.name, origins)
 
 
 def override_settings(cls: type[S], overrides: Sequence[str]) -> S:
-    """Return a class's defaults with `"a.b=c"` laid over them, as `load_settings` lays it over a file.
+    """Return a class's defaults with overrides `"a.b=c"` applied, as `load_settings` applies them to a file.
 
     Raises:
         SettingsError: one line that names setting, what was given and what is allowed.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
+    spellings = Spellings(cls)
     for override in overrides:
-        _override(values, override, origins)
+        _override(values, override, origins, spellings)
     return validate_settings(values, cls, "--set", origins)
 
 
@@ -149,6 +164,7 @@ def validate_settings(
         SettingsError: one line that names the setting, what was given and what is allowed.
     """
     try:
+        values = current(values, cls)
         return cls.model_validate(values)
     except ValidationError as error:
         problems = error.errors(include_url=False)
@@ -156,12 +172,14 @@ def validate_settings(
         name, message = explain(problems[0], cls, values)
         more = f" ({len(problems) - 1} more like this)" if len(problems) > 1 else ""
         raise SettingsError(f"{origin_of(name, origins or {}, source)}: {message}{more}") from None
+    except ValueError as error:
+        raise SettingsError(f"{source}: {error}") from None
 
 
 # ---------------------------------------------------------------------------------------------------- reading files
 
 
-def _read(path: Path, chain: tuple[Path, ...], origins: dict[str, str]) -> dict[str, Any]:
+def _read(path: Path, chain: tuple[Path, ...], origins: dict[str, str], spellings: Spellings) -> dict[str, Any]:
     resolved = path.resolve()
     if resolved in chain:
         names = " -> ".join(p.name for p in (*chain, resolved))
@@ -175,9 +193,9 @@ def _read(path: Path, chain: tuple[Path, ...], origins: dict[str, str]) -> dict[
         )
     base: dict[str, Any] = {}
     for parent in parents:
-        below = _read(expand_path(parent, resolved.parent), (*chain, resolved), origins)
-        _merge(base, below, "", "", {})  # where each setting comes from was noted while it was read
-    _merge(base, values, "", path.name, origins)
+        below = _read(expand_path(parent, resolved.parent), (*chain, resolved), origins, spellings)
+        _merge(base, below, "", "", {})  # origins were recorded while the parent was read
+    _merge(base, spellings.of_file(values, base, path.name), "", path.name, origins)
     return base
 
 
@@ -222,7 +240,7 @@ def _other_kind(old: dict[str, Any], new: dict[str, Any]) -> bool:
     return "kind" in new and new["kind"] != old.get("kind", new["kind"])
 
 
-def _override(values: dict[str, Any], override: str, origins: dict[str, str]) -> None:
+def _override(values: dict[str, Any], override: str, origins: dict[str, str], spellings: Spellings) -> None:
     name, equals, text = override.partition("=")
     keys = name.strip().split(".")
     if not equals or not all(keys):
@@ -230,29 +248,32 @@ def _override(values: dict[str, Any], override: str, origins: dict[str, str]) ->
     value = _toml_value(text.strip())
     if isinstance(override, _Written):
         value = _located(value, override.folder)
-    place: Any = values
+    keys, value = spellings.of_override(keys, value, values, f"--set {override}")
+    name = ".".join(keys)
+    container: Any = values
     for depth, key in enumerate(keys[:-1]):
-        place = _step(place, key, ".".join(keys[: depth + 1]), override)
-    if isinstance(place, list):
-        _step(place, keys[-1], name, override)
-        place[int(keys[-1])] = value
+        container = _descend(container, key, ".".join(keys[: depth + 1]), override)
+    if isinstance(container, list):
+        _descend(container, keys[-1], name, override)
+        container[int(keys[-1])] = value
         return
     nested = {keys[-1]: value}
-    if _other_kind(place, nested):
-        place.clear()
-    _merge(place, nested, "".join(f"{key}." for key in keys[:-1]), f"--set {override}", origins)
+    if _other_kind(container, nested):
+        container.clear()
+    _merge(container, nested, "".join(f"{key}." for key in keys[:-1]), f"--set {override}", origins)
 
 
-def _step(place: Any, key: str, name: str, override: str) -> Any:
-    if isinstance(place, list):
-        if not key.isdigit() or int(key) >= len(place):
+def _descend(container: Any, key: str, name: str, override: str) -> Any:
+    """Return what a table holds under a name, or a list at an index; a name that is missing becomes a table."""
+    if isinstance(container, list):
+        if not key.isdigit() or int(key) >= len(container):
             raise SettingsError(
-                f"--set {override}: '{name}' should be a number below {len(place)}, a place in the list"
+                f"--set {override}: '{name}' is no entry of a list of {len(container)}; entries count from 0"
             )
-        return place[int(key)]
-    inner = place.setdefault(key, {})
+        return container[int(key)]
+    inner = container.setdefault(key, {})
     if not isinstance(inner, (dict, list)):
-        raise SettingsError(f"--set {override}: '{name}' is {shown(inner)}, it has no settings inside")
+        raise SettingsError(f"--set {override}: '{name}' is {shown(inner)}, not a table of settings")
     return inner
 
 

@@ -1,7 +1,7 @@
-"""What is wrong with a settings file, in the words of the person who wrote it.
+"""Error messages of settings files: pydantic's problems in terms of setting names, given and allowed values.
 
-pydantic reports places in its own terms (tags of unions among the names, "Input should be"); these functions turn one
-such problem into the dotted name of the setting, what was given and what is allowed.
+pydantic reports locations in its own terms (tags of unions among the names, "Input should be"); these functions turn
+one such problem into the dotted name of the setting, what was given and what is allowed.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from lexirec.core.errors import did_you_mean
+from lexirec.core.errors import close_to, did_you_mean
+from lexirec.core.renamed import kinds, old_names
 
 
 def explain(problem: Any, cls: type[BaseModel], values: dict[str, Any]) -> tuple[str, str]:
-    """Return the dotted name of the setting a pydantic problem is about, and what to tell the user about it."""
+    """Return the dotted name of the setting a pydantic problem is about, and the message for the user."""
     names, owners, inner = _locate(problem["loc"], cls, values)
     name, context = ".".join(names), problem.get("ctx", {})
     match problem["type"]:
@@ -49,33 +50,28 @@ def _allowed(message: str) -> str:
 def _locate(
     location: tuple[int | str, ...], cls: type[BaseModel], values: dict[str, Any]
 ) -> tuple[list[str], list[type[BaseModel]], list[type[BaseModel]]]:
-    """Return the names the user wrote (pydantic puts union tags between), the last one's owners and what it holds."""
+    """Return the names without pydantic's union tags, the classes that own the last one and the classes it may hold."""
     names: list[str] = []
     owners: list[type[BaseModel]] = [cls]
     inner: list[type[BaseModel]] = [cls]
-    place: Any = values
-    for step in location:
-        tagged = [owner for owner in inner if step in _kinds(owner)]
-        if tagged and isinstance(place, dict) and step not in place:
+    value: Any = values
+    for key in location:
+        tagged = [owner for owner in inner if key in kinds(owner)]
+        if tagged and isinstance(value, dict) and key not in value:
             inner = tagged
             continue
-        names.append(str(step))
+        names.append(str(key))
         owners = inner
-        place = _inside(place, step)
-        if isinstance(step, str) and any(step in owner.model_fields for owner in inner):  # else a key of a mapping
-            inner = [found for owner in inner if step in owner.model_fields for found in _classes(owner, step)]
+        value = _inside(value, key)
+        if isinstance(key, str) and any(key in owner.model_fields for owner in inner):  # else a key of a mapping
+            inner = [field_cls for owner in inner if key in owner.model_fields for field_cls in _classes(owner, key)]
     return names, owners, inner
 
 
-def _inside(place: Any, step: int | str) -> Any:
-    if isinstance(place, dict):
-        return place.get(step)
-    return place[step] if isinstance(place, list) and isinstance(step, int) and step < len(place) else None
-
-
-def _kinds(cls: type[BaseModel]) -> tuple[str, ...]:
-    field = cls.model_fields.get("kind")
-    return typing.get_args(field.annotation) if field else ()
+def _inside(value: Any, key: int | str) -> Any:
+    if isinstance(value, dict):
+        return value.get(key)
+    return value[key] if isinstance(value, list) and isinstance(key, int) and key < len(value) else None
 
 
 def _classes(owner: type[BaseModel], name: str) -> Iterator[type[BaseModel]]:
@@ -89,23 +85,27 @@ def _classes(owner: type[BaseModel], name: str) -> Iterator[type[BaseModel]]:
             yield annotation
 
 
-def _all_names(cls: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _all_names(cls: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted names of all settings, under old names, too, each with the current one."""
     for name in cls.model_fields:
-        yield f"{prefix}{name}"
+        yield f"{prefix}{name}", f"{prefix}{name}"
         for inner in _classes(cls, name):
             yield from _all_names(inner, f"{prefix}{name}.")
+    for old, new in old_names(cls).items():
+        yield f"{prefix}{old}", f"{prefix}{new}"
 
 
 def _suggest(names: list[str], owners: list[type[BaseModel]], cls: type[BaseModel]) -> str:
     prefix = "".join(f"{name}." for name in names[:-1])
-    here = [f"{prefix}{field}" for owner in owners for field in owner.model_fields]
-    elsewhere = [name for name in _all_names(cls) if name.split(".")[-1] == names[-1]]
-    close = did_you_mean(names[-1], [name.removeprefix(prefix) for name in here])
-    if close:
-        return close.replace("'", f"'{prefix}", 1)
+    here = [*dict.fromkeys(field for owner in owners for field in owner.model_fields)]
+    old = {old: new for owner in owners for old, new in old_names(owner).items()}
+    close = close_to(names[-1], [*here, *old])
+    elsewhere = [new for name, new in _all_names(cls) if name.split(".")[-1] == names[-1]]
+    if close is not None:
+        return f" Did you mean '{prefix}{close if close in here else old[close]}'?"
     if elsewhere:
         return f" Did you mean '{elsewhere[0]}'?"
-    return f" Allowed here: {', '.join(name.removeprefix(prefix) for name in here)}"
+    return f" Allowed here: {', '.join(here)}"
 
 
 def _describe(name: str, owners: list[type[BaseModel]]) -> str:
@@ -117,11 +117,11 @@ def _describe(name: str, owners: list[type[BaseModel]]) -> str:
 
 
 def _tags(owners: list[type[BaseModel]]) -> str:
-    return ", ".join(f"'{kind}'" for owner in owners for kind in _kinds(owner))
+    return ", ".join(f"'{kind}'" for owner in owners for kind in kinds(owner))
 
 
 def shown(value: Any) -> str:
-    """Return a value as the user wrote it, shortened."""
+    """Return a value as the user wrote it, cut to 60 characters."""
     if isinstance(value, (dict, list)):
         return "a table" if isinstance(value, dict) else "a list"
     try:
@@ -132,9 +132,9 @@ def shown(value: Any) -> str:
 
 
 def origin_of(name: str, origins: dict[str, str], source: str) -> str:
-    """Return where the setting was written: the nearest enclosing name that a file or an override has set.
+    """Return the file or override that set a setting, or else its nearest enclosing table.
 
-    A table that nothing set as a whole was written where the first of its settings was.
+    A table that was never set as a whole has the origin of the first of its settings.
     """
     inside = next((written for written in origins if written.startswith(f"{name}.")), None)
     if name not in origins and inside is not None:

@@ -1,4 +1,4 @@
-"""Where a result comes from: commit, library versions and machine; and how much memory it took."""
+"""Provenance of results: commit, library versions and machine; and the peak memory of the process."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PACKAGES = ("lexirec", "numpy", "scipy", "scikit-learn", "pyarrow", "duckdb", "t
 @cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries results depend on, without importing them."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 @cache
@@ -35,7 +35,7 @@ def machine() -> dict[str, str | int]:
 
 @cache
 def commit() -> str | None:
-    """Return the commit of the checkout lexirec runs from, `+` appended when it has changes; None outside of one."""
+    """Return the commit of the checkout lexirec runs from, with `+` when it has changes; None outside a checkout."""
     root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
         return None
@@ -52,27 +52,27 @@ def _git(root: Path, *arguments: str) -> str | None:
 
 
 class PeakMemory:
-    """The peak of this process's resident memory from now on."""
+    """Peak resident memory of this process since the object was created."""
 
     def __init__(self) -> None:
-        """Forget earlier peaks where the system can (Linux); elsewhere growth counts from the highest so far."""
+        """Reset the peak where the system can (Linux); elsewhere growth counts from the highest peak so far."""
         with contextlib.suppress(OSError):  # no such file, or not ours to write
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         self._before = _peak()
 
     @property
     def peak(self) -> int:
-        """Return how high it has been since, in bytes."""
+        """Peak resident memory, in bytes."""
         return _peak()
 
     @property
     def growth(self) -> float:
-        """Return by how much it has grown since, in MiB."""
+        """Growth of the peak since the start, in MiB."""
         return (_peak() - self._before) / 2**20
 
 
 def _peak() -> int:
-    """Return the high-water mark of resident memory in bytes; 0 where the system does not tell."""
+    """Return the high-water mark of resident memory in bytes; 0 where the system does not report it."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))

@@ -1,7 +1,7 @@
-"""What a user did wrong, said in one line.
+"""Exceptions for users' mistakes, each with a one-line message.
 
 Every error a user can cause derives from `LexirecError`; the command line prints its message on one line and exits
-with 1. The message says what was given, where, what is allowed and what to do.
+with status 1. The message says what was given, where, what is allowed and what to do.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 
 class LexirecError(Exception):
-    """A mistake in what was given to lexirec; its message is one line for the user."""
+    """Base class of users' mistakes; the message is one line for the user."""
 
 
 class DataError(LexirecError):
@@ -28,5 +28,10 @@ class ArtifactError(LexirecError):
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the closest allowed word, or an empty string when none is close."""
-    close = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    close = close_to(given, allowed)
+    return f" Did you mean '{close}'?" if close is not None else ""
+
+
+def close_to(given: str, allowed: Iterable[str]) -> str | None:
+    """Return the closest allowed word, or None when none is close."""
+    return next(iter(difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)), None)

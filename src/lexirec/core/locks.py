@@ -1,7 +1,7 @@
-"""One process at a time: a lock file that a killed process cannot leave locked.
+"""Lock files: one process at a time, released by the kernel when the process ends.
 
-The lock is the kernel's (`flock`), held by an open file, so it ends with its process, `kill -9` included; a file left
-behind by a dead process is therefore never mistaken for a lock. The file names its holder for whoever waits.
+The lock is an `flock` on an open file, so it ends with its process, `kill -9` included; a file left behind by a dead
+process is never mistaken for a lock. The file holds the process id of its holder, for the log of waiting processes.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
-_TELL_SECONDS = 15.0
+_LOG_SECONDS = 15.0
 
 
 @contextmanager
 def exclusive(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock `path` while the block runs, waiting for its present holder; `what` names the work in the log."""
+    """Hold the lock `path` while the block runs; waits for the present holder. `what` names the work in the log."""
     descriptor = _acquire(path, what)
     try:
         os.ftruncate(descriptor, 0)
@@ -48,15 +48,15 @@ def holder(path: Path) -> int | None:
 
 
 def _acquire(path: Path, what: str) -> int:
-    next_word = time.monotonic() + 1.0
+    next_log = time.monotonic() + 1.0
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         if _try_lock(descriptor):
             if _still_there(descriptor, path):
                 return descriptor
-        elif time.monotonic() >= next_word:
+        elif time.monotonic() >= next_log:
             _log.info("waiting for process %s, which is working on %s", holder(path), what)
-            next_word = time.monotonic() + _TELL_SECONDS
+            next_log = time.monotonic() + _LOG_SECONDS
         os.close(descriptor)
         time.sleep(_POLL_SECONDS)
 

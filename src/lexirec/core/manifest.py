@@ -1,4 +1,4 @@
-"""The manifest: what an artifact was made from, its files' digests, and the checks against them."""
+"""Artifact manifests: the provenance and file digests of a stored artifact, and the checks against them."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class FileEntry(Settings):
 
 
 class Manifest(Settings):
-    """Where an artifact comes from: everything needed to make it again or to refuse it."""
+    """Provenance of an artifact: everything needed to reproduce or refuse it."""
 
     stage: str
     """Name of the stage."""
     version: int
     """Version of the stage's code; raised when the same inputs would give another result."""
     key: str
-    """What the artifact is stored under."""
+    """Key the artifact is stored under."""
     settings: dict[str, Any]
     """Settings of the stage."""
     inputs: dict[str, str]
-    """Key or digest of each input, by the name the stage knows it by."""
+    """Key or digest of each input, by the input's name in the stage."""
     files: dict[str, FileEntry]
     """Every file, by its path inside the folder."""
     seed: int | None
@@ -48,11 +48,11 @@ class Manifest(Settings):
     seconds: float
     """Time the last, finishing run of the stage took."""
     peak_memory: int | None = None
-    """Highest resident memory of the process meanwhile, in bytes; None where it was not measured."""
+    """Peak resident memory of the process during the run, in bytes; None where it was not measured."""
     created: str
-    """When it was finished, UTC, ISO 8601."""
+    """Time of completion, UTC, ISO 8601."""
     commit: str | None
-    """Commit of the lexirec checkout, `+` at the end when it had changes; none for an installed package."""
+    """Commit of the lexirec checkout, `+` at the end when it had changes; None for an installed package."""
     versions: dict[str, str]
     """Versions of Python and the libraries."""
     machine: dict[str, str | int]
@@ -61,7 +61,7 @@ class Manifest(Settings):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an artifact is made from, before it is made."""
+    """Stage, version, settings and inputs of an artifact that is still to be made."""
 
     stage: str
     version: int
@@ -85,7 +85,10 @@ def stage_key(
     inputs: Mapping[str, str],
     seed: int | None = None,
 ) -> str:
-    """Return the SHA-256 (hexadecimal) that identifies a stage's result; the order of settings and inputs is free."""
+    """Return the SHA-256 (hexadecimal) that identifies a stage's result.
+
+    The order of settings and inputs does not matter.
+    """
     plain = settings.model_dump(mode="json") if isinstance(settings, BaseModel) else dict(settings)
     recipe = {"stage": stage, "version": version, "settings": plain, "inputs": dict(inputs), "seed": seed}
     text = json.dumps(recipe, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
@@ -144,7 +147,7 @@ def verify(folder: Path) -> Manifest:
     """Hash every file of an artifact again and compare with its manifest.
 
     Raises:
-        ArtifactError: names the first file that is damaged, missing or does not belong there.
+        ArtifactError: names the first file that is damaged, missing or unexpected.
     """
     manifest = read_manifest(folder)
     for name, entry in manifest.files.items():
@@ -153,25 +156,25 @@ def verify(folder: Path) -> Manifest:
             raise ArtifactError(f"{path} is missing; remove the folder {folder} and run the stage again")
         if path.stat().st_size != entry.bytes or file_digest(path) != entry.sha256:
             raise ArtifactError(f"{path} is damaged: its content has changed since it was written")
-    strangers = sorted({name for name, _ in files_of(folder)} - {*manifest.files, MANIFEST})
-    if strangers:
-        raise ArtifactError(f"{folder / strangers[0]} does not belong to the artifact; remove it")
+    unexpected = sorted({name for name, _ in files_of(folder)} - {*manifest.files, MANIFEST})
+    if unexpected:
+        raise ArtifactError(f"{folder / unexpected[0]} does not belong to the artifact; remove it")
     return manifest
 
 
 def check_inputs(folder: Path, inputs: Mapping[str, str]) -> Manifest:
-    """Refuse an artifact that was made from other inputs than those given (by name; others are not looked at).
+    """Check that an artifact was made from the given inputs (compared by name; other inputs are ignored).
 
     Raises:
         ArtifactError: names the input, what the artifact was made from and what it would be used with.
     """
     manifest = read_manifest(folder)
-    for name, given in inputs.items():
+    for name, digest in inputs.items():
         made_from = manifest.inputs.get(name)
-        if made_from != given:
+        if made_from != digest:
             have = f"{name} {made_from[:12]}" if made_from else f"no {name}"
             raise ArtifactError(
-                f"{folder}: this {manifest.stage} was made from {have}, not from {name} {given[:12]}; "
+                f"{folder}: this {manifest.stage} was made from {have}, not from {name} {digest[:12]}; "
                 f"use the {name} it was made from or run the stage again"
             )
     return manifest

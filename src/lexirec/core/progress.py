@@ -1,7 +1,7 @@
-"""How far the work is: bars on a terminal, a log line every few seconds elsewhere, silence inside `quiet()`.
+"""Progress display: bars on a terminal, a log line every few seconds elsewhere, nothing inside `quiet()`.
 
-Bars and logs share one console on stderr (`console()`), so that a log line never tears a bar. Work that is a part of
-larger work can be told by its display (`told_by`) instead of showing one of its own.
+Bars and logs share one console on stderr (`console()`), so that a log line never tears a bar. Inside
+`report_progress_to`, a part of larger work reports its progress to that work instead of showing a bar of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _log = logging.getLogger("lexirec.core.progress")
 
 
 class _Remaining(TimeRemainingColumn):
-    """The time left as the work itself expects it, where it says so."""
+    """Time left: the work's own estimate where it gives one (`left`), else rich's."""
 
     def render(self, task: _Task) -> Text:
         left = task.fields.get("left")
@@ -37,12 +37,12 @@ class _Remaining(TimeRemainingColumn):
 
 
 class _Board:
-    """The one live display of the process; it is on while a bar is on it (rich allows a single one)."""
+    """The live display of the process: rich allows a single one, so all bars share it; it runs while it has a bar."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.silences = 0
-        self.told: tuple[Callable[[str], None], int] | None = None  # who is told, and at how many silences
+        self.listener: tuple[Callable[[str], None], int] | None = None  # and the depth of `quiet` it listens at
         self.rich: _RichProgress | None = None
 
     def add(self, description: str, total: float | None) -> tuple[_RichProgress, _TaskID]:
@@ -76,7 +76,7 @@ _console: Console | None = None
 def console() -> Console:
     """Return the console on stderr that bars and logs share."""
     global _console
-    if _console is None or _console.file is not sys.stderr:  # tests and notebooks exchange sys.stderr
+    if _console is None or _console.file is not sys.stderr:  # tests and notebooks replace sys.stderr
         _console = Console(file=sys.stderr)
     return _console
 
@@ -92,18 +92,18 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def told_by(teller: Callable[[str], None]) -> Iterator[None]:
-    """Let work inside the block show nothing of its own but say to `teller` how far it is, such as "Training 40 %".
+def report_progress_to(listener: Callable[[str], None]) -> Iterator[None]:
+    """Call `listener` with the progress of work inside the block, such as "Training 40 %", and show nothing else.
 
-    What is silent in there (`quiet()`) stays silent.
+    Work inside a further `quiet()` is not reported.
     """
-    before = _board.told
+    before = _board.listener
     with quiet():
-        _board.told = (teller, _board.silences)
+        _board.listener = (listener, _board.silences)
         try:
             yield
         finally:
-            _board.told = before
+            _board.listener = before
 
 
 class Progress:
@@ -129,8 +129,9 @@ class Progress:
         self._started = time.monotonic()
         self._next_log = self._started + FIRST_LOG_SECONDS
         self._silent = _board.silences > 0
-        told = _board.told
-        self._teller = told[0] if told is not None and told[1] == _board.silences else None
+        self._listener: Callable[[str], None] | None = None
+        if _board.listener is not None and _board.listener[1] == _board.silences:
+            self._listener = _board.listener[0]
         if not self._silent and console().is_terminal:
             self._bar = _board.add(self.description, self.total)
         return self
@@ -146,20 +147,20 @@ class Progress:
             _log.info("%s: done in %s", self.description, _duration(time.monotonic() - self._started))
 
     def advance(self, n: float = 1) -> None:
-        """Say that `n` more steps are done."""
+        """Count `n` more steps as done."""
         self.done += n
-        if self._teller is not None:
+        if self._listener is not None:
             share = f" {min(1.0, self.done / self.total):.0%}".replace("%", " %") if self.total else ""
-            self._teller(f"{self.description}{share}")
+            self._listener(f"{self.description}{share}")
         if self._bar is not None:
             self._bar[0].advance(self._bar[1], n)
         elif not self._silent and time.monotonic() >= self._next_log:
             self._write()
 
     def update(self, text: str, left: float | None = None) -> None:
-        """Show `text` (such as the current loss) beside the count, and the seconds that are left where that is known.
+        """Show `text` (such as the current loss) beside the count, and the seconds left where they are known.
 
-        Without `left`, the time left is told from the steps done so far.
+        Without `left`, the time left is estimated from the steps done so far.
         """
         self._text, self._left = text, left
         if self._bar is not None:
@@ -181,7 +182,7 @@ class Progress:
 
 
 def track(iterable: Iterable[T], description: str, total: float | None = None) -> Iterator[T]:
-    """Yield from `iterable` and show how far it is; `total` defaults to its length where it has one."""
+    """Yield from `iterable` and show the progress; `total` defaults to its length where it has one."""
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     with Progress(description, total) as progress:

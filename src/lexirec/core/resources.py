@@ -1,6 +1,6 @@
-"""Files that come with lexirec: recipes to extend, wherever it is installed.
+"""Files shipped with lexirec: the experiment recipes, installed or in a checkout.
 
-`lexirec:gram.toml` names one, on the command line, in `extends` and wherever a setting is a path.
+`lexirec:gram.toml` names one on the command line, in `extends` and wherever a setting is a path.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from lexirec.core.errors import SettingsError, did_you_mean
 
 PREFIX = "lexirec:"
-"""What stands before the name of a file that comes with lexirec."""
+"""Prefix of the name of a shipped file."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -27,12 +27,12 @@ def shipped(name: str) -> Path:
     if not path.is_file():
         names = [each.relative_to(folder).as_posix() for each in folder.rglob("*.toml")]
         raise SettingsError(
-            f"{PREFIX}{name}: no such file comes with lexirec; they lie in {folder}.{did_you_mean(name, names)}"
+            f"{PREFIX}{name}: lexirec ships no such file; the shipped files are in {folder}.{did_you_mean(name, names)}"
         )
     return path
 
 
 def given_file(given: str | Path) -> Path:
-    """Return the path that was given, or that of the shipped file it names."""
+    """Return a path, with `lexirec:NAME` replaced by the path of the shipped file."""
     text = str(given)
     return shipped(text.removeprefix(PREFIX)) if text.startswith(PREFIX) else Path(given)

@@ -1,4 +1,4 @@
-"""Records of finished runs: which experiment, with which settings, made which stages of the store."""
+"""Records of finished runs: an experiment's settings and the artifacts of its stages, stored as JSON below `runs/`."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from lexirec.core.store import Store, write_json
 
 State = Literal["done", "new", "stale", "unfinished"]
 
-
 FUSED = "fused"
-"""What the one recommender of a table `[fusion]` is called."""
-
+"""Name of the ensemble of an experiment that has only one, and kind of every ensemble's stage."""
 
 EXPERTS = "experts"
-"""What the steps of experts are called after."""
-
+"""First part of the names of the stages that train an ensemble's experts."""
 
 OWN = ("model", "reinforced", "untrained", "alone", "zero-shot", "fine-tuned")
-"""What the experiment's own recommenders are called beside its baselines, the one it is about last: the trained one,
-that one polished; of a transfer the carried one untrained, one that never saw the source, the carried one, that one
-fine-tuned."""
+"""Names of an experiment's own models (not baselines), the main one last.
+
+Of a run: the trained model, and the same after reinforcement learning. Of a transfer: the source's architecture
+untrained, a model trained on the target alone, the source's model on the target, and that one fine-tuned there.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,11 @@ class Stage:
     """One stage of one experiment.
 
     Attributes:
-        name: What the experiment calls it, such as `baselines.memory`.
-        kind: Which stage of the pipeline it is, also its folder in the store; nearly always the first part of the name.
-        key: What its artifact is stored under.
-        folder: Where its artifact is, or will be.
-        state: How it was found: done, unfinished (work to carry on), stale (done with other settings before) or new.
+        name: Name in the experiment, such as `baselines.memory`.
+        kind: Stage of the pipeline, also its folder in the store; nearly always the first part of the name.
+        key: Key its artifact is stored under.
+        folder: Folder of its artifact, whether it exists yet or not.
+        state: done, unfinished (can be resumed), stale (done before with other settings) or new.
     """
 
     name: str
@@ -51,12 +50,12 @@ class Stage:
 
     @property
     def group(self) -> str:
-        """What the step belongs to in the experiment, `baselines`."""
+        """First part of the name, such as `baselines`."""
         return self.name.partition(".")[0]
 
 
 RUNS = "runs"
-"""Folder of the store in which finished runs are recorded, `runs/<name>/<time>.json`."""
+"""Folder of the store that holds the records, `runs/<name>/<time>.json`."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,10 @@ class RunRecord:
     """A finished run of an experiment.
 
     Attributes:
-        name: The experiment's name.
-        finished: When it ended, UTC, ISO 8601.
+        name: Name of the experiment.
+        finished: Time of completion, UTC, ISO 8601.
         settings: All settings of the experiment.
-        stages: Its stages by name.
+        stages: Stages by name.
     """
 
     name: str
@@ -76,10 +75,10 @@ class RunRecord:
     stages: dict[str, Stage]
 
     def stage(self, name: str) -> Stage:
-        """Return a step by its name.
+        """Return a stage by its name.
 
         Raises:
-            ArtifactError: the experiment has no such step.
+            ArtifactError: the experiment has no such stage.
         """
         if name not in self.stages:
             hint = did_you_mean(name, self.stages)
@@ -87,24 +86,25 @@ class RunRecord:
         return self.stages[name]
 
     def variants(self, group: str) -> dict[str, Stage]:
-        """Return the steps of one group by the second part of their names, such as all baselines."""
-        return {step.name.partition(".")[2]: step for step in self.stages.values() if step.group == group}
+        """Return the stages of one group by the second part of their names, such as all baselines."""
+        return {stage.name.partition(".")[2]: stage for stage in self.stages.values() if stage.group == group}
 
 
-def record(store: Store, name: str, settings: Settings, steps: list[Stage]) -> RunRecord:
-    """Write down that an experiment is finished, and return the record."""
+def record(store: Store, name: str, settings: Settings, stages: list[Stage]) -> RunRecord:
+    """Record an experiment's run as finished, and return the record."""
     finished = datetime.now(UTC).isoformat(timespec="microseconds")
-    keys = {step.name: [step.kind, step.key] for step in steps}
-    content = {"name": name, "finished": finished, "settings": settings.model_dump(mode="json"), "steps": keys}
+    values = settings.model_dump(mode="json")
+    keys = {stage.name: [stage.kind, stage.key] for stage in stages}
+    content = {"name": name, "finished": finished, "settings": values, "steps": keys}
     write_json(store.root / RUNS / name / f"{finished.replace(':', '')}.json", content)
-    return RunRecord(name, finished, content["settings"], {step.name: step for step in steps})  # type: ignore[arg-type]
+    return RunRecord(name, finished, values, {stage.name: stage for stage in stages})
 
 
 def runs(store: Store, name: str) -> Iterator[RunRecord]:
     """Yield the finished runs of an experiment, the newest first."""
     for path in sorted((store.root / RUNS / name).glob("*.json"), reverse=True):
         content = json.loads(path.read_text("utf-8"))
-        yield RunRecord(name, content["finished"], content["settings"], _steps(store, content["steps"]))
+        yield RunRecord(name, content["finished"], content["settings"], _stages(store, content["steps"]))
 
 
 def newest_run(store: Store, name: str) -> RunRecord | None:
@@ -119,18 +119,18 @@ def find_run(store: Store, name: str, seed: int | None = None) -> RunRecord:
         ArtifactError: there is none.
     """
     if not any(runs(store, name)):
-        known = run_names(store)
-        has = f"it has {', '.join(known)}" if known else "it has none yet: lexirec run EXPERIMENT.toml makes one"
+        names = run_names(store)
+        has = f"it has {', '.join(names)}" if names else "it has none yet: lexirec run EXPERIMENT.toml makes one"
         raise ArtifactError(
-            f"the store {store.root} has no finished experiment '{name}'; {has}.{did_you_mean(name, known)}"
+            f"the store {store.root} has no finished experiment '{name}'; {has}.{did_you_mean(name, names)}"
         )
-    found = next((run for run in runs(store, name) if seed in (None, run.settings.get("seed"))), None)
-    if found is None:
+    newest = next((run for run in runs(store, name) if seed in (None, run.settings.get("seed"))), None)
+    if newest is None:
         raise ArtifactError(
-            f"{name} has not finished with seed {seed}; it has with {', '.join(map(str, run_seeds(store, name)))}. "
-            f"lexirec run EXPERIMENT.toml --set seed={seed} makes it"
+            f"{name} has no finished run with seed {seed}; finished seeds: "
+            f"{', '.join(map(str, run_seeds(store, name)))}. lexirec run EXPERIMENT.toml --set seed={seed} makes it"
         )
-    return found
+    return newest
 
 
 def run_seeds(store: Store, name: str) -> list[int]:
@@ -139,30 +139,30 @@ def run_seeds(store: Store, name: str) -> list[int]:
 
 
 def run_names(store: Store) -> list[str]:
-    """Return the names of all experiments that have finished in a store."""
+    """Return the names of all experiments with a finished run in a store."""
     return sorted(path.name for path in (store.root / RUNS).glob("*") if any(path.glob("*.json")))
 
 
-def _steps(store: Store, keys: Mapping[str, Sequence[str]]) -> dict[str, Stage]:
-    return {name: Stage(name, stage, key, store.path(stage, key), "done") for name, (stage, key) in keys.items()}
+def _stages(store: Store, keys: Mapping[str, Sequence[str]]) -> dict[str, Stage]:
+    return {name: Stage(name, kind, key, store.path(kind, key), "done") for name, (kind, key) in keys.items()}
 
 
-def seconds(step: Stage) -> float:
-    """Return how long a finished step took when it was made."""
-    return read_manifest(step.folder).seconds
+def seconds(stage: Stage) -> float:
+    """Return the computing time of a finished stage, from its manifest."""
+    return read_manifest(stage.folder).seconds
 
 
 # ---------------------------------------------------------------------------------------- recommenders and evaluations
 
 
 def recommenders(run: RunRecord) -> dict[str, Stage]:
-    """Return an experiment's recommenders by name: experts, baselines, its own (`model`, `reinforced`), those fused."""
-    experts = {name: step for name, step in run.variants(EXPERTS).items() if "." not in name}
+    """Return an experiment's recommenders by name: experts, baselines, its own models (`OWN`) and ensembles."""
+    experts = {name: stage for name, stage in run.variants(EXPERTS).items() if "." not in name}
     own = {name: run.stages[name] for name in OWN if name in run.stages}
-    fused = {name or FUSED: step for name, step in run.variants(FUSED).items()}
-    return experts | run.variants("baselines") | own | fused
+    ensembles = {name or FUSED: stage for name, stage in run.variants(FUSED).items()}
+    return experts | run.variants("baselines") | own | ensembles
 
 
 def evaluations(run: RunRecord) -> dict[str, Path]:
     """Return the folders of an experiment's evaluations by the recommender's name."""
-    return {name: step.folder for name, step in run.variants("evaluation").items()}
+    return {name: stage.folder for name, stage in run.variants("evaluation").items()}

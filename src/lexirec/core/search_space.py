@@ -1,4 +1,4 @@
-"""What a search may try for one setting: a range of numbers, or choices."""
+"""Search dimensions of hyperparameter tuning: the range or the choices of one setting."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ Value = bool | int | float | str
 
 
 class Dimension(Settings):
-    """What may be tried for one setting: numbers between two ends, whole ones where both ends are whole, or choices."""
+    """Values to try for one setting: a range (whole numbers where both bounds are whole) or a list of choices."""
 
     low: int | float | None = None
-    """The smallest number that is tried."""
+    """Lower bound, included."""
     high: int | float | None = None
-    """The greatest number that is tried."""
+    """Upper bound, included."""
     log: bool = False
-    """Whether orders of magnitude are tried alike."""
+    """Whether to sample on a logarithmic scale."""
     step: int | float | None = Field(default=None, gt=0)
-    """Distance between numbers that are tried; by default 1 for whole numbers, any for others."""
+    """Distance between the numbers to try; by default 1 for whole numbers, any for others."""
     choices: tuple[Value, ...] = ()
-    """Values that are tried, instead of numbers between ends."""
+    """Values to try, instead of a range."""
 
     @model_validator(mode="after")
-    def _says_what_is_tried(self) -> Self:
+    def _check_range_or_choices(self) -> Self:
         if self.choices:
             if len(self.choices) < 2 or self.model_fields_set != {"choices"}:
-                raise ValueError("should have two choices or more, and nothing else beside them")
+                raise ValueError("should have at least two choices, and no other entry beside them")
             return self
         if self.low is None or self.high is None:
             raise ValueError("should have both low and high, or choices")
@@ -43,16 +43,16 @@ class Dimension(Settings):
 
     @property
     def whole(self) -> bool:
-        """Whether whole numbers are tried."""
+        """Whether only whole numbers are tried."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     @property
     def ends(self) -> tuple[Value, ...]:
-        """The choices, or the least and the greatest number."""
+        """The choices, or the lower and the upper bound."""
         return self.choices or (self.low or 0, self.high or 0)
 
     def holds(self, value: Any) -> bool:
-        """Say whether a value is one of those that may be tried."""
+        """Return whether a value is in the range or among the choices."""
         if self.choices:
             return any(value == choice and type(value) is type(choice) for choice in self.choices)
         if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):

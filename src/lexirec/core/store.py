@@ -1,9 +1,9 @@
-"""The store: every stage's result in a folder named after what went into it, whole or absent.
+"""Artifact store: the result of every stage in a folder named by the hash of its inputs, complete or absent.
 
 A stage's key is the SHA-256 of its name, version, settings and the keys of its inputs; raw files enter through their
 own SHA-256. A result is written into `.<key>.partial`, its manifest last, and moved into place in one step, so that a
 folder `<root>/<stage>/<key>` with a manifest is always complete, also after `kill -9` or a power cut. The folder
-`progress/` inside a partial one survives a crash: a long stage finds there what it saved and carries on.
+`progress/` inside a partial one survives a crash: a long stage keeps its checkpoints there and resumes from them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _RACY_SECONDS = 2.0
 
 
 def progress_folder(out: Path) -> Path:
-    """Return (and make) the folder inside a partial artifact that survives a crash of its stage."""
+    """Return the folder inside a partial artifact that survives a crash of its stage; it is created if needed."""
     folder = out / PROGRESS
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -64,7 +64,7 @@ class Store:
     """Artifacts below one folder, `<root>/<stage>/<key>/`."""
 
     def __init__(self, root: str | Path) -> None:
-        """Use the folder `root`; it is made when something is written."""
+        """Use the folder `root`; it is created when something is written."""
         self.root = Path(root)
 
     def path(self, stage: str, key: str) -> Path:
@@ -72,17 +72,17 @@ class Store:
         return self.root / stage / key
 
     def complete(self, stage: str, key: str) -> bool:
-        """Say whether the artifact is there, whole."""
+        """Return whether the artifact is there, complete."""
         return (self.path(stage, key) / MANIFEST).is_file()
 
     def partial(self, stage: str, key: str) -> Path:
-        """Return the folder an unfinished artifact is written in."""
+        """Return the folder an unfinished artifact is written into."""
         return self.root / stage / f".{key}.partial"
 
     def ensure(self, recipe: Recipe, make: Callable[[Path], None]) -> Path:
-        """Return the artifact's folder, calling `make(partial folder)` first when it is not there.
+        """Return the artifact's folder; where it is missing, `make(partial folder)` is called first.
 
-        When another process is making the same artifact, wait for it and use its result.
+        When another process is making the same artifact, this one waits and uses its result.
         """
         if not self.complete(recipe.stage, recipe.key):
             with self.write(recipe) as out:
@@ -92,9 +92,9 @@ class Store:
 
     @contextmanager
     def write(self, recipe: Recipe) -> Iterator[Path | None]:
-        """Give a partial folder to write an artifact in; on leaving, complete it and move it into place.
+        """Yield a partial folder to write an artifact into; on leaving, complete it and move it into place.
 
-        Nothing of an earlier, crashed attempt is in the folder except `progress/`. When the block raises, the partial
+        The folder is empty except for `progress/` of an earlier, crashed attempt. When the block raises, the partial
         folder stays, and with it `progress/`. Yields None when another process finished the artifact while this one
         waited for it.
         """
@@ -112,7 +112,7 @@ class Store:
             yield partial
             shutil.rmtree(partial / PROGRESS, ignore_errors=True)
             _finish(partial, recipe, time.monotonic() - started, memory.peak)
-            if final.exists():  # a folder without a manifest: nobody's finished work
+            if final.exists():  # a folder without a manifest is not a finished artifact
                 shutil.rmtree(final)
             partial.replace(final)
             _sync(final.parent)
@@ -120,18 +120,17 @@ class Store:
     def artifacts(self, stage: str | None = None) -> Iterator[Path]:
         """Yield the folders of all finished artifacts, oldest first within a stage."""
         for folder in sorted(self.root.glob(stage or "*")):
-            found = [path.parent for path in folder.glob(f"[!.]*/{MANIFEST}")]
-            yield from sorted(found, key=lambda path: (path / MANIFEST).stat().st_mtime_ns)
+            complete = [path.parent for path in folder.glob(f"[!.]*/{MANIFEST}")]
+            yield from sorted(complete, key=lambda path: (path / MANIFEST).stat().st_mtime_ns)
 
     def digest(self, path: str | Path) -> str:
-        """Return `file_digest(path)`, remembering it in the store until the file's size, times or inode change."""
+        """Return `file_digest(path)`, cached in the store until the file's size, times or inode change."""
         path = Path(path)
         if not path.is_file():
             return file_digest(path)
         stat, cached = path.stat(), self.root / "digests.json"
         stamp = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
-        known = _read_json(cached)
-        entry = known.get(str(path.resolve()), {})
+        entry = _read_json(cached).get(str(path.resolve()), {})
         if entry.get("stamp") == stamp:
             return str(entry["sha256"])
         digest = file_digest(path)
@@ -142,7 +141,7 @@ class Store:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that a reader, also after a crash, sees the old file or the new one."""
+    """Write JSON atomically: a reader sees the old file or the new one, also after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -197,7 +196,7 @@ def _finish(partial: Path, recipe: Recipe, seconds: float, peak_memory: int) -> 
 
 
 def _sync(path: Path) -> None:
-    """Make a file or a folder's list of names reach the disk."""
+    """Flush a file, or the entries of a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""Settings that every training shares: steps, their size, how often weights are validated and saved.
+"""Settings shared by all trainings: optimiser, schedule, validation and checkpoints.
 
-They stand apart from the trainer so that a saved recommender is read without it.
+They are separate from the trainer so that a saved recommender can be read without importing it.
 """
 
 from __future__ import annotations
@@ -8,27 +8,36 @@ from __future__ import annotations
 from pydantic import Field
 
 from lexirec.core.config import Settings
+from lexirec.core.renamed import renamed
 
 
 class TrainerSettings(Settings):
     """Steps, their size and how often the state is saved."""
 
+    model_config = renamed(
+        warmup="warmup_ratio",
+        accumulate="gradient_accumulation_steps",
+        max_gradient="max_grad_norm",
+        average="ema_decay",
+        validations_per_epoch="evals_per_epoch",
+        validation_width="validation_num_beams",
+    )
     epochs: int = Field(default=10, ge=1)
     """Times every example is seen, at most."""
     learning_rate: float = Field(default=3e-4, gt=0)
     """Of AdamW, after the warm-up and before the cosine decay."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Of matrices; norms have none, and neither have tables of which some rows must stay as they are."""
-    warmup: float = Field(default=0.03, ge=0, le=1)
+    warmup_ratio: float = Field(default=0.03, ge=0, le=1)
     """Share of the steps over which the learning rate rises."""
-    accumulate: int = Field(default=1, ge=1)
+    gradient_accumulation_steps: int = Field(default=1, ge=1)
     """Batches whose gradients make one step."""
-    max_gradient: float = Field(default=1.0, gt=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
     """Global norm at which gradients are clipped."""
-    average: float = Field(default=0.0, ge=0, lt=1)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Decay a step of the moving average of weights that is judged and kept, such as 0.998; 0 keeps the weights
     themselves."""
-    validations_per_epoch: int = Field(default=2, ge=1)
+    evals_per_epoch: int = Field(default=2, ge=1)
     """How often weights are judged."""
     checkpoints_per_epoch: int = Field(default=4, ge=1)
     """How often the state is saved; a kill loses at most that share of an epoch."""

@@ -1,1 +1,1 @@
-"""Facts: catalogues, interactions, splits, and where they come from (no torch here)."""
+"""Catalogues, interactions and splits: read, checked, converted and generated; no torch."""

@@ -1,4 +1,4 @@
-"""The catalogue: items with text, in a fixed order; an item's number is its row."""
+"""The item catalogue: ids, texts and attributes of all items in a fixed order; an item's number is its row."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _TEXT_FIELDS = b"lexirec.text_fields"
 _FILE = "items.parquet"
+_MOST_COMPARED = 100_000
+"""Largest catalogue whose ids are all compared with an unknown one, for a suggestion."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +34,8 @@ class Catalog:
 
     Attributes:
         table: One row per item: `item_id` (string, unique) and the item's fields (text, lists of text or numbers).
-        text_fields: The fields that `texts` puts together, in this order.
-        rejected: Number of rows of the file that were put aside, per reason.
+        text_fields: The fields that `texts` joins, in this order.
+        rejected: Number of rows of the file that were rejected, per reason.
     """
 
     table: pa.Table
@@ -64,13 +66,13 @@ class Catalog:
             path: The file. Besides `item_id` and the text fields, all its columns are kept.
             text: Names of the text fields, in the order in which texts present them.
             columns: Our names -> names in the file, for example `{"item_id": "asin", "title": "name"}`.
-            on_bad_row: "error" stops at the first bad row; "reject" leaves bad rows out and counts them.
-            rejects: Where rejected rows are written, as Parquet (or a `Rejects` that collects them).
+            on_bad_row: "error" stops at the first bad row; "reject" skips bad rows and counts them.
+            rejects: Parquet file for the rejected rows (or a `Rejects` that collects them).
 
         Raises:
             DataError: The file cannot be used; one line with file, row, column, what was given and what is allowed.
         """
-        from lexirec.data.readers.items import read_items  # DuckDB is for tables, a saved catalogue does without
+        from lexirec.data.readers.items import read_items  # here, so that a saved catalogue loads without DuckDB
         from lexirec.data.readers.validation import Rejects as Collector
 
         bad_rows = rejects if isinstance(rejects, Collector) else Collector(on_bad_row)
@@ -89,9 +91,9 @@ class Catalog:
         return ids
 
     def find(self, ids: Iterable[str] | pa.Array) -> NDArray[np.int32]:
-        """Return the numbers of the given ids, −1 for those the catalogue does not know: int32 (n,)."""
-        wanted = ids if isinstance(ids, (pa.Array, pa.ChunkedArray)) else pa.array(list(ids), pa.string())
-        positions = pc.index_in(wanted.cast(pa.string()), value_set=self._ids)
+        """Return the numbers of the given ids, −1 for ids that are not in the catalogue: int32 (n,)."""
+        texts = ids if isinstance(ids, (pa.Array, pa.ChunkedArray)) else pa.array(list(ids), pa.string())
+        positions = pc.index_in(texts.cast(pa.string()), value_set=self._ids)
         numbers: NDArray[np.int32] = np.asarray(pc.fill_null(positions, -1), dtype=np.int32)
         return numbers
 
@@ -101,16 +103,22 @@ class Catalog:
         Raises:
             DataError: An id is not in the catalogue.
         """
-        given = list(ids)
-        numbers = self.find(given)
+        texts = list(ids)
+        numbers = self.find(texts)
         if len(numbers) and numbers.min() < 0:
-            unknown = given[int(np.argmin(numbers))]
-            near = did_you_mean(unknown, self.item_ids) if len(self) <= 100_000 else ""
-            raise DataError(f"Item '{unknown}' is not in the catalog of {len(self):,} items.{near}")
+            unknown = texts[int(np.argmin(numbers))]
+            raise DataError(f"Item '{unknown}' is not in the catalog of {len(self):,} items.{self.suggest(unknown)}")
         return numbers
 
+    def suggest(self, item_id: str) -> str:
+        """Return `" Did you mean 'x'?"` with the closest id; "" where none is close or the catalogue is too large."""
+        return did_you_mean(item_id, self.item_ids) if len(self) <= _MOST_COMPARED else ""
+
     def field(self, name: str) -> list[str]:
-        """Return one field of all items as text, "" where unknown; lists are joined by ", ", white space is folded."""
+        """Return one field of all items as text, "" where unknown.
+
+        Lists are joined by ", "; runs of white space become one blank.
+        """
         if name not in self.table.column_names:
             names = self.table.column_names
             raise DataError(f"The catalog has no field '{name}'; it has {', '.join(names)}.{did_you_mean(name, names)}")
@@ -118,7 +126,7 @@ class Catalog:
         return values
 
     def texts(self, fields: Sequence[str] | None = None) -> list[str]:
-        """Return one text per item: "title: …; brand: …", without the fields that are unknown.
+        """Return one text per item: "title: …; brand: …", without unknown fields.
 
         Args:
             fields: Names of the fields, in order; the catalogue's `text_fields` by default.
@@ -129,7 +137,7 @@ class Catalog:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of ids, fields and text fields; the same for the same items however they were stored."""
+        """SHA-256 of ids, fields and text fields; independent of the file format the items were read from."""
         total = hashlib.sha256(json.dumps(self.text_fields).encode())
         for name in self.table.column_names:
             total.update(f"\0{name}\0".encode())
@@ -137,7 +145,7 @@ class Catalog:
         return total.hexdigest()
 
     def take(self, numbers: NDArray[Any]) -> Catalog:
-        """Return a catalogue of the given items, numbered anew in the given order."""
+        """Return a catalogue of the given items, renumbered in the given order."""
         return Catalog(self.table.take(pa.array(numbers)), self.text_fields, self.rejected)
 
     def save(self, folder: Path | str) -> None:
@@ -179,7 +187,7 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _hash(total: Any, array: pa.Array) -> None:
-    """Add an array to a digest by its values alone: not by its chunks, offsets or spare bits."""
+    """Add an array to a digest by its values, independent of its chunks, offsets and spare bits."""
     total.update(np.asarray(array.is_valid()).tobytes())
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         total.update(np.asarray(pc.fill_null(pc.list_value_length(array), 0), dtype=np.int64).tobytes())

@@ -1,4 +1,4 @@
-"""Events read from a file: checked, joined with the catalogue and sorted by user in DuckDB, fetched as flat arrays."""
+"""Reader of interaction events: checked, joined with the catalogue and sorted by user in DuckDB, as flat arrays."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lexirec.core.progress import Progress
 from lexirec.data.catalog import Catalog
 from lexirec.data.readers.columns import ROW, Column, Source, unreadable_line
 from lexirec.data.readers.duckdb_source import Workspace
-from lexirec.data.readers.validation import Check, Rejects, judged, settle
+from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 from lexirec.data.splits import TEST, TRAIN, VALIDATION
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
 PER_SECOND: dict[TimeUnit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 EARLIEST = 631_152_000
-"""1990-01-01: older events are mistakes, or counters, which belong into `position`."""
+"""1990-01-01: earlier times are mistakes, or counters, which belong in `position`."""
 SPLIT_LABELS = {
     "train": TRAIN,
     "training": TRAIN,
@@ -32,15 +32,15 @@ SPLIT_LABELS = {
     "dev": VALIDATION,
     "test": TEST,
 }
-"""What the parts of a published split may be called."""
+"""Accepted names of the parts of a predefined split."""
 _OPTIONAL = ("time", "position", "split")
 
 
 class Events(NamedTuple):
-    """Events sorted by user, then time (or position, or place in the file).
+    """Events sorted by user, then by time (or position, or row of the file).
 
     `user_ids` str (users,) in order of first appearance, `offsets` int64 (users + 1,), and one entry per event in
-    `items` int32, `times` float64 or None, `labels` int8 or None; `order` says in words how events were sorted.
+    `items` int32, `times` float64 or None, `labels` int8 or None; `order` describes the sort order in words.
     """
 
     user_ids: NDArray[np.str_]
@@ -59,7 +59,7 @@ def read_events(
     rejects: Rejects,
     time_unit: TimeUnit,
 ) -> Events:
-    """Read the events of one file; the work on all events happens in the workspace, which spills to disk.
+    """Read the events of one file; checks, join and sort run in the workspace, which spills to disk.
 
     Raises:
         DataError: A column is missing or a row is bad (see `lexirec.data.readers.validation`).
@@ -75,11 +75,11 @@ def read_events(
 
 
 def _roles(source: Source, columns: Mapping[str, str] | None) -> dict[str, Column]:
-    """Return role -> column for user_id, item_id and those of time, position and split that are there."""
-    known = ("user_id", "item_id", *_OPTIONAL)
+    """Return role -> column for user_id, item_id and those of time, position and split that the file has."""
+    allowed = ("user_id", "item_id", *_OPTIONAL)
     for ours in columns or {}:
-        if ours not in known:
-            raise DataError(f"{source.path}: columns names '{ours}'; interactions have {', '.join(known)}.")
+        if ours not in allowed:
+            raise DataError(f"{source.path}: columns names '{ours}'; interactions have {', '.join(allowed)}.")
     roles = {name: source.column(name, columns) for name in ("user_id", "item_id")}
     for name in _OPTIONAL:
         mapped = (columns or {}).get(name)
@@ -96,28 +96,28 @@ def _collect(
     rejects: Rejects,
     per_second: int,
 ) -> None:
-    """Make the table `events` (good and bad rows, items as numbers) and deal with the bad rows."""
+    """Create the table `events` (good and bad rows, items as numbers) and handle the bad rows."""
     work.connection.register("catalog_ids", pa.table({"id": catalog.table.column("item_id")}))
     work.run(
         "CREATE TEMP TABLE known AS SELECT id, CAST(row_number() OVER () - 1 AS INTEGER) AS number FROM catalog_ids"
     )
-    given = (
+    raw_rows = (
         f"SELECT {ROW}, {unreadable_line(source)} AS unreadable, {roles['user_id'].text} AS user_id,"
         f" {roles['item_id'].text} AS item_id, {_optional(roles, per_second)} FROM {source.scan}"
     )
-    # The id of an item is kept only where it is needed, in the message: numbers take a third of the room.
+    # Item ids are kept only where a message needs them, of unknown items: numbers take a third of the memory.
     joined = (
         f"(SELECT {ROW}, unreadable, user_id, number AS item, CASE WHEN number IS NULL THEN item_id END AS item_given,"
         f" time, CASE WHEN time IS NULL THEN time_given END AS time_given, position, split, position_given, split_given"
-        f" FROM ({given}) LEFT JOIN known ON item_id = known.id)"
+        f" FROM ({raw_rows}) LEFT JOIN known ON item_id = known.id)"
     )
     checks = _checks(roles, len(catalog), per_second)
-    work.run(f"CREATE TEMP TABLE events AS {judged(joined, checks)}")
-    settle(work, source, "events", checks, rejects)
+    work.run(f"CREATE TEMP TABLE events AS {flag_bad_rows(joined, checks)}")
+    handle_bad_rows(work, source, "events", checks, rejects)
 
 
 def _optional(roles: Mapping[str, Column], per_second: int) -> str:
-    """SQL for time, position and split, each beside what was given as text where it could not be understood."""
+    """Return SQL for time, position and split, each with its text in `…_given` where it could not be parsed."""
     parts = []
     for name in ("time", "position", "split"):
         column = roles.get(name)
@@ -136,7 +136,7 @@ def _optional(roles: Mapping[str, Column], per_second: int) -> str:
 def _checks(roles: Mapping[str, Column], n_items: int, per_second: int) -> list[Check]:
     user, item = roles["user_id"].name, roles["item_id"].name
     checks = [
-        Check("malformed line", "unreadable", "", "NULL", "each line must hold one JSON object in UTF-8"),
+        MALFORMED_LINE,
         Check("empty user id", "trim(coalesce(user_id, '')) = ''", user, "user_id", "every event needs a user"),
         Check(
             "empty item id",
@@ -173,8 +173,8 @@ def _checks(roles: Mapping[str, Column], n_items: int, per_second: int) -> list[
 
 
 def time_checks(column: str, per_second: int) -> list[Check]:
-    """Return the checks of a column `time` in seconds (with `time_given`, what could not be understood, beside it)."""
-    given = f"plain_number(time * {per_second})"
+    """Return the checks of a column `time` in seconds; `time_given` holds the text of times that cannot be parsed."""
+    value = f"plain_number(time * {per_second})"
     seconds = "times are seconds since 1970 or dates such as 2014-07-01"
     counter = 'map a column that only orders events as "position"'
     units = [("nanoseconds", "ns", 1e17), ("microseconds", "us", 1e14), ("milliseconds", "ms", 1e11)]
@@ -183,24 +183,24 @@ def time_checks(column: str, per_second: int) -> list[Check]:
             "no time", "time IS NULL OR isnan(time)", column, "coalesce(time_given, CAST(time AS VARCHAR), '')", seconds
         ),
         Check("endless time", "isinf(time)", column, "CAST(time AS VARCHAR)", seconds),
-        Check("negative time", "time < 0", column, given, f"{seconds}; {counter}"),
-        Check("time before 1990", f"time < {EARLIEST}", column, given, f"{seconds}; {counter}"),
+        Check("negative time", "time < 0", column, value, f"{seconds}; {counter}"),
+        Check("time before 1990", f"time < {EARLIEST}", column, value, f"{seconds}; {counter}"),
         *(
-            Check(f"time in {name}", f"time >= {bound}", column, given, f'{seconds}; set time_unit = "{unit}"')
+            Check(f"time in {name}", f"time >= {bound}", column, value, f'{seconds}; set time_unit = "{unit}"')
             for name, unit, bound in units
         ),
         Check(
             "time in the future",
             f"time > {time.time() + 86_400:.0f}",
             column,
-            given,
+            value,
             f"{seconds}, not later than today",
         ),
     ]
 
 
 def _fetch(work: Workspace, roles: Mapping[str, Column]) -> Events:
-    """Sort the good rows by user and time and read them into arrays, batch by batch."""
+    """Return the good rows, sorted by user and time, as arrays; DuckDB hands them over batch by batch."""
     work.run(
         f"CREATE TEMP TABLE users AS SELECT user_id, CAST(row_number() OVER (ORDER BY first) - 1 AS INTEGER) AS number"
         f" FROM (SELECT user_id, min({ROW}) AS first FROM events WHERE bad IS NULL GROUP BY user_id)"
@@ -210,12 +210,12 @@ def _fetch(work: Workspace, roles: Mapping[str, Column]) -> Events:
     user_ids = _user_ids(work)
     offsets = np.zeros(len(user_ids) + 1, dtype=np.int64)
     np.cumsum(np.bincount(arrays["number"], minlength=len(user_ids)), out=offsets[1:])
-    said = f"by column '{roles[order].name}', ties keep file order" if order else "file order"
-    return Events(user_ids, offsets, arrays["item"], arrays.get("time"), arrays.get("split"), said)
+    sort_order = f"by column '{roles[order].name}', ties keep file order" if order else "file order"
+    return Events(user_ids, offsets, arrays["item"], arrays.get("time"), arrays.get("split"), sort_order)
 
 
 def _user_ids(work: Workspace) -> NDArray[np.str_]:
-    """Fetch the users' ids batch by batch, so that no list of all of them is held as Python strings."""
+    """Fetch the users' ids batch by batch, so that never all of them exist as Python strings."""
     ((n_users, longest),) = work.rows("SELECT count(*), max(length(user_id)) FROM users")
     user_ids = np.empty(n_users, dtype=f"<U{longest}")
     filled = 0

@@ -1,4 +1,4 @@
-"""Interactions: who took which item when, as sequences of item numbers per user."""
+"""User-item interactions: the items of every user in order of time, with times and split labels where known."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Interactions:
 
     Attributes:
         sequences: One row per user, in order of the users' first appearance in the file.
-        user_ids: The users' ids, str (users,).
-        times: Seconds since 1970 of each event, float64 (N,) beside `sequences.items`, or None.
+        user_ids: Ids of the users, str (users,).
+        times: Seconds since 1970 of each event, float64 (N,) parallel to `sequences.items`, or None.
         n_items: Size of the catalogue.
-        labels: TRAIN, VALIDATION or TEST for each event where the file says so: int8 (N,), or None.
+        labels: TRAIN, VALIDATION or TEST for each event, int8 (N,), or None where the file has no such column.
         protocol: How events were ordered, filtered and rejected; JSON values, part of a split's protocol.
     """
 
@@ -55,16 +55,16 @@ class Interactions:
     ) -> Interactions:
         """Read events from Parquet, CSV/TSV or JSON Lines (also .gz/.zst).
 
-        Events of a user are ordered by `time` where it is mapped or there, else by `position`, else as in the file;
-        ties keep file order. Sorting and joining happen on disk where memory is short.
+        Events of a user are ordered by `time` where the file has it or `columns` maps it, else by `position`, else as
+        in the file; ties keep file order. Sorting and joining spill to disk where memory is short.
 
         Args:
-            path: The file, with `user_id` and `item_id` and perhaps `time`, `position` and `split`.
+            path: The file, with `user_id` and `item_id` and optionally `time`, `position` and `split`.
             catalog: The items; an event with another item is a bad row.
             columns: Our names -> names in the file, for example `{"user_id": "reviewerID", "time": "unixReviewTime"}`;
                 "" for `time`, `position` or `split` ignores a column of that name.
-            on_bad_row: "error" stops at the first bad row; "reject" leaves bad rows out and counts them.
-            rejects: Where rejected rows are written, as Parquet (or a `Rejects` that collects them).
+            on_bad_row: "error" stops at the first bad row; "reject" skips bad rows and counts them.
+            rejects: Parquet file for the rejected rows (or a `Rejects` that collects them).
             time_unit: Unit of numeric times: "s", "ms", "us" or "ns" since 1970.
 
         Raises:
@@ -92,7 +92,7 @@ class Interactions:
 
     @property
     def rejected(self) -> dict[str, int]:
-        """Number of rows of the file that were put aside, per reason."""
+        """Number of rows of the file that were rejected, per reason."""
         return dict(self.protocol.get("rejected", {}))
 
     @cached_property
@@ -104,36 +104,38 @@ class Interactions:
         return total.hexdigest()
 
     def without_repeats(self) -> Interactions:
-        """Keep the first of events of the same user, item and time; the card tells how many were dropped.
+        """Drop repeated events of the same user, item and time; the protocol counts them (`repeats_dropped`).
 
         Raises:
-            DataError: events have no times, so that buying twice cannot be told from a row written twice.
+            DataError: events have no times, so a repeated purchase cannot be distinguished from a duplicated row.
         """
         if self.times is None:
             raise DataError(
                 "drop_repeats needs a time of every event; without times, drop repeated rows from the table"
             )
         users = np.repeat(np.arange(len(self), dtype=np.int32), self.sequences.lengths)
-        by_event = np.lexsort(
-            (self.sequences.items, self.times, users)
-        )  # stable: of equal events the first comes first
-        keys = (users[by_event], self.times[by_event], self.sequences.items[by_event])
-        again = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
+        # lexsort is stable: of equal events the first in the file comes first, and is kept
+        order = np.lexsort((self.sequences.items, self.times, users))
+        keys = (users[order], self.times[order], self.sequences.items[order])
+        repeated = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
         keep = np.ones(len(users), dtype=bool)
-        keep[by_event[1:][again]] = False
+        keep[order[1:][repeated]] = False
         return replace(
             self,
             sequences=self.sequences.where(keep),
             times=self.times[keep],
             labels=None if self.labels is None else self.labels[keep],
-            protocol={**self.protocol, "repeats_dropped": int(again.sum())},
+            protocol={**self.protocol, "repeats_dropped": int(repeated.sum())},
         )
 
     def k_core(self, k: int, catalog: Catalog) -> tuple[Interactions, Catalog]:
-        """Drop users and items with fewer than `k` events until none is left; items are numbered anew.
+        """Drop users and items with fewer than `k` events until none is left, and renumber the items.
+
+        Returns:
+            The remaining interactions, and the catalogue of the remaining items.
 
         Raises:
-            DataError: Nothing is left.
+            DataError: no event is left.
         """
         users = np.repeat(np.arange(len(self), dtype=np.int32), self.sequences.lengths)
         keep = _k_core(users, self.sequences.items, len(self), self.n_items, k)
@@ -189,9 +191,9 @@ def _k_core(
 ) -> NDArray[np.bool_]:
     keep = np.ones(len(items), dtype=bool)
     while True:
-        rich_users = np.bincount(users[keep], minlength=n_users) >= k
-        rich_items = np.bincount(items[keep], minlength=n_items) >= k
-        kept = keep & rich_users[users] & rich_items[items]
+        frequent_users = np.bincount(users[keep], minlength=n_users) >= k
+        frequent_items = np.bincount(items[keep], minlength=n_items) >= k
+        kept = keep & frequent_users[users] & frequent_items[items]
         if np.array_equal(kept, keep):
             return keep
         keep = kept

@@ -1,4 +1,4 @@
-"""The data part of an experiment: settings, and the functions that turn them into a catalogue and a split."""
+"""Settings of an experiment's data, and the functions that read the tables and split the interactions."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Moment = float | datetime.date | datetime.datetime
 
 
 class LeaveLastOut(Settings):
-    """Each user's last event is the test target, the second last the validation target."""
+    """Split by user: the last event is the test target, the second last the validation target."""
 
     kind: Literal["leave-last-out"] = "leave-last-out"
     hold_back: float = Field(default=0.0, ge=0, le=1)
-    """Share of the users whose newest training event is held back: it stands in their histories, and nothing is trained
-    on it. Their validation cases end as test cases do, with an event that no part was trained on
-    (`fusion.choose_on = "unseen"`); 0.2 of the users is some 3 % of the training events."""
+    """Share of the users whose newest training event is held back: it stays in their histories, but nothing is trained
+    on it. Their validation histories then end, as test histories do, with an event no model was trained on
+    (`ensemble.choose_on = "unseen"`); 0.2 of the users is some 3 % of the training events."""
 
 
 class GlobalTemporal(Settings):
-    """Everybody's events are cut at the same two moments."""
+    """Split by time: all users' events are cut at the same two moments."""
 
     kind: Literal["global-temporal"] = "global-temporal"
     validation: float = Field(default=0.1, ge=0, lt=1)
@@ -42,7 +42,7 @@ class GlobalTemporal(Settings):
 
 
 class Published(Settings):
-    """The split that came with the data, from the column `split`."""
+    """Predefined split: read from the column `split` of the interactions."""
 
     kind: Literal["published"] = "published"
 
@@ -53,7 +53,7 @@ SplitSettings = Annotated[
 
 
 class DataSettings(Settings):
-    """Two tables, perhaps a third about users, how they are read, and how they are split."""
+    """Tables of items and interactions (and optionally of user texts), how to read them and how to split them."""
 
     items: DataPath
     """Items: Parquet, CSV/TSV or JSON Lines, also .gz/.zst."""
@@ -73,26 +73,26 @@ class DataSettings(Settings):
     time_unit: TimeUnit = "s"
     """Unit of numeric times: seconds ("s"), "ms", "us" or "ns" since 1970."""
     on_bad_row: OnBadRow = "error"
-    """Whether a bad row stops the reading ("error") or is put aside with its reason ("reject")."""
+    """Whether a bad row stops the reading ("error") or is skipped and kept with its reason ("reject")."""
     drop_repeats: bool = False
-    """Keep one of events of the same user, item and time, as logs written twice hold; needs times."""
+    """Drop repeated events of the same user, item and time, as in logs that were written twice; needs times."""
     k_core: int | None = Field(default=None, ge=2)
-    """Fewest events of every user and item, applied until it holds; none by default."""
+    """Minimum number of events of every user and item, applied until it holds; none by default."""
     split: SplitSettings = LeaveLastOut()
-    """How training, validation and test are told apart."""
+    """How events are divided into training, validation and test."""
     max_history: int = Field(default=20, ge=1)
-    """Newest items kept of a history."""
+    """Number of newest items kept of a history."""
 
 
 def read_data(
     settings: DataSettings, base: Path | str = "", *, rejects: Path | str | None = None
 ) -> tuple[Catalog, Interactions]:
-    """Read both tables; drop repeated events and reduce them to the k-core where that is asked for.
+    """Read both tables; drop repeated events and reduce to the k-core where the settings ask for it.
 
     Args:
-        settings: What to read.
+        settings: Files and how to read them.
         base: Folder that relative paths start from.
-        rejects: Where the rejected rows of both tables are written, as Parquet (only with `on_bad_row = "reject"`).
+        rejects: Parquet file for the rejected rows of both tables (only with `on_bad_row = "reject"`).
 
     Raises:
         DataError: A file or row cannot be used.
@@ -125,8 +125,8 @@ def split_data(settings: DataSettings, interactions: Interactions) -> Split:
         DataError: The interactions lack what the split needs (times, or a column of parts).
     """
     match settings.split:
-        case GlobalTemporal(validation=validation, test=test, cuts=given):
-            cuts = None if given is None else (_seconds(given[0]), _seconds(given[1]))
+        case GlobalTemporal(validation=validation, test=test, cuts=moments):
+            cuts = None if moments is None else (_seconds(moments[0]), _seconds(moments[1]))
             return global_temporal(
                 interactions, validation=validation, test=test, cuts=cuts, max_history=settings.max_history
             )

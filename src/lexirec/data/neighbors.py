@@ -1,4 +1,4 @@
-"""Neighbours: for every item the items most like it, by vectors or by being bought near each other.
+"""Item-to-item nearest neighbours: by cosine of item vectors, by co-occurrence in histories, or read from a file.
 
 GRAM writes them into an item's text as "similar items" (ACL 2025, section 3.2: cosine of SASRec's input item table).
 Ours ranks items only: the table has no pad row that could surface as a neighbour, and an item is never its own.
@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy import sparse
 
-from lexirec.core.errors import ArtifactError, DataError, did_you_mean
+from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
 
 Matrix: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
 
 _CELLS = 1 << 24
-"""Most numbers of a dense block at a time: 64 MiB in float32."""
+"""Largest dense block of scores, in numbers: 64 MiB in float32."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Neighbors:
 
     Attributes:
         items: item numbers, int32 (n_items, k), −1 where an item has fewer than k.
-        scores: how alike, float32 (n_items, k), 0 where there is none.
+        scores: similarities, float32 (n_items, k), 0 where the item is −1.
     """
 
     items: NDArray[np.int32]
@@ -41,7 +41,7 @@ class Neighbors:
 
     def __post_init__(self) -> None:
         if self.items.ndim != 2 or self.items.shape != self.scores.shape:
-            raise ValueError(f"items {self.items.shape} and scores {self.scores.shape} should be one (n_items, k)")
+            raise ValueError(f"items {self.items.shape} and scores {self.scores.shape} should both be (n_items, k)")
 
     def __len__(self) -> int:
         return len(self.items)
@@ -70,11 +70,11 @@ class Neighbors:
 
 
 def top_k(scores: NDArray[np.floating[Any]], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Find the k largest of every row; among equal scores the smaller column number comes first.
+    """Return the k largest scores of every row; among equal scores the smaller column number comes first.
 
     Args:
-        scores: shape (rows, columns), no NaN; −inf marks what may not appear.
-        k: places, any number ≥ 1.
+        scores: shape (rows, columns), no NaN; −inf excludes a column.
+        k: columns to return, at least 1.
 
     Returns:
         Columns int32 (rows, k) and their scores float32 (rows, k), best first; −1 and −inf where a row has fewer.
@@ -85,12 +85,13 @@ def top_k(scores: NDArray[np.floating[Any]], k: int) -> tuple[NDArray[np.int32],
     values = np.full((rows, k), -np.inf, dtype=np.float32)
     if rows and width:
         keep = _candidates(scores, width)
+        # The candidates of each row are packed to the left, then only this narrow rectangle is sorted.
         row, column = np.nonzero(keep)
         counts = keep.sum(axis=1)
-        place = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+        rank = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
         kept = np.zeros((rows, int(counts.max())), dtype=np.int32)
         kept_scores = np.full(kept.shape, -np.inf, dtype=scores.dtype)
-        kept[row, place], kept_scores[row, place] = column, scores[row, column]
+        kept[row, rank], kept_scores[row, rank] = column, scores[row, column]
         order = np.argsort(-kept_scores, axis=1, kind="stable")[:, :width]  # stable: columns ascend, so ties stay so
         values[:, :width] = np.take_along_axis(kept_scores, order, axis=1)
         best[:, :width] = np.where(np.isneginf(values[:, :width]), -1, np.take_along_axis(kept, order, axis=1))
@@ -98,48 +99,48 @@ def top_k(scores: NDArray[np.floating[Any]], k: int) -> tuple[NDArray[np.int32],
 
 
 def _candidates(scores: NDArray[np.floating[Any]], k: int) -> NDArray[np.bool_]:
-    """Mark a few columns of every row, the k best among them: bool (rows, columns).
+    """Mark a few columns of every row that include its k best: bool (rows, columns).
 
-    Columns are dealt into groups; at least k columns reach the k-th largest of the groups' maxima, and hardly more do.
-    Selecting among so few is 30 times faster than numpy's partition, which is at its worst on scores full of zeros.
+    Columns are divided into groups; at least k columns reach the k-th largest of the groups' maxima, and hardly more
+    do. Selecting among these few is 30 times faster than numpy's partition, which is slowest on scores full of zeros.
     """
     columns = scores.shape[1]
     groups = min(columns, 4 * k)
-    dealt = columns - columns % groups
-    maxima = scores[:, :dealt].reshape(len(scores), -1, groups).max(axis=1)
-    rest = columns - dealt
-    maxima[:, :rest] = np.maximum(maxima[:, :rest], scores[:, dealt:])
+    grouped = columns - columns % groups
+    maxima = scores[:, :grouped].reshape(len(scores), -1, groups).max(axis=1)
+    rest = columns - grouped
+    maxima[:, :rest] = np.maximum(maxima[:, :rest], scores[:, grouped:])
     bound = np.partition(maxima, groups - k, axis=1)[:, groups - k, None]
     keep = scores >= bound
-    crowded = np.flatnonzero(np.count_nonzero(keep, axis=1) > 2 * k)
-    if crowded.size:  # many columns equal the bound: the first k of them are enough
-        level = scores[crowded] == bound[crowded]
-        keep[crowded] &= ~level | (np.cumsum(level, axis=1, dtype=np.int32) <= k)
+    tied_rows = np.flatnonzero(np.count_nonzero(keep, axis=1) > 2 * k)
+    if tied_rows.size:  # many columns equal the bound: the first k of them are enough
+        at_bound = scores[tied_rows] == bound[tied_rows]
+        keep[tied_rows] &= ~at_bound | (np.cumsum(at_bound, axis=1, dtype=np.int32) <= k)
     return keep
 
 
 def nearest(vectors: NDArray[np.floating[Any]] | Matrix, k: int) -> Neighbors:
-    """Find every item's k nearest by cosine, itself left out; ties go to the smaller number.
+    """Return every item's k nearest other items by cosine; ties go to the smaller number.
 
-    Works in blocks of items, so memory is the vectors plus 64 MiB or so, for any catalogue; time is n² d.
+    Works in blocks of items: memory is the vectors plus some 64 MiB for any catalogue, time is n² d.
 
     Args:
-        vectors: (n_items, d), dense or sparse. An all-zero row has no direction: no neighbours, and is nobody's.
+        vectors: (n_items, d), dense or sparse. An all-zero row has no neighbours and is no item's neighbour.
         k: neighbours per item.
 
     Raises:
         DataError: a vector holds NaN or infinity.
     """
-    unit, known = _unit(vectors)
-    n_items = len(known)
+    unit, has_direction = _unit(vectors)
+    n_items = len(has_direction)
     items, scores = np.full((n_items, k), -1, dtype=np.int32), np.zeros((n_items, k), dtype=np.float32)
     block = max(1, _CELLS // max(n_items, 1))
     for first in range(0, n_items, block):
         rows = np.arange(first, min(first + block, n_items))
         product = unit[rows] @ unit.T
         cosine: NDArray[np.float32] = product if isinstance(product, np.ndarray) else product.toarray()
-        cosine[:, ~known] = -np.inf
-        cosine[~known[rows]] = -np.inf
+        cosine[:, ~has_direction] = -np.inf
+        cosine[~has_direction[rows]] = -np.inf
         cosine[np.arange(len(rows)), rows] = -np.inf
         best, values = top_k(cosine, k)
         items[rows], scores[rows] = best, np.where(best >= 0, values, 0.0)
@@ -147,10 +148,10 @@ def nearest(vectors: NDArray[np.floating[Any]] | Matrix, k: int) -> Neighbors:
 
 
 def _unit(vectors: NDArray[np.floating[Any]] | Matrix) -> tuple[Any, NDArray[np.bool_]]:
-    """Scale rows to length 1 in float32; also tell which rows have a direction at all."""
+    """Scale rows to length 1 in float32; also return which rows have a length at all: bool (n_items,)."""
     values = vectors if isinstance(vectors, np.ndarray) else vectors.data
     if not np.isfinite(values).all():
-        raise DataError("vectors: NaN or infinity among them; a cosine needs finite numbers, so look at their source")
+        raise DataError("vectors hold NaN or infinity; a cosine needs finite numbers, so check their source")
     rows = vectors.astype(np.float32)
     if isinstance(rows, np.ndarray):
         lengths = np.linalg.norm(rows, axis=1)
@@ -162,7 +163,7 @@ def _unit(vectors: NDArray[np.floating[Any]] | Matrix) -> tuple[Any, NDArray[np.
 def scaled(
     matrix: Matrix, *, by_row: NDArray[np.float32] | None = None, by_column: NDArray[np.float32] | None = None
 ) -> Matrix:
-    """Multiply every row and every column of a sparse matrix by its number."""
+    """Multiply the rows and columns of a sparse matrix by one factor each: (rows,) and (columns,)."""
     data = matrix.data.copy()
     if by_row is not None:
         data *= np.repeat(by_row, np.diff(matrix.indptr))
@@ -178,12 +179,12 @@ def _inverse(lengths: NDArray[np.float32]) -> NDArray[np.float32]:
 def pair_counts(
     train: Sequences, n_items: int, *, window: int = 1, gap_decay: float = 1.0, backward: float = 0.0
 ) -> Matrix:
-    """Count how often item b comes after item a in one row, at most `window` places later.
+    """Count how often item b follows item a in a sequence, at most `window` positions later.
 
     Args:
         train: rows of item numbers, oldest first.
         n_items: size of the catalogue.
-        window: largest gap that counts; 1 means adjacent places only.
+        window: largest gap that counts; 1 means adjacent positions only.
         gap_decay: a pair with gap g counts gap_decay^(g − 1).
         backward: the transposed counts are added with this weight; 1 makes the matrix symmetric.
 
@@ -202,10 +203,10 @@ def pair_counts(
 
 
 def co_occurrence(train: Sequences, n_items: int, k: int, *, window: int = 10) -> Neighbors:
-    """Find the k items seen most often near each item: the light alternative to SASRec's table.
+    """Return the k items that co-occur most with each item: neighbours without a trained SASRec.
 
-    score(a, b) = count(a, b) / sqrt(count(a) · count(b)), pairs at most `window` places apart in either order.
-    An item that never meets another has no neighbours (−1).
+    score(a, b) = count(a, b) / sqrt(count(a) · count(b)), pairs at most `window` positions apart in either order.
+    An item that co-occurs with no other has no neighbours (−1).
     """
     together = pair_counts(train, n_items, window=window, backward=1.0)
     weight = _inverse(np.sqrt(train.counts(n_items)).astype(np.float32))
@@ -213,28 +214,28 @@ def co_occurrence(train: Sequences, n_items: int, k: int, *, window: int = 10) -
 
 
 def _best_of_sparse(matrix: Matrix, k: int) -> Neighbors:
-    """Keep the k largest stored off-diagonal numbers of every row, ties by column number."""
+    """Return the k largest stored off-diagonal numbers of every row, ties by column number."""
     cells = matrix.tocoo()
     rows, columns, values = cells.coords[0], cells.coords[1], cells.data
-    other = rows != columns
-    order = np.lexsort((columns[other], -values[other], rows[other]))
-    rows, columns, values = rows[other][order], columns[other][order], values[other][order]
-    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    n_items, kept = matrix.shape[0], place < k
+    off_diagonal = rows != columns
+    order = np.lexsort((columns[off_diagonal], -values[off_diagonal], rows[off_diagonal]))
+    rows, columns, values = rows[off_diagonal][order], columns[off_diagonal][order], values[off_diagonal][order]
+    rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    n_items, kept = matrix.shape[0], rank < k
     items, scores = np.full((n_items, k), -1, dtype=np.int32), np.zeros((n_items, k), dtype=np.float32)
-    items[rows[kept], place[kept]], scores[rows[kept], place[kept]] = columns[kept], values[kept]
+    items[rows[kept], rank[kept]], scores[rows[kept], rank[kept]] = columns[kept], values[kept]
     return Neighbors(items, scores)
 
 
 def read_published(path: str | Path, catalog: Catalog) -> Neighbors:
-    """Read neighbour lists somebody published: GRAM's `similar_item_sasrec.txt`, or Parquet.
+    """Read published neighbour lists: GRAM's `similar_item_sasrec.txt`, or Parquet.
 
     Text: one line per item, its id and then its neighbours' ids, best first, separated by blanks; a first line that
-    starts with `anchor` is a header. Parquet: `item_id` and one column of lists. No scores are published, so a
-    neighbour at place p gets 1 / p. Items without a line have no neighbours (−1).
+    starts with `anchor` is a header. Parquet: `item_id` and one column of lists. The lists have no scores, so a
+    neighbour at rank p gets 1 / p. Items without a line have no neighbours (−1).
 
     Raises:
-        DataError: the file is not of either kind, an id is not in the catalogue, or an item stands twice.
+        DataError: the file is of neither kind, an id is not in the catalogue, or an item occurs twice.
     """
     path = Path(path)
     if not path.is_file():
@@ -243,14 +244,14 @@ def read_published(path: str | Path, catalog: Catalog) -> Neighbors:
     anchor_numbers = _numbers(anchors, catalog, path)
     if len(np.unique(anchor_numbers)) != len(anchor_numbers):
         twice = catalog.item_ids[int(np.argmax(np.bincount(anchor_numbers)))]
-        raise DataError(f"{path.name}: item '{twice}' stands more than once; keep one row of neighbours per item")
+        raise DataError(f"{path.name}: item '{twice}' has more than one row; keep one row of neighbours per item")
     lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
-    place = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    rank = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     shape = (len(catalog), int(lengths.max(initial=0)))
     items, scores = np.full(shape, -1, dtype=np.int32), np.zeros(shape, dtype=np.float32)
     rows = np.repeat(anchor_numbers, lengths)
-    items[rows, place] = _numbers(lists.flatten(), catalog, path)
-    scores[rows, place] = 1.0 / (1.0 + place)
+    items[rows, rank] = _numbers(lists.flatten(), catalog, path)
+    scores[rows, rank] = 1.0 / (1.0 + rank)
     return Neighbors(items, scores)
 
 
@@ -258,8 +259,8 @@ def _read_parquet(path: Path) -> tuple[pa.Array, pa.Array]:
     table = pq.read_table(path)
     lists = [field.name for field in table.schema if pa.types.is_list(field.type) or pa.types.is_large_list(field.type)]
     if "item_id" not in table.column_names or len(lists) != 1:
-        given = ", ".join(table.column_names)
-        raise DataError(f"{path.name}: columns {given}; needed are 'item_id' and exactly one column of lists")
+        names = ", ".join(table.column_names)
+        raise DataError(f"{path.name}: the columns are {names}; needed are 'item_id' and exactly one column of lists")
     neighbors = table[lists[0]].cast(pa.list_(pa.string())).combine_chunks()
     return table["item_id"].cast(pa.string()).combine_chunks(), neighbors
 
@@ -281,9 +282,8 @@ def _numbers(ids: pa.Array, catalog: Catalog, path: Path) -> NDArray[np.int32]:
     unknown = np.flatnonzero(numbers < 0)
     if unknown.size:
         name = str(ids[int(unknown[0])])
-        near = did_you_mean(name, catalog.item_ids) if len(catalog) <= 100_000 else ""
         raise DataError(
-            f"{path.name}: item '{name}' is not in the catalog of {len(catalog):,} items ({unknown.size:,} such); "
-            f"give the neighbours of this catalog.{near}"
+            f"{path.name}: item '{name}' is not in the catalog of {len(catalog):,} items ({unknown.size:,} unknown ids)"
+            f"; give the neighbours of this catalog.{catalog.suggest(name)}"
         )
     return numbers

@@ -1,7 +1,7 @@
-"""What two tables hold, guessed from names and values: items, users, times, texts.
+"""Schema inference: which columns of two tables are item ids, user ids, times, texts and split labels.
 
-Names are compared without case and punctuation (`movieId`, `movie_id`). Where names say nothing, values do: the item is
-the column of the events that holds ids of the items.
+Names are compared without case and punctuation (`movieId`, `movie_id`). Where names do not decide, values do: the item
+column of the events is the one whose values are ids of the items.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _USER = _names(
 _TIME = _names(
     "time timestamp unix_review_time unix_time ts datetime date t_dat event_time created_at invoice_date review_time"
 )
-_PLACE = _names("position rank order step sequence seq index")
+_POSITION = _names("position rank order step sequence seq index")
 _SPLIT = _names("split fold part")
 _TEXT = {
     "title": _names("title name product_name item_name prod_name product_title product_display_name headline"),
@@ -44,29 +44,31 @@ _TEXT = {
     ),
     "description": _names("description desc detail_desc about summary features overview abstract text content"),
 }
-"""Our name of a text field -> what it is called elsewhere, likeliest first; texts present the fields in this order."""
+"""Our name of a text field -> common names of it, likeliest first; texts present the fields in this order."""
 
 _ENOUGH = 0.5
-"""Share of the events whose item must be known for a pair of columns to be taken for the items' ids."""
+"""Share of the events whose item must be known for a pair of columns to count as item ids; of texts that must have
+words."""
 _MOSTLY = 0.98
-"""Share of the events that must have a time for the time to order them."""
+"""Share of the events that must have a time for it to order them; of the ids of items that must be distinct."""
 _SAMPLE = 20_000
+"""Rows that shares are measured on."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """What two tables seem to hold.
+    """Inferred columns of a table of items and a table of events.
 
     Attributes:
         text: Our names of the text fields, in the order in which texts present them.
         item_columns: Our names -> the items' columns, where they differ.
-        interaction_columns: Our names -> the events' columns, where they differ; "" for a column of one of our names
-            that is something else.
+        interaction_columns: Our names -> the events' columns, where they differ; "" for a column that has one of our
+            names but holds something else.
         time_unit: Unit of the times.
         order: What orders a user's events: "time", "position" or "" for the order of the file.
-        published_split: Whether a column tells training, validation and test apart.
-        known: Share of the events (of a sample) whose item is there.
-        remarks: What a reader should know, a sentence each.
+        published_split: Whether a column labels events as training, validation and test.
+        known: Share of the events (of a sample) whose item is in the table of items.
+        remarks: Notes for the user, one sentence each.
     """
 
     text: tuple[str, ...]
@@ -80,10 +82,10 @@ class Guess:
 
 
 def guess_tables(items: Path | str, interactions: Path | str) -> Guess:
-    """Look at a table of items and one of events, and say what their columns are.
+    """Infer the columns of a table of items and a table of events.
 
     Raises:
-        DataError: a file cannot be read, or nothing in it looks like items, users or text; one line.
+        DataError: a file cannot be read, or has no column of item ids, user ids or texts; one line.
     """
     with Workspace() as work:
         sources = work.open(items), work.open(interactions)
@@ -106,18 +108,18 @@ def _guess(work: Workspace, items: Source, events: Source) -> Guess:
         order, unit = _order_of(work, events, time, remarks)
         if order:
             interaction_columns[order] = time.name
-    if not order and (place := _first(events, _PLACE, besides=(user, bought))) is not None:
+    if not order and (position := _first(events, _POSITION, besides=(user, bought))) is not None:
         order = "position"
-        interaction_columns["position"] = place.name
+        interaction_columns["position"] = position.name
     split = _first(events, _SPLIT, besides=(user, bought))
     published = split is not None and _is_split(work, events, split)
     if split is not None and published:
         interaction_columns["split"] = split.name
-    for role in ("time", "position", "split"):  # a column of that name that is not what it says
+    for role in ("time", "position", "split"):  # a column of that name with other content must be ignored explicitly
         if role in events.columns and role not in interaction_columns and (role != "position" or order != "time"):
             interaction_columns[role] = ""
     if not order:
-        remarks.append("no column tells when events happened: they are taken in the order of the file")
+        remarks.append("no column has the times of events, so they are taken in the order of the file")
     return Guess(
         tuple(text),
         {ours: column.name for ours, column in {"item_id": item, **text}.items() if ours != column.name},
@@ -138,21 +140,14 @@ def _plain(name: str) -> str:
 
 
 def _called(source: Source, names: Sequence[str], besides: Sequence[Column] = ()) -> Iterator[Column]:
-    """Yield the columns with one of these names, likeliest first."""
+    """Yield the columns with one of these names, likeliest first, except those of `besides`."""
     plain = {_plain(name): column for name, column in reversed(source.columns.items())}
-    taken = {column.name for column in besides}
-    yield from (
-        plain[_plain(name)] for name in names if _plain(name) in plain and plain[_plain(name)].name not in taken
-    )
+    used = {column.name for column in besides}
+    yield from (plain[_plain(name)] for name in names if _plain(name) in plain and plain[_plain(name)].name not in used)
 
 
 def _first(source: Source, names: Sequence[str], besides: Sequence[Column] = ()) -> Column | None:
     return next((column for column in _called(source, names, besides) if not column.is_list), None)
-
-
-def _shown(source: Source) -> str:
-    names = list(source.columns)
-    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
 
 
 def _item_columns(work: Workspace, items: Source, events: Source) -> tuple[Column, Column, float]:
@@ -161,15 +156,15 @@ def _item_columns(work: Workspace, items: Source, events: Source) -> tuple[Colum
     bought = [column for column in _called(events, _ITEM) if not column.is_list]
     same = [column for name, column in events.columns.items() if name in {each.name for each in named}]
     likely = _best_pair(work, items, events, named, [*bought, *same])
-    if likely is None or likely[2] < _ENOUGH:  # names say nothing: any column whose values are all different
+    if likely is None or likely[2] < _ENOUGH:  # names do not decide: try every pair of columns
         single = [column for column in items.columns.values() if not column.is_list]
         others = [column for column in events.columns.values() if not column.is_list]
-        found = _best_pair(work, items, events, single, others)
-        likely = max(filter(None, (likely, found)), key=lambda pair: pair[2], default=None)
+        by_values = _best_pair(work, items, events, single, others)
+        likely = max(filter(None, (likely, by_values)), key=lambda pair: pair[2], default=None)
     if likely is None or not likely[2]:
         raise DataError(
-            f"{events.path}: no column holds ids of {items.path} (columns {_shown(events)}; of the items"
-            f" {_shown(items)}); write [data] with item_columns and interaction_columns by hand"
+            f"{events.path}: no column holds ids of {items.path} (columns of the events: {events.column_names}; of the"
+            f" items: {items.column_names}); write [data] with item_columns and interaction_columns by hand"
         )
     return likely
 
@@ -177,7 +172,10 @@ def _item_columns(work: Workspace, items: Source, events: Source) -> tuple[Colum
 def _best_pair(
     work: Workspace, items: Source, events: Source, mine: Sequence[Column], theirs: Sequence[Column]
 ) -> tuple[Column, Column, float] | None:
-    """Return the pair with most of the events' values among the items'; ids of items must be different and filled."""
+    """Return the pair of columns with the largest share of the events' values among the items' ids, and the share.
+
+    A column of the items counts only where its filled values are (nearly) all distinct.
+    """
     if not theirs:
         return None
     best: tuple[Column, Column, float] | None = None
@@ -195,42 +193,43 @@ def _best_pair(
 
 
 def _is_key(work: Workspace, items: Source, column: Column) -> bool:
-    """Whether the filled values of a column are (nearly) all different."""
+    """Return whether the filled values of a column are (nearly) all distinct."""
     value = f"nullif(trim({column.text}), '')"
     ((filled, distinct),) = work.rows(f"SELECT count({value}), count(DISTINCT {value}) FROM {items.scan}")
     return bool(distinct >= _MOSTLY * filled)
 
 
 def _user_column(work: Workspace, events: Source, bought: Column) -> Column:
-    found = _first(events, _USER, besides=(bought,))
-    if found is None:
+    user = _first(events, _USER, besides=(bought,))
+    if user is None:
         raise DataError(
-            f"{events.path}: no column looks like a user ({_shown(events)}); "
+            f"{events.path}: no column is named like a user id ({events.column_names}); "
             'write [data] by hand, with interaction_columns = {user_id = "…"}'
         )
-    return found
+    return user
 
 
 def _text_columns(work: Workspace, items: Source, item: Column) -> dict[str, Column]:
-    """Return our name -> column of the items' texts; without a known name, the column with most different texts."""
-    found: dict[str, Column] = {}
+    """Return our name -> column of the items' texts; without a known name, the column with most distinct texts."""
+    fields: dict[str, Column] = {}
     for ours, names in _TEXT.items():
         column = next((each for each in _called(items, names, besides=(item,)) if _has_text(work, items, each)), None)
         if column is not None:
-            found[ours] = column
-    if found:
-        return found
+            fields[ours] = column
+    if fields:
+        return fields
     others = [each for each in items.columns.values() if each.name != item.name and _has_text(work, items, each)]
     if not others:
         raise DataError(
-            f"{items.path}: no column holds texts ({_shown(items)}); items need a text, such as a title, to be named by"
+            f"{items.path}: no column holds texts ({items.column_names}); add a column with a text of each item, such"
+            " as a title"
         )
     counts = {column.name: _variety(work, items, column) for column in others}
     return {"title": max(others, key=lambda column: counts[column.name])}
 
 
 def _has_text(work: Workspace, items: Source, column: Column) -> bool:
-    """Whether a column holds words: letters in most of what is there, and no addresses."""
+    """Return whether a column holds words: most of its values have letters and are no web addresses."""
     if column.is_number or column.type.startswith(("DATE", "TIMESTAMP", "BOOLEAN", "STRUCT", "MAP")):
         return False
     value = f"array_to_string({column.texts}, ' ')"
@@ -250,17 +249,17 @@ def _variety(work: Workspace, items: Source, column: Column) -> int:
 
 
 def _order_of(work: Workspace, events: Source, time: Column, remarks: list[str]) -> tuple[str, TimeUnit]:
-    """Return what a column of times orders events as ("time", "position" or ""), and its unit."""
+    """Return how a column of times orders events ("time", "position" or "" for not at all), and its unit."""
     value = time.number()
-    ((there, middle),) = work.rows(
+    ((filled, middle),) = work.rows(
         f"SELECT avg(CASE WHEN value IS NOT NULL THEN 1.0 ELSE 0.0 END), median(value)"
         f" FROM (SELECT {value} AS value FROM {events.scan} USING SAMPLE reservoir({_SAMPLE} ROWS) REPEATABLE (0))"
     )
-    if there is None or there < _MOSTLY:
-        remarks.append(f"column '{time.name}' is no time in {1 - (there or 0):.0%} of the events, so it is left aside")
+    if filled is None or filled < _MOSTLY:
+        remarks.append(f"column '{time.name}' is no time in {1 - (filled or 0):.0%} of the events, so it is ignored")
         return "", "s"
     if middle < EARLIEST:
-        remarks.append(f"column '{time.name}' counts events rather than seconds since 1970: it is their position")
+        remarks.append(f"column '{time.name}' counts events, not seconds since 1970, so it is used as their position")
         return "position", "s"
     units: Mapping[TimeUnit, int] = PER_SECOND
     later = 1e11  # seconds of the year 5138
@@ -268,6 +267,6 @@ def _order_of(work: Workspace, events: Source, time: Column, remarks: list[str])
 
 
 def _is_split(work: Workspace, events: Source, column: Column) -> bool:
-    """Whether a column holds nothing but names of the three parts, and test among them."""
-    given = {row[0] for row in work.rows(f"SELECT DISTINCT lower(trim({column.text})) FROM {events.scan} LIMIT 20")}
-    return given <= set(SPLIT_LABELS) and "test" in given and len(given) > 1
+    """Return whether a column holds only names of the parts of a split, with test among them."""
+    labels = {row[0] for row in work.rows(f"SELECT DISTINCT lower(trim({column.text})) FROM {events.scan} LIMIT 20")}
+    return labels <= set(SPLIT_LABELS) and "test" in labels and len(labels) > 1

@@ -1,4 +1,4 @@
-"""Rows of item numbers of unequal length, as two flat arrays."""
+"""Ragged arrays of item numbers: sequences of different lengths as one flat array with offsets."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lexirec.core.errors import ArtifactError
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """Rows of item numbers, each row oldest first, stored without padding.
+    """Sequences of item numbers, one row each, oldest first, stored without padding.
 
-    Row `i` is `items[offsets[i]:offsets[i + 1]]`. No object is held per event, so 100 million events cost 400 MB.
+    Row `i` is `items[offsets[i]:offsets[i + 1]]`. There is no Python object per event: 100 million events take 400 MB.
 
     Attributes:
-        items: int32 (N,), item numbers of all rows, one row after the other.
-        offsets: int64 (rows + 1,), where each row starts; the last entry is N.
+        items: int32 (N,), item numbers of all rows, concatenated.
+        offsets: int64 (rows + 1,), start of each row; the last entry is N.
     """
 
     items: NDArray[np.int32]
@@ -44,8 +44,8 @@ class Sequences:
         return cls(items, _offsets(np.array([len(row) for row in rows], dtype=np.int64)))
 
     @classmethod
-    def below(cls, parts: Sequence[Sequences]) -> Sequences:
-        """Return the rows of all parts, one part's after the other's."""
+    def concatenate(cls, parts: Sequence[Sequences]) -> Sequences:
+        """Return the rows of all parts, in order."""
         items = [part.items for part in parts]
         lengths = [part.lengths for part in parts]
         joined = np.concatenate(items) if items else np.empty(0, dtype=np.int32)
@@ -75,8 +75,8 @@ class Sequences:
 
     def take(self, rows: NDArray[Any] | Sequence[int]) -> Sequences:
         """Return the given rows, in the given order; repeats are allowed."""
-        chosen = np.asarray(rows, dtype=np.int64)
-        return self.windows(self.offsets[:-1][chosen], self.lengths[chosen])
+        numbers = np.asarray(rows, dtype=np.int64)
+        return self.windows(self.offsets[:-1][numbers], self.lengths[numbers])
 
     def last(self, n: int) -> Sequences:
         """Return the same rows cut to their `n` newest items."""
@@ -100,20 +100,20 @@ class Sequences:
         return np.bincount(self.items, minlength=n_items).astype(np.int64, copy=False)
 
     def padded(self, length: int, fill: int = -1, newest_first: bool = False) -> NDArray[np.int32]:
-        """Return a rectangle of the `length` newest items of each row: int32 (rows, length).
+        """Return the `length` newest items of each row as a padded array: int32 (rows, length).
 
-        Items stand at the left, oldest first unless `newest_first`; `fill` stands at the right of shorter rows.
+        Items are left-aligned, oldest first unless `newest_first`; shorter rows end with `fill`.
         """
         cut = self.last(length)
         columns = np.arange(length)
         filled = columns[None, :] < cut.lengths[:, None]
-        rectangle = np.full((len(self), length), fill, dtype=np.int32)
+        padded = np.full((len(self), length), fill, dtype=np.int32)
         if newest_first:
             newest = cut.offsets[1:, None] - 1 - columns[None, :]
-            rectangle[filled] = cut.items[newest[filled]]
+            padded[filled] = cut.items[newest[filled]]
         else:
-            rectangle[filled] = cut.items
-        return rectangle
+            padded[filled] = cut.items
+        return padded
 
     def save(self, folder: Path | str) -> None:
         """Write `items.npy` and `offsets.npy` into `folder`, which is created if needed."""

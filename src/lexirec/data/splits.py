@@ -1,6 +1,6 @@
-"""Splits: which events are learned from, and which predictions are evaluated.
+"""Data splits into training sequences and evaluation cases: leave-last-out, global temporal or predefined.
 
-Every split labels each event as train, validation or test, and `_split` turns the labels into sequences and cases; so
+Every split labels each event as train, validation or test, and `_split` turns the labels into sequences and cases, so
 histories are cut in one place. A history holds *all* events of the user before the target, whatever their label, in
 the order of the interactions; ties in time keep file order.
 """
@@ -24,23 +24,22 @@ if TYPE_CHECKING:
 
 
 HELD_BACK = -1
-"""Label of an event that stands in histories and in no part."""
-_ABLE = 4
-"""Events a user needs for one to be held back: two are held out, and one is left to learn from."""
-
+"""Label of an event that is in histories but in no part."""
+_MIN_EVENTS = 4
+"""Events a user needs for one to be held back: two are validation and test targets, and one is left for training."""
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
-"""Labels of events in a published split."""
+"""Labels of events."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """One row per evaluated prediction.
+    """Prediction tasks: a history and the target item of each of C cases.
 
     Attributes:
         users: int64 (C,), the user (row of the interactions; for `prefix_cases` the row of the training sequences).
-        targets: int32 (C,), the item to be predicted.
-        histories: C rows, the items before the target, oldest first, capped to the newest ones.
+        targets: int32 (C,), the item to predict.
+        histories: C rows, the items before the target, oldest first, cut to the newest ones.
     """
 
     users: NDArray[np.int64]
@@ -50,7 +49,7 @@ class Cases:
     def __post_init__(self) -> None:
         if not len(self.users) == len(self.targets) == len(self.histories):
             counts = f"{len(self.users)} users, {len(self.targets)} targets and {len(self.histories)} histories"
-            raise ValueError(f"{counts} must be as many")
+            raise ValueError(f"{counts} should be equally many")
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -79,7 +78,7 @@ class Cases:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training sequences and the cases that are evaluated.
+    """Training sequences, validation cases and test cases.
 
     Attributes:
         train: One row per user who has at least one training event.
@@ -87,7 +86,7 @@ class Split:
         validation: Cases for choosing models and settings.
         test: Cases for reporting.
         n_items: Size of the catalogue.
-        protocol: What a protocol card says of the data: split, tie rule, caps, counts, digest; JSON values only.
+        protocol: Entries of the protocol card about the data: split, tie rule, caps, counts, digest; JSON values only.
     """
 
     train: Sequences
@@ -123,15 +122,16 @@ class Split:
 def leave_last_out(interactions: Interactions, *, max_history: int = 20, hold_back: float = 0.0) -> Split:
     """Hold out each user's last event for test and the second last for validation.
 
-    A test history ends with an event that nobody was trained on (the validation target), a validation history with one
-    that somebody was, which flatters models that learn. From a share of the users the newest training event is held
-    back, too: it stands in their histories and nowhere else, so that their validation cases are as their test cases.
+    A test history ends with an event that no model was trained on (the validation target); a validation history ends
+    with a training event, so validation overestimates trained models. `hold_back` corrects this for a share of the
+    users: their newest training event stays in their histories but in no part, so that their validation cases resemble
+    their test cases.
 
     Users with fewer than three events stay in the training part only and are counted in the protocol
     (`users_too_short`; `users_with_one_event` among them).
 
     Args:
-        interactions: what happened.
+        interactions: events of all users.
         max_history: newest items kept of each history.
         hold_back: share of the users with four events or more, drawn once, whose newest training event is held back.
 
@@ -152,12 +152,12 @@ def leave_last_out(interactions: Interactions, *, max_history: int = 20, hold_ba
 
 
 def held_back(sequences: Sequences, share: float) -> NDArray[np.int64]:
-    """Draw a share of the users with four events or more, and return where their third last events stand: int64.
+    """Draw a share of the users with four events or more, and return the positions of their third last events: int64.
 
-    The draw is the same whenever it is made, so that what was held back can be found again.
+    The draw has a fixed seed, so that an audit can repeat it.
     """
-    able = np.flatnonzero(sequences.lengths >= _ABLE)
-    drawn = np.random.default_rng(0).choice(able, round(share * len(able)), replace=False)
+    eligible = np.flatnonzero(sequences.lengths >= _MIN_EVENTS)
+    drawn = np.random.default_rng(0).choice(eligible, round(share * len(eligible)), replace=False)
     return np.asarray(sequences.offsets[1:][drawn] - 3, dtype=np.int64)
 
 
@@ -169,11 +169,11 @@ def global_temporal(
     cuts: tuple[float, float] | None = None,
     max_history: int = 20,
 ) -> Split:
-    """Cut at two moments in time that are the same for everybody; cases belong to the part of their target's time.
+    """Cut all users' events at the same two moments; a case belongs to the part its target's time falls into.
 
     The cuts are chosen so that about the given shares of all targets (events with a history) lie at or after them.
-    Events at the same moment are never separated, so that shares are met up to ties. A history may hold events of an
-    earlier part, as it would in operation.
+    Events at the same moment are never separated, so shares are met up to ties. A history may hold events of an
+    earlier part, as it would in production.
 
     Args:
         interactions: Interactions with times.
@@ -193,7 +193,7 @@ def global_temporal(
         )
     starts = _cuts_by_share(interactions, times, validation, test) if cuts is None else cuts
     if not starts[0] <= starts[1]:
-        raise DataError(f"The cuts of a temporal split must not decrease; given were {starts[0]} and {starts[1]}.")
+        raise DataError(f"The cuts of a temporal split must not decrease; they are {starts[0]} and {starts[1]}.")
     labels = np.full(len(times), TRAIN, dtype=np.int8)
     labels[times >= starts[0]] = VALIDATION
     labels[times >= starts[1]] = TEST
@@ -202,21 +202,21 @@ def global_temporal(
 
 
 def predefined_split(interactions: Interactions, *, max_history: int = 20) -> Split:
-    """Use the split that came with the data: a column that says train, validation or test for each event.
+    """Use the split that came with the data: a column with train, validation or test for each event.
 
     Raises:
         DataError: The interactions have no such column.
     """
     if interactions.labels is None:
         raise DataError(
-            "The split 'published' needs a column that says train, validation or test for each event; "
+            "The split 'published' needs a column with train, validation or test for each event; "
             "map it, for example columns = {split = \"split_loo\"}, or use the split 'leave-last-out'."
         )
     return _split(interactions, interactions.labels, max_history, {"split": "published"})
 
 
 def prefix_cases(train: Sequences, max_history: int = 20) -> Cases:
-    """Make one case of every event that has a history: target a_j, history a_1…a_{j−1} cut to the newest items.
+    """Return one case per training event with a history: target a_j, history a_1…a_{j−1} cut to the newest items.
 
     `users` are rows of `train`. Source: GRAM, §2.3 (131,413 cases on Amazon Beauty).
     """
@@ -248,7 +248,7 @@ def _split(interactions: Interactions, labels: NDArray[np.int8], max_history: in
 
 
 def _cases(sequences: Sequences, events: NDArray[np.int64], max_history: int) -> Cases:
-    """Make cases of the given events (positions in `sequences.items`); those without a history are left out."""
+    """Return cases whose targets are the given events (positions in `sequences.items`), if they have a history."""
     users = np.searchsorted(sequences.offsets, events, side="right") - 1
     before = events - sequences.offsets[users]
     users, events, before = users[before > 0], events[before > 0], before[before > 0]
@@ -261,7 +261,7 @@ def _cuts_by_share(
 ) -> tuple[float, float]:
     if not (validation >= 0 and test >= 0 and validation + test < 1):
         raise DataError(
-            f"validation = {validation} and test = {test} are no shares; both must be at least 0 and together below 1."
+            f"validation = {validation} and test = {test} are no shares; both must be at least 0, their sum below 1."
         )
     has_history = np.ones(len(times), dtype=bool)
     starts = interactions.sequences.offsets[:-1]
@@ -269,7 +269,7 @@ def _cuts_by_share(
     ordered = np.sort(times[has_history])
     if len(ordered) == 0:
         raise DataError("A temporal split needs users with at least two events; every user has one.")
-    # The cut is the time of the first held-out target; a share of 0 puts it behind the last event.
+    # The cut is the time of the first target of a part; a share of 0 puts it after the last event.
     bounds = np.append(ordered, ordered[-1] + 1.0)
     first_test = len(ordered) - round(len(ordered) * test)
     first_validation = first_test - round(len(ordered) * validation)
@@ -277,10 +277,10 @@ def _cuts_by_share(
 
 
 def unseen_cases(split: Split) -> NDArray[np.bool_]:
-    """Return which validation histories end with an event that is not in the training part: (C,).
+    """Return which validation histories end with an event that is not in the training part: bool (C,).
 
-    A history holds everything before its target, so one whose newest event was learned from ends as its user's
-    training row does, and is not longer.
+    A history whose newest event is a training event ends with the same item as the user's training sequence and is not
+    longer than it (the history is cut to the newest items).
     """
     cases = split.validation
     row_of = np.full(int(max(cases.users.max(initial=0), split.train_users.max(initial=0))) + 1, -1, dtype=np.int64)
@@ -289,6 +289,6 @@ def unseen_cases(split: Split) -> NDArray[np.bool_]:
     lengths = np.where(rows >= 0, split.train.lengths[rows], 0)
     newest = cases.histories.last(1).padded(1)[:, 0]
     trained = split.train.last(1).padded(1)[:, 0]
-    alike = (rows >= 0) & (newest == trained[rows])
-    known: NDArray[np.bool_] = alike & (cases.histories.lengths <= lengths) | (cases.histories.lengths == 0)
-    return ~known
+    same_end = (rows >= 0) & (newest == trained[rows])
+    seen: NDArray[np.bool_] = same_end & (cases.histories.lengths <= lengths) | (cases.histories.lengths == 0)
+    return ~seen

@@ -1,6 +1,7 @@
-"""The toy shop: a generated, seeded catalogue with shoppers, and a mini world whose right answers are known.
+"""Toy data sets: a generated, seeded shop for demonstrations, and a mini world with known right answers for tests.
 
-Nothing in it is taken from real products or people: the words are in `toy_shop.toml`, the making is in `toy_making.py`.
+Nothing in them is taken from real products or people: the words of the shop are in `toy_shop.toml`, its generator is
+`toy_generator.py`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from lexirec.data.toy_generator import OPENING_DAY, describe, read_words, stock,
 
 @dataclass(frozen=True)
 class ToyShop:
-    """Two tables, as a reader would bring them.
+    """A generated shop as two tables of the library's format.
 
     Attributes:
-        items: item_id, title, brand, categories (list, root first), price (null where unknown), description (ditto).
+        items: item_id, title, brand, categories (list, root first), price and description (null where unknown).
         interactions: user_id, item_id, time (whole seconds since 1970), in order of time.
     """
 
@@ -29,7 +30,7 @@ class ToyShop:
     interactions: pa.Table
 
     def write(self, folder: str | Path) -> Path:
-        """Write `items.parquet` and `interactions.parquet` into `folder` (made if absent) and return the folder."""
+        """Write `items.parquet` and `interactions.parquet` into `folder` (created if needed) and return the folder."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         pq.write_table(self.items, folder / "items.parquet")
@@ -42,7 +43,7 @@ class MiniWorld(ToyShop):
     """A tiny shop in which every purchase has exactly one right successor.
 
     Attributes:
-        follows: item_id -> the item_id that everybody buys next.
+        follows: item_id -> the item_id that every shopper buys next.
     """
 
     follows: dict[str, str]
@@ -52,8 +53,8 @@ def toy_shop(*, seed: int = 0, items: int = 800, shoppers: int = 2000) -> ToySho
     """Generate the toy shop; equal arguments give equal tables.
 
     Args:
-        seed: of everything random.
-        items: catalogue size, from one item a product type (84) to 120 (10,080).
+        seed: seed of all random numbers.
+        items: catalogue size, from one item per product type (84) to 120 (10,080).
         shoppers: number of shoppers, at least 1; each has 5 to 25 events and never buys the same item twice.
 
     Raises:
@@ -63,7 +64,7 @@ def toy_shop(*, seed: int = 0, items: int = 800, shoppers: int = 2000) -> ToySho
     fewest, most = len(words.types), len(words.types) * variant_count(words)
     if not fewest <= items <= most:
         raise SettingsError(
-            f"toy_shop(items={items}): the toy shop holds {fewest} to {most} items; choose one of those."
+            f"toy_shop(items={items}): the toy shop holds {fewest} to {most} items; choose a size in this range."
         )
     if shoppers < 1:
         raise SettingsError(f"toy_shop(shoppers={shoppers}): at least 1 shopper is needed.")
@@ -74,7 +75,7 @@ def toy_shop(*, seed: int = 0, items: int = 800, shoppers: int = 2000) -> ToySho
     return ToyShop(table, visits(words, shelf, shoppers, ids, rng))
 
 
-# ------------------------------------------------------------------------------------------- a world of known answers
+# --------------------------------------------------------------------------------------------------------- mini world
 
 _CYCLES = {
     "Bakery": ("flour", "yeast", "proofing bowl", "bread tin", "bread knife", "butter dish"),
@@ -85,11 +86,11 @@ _CYCLES = {
 
 
 def mini_world(*, rounds: int = 4) -> MiniWorld:
-    """Build 24 items in four groups of six; every shopper walks once round the cycle of one group.
+    """Generate 24 items in four groups of six; every shopper buys the items of one group once, in a fixed cycle.
 
-    For each item `rounds` shoppers start there, so all items are equally popular, every cycle is covered from each
-    phase, and the right next item is never one the shopper has. After leave-last-out each shopper keeps four events
-    for training, and all 24 successions occur there equally often.
+    At each item `rounds` shoppers start, so all items are equally popular, every cycle is covered from each phase, and
+    the right next item is never one the shopper has. After leave-last-out each shopper keeps four events for training,
+    and all 24 successions occur there equally often.
 
     Raises:
         SettingsError: `rounds` below 1.

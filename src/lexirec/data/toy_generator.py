@@ -1,13 +1,13 @@
-"""How the toy shop is made: the items from the word file, and what shoppers do among them.
+"""Generator of the toy shop: items from the word file, and a random model of what shoppers buy.
 
 What a shopper buys next depends on
 
 - the *project* they are in: product types follow one another (`then` in the word file), so categories carry signal;
 - the *text*: people also look at a second thing of the same kind, and stay with the brand they just bought;
 - their *circle*: crowds of shoppers like certain brands together. No text says which; it shows only in the purchases;
-- their *price band*, the popularity of types and items, and a little noise that passes every item round.
+- their *price band*, the popularity of types and items, and a little noise that covers every item.
 
-Type and circle carry over between items, so that most item pairs are rare while the rule behind them is not: counting
+Type and circle generalise over items: most item pairs are rare, but the rule behind them is frequent. So counting
 transitions beats popularity clearly, and a model that reads the text can beat the counts.
 
 Letters of the shapes: I items, T product types, S shoppers.
@@ -29,22 +29,22 @@ SHORTEST, LONGEST = 5, 25
 """Fewest and most events of one shopper."""
 
 _FOLLOWS = (0.4, 0.33, 0.27)
-"""How the likeliest, second and third follow-up of a product type share its next step."""
+"""Shares of a product type's likeliest, second and third follow-up in its next steps."""
 
 _SECOND_LOOK = 0.2
 """Share of project steps that stay with the same product type."""
 
-_GO_ON = 0.65
+_CONTINUE = 0.65
 """Chance that a project takes one more step."""
 
 _NOISE = 0.08
-"""Share of events that have nothing to do with the shopper; they go round the catalogue so that no item is left out."""
+"""Share of events that do not depend on the shopper; they cycle through the catalogue, so that every item occurs."""
 
 _CIRCLE, _SAME_BRAND, _BAND = 2.8, 0.5, 0.7
 """Log-odds for an item of the shopper's circle, of the brand just bought, of the shopper's price band."""
 
-_BEEN_THERE = -2.5
-"""Log-odds of going back to a product type one already has."""
+_ALREADY_OWNED = -2.5
+"""Log-odds of returning to a product type the shopper already has."""
 
 _TYPE_SPREAD, _ITEM_SPREAD = 0.5, 0.6
 """Spread (standard deviation of the log weight) of the popularity of types and of items."""
@@ -55,7 +55,7 @@ _HOUR, _DAY = 3600.0, 86_400.0
 
 @dataclass(frozen=True)
 class Words:
-    """The word file with everything looked up by number. T types, D departments, R brands, 4 circles."""
+    """The word file as arrays of numbers: T types, D departments, R brands, 4 circles."""
 
     types: list[dict[str, Any]]
     brands: list[dict[str, Any]]
@@ -67,7 +67,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Shelf:
-    """The generated items as numbers, I of them: what they are and how they attract."""
+    """Attributes of the I generated items as numbers."""
 
     kind: NDArray[np.int64]  # (I,) product type
     brand: NDArray[np.int64]  # (I,)
@@ -80,7 +80,7 @@ class Shelf:
 
 @cache
 def read_words() -> Words:
-    """Read the word file that is shipped with the package."""
+    """Read the word file of the package."""
     raw = tomllib.loads(resources.files("lexirec.data").joinpath("toy_shop.toml").read_text(encoding="utf-8"))
     types, brands = raw["type"], raw["brand"]
     number = {kind["noun"]: i for i, kind in enumerate(types)}
@@ -99,22 +99,22 @@ def variant_count(words: Words) -> int:
 
 
 def stock(words: Words, items: int, rng: np.random.Generator) -> Shelf:
-    """Spread the items over the types evenly, brands in turn, variants without repetition (so titles are unique)."""
+    """Draw the items: types evenly, brands in turn, variants without repetition (so titles are unique)."""
     n_types = len(words.types)
     every = np.arange(items // n_types * n_types) % n_types
     kind = rng.permutation(np.concatenate([every, rng.permutation(n_types)[: items % n_types]]))
     order = np.argsort(kind, kind="stable")
-    place = np.empty(items, dtype=np.int64)  # 0, 1, 2, … within its type
-    place[order] = np.arange(items) - np.searchsorted(kind[order], kind[order])
+    rank = np.empty(items, dtype=np.int64)  # 0, 1, 2, … within its type
+    rank[order] = np.arange(items) - np.searchsorted(kind[order], kind[order])
     makers = rng.permuted(words.stocked, axis=1)
     variants = rng.permuted(np.tile(np.arange(variant_count(words)), (n_types, 1)), axis=1)
-    brand = makers[kind, place % makers.shape[1]]
-    members = np.full((n_types, int(place.max()) + 1), -1)
-    members[kind, place] = np.arange(items)
+    brand = makers[kind, rank % makers.shape[1]]
+    members = np.full((n_types, int(rank.max()) + 1), -1)
+    members[kind, rank] = np.arange(items)
     return Shelf(
         kind=kind,
         brand=brand,
-        variant=variants[kind, place],
+        variant=variants[kind, rank],
         circle=np.array([each["circle"] for each in words.brands])[brand],
         band=np.array([each["band"] for each in words.brands])[brand],
         weight=rng.normal(0.0, _ITEM_SPREAD, items),
@@ -122,11 +122,11 @@ def stock(words: Words, items: int, rng: np.random.Generator) -> Shelf:
     )
 
 
-# ---------------------------------------------------------------------------------------------------- what items say
+# --------------------------------------------------------------------------------------------------------- catalogue
 
 
 def describe(words: Words, shelf: Shelf, ids: NDArray[np.str_], rng: np.random.Generator) -> pa.Table:
-    """Write the catalogue: a title, a description in one of four manners; some prices and descriptions are missing."""
+    """Return the table of items: a title, a description in one of four styles; some prices and texts are missing."""
     n = len(ids)
     manner, remark = rng.integers(0, 4, n), rng.integers(0, 3, n)
     low, high = np.array([kind["price"] for kind in words.types], dtype=np.float64)[shelf.kind].T
@@ -164,11 +164,11 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-# ---------------------------------------------------------------------------------------------- what shoppers do
+# ------------------------------------------------------------------------------------------------------ interactions
 
 
 def visits(words: Words, shelf: Shelf, shoppers: int, ids: NDArray[np.str_], rng: np.random.Generator) -> pa.Table:
-    """Let every shopper walk, then keep the first 5 to 25 events of each and put all of them in order of time."""
+    """Return the table of events: 5 to 25 of each shopper, all in order of time."""
     lengths = np.minimum(SHORTEST - 1 + rng.geometric(0.14, shoppers), LONGEST)
     walked, fresh = _walk(words, shelf, lengths, rng)
     times = _clock(fresh, rng)
@@ -182,13 +182,13 @@ def visits(words: Words, shelf: Shelf, shoppers: int, ids: NDArray[np.str_], rng
 def _walk(
     words: Words, shelf: Shelf, lengths: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """All shoppers take one step at a time. Returns items (S, 25) and where a new project began (S, 25)."""
+    """Draw all shoppers' events, one step of all at a time: items (S, 25) and whether a project begins (S, 25)."""
     everyone = np.arange(len(lengths))
     circle, band = rng.integers(0, 4, len(lengths)), rng.integers(0, 3, len(lengths))
     wishes = _wishes(words, len(lengths), rng)
     stray = _stray_items(lengths, len(shelf.kind), rng)
     walked = np.full((len(lengths), LONGEST), -1)
-    fresh = rng.random(walked.shape) > _GO_ON
+    fresh = rng.random(walked.shape) > _CONTINUE
     fresh[:, 0] = True
     owned = np.zeros((len(lengths), len(words.types)), dtype=bool)
     with np.errstate(divide="ignore"):
@@ -196,8 +196,8 @@ def _walk(
     item = np.zeros(len(lengths), dtype=np.int64)  # the last item of the project; the first event does not use it
     for step in range(LONGEST):
         new, here = fresh[:, step], shelf.kind[item]
-        loath = np.where(owned & (np.arange(len(words.types)) != here[:, None]), _BEEN_THERE, 0.0)
-        kind = _draw(np.where(new[:, None], wishes, steps[here]) + loath, rng)
+        penalty = np.where(owned & (np.arange(len(words.types)) != here[:, None]), _ALREADY_OWNED, 0.0)
+        kind = _draw(np.where(new[:, None], wishes, steps[here]) + penalty, rng)
         offer = shelf.members[kind]
         appeal = shelf.weight[offer] + _CIRCLE * (shelf.circle[offer] == circle[:, None])
         appeal += _BAND * (shelf.band[offer] == band[:, None])
@@ -208,19 +208,19 @@ def _walk(
         pick[lost] = _unseen(stray[lost, step], walked[lost, :step], len(shelf.kind), rng)
         walked[:, step] = pick
         owned[everyone, shelf.kind[pick]] = True
-        item = np.where(stray[:, step] >= 0, item, pick)  # noise does not derail a project
+        item = np.where(stray[:, step] >= 0, item, pick)  # a noise event does not change the project
     return walked, fresh
 
 
 def _wishes(words: Words, shoppers: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Log chance (S, T) that a shopper's new project starts at a type: few departments each, some types popular."""
+    """Return the log weights (S, T) of the types a shopper's projects start at: few departments, some types popular."""
     taste = rng.dirichlet(np.full(words.department.max() + 1, 0.35), shoppers)
     popular = rng.normal(0.0, _TYPE_SPREAD, len(words.types))
     return np.log(taste[:, words.department] + 1e-3) + popular
 
 
 def _stray_items(lengths: NDArray[np.int64], items: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Items (S, 25) of the noise events, −1 elsewhere: shuffled rounds of the catalogue give every item its turn."""
+    """Return the items (S, 25) of the noise events, −1 elsewhere: shuffled passes over the catalogue cover it all."""
     stray = np.full((len(lengths), LONGEST), -1)
     places = (rng.random(stray.shape) < _NOISE) & (np.arange(LONGEST) < lengths[:, None])
     places[:, 0] = False  # the first event has to start a project
@@ -231,14 +231,14 @@ def _stray_items(lengths: NDArray[np.int64], items: int, rng: np.random.Generato
 
 
 def _draw(log_weights: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """One draw per row in proportion to exp(log weight) (the Gumbel trick)."""
+    """Draw one column per row with probability proportional to exp(log weight) (the Gumbel trick)."""
     return np.asarray(np.argmax(log_weights + rng.gumbel(size=log_weights.shape), axis=1))
 
 
 def _unseen(
     wanted: NDArray[np.int64], walked: NDArray[np.int64], items: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """The wanted items, or another one at random where it is −1 or the shopper has it already."""
+    """Return the wanted items, replaced by a random one where it is −1 or the shopper has it already."""
     pick = wanted.copy()
     while (again := (pick < 0) | (walked == pick[:, None]).any(axis=1)).any():
         pick[again] = rng.integers(0, items, int(again.sum()))
@@ -246,7 +246,7 @@ def _unseen(
 
 
 def _clock(fresh: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Times (S, 25) in seconds: hours to days between the steps of a project, weeks between projects."""
+    """Draw times (S, 25) in seconds: hours to days between the steps of a project, weeks between projects."""
     within = np.exp(rng.normal(np.log(9 * _HOUR), 1.3, fresh.shape))
     between = rng.exponential(24 * _DAY, fresh.shape) + _DAY
     gaps = np.where(fresh, between, within)

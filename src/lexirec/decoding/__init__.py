@@ -1,1 +1,1 @@
-"""Tries, beams and what else speaks in the beam; knows no model family."""
+"""Constrained decoding: trie of identifiers, beam search, exact scores, item constraints; independent of the model."""

@@ -1,8 +1,8 @@
-"""Whatever else speaks in the beam: a number per item becomes a number per trie node, once.
+"""Item filters and item scores in beam search: turn a number per item into a bias per trie node.
 
-Beams add the numbers on entering a node, so that they act at every step and not only at the end; their sum along an
-item's path is the item's own number, whatever rounding happens inside the trie. Biases add up: a filter plus a boost is
-the sum of both.
+Beams add a node's bias when they enter it, so filters and second rankers act at every step, not only on the finished
+list. Along an item's path the biases sum to the item's own number. Biases are additive: a filter plus a boost is the
+sum of both tensors.
 
 Shapes: `B` batch, `I` items, `N` nodes.
 """
@@ -28,20 +28,19 @@ def allowed_bias(trie: Trie, allowed_BI: Tensor) -> Tensor:
         trie: of all items.
         allowed_BI: (B or 1, I) whether each item may be returned.
     """
-    # whole numbers: the running sum over the sorted leaves is free of rounding
+    # integers: a node is allowed where its range of sorted leaves holds a nonzero count, exactly
     below_BI = functional.pad(allowed_BI[:, trie.order].cumsum(dim=1, dtype=torch.int32), (1, 0))
     some_BN = below_BI[:, trie.last] > below_BI[:, trie.first]
     return torch.zeros(some_BN.shape, device=trie.device).masked_fill_(~some_BN, -torch.inf)
 
 
 def mass_bias(trie: Trie, mass_BI: Tensor) -> Tensor:
-    """Return (B, N) float32: the log of a node's share of its parent's mass; its sum down a path is log mass(item).
+    """Return (B, N) float32: log(mass of a node / mass of its parent); the sum along a path is log mass(item).
 
-    A second distribution over items takes part in a product of experts by this, times its weight, or by `boost_bias` of
-    its weighted logs, whose lists are nearer to exhaustive ones (docs/decisions/0012). Where masses sum to 1 over the
-    items, all numbers are at most 0; where they do not, the total stands in the nodes of depth 1. Masses of 0 forbid an
-    item. Masses are summed upwards, child by child in float64: no difference of running sums, in which a small mass
-    beside a great one would be lost.
+    Multiplied by a weight, it adds a second distribution over items to the search (product of experts). `boost_bias` of
+    the weighted log masses does so too, with lists nearer to exhaustive ones (docs/decisions/0012). Masses that sum to
+    1 give numbers of at most 0; otherwise the nodes of depth 1 carry the total. A mass of 0 forbids an item. Masses are
+    summed upwards, child by child in float64: a difference of running sums would lose a small mass beside a large one.
 
     Args:
         trie: of all items.
@@ -51,10 +50,10 @@ def mass_bias(trie: Trie, mass_BI: Tensor) -> Tensor:
 
 
 def boost_bias(trie: Trie, boost_BI: Tensor) -> Tensor:
-    """Return (B, N) float32 whose sum down to a node is the greatest boost below it, so down a path the item's own.
+    """Return (B, N) float32 whose sum down to a node is the greatest boost below it; at a leaf, the item's own.
 
-    The sum down to an inner node is never less than what an item below will get (it is admissible): a boosted item is
-    not pruned for want of a boost that comes later. Below depth 1 all numbers are at most 0.
+    The sum at an inner node is an upper bound (admissible) of the boosts below it, so no prefix of a boosted item is
+    pruned because its boost would come later. Below depth 1 all numbers are at most 0.
 
     Args:
         trie: of all items.
@@ -64,7 +63,7 @@ def boost_bias(trie: Trie, boost_BI: Tensor) -> Tensor:
 
 
 def seen_mask(histories: Sequences, n_items: int) -> Tensor:
-    """Return (B, I) bool on the CPU: True where the item stands in the history of the row."""
+    """Return (B, I) bool on the CPU: True where the row's history contains the item."""
     lengths = torch.from_numpy(histories.lengths).to(torch.int64)
     rows = torch.arange(len(lengths)).repeat_interleave(lengths)
     seen_BI = torch.zeros((len(lengths), n_items), dtype=torch.bool)
@@ -73,7 +72,7 @@ def seen_mask(histories: Sequences, n_items: int) -> Tensor:
 
 
 def no_repeat_bias(trie: Trie, seen_BI: Tensor, penalty: float) -> Tensor:
-    """Return (B, N) float32 that takes `penalty` off the score of each seen item; `inf` forbids them.
+    """Return (B, N) float32 that subtracts `penalty` from the score of each seen item; `inf` forbids them.
 
     Args:
         trie: of all items.
@@ -84,10 +83,11 @@ def no_repeat_bias(trie: Trie, seen_BI: Tensor, penalty: float) -> Tensor:
 
 
 def _gathered_up(trie: Trie, values_BI: Tensor, how: Literal["sum", "amax"]) -> Tensor:
-    """Return (B, N) float64: the sum or the maximum of the values of the items below each node, level by level."""
+    """Return (B, N) float64: the sum or the maximum of the values of the items below each node."""
     empty = 0.0 if how == "sum" else -torch.inf
     up_BN = torch.full((len(values_BI), trie.n_nodes), empty, dtype=torch.float64, device=trie.device)
     up_BN[:, trie.item_node] = values_BI.double()
+    # deepest level first, so that a node is complete before it is added to its parent
     for depth in range(trie.longest, 0, -1):
         above, low, high = trie.level_offsets[depth - 1 : depth + 2]
         parents = (trie.parent[low:high] - above).expand(len(up_BN), -1)
@@ -96,8 +96,8 @@ def _gathered_up(trie: Trie, values_BI: Tensor, how: Literal["sum", "amax"]) -> 
 
 
 def _telescoped(trie: Trie, values_BN: Tensor) -> Tensor:
-    """Return each node's value less its parent's; that of depth 1 stays whole, that of the root is 0."""
+    """Return each node's value minus its parent's; nodes of depth 1 keep their value, the root gets 0."""
     values_BN[:, 0] = 0
     bias_BN = values_BN - values_BN[:, trie.parent.clamp(min=0)]
-    # −inf less −inf: a node below a forbidden one is forbidden too
+    # −inf − (−inf) is NaN: a node below a forbidden one is forbidden, too
     return bias_BN.masked_fill_(values_BN == -torch.inf, -torch.inf).float()

@@ -1,5 +1,6 @@
-"""Exact scores of every item by the same decoder that beams use: the oracle of their tests, and the search itself
-where a catalogue is small and scoring children is cheap.
+"""Exact scores of all items: the decoder of beam search run over the whole trie, without pruning.
+
+It is the oracle of the search's tests, and replaces the search where a catalogue is small and children are cheap.
 
 Shapes: `B` batch, `W` nodes with children at one depth, `C` children, `N` nodes, `I` items, `K` results.
 """
@@ -17,13 +18,13 @@ from lexirec.decoding.trie import Trie
 def exact_scores(
     trie: Trie, decoder: StepDecoder, *, length_penalty: float | None = None, bias_BN: Tensor | None = None
 ) -> Tensor:
-    """Return (B, I) the score of every item: a search that prunes nothing, as wide as the trie is.
+    """Return the score of every item (B, I): a beam search as wide as the trie, which prunes nothing.
 
     Args:
         trie: of all items, on the decoder's device.
-        decoder: scores children; it gets every node with children of one depth as its beams.
+        decoder: scores children; its beams are all inner nodes of one depth.
         length_penalty: divide by (number of tokens, end included) ** length_penalty; None for plain sums.
-        bias_BN: (B or 1, N) a number per node, added on entering it.
+        bias_BN: (B or 1, N) a number per node, added along the path.
     """
     nodes_W = torch.zeros(1, dtype=torch.int64, device=trie.device)
     step_BWC = decoder.start()
@@ -36,7 +37,7 @@ def exact_scores(
             beams = (len(scores_BN), -1)
             step_BWC = decoder.advance(parents_W.expand(beams), nodes_W.expand(beams), depth)
         children_WC = trie.children(nodes_W, step_BWC.shape[-1])
-        # in breadth-first order the children of one level's nodes are the next level: no gaps, no repeats
+        # breadth-first order: the children of one level are exactly the next level, in order, so a slice takes them
         low, high = trie.level_offsets[depth + 1], trie.level_offsets[depth + 2]
         above_BC = scores_BN[:, trie.parent[low:high]]
         scores_BN[:, low:high] = above_BC + step_BWC[:, children_WC >= 0]
@@ -47,7 +48,7 @@ def exact_scores(
 
 
 def top_items(scores_BI: Tensor, k: int) -> Beams:
-    """Return the `k` best items of each row of scores (−inf: not an item of this row) in the form that beams have."""
+    """Return the `k` best items of each row of scores as a search would; a score of −inf excludes an item."""
     best = scores_BI.topk(min(k, scores_BI.shape[1]), dim=1)
     scores = torch.nn.functional.pad(best.values, (0, k - best.values.shape[1]), value=-torch.inf)
     items = torch.nn.functional.pad(best.indices, (0, k - best.indices.shape[1]), value=-1)
@@ -56,7 +57,7 @@ def top_items(scores_BI: Tensor, k: int) -> Beams:
 
 
 def _next_level(trie: Trie, above_W: Tensor, depth: int) -> tuple[Tensor, Tensor]:
-    """Return the places in `above_W` of their parents, and the nodes of this depth that have children."""
+    """Return the inner nodes of a depth and, before them, the index in `above_W` of each one's parent."""
     level = torch.arange(trie.level_offsets[depth], trie.level_offsets[depth + 1], device=trie.device)
     nodes_W = level[trie.node_item[level] < 0]
     return torch.searchsorted(above_W, trie.parent[nodes_W]), nodes_W

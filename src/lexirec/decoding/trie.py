@@ -1,4 +1,4 @@
-"""The prefix trie of all identifiers, as flat tensors on any device.
+"""Prefix trie of all item identifiers, as flat tensors on any device.
 
 Shapes: `B` batch, `W` width, `C` children, `N` nodes, `I` items, `D` features.
 """
@@ -12,14 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
-from lexirec.core.errors import DataError
-
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+from lexirec.decoding.trie_builder import TrieLevels, number_nodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,17 +24,17 @@ class Trie:
     """A prefix trie in breadth-first order: node 0 is the root, the children of a node are consecutive nodes.
 
     Edge `e` leads to node `e + 1`, so the children of node `v` are `child_offsets[v] + 1 … child_offsets[v + 1]`.
-    All tensors are int64 on one device; all tuples are plain Python numbers, so that no loop over depths has to wait
-    for a device.
+    All tensors are int64 on one device; all tuples hold plain Python numbers, so that loops over depths do not
+    synchronise the device.
 
     Attributes:
-        child_offsets: (N + 1,) where the edges of each node begin.
+        child_offsets: (N + 1,) first edge of each node.
         token: (N,) the token on the edge into a node; −1 at the root.
         parent: (N,) the node above; −1 at the root.
         depth: (N,) number of edges from the root.
         node_item: (N,) the item that ends at a leaf; −1 inside.
         item_node: (I,) the leaf of each item.
-        order: (I,) items sorted by their leaves, from left to right.
+        order: (I,) items sorted by their identifiers, that is, by their leaves from left to right.
         first: (N,) and
         last: (N,) `order[first[v] : last[v]]` are the items below (or at) node `v`.
         max_children: greatest number of children of a node, per depth 0 … longest − 1.
@@ -60,7 +57,7 @@ class Trie:
 
     @classmethod
     def build(cls, tokens: ArrayLike, end: int | None = None) -> Trie:
-        """Build the trie of these identifiers: one sort of the items, then one pass per depth.
+        """Build the trie of a set of identifiers: one sort of the items, then one pass per depth.
 
         Args:
             tokens: (I, longest) token ids, row by item number, padded at the end with −1.
@@ -70,25 +67,16 @@ class Trie:
             DataError: an identifier is empty, has padding inside, contains `end`, equals another one or is a proper
                 prefix of another one; the message names the item numbers.
         """
-        matrix, lengths = _checked(np.asarray(tokens), end)
-        order = np.lexsort(matrix.T[::-1])  # the last key is the first to sort by; padding (−1) comes first
-        rows = matrix[order]
-        # differs[r, d]: the first d + 1 tokens of sorted row r are not those of the row before
-        differs = np.ones(rows.shape, dtype=np.bool_)
-        np.logical_or.accumulate(rows[1:] != rows[:-1], axis=1, out=differs[1:])
-        _refuse_clashes(rows, lengths[order], differs, order)
-        if end is not None:
-            rows, differs = _with_end(rows, lengths[order], differs, end)
-        return cls._from_sorted(rows, lengths[order] + (end is not None), differs, order.astype(np.int64))
+        return cls._from_levels(number_nodes(tokens, end))
 
     @classmethod
-    def _from_sorted(cls, rows: Ints, lengths: Ints, differs: Bools, order: Ints) -> Trie:
-        """Number the nodes depth by depth from sorted identifiers and the places where their prefixes change."""
-        levels = _levels(rows, lengths, differs)
+    def _from_levels(cls, levels: TrieLevels) -> Trie:
+        """Turn numbered nodes into tensors, with the numbers per depth that loops need."""
+        # items are known in sorted order: scatter them to their leaves, and the leaves back to item numbers
         item_of_leaf = np.full(levels.token.size, -1, dtype=np.int64)
-        item_of_leaf[levels.leaf] = order
-        item_node = np.empty_like(order)
-        item_node[order] = levels.leaf
+        item_of_leaf[levels.leaf] = levels.order
+        item_node = np.empty_like(levels.order)
+        item_node[levels.order] = levels.leaf
         counts = np.bincount(levels.parent[1:], minlength=levels.token.size)
         bounds = levels.offsets
         per_level = [counts[low:high] for low, high in pairwise(bounds[:-1])]
@@ -99,7 +87,7 @@ class Trie:
             depth=torch.from_numpy(np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))),
             node_item=torch.from_numpy(item_of_leaf),
             item_node=torch.from_numpy(item_node),
-            order=torch.from_numpy(order),
+            order=torch.from_numpy(levels.order),
             first=torch.from_numpy(levels.first),
             last=torch.from_numpy(levels.last),
             max_children=tuple(int(level.max()) for level in per_level),
@@ -124,7 +112,7 @@ class Trie:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """The device of the tensors."""
         return self.token.device
 
     def to(self, device: torch.device | str) -> Trie:
@@ -145,6 +133,7 @@ class Trie:
 
         `width` is usually `max_children[depth]`; a smaller one cuts the children off.
         """
+        # edge e leads to node e + 1, so a range of edges is a range of children
         edge_BW1 = self.child_offsets[nodes_BW].unsqueeze(-1)
         stop_BW1 = self.child_offsets[nodes_BW + 1].unsqueeze(-1)
         edge_BWC = edge_BW1 + torch.arange(width, device=self.device)
@@ -164,7 +153,7 @@ class Trie:
         items_I = torch.arange(self.n_items, device=self.device)
         node_I = self.item_node
         for _ in range(self.longest):
-            # an item whose walk has reached the root writes column 0 again, with what it holds
+            # all items climb in lockstep: one that has reached the root rewrites column 0 with its own value
             inside_I = node_I > 0
             column_I = self.depth[node_I].clamp(min=1) - 1
             path_IL[items_I, column_I] = torch.where(inside_I, node_I, path_IL[items_I, column_I])
@@ -177,10 +166,10 @@ class Trie:
         return torch.where(path_IL >= 0, self.token[path_IL.clamp(min=0)], -1)
 
     def pool(self, item_vectors_ID: Tensor) -> Tensor:
-        """Return (N, D) for each node the mean of the vectors of the items below it; differentiable.
+        """Return for each node the mean of the vectors of the items below it (N, D); differentiable.
 
-        Nodes on one chain without branches hold the same items. Each distinct set of items is averaged once, as one
-        bag of its items, and each node reads the row of its set.
+        Nodes on a chain without branches hold the same items, so each distinct set of items is averaged once, as one
+        bag, and nodes share the row of their set.
         """
         bags = self._bags
         means_MD = functional.embedding_bag(bags.items, item_vectors_ID, bags.offsets, mode="mean")
@@ -188,9 +177,10 @@ class Trie:
 
     @cached_property
     def _bags(self) -> _Bags:
-        """Return the distinct sets of two or more items that lie under nodes."""
+        """The distinct sets of two or more items below nodes."""
         first, last = self.first.cpu().numpy(), self.last.cpu().numpy()
         several = last - first > 1
+        # a set is a range of `order`: one integer per (first, last) finds the distinct ones
         spans, inverse = np.unique(first[several] * (self.n_items + 1) + last[several], return_inverse=True)
         starts, stops = np.divmod(spans, self.n_items + 1)
         sizes = stops - starts
@@ -203,97 +193,11 @@ class Trie:
 
 
 class _Bags(NamedTuple):
-    """`items[offsets[m] : offsets[m + 1]]` is the m-th set; `row` (N,): an item's own row or I + its set."""
+    """Sets of items below nodes: `items[offsets[m] : offsets[m + 1]]` is set m.
+
+    `row` (N,) is the row of a node in [item vectors; set means]: its only item, or I + its set.
+    """
 
     items: Tensor
     offsets: Tensor
     row: Tensor
-
-
-class _Levels(NamedTuple):
-    token: Ints
-    parent: Ints
-    first: Ints
-    last: Ints
-    leaf: Ints  # the leaf of each sorted row
-    offsets: list[int]
-
-
-def _levels(rows: Ints, lengths: Ints, differs: Bools) -> _Levels:
-    """Number the nodes: at each depth a new node begins where the prefix changes and the identifier still goes on."""
-    n_items = len(rows)
-    token, parent, first, last = [np.array([-1])], [np.array([-1])], [np.array([0])], [np.array([n_items])]
-    node = np.zeros(n_items, dtype=np.int64)  # the node of each sorted row at the current depth
-    leaf = np.empty(n_items, dtype=np.int64)
-    offsets = [0, 1]
-    for depth in range(1, rows.shape[1] + 1):
-        alive = lengths >= depth
-        begins = np.flatnonzero(differs[:, depth - 1])
-        ends = np.append(begins[1:], n_items)
-        lives = alive[begins]
-        begins, ends = begins[lives], ends[lives]
-        token.append(rows[begins, depth - 1])
-        parent.append(node[begins])
-        first.append(begins)
-        last.append(ends)
-        # rows whose identifier has ended keep counting along, but are never read again
-        node = offsets[-1] - 1 + np.cumsum(differs[:, depth - 1] & alive)
-        leaf[lengths == depth] = node[lengths == depth]
-        offsets.append(offsets[-1] + begins.size)
-    return _Levels(
-        token=np.concatenate(token),
-        parent=np.concatenate(parent),
-        first=np.concatenate(first),
-        last=np.concatenate(last),
-        leaf=leaf,
-        offsets=offsets,
-    )
-
-
-def _checked(tokens: NDArray[Any], end: int | None) -> tuple[Ints, Ints]:
-    """Return the identifiers as int64 without needless columns, and their lengths."""
-    if tokens.ndim != 2 or tokens.shape[0] == 0 or not np.issubdtype(tokens.dtype, np.integer):
-        raise DataError(
-            f"identifiers: got an array of shape {tokens.shape} and type {tokens.dtype}; "
-            "expected integers (items, longest) with at least one item"
-        )
-    real = tokens >= 0
-    lengths = real.sum(axis=1)
-    if not lengths.all():
-        raise DataError(f"identifiers: item {int(lengths.argmin())} has no token; every item needs at least one")
-    gaps = (real[:, 1:] & ~real[:, :-1]).any(axis=1)
-    if gaps.any():
-        raise DataError(f"identifiers: item {int(gaps.argmax())} has padding before its last token; pad at the end")
-    if end is not None and (holds := (tokens == end).any(axis=1)).any():
-        raise DataError(f"identifiers: item {int(holds.argmax())} contains the end token {end}; leave it out")
-    matrix = tokens[:, : int(lengths.max())].astype(np.int64)
-    return np.where(matrix < 0, -1, matrix), lengths.astype(np.int64)
-
-
-def _refuse_clashes(rows: Ints, lengths: Ints, differs: Bools, order: Ints) -> None:
-    """Refuse equal identifiers and proper prefixes; sorted, either stands directly before a row that it clashes with.
-
-    A clash is a neighbour pair whose first difference, if any, lies beyond the end of the first of the two.
-    """
-    common = (~differs[1:]).sum(axis=1)  # `differs` is cumulative, so this is the length of the common prefix
-    same = common == rows.shape[1]
-    clash = same | (common >= lengths[:-1])
-    if not clash.any():
-        return
-    at = int(clash.argmax())
-    spelled = rows[at][: lengths[at]].tolist()
-    relation = "equals that of" if same[at] else "is a proper prefix of that of"
-    more = f" ({int(clash.sum()) - 1} more such pairs)" if clash.sum() > 1 else ""
-    raise DataError(
-        f"identifiers: that of item {int(order[at])}, {spelled}, {relation} item {int(order[at + 1])}{more}; "
-        "each item needs its own, none the beginning of another: add a distinguishing token"
-    )
-
-
-def _with_end(rows: Ints, lengths: Ints, differs: Bools, end: int) -> tuple[Ints, Bools]:
-    """Close each sorted identifier with the end token; identifiers are no prefixes, so the order stays sorted."""
-    items = np.arange(len(rows))
-    closed = np.concatenate([rows, np.full((len(rows), 1), -1)], axis=1)
-    closed[items, lengths] = end
-    # every identifier is its own by its last token already
-    return closed, np.concatenate([differs, np.ones((len(rows), 1), dtype=np.bool_)], axis=1)

@@ -1,1 +1,1 @@
-"""Model families and baselines, side by side; none imports another."""
+"""Recommenders: GRAM, TS-Rec, baselines and ensembles, with loading, saving and distillation."""

@@ -1,4 +1,4 @@
-"""What generative recommenders share, whatever their family: how they rank, recommend and stay up to date."""
+"""The base class of generative recommenders: rank by trie search, recommend, retrain."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ AnySearcher = TypeVar("AnySearcher", bound=TrieSearcher)
 
 
 class GenerativeRecommender(ABC, Generic[AnySearcher]):
-    """A network and what searches its trie; the searcher is made anew when the weights have changed."""
+    """A network with a searcher of its trie; the searcher is rebuilt after the weights have changed."""
 
     model: nn.Module
 
     def __init__(self, catalog: Catalog) -> None:
-        """Hold the items that are ranked."""
+        """Hold the catalogue that is ranked."""
         self._catalog = catalog
         self._searcher: AnySearcher | None = None
 
     @abstractmethod
     def _make_searcher(self) -> AnySearcher:
-        """Make what finds items with the weights as they are."""
+        """Build a searcher for the present weights."""
 
     @property
     @abstractmethod
     def protocol(self) -> dict[str, Any]:
-        """What a protocol card says about how lists are made."""
+        """How lists are made, for the protocol card."""
 
     @abstractmethod
     def save(self, folder: str | Path) -> None:
-        """Write one complete folder."""
+        """Write the recommender into one complete folder."""
 
     @property
     def catalog(self) -> Catalog:
@@ -52,7 +52,7 @@ class GenerativeRecommender(ABC, Generic[AnySearcher]):
 
     @property
     def searcher(self) -> AnySearcher:
-        """What finds items with the weights as they are; made on first use."""
+        """The searcher for the present weights, built on first use."""
         if self._searcher is None:
             self._searcher = self._make_searcher()
         return self._searcher
@@ -60,22 +60,22 @@ class GenerativeRecommender(ABC, Generic[AnySearcher]):
     def rank(
         self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
     ) -> Ranking:
-        """Rank the k best items for every history; see `recommenders.Recommender.rank`."""
+        """Rank the k best items for every history; see `data.ranking.Recommender.rank`."""
         check_request(len(histories), len(self._catalog), k, allowed)
-        found = self.searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed)
-        return Ranking(found.items, found.scores)
+        result = self.searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed)
+        return Ranking(result.items, result.scores)
 
     def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:
-        """Recommend items for one history of item ids, oldest first; see `recommending.recommend`."""
+        """Recommend items for one history of item ids, oldest first; see `models.recommend.recommend`."""
         return recommend(self, history, k=k, **options)
 
-    def apart(self) -> Self:
-        """Return this recommender with weights of its own, which are equal and learn apart."""
-        made = copy.copy(self)
-        made.model, made._searcher = copy.deepcopy(self.model), None
-        return made
+    def clone(self) -> Self:
+        """Return a copy with equal weights of its own, which can be trained independently."""
+        clone = copy.copy(self)
+        clone.model, clone._searcher = copy.deepcopy(self.model), None
+        return clone
 
     def _to_device(self) -> None:
-        """Bring the network to where it learns; what was made of its old weights is forgotten."""
+        """Move the network to the training device and drop the searcher of its old weights."""
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self._searcher = None

@@ -1,6 +1,6 @@
 """Load saved recommenders: from a folder, or from a finished experiment by its name.
 
-Only the module of the recommender's own kind is imported, none of training, pipeline or reporting.
+Imports are lazy: only the module of the recommender's own kind is imported, none of training, pipeline or reporting.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ KINDS = ("scores", "late-fusion", "causal", "fused")
 
 
 def load_recommender(folder: str | Path) -> Recommender:
-    """Load any saved recommender by the kind its manifest names.
+    """Load a saved recommender of any kind; its manifest names the kind.
 
     Raises:
         ArtifactError: the folder holds no recommender, or one of a kind this version does not know.
@@ -42,16 +42,16 @@ def load_recommender(folder: str | Path) -> Recommender:
 
         return EnsembleRecommender.load(source, load_recommender)
     allowed = ", ".join(f"'{name}'" for name in KINDS)
-    raise ArtifactError(f"{source / MANIFEST}: kind '{kind}' is unknown to this version; allowed: {allowed}")
+    raise ArtifactError(f"{source / MANIFEST}: kind '{kind}' is unknown to this version of lexirec; allowed: {allowed}")
 
 
 def load_named(store: Store, name: str, wanted: str | None = None) -> Recommender:
-    """Load a recommender of the finished experiment `name`, or the one saved in the folder `name`.
+    """Load a recommender of the finished experiment `name`, or the recommender saved in the folder `name`.
 
     Args:
-        store: where finished experiments are.
-        name: an experiment, or the folder of a saved recommender.
-        wanted: one of the experiment's recommenders; see `chosen` for the default.
+        store: of finished experiments.
+        name: of an experiment, or the folder of a saved recommender.
+        wanted: name of one of the experiment's recommenders; see `chosen` for the default.
 
     Raises:
         ArtifactError: there is no such experiment, folder or recommender.
@@ -68,15 +68,15 @@ def chosen(run: RunRecord, wanted: str | None = None) -> str:
     Raises:
         ArtifactError: the experiment has no such recommender, or none at all.
     """
-    known = recommenders(run)
-    if not known:
-        raise ArtifactError(f"{run.name} has no recommender: its experiment holds neither [model] nor [baselines.NAME]")
+    available = recommenders(run)
+    if not available:
+        raise ArtifactError(f"{run.name} has no recommender: the experiment has neither [model] nor [baselines.NAME]")
     if wanted is not None:
-        if wanted not in known:
-            hint = did_you_mean(wanted, known)
-            raise ArtifactError(f"{run.name} has no recommender '{wanted}'; it has {', '.join(known)}.{hint}")
+        if wanted not in available:
+            hint = did_you_mean(wanted, available)
+            raise ArtifactError(f"{run.name} has no recommender '{wanted}'; it has {', '.join(available)}.{hint}")
         return wanted
-    own = [name for name in OWN if name in known]
+    own = [name for name in OWN if name in available]
     return own[-1] if own else max(evaluations(run), key=lambda name: _headline(run, name))
 
 

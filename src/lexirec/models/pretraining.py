@@ -1,7 +1,7 @@
-"""Pretraining a backbone on the catalogue's own text: a language space for models from nothing, the shop's for others.
+"""Language-model pretraining of a backbone on the catalogue's texts, for models from scratch or domain adaptation.
 
-Causal models learn to go on (packed blocks), encoder-decoders to fill in what was taken out of a block (span
-corruption as T5 has it). Weights are chosen by their perplexity on texts that are never trained on.
+Causal models are trained on packed blocks (next token), encoder-decoders on span corruption as in T5. Weights are
+chosen by their perplexity on held-out texts.
 
 Legend: `B` blocks of a batch, `L` tokens.
 """
@@ -27,38 +27,38 @@ from lexirec.nn.t5 import Backbone, add_tokens
 from lexirec.nn.tokenizer import encode_all
 from lexirec.training.arguments import early_stopping
 from lexirec.training.batching import Ints, blocks, corrupt, random_spans, spans_of
-from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
+from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, run_training
 
 Objective = Literal["causal", "span-corruption"]
 PERPLEXITY = "validation_perplexity"
-"""The figure by which pretrained weights are chosen: per token of texts that are held out."""
-_HELD_OUT = 2**31  # the "epoch" of which held-out texts draw their spans
-_LEAST = 8  # tokens that make a block
+"""Metric that chooses pretrained weights: perplexity per token of held-out texts."""
+_HELD_OUT = 2**31  # stands for the epoch in the seed of held-out texts
+_LEAST = 8  # minimum tokens of a block
 
 
 class PretrainSettings(TrainerSettings):
     """How a backbone is pretrained."""
 
     objective: Objective | None = None
-    """By default what suits the family: causal for causal models, span-corruption for encoder-decoders."""
+    """By default the objective of the family: causal for causal models, span-corruption for encoder-decoders."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Of AdamW, after the warm-up and before the cosine decay; pretrained models need less, about 5e-5."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Of matrices; norms have none."""
-    validations_per_epoch: int = Field(default=1, ge=1)
+    evals_per_epoch: int = Field(default=1, ge=1)
     """How often weights are judged."""
     batch_size: int = Field(default=16, ge=1)
     """Blocks of a batch."""
     max_length: int = Field(default=256, ge=8)
     """Tokens of a block."""
     noise: float = Field(default=0.15, gt=0, lt=1)
-    """Share of a block's tokens that are taken out (span corruption)."""
+    """Share of a block's tokens that are masked (span corruption)."""
     mean_span: float = Field(default=3.0, ge=1)
-    """Tokens of a span that is taken out, on average."""
+    """Mean tokens of a masked span (span corruption)."""
     held_out: float = Field(default=0.05, ge=0, lt=1)
-    """Share of the texts that choose the weights and are not trained on; 0 trains on all and keeps the last weights."""
+    """Share of the texts that validate and are not trained on; 0 trains on all texts and keeps the last weights."""
     patience: int = Field(default=3, ge=1)
-    """Choices in a row without better weights after which pretraining stops."""
+    """Validations in a row without better weights after which pretraining stops."""
 
 
 def pretrain(
@@ -69,13 +69,13 @@ def pretrain(
     Span corruption needs sentinel tokens: those the tokenizer lacks are added to it and to the model.
 
     Args:
-        backbone: model and tokenizer of either family.
-        texts: one per item; empty ones are passed over.
-        settings: how.
-        folder: where checkpoints go; a run carries on from what is there.
+        backbone: model and tokenizer, causal or encoder-decoder.
+        texts: one per item; empty ones are skipped.
+        settings: of the pretraining.
+        folder: of the checkpoints; a run resumes from the newest one.
 
     Returns:
-        The curve: rows with `step`, `epoch` and `loss` or `validation_perplexity`.
+        The learning curve: rows with `step`, `epoch` and `loss` or `validation_perplexity`.
 
     Raises:
         SettingsError: the objective does not suit the model's family.
@@ -85,22 +85,22 @@ def pretrain(
     train, held_out = _documents(backbone, texts, settings)
     layout = _Layout.of(backbone, objective, settings)
     epochs = Epochs(partial(_parts, train, settings), layout.batch, settings.epochs)
-    judge = _Perplexity(_parts(held_out, settings), layout) if held_out is not None else None
+    validator = _Perplexity(_parts(held_out, settings), layout) if held_out is not None else None
     run = TrainingRun(
-        settings, folder, judge, early_stopping(settings.patience), columns=(PERPLEXITY,), title="Pretraining"
+        settings, folder, validator, early_stopping(settings.patience), columns=(PERPLEXITY,), title="Pretraining"
     )
-    return carry_out(ChoosingTrainer(_Language(backbone.model), epochs, run))
+    return run_training(ChoosingTrainer(_Language(backbone.model), epochs, run))
 
 
 class _Part(NamedTuple):
-    """Some blocks, and the seed of what is taken out of them."""
+    """Blocks of one batch, and the seed of their masked spans."""
 
     tokens_BL: Ints
     seed: tuple[int, ...]
 
 
 class _Layout(NamedTuple):
-    """How blocks are laid out for a model: no sentinels where nothing is taken out."""
+    """Turns blocks into model inputs; without sentinels the objective is causal."""
 
     sentinels: Ints
     end: int
@@ -129,7 +129,7 @@ class _Layout(NamedTuple):
 
 
 class _Language(nn.Module):
-    """A language model whose forward pass is its loss."""
+    """A language model whose forward pass returns its loss."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class _Language(nn.Module):
 
 
 class _Perplexity:
-    """Judges weights by the perplexity of held-out blocks."""
+    """Validates weights by the perplexity of held-out blocks."""
 
     metric, sign = PERPLEXITY, -1
 
@@ -160,39 +160,41 @@ class _Perplexity:
         return {PERPLEXITY: math.exp(min(total / count, 700.0))}
 
 
-def _objective(model: Any, asked: Objective | None) -> Objective:
-    suits: Objective = "span-corruption" if model.config.is_encoder_decoder else "causal"
-    if asked not in (None, suits):
+def _objective(model: Any, wanted: Objective | None) -> Objective:
+    suitable: Objective = "span-corruption" if model.config.is_encoder_decoder else "causal"
+    if wanted not in (None, suitable):
         raise SettingsError(
-            f"pretraining.objective is '{asked}', but the backbone is of type '{model.config.model_type}';"
-            f" '{suits}' suits it"
+            f"pretraining.objective is '{wanted}', but a backbone of type '{model.config.model_type}' is pretrained"
+            f" with '{suitable}'; set that, or leave it out"
         )
-    return suits
+    return suitable
 
 
 def _documents(
     backbone: Backbone, texts: Sequence[str], settings: PretrainSettings
 ) -> tuple[Sequences, Sequences | None]:
-    """Return texts as rows of ids, begin and end included: those trained on and, if there are any, those held out."""
+    """Return texts as rows of ids with begin and end tokens: those for training, and the held-out ones or None."""
     written = [text for text in texts if text.strip()]
     tokenizer = backbone.tokenizer
     rows = encode_all(tokenizer, written, "tokenising texts")
-    there = rows.lengths > 0
+    present = rows.lengths > 0
     begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    whole = side_by_side([Ragged.repeated(begin, there), rows, Ragged.repeated([tokenizer.eos_token_id], there)])
+    whole = side_by_side([Ragged.repeated(begin, present), rows, Ragged.repeated([tokenizer.eos_token_id], present)])
     documents = Sequences(whole.values.numpy(), whole.offsets.numpy())
     documents = documents.take(np.flatnonzero(documents.lengths))
     order = np.random.default_rng([settings.seed, _HELD_OUT]).permutation(len(documents))
     held = max(1, round(settings.held_out * len(order))) if settings.held_out else 0
     train = documents.take(np.sort(order[held:]))
     if len(train.items) < _LEAST:
-        raise DataError(f"{len(written):,} texts are too little to pretrain on; name more text fields")
+        raise DataError(
+            f"pretraining: {len(written):,} texts leave fewer than {_LEAST} tokens to train on; add text fields"
+        )
     unseen = documents.take(np.sort(order[:held]))
     return train, unseen if len(unseen.items) >= _LEAST else None
 
 
 def _parts(documents: Sequences, settings: PretrainSettings, epoch: int | None = None) -> list[_Part]:
-    """Cut documents into batches of blocks, in the random order of an epoch, or as they are where they are held out."""
+    """Cut documents into batches of blocks: in an epoch's random order, or in their own order where held out."""
     seed = (settings.seed, _HELD_OUT if epoch is None else epoch)
     tokens = blocks(documents, settings.max_length, None if epoch is None else seed)
     batches = np.array_split(tokens, max(1, -(-len(tokens) // settings.batch_size)))

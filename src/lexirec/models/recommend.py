@@ -1,4 +1,7 @@
-"""Recommendations for one history, in the ids and words of the catalogue."""
+"""Recommend items for one history of item ids, with item filters and explanations.
+
+A filter compares a field of the catalogue with a value: `brand=Acme`, `price<20`, `categories~wood`.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ class Recommendation:
     """One recommended item.
 
     Attributes:
-        item_id: The item.
-        score: What the recommender ranks by; comparable within one list only.
+        item_id: Id of the item.
+        score: The score that ranks the list; comparable within one list only.
         title: Its title, else its first text field; "" where unknown.
-        because: With an explanation, `(item_id, share of the score)` of the history's items, the most telling first.
+        because: With `explain`, `(item_id, share of the score)` of the history's items, the most influential first.
     """
 
     item_id: str
@@ -36,7 +39,7 @@ class Recommendation:
 
 
 class Options(TypedDict, total=False):
-    """What a request may say besides the history and k; see `recommend`."""
+    """Options of a request besides the history and k; see `recommend`."""
 
     exclude_seen: bool
     allow: Sequence[str]
@@ -57,20 +60,20 @@ def recommend(
     """Recommend items for one history.
 
     Args:
-        recommender: Whatever ranks.
-        history: Item ids, oldest first; may be empty where the recommender can answer newcomers.
-        k: How many items, at most.
+        recommender: Any recommender.
+        history: Item ids, oldest first; may be empty where the recommender can rank for new users.
+        k: Number of items, at most.
         exclude_seen: Leave out the items of the history.
         allow: Filters every item must match, see `item_filters`.
         deny: Filters no item may match.
-        explain: Say which items of the history speak for each recommendation: by how much its score falls when the
-            item is taken out of the history.
+        explain: Attribute each recommendation to items of the history: by how much its score falls when the item is
+            removed from the history.
 
     Raises:
-        DataError: an item or field is unknown, or the filters leave nothing.
+        DataError: k is below 1, an item or field is unknown, or the filters leave no item.
     """
     if k < 1:
-        raise DataError(f"k is {k}; it must be at least 1")
+        raise DataError(f"k is {k}; set it to at least 1")
     catalog = recommender.catalog
     numbers = catalog.numbers(history)
     allowed = allowed_items(catalog, allow, deny)
@@ -78,16 +81,16 @@ def recommend(
         Sequences.from_lists([numbers.tolist()]), k=k, exclude_seen=exclude_seen, allowed=allowed
     )
     items = ranking.items[0][ranking.items[0] >= 0]
-    reasons = _reasons(recommender, numbers, items, ranking.scores[0]) if explain and len(numbers) else None
+    reasons = _score_drops(recommender, numbers, items, ranking.scores[0]) if explain and len(numbers) else None
     titles = _titles(catalog)
     return [
         Recommendation(
             catalog.item_ids[item],
-            float(ranking.scores[0, place]),
+            float(ranking.scores[0, rank]),
             titles[item],
-            _told(reasons[:, place], history) if reasons is not None else (),
+            _attribution(reasons[:, rank], history) if reasons is not None else (),
         )
-        for place, item in enumerate(items)
+        for rank, item in enumerate(items)
     ]
 
 
@@ -97,44 +100,37 @@ def _titles(catalog: Catalog) -> list[str]:
     return catalog.field(catalog.text_fields[0]) if catalog.text_fields else [""] * len(catalog)
 
 
-def _reasons(
+def _score_drops(
     recommender: Recommender, history: NDArray[np.int32], items: NDArray[np.int32], scores: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """Return how much each item's score falls without each event of the history: (events, items)."""
+    """Return how much each item's score drops when one event of the history is removed: (events, items)."""
     without = Sequences.from_lists([np.delete(history, event).tolist() for event in range(len(history))])
     only = np.zeros(len(recommender.catalog), dtype=np.bool_)
     only[items] = True
-    found = recommender.rank(without, k=len(items), exclude_seen=False, allowed=only)
-    place = np.full(len(only) + 1, -1, dtype=np.int64)
-    place[items] = np.arange(len(items))
-    left = np.full((len(history), len(items)), -np.inf)
-    rows, columns = np.nonzero(found.items >= 0)
-    left[rows, place[found.items[rows, columns]]] = found.scores[rows, columns]
-    falls: NDArray[np.float64] = scores[: len(items)].astype(np.float64) - left
-    return falls
+    ranking = recommender.rank(without, k=len(items), exclude_seen=False, allowed=only)
+    column_of = np.full(len(only) + 1, -1, dtype=np.int64)
+    column_of[items] = np.arange(len(items))
+    remaining = np.full((len(history), len(items)), -np.inf)
+    rows, columns = np.nonzero(ranking.items >= 0)
+    remaining[rows, column_of[ranking.items[rows, columns]]] = ranking.scores[rows, columns]
+    drops: NDArray[np.float64] = scores[: len(items)].astype(np.float64) - remaining
+    return drops
 
 
-def _told(falls: NDArray[np.float64], history: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    """Return the events that speak for an item with their shares of all that do, the most telling first."""
-    falls = np.where(np.isposinf(falls), np.finfo(np.float32).max, np.maximum(falls, 0.0))
-    total = falls.sum()
-    order = [int(event) for event in np.argsort(-falls, kind="stable")[:3] if falls[event] > 0]
-    return tuple((history[event], float(falls[event] / total)) for event in order)
+def _attribution(drops: NDArray[np.float64], history: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Return up to three events with the largest score drops and their shares of all drops, the largest first."""
+    drops = np.where(np.isposinf(drops), np.finfo(np.float32).max, np.maximum(drops, 0.0))
+    total = drops.sum()
+    order = [int(event) for event in np.argsort(-drops, kind="stable")[:3] if drops[event] > 0]
+    return tuple((history[event], float(drops[event] / total)) for event in order)
 
 
 # --------------------------------------------------------------------------------------------------------- item filters
-# Which items may be recommended, said in the words of the catalogue: `brand=Acme`, `price<20`, `categories~wood`.
 
 
 _FILTER = re.compile(r"^\s*(?P<field>[^=!<>~]+?)\s*(?P<sign><=|>=|!=|=|<|>|~)\s*(?P<value>.+?)\s*$")
-
-
-_HELP = "write it as field=value; the signs are = != ~ (contains), and < <= > >= for numbers"
-
-
+_HELP = "write field=value; the operators are = != ~ (contains), and < <= > >= for numbers"
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
-
-
 _COMPARE = {
     "=": pc.equal,
     "<": pc.less,
@@ -145,13 +141,13 @@ _COMPARE = {
 
 
 def allowed_items(catalog: Catalog, allow: Sequence[str] = (), deny: Sequence[str] = ()) -> NDArray[np.bool_] | None:
-    """Return bool (n_items,): items that match every filter of `allow` and none of `deny`; None without any filter.
+    """Return the mask (n_items,) of items that match every filter of `allow` and none of `deny`; None without filters.
 
-    Texts are compared without regard to case; a list matches when one of its values does. What is unknown of an item
-    matches no filter but `!=`. CSV and JSON Lines hold text alone: there < and the like compare the numbers among it.
+    Texts are compared case-insensitively; a list matches if one of its values does. A missing value matches no filter
+    but `!=`. CSV and JSON Lines hold text only: there <, <=, > and >= compare the values that are numbers.
 
     Raises:
-        DataError: a filter cannot be read, names an unknown field, or leaves no item.
+        DataError: a filter cannot be parsed, names an unknown field, or no item is left.
     """
     if not allow and not deny:
         return None
@@ -161,25 +157,24 @@ def allowed_items(catalog: Catalog, allow: Sequence[str] = (), deny: Sequence[st
     for text in deny:
         chosen &= ~matches(catalog, text)
     if not chosen.any():
-        raise DataError(f"no item is left by --allow {list(allow)} --deny {list(deny)}; loosen a filter")
+        raise DataError(f"--allow {list(allow)} --deny {list(deny)} leave no item; loosen a filter")
     return chosen
 
 
 def matches(catalog: Catalog, text: str) -> NDArray[np.bool_]:
-    """Return which items match one filter, bool (n_items,).
+    """Return the mask (n_items,) of items that match one filter.
 
     Raises:
-        DataError: the filter cannot be read or names an unknown field.
+        DataError: the filter cannot be parsed or names an unknown field.
     """
-    found = _FILTER.match(text)
-    if found is None:
-        raise DataError(f"the filter '{text}' cannot be read; {_HELP}")
-    field, sign, value = found["field"], found["sign"], found["value"]
+    match = _FILTER.match(text)
+    if match is None:
+        raise DataError(f"filter '{text}' cannot be parsed; {_HELP}")
+    field, sign, value = match["field"], match["sign"], match["value"]
     names = catalog.table.column_names
     if field not in names:
         raise DataError(
-            f"the filter '{text}': items have no field '{field}'; they have {', '.join(names)}."
-            f"{did_you_mean(field, names)}"
+            f"filter '{text}': items have no field '{field}'; they have {', '.join(names)}.{did_you_mean(field, names)}"
         )
     column = catalog.table.column(field).combine_chunks()
     if sign == "!=":
@@ -203,21 +198,21 @@ def _compared(column: pa.Array, sign: str, value: str, text: str) -> NDArray[np.
 
 
 def _numbers_in(column: pa.Array, sign: str, text: str) -> pa.Array:
-    """Return the texts that are numbers as such, null for the others."""
+    """Return the texts that are numbers as float64, null for the others."""
     texts = column.cast(pa.string())
-    known = pc.if_else(pc.match_substring_regex(texts, _NUMBER), pc.utf8_trim_whitespace(texts), None)
-    if known.null_count == len(known):
-        raise DataError(f"the filter '{text}': the field holds text, which {sign} does not compare; {_HELP}")
-    return known.cast(pa.float64())
+    numeric = pc.if_else(pc.match_substring_regex(texts, _NUMBER), pc.utf8_trim_whitespace(texts), None)
+    if numeric.null_count == len(numeric):
+        raise DataError(f"filter '{text}': the field holds text, which {sign} cannot compare; {_HELP}")
+    return numeric.cast(pa.float64())
 
 
 def _compare_numbers(column: pa.Array, sign: str, value: str, text: str) -> pa.Array:
     if sign not in _COMPARE:
-        raise DataError(f"the filter '{text}': the field holds numbers, in which {sign} finds nothing; {_HELP}")
+        raise DataError(f"filter '{text}': the field holds numbers, which {sign} cannot search; {_HELP}")
     try:
         number = float(value)
     except ValueError:
-        raise DataError(f"the filter '{text}': the field holds numbers, and '{value}' is none") from None
+        raise DataError(f"filter '{text}': the field holds numbers, but '{value}' is not a number") from None
     return _COMPARE[sign](column.cast(pa.float64()), number)
 
 

@@ -1,4 +1,4 @@
-"""What the folders of saved generative recommenders have in common: catalogue, identifiers, settings and weights."""
+"""Saved recommenders on disk: the manifest of every kind, and the parts of generative ones (settings, weights …)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from lexirec.core.config import Settings
 from lexirec.core.config_errors import explain
 from lexirec.core.errors import ArtifactError
+from lexirec.core.renamed import current
 from lexirec.data.catalog import Catalog
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 
@@ -31,7 +32,7 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 
 @dataclass(frozen=True)
 class SavedParts(Generic[AnySettings]):
-    """What was read from a folder."""
+    """The parts that `read_parts` read from a folder."""
 
     manifest: Mapping[str, Any]
     catalog: Catalog
@@ -41,7 +42,7 @@ class SavedParts(Generic[AnySettings]):
 
 
 def write_parts(folder: Path, catalog: Catalog, identifiers: Identifiers, settings: Settings, model: nn.Module) -> None:
-    """Write the common parts into a folder, made where there is none; the manifest is written last, by the caller."""
+    """Write the common parts of a generative recommender; the caller writes the manifest last, as a completion mark."""
     folder.mkdir(parents=True, exist_ok=True)
     catalog.save(folder / _CATALOG)
     (folder / _IDENTIFIERS).mkdir(exist_ok=True)
@@ -54,7 +55,7 @@ def read_parts(folder: Path, kind: type[AnySettings]) -> SavedParts[AnySettings]
     """Read what `write_parts` wrote.
 
     Raises:
-        ArtifactError: the folder is incomplete or damaged, another version wrote it, or its catalogue is another one.
+        ArtifactError: the folder is incomplete or damaged, another version wrote it, or its catalogue was replaced.
     """
     manifest = read_manifest(folder)
     catalog = load_catalog(folder, manifest)
@@ -71,21 +72,21 @@ def read_settings(file: Path, kind: type[AnySettings]) -> AnySettings:
         ArtifactError: they hold a setting or a value that this version does not know.
         OSError, ValueError: they cannot be read.
     """
-    values = json.loads(file.read_text(encoding="utf-8"))
+    values = current(json.loads(file.read_text(encoding="utf-8")), kind)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         name, message = explain(problem, kind, values)
         raise ArtifactError(
-            f"{file}: another version of lexirec saved this: {message} (setting '{name}'); load it with the version "
-            "that saved it, or train and save the recommender again"
+            f"{file}: setting '{name}' is from another version of lexirec: {message}; load the recommender with the "
+            "version that saved it, or train and save it again"
         ) from None
 
 
 @contextmanager
 def undamaged(folder: Path) -> Iterator[None]:
-    """Say in one line that a saved recommender is damaged where reading a part of it fails."""
+    """Turn failures to read a part of a saved recommender into a one-line ArtifactError."""
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -93,15 +94,15 @@ def undamaged(folder: Path) -> Iterator[None]:
 
 
 def put_weights(model: nn.Module, saved: SavedParts[Any], folder: Path) -> None:
-    """Give a model the weights that were saved, and bring it to where it is used, ready to rank.
+    """Load saved weights into a model, move it to its device and put it into evaluation mode.
 
     Raises:
-        ArtifactError: they are those of another network.
+        ArtifactError: they belong to another network.
     """
     try:
         model.load_state_dict(saved.weights)
     except RuntimeError as error:
-        message = f"{folder / _WEIGHTS}: {_one_line(error)}; save the recommender again ({MANIFEST})"
+        message = f"{folder / _WEIGHTS}: the weights do not fit the network ({_one_line(error)}); save it again"
         raise ArtifactError(message) from None
     model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
@@ -114,10 +115,10 @@ def _one_line(error: Exception) -> str:
 
 
 MANIFEST = "recommender.json"
-
+"""File that names a saved recommender's kind and catalogue; it is written last, so it marks a complete folder."""
 
 FORMAT = 1
-"""Version of the layout of saved recommenders; folders without one were written before it was counted: the same."""
+"""Version of the layout of saved recommenders; manifests without one have the same layout."""
 
 
 def write_manifest(folder: Path, kind: dict[str, Any], catalog: Catalog) -> None:
@@ -130,7 +131,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Read the manifest of a saved recommender.
 
     Raises:
-        ArtifactError: there is none, it is damaged, or a newer version of lexirec wrote it.
+        ArtifactError: it is missing, damaged, or written by a newer version of lexirec.
     """
     file = folder / MANIFEST
     try:
@@ -141,23 +142,23 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ArtifactError(f"{file}: damaged ({error}); save the recommender again") from None
     if manifest.get("format", FORMAT) != FORMAT:
         raise ArtifactError(
-            f"{file}: format {manifest['format']} of saved recommenders is unknown to this version of lexirec, which "
-            f"reads format {FORMAT}; update lexirec, or save the recommender again with this version"
+            f"{file}: format {manifest['format']} of saved recommenders is unknown; this version of lexirec reads "
+            f"format {FORMAT}; update lexirec, or save the recommender again with this version"
         )
     return manifest
 
 
 def load_catalog(folder: Path, manifest: dict[str, Any]) -> Catalog:
-    """Read the catalogue of a saved recommender and check that it is the one it was saved with.
+    """Read the catalogue of a saved recommender and check it against the manifest.
 
     Raises:
-        ArtifactError: it is missing, damaged or another one.
+        ArtifactError: it is missing, damaged or not the one that was saved.
     """
-    catalog = Catalog.load(folder / "catalog")
+    catalog = Catalog.load(folder / _CATALOG)
     if catalog.digest != manifest.get("catalog"):
         saved = f"{str(manifest.get('catalog'))[:12]} ({manifest.get('items')} items)"
         raise ArtifactError(
-            f"{folder}: its catalog is {catalog.digest[:12]} ({len(catalog)} items), but the recommender was "
-            f"saved with {saved}; save it again"
+            f"{folder}: the catalog is {catalog.digest[:12]} ({len(catalog)} items), but the recommender was saved "
+            f"with {saved}; save it again"
         )
     return catalog

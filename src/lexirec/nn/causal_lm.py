@@ -1,13 +1,12 @@
-"""The causal language model below a recommender: any stock one from a folder or the hub, or a small one from nothing.
+"""Causal language model backbone: load any stock one from a folder or the hub, or build one with random weights.
 
-`load_causal_tokenizer` comes first, `load_causal` gives model and tokenizer, `backbone.add_tokens` adds the tokens of
-semantic IDs, `backbone.save_backbone` writes a folder that `load_causal` takes as a name. Whatever a checkpoint says
-about generation (sampling, penalties; spec section 8.1) is left behind where it is read.
+`load_causal_tokenizer` comes first, `load_causal` returns model and tokenizer, `t5.add_tokens` adds the tokens of
+semantic IDs, `t5.save_backbone` writes a folder whose path `load_causal` accepts as a name. A checkpoint's generation
+settings (sampling, penalties; spec section 8.1) are dropped on loading.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -36,7 +35,7 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from lexirec.core.config import Settings
 from lexirec.core.errors import DataError, SettingsError
-from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, scratch_size
+from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, scratch_size, warn_of_sizes
 from lexirec.nn.prompt_templates import PHRASES
 from lexirec.nn.t5 import Backbone, save_configuration
 from lexirec.nn.tokenizer import train_tokenizer
@@ -46,37 +45,36 @@ CAUSAL_SIZES: dict[str, dict[str, int]] = {
     "small": {"d_model": 256, "layers": 4, "heads": 4, "feed_forward": 768},
     "base": {"d_model": 512, "layers": 8, "heads": 8, "feed_forward": 1536},
 }
-"""What `scratch:NAME` builds, as a Qwen2 with tied embeddings; two CPU cores train small, a GPU base."""
+"""Sizes of `scratch:NAME` models, Qwen2 with tied embeddings; two CPU cores can train small, a GPU base."""
 
 _OWN_DROPOUT = ("hidden_dropout", "resid_pdrop", "embd_pdrop", "resid_dropout", "residual_dropout")
 _ATTENTION_DROPOUT = ("attention_dropout", "attn_pdrop")
 _HOOKED = "lexirec_dropout"
-_log = logging.getLogger(__name__)
 
 
 class CausalBackboneSettings(Settings):
-    """Which causal language model, and for `scratch:` models how large."""
+    """Settings of a causal backbone: which model and, for `scratch:` models, its size."""
 
     kind: Literal["causal"] = "causal"
     name: str = "scratch:small"
     """A local folder, a hub name (any causal model; Qwen2, Qwen2.5, Qwen3 and Llama are tested), or scratch:tiny,
-    scratch:small, scratch:base for random weights and a tokenizer of the catalogue's own text. The settings from
-    `vocabulary_size` on matter for scratch models only."""
+    scratch:small, scratch:base for random weights and a tokenizer trained on the catalogue's text. The settings from
+    `vocabulary_size` on affect scratch models only."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
-    """Dropout of embeddings and of what attention and feed-forward layers add, in families that know none, too; by
-    default 0.1 for scratch models and none for pretrained ones, which have learned without."""
+    """Dropout of embeddings and of the outputs of attention and feed-forward layers, also in families without such a
+    dropout; by default 0.1 for scratch models and 0 for pretrained ones, which were trained without."""
     attention_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout of attention weights. 0 saves drawing the largest of all masks."""
+    """Dropout of attention weights. 0 saves sampling the largest mask of a step."""
     vocabulary_size: int = Field(default=8192, ge=128)
-    """The most pieces of the tokenizer; small catalogues give fewer."""
+    """Most pieces of the tokenizer; small catalogues yield fewer."""
     lower_case: bool = True
-    """Whether the tokenizer folds case."""
+    """Let the tokenizer convert text to lower case."""
     d_model: int | None = Field(default=None, ge=1)
-    """Width of the hidden states; by default what the size says, as are the next three."""
+    """Width of the hidden states; by default that of the named size, as for the next three."""
     layers: int | None = Field(default=None, ge=1)
-    """Layers."""
+    """Number of layers."""
     heads: int | None = Field(default=None, ge=1)
-    """Attention heads of every layer; they divide d_model into even parts."""
+    """Attention heads of every layer; d_model / heads must be an even number."""
     feed_forward: int | None = Field(default=None, ge=1)
     """Inner width of the feed-forward layers, which are gated."""
 
@@ -87,7 +85,7 @@ class CausalBackboneSettings(Settings):
 
     @property
     def rate(self) -> float:
-        """The dropout that is meant."""
+        """The dropout rate, with the default resolved."""
         return self.dropout if self.dropout is not None else 0.1 if self.scratch else 0.0
 
 
@@ -103,13 +101,13 @@ def load_causal(
     Args:
         settings: The settings, or only the name.
         texts: The catalogue's texts, to train a scratch model's tokenizer on.
-        tokenizer: The tokenizer, if there is one already.
-        seed: Of the random weights; the global random state is left alone.
+        tokenizer: The tokenizer, if it is already loaded.
+        seed: Of the random weights; the global random state is not changed.
 
     Raises:
-        SettingsError: the name is unknown, not to be had, or no causal language model; or sizes do not fit.
-        ArtifactError: what has that name cannot be read.
-        DataError: a scratch tokenizer is wanted and there is no text.
+        SettingsError: the name is unknown, unavailable, or no causal language model; or sizes do not fit.
+        ArtifactError: the model's files cannot be read.
+        DataError: a scratch tokenizer is to be trained and there is no text.
     """
     settings = _as_settings(settings)
     tokenizer = tokenizer if tokenizer is not None else load_causal_tokenizer(settings, texts=texts)
@@ -128,11 +126,11 @@ def load_causal_tokenizer(
 ) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a pretrained model, or train that of a scratch model on the catalogue's texts.
 
-    A tokenizer without a padding token pads with its end, as is usual; masks say what is padding, never the id.
+    A tokenizer without a padding token pads with its end token, as is usual; masks mark the padding, never the id.
 
     Raises:
-        SettingsError: the name is unknown, not to be had, or no causal language model; or the tokenizer has no end.
-        DataError: a scratch tokenizer is wanted and there is no text.
+        SettingsError: the name is unknown, unavailable, or no causal language model; or the tokenizer has no end token.
+        DataError: a scratch tokenizer is to be trained and there is no text.
     """
     settings = _as_settings(settings)
     if not settings.scratch:
@@ -140,23 +138,23 @@ def load_causal_tokenizer(
         return _with_padding(fetched(_Tokenizers, settings.name, "tokenizer"), settings.name)
     scratch_size(settings.name, CAUSAL_SIZES)
     if texts is None:
-        raise DataError(f"backbone '{settings.name}' trains its tokenizer on the catalogue's text, but none was given")
+        raise DataError(f"backbone '{settings.name}' trains its tokenizer on the catalogue's text; give texts")
     size = settings.vocabulary_size
     return train_tokenizer(texts, vocabulary_size=size, lower_case=settings.lower_case, phrases=PHRASES)
 
 
 def causal_scratch_config(settings: CausalBackboneSettings, tokenizer: PreTrainedTokenizerBase) -> Qwen2Config:
-    """Return the Qwen2 configuration of a scratch model for that tokenizer.
+    """Return the Qwen2 configuration of a scratch model with that tokenizer.
 
     Raises:
-        SettingsError: no such size, or heads that do not divide the width into even parts (rotary positions).
+        SettingsError: no such size, or d_model / heads is no even number, which rotary positions need.
     """
-    known = scratch_size(settings.name, CAUSAL_SIZES)
-    sizes = known | settings.model_dump(include=set(known), exclude_none=True)
+    defaults = scratch_size(settings.name, CAUSAL_SIZES)
+    sizes = defaults | settings.model_dump(include=set(defaults), exclude_none=True)
     if sizes["d_model"] % (2 * sizes["heads"]):
         raise SettingsError(
             f"backbone.heads is {sizes['heads']}, which does not divide d_model {sizes['d_model']} into even parts;"
-            " give a number of heads that does"
+            " give a number of heads for which d_model / heads is even"
         )
     config = Qwen2Config(
         vocab_size=len(tokenizer),
@@ -174,12 +172,12 @@ def causal_scratch_config(settings: CausalBackboneSettings, tokenizer: PreTraine
 
 
 def save_causal(backbone: Backbone, folder: Path) -> None:
-    """Write tokenizer and model configuration without weights, for a folder that keeps those elsewhere."""
+    """Write tokenizer and model configuration without weights, for recommenders that save all weights in one file."""
     save_configuration(backbone, folder)
 
 
 def restore_causal(folder: Path) -> Backbone:
-    """Build what `save_causal` described; the weights are fresh and wait for those that were kept elsewhere.
+    """Rebuild the model that `save_causal` described, with random weights for the caller to overwrite.
 
     Raises:
         OSError, ValueError: the folder is incomplete or damaged.
@@ -194,31 +192,28 @@ def restore_causal(folder: Path) -> Backbone:
 
 def _pretrained(settings: CausalBackboneSettings) -> PreTrainedModel:
     config = _with_dropout(_causal_config(settings.name), settings)
-    given = settings.model_dump(include=set(CAUSAL_SIZES["tiny"]), exclude_none=True)
-    if given:
-        _log.warning(
-            "backbone '%s' has sizes of its own; these settings do nothing: %s", settings.name, ", ".join(given)
-        )
-    # The dtype is said because the default is the checkpoint's own, half precision for many.
-    with no_bars() if Path(settings.name).expanduser().is_dir() else nullcontext():  # downloads keep theirs
+    warn_of_sizes(settings, set(CAUSAL_SIZES["tiny"]))
+    # explicit, since the default is the checkpoint's own type, half precision for many
+    with no_bars() if Path(settings.name).expanduser().is_dir() else nullcontext():  # downloads show their progress
         return fetched(AutoModelForCausalLM, settings.name, "model", config=config, dtype=torch.float32)
 
 
 def _causal_config(name: str) -> PretrainedConfig:
     config = fetched(AutoConfig, name, "configuration")
     kind = config.model_type
-    # Encoders such as BERT stand in the list of causal models, too, but look ahead unless they are told not to.
+    # encoders such as BERT are listed as causal models, too, but attend to later tokens unless configured otherwise
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise SettingsError(
-            f"backbone '{name}' is of type '{kind}'; a causal language model is needed (such as qwen2, qwen3, llama)"
+            f"backbone '{name}' is of type '{kind}'; give a causal language model (such as qwen2, qwen3, llama)"
         )
     return config
 
 
 class _Tokenizers:
-    """AutoTokenizer, which for some families (Qwen2) puts its own rules in the place of a tokenizer of another make.
+    """Tokenizer loader: AutoTokenizer, except for folders whose `tokenizer.json` is complete.
 
-    A folder that names no family's tokenizer class has everything in `tokenizer.json`, and that is what it means.
+    For some families (Qwen2) AutoTokenizer replaces the rules of a foreign tokenizer by the family's own. A folder that
+    declares no family's tokenizer class is therefore read as a plain fast tokenizer.
     """
 
     @staticmethod
@@ -239,7 +234,7 @@ def _with_padding(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTo
 
 
 def _with_dropout(config: Any, settings: CausalBackboneSettings) -> Any:
-    """Write the dropout into the family's own settings and, where it has none for hidden states, into ours."""
+    """Set the dropout in the family's own configuration or, where it has none for hidden states, in ours."""
     own = [name for name in _OWN_DROPOUT if hasattr(config, name)]
     for name in own:
         setattr(config, name, settings.rate)
@@ -251,7 +246,7 @@ def _with_dropout(config: Any, settings: CausalBackboneSettings) -> Any:
 
 
 def _settled(model: PreTrainedModel) -> PreTrainedModel:
-    """Put the model into evaluation mode, hang up dropout and take away what its files say about generation."""
+    """Attach dropout hooks, reset the generation settings of the checkpoint, and switch to evaluation mode."""
     rate = float(getattr(model.config, _HOOKED, 0.0))
     if rate:
         _hang_dropout(model, rate)
@@ -262,7 +257,7 @@ def _settled(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _hang_dropout(model: PreTrainedModel, rate: float) -> None:
-    """Drop parts of the embeddings and of what every layer's attention and feed-forward part give."""
+    """Attach dropout to the embeddings and to the outputs of every attention and feed-forward layer."""
     hook = _DropsHidden(rate)
     model.get_input_embeddings().register_forward_hook(hook)
     for module in list(model.modules()):
@@ -272,7 +267,7 @@ def _hang_dropout(model: PreTrainedModel, rate: float) -> None:
 
 
 class _DropsHidden:
-    """A forward hook: dropout on a module's (first) output in training; stock Qwen and Llama models have none."""
+    """Forward hook: dropout on a module's (first) output in training, which stock Qwen and Llama models lack."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate

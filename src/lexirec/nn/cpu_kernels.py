@@ -1,13 +1,20 @@
-"""Weights laid out for the caches of a CPU: the same products of matrices, in half the time.
+"""Faster CPU versions of three stock operations: linear layers, dropout and embedding gradients.
 
-A stock linear layer hands its weight to the matrix library as it lies in memory, and for the few hundred rows of a
-search most of the time goes into moving it. oneDNN, which torch carries, multiplies by weights that were rearranged
-beforehand; `torch.compile` does so with frozen weights, and this is the same operation without a compiler. Here: 200
-instead of 100 to 160 billion operations a second on two cores. Results differ by rounding only.
+Packed linear layers. A stock layer passes its weight to the matrix library in plain layout, and for the few hundred
+rows of a search most of the time goes into moving it. oneDNN, which torch bundles, multiplies by weights that were
+reordered beforehand; `torch.compile` does so with frozen weights, and this is the same operation without a compiler:
+200 instead of 100 to 160 billion operations a second on two cores. Results differ by rounding only. A packed weight is
+a copy: it takes the weight's memory once more, and must be packed again after training.
 
-Packed weights are those of the moment: whoever trains packs again. They take the memory of the weights once more.
+Byte dropout. On CPUs `torch.nn.Dropout` spends more time on random numbers than a small transformer spends on its
+matrix products, a third of a training step. One random byte per element instead of one Bernoulli draw is some fifteen
+times faster (benchmarks in docs/log/); the rate becomes a multiple of 1/256, and outputs are scaled by that rate.
 
-Legend: `V` rows of a table, `D` features, `U` rows of a block.
+Shared embedding gradients. A stock look-up's backward fills a tensor as large as the vocabulary, adds a few rows, and
+autograd sums the tensors of all look-ups. A batch that embeds items, users and targets does so four times, a twentieth
+of a training step; here the rows are accumulated in one dense buffer. Values and gradients equal the stock ones.
+
+Shapes: `V` rows of a table, `D` features, `U` rows of a block.
 """
 
 from __future__ import annotations
@@ -21,18 +28,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _LEAST = 1 << 17
-"""Numbers of a weight that are worth packing: below, asking takes longer than multiplying."""
+"""Least elements of a weight to pack: below, the call overhead exceeds the gain."""
 _MOST_BYTES = 4 << 30
-"""A model whose weights are larger stays as it is: its memory would double."""
+"""Most bytes of weights to pack, since packing doubles their memory; a larger model keeps its stock layers."""
 
 
 class PackedLinear(nn.Module):
-    """A linear layer's product with its weight packed; for use without gradients."""
+    """A linear layer with packed weight, for inference; with gradients or other types it computes the stock product."""
 
     def __init__(self, linear: nn.Linear) -> None:
-        """Pack the weight as it is now."""
+        """Pack the layer's current weight."""
         super().__init__()
-        self.weight, self.bias = linear.weight, linear.bias  # stock layers look at them
+        self.weight, self.bias = linear.weight, linear.bias  # stock modules read these attributes
         self._packed = pack(linear.weight)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -42,7 +49,9 @@ class PackedLinear(nn.Module):
         return multiply(inputs, self._packed, self.bias)
 
 
-class _Place(NamedTuple):
+class _Slot(NamedTuple):
+    """Where a linear layer stands in its parent module, and the two layers that can stand there."""
+
     parent: nn.Module
     name: str
     stock: nn.Linear
@@ -50,42 +59,42 @@ class _Place(NamedTuple):
 
 
 class PackedLinears:
-    """The linear layers of stock modules, packed; the modules use them inside `with packed.in_use()`.
+    """Packed copies of the linear layers of stock modules; the modules use them inside `with packed.in_use()`.
 
-    Two threads may search at once: one that finds the stock layers back in their places goes on with those.
+    Two threads may search at once: when one restores the stock layers, the other continues with those.
     """
 
     def __init__(self, *modules: nn.Module) -> None:
-        """Pack what is worth it; nothing on devices, in other types than float32, or where torch has no oneDNN."""
+        """Pack all float32 layers on the CPU that are large enough; none where torch has no oneDNN."""
         within = dict.fromkeys(each for module in modules for each in module.modules())
         stock = [each for each in within if isinstance(each, nn.Linear) and _worth(each)]
         fits = sum(linear.weight.numel() * 4 for linear in stock) <= _MOST_BYTES
         packed = {linear: PackedLinear(linear) for linear in stock} if fits and can_pack() else {}
-        self._places = [
-            _Place(parent, name, child, packed[child])
+        self._slots = [
+            _Slot(parent, name, child, packed[child])
             for parent in within
             for name, child in parent.named_children()
             if isinstance(child, nn.Linear) and child in packed
         ]
 
     def __len__(self) -> int:
-        """Return how many layers are packed."""
-        return len(self._places)
+        """Return the number of packed layers."""
+        return len(self._slots)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Let the modules multiply by packed weights meanwhile."""
-        for place in self._places:
-            place.parent._modules[place.name] = place.packed
+        """Put the packed layers into the modules for the duration of the context."""
+        for slot in self._slots:
+            slot.parent._modules[slot.name] = slot.packed
         try:
             yield
         finally:
-            for place in self._places:
-                place.parent._modules[place.name] = place.stock
+            for slot in self._slots:
+                slot.parent._modules[slot.name] = slot.stock
 
 
 def pack_blocks(table_VD: Tensor, size: int) -> tuple[Tensor, ...]:
-    """Pack a table in blocks of rows; none where it cannot be packed or is too large."""
+    """Pack a table (V, D) in blocks of `size` rows; return no blocks where it cannot be packed or is too large."""
     fits = table_VD.numel() * 4 <= _MOST_BYTES
     if not (can_pack() and fits and _plain(table_VD) and size * table_VD.shape[1] >= _LEAST):
         return ()
@@ -93,21 +102,21 @@ def pack_blocks(table_VD: Tensor, size: int) -> tuple[Tensor, ...]:
 
 
 def can_pack() -> bool:
-    """Return whether this torch multiplies by packed weights, and gains by it."""
+    """Return whether this torch build and CPU multiply by packed weights faster than by plain ones."""
     operations: Any = torch.ops.mkldnn
-    known = all(hasattr(operations, name) for name in ("_linear_pointwise", "_reorder_linear_weight"))
-    there = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
-    return known and there and torch.backends.cpu.get_cpu_capability().startswith("AVX")
+    has_operations = all(hasattr(operations, name) for name in ("_linear_pointwise", "_reorder_linear_weight"))
+    available = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    return has_operations and available and torch.backends.cpu.get_cpu_capability().startswith("AVX")
 
 
 def pack(weight_UD: Tensor) -> Tensor:
-    """Return a weight in an order of oneDNN's choosing; only `multiply` can read it."""
+    """Return a weight (U, D) reordered by oneDNN; only `multiply` can read the result."""
     packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight_UD.detach())
     return packed
 
 
 def multiply(inputs: Tensor, packed: Tensor, bias_U: Tensor | None = None) -> Tensor:
-    """Return inputs (…, D) · weightᵀ + bias (…, U) for a packed weight (U, D), without gradients."""
+    """Return inputs (…, D) · weightᵀ + bias (…, U) for a packed weight (U, D); it has no gradient."""
     product: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, packed, bias_U, "none", [], "")
     return product
 
@@ -121,17 +130,12 @@ def _plain(weight: Tensor) -> bool:
 
 
 # -------------------------------------------------------------------------------------------------------------- dropout
-# Dropout that does not hold a CPU up: one random byte per element instead of one draw of a Bernoulli variable.
-#
-# On CPUs `torch.nn.Dropout` spends more time drawing than a small transformer spends on its matrix products: a third
-# of a training step here. A 64-bit draw gives eight bytes, which is some fifteen times faster per element (benchmarks
-# in docs/log/); the price is that the rate is a multiple of 1/256, and outputs are scaled by the rate as it is.
 
 _LOWEST_INT64, _DRAWN_BYTES = -(2**63), 8
 
 
 class ByteDropout(nn.Dropout):
-    """`nn.Dropout` with bytes for coins on the CPU; elsewhere the stock one."""
+    """`nn.Dropout` with one random byte per element on the CPU; on other devices the stock operation."""
 
     def forward(self, states: Tensor) -> Tensor:
         """Zero elements at the rate `p`, rounded to 1/256, and scale the others up."""
@@ -139,37 +143,31 @@ class ByteDropout(nn.Dropout):
 
 
 def byte_dropout(states: Tensor, p: float, training: bool) -> Tensor:
-    """Zero elements of a tensor at the rate `p`, rounded to 1/256; other devices than the CPU take the exact rate."""
+    """Zero elements of a tensor at the rate `p`, rounded to 1/256 on the CPU and exact on other devices."""
     threshold = round(p * 256)
     if not training or threshold == 0:
         return states
     if states.device.type != "cpu" or threshold >= 256:
         return functional.dropout(states, p, training)
+    # one 64-bit draw serves eight elements; the scale uses the rounded rate, so the expectation is exact
     words = torch.empty(-(-states.numel() // _DRAWN_BYTES), dtype=torch.int64).random_(_LOWEST_INT64, None)
     kept = words.view(torch.uint8)[: states.numel()].view(states.shape) >= threshold
     return states * kept.to(states.dtype).mul_(256 / (256 - threshold))
 
 
 def use_byte_dropout(model: nn.Module) -> None:
-    """Exchange every `nn.Dropout` of a model, in place; weights and rates stay."""
+    """Replace every `nn.Dropout` of a model by `ByteDropout`, in place; rates stay."""
     for parent in model.modules():
         for name, child in parent.named_children():
             if type(child) is nn.Dropout:
                 setattr(parent, name, ByteDropout(child.p))
 
 
-# -------------------------------------------------------------------------------------------------------------- lookups
-# Several lookups in one table of embeddings whose gradients are laid into one tensor of the table's size.
-#
-# A stock lookup's backward fills a tensor as large as the vocabulary, adds a few rows, and autograd adds it all to
-# what other lookups gave. A batch that reads items, users and targets does so four times, which on CPUs takes a
-# twentieth of a training step; here it is done once. Values and gradients are those of the stock lookup.
-#
-# Legend: `V` rows of the table, `D` features.
+# ------------------------------------------------------------------------------------------- shared embedding gradients
 
 
-class _Collected(torch.autograd.Function):
-    """The table itself; backward lays the rows that lookups give back into one dense tensor."""
+class _SharedTable(torch.autograd.Function):
+    """Identity on a table; backward adds the sparse gradients of all look-ups into one dense tensor."""
 
     @staticmethod
     def forward(ctx: Any, table_VD: Tensor) -> Tensor:
@@ -178,8 +176,9 @@ class _Collected(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """Return the dense gradient; lookups' own is a list of rows."""
+        """Return the dense gradient of the table from the sparse sum of the look-ups' gradients."""
         (rows,) = gradients
+        # autograd has summed the look-ups by concatenating their rows; a dense gradient comes from other uses
         if not rows.is_sparse:
             return rows
         dense: Tensor = torch.ops.aten.embedding_dense_backward(
@@ -189,12 +188,13 @@ class _Collected(torch.autograd.Function):
 
 
 def shared_gradient(table_VD: Tensor) -> Tensor:
-    """Return the table for the lookups of one forward pass; their gradients come to it together."""
-    learns = table_VD.requires_grad and torch.is_grad_enabled()
-    found: Tensor = _Collected.apply(table_VD) if learns else table_VD  # type: ignore[no-untyped-call]
-    return found
+    """Return the table (V, D) for all look-ups of one forward pass, whose gradients are accumulated in one buffer."""
+    if not (table_VD.requires_grad and torch.is_grad_enabled()):
+        return table_VD
+    shared: Tensor = _SharedTable.apply(table_VD)  # type: ignore[no-untyped-call]
+    return shared
 
 
 def look_up(table_VD: Tensor, ids: Tensor) -> Tensor:
-    """Return rows (…, D) of a table that `shared_gradient` gave."""
+    """Return rows (…, D) of a table from `shared_gradient`."""
     return functional.embedding(ids, table_VD, sparse=table_VD.requires_grad)

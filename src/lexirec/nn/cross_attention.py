@@ -1,11 +1,11 @@
-"""What the decoder reads: prompts that were encoded separately and meet in its cross-attention (late fusion).
+"""Late-fusion cross-attention: the decoder attends to prompts that were encoded separately (GRAM).
 
-Two layouts of the same thing. `FusedPrompts` packs all prefixes of one user: the prompt of an item stands there once,
-and each query row (a prefix) sees it at its own position. `FlatPrompts` is one query row with its prompts in a line.
-Since a position's vector P is added to encoder outputs, and keys and values are linear in them, K(h + p) = K(h) + K(p):
-packing is exact (spec section 11.1; GRAM encodes every item anew for every prefix).
+Two layouts of the same attention. `FusedPrompts` (training) packs all prefixes of a user's history: each item prompt is
+stored once, and each query row (a prefix) sees it at its own position. `FlatPrompts` (search) holds one query row whose
+prompts are concatenated. A position vector p is added to encoder outputs h, and keys and values are linear, so
+K(h + p) = K(h) + K(p): packing is exact (spec section 11.1; GRAM encodes every item again for every prefix).
 
-Legend: `B` batch, `Q` query rows of a batch row, `S` steps (or beams) of a query row, `M` blocks (item prompts),
+Shapes: `B` batch, `Q` query rows of a batch row, `S` steps (or beams) of a query row, `M` blocks (item prompts),
 `L` tokens of a block, `T` tokens in all, `D` features, `H` heads, `K` features of a head, `N` positions.
 """
 
@@ -20,11 +20,11 @@ from torch.nn import functional
 from lexirec.nn.cpu_kernels import byte_dropout
 
 HIDDEN = -1
-"""The slot of a block that a query row does not see."""
+"""Position of a block that is invisible to a query row."""
 
 
 class Readable(Protocol):
-    """Prompts that a decoder layer attends to."""
+    """Prompts that decoder layers attend to."""
 
     def attend(self, layer: int, attention: Any, hidden_BQSD: Tensor) -> Tensor:
         """Return the context (B, Q, S, D) of one layer's cross-attention (a stock T5Attention)."""
@@ -32,7 +32,7 @@ class Readable(Protocol):
 
 
 class FusedPrompts:
-    """Blocks shared by the query rows of a batch row, seen by each at its own position, and prompts of its own."""
+    """Item prompts shared by the query rows of a batch row, each with positions and one prompt of its own."""
 
     def __init__(
         self,
@@ -42,15 +42,15 @@ class FusedPrompts:
         own: tuple[Tensor, Tensor] | None = None,
         left_out_BQML: Tensor | None = None,
     ) -> None:
-        """Put the prompts of a batch together.
+        """Collect the prompts of a batch.
 
         Args:
-            blocks: states (B, M, L, D) and mask, bool (B, M, L).
-            slots_BQM: the position of each block for each query row, a row of the table; `HIDDEN` where unseen.
+            blocks: states (B, M, L, D) and mask, bool (B, M, L), of the item prompts.
+            slots_BQM: position (row of the table) of each block for each query row; `HIDDEN` where it is invisible.
             positions_ND: the position table P.
-            own: states (B, Q, L', D) and mask (B, Q, L') of a prompt that belongs to one query row (the user prompt),
-                its position added already.
-            left_out_BQML: tokens that a query row does not see although it sees their block; None for none.
+            own: states (B, Q, L', D) and mask (B, Q, L') of a prompt of a single query row (the user prompt), with its
+                position vector already added.
+            left_out_BQML: tokens hidden from a query row that sees their block; None hides none.
         """
         self._states_BMLD, self._mask_BML = blocks
         self._slots_BQM, self._positions_ND, self._own = slots_BQM, positions_ND, own
@@ -60,7 +60,7 @@ class FusedPrompts:
             self._visible_BQML = self._visible_BQML & ~left_out_BQML
 
     def flat(self) -> FlatPrompts:
-        """Return the prompts of a batch with one query row each (Q = 1) in a line, positions added."""
+        """Concatenate the prompts of a batch with one query row each (Q = 1), position vectors added."""
         slots_BM = self._slots_BQM[:, 0].clamp(min=0)
         states_BTD = (self._states_BMLD + self._positions_ND[slots_BM][:, :, None]).flatten(1, 2)
         mask_BT = self._visible_BQML[:, 0].flatten(1)
@@ -80,14 +80,16 @@ class FusedPrompts:
         key_HNK, value_HNK = (
             _heads(part(self._positions_ND)[None], attention)[0] for part in (attention.k, attention.v)
         )
+        # q · K(h + p) = q · K(h) + q · K(p): score content once per token and position once per block, then add
         slots_BHQSM = self._slots_BQM.clamp(min=0)[:, None, :, None].expand(-1, query_BHQSK.shape[1], -1, steps, -1)
         by_position = torch.einsum("bhqsk,hnk->bhqsn", query_BHQSK, key_HNK).gather(4, slots_BHQSM)
         scores = (query_BHQSK.flatten(2, 3) @ key_BHTK.mT).view(*by_position.shape, tokens)
-        scores += by_position[..., None]  # in place, as the mask below: these are the largest tensors there are
+        scores += by_position[..., None]  # in place, as the mask below: these are the largest tensors of a step
         scores = _hide(scores, self._visible_BQML[:, None, :, None]).flatten(4)
         if self._own is not None:
             scores = torch.cat([scores, self._own_scores(attention, query_BHQSK)], dim=-1)
         weights = byte_dropout(scores.softmax(-1), attention.dropout, attention.training)
+        # values are linear, too: content by a product over tokens, positions by the weight that each slot received
         shared = weights[..., : blocks * tokens]
         context = (shared.flatten(2, 3) @ value_BHTK).view_as(query_BHQSK)
         per_block_BHQSM = shared.view(*shared.shape[:4], blocks, tokens).sum(-1)
@@ -113,11 +115,12 @@ class _LayerKeys(NamedTuple):
 
 
 class FlatPrompts:
-    """The prompts of one query row in a line; keys and values are computed once and shared by all its beams."""
+    """The concatenated prompts of one query row; all its beams share keys and values, which are computed once."""
 
     def __init__(self, states_BTD: Tensor, mask_BT: Tensor) -> None:
-        """Hold states with positions added, and which of them are real."""
-        # a newcomer without any prompt reads zeros: nothing at all would be no number, and padding depends on company
+        """Keep states with position vectors added, and the mask of real tokens."""
+        # a user without any prompt attends to zeros: a softmax over nothing is NaN, and over padding it would depend on
+        # the other users of the batch
         states_BTD, mask_BT = _gathered(states_BTD, mask_BT)
         nothing_B1 = ~mask_BT.any(1, keepdim=True)
         self.states_BTD, self.mask_BT = states_BTD.masked_fill(nothing_B1[..., None], 0), mask_BT
@@ -149,8 +152,10 @@ class FlatPrompts:
 
 
 def _gathered(states_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
-    """Put real tokens first and cut the rest: prompts of unequal length are padded between one another, and a decoder
-    that reads them in a line reads them in any order. On CPUs; asking for the length would let a device wait."""
+    """Move real tokens to the front and cut the padding between prompts, which attention may read in any order.
+
+    On CPUs only: reading the length would synchronise a device.
+    """
     if mask_BT.device.type != "cpu":
         return states_BTD, mask_BT
     longest = max(1, int(mask_BT.sum(1).max())) if mask_BT.numel() else mask_BT.shape[1]
@@ -162,7 +167,7 @@ def _gathered(states_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _hide(scores: Tensor, visible: Tensor) -> Tensor:
-    """Mask by the least number there is: a query row that sees nothing (padding) stays finite, gradients too."""
+    """Mask with the type's least finite number: a query row that sees nothing (padding) keeps finite gradients."""
     return scores.masked_fill_(~visible, torch.finfo(scores.dtype).min)
 
 

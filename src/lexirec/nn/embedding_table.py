@@ -1,12 +1,12 @@
-"""Vectors of items, learned and given, and of the trie's nodes above them: what `grounded` heads speak in.
+"""Item embeddings of grounded heads: ID embedding, projected item features and neighbours' embeddings.
 
-An item's row is an ID embedding plus a linear map of what is known about it (text vectors, the mean of its
-neighbours' vectors), plus a learned share of the weighted mean of its neighbours' rows: what is learned of an item is
-learned of the items like it, too, as in a graph convolution (LightGCN, SIGIR 2020, one layer; here the graph may be
-smoothed by text, so that items nobody bought have neighbours). A node's row is the mean of the rows below it, so that
-nodes no training target passed through still mean something.
+An item's row is an ID embedding, plus a linear map of its features (text vectors, the mean of its neighbours' vectors),
+plus a learned share of the weighted mean of its neighbours' rows. A gradient of one item thus reaches similar items, as
+in a graph convolution (LightGCN, SIGIR 2020, one layer; the graph may be smoothed by text, so that items without
+interactions have neighbours, too). A trie node's row is the mean of the rows below it (`Trie.pool`), so that nodes that
+occur in no training target have meaningful rows, too.
 
-Legend: `I` items, `F` features given, `D` features of the model, `K` neighbours.
+Shapes: `I` items, `F` item features, `D` features of the model, `K` neighbours.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from lexirec.core.errors import DataError
 from lexirec.data.neighbors import Neighbors
 
 _SPREAD = 0.05
-"""Standard deviation of fresh ID embeddings and of the map: small beside what they are trained to."""
+"""Initial standard deviation of ID embeddings and of the projection: small compared with trained values."""
 
 
 class ItemRows(nn.Module):
-    """One learned row per item: ID embedding plus a linear map of given features, mixed with the neighbours' rows."""
+    """One learned row per item: ID embedding plus projected features, mixed with the neighbours' rows."""
 
     features_IF: Tensor
     near_IK: Tensor
@@ -37,13 +37,20 @@ class ItemRows(nn.Module):
     def __init__(
         self, n_items: int, width: int, features: NDArray[np.float32] | None, mixed: MixedRows | None = None
     ) -> None:
-        """Make rows of `width` features for `n_items` items; `features` (I, F) and neighbours to mix in may be none."""
+        """Initialise rows of `width` features for `n_items` items.
+
+        Args:
+            n_items: size of the catalogue.
+            width: D, that of the backbone.
+            features: float32 (I, F) to project; None for none.
+            mixed: the neighbours whose rows are mixed in; None for none.
+        """
         super().__init__()
         self.identity = nn.Embedding(n_items, width)
         nn.init.normal_(self.identity.weight, std=_SPREAD)
-        given = np.zeros((n_items, 0), dtype=np.float32) if features is None else features
-        self.register_buffer("features_IF", torch.from_numpy(np.ascontiguousarray(given)))
-        self.project = nn.Linear(given.shape[1], width, bias=False) if given.shape[1] else None
+        features = np.zeros((n_items, 0), dtype=np.float32) if features is None else features
+        self.register_buffer("features_IF", torch.from_numpy(np.ascontiguousarray(features)))
+        self.project = nn.Linear(features.shape[1], width, bias=False) if features.shape[1] else None
         if self.project is not None:
             nn.init.normal_(self.project.weight, std=_SPREAD)
         self.mix = None
@@ -59,19 +66,20 @@ class ItemRows(nn.Module):
             rows_ID = rows_ID + self.project(self.features_IF)
         if self.mix is None:
             return rows_ID
+        # one weighted bag per item instead of gathered neighbours (I, K, D), which would not fit large catalogues
         near_ID = functional.embedding_bag(self.near_IK, rows_ID, per_sample_weights=self.weights_IK, mode="sum")
         return rows_ID + self.mix * near_ID
 
 
 class MixedRows(NamedTuple):
-    """Whose rows are mixed into an item's: item numbers int64 (I, K) and weights float32 that sum to 1, or to 0."""
+    """Neighbours mixed into each item's row: item numbers int64 (I, K); weights float32 (I, K) summing to 1 or 0."""
 
     items: NDArray[np.int64]
     weights: NDArray[np.float32]
 
     @classmethod
     def of(cls, neighbors: Neighbors | None, k: int) -> MixedRows | None:
-        """Take the `k` best neighbours by their scores; None where none are wanted or there are no neighbours."""
+        """Take the `k` best neighbours, weighted by score; None where `k` is 0 or there are no neighbours."""
         if neighbors is None or k == 0:
             return None
         best = neighbors.first(k)
@@ -82,7 +90,7 @@ class MixedRows(NamedTuple):
 
 
 def given_rows(weights: Mapping[str, Tensor]) -> tuple[NDArray[np.float32] | None, MixedRows | None]:
-    """Find among a model's saved weights what its `items` were given: features, and neighbours that are mixed in."""
+    """Return the features and the mixed-in neighbours that a model's saved `items` were built with."""
     features, near = weights.get("items.features_IF"), weights.get("items.near_IK")
     mixed = None if near is None else MixedRows(near.numpy(), weights["items.weights_IK"].numpy())
     return (None if features is None else features.numpy()), mixed
@@ -91,24 +99,25 @@ def given_rows(weights: Mapping[str, Tensor]) -> tuple[NDArray[np.float32] | Non
 def item_features(
     vectors: NDArray[np.floating[Any]] | None, neighbors: Neighbors | None, k: int
 ) -> NDArray[np.float32] | None:
-    """Join what is given about items: their vectors, and the mean of the vectors of their `k` best neighbours.
+    """Concatenate the items' vectors and the mean vectors of their `k` best neighbours.
 
     Returns:
-        float32 (I, F) or (I, 2F); None where there are no vectors.
+        float32 (I, F) or, with neighbours, (I, 2F); None where there are no vectors.
 
     Raises:
-        DataError: vectors and neighbours are not about equally many items.
+        DataError: vectors and neighbours are of different numbers of items.
     """
     if vectors is None:
         return None
-    given = np.asarray(vectors, dtype=np.float32)
+    own_IF = np.asarray(vectors, dtype=np.float32)
     if neighbors is None or k == 0:
-        return given
-    if len(neighbors.items) != len(given):
+        return own_IF
+    if len(neighbors.items) != len(own_IF):
         raise DataError(
-            f"{len(given):,} item vectors, but neighbours of {len(neighbors.items):,} items; make both from one catalog"
+            f"{len(own_IF):,} item vectors, but neighbours of {len(neighbors.items):,} items; "
+            "make both from one catalog"
         )
     near_IK = neighbors.items[:, :k]
-    there_IK1 = (near_IK >= 0)[..., None].astype(np.float32)
-    total_IF = np.einsum("ikf,iko->if", given[np.maximum(near_IK, 0)], there_IK1)
-    return np.concatenate([given, total_IF / np.maximum(there_IK1.sum(1), 1)], axis=1)
+    present_IK1 = (near_IK >= 0)[..., None].astype(np.float32)  # lists shorter than k are padded with −1
+    total_IF = np.einsum("ikf,iko->if", own_IF[np.maximum(near_IK, 0)], present_IK1)
+    return np.concatenate([own_IF, total_IF / np.maximum(present_IK1.sum(1), 1)], axis=1)

@@ -1,6 +1,9 @@
-"""The grounded head with pooling `mass`: a child is worth the items below it, each scored on its own.
+"""Grounded heads: score trie children by item embeddings instead of token embeddings.
 
-Legend: `R` rows, `S` steps, `B` batch, `W` width, `C` children, `I` items, `K` items below a node, `D` features,
+With pooling `mean` a child is scored by its own row, the mean of the item rows below it; with pooling `mass` by the
+log-sum-exp of the scores of the items below it.
+
+Shapes: `R` rows, `S` steps, `B` batch, `W` width, `C` children, `I` items, `K` items below a node, `D` features,
 `E` entries of a ragged list, `H` history.
 """
 
@@ -16,30 +19,25 @@ from lexirec.decoding.trie import Trie
 from lexirec.nn.embedding_table import ItemRows
 from lexirec.nn.head_base import Rows, TrieHolder, children_loss, products, segment_logsumexp, spread
 
-# ------------------------------------------------------------------------------------------------------------ mean head
-# The grounded head with pooling `mean`: children are nodes, their rows means of the item rows below.
-#
-# Legend: `R` rows, `S` steps, `B` batch, `W` width, `C` children, `I` items, `N` nodes, `D` features, `H` history.
-
 
 class GroundedHead(TrieHolder):
-    """Children are nodes, their rows means of the item rows below (pooling `mean`)."""
+    """Head with pooling `mean`: scores a child by the mean of the item rows below it."""
 
     def __init__(self, trie: Trie, items: ItemRows, *, cosine: bool, temperature: float) -> None:
-        """Set up the maps between the decoder's space and the items'.
+        """Initialise the maps between the decoder's space and that of the items.
 
         Args:
             trie: of all identifiers.
             items: the items' rows, owned by the model.
-            cosine: compare directions only, with a learned temperature.
-            temperature: where the temperature starts (logits are cosines divided by it).
+            cosine: score by cosine similarity, with a learned temperature.
+            temperature: initial temperature (logits are cosines divided by it).
         """
         super().__init__(trie)
         width = items.identity.embedding_dim
-        self._items = [items]
+        self._items = [items]  # in a list, so that the module is not registered a second time
         self.cosine = cosine
         self.inward, self.outward = (nn.Linear(width, width, bias=False) for _ in range(2))
-        nn.init.eye_(self.inward.weight)  # so that a history speaks of what resembles it from the first step on
+        nn.init.eye_(self.inward.weight)  # identity: a history scores similar items highly from the first step
         nn.init.eye_(self.outward.weight)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature))) if cosine else None
 
@@ -55,7 +53,7 @@ class GroundedHead(TrieHolder):
         return self.embed_rows(rows.nodes_ND[nodes])
 
     def embed_rows(self, rows: Tensor) -> Tensor:
-        """Bring rows (…, D) into the backbone's input space, at the size its norms expect."""
+        """Map rows (…, D) into the backbone's input space, at the scale that its norms expect."""
         embedded: Tensor = self.inward(functional.normalize(rows, dim=-1) * math.sqrt(rows.shape[-1]))
         return embedded
 
@@ -89,18 +87,18 @@ class GroundedHead(TrieHolder):
 
 
 class MassHead(GroundedHead):
-    """A child's score is the log-sum-exp of the scores of the items below it (pooling `mass`).
+    """Head with pooling `mass`: scores a child by the log-sum-exp of the scores of the items below it.
 
-    The root's distribution over cells is then that of a flat softmax over all items, so a cell is not judged by one
-    row that has to stand for all its items; later steps score again, knowing which cell was entered. Costs one score
-    per item at the root: for catalogues up to about 10^5 items.
+    The root's distribution over cells is then the marginal of a flat softmax over all items, so no single row has to
+    represent all items of a cell; later steps score again, conditioned on the cell that was entered. The root costs one
+    score per item: for catalogues up to about 10^5 items.
 
-    A learned penalty on the items of the history says how seldom this shop sells a thing twice; it is part of the
-    likelihood, so lists with seen items in them know it too.
+    A learned penalty on items of the history models how rarely an item is consumed twice. It is part of the likelihood,
+    so rankings that may include seen items use it, too.
     """
 
     def __init__(self, trie: Trie, items: ItemRows, *, cosine: bool, temperature: float, no_repeat: bool) -> None:
-        """See `GroundedHead`; `no_repeat` adds the learned penalty."""
+        """Initialise as `GroundedHead`; `no_repeat` adds the learned penalty on seen items."""
         super().__init__(trie, items, cosine=cosine, temperature=temperature)
         self.repeat = nn.Parameter(torch.tensor(-1.0)) if no_repeat else None
         spans = trie.last - trie.first
@@ -108,17 +106,17 @@ class MassHead(GroundedHead):
         self._path_IS: Tensor | None = None
 
     def rows(self) -> Rows:
-        """Keep the items' own rows as the table; nodes' rows are for entering them."""
+        """Return the items' rows for scoring, and the pooled nodes' rows for embedding entered nodes."""
         items_ID = self._items[0]()
         return Rows(self._table(items_ID), self.trie_on(items_ID.device).pool(items_ID))
 
     def loss(
         self, rows: Rows, hidden_RSD: Tensor, path_RS: Tensor, seen_RH: Tensor, soft_targets_RI: Tensor | None = None
     ) -> Tensor:
-        """Sum over a path's branches of log mass(parent) − log mass(child), each pair under one step's scores.
+        """Return log mass(parent) − log mass(child), summed over a path's branches; a step's scores give both masses.
 
-        `soft_targets_RI` holds teacher probabilities, scaled by their share of the loss: that share is the
-        cross-entropy of the root's distribution over items against them, the rest the path's loss.
+        `soft_targets_RI` holds teacher probabilities, scaled by the distillation weight: that share of the loss is the
+        cross-entropy of the root's distribution over items against them, the rest is the path's loss.
         """
         trie = self.trie_on(hidden_RSD.device)
         branches = self.branches(trie.device)
@@ -126,6 +124,7 @@ class MassHead(GroundedHead):
         logits_RI = self._flat(rows, queries_RSD[:, 0], seen_RH)
         total = logits_RI.logsumexp(1) - self._mass(trie, path_RS[:, 0], logits_RI)
         for step in range(1, queries_RSD.shape[1]):
+            # below the root nodes hold few items, of very different numbers: a ragged list of (row, item) entries
             open_R = ((path_RS[:, step] >= 0) & branches[path_RS[:, step - 1].clamp(min=0)]).nonzero().squeeze(1)
             above, below = path_RS[open_R, step - 1], path_RS[open_R, step]
             row_E, place_E = spread(trie.first[above], trie.last[above])
@@ -141,7 +140,7 @@ class MassHead(GroundedHead):
         return total.mean()
 
     def item_logp(self, rows: Rows, hidden_BD: Tensor, seen_BH: Tensor) -> Tensor:
-        """Return the log-probabilities (B, I) that the root's state gives the items, each asked for on its own."""
+        """Return the items' log-probabilities (B, I) under the root's flat softmax."""
         return self._flat(rows, self._queries(hidden_BD), seen_BH).log_softmax(1)
 
     def _flat(self, rows: Rows, queries_RD: Tensor, seen_RH: Tensor) -> Tensor:
@@ -160,7 +159,7 @@ class MassHead(GroundedHead):
         place_BWK = trie.first[nodes_BW][..., None] + torch.arange(width, device=trie.device)
         there_BWK = place_BWK < trie.last[nodes_BW][..., None]
         item_BWK = trie.order[place_BWK.clamp(max=trie.n_items - 1)]
-        if depth == 0:  # one beam, all items
+        if depth == 0:  # one beam over all items: a plain product instead of gathered rows
             logits_BWK = (queries_BWD @ rows.table_VD.T).gather(-1, item_BWK)
         else:
             logits_BWK = products(queries_BWD, rows.table_VD, item_BWK)
@@ -169,7 +168,7 @@ class MassHead(GroundedHead):
             logits_BWK = logits_BWK - seen_BWK * self._penalty()
         logits_BWK = logits_BWK.masked_fill(~there_BWK, -torch.inf)
         child_BWK = self._below(trie)[item_BWK, depth] - (trie.child_offsets[nodes_BW][..., None] + 1)
-        # dead beams stand at other depths
+        # a dead beam's node has another depth, so its children's numbers are out of range
         child_BWK = child_BWK.masked_fill(~there_BWK, 0).clamp(0, trie.max_children[depth] - 1)
         return _mass_of_children(logits_BWK, child_BWK, trie.max_children[depth])
 
@@ -181,7 +180,7 @@ class MassHead(GroundedHead):
 
     def _penalty(self) -> Tensor:
         assert self.repeat is not None
-        return 10 * functional.softplus(self.repeat)  # ten, so that it moves at the pace of the logits
+        return 10 * functional.softplus(self.repeat)  # times ten, so that it changes as fast as the logits
 
     def _penalised(self, logits_RI: Tensor, seen_RH: Tensor) -> Tensor:
         if self.repeat is None:
@@ -198,24 +197,25 @@ class MassHead(GroundedHead):
 def _mass_of_children(logits_BWK: Tensor, child_BWK: Tensor, children: int) -> Tensor:
     """Return the log-probabilities (B, W, C) of children from the logits of the items below a node, −inf for none.
 
-    Peaks only keep numbers in range and cancel out, so no gradient passes through them.
+    It is a log-sum-exp per child. The peaks only prevent overflow and cancel out, so no gradient passes through them.
     """
-    given = logits_BWK.detach()
-    lowest = given.new_full((*given.shape[:-1], children), -1e30)
-    peak_BWC = lowest.scatter_reduce(-1, child_BWK, given, "amax")
+    detached = logits_BWK.detach()
+    lowest = detached.new_full((*detached.shape[:-1], children), -1e30)
+    peak_BWC = lowest.scatter_reduce(-1, child_BWK, detached, "amax")
     mass_BWC = torch.zeros_like(lowest).scatter_add(-1, child_BWK, (logits_BWK - peak_BWC.gather(-1, child_BWK)).exp())
     absent_BWC = mass_BWC == 0
-    logp_BWC = mass_BWC.masked_fill(absent_BWC, 1).log() + peak_BWC  # so that no gradient meets the log of zero
-    highest = given.amax(-1, keepdim=True).clamp(min=-1e30)
+    logp_BWC = mass_BWC.masked_fill(absent_BWC, 1).log() + peak_BWC  # log(0) would make gradients NaN
+    highest = detached.amax(-1, keepdim=True).clamp(min=-1e30)
     total_BW1 = (logits_BWK - highest).exp().sum(-1, keepdim=True).log() + highest
     return (logp_BWC - total_BW1).masked_fill(absent_BWC, -torch.inf)
 
 
 def _among(item_BK: Tensor, seen_BH: Tensor) -> Tensor:
-    """Return whether each item stands in its row's history: bool (B, K)."""
+    """Return whether each item occurs in its row's history: bool (B, K)."""
+    # binary search instead of comparing all pairs: K can be the whole catalogue
     seen, _ = seen_BH.sort(dim=1)
-    place = torch.searchsorted(seen, item_BK).clamp(max=max(seen.shape[1] - 1, 0))
-    return seen.gather(1, place) == item_BK if seen.shape[1] else torch.zeros_like(item_BK, dtype=torch.bool)
+    index = torch.searchsorted(seen, item_BK).clamp(max=max(seen.shape[1] - 1, 0))
+    return seen.gather(1, index) == item_BK if seen.shape[1] else torch.zeros_like(item_BK, dtype=torch.bool)
 
 
 def _levels(trie: Trie) -> list[tuple[int, int]]:

@@ -1,6 +1,6 @@
-"""What all heads share: their interface, the trie they score on, and log-likelihoods over ragged lists of children.
+"""Base of all heads: interface, settings, trie access, and likelihoods over ragged lists of children.
 
-Legend: `R` rows, `S` steps, `B` batch, `W` width, `C` children, `V` rows of a table, `N` nodes, `D` features,
+Shapes: `R` rows, `S` steps, `B` batch, `W` width, `C` children, `V` rows of a table, `N` nodes, `D` features,
 `E` entries of a ragged list, `H` history.
 """
 
@@ -18,20 +18,20 @@ from lexirec.core.config import Settings
 from lexirec.decoding.trie import Trie
 
 _GATHER_COST = 32
-"""Fetching a row costs about as much as this many rows of a matrix product (an estimate from memory bandwidth
-and matrix rate of a CPU; either way gives the same numbers)."""
+"""Gathering one row costs about as much as this many rows of a matrix product (an estimate from memory bandwidth and
+matrix rate of a CPU; it decides between two ways to the same numbers)."""
 
 
 @dataclass
 class Rows:
-    """What a head computes once per forward pass.
+    """Tensors that a head computes once per forward pass.
 
     Attributes:
-        table_VD: the rows that children are scored by: those of the trie's tokens, of nodes or of items.
-        nodes_ND: the rows by which nodes are entered (grounded heads).
+        table_VD: the rows that score children: of the trie's tokens, of nodes or of items.
+        nodes_ND: the rows that embed entered nodes (grounded heads).
         vocabulary_VD: the whole output layer (vocabulary head and likelihood).
-        packed: the same, packed for searching (`packing`).
-        words_VD: the table of input embeddings, where one pass looks into it several times (`lookups`).
+        packed: the output layer packed for searching (`cpu_kernels.pack_blocks`).
+        words_VD: the input embeddings where one pass looks them up several times (`cpu_kernels.shared_gradient`).
     """
 
     table_VD: Tensor
@@ -42,10 +42,10 @@ class Rows:
 
 
 class Head(Protocol):
-    """Scores children and embeds nodes."""
+    """Interface of heads: scores the children of trie nodes and embeds entered nodes."""
 
     def rows(self) -> Rows:
-        """Compute what depends on weights alone."""
+        """Compute the tensors that depend on weights alone."""
 
     def embed(self, rows: Rows, nodes: Tensor) -> Tensor:
         """Return the decoder's input embeddings (…, D) of entered nodes (…,)."""
@@ -57,29 +57,28 @@ class Head(Protocol):
         """Return log-probabilities (B, W, C) of the children of nodes of one depth, for searching."""
 
     def score_legal(self, rows: Rows, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int, seen_BH: Tensor) -> Tensor:
-        """Return log-probabilities (B, W, C) that sum to one over the children whatever the likelihood; they have
-        gradients."""
+        """Return log-probabilities (B, W, C) normalised over the children whatever the likelihood; differentiable."""
 
     def steps(self, path_RS: Tensor) -> int:
-        """Return how many steps of these paths say anything."""
+        """Return the number of leading steps of these paths that contribute to the loss."""
 
 
 def wide(values: Tensor) -> Tensor:
-    """Return numbers in float32 at least: logits are compared and summed in it, whatever type the weights have."""
+    """Cast to at least float32: logits are compared and summed in it, whatever type the weights have."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 class TrieHolder(nn.Module):
-    """A module that keeps the trie on its own device."""
+    """Base class of heads: a module that moves its trie to the device of its inputs."""
 
     def __init__(self, trie: Trie) -> None:
-        """Hold a trie, wherever it is."""
+        """Keep a trie, on any device."""
         super().__init__()
         self._trie = trie
         self._branches: Tensor | None = None
 
     def trie_on(self, device: torch.device) -> Trie:
-        """Return the trie on a device."""
+        """Return the trie on a device; it is moved once."""
         if self._trie.device != device:
             self._trie = self._trie.to(device)
             self._branches = None
@@ -93,28 +92,30 @@ class TrieHolder(nn.Module):
         return self._branches
 
     def steps(self, path_RS: Tensor) -> int:
-        """Steps after a path's last branch are certain: they need not be run."""
+        """Return the steps up to the last branch: after it a path is certain and needs no decoder step."""
         parents_RS = parents_of(path_RS)
-        telling_S = (self.branches(path_RS.device)[parents_RS] & (path_RS >= 0)).any(0)
-        return max(1, int(telling_S.nonzero().max()) + 1) if bool(telling_S.any()) else 1
+        branching_S = (self.branches(path_RS.device)[parents_RS] & (path_RS >= 0)).any(0)
+        return max(1, int(branching_S.nonzero().max()) + 1) if bool(branching_S.any()) else 1
 
 
 def children_loss(
     trie: Trie, branches_N: Tensor, hidden_RSD: Tensor, path_RS: Tensor, table_VD: Tensor, row_of_N: Tensor
 ) -> Tensor:
-    """Cross-entropy among siblings where a path branches: summed over a path, mean over rows.
+    """Return the cross-entropy among siblings where a path branches: summed over a path, mean over rows.
 
-    Entries of all rows and children are one ragged list per step, so that wide nodes cost only themselves.
+    Nodes differ widely in their number of children, so the children of all rows form one ragged list per step, without
+    padding. `row_of_N` maps a node to its row of the table.
     """
     total = hidden_RSD.new_zeros(len(path_RS), dtype=torch.promote_types(hidden_RSD.dtype, torch.float32))
     for step in range(hidden_RSD.shape[1]):
         above_R = parents_of(path_RS)[:, step]
         open_R = ((path_RS[:, step] >= 0) & branches_N[above_R]).nonzero().squeeze(1)
         above, below, hidden = above_R[open_R], path_RS[open_R, step], hidden_RSD[open_R, step]
-        if step == 0:  # all rows stand at the root: one product with its children
+        if step == 0:  # all rows are at the root: one matrix product with its children, nodes 1, 2, …
             logits = wide(hidden @ table_VD[row_of_N[1 : 1 + trie.max_children[0]]].T)
             total = total.index_add(0, open_R, functional.cross_entropy(logits, below - 1, reduction="none"))
             continue
+        # −log p(target) = log Σ exp(children) − target, over the children of each row's own node
         row_E, edge_E = spread(trie.child_offsets[above], trie.child_offsets[above + 1])
         logit_E = wide(hidden[row_E] * table_VD[row_of_N[edge_E + 1]]).sum(-1)
         mass = segment_logsumexp(logit_E, row_E, len(open_R))
@@ -124,19 +125,19 @@ def children_loss(
 
 
 def parents_of(path_RS: Tensor) -> Tensor:
-    """Return the node each step starts from; the root first."""
+    """Return the node that each step of a path starts from (R, S); the root first."""
     return torch.cat([torch.zeros_like(path_RS[:, :1]), path_RS[:, :-1].clamp(min=0)], dim=1)
 
 
 def products(queries_BWD: Tensor, table_VD: Tensor, index_BWC: Tensor) -> Tensor:
-    """Return products (B, W, C) of queries with chosen rows, by whichever way moves less."""
+    """Return the products (B, W, C) of queries with chosen rows, by the way that moves less memory."""
     if len(table_VD) <= _GATHER_COST * index_BWC.shape[-1]:
         return wide((queries_BWD @ table_VD.T).gather(-1, index_BWC))
     return wide((table_VD[index_BWC] @ queries_BWD.unsqueeze(-1)).squeeze(-1))
 
 
 def spread(first_R: Tensor, last_R: Tensor) -> tuple[Tensor, Tensor]:
-    """Write ranges out: for every number in `first_R[r] … last_R[r] − 1`, the row r and the number."""
+    """Expand ranges to a ragged list: for each number in `first_R[r] … last_R[r] − 1`, the row r and the number."""
     sizes_R = last_R - first_R
     row_E = torch.repeat_interleave(torch.arange(len(sizes_R), device=sizes_R.device), sizes_R)
     starts_R = sizes_R.cumsum(0) - sizes_R
@@ -144,36 +145,37 @@ def spread(first_R: Tensor, last_R: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def segment_logsumexp(values_E: Tensor, row_E: Tensor, rows: int) -> Tensor:
-    """Log-sum-exp of each row's entries; every row has at least one."""
+    """Return the log-sum-exp of each row's entries (rows,); every row needs at least one."""
+    # subtract each row's maximum before exp; it cancels out, so it is detached
     peak_R = values_E.detach().new_full((rows,), -torch.inf).scatter_reduce(0, row_E, values_E.detach(), "amax")
     total_R = values_E.new_zeros(rows).index_add(0, row_E, (values_E - peak_R[row_E]).exp())
     return total_R.log() + peak_R
 
 
 # -------------------------------------------------------------------------------------------------------- head settings
-# What both families are told about their heads: what is scored, over what, and what items' rows are made of.
 
 
 class HeadSettings(Settings):
-    """How the children of the trie's nodes are scored, and what items' rows are made of where they are grounded."""
+    """Settings of the head, shared by both model families: how trie children are scored."""
 
     likelihood: Literal["catalog", "vocabulary"] = "catalog"
-    """Over what a step's probabilities sum to one: the legal children of the trie's node, or the whole vocabulary
-    (GRAM's and MiniOneRec's)."""
+    """Set over which the probabilities of a step sum to one: the legal children of the trie node, or the whole
+    vocabulary (GRAM's and MiniOneRec's)."""
     head: Literal["vocabulary", "grounded"] = "vocabulary"
-    """Rows of the backbone's output layer (GRAM's and MiniOneRec's), or built from the items below a node."""
+    """Rows that score a child: of the backbone's output layer (GRAM's and MiniOneRec's), or built from the items below
+    the child."""
     pooling: Literal["mean", "mass"] = "mass"
-    """How a grounded head judges a node: by the mean of its items' rows, or by the sum of its items' probabilities."""
+    """How a grounded head scores a node: by the mean of its items' rows, or by the sum of its items' probabilities."""
     cosine: bool = True
-    """Whether a grounded head compares directions only, with a learned temperature."""
+    """Let a grounded head score by cosine similarity, with a learned temperature."""
     temperature: float = Field(default=0.07, gt=0)
-    """Where the temperature starts."""
+    """Initial temperature."""
     no_repeat: bool = True
-    """Whether a grounded head with pooling mass learns a penalty on items of the history."""
+    """Let a grounded head with pooling mass learn a penalty on items of the history."""
     refine: bool = True
-    """Whether the later steps of a grounded head refine what the first one asked for, by a learned share that starts at
-    zero, instead of asking anew. It starts as one softmax over all items spelled out along the tree, and the root
-    learns from every target which items, not only which cells, are wanted."""
+    """Let the later steps of a grounded head refine the query of the first one, by a learned share that starts at zero,
+    instead of computing queries of their own. Training then starts as one softmax over all items, factorised along the
+    tree, and the root learns from every target which items, not only which cells, are wanted."""
     neighbor_features: int = Field(default=10, ge=0)
     """Neighbours whose mean vector joins an item's features (grounded only)."""
     neighbor_rows: int = Field(default=0, ge=0)
@@ -181,18 +183,16 @@ class HeadSettings(Settings):
 
     @property
     def grounded(self) -> bool:
-        """Whether item rows are needed at all."""
+        """Whether the head needs item rows."""
         return self.head == "grounded"
 
     @property
     def flat(self) -> bool:
-        """Whether the root has a distribution over items, which a teacher's may be compared with."""
+        """Whether the root has a distribution over items, as distillation needs."""
         return self.grounded and self.pooling == "mass"
 
     @model_validator(mode="after")
     def _rows_are_of_nodes(self) -> Self:
         if self.head == "grounded" and self.likelihood == "vocabulary":
-            raise ValueError(
-                'head "grounded" has rows for nodes, not for the vocabulary; it needs likelihood "catalog"'
-            )
+            raise ValueError('head "grounded" scores nodes, not the vocabulary; it needs likelihood "catalog"')
         return self

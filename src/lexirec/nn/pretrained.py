@@ -1,9 +1,13 @@
-"""Reading language models from folders and from the hub, with one line for whatever is wrong; all families use it."""
+"""Loading of pretrained models from folders or the hub, with one-line errors; saving of tied weights.
+
+All model families use it.
+"""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,42 +15,55 @@ from typing import Any, TypeVar
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
+from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError, SettingsError, did_you_mean
 
 SCRATCH = "scratch:"
-"""What the names of models from random weights start with."""
+"""Prefix of the names of models with random weights."""
 
 _GIVE = "give a folder written by save_pretrained, a hub name (online) or scratch:small"
 _Size = TypeVar("_Size")
+_log = logging.getLogger(__name__)
 
 
 def scratch_size(name: str, sizes: Mapping[str, _Size]) -> _Size:
-    """Return what `scratch:SIZE` stands for.
+    """Return the entry of `sizes` that `scratch:SIZE` names.
 
     Raises:
-        SettingsError: no such size.
+        SettingsError: there is no such size.
     """
     size = name.removeprefix(SCRATCH)
     if size not in sizes:
-        known = [SCRATCH + size for size in sizes]
+        allowed = [SCRATCH + size for size in sizes]
         raise SettingsError(
-            f"backbone.name is '{name}'; scratch models are {', '.join(known)}.{did_you_mean(name, known)}"
+            f"backbone.name is '{name}'; scratch models are {', '.join(allowed)}.{did_you_mean(name, allowed)}"
         )
     return sizes[size]
 
 
+def warn_of_sizes(settings: Settings, names: Set[str]) -> None:
+    """Warn of size settings that are set although a pretrained backbone has its own sizes."""
+    ignored = settings.model_dump(include=set(names), exclude_none=True)
+    if ignored:
+        _log.warning(
+            "backbone '%s' is pretrained, so its sizes are fixed; these settings have no effect: %s",
+            getattr(settings, "name", ""),
+            ", ".join(ignored),
+        )
+
+
 def fetched(loader: Any, name: str, what: str, **options: Any) -> Any:
-    """Call a Hugging Face loader and say what went wrong in one line.
+    """Call a Hugging Face loader and turn its errors into one line.
 
     Args:
         loader: A class with `from_pretrained`.
         name: A folder or a hub name.
-        what: What is loaded, for messages.
+        what: Noun for the loaded part, for messages.
         options: For `from_pretrained`.
 
     Raises:
-        SettingsError: nothing is there under that name.
-        ArtifactError: something is there, but it cannot be read.
+        SettingsError: there is nothing under that name.
+        ArtifactError: the files exist but cannot be read.
     """
     folder = Path(name).expanduser()
     if not folder.is_dir() and (re.match(r"[.~/\\]", name) or name.count("/") > 1):
@@ -57,16 +74,16 @@ def fetched(loader: Any, name: str, what: str, **options: Any) -> Any:
         return loader.from_pretrained(str(folder) if folder.is_dir() else name, **options)
     except OSError as error:
         raise SettingsError(
-            f"backbone '{name}': its {what} is neither in a folder of that name nor to be had from the hub"
+            f"backbone '{name}': its {what} is neither in a folder of that name nor available from the hub"
             f" ({_first_line(error)}); {_GIVE}"
         ) from error
-    except Exception as error:  # every reader below (json, safetensors, tokenizers) has a family of its own
+    except Exception as error:  # json, safetensors and tokenizers each raise errors of their own types
         raise ArtifactError(f"backbone '{name}': its {what} cannot be read: {_first_line(error)}") from error
 
 
 @contextmanager
 def no_bars() -> Iterator[None]:
-    """Silence the bars of `transformers` for files that are read or written in a moment."""
+    """Hide the progress bars of `transformers`, for local files."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
@@ -85,10 +102,10 @@ def _first_line(error: BaseException) -> str:
 
 
 class SharedWeights(nn.Module):
-    """A module that saves tied weights under their first name only, for safetensors holds no shared ones."""
+    """Base class of modules with tied weights: saves each under its first name only, since safetensors needs it."""
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Return every tensor once."""
+        """Return the state with every tensor once."""
         state = super().state_dict(*args, **kwargs)
         first: dict[int, str] = {}
         for name in list(state):
@@ -98,12 +115,12 @@ class SharedWeights(nn.Module):
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load what `state_dict` returned; weights tied to a loaded one need no entry of their own."""
+        """Load a state from `state_dict`; weights tied to a loaded one need no entry."""
         result = super().load_state_dict(state_dict, strict=False, assign=assign)
         stored = self.state_dict()
         result.missing_keys[:] = [name for name in result.missing_keys if name in stored]
         if strict and (result.missing_keys or result.unexpected_keys):
             raise RuntimeError(
-                f"weights do not fit: missing {result.missing_keys}, unexpected {result.unexpected_keys}"
+                f"weights do not fit the model: missing {result.missing_keys}, unexpected {result.unexpected_keys}"
             )
         return result

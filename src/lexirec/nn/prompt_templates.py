@@ -1,7 +1,7 @@
-"""What a causal model is asked, in words: one `Question` per task, in one place for training, evaluation and serving.
+"""Prompt templates of causal models: one `Question` per task, shared by training, evaluation and serving.
 
-The structure (preamble, instruction, user input, response) is that of MiniOneRec's prompts (spec section 7.2); the
-words are ours. The frame "plain" uses the cue alone: small models from random weights need no sentences.
+The structure (preamble, instruction, user input, response) follows MiniOneRec's prompts (spec section 7.2); the wording
+is ours. The frame "plain" uses the cue alone: small models with random weights need no sentences.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import NamedTuple
 PREAMBLE = "An instruction says what is asked, and an input says about what. Write the answer and nothing else."
 INSTRUCTION, USER_INPUT, RESPONSE = "### Instruction:", "### User Input:", "### Response:"
 ITEMS = "{items}"
-"""Stands for "items", or for those of the category, such as "office items"."""
+"""Placeholder for "items", or for items of the category, such as "office items"."""
 
 
 class Question(NamedTuple):
-    """What is asked about something (a list of items, a text) that is put between `before` and `after`.
+    """Template of one task's prompt, around a subject (a list of items, a text).
 
     Attributes:
-        instruction: What to do.
-        before: The user's words before that something.
-        after: And behind it.
-        cue: All that the frame "plain" says, behind that something.
+        instruction: The task.
+        before: User input before the subject.
+        after: User input after the subject.
+        cue: The only words of the frame "plain", after the subject.
     """
 
     instruction: str
@@ -99,4 +99,4 @@ PHRASES = (
     " ".join([PREAMBLE, INSTRUCTION, USER_INPUT, RESPONSE]),
     *(" ".join([*question, "items"]).replace(ITEMS, "items") for question in QUESTIONS),
 )
-"""For tokenizers that are trained on a catalogue's text, which may never say such things."""
+"""Extra text for tokenizers trained on a catalogue, whose texts may lack the words of the templates."""

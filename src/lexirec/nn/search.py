@@ -1,6 +1,6 @@
-"""Searching the trie for many histories, whatever the family: batches of like length, filters in the beam.
+"""Trie search over many histories, for any model family: batches of similar length, item filters, item boosts.
 
-Legend: `B` batch, `H` history, `I` items, `N` nodes, `K` results.
+Shapes: `B` batch, `H` history, `I` items, `N` nodes, `K` results.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lexirec.core.config import Settings
 from lexirec.core.progress import Progress
+from lexirec.core.renamed import renamed
 from lexirec.data.sequences import Sequences
 from lexirec.decoding.beam import StepDecoder, beam_search
 from lexirec.decoding.constraints import allowed_bias, boost_bias, seen_mask
@@ -25,24 +26,25 @@ from lexirec.decoding.trie import Trie
 from lexirec.nn.cpu_kernels import PackedLinears
 
 Guide = Callable[[Sequences], NDArray[np.float32]]
-"""What else speaks in the beam: from a batch of histories to a number per item (rows, n_items), such as the weighted
-log-probabilities of an expert."""
+"""A second ranker in the beam search: maps a batch of histories to a number per item (rows, n_items) that is added to
+the item's score, such as the weighted log-probabilities of an expert (product of experts)."""
 
 
 class SearchSettings(Settings):
-    """How items are looked for."""
+    """Settings of the beam search."""
 
-    width: int = Field(default=50, ge=1)
-    """Prefixes kept at each depth; what is asked for is never more than this under a length penalty."""
+    model_config = renamed(width="num_beams")
+    num_beams: int = Field(default=50, ge=1)
+    """Prefixes kept at each depth; raised to the length of the ranking where that is greater."""
     length_penalty: float | None = None
-    """None: an item's score is the log-probability of its identifier. A number: scores are divided by length ** number
-    and results are those of Hugging Face `generate` (GRAM ranks with 1.0)."""
+    """None: an item's score is the log-probability of its identifier. A number: scores are divided by length ** number,
+    and results equal those of Hugging Face `generate` (GRAM ranks with 1.0)."""
     batch_size: int = Field(default=32, ge=1)
     """Histories searched at a time."""
 
 
 class SearchResult(NamedTuple):
-    """What a search gives: item numbers int32 (rows, K), −1 padded; scores float32; and where it was provably exact."""
+    """Rankings: item numbers int32 (rows, K), −1 padded; scores float32 (rows, K); `exact` (rows,) as in `Beams`."""
 
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
@@ -50,18 +52,24 @@ class SearchResult(NamedTuple):
 
 
 class ReadHistories(StepDecoder, Protocol):
-    """A batch of histories that was read: what may follow them, step by step or all at once."""
+    """An encoded batch of histories: a step decoder that may also score all items at once."""
 
     def item_logp(self) -> Tensor:
-        """Return the log-probabilities (B, I) that the first step gives the items, from a head with pooling `mass`."""
+        """Return the items' log-probabilities (B, I) at the first step; needs a head with pooling `mass`."""
         ...
 
 
 class TrieSearcher(ABC):
-    """Ranks histories by beam search; a family says how a batch of them is read."""
+    """Ranks items for histories by beam search; a model family implements how a batch is encoded (`_steps`)."""
 
     def __init__(self, trie: Trie, settings: SearchSettings, weights: PackedLinears) -> None:
-        """Take the trie, on the model's device, how to search it, and the model's weights, packed."""
+        """Prepare a search.
+
+        Args:
+            trie: of all identifiers, on the model's device.
+            settings: of the beam search.
+            weights: the model's packed linear layers, in use while it searches.
+        """
         self._trie, self._settings, self._weights = trie, settings, weights
 
     @property
@@ -72,15 +80,15 @@ class TrieSearcher(ABC):
     @property
     @abstractmethod
     def flat(self) -> bool:
-        """Whether the first step has a distribution over items, which `item_log_probabilities` reads."""
+        """Whether the first step has a distribution over items, as `item_log_probabilities` needs."""
 
     def unguided(self, histories: Sequences) -> NDArray[np.float32]:
-        """Say nothing: the guide that leaves an item's score its plain log-probability."""
+        """Return zeros (rows, n_items): the guide under which scores are plain log-probabilities."""
         return np.zeros((len(histories), self._trie.n_items), dtype=np.float32)
 
     @abstractmethod
     def _steps(self, histories: Sequences) -> ReadHistories:
-        """Read a batch of histories."""
+        """Encode a batch of histories."""
 
     def rank(
         self,
@@ -95,71 +103,72 @@ class TrieSearcher(ABC):
 
         Args:
             histories: item numbers, oldest first.
-            k: places.
-            exclude_seen: leave out all items of the history that is given.
-            allowed: bool (n_items,) or (rows, n_items); nothing else is ever spelled.
-            guide: says numbers that are added to the items' log-probabilities. A prefix bears the greatest number
-                below it, which is never less than what an item will get, so what is provably exact without a guide
-                may be so with one. Scores are then plain sums: a length penalty is left out.
+            k: length of the rankings.
+            exclude_seen: leave out all items of the given history.
+            allowed: bool (n_items,) or (rows, n_items); other items are never generated.
+            guide: numbers added to the items' log-probabilities. A prefix gets the greatest number below it, an upper
+                bound of what its items get, so results can be provably exact with a guide, too. Scores are then plain
+                sums: the length penalty is ignored.
         """
-        found = SearchResult(
+        result = SearchResult(
             np.full((len(histories), k), -1, dtype=np.int32),
             np.full((len(histories), k), -np.inf, dtype=np.float32),
             np.zeros(len(histories), dtype=np.bool_),
         )
+        # batches of similar length are processed in any order: each writes its own rows
         with Progress("Searching", total=len(histories)) as progress:
             for rows in _of_like_length(histories, self._settings.batch_size):
                 batch = histories.take(rows)
                 bias_BN = self._bias(batch, rows, exclude_seen, allowed, guide)
-                self._search(batch, rows, found, bias_BN, plain=guide is not None)
+                self._search(batch, rows, result, bias_BN, plain=guide is not None)
                 progress.advance(len(rows))
-        return found
+        return result
 
     @torch.no_grad()
     def _search(
         self,
         histories: Sequences,
         rows: NDArray[np.int64],
-        found: SearchResult,
+        result: SearchResult,
         bias_BN: Tensor | None,
         *,
         plain: bool,
     ) -> None:
-        k = min(found.items.shape[1], self._trie.n_items)
+        """Search a batch and write its rankings into the given rows of the result."""
+        k = min(result.items.shape[1], self._trie.n_items)  # shorter rankings keep the padding −1
         with self._weights.in_use():
             beams = beam_search(
                 self._trie,
                 self._steps(histories),
-                batch=len(rows),
-                width=max(self._settings.width, k),
+                width=max(self._settings.num_beams, k),
                 k=k,
                 length_penalty=None if plain else self._settings.length_penalty,
                 bias_BN=bias_BN,
             )
-        found.items[rows, :k] = beams.items.cpu().numpy()
-        found.scores[rows, :k] = beams.scores.float().cpu().numpy()
-        found.exact[rows] = beams.exact.cpu().numpy()
+        result.items[rows, :k] = beams.items.cpu().numpy()
+        result.scores[rows, :k] = beams.scores.float().cpu().numpy()
+        result.exact[rows] = beams.exact.cpu().numpy()
 
     @torch.no_grad()
     def log_probabilities(self, histories: Sequences) -> NDArray[np.float32]:
-        """Score every item of the catalogue without pruning: float32 (rows, n_items). Costs a pass over the trie."""
-        found = np.empty((len(histories), self._trie.n_items), dtype=np.float32)
+        """Return the log-probability of every item without pruning: float32 (rows, n_items); runs the whole trie."""
+        scores = np.empty((len(histories), self._trie.n_items), dtype=np.float32)
         for rows in _of_like_length(histories, self._settings.batch_size):
             with self._weights.in_use():
-                found[rows] = exact_scores(self._trie, self._steps(histories.take(rows))).cpu().numpy()
-        return found
+                scores[rows] = exact_scores(self._trie, self._steps(histories.take(rows))).cpu().numpy()
+        return scores
 
     @torch.no_grad()
     def item_log_probabilities(self, histories: Sequences) -> NDArray[np.float32]:
-        """Return what the first step says of every item, float32 (rows, n_items), without spelling any.
+        """Return the items' log-probabilities at the first step, float32 (rows, n_items), without decoding identifiers.
 
-        Only a head with pooling `mass` says it; later steps may correct it, see `log_probabilities`.
+        Needs a head with pooling `mass`; later steps may change the ranking, see `log_probabilities`.
         """
-        found = np.empty((len(histories), self._trie.n_items), dtype=np.float32)
+        scores = np.empty((len(histories), self._trie.n_items), dtype=np.float32)
         for rows in _of_like_length(histories, self._settings.batch_size):
             with self._weights.in_use():
-                found[rows] = self._steps(histories.take(rows)).item_logp().cpu().numpy()
-        return found
+                scores[rows] = self._steps(histories.take(rows)).item_logp().cpu().numpy()
+        return scores
 
     def _bias(
         self,
@@ -169,28 +178,29 @@ class TrieSearcher(ABC):
         allowed: NDArray[np.bool_] | None,
         guide: Guide | None,
     ) -> Tensor | None:
-        """Return a number per node: −inf where nothing below may be recommended, what the guide says elsewhere."""
+        """Return the bias per node: −inf where no item below is allowed, the guide's numbers elsewhere."""
         trie = self._trie
-        may_BI = self._may(histories, rows, exclude_seen, allowed)
+        allowed_BI = self._allowed(histories, rows, exclude_seen, allowed)
         if guide is None:
-            return None if may_BI is None else allowed_bias(trie, may_BI.to(trie.device))
-        told_BI = torch.from_numpy(guide(histories)).to(trie.device)
-        if may_BI is not None:
-            told_BI = told_BI.masked_fill(~may_BI.to(trie.device), -torch.inf)
-        return boost_bias(trie, told_BI)
+            return None if allowed_BI is None else allowed_bias(trie, allowed_BI.to(trie.device))
+        # filter and guide share one bias: a forbidden item is a boost of −inf
+        boost_BI = torch.from_numpy(guide(histories)).to(trie.device)
+        if allowed_BI is not None:
+            boost_BI = boost_BI.masked_fill(~allowed_BI.to(trie.device), -torch.inf)
+        return boost_bias(trie, boost_BI)
 
-    def _may(
+    def _allowed(
         self, histories: Sequences, rows: NDArray[np.int64], exclude_seen: bool, allowed: NDArray[np.bool_] | None
     ) -> Tensor | None:
-        """Return which items may be recommended (B, I); None where all may."""
+        """Return which items may be recommended (B, I); None allows all."""
         if not exclude_seen and allowed is None:
             return None
-        may_BI = torch.ones(len(rows), self._trie.n_items, dtype=torch.bool)
+        allowed_BI = torch.ones(len(rows), self._trie.n_items, dtype=torch.bool)
         if exclude_seen:
-            may_BI &= ~seen_mask(histories, self._trie.n_items)
+            allowed_BI &= ~seen_mask(histories, self._trie.n_items)
         if allowed is not None:
-            may_BI &= torch.from_numpy(allowed if allowed.ndim == 1 else allowed[rows])
-        return may_BI
+            allowed_BI &= torch.from_numpy(allowed if allowed.ndim == 1 else allowed[rows])
+        return allowed_BI
 
 
 def on_device(histories: Sequences, device: torch.device) -> Tensor:
@@ -200,6 +210,7 @@ def on_device(histories: Sequences, device: torch.device) -> Tensor:
 
 
 def _of_like_length(histories: Sequences, batch_size: int) -> Iterator[NDArray[np.int64]]:
+    """Yield row numbers in batches of similar length, so that little padding is computed."""
     order = np.argsort(histories.lengths, kind="stable")
     for first in range(0, len(order), batch_size):
         yield order[first : first + batch_size]

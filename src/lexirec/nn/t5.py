@@ -1,11 +1,10 @@
-"""The language model below a recommender: a stock T5 from a folder, from the hub, or from nothing.
+"""T5 backbone: load a pretrained T5 from a folder or the hub, or build one with random weights.
 
-`load_tokenizer` comes first (identifiers are spelled in its pieces), `load_backbone` gives model and tokenizer.
+`load_tokenizer` comes first, since identifiers consist of its pieces; `load_backbone` returns model and tokenizer.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -26,41 +25,39 @@ from transformers.models.t5.modeling_t5 import T5Attention
 
 from lexirec.core.config import Settings
 from lexirec.core.errors import DataError, SettingsError
-from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, scratch_size
+from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, scratch_size, warn_of_sizes
 from lexirec.nn.tokenizer import train_tokenizer
 
 FAMILY = ("t5", "mt5")
-"""Model types that are accepted: one relative position bias per stack, computed in its first layer."""
+"""Accepted model types: those with one relative position bias per stack, computed in its first layer."""
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"d_model": 64, "layers": 2, "heads": 4, "feed_forward": 256},
     "small": {"d_model": 512, "layers": 6, "heads": 8, "feed_forward": 2048},
     "base": {"d_model": 768, "layers": 12, "heads": 12, "feed_forward": 3072},
 }
-"""What `scratch:NAME` builds; small and base are the sizes of T5-small and T5-base."""
-
-_log = logging.getLogger(__name__)
+"""Sizes of `scratch:NAME` models; small and base are those of T5-small and T5-base."""
 
 
 class BackboneSettings(Settings):
-    """Which language model, and for `scratch:` models how large."""
+    """Settings of a T5 backbone: which model and, for `scratch:` models, its size."""
 
     kind: Literal["encoder-decoder"] = "encoder-decoder"
     name: str = "scratch:small"
-    """A local folder, a hub name, or scratch:tiny, scratch:small, scratch:base for random weights and a tokenizer of
-    the catalogue's own text. The settings from `vocabulary_size` on matter for scratch models only."""
+    """A local folder, a hub name, or scratch:tiny, scratch:small, scratch:base for random weights and a tokenizer
+    trained on the catalogue's text. The settings from `vocabulary_size` on affect scratch models only."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of the model, pretrained ones included."""
     attention_dropout: float | None = Field(default=None, ge=0, lt=1)
-    """Dropout of attention weights; by default that of the model. 0 saves drawing the largest of all masks."""
+    """Dropout of attention weights; by default that of the model. 0 saves sampling the largest mask of a step."""
     vocabulary_size: int = Field(default=8192, ge=128)
-    """The most pieces of the tokenizer; small catalogues give fewer."""
+    """Most pieces of the tokenizer; small catalogues yield fewer."""
     lower_case: bool = True
-    """Whether the tokenizer folds case."""
+    """Let the tokenizer convert text to lower case."""
     d_model: int | None = Field(default=None, ge=1)
-    """Width of the hidden states; by default what the size says, as are the next four."""
+    """Width of the hidden states; by default that of the named size, as for the next four."""
     layers: int | None = Field(default=None, ge=1)
-    """Layers of the encoder, and of the decoder unless `decoder_layers` says otherwise."""
+    """Layers of the encoder, and of the decoder unless `decoder_layers` is set."""
     decoder_layers: int | None = Field(default=None, ge=1)
     """Layers of the decoder."""
     heads: int | None = Field(default=None, ge=1)
@@ -71,8 +68,8 @@ class BackboneSettings(Settings):
     """Feed-forward layers as in T5 (relu) or T5 v1.1 (gated-gelu)."""
 
     residual_scale: float = Field(default=0.2, gt=0)
-    """Factor on the fresh output projections of every layer. Below 1 the residual stream starts nearly clean, which
-    helped small models on small catalogues (docs/log/); 1 is T5's own initialisation."""
+    """Factor on the initial output projections of every layer. Below 1, layers start close to the identity, which helps
+    small models on small catalogues (docs/log/); 1 is T5's own initialisation."""
 
     @property
     def scratch(self) -> bool:
@@ -81,7 +78,7 @@ class BackboneSettings(Settings):
 
 
 class Backbone(NamedTuple):
-    """A language model, T5 here or a causal one, and the tokenizer that belongs to it."""
+    """A language model, T5 or causal, and its tokenizer."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -99,12 +96,12 @@ def load_backbone(
     Args:
         settings: The settings, or only the name.
         texts: The catalogue's texts, to train a scratch model's tokenizer on.
-        tokenizer: The tokenizer, if there is one already.
-        seed: Of the random weights; the global random state is left alone.
+        tokenizer: The tokenizer, if it is already loaded.
+        seed: Of the random weights; the global random state is not changed.
 
     Raises:
-        SettingsError: the name is unknown, not to be had, or no encoder-decoder of the T5 family; or sizes do not fit.
-        DataError: a scratch tokenizer is wanted and there is no text.
+        SettingsError: the name is unknown, unavailable, or no encoder-decoder of the T5 family; or sizes do not fit.
+        DataError: a scratch tokenizer is to be trained and there is no text.
     """
     settings = _as_settings(settings)
     tokenizer = tokenizer if tokenizer is not None else load_tokenizer(settings, texts=texts)
@@ -130,7 +127,7 @@ def _with_attention_dropout(
 
 @torch.no_grad()
 def _scale_outputs(model: T5ForConditionalGeneration, factor: float) -> None:
-    """Scale what attention and feed-forward layers add to the residual stream."""
+    """Scale the output projections, so what attention and feed-forward layers add to the residual stream."""
     for name, weight in model.named_parameters():
         if name.endswith((".o.weight", ".wo.weight")):
             weight.mul_(factor)
@@ -140,8 +137,8 @@ def load_tokenizer(settings: BackboneSettings | str, *, texts: Sequence[str] | N
     """Load the tokenizer of a pretrained backbone, or train the one of a scratch backbone on the catalogue's texts.
 
     Raises:
-        SettingsError: the name is unknown, not to be had, or no encoder-decoder of the T5 family.
-        DataError: a scratch tokenizer is wanted and there is no text.
+        SettingsError: the name is unknown, unavailable, or no encoder-decoder of the T5 family.
+        DataError: a scratch tokenizer is to be trained and there is no text.
     """
     settings = _as_settings(settings)
     if not settings.scratch:
@@ -149,7 +146,7 @@ def load_tokenizer(settings: BackboneSettings | str, *, texts: Sequence[str] | N
         return fetched(AutoTokenizer, settings.name, "tokenizer")
     scratch_size(settings.name, SIZES)
     if texts is None:
-        raise DataError(f"backbone '{settings.name}' trains its tokenizer on the catalogue's text, but none was given")
+        raise DataError(f"backbone '{settings.name}' trains its tokenizer on the catalogue's text; give texts")
     return train_tokenizer(texts, vocabulary_size=settings.vocabulary_size, lower_case=settings.lower_case)
 
 
@@ -159,7 +156,7 @@ def scratch_config(settings: BackboneSettings, vocabulary_size: int) -> T5Config
     if sizes["d_model"] % sizes["heads"]:
         raise SettingsError(
             f"backbone.heads is {sizes['heads']}, which does not divide d_model {sizes['d_model']};"
-            " give a number of heads that does"
+            " give a divisor of d_model"
         )
     return T5Config(
         vocab_size=vocabulary_size,
@@ -177,21 +174,21 @@ def scratch_config(settings: BackboneSettings, vocabulary_size: int) -> T5Config
 
 
 def save_backbone(backbone: Backbone, folder: Path) -> None:
-    """Write model (safetensors) and tokenizer into a folder whose path `load_backbone` takes as a name."""
+    """Write model (safetensors) and tokenizer into a folder; `load_backbone` accepts its path as a name."""
     with no_bars():
         backbone.model.save_pretrained(folder)
         backbone.tokenizer.save_pretrained(folder)
 
 
 def save_configuration(backbone: Backbone, folder: Path) -> None:
-    """Write tokenizer and model configuration without weights, for a folder that keeps those elsewhere."""
+    """Write tokenizer and model configuration without weights, for recommenders that save all weights in one file."""
     with no_bars():
         backbone.model.config.save_pretrained(folder)
         backbone.tokenizer.save_pretrained(folder)
 
 
 def restore_backbone(folder: Path) -> Backbone:
-    """Build what `save_configuration` described; the weights are fresh and wait for those that were kept elsewhere.
+    """Rebuild the model that `save_configuration` described, with random weights for the caller to overwrite.
 
     Raises:
         OSError, ValueError: the folder is incomplete or damaged.
@@ -204,9 +201,9 @@ def restore_backbone(folder: Path) -> Backbone:
 
 
 def untie(model: T5ForConditionalGeneration) -> None:
-    """Give the output layer weights of its own, and keep them so when rows are added (T5 1.1 and mT5).
+    """Untie the output layer from the input embeddings, also for rows added later (T5 1.1 and mT5).
 
-    T5's configuration always says that they are tied, whatever the checkpoint holds (transformers 5).
+    Needed because T5's configuration declares them tied whatever the checkpoint holds (transformers 5).
     """
     if model.lm_head.weight is model.shared.weight:
         model.lm_head.weight = torch.nn.Parameter(model.shared.weight.detach().clone())
@@ -220,34 +217,33 @@ def count_parameters(model: torch.nn.Module) -> int:
 
 @torch.no_grad()
 def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0, spread: float = 0.1) -> list[int]:
-    """Add pieces the tokenizer lacks, with embedding (and output) rows, and return the ids of all of them in order.
+    """Add the pieces that the tokenizer lacks, with embedding (and output) rows; return the ids of all pieces in order.
 
-    A new row is the mean of the rows there are plus noise of `spread` times their own spread; a tenth is near enough
-    to be ordinary to a pretrained model, far enough to be told apart. Rows a checkpoint holds beyond its tokenizer's
+    A new row is the mean of the existing rows plus noise of `spread` times their standard deviation; a tenth keeps the
+    row in the range of a pretrained model, yet distinguishable. Rows that a checkpoint holds beyond its tokenizer's
     pieces (T5 has 28) are used first.
 
     Raises:
-        SettingsError: a piece is empty or given twice.
+        SettingsError: a piece is empty or occurs twice.
     """
     model, tokenizer = backbone
     if len(set(pieces)) < len(pieces) or "" in pieces:
-        raise SettingsError("pieces to add to the vocabulary should be different and not empty")
-    known = len(tokenizer)
-    there = tokenizer.get_vocab()
-    tokenizer.add_tokens([piece for piece in pieces if piece not in there])
+        raise SettingsError("pieces to add to the vocabulary must be different and not empty")
+    n_known, vocabulary = len(tokenizer), tokenizer.get_vocab()
+    tokenizer.add_tokens([piece for piece in pieces if piece not in vocabulary])
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     tables = {id(table): table for table in (model.get_input_embeddings().weight, model.get_output_embeddings().weight)}
     for table in tables.values():
-        _fill_rows(table, known, len(tokenizer), seed, spread)
+        _fill_rows(table, n_known, len(tokenizer), seed, spread)
     ids: list[int] = tokenizer.convert_tokens_to_ids(list(pieces))
     return ids
 
 
-def _fill_rows(table: torch.Tensor, known: int, total: int, seed: int, spread: float) -> None:
-    noise = torch.randn(total - known, table.shape[1], generator=torch.Generator().manual_seed(seed))
-    std, mean = torch.std_mean(table[:known].float(), dim=0)
-    table[known:total] = (mean + spread * std * noise.to(table.device)).to(table.dtype)
+def _fill_rows(table: torch.Tensor, n_known: int, total: int, seed: int, spread: float) -> None:
+    noise = torch.randn(total - n_known, table.shape[1], generator=torch.Generator().manual_seed(seed))
+    std, mean = torch.std_mean(table[:n_known].float(), dim=0)
+    table[n_known:total] = (mean + spread * std * noise.to(table.device)).to(table.dtype)
 
 
 def _as_settings(settings: BackboneSettings | str) -> BackboneSettings:
@@ -256,13 +252,9 @@ def _as_settings(settings: BackboneSettings | str) -> BackboneSettings:
 
 def _pretrained_model(settings: BackboneSettings) -> T5ForConditionalGeneration:
     _family_config(settings.name)
-    given = settings.model_dump(include={*SIZES["tiny"], "decoder_layers"}, exclude_none=True)
-    if given:
-        _log.warning(
-            "backbone '%s' has sizes of its own; these settings do nothing: %s", settings.name, ", ".join(given)
-        )
-    # The dtype is said because the default is the checkpoint's own, half precision for many.
-    with no_bars() if Path(settings.name).expanduser().is_dir() else nullcontext():  # downloads keep theirs
+    warn_of_sizes(settings, {*SIZES["tiny"], "decoder_layers"})
+    # explicit, since the default is the checkpoint's own type, half precision for many
+    with no_bars() if Path(settings.name).expanduser().is_dir() else nullcontext():  # downloads show their progress
         model = fetched(
             AutoModelForSeq2SeqLM, settings.name, "model", dtype=torch.float32, dropout_rate=settings.dropout
         )
@@ -276,6 +268,6 @@ def _family_config(name: str) -> Any:
     if config.model_type not in FAMILY:
         raise SettingsError(
             f"backbone '{name}' is of type '{config.model_type}';"
-            f" an encoder-decoder of the T5 family is needed ({', '.join(FAMILY)})"
+            f" give an encoder-decoder of the T5 family ({', '.join(FAMILY)})"
         )
     return config

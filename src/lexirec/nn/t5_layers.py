@@ -1,11 +1,11 @@
-"""Reading a stock T5: the layers of its stacks, run with attention of our choosing.
+"""T5 forward passes with other attention patterns: late fusion, beam caches, token trees, causal encoding.
 
-No weight, no rule of T5 is changed; what differs is only what attends to what: a decoder layer reads fused prompts
-(`fused_attention`), the steps of a beam keep keys and values of their own, and an encoder can be read causally.
+The layers and weights of the stock T5 are used unchanged; only what attends to what differs. Decoder layers attend to
+fused prompts (`cross_attention`), beams keep their own keys and values, all tokens that may follow can be decoded in
+one pass (tree attention), and the encoder can run causally or in groups of similar length.
 
-Legend: `B` batch, `Q` query rows, `S` steps, `W` width, `L` tokens, `D` features, `H` heads,
-`K` features of a head, `R` rows, `G` rows of a group,
-`T` tokens of a tree, `J` levels of it.
+Shapes: `B` batch, `Q` query rows, `S` steps, `W` width, `L` tokens, `D` features, `H` heads, `K` features of a head,
+`R` rows, `G` rows of a group, `T` tokens of a tree, `J` levels of it, `P` positions.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from lexirec.nn.cpu_kernels import look_up
 from lexirec.nn.cross_attention import Readable
 
 _GROUP = 4
-"""Rows that are worth an encoder pass of their own, at least."""
+"""Least rows of a group that gets an encoder pass of its own."""
 _GROUPS = 8
+"""Most groups of a batch."""
 _FULL = 0.9
-"""Share of real tokens above which rows are encoded together."""
+"""Share of real tokens above which a batch is encoded in one pass."""
 
 SelfAttend = Callable[[int, Any, Tensor], Tensor]
 
 
 def decode(stack: Any, inputs_BQSD: Tensor, prompts: Readable) -> Tensor:
-    """Run the decoder with teacher forcing: step `s` of a query row sees its steps up to `s` and the prompts.
+    """Run the decoder with teacher forcing: step `s` of a query row attends to its steps up to `s` and to the prompts.
 
     Args:
         stack: the decoder of a T5ForConditionalGeneration.
-        inputs_BQSD: embeddings of start and tokens.
-        prompts: what cross-attention reads.
+        inputs_BQSD: embeddings of the start token and the target's tokens.
+        prompts: keys and values of cross-attention.
 
     Returns:
         Hidden states (B, Q, S, D) after the final norm and dropout.
@@ -49,13 +50,13 @@ def decode(stack: Any, inputs_BQSD: Tensor, prompts: Readable) -> Tensor:
 
 
 class TokenTree(NamedTuple):
-    """Tokens that may follow the beams of a step, laid out in any order.
+    """All tokens that may follow the beams of a step, in any order.
 
     Attributes:
-        parents_BT: which beam of the step before each token comes after, on however long a path.
-        levels_BT: how many tokens of the path lie between the two.
-        above_BTJ: places (of B · T) of the path's tokens, the first after the beam first, a token's own at its level;
-            what stands beyond is not read.
+        parents_BT: the beam of the previous step that each token's path starts from.
+        levels_BT: number of the path's tokens between beam and token.
+        above_BTJ: flat indices (of B · T) of the path's tokens, from the beam downwards; the token's own index at its
+            level and beyond.
     """
 
     parents_BT: Tensor
@@ -64,10 +65,10 @@ class TokenTree(NamedTuple):
 
 
 class BeamSteps:
-    """The decoder's own keys and values of every beam, one step after the other."""
+    """Incremental decoding of beams: caches the decoder's self-attention keys and values per beam."""
 
     def __init__(self, stack: Any) -> None:
-        """Start with no steps."""
+        """Start with an empty cache for the decoder `stack`."""
         self._stack = stack
         self._past: list[tuple[Tensor, Tensor]] = []
 
@@ -76,8 +77,8 @@ class BeamSteps:
 
         Args:
             inputs_BWD: embedding of each beam's newest token.
-            prompts: what cross-attention reads; shared by the beams of a row.
-            parents_BW: which beam of the step before each beam continues; None at the first step.
+            prompts: keys and values of cross-attention, shared by the beams of a row.
+            parents_BW: the beam of the previous step that each beam extends; None at the first step.
 
         Returns:
             Hidden states (B, W, D).
@@ -89,7 +90,7 @@ class BeamSteps:
 
         def self_attend(layer: int, attention: Any, hidden_B1WD: Tensor) -> Tensor:
             query, key, value = _one_step(attention, hidden_B1WD)
-            if chosen is not None:
+            if chosen is not None:  # beams are reordered and copied at every step, and their caches with them
                 key, value = (
                     torch.cat([old.index_select(0, chosen), new], dim=2)
                     for old, new in zip(past[layer], (key, value), strict=True)
@@ -100,7 +101,7 @@ class BeamSteps:
         return _run(self._stack, inputs_BWD.unsqueeze(1), self_attend, prompts).squeeze(1)
 
     def finish(self, inputs_BTD: Tensor, prompts: Readable, tree: TokenTree) -> Tensor:
-        """Run all tokens that may still follow, each seeing its own path alone; no step can come after.
+        """Run all tokens that may still follow in one pass, each attending to its own path; no step can come after.
 
         Returns:
             Hidden states (B, T, D).
@@ -114,6 +115,7 @@ class BeamSteps:
                 part(hidden_B1TD).view(batch, tokens, heads, size).transpose(1, 2)
                 for part in (attention.q, attention.k, attention.v)
             )
+            # (B · W, H, S, K) per beam -> (B, H, W · S, K) per row: every token can address every beam's steps
             key, value = (
                 torch.cat([past.view(batch, -1, *past.shape[1:]).transpose(1, 2).flatten(2, 3), one], dim=2)
                 for past, one in zip(self._past[layer], new, strict=True)
@@ -125,26 +127,30 @@ class BeamSteps:
         return _run(self._stack, inputs_BTD.unsqueeze(1), self_attend, prompts).squeeze(1)
 
     def _see_paths(self, tree: TokenTree) -> Tensor:
-        """Return the bias (B, H, T, S) by which tokens see the steps of their beam and their path: T5's by distance,
-        −inf for all else. The S keys are the steps of all beams, then the tokens. One dense product takes less time
-        than keys gathered for every token."""
+        """Return the attention bias (B, H, T, S): T5's by distance on a token's beam and path, −inf elsewhere.
+
+        The S keys are the steps of all beams, then the tokens. One dense product over all of them takes less time than
+        gathering keys for every token.
+        """
         batch, tokens, levels = tree.above_BTJ.shape
         rows, _, before, _ = self._past[0][0].shape
         beam_S = torch.arange(rows // batch, device=tree.levels_BT.device).repeat_interleave(before)
         own_BTS = tree.parents_BT.unsqueeze(2) == beam_S
         first_B11 = torch.arange(batch, device=beam_S.device)[:, None, None] * tokens
+        # indices are flat over the batch; minus the row's first they mark a token's ancestors among its row's tokens
         above_BTT = torch.zeros(batch, tokens, tokens, dtype=torch.bool, device=beam_S.device)
         above_BTT.scatter_(2, tree.above_BTJ - first_B11, True)
         visible_BTS = torch.cat([own_BTS, above_BTT], dim=2)
+        # position = depth in the identifier, not column: siblings share it, as they would one step after the other
         step_S = torch.arange(before, device=beam_S.device).repeat(rows // batch)
-        places_BS = torch.cat([step_S.expand(batch, -1), before + tree.levels_BT], dim=1)
+        positions_BS = torch.cat([step_S.expand(batch, -1), before + tree.levels_BT], dim=1)
         bias_HPP = position_bias(self._stack, before + levels)[0]
-        bias_HBTS = bias_HPP[:, places_BS[:, -tokens:].unsqueeze(2), places_BS.unsqueeze(1)]
+        bias_HBTS = bias_HPP[:, positions_BS[:, -tokens:].unsqueeze(2), positions_BS.unsqueeze(1)]
         return bias_HBTS.transpose(0, 1).masked_fill(~visible_BTS.unsqueeze(1), -torch.inf)
 
 
 def encode_causally(stack: Any, inputs_BLD: Tensor) -> Tensor:
-    """Run the encoder so that no position sees a later one: one pass serves all prefixes of a sequence.
+    """Run the encoder with a causal mask: one pass encodes all prefixes of a sequence.
 
     Returns:
         Hidden states (B, L, D) after the final norm and dropout.
@@ -160,21 +166,21 @@ def encode_causally(stack: Any, inputs_BLD: Tensor) -> Tensor:
 
 
 def encode_by_length(stack: Any, ids_RL: Tensor, mask_RL: Tensor, words_VD: Tensor | None = None) -> Tensor:
-    """Run the encoder over rows in groups of like length, so that little padding is computed.
+    """Run the encoder over rows in groups of similar length, so that little padding is computed.
 
     Args:
         stack: the encoder of a T5ForConditionalGeneration.
         ids_RL: token ids, padded on the right.
         mask_RL: which of them are real.
-        words_VD: the stack's table of embeddings, collected (`lookups`), where other lookups share it.
+        words_VD: the stack's embedding table (`cpu_kernels.shared_gradient`), where other look-ups share it.
 
     Returns:
-        States (R, L, D), zeros where a group is shorter than the longest row.
+        States (R, L, D), zeros beyond the longest row of a group.
     """
     rows, longest = ids_RL.shape
     groups = min(_GROUPS, rows // _GROUP)
     lengths_R, order_R = mask_RL.sum(1).sort(stable=True)
-    # once: a backward through it costs a table of the vocabulary's size
+    # one look-up for all groups: each backward of a look-up costs a tensor of the vocabulary's size
     embedded_RLD = stack.embed_tokens(ids_RL) if words_VD is None else look_up(words_VD, ids_RL)
     if groups < 2 or lengths_R.sum() > _FULL * rows * longest:
         out: Tensor = stack(inputs_embeds=embedded_RLD, attention_mask=mask_RL.long()).last_hidden_state
@@ -189,12 +195,13 @@ def encode_by_length(stack: Any, ids_RL: Tensor, mask_RL: Tensor, words_VD: Tens
 
 
 def position_bias(stack: Any, length: int) -> Tensor:
-    """Return the relative position bias (1, H, L, L) that the first layer computes for all."""
+    """Return the relative position bias (1, H, L, L), which T5's first layer computes for all layers."""
     bias: Tensor = stack.block[0].layer[0].SelfAttention.compute_bias(length, length)
     return bias
 
 
 def _run(stack: Any, hidden_BQSD: Tensor, self_attend: SelfAttend, prompts: Readable) -> Tensor:
+    """Run all decoder layers as T5's own forward pass does, with the given self- and cross-attention."""
     hidden_BQSD = stack.dropout(hidden_BQSD)
     for number, block in enumerate(stack.block):
         own, cross, feed_forward = block.layer
@@ -229,7 +236,7 @@ def _one_step(attention: Any, hidden_B1WD: Tensor) -> tuple[Tensor, Tensor, Tens
 
 
 def _attend_rows(attention: Any, query_RH1K: Tensor, key_RHSK: Tensor, value_RHSK: Tensor, bias: Tensor) -> Tensor:
-    """Let each row's one query read the row's own steps: (R, D)."""
+    """Attend with one query per row to the row's own steps: (R, D)."""
     context = functional.scaled_dot_product_attention(query_RH1K, key_RHSK, value_RHSK, attn_mask=bias, scale=1.0)
     out: Tensor = attention.o(context.flatten(1))
     return out
@@ -242,7 +249,7 @@ def _causal(bias_1HLL: Tensor) -> Tensor:
 
 
 def _rows_of_parents(parents_BW: Tensor, before: int) -> Tensor:
-    """Return where the `before` = B · W' beams of the step before have each beam's parent: (B · W,)."""
+    """Return the index of each beam's parent among the `before` = B · W' beams of the previous step: (B · W,)."""
     width = before // len(parents_BW)
     first_B1 = torch.arange(len(parents_BW), device=parents_BW.device).unsqueeze(1) * width
     return (first_B1 + parents_BW).flatten()

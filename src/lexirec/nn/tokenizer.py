@@ -1,10 +1,9 @@
-"""Text to ids: a small tokenizer trained on the catalogue's own text, and how prompts use any tokenizer.
+"""Tokenizer training on the catalogue's text, and encoding of prompt texts with any tokenizer.
 
-The tokenizer of backbones that start from nothing looks like T5's to whatever uses it: word-initial pieces start with
-"▁", `<pad>` is 0, `</s>` is 1, `<unk>` is 2, and `</s>` is put at the end of every text. Inside it merges pairs (BPE)
-instead of T5's unigram model, for two reasons that were measured: the unigram trainer of `tokenizers` gives another
-vocabulary on every run, which would make every artifact below it irreproducible, and on short product text its pieces
-are 12 to 18 % more numerous.
+The tokenizer of scratch backbones has T5's interface: word-initial pieces start with "▁", `<pad>` is 0, `</s>` is 1,
+`<unk>` is 2, and `</s>` ends every text. It uses byte-pair merges (BPE) instead of T5's unigram model for two measured
+reasons: the unigram trainer of `tokenizers` yields another vocabulary on every run, which would make all dependent
+artifacts irreproducible, and on short product text it needs 12 to 18 % more pieces.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 """The special pieces, in the order of their ids 0, 1, 2."""
 
 PROMPT_PHRASES = ("What would user purchase after ?", "item: similar items:")
-"""What prompts say beside the catalogue's text; it must not be spelled letter by letter in every prompt."""
+"""Fixed words of prompts, which the tokenizer should not split into letters."""
 
 _ALWAYS = string.ascii_lowercase + string.digits + ";:,.?"
 _MOST_TEXTS = 200_000
@@ -41,27 +40,29 @@ def train_tokenizer(
 ) -> PreTrainedTokenizerBase:
     """Train a tokenizer of at most `vocabulary_size` pieces on the catalogue's text.
 
-    The same text gives the same pieces. The letters a to z, the marks of prompts and the digits are always pieces
-    (identifiers that collide are told apart by a number). Small catalogues give fewer pieces than allowed. Characters
-    beyond a quarter of the vocabulary, the rarest, become `<unk>`; of very large catalogues every n-th text is read.
+    The same text yields the same pieces. The letters a to z, the punctuation of prompts and the digits are always
+    pieces (a number separates identifiers that collide). Small catalogues yield fewer pieces than allowed. Only the
+    most frequent characters, up to a quarter of the vocabulary, become pieces; others become `<unk>`. Of catalogues
+    with more than 200,000 texts every n-th text is read.
 
     Args:
         texts: One text per item.
-        vocabulary_size: The most pieces, special ones included.
-        lower_case: Fold case, here and whenever the tokenizer is used.
-        phrases: Further text that is frequent in prompts though it is in no item.
+        vocabulary_size: Most pieces, special ones included.
+        lower_case: Convert text to lower case, here and whenever the tokenizer is used.
+        phrases: Further text that is frequent in prompts but not in items.
 
     Returns:
         A `transformers` fast tokenizer.
 
     Raises:
-        DataError: there is no text at all.
+        DataError: all texts are empty.
     """
     normalizer = _normalizer(lower_case)
     step = -(-len(texts) // _MOST_TEXTS) or 1
     lines = [normalizer.normalize_str(text) for text in texts[::step]]
     if not any(lines):
         raise DataError("the catalogue holds no text to train a tokenizer on; name text fields that are not empty")
+    # repeated, so that the words of prompts are frequent enough to become pieces
     lines += [normalizer.normalize_str(phrase) for phrase in phrases] * max(100, len(lines) // 4)
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN, fuse_unk=True))
     tokenizer.normalizer = normalizer
@@ -86,7 +87,7 @@ def _normalizer(lower_case: bool) -> normalizers.Normalizer:
 
 
 def _common_characters(lines: list[str], most: int) -> Iterator[str]:
-    """Yield the lines with all but the `most` frequent characters blanked; every character left becomes a piece."""
+    """Yield the lines with all but the `most` frequent characters blanked, since each remaining one becomes a piece."""
     counts: Counter[str] = Counter()
     for line in lines:
         counts.update(line)
@@ -111,21 +112,22 @@ def _wrapped(tokenizer: Tokenizer) -> PreTrainedTokenizerBase:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Encode one text, without an end."""
+    """Encode one text, without an end token."""
     ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] if text else []
     return ids
 
 
 def continuation(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Encode text that stands behind other text: glued to it, or a word of its own when it starts with a space."""
+    """Encode text that follows other text: as part of its last word, or as a new word when it starts with a space."""
     if not text.strip() or text[0].isspace():
         return encode(tokenizer, text.strip())
+    # tokenizers mark the start of a word, so the text is encoded behind a word, whose pieces are cut off again
     word, glued = encode(tokenizer, "item"), encode(tokenizer, f"item{text}")
     return glued[len(word) :] if glued[: len(word)] == word else encode(tokenizer, text)
 
 
 def encode_all(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], description: str) -> Ragged:
-    """Encode many texts, without ends, in blocks: one row of ids per text."""
+    """Encode many texts, without end tokens: one row of ids per text."""
     blocks = []
     for start in track(range(0, len(texts), _TEXTS_AT_ONCE), description):
         block = list(texts[start : start + _TEXTS_AT_ONCE])

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from lexirec.core.config import DataPath, Settings, usual_kind
+from lexirec.core.registry import PartSettings, choice_of
 from lexirec.data.loading import DataSettings, SplitSettings
-from lexirec.models.baselines.als import AlsSettings
-from lexirec.models.baselines.gru4rec import Gru4RecSettings
-from lexirec.models.baselines.hstu import HstuSettings
-from lexirec.models.baselines.item_similarity import EaseSettings, ItemKnnSettings
-from lexirec.models.baselines.memory import MemorySettings
-from lexirec.models.baselines.popularity import PopularitySettings, RecencySettings
+from lexirec.models.baselines.base import BaselineSettings
+from lexirec.models.baselines.memory import Evidence, MemoryBaseline, MemorySettings
+from lexirec.models.baselines.registry import baseline_settings
 from lexirec.models.baselines.sasrec import SasrecSettings
-from lexirec.models.baselines.transitions import TransitionsSettings
-from lexirec.models.ensemble.settings import EnsembleSettings, PartnerSettings
 from lexirec.models.gram.settings import GramSettings
 from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings
 from lexirec.nn.t5 import BackboneSettings
-from lexirec.semantic_ids.identifiers.schemes import (
-    CodeIdentifiers,
-    KeywordIdentifiers,
-    LexicalIdentifiers,
-    PermutedIdentifiers,
-    TextIdentifiers,
-)
+from lexirec.semantic_ids.identifiers.base import IdentifierSettings
+from lexirec.semantic_ids.identifiers.registry import SCHEMES
 from lexirec.semantic_ids.lexicon.lexicon import TfIdfLexicon
-from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
-from lexirec.semantic_ids.quantizers.category_codes import CategoryCodes
-from lexirec.semantic_ids.quantizers.collisions import CollisionSettings
-from lexirec.semantic_ids.quantizers.hierarchical_kmeans import HierarchicalKMeans
-from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
-from lexirec.semantic_ids.quantizers.rqkmeans_plus import ResidualKMeansPlus
-from lexirec.semantic_ids.quantizers.rqvae import RqVae
-
-Evidence = Literal["text", "vectors", "none"]
-"""What a memory smooths its counts with: TF-IDF of the items' texts, the experiment's vectors, nothing."""
+from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon, LLMLexicon
+from lexirec.semantic_ids.quantizers.base import QuantizerSettings
+from lexirec.semantic_ids.quantizers.registry import QUANTIZERS
 
 # ------------------------------------------------------------------------------------------------------------- data
 
@@ -73,24 +58,10 @@ DataChoice = Annotated[Tables | ToyShop, Field(discriminator="kind"), usual_kind
 # ------------------------------------------------------------------------------------------------ codes and lexicon
 
 
-class PublishedCodes(Settings):
-    """Semantic IDs `<a_236><b_231><c_226>` that somebody else made, as residual codes."""
-
-    outside_the_key: ClassVar[tuple[str, ...]] = ("path",)
-    kind: Literal["published"] = "published"
-    path: DataPath
-    """Parquet with `item_id` and a column of semantic IDs, MiniOneRec's index.json, or a text file."""
-    column: str | None = None
-    """The column of the semantic IDs, by default `sid`."""
-    collisions: CollisionSettings = CollisionSettings()
-    """What becomes of items that share one."""
-
-
-CodesChoice = Annotated[
-    HierarchicalKMeans | ResidualKMeans | RqVae | ResidualKMeansPlus | CategoryCodes | PublishedCodes,
-    Field(discriminator="kind"),
-    usual_kind("hierarchical-kmeans"),
-]
+if TYPE_CHECKING:
+    CodesChoice = QuantizerSettings
+else:
+    CodesChoice = choice_of(QUANTIZERS.values(), "hierarchical-kmeans")
 
 
 class PublishedKeywords(Settings):
@@ -103,7 +74,9 @@ class PublishedKeywords(Settings):
 
 
 LexiconChoice = Annotated[
-    TfIdfLexicon | LLMLexicon | PublishedKeywords, Field(discriminator="kind"), usual_kind("tf-idf")
+    TfIdfLexicon | ContrastiveLexicon | LLMLexicon | PublishedKeywords,
+    Field(discriminator="kind"),
+    usual_kind("tf-idf"),
 ]
 
 # -------------------------------------------------------------------------------------------------- language models
@@ -116,30 +89,13 @@ ModelChoice = Annotated[GramSettings | TSRecSettings, Field(discriminator="kind"
 # ---------------------------------------------------------------------------------------- identifiers and neighbours
 
 
-class PublishedIdentifiers(Settings):
-    """Identifiers that somebody else made; they need neither codes nor a lexicon."""
-
-    outside_the_key: ClassVar[tuple[str, ...]] = ("path",)
-    kind: Literal["published"] = "published"
-    path: DataPath
-    """Parquet with `item_id` and a column of pieces, or GRAM's text file."""
-    column: str | None = None
-    """The column of the pieces, where the file has several."""
+if TYPE_CHECKING:
+    IdentifierChoice = IdentifierSettings
+else:
+    IdentifierChoice = choice_of(SCHEMES.values(), "lexical")
 
 
-IdentifierChoice = Annotated[
-    LexicalIdentifiers
-    | KeywordIdentifiers
-    | TextIdentifiers
-    | CodeIdentifiers
-    | PublishedIdentifiers
-    | PermutedIdentifiers,
-    Field(discriminator="kind"),
-    usual_kind("lexical"),
-]
-
-
-class SasrecNeighbors(Settings):
+class SasrecNeighbors(PartSettings):
     """Nearest by cosine in the item table of a SASRec that saw the training part (GRAM)."""
 
     kind: Literal["sasrec"] = "sasrec"
@@ -149,7 +105,7 @@ class SasrecNeighbors(Settings):
     """The network; where a baseline has the same settings it is trained once."""
 
 
-class CoOccurrenceNeighbors(Settings):
+class CoOccurrenceNeighbors(PartSettings):
     """Items bought near each other in the training part."""
 
     kind: Literal["co-occurrence"] = "co-occurrence"
@@ -159,7 +115,7 @@ class CoOccurrenceNeighbors(Settings):
     """Largest distance in places at which two items count as a pair."""
 
 
-class MemoryNeighbors(Settings):
+class MemoryNeighbors(PartSettings):
     """Items that go together by counts of the training part, smoothed over text neighbours (the memory's matrix)."""
 
     kind: Literal["memory"] = "memory"
@@ -170,16 +126,25 @@ class MemoryNeighbors(Settings):
     memory: MemorySettings = MemorySettings()
     """How pairs are counted and smoothed."""
 
+    def baseline(self) -> MemoryBaseline:
+        """Return the memory whose matrix is read."""
+        return MemoryBaseline(**self.memory.model_dump(), evidence=self.evidence)
 
-class VectorNeighbors(Settings):
+    def needed(self) -> tuple[str, ...]:
+        """Return what the memory is smoothed with."""
+        return self.baseline().needed()
+
+
+class VectorNeighbors(PartSettings):
     """Nearest by cosine of the item vectors."""
 
+    needs: ClassVar[tuple[str, ...]] = ("vectors",)
     kind: Literal["vectors"] = "vectors"
     k: int = Field(default=20, ge=1)
     """Neighbours kept of every item."""
 
 
-class PublishedNeighbors(Settings):
+class PublishedNeighbors(PartSettings):
     """Neighbours that somebody else made."""
 
     outside_the_key: ClassVar[tuple[str, ...]] = ("path",)
@@ -188,6 +153,10 @@ class PublishedNeighbors(Settings):
     """Parquet with `item_id` and a list of item ids, or GRAM's text file."""
     k: int = Field(default=20, ge=1)
     """Neighbours kept of every item."""
+
+    def files(self) -> dict[str, Path]:
+        """Return the file of the neighbours."""
+        return {"published": self.path}
 
 
 NeighborsChoice = Annotated[
@@ -198,73 +167,7 @@ NeighborsChoice = Annotated[
 # -------------------------------------------------------------------------------------------------------- baselines
 
 
-class MemoryBaseline(MemorySettings):
-    """The memory, and what it smooths its counts with."""
-
-    evidence: Evidence = "text"
-    """TF-IDF of the items' texts (M2), all vectors of the experiment (M1), or nothing (M0)."""
-
-    def alone(self) -> MemorySettings:
-        """Return the settings of the memory itself."""
-        return MemorySettings(**self.model_dump(exclude={"evidence"}))
-
-
-class SasrecBaseline(SasrecSettings):
-    """SASRec, and what it knows of items besides their number."""
-
-    with_vectors: bool = False
-    """Add a linear map of the experiment's vectors to the item vectors."""
-    with_neighbors: bool = False
-    """Add the mean of an item's neighbours to its vector."""
-
-    def alone(self) -> SasrecSettings:
-        """Return the settings of the network itself."""
-        return SasrecSettings(**self.model_dump(exclude={"with_vectors", "with_neighbors"}))
-
-
-BaselineChoice = Annotated[
-    PopularitySettings
-    | RecencySettings
-    | TransitionsSettings
-    | MemoryBaseline
-    | ItemKnnSettings
-    | EaseSettings
-    | AlsSettings
-    | SasrecBaseline
-    | Gru4RecSettings
-    | HstuSettings,
-    Field(discriminator="kind"),
-]
-
-
-def needs_vectors(settings: Settings) -> bool:
-    """Say whether a part reads the experiment's vectors."""
-    match settings:
-        case MemoryBaseline(evidence="vectors") | MemoryNeighbors(evidence="vectors"):
-            return True
-        case SasrecBaseline(with_vectors=True) | VectorNeighbors():
-            return True
-        case EnsembleSettings(partner=PartnerSettings(evidence="vectors")):
-            return True
-        case HierarchicalKMeans() | ResidualKMeans() | RqVae() | ResidualKMeansPlus():
-            return True
-        case PublishedCodes(collisions=CollisionSettings(rule="nearest-free" | "sinkhorn")):
-            return True
-        case _:
-            return False
-
-
-def needs_neighbors(settings: Settings) -> bool:
-    """Say whether a baseline reads the experiment's neighbours."""
-    return isinstance(settings, SasrecBaseline) and settings.with_neighbors
-
-
-def needs_times(settings: Settings) -> bool:
-    """Say whether a baseline reads when events happened."""
-    return isinstance(settings, RecencySettings)
-
-
-def without_extras(settings: Settings) -> Settings:
-    """Return a SASRec that uses no extras as the bare network, which SASRec neighbours may have trained already."""
-    bare = isinstance(settings, SasrecBaseline) and not (settings.with_vectors or settings.with_neighbors)
-    return settings.alone() if isinstance(settings, SasrecBaseline) and bare else settings
+if TYPE_CHECKING:
+    BaselineChoice = BaselineSettings
+else:
+    BaselineChoice = choice_of(baseline_settings())

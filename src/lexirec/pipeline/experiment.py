@@ -1,7 +1,7 @@
 """Settings of an experiment file: one table per stage.
 
     [data] [vectors.NAME] [codes] [backbone] [pretraining] [lexicon] [identifiers] [neighbors] [model] [reinforcement]
-    [baselines.NAME] [experts.NAME] [fusion] or [fusion.NAME] [evaluation]
+    [baselines.NAME] [experts.NAME] [ensemble] or [ensemble.NAME] [evaluation]
 
 Only `[data]` is required.
 """
@@ -15,8 +15,11 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lexirec.core.config import DataPath, Settings, load_settings
+from lexirec.core.registry import PartSettings
+from lexirec.core.renamed import renamed
 from lexirec.core.resources import given_file
 from lexirec.core.runs import FUSED
+from lexirec.models.baselines.memory import Evidence, MemoryBaseline
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.pretraining import PretrainSettings
 from lexirec.models.tsrec.settings import ReinforcementSettings, TSRecSettings
@@ -25,25 +28,21 @@ from lexirec.pipeline.components import (
     BaselineChoice,
     CodesChoice,
     DataChoice,
-    Evidence,
     IdentifierChoice,
     LexiconChoice,
-    MemoryBaseline,
     ModelChoice,
     NeighborsChoice,
     Tables,
-    needs_neighbors,
-    needs_vectors,
 )
 from lexirec.semantic_ids.embeddings.item_embeddings import VectorSettings
-from lexirec.semantic_ids.identifiers.schemes import CodeIdentifiers, LexicalIdentifiers, PermutedIdentifiers
+from lexirec.semantic_ids.identifiers.permuted import PermutedIdentifiers
+from lexirec.semantic_ids.identifiers.registry import SCHEMES
 from lexirec.semantic_ids.lexicon.lexicon import TfIdfLexicon
-from lexirec.semantic_ids.quantizers.hierarchical_kmeans import HierarchicalKMeans
 
 S = TypeVar("S", bound=Settings)
 _SEEDED = (
     "vectors", "codes", "backbone", "pretraining", "lexicon", "identifiers", "neighbors", "baselines", "model",
-    "reinforcement", "experts", "fusion",
+    "reinforcement", "experts", "ensemble",
 )  # fmt: skip
 """Tables whose parts take the experiment's seed; data and evaluation stay equal across seeds."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -109,6 +108,7 @@ class ExpertSettings(Settings):
 class Experiment(Settings):
     """One experiment: data, stages, recommenders and evaluation."""
 
+    model_config = renamed(fusion="ensemble")
     name: str = Field(default="experiment", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Name of the results in the store; by default the name of the file."""
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -137,12 +137,12 @@ class Experiment(Settings):
     """Reinforcement learning of a TS-Rec model; the result is the recommender `reinforced`."""
     experts: dict[Name, ExpertSettings] = Field(default_factory=dict)
     """Recommenders of other experiments, by name; ensembles may use them, and they are evaluated, too."""
-    fusion: dict[Name, EnsembleSettings] = Field(default_factory=dict)
+    ensemble: dict[Name, EnsembleSettings] = Field(default_factory=dict)
     """Ensembles of recommenders; a table without a name is called `fused`."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """Evaluation of all recommenders."""
 
-    @field_validator("fusion", mode="before")
+    @field_validator("ensemble", mode="before")
     @classmethod
     def _one_fusion_needs_no_name(cls, given: Any) -> Any:
         return {FUSED: given} if isinstance(given, dict) and "of" in given else given
@@ -172,7 +172,7 @@ class Experiment(Settings):
         """Scheme of the identifiers: as set, else the default of the codes, else None."""
         if self.identifiers is not None or self.codes is None:
             return self.identifiers
-        return LexicalIdentifiers() if isinstance(self.codes, HierarchicalKMeans) else CodeIdentifiers()
+        return SCHEMES[self.codes.usual_identifiers]()
 
     @property
     def spelling(self) -> IdentifierChoice | None:
@@ -187,15 +187,15 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _parts_have_what_they_need(self) -> Self:
-        parts: dict[str, Settings | None] = {"codes": self.codes, "neighbors": self.neighbors}
+        parts: dict[str, PartSettings | None] = {"codes": self.codes, "neighbors": self.neighbors}
         parts.update({f"baselines.{name}": baseline for name, baseline in self.baselines.items()})
-        parts |= {f"fusion.{name}.partner": self.with_evidence(fusion) for name, fusion in self.fusion.items()}
-        needy = [name for name, part in parts.items() if part is not None and needs_vectors(part)]
+        parts |= {f"ensemble.{name}.partner": self.with_evidence(fusion) for name, fusion in self.ensemble.items()}
+        needy = [name for name, part in parts.items() if part is not None and "vectors" in part.needed()]
         if needy and not self.vectors:
             raise ValueError(f"'{needy[0]}' needs vectors: add a table such as [vectors.text] with kind = \"lsa\"")
-        if isinstance(self.spelling, LexicalIdentifiers | CodeIdentifiers) and self.codes is None:
+        if self.spelling is not None and "codes" in self.spelling.needed() and self.codes is None:
             raise ValueError(f"'identifiers' of kind {self.spelling.kind} need the table [codes]")
-        needy = [name for name, part in parts.items() if part is not None and needs_neighbors(part)]
+        needy = [name for name, part in parts.items() if part is not None and "neighbors" in part.needed()]
         if needy and self.neighbors is None:
             raise ValueError(f"'{needy[0]}' needs the table [neighbors]")
         return self
@@ -229,12 +229,12 @@ class Experiment(Settings):
             if name in (*self.baselines, "model", "reinforced"):
                 raise ValueError(f"'experts.{name}' is the name of a part already; call it otherwise")
         known += self.experts
-        for name, fusion in self.fusion.items():
+        for name, fusion in self.ensemble.items():
             for part in fusion.of:
                 if part not in known:
-                    raise ValueError(f"'fusion.of' ({name}) names '{part}'; it should be one of {', '.join(known)}")
+                    raise ValueError(f"'ensemble.of' ({name}) names '{part}'; it should be one of {', '.join(known)}")
             if name in known:
-                raise ValueError(f"'fusion.{name}' is the name of a part already; call it otherwise")
+                raise ValueError(f"'ensemble.{name}' is the name of a part already; call it otherwise")
             self._check_partner(name, fusion)
         return self
 
@@ -248,10 +248,10 @@ class Experiment(Settings):
             advice = (
                 f"it should be one of {', '.join(memories)}" if memories else "add a baseline of kind memory to 'of'"
             )
-            raise ValueError(f"'fusion.{name}.partner.part' is '{part}', which is not of kind memory; {advice}")
+            raise ValueError(f"'ensemble.{name}.partner.part' is '{part}', which is not of kind memory; {advice}")
         if fusion.of[0] == part and all(each in self.baselines for each in fusion.of):
             raise ValueError(
-                f"'fusion.{name}.partner.part' is '{part}', the first part of 'of'; the partner "
+                f"'ensemble.{name}.partner.part' is '{part}', the first part of 'of'; the partner "
                 "must be another part, so put another one first"
             )
 

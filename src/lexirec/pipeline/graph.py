@@ -14,8 +14,7 @@ from collections.abc import Mapping
 
 from lexirec.core.runs import EXPERTS, FUSED, Stage
 from lexirec.models.ensemble.settings import EnsembleSettings
-from lexirec.models.tsrec.settings import TSRecSettings
-from lexirec.pipeline.components import needs_neighbors, needs_times, needs_vectors, without_extras
+from lexirec.models.tsrec.rewards import columns_of
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.item_stages import (
     backbone_files,
@@ -101,7 +100,7 @@ def _report_settings(experiment: Experiment) -> dict[str, object]:
     kinds |= {"model": experiment.model.kind} if experiment.model is not None else {}
     kinds |= {"reinforced": "causal"} if experiment.reinforcement is not None else {}
     kinds |= dict.fromkeys(experiment.experts, "expert")
-    kinds |= dict.fromkeys(experiment.fusion, FUSED)
+    kinds |= dict.fromkeys(experiment.ensemble, FUSED)
     return {"name": experiment.name, "kinds": kinds, "evaluation": experiment.evaluation.model_dump(mode="json")}
 
 
@@ -125,7 +124,7 @@ def model_stage(
         texts = {"data": named["data"], "tokenizer": named["tokenizer"]}
         inputs["backbone"] = runner.stage("backbone", pretrain_backbone, settings, texts, raw)
         raw = {}
-    grounded = model.network.grounded if isinstance(model, TSRecSettings) else model.fusion.grounded
+    grounded = model.network.grounded
     inputs |= vectors if grounded else {}
     return runner.stage("model", fit_model, ModelStage(backbone=backbone, model=model), inputs, raw)
 
@@ -138,7 +137,7 @@ def _reinforced(
     if settings is None or "model" not in recommenders:
         return {}
     inputs: dict[str, Stage | None] = {"data": given["data"], "model": recommenders["model"]}
-    inputs |= given if settings.rewards.semantic else {}
+    inputs |= given if "vectors_ID" in columns_of(settings.rewards) else {}
     inputs |= {"scorer": recommenders[settings.scorer]} if settings.scorer is not None else {}
     return {"reinforced": runner.stage("reinforced", reinforce_model, settings, inputs)}
 
@@ -154,7 +153,7 @@ def _fused(
     for name, settings in ensembles.items():
         inputs: dict[str, Stage | None] = {"data": given["data"]}
         inputs |= {part: recommenders[part] for part in settings.of}
-        inputs |= given if needs_vectors(settings) else {}
+        inputs |= given if "vectors" in settings.needed() else {}
         stages[name] = runner.stage(FUSED if name == FUSED else f"{FUSED}.{name}", fuse, settings, inputs)
     return stages
 
@@ -163,13 +162,11 @@ def _baselines(
     experiment: Experiment, runner: StageRunner, given: Mapping[str, Stage], neighbors: Stage | None
 ) -> dict[str, Stage]:
     stages, times = {}, None
-    if any(needs_times(settings) for settings in experiment.baselines.values()):
+    if any("times" in settings.needed() for settings in experiment.baselines.values()):
         times = runner.stage("times", prepare_times, experiment.data, {"data": given["data"]}, data_files(experiment))
     for name, settings in experiment.baselines.items():
-        inputs: dict[str, Stage | None] = {"data": given["data"], "times": times if needs_times(settings) else None}
-        if needs_vectors(settings):
-            inputs.update(given)
-        if needs_neighbors(settings):
-            inputs["neighbors"] = neighbors
-        stages[name] = runner.stage(f"baselines.{name}", fit_baseline, without_extras(settings), inputs)
+        needed = settings.needed()
+        inputs: dict[str, Stage | None] = {"data": given["data"], **(given if "vectors" in needed else {})}
+        inputs |= {each: stage for each, stage in (("times", times), ("neighbors", neighbors)) if each in needed}
+        stages[name] = runner.stage(f"baselines.{name}", fit_baseline, settings.stored(), inputs)
     return stages

@@ -16,15 +16,9 @@ from lexirec.nn.causal_lm import CausalBackboneSettings
 from lexirec.nn.t5 import BackboneSettings
 from lexirec.pipeline.components import (
     CodesChoice,
-    MemoryNeighbors,
-    PublishedCodes,
-    PublishedIdentifiers,
     PublishedKeywords,
-    PublishedNeighbors,
     SasrecNeighbors,
     Tables,
-    VectorNeighbors,
-    needs_vectors,
 )
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.runner import StageRunner
@@ -38,10 +32,7 @@ from lexirec.pipeline.stages.identifiers import (
 )
 from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors
 from lexirec.semantic_ids.embeddings.sentence_encoder import SentenceVectors
-from lexirec.semantic_ids.identifiers.schemes import LexicalIdentifiers
-from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
-from lexirec.semantic_ids.quantizers.category_codes import CategoryCodes
-from lexirec.semantic_ids.quantizers.rqvae import RqVae
+from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon, LLMLexicon
 
 
 def data_files(experiment: Experiment) -> dict[str, Path]:
@@ -82,7 +73,7 @@ def identifier_stages(
     Returns:
         Stages by name: `data`, and those of `codes`, `tokenizer`, `lexicon` and `identifiers` that the experiment has.
     """
-    naming, lexical = experiment.naming, isinstance(experiment.spelling, LexicalIdentifiers)
+    naming, lexical = experiment.naming, _uses_lexicon(experiment)
     stages: dict[str, Stage | None] = {"data": data}
     if experiment.codes is not None:
         stages["codes"] = _codes(experiment.codes, runner, data, vectors)
@@ -91,24 +82,24 @@ def identifier_stages(
     if lexical or experiment.wants_words:
         stages["lexicon"] = lexicon_stage(experiment, runner, stages, vectors)
     if naming is not None:
-        raw = {"published": naming.path} if isinstance(naming, PublishedIdentifiers) else {}
         inputs = stages if lexical else {**stages, "lexicon": None}
-        stages["identifiers"] = runner.stage("identifiers", prepare_identifiers, naming, inputs, raw)
+        stages["identifiers"] = runner.stage("identifiers", prepare_identifiers, naming, inputs, naming.files())
     return stages
 
 
+def _uses_lexicon(experiment: Experiment) -> bool:
+    """Whether identifiers consist of the lexicon's terms."""
+    return experiment.spelling is not None and "lexicon" in experiment.spelling.needed()
+
+
 def _codes(settings: CodesChoice, runner: StageRunner, data: Stage, vectors: Mapping[str, Stage]) -> Stage:
-    if isinstance(settings, PublishedCodes):
-        inputs = {"data": data, **(vectors if needs_vectors(settings) else {})}
-        return runner.stage("codes", prepare_codes, settings, inputs, {"published": settings.path})
-    if isinstance(settings, CategoryCodes):
-        return runner.stage("codes", prepare_codes, settings, {"data": data})
-    inputs = dict(vectors)
-    if isinstance(settings, RqVae) and settings.letter.collaborative:
-        # LETTER's loss aligns codes with collaborative vectors
-        network = SasrecSettings(training=SequenceTrainingSettings(seed=settings.seed))
+    needed = settings.needed()
+    inputs = {"data": data} if "catalog" in needed else {}
+    inputs |= vectors if "vectors" in needed else {}
+    if "collaborative" in needed:  # LETTER's loss aligns codes with item vectors of a SASRec with the codes' seed
+        network = SasrecSettings(training=SequenceTrainingSettings(seed=getattr(settings, "seed", 0)))
         inputs["sasrec"] = runner.stage("codes.sasrec", fit_baseline, network, {"data": data}, kind="baselines")
-    return runner.stage("codes", prepare_codes, settings, inputs)
+    return runner.stage("codes", prepare_codes, settings, inputs, settings.files())
 
 
 def lexicon_stage(
@@ -120,11 +111,10 @@ def lexicon_stage(
     match settings:
         case PublishedKeywords(path=path):
             return runner.stage("lexicon", prepare_lexicon, settings, inputs, {"keywords": path})
-        case LLMLexicon():
+        case ContrastiveLexicon() | LLMLexicon():
             return runner.stage("lexicon", prepare_lexicon, settings, {**inputs, **vectors})
         case _:  # tokens of the backbone where they spell identifiers, else whole words
-            spells = isinstance(experiment.spelling, LexicalIdentifiers)
-            tokenizer = {"tokenizer": stages.get("tokenizer")} if spells else {}
+            tokenizer = {"tokenizer": stages.get("tokenizer")} if _uses_lexicon(experiment) else {}
             return runner.stage("lexicon", prepare_lexicon, settings, {**inputs, **tokenizer})
 
 
@@ -145,16 +135,11 @@ def neighbors_stage(
     experiment: Experiment, runner: StageRunner, data: Stage, vectors: Mapping[str, Stage]
 ) -> Stage | None:
     """Add the stage of similar items; None where the experiment has none."""
-    given: dict[str, Stage | None] = {"data": data}
-    raw: dict[str, Path] = {}
     settings = experiment.neighbors
-    match settings:
-        case None:
-            return None
-        case SasrecNeighbors(sasrec=network):
-            given["sasrec"] = runner.stage("neighbors.sasrec", fit_baseline, network, {"data": data}, kind="baselines")
-        case PublishedNeighbors(path=path):
-            raw["published"] = path
-        case VectorNeighbors() | MemoryNeighbors(evidence="vectors"):
-            given.update(vectors)
-    return runner.stage("neighbors", prepare_neighbors, settings, given, raw)
+    if settings is None:
+        return None
+    inputs = {"data": data, **(vectors if "vectors" in settings.needed() else {})}
+    if isinstance(settings, SasrecNeighbors):
+        network = settings.sasrec
+        inputs["sasrec"] = runner.stage("neighbors.sasrec", fit_baseline, network, {"data": data}, kind="baselines")
+    return runner.stage("neighbors", prepare_neighbors, settings, inputs, settings.files())

@@ -7,8 +7,8 @@ from typing import Any
 
 from lexirec.core.config import as_toml
 from lexirec.core.errors import SettingsError, did_you_mean
+from lexirec.models.baselines.memory import MemoryBaseline
 from lexirec.models.ensemble.settings import EnsembleSettings
-from lexirec.pipeline.components import MemoryBaseline, needs_neighbors, needs_vectors
 from lexirec.pipeline.experiment import Experiment, load_experiment, smoothed
 
 
@@ -24,32 +24,32 @@ def alone(experiment: Experiment, system: str) -> Experiment:
     update: dict[str, Any] = {
         "baselines": baselines,
         "experts": {name: each for name, each in experiment.experts.items() if name in parts},
-        "fusion": {name: each for name, each in experiment.fusion.items() if name in parts},
+        "ensemble": {name: each for name, each in experiment.ensemble.items() if name in parts},
     }
     if "reinforced" not in own:
         update["reinforcement"] = None
     if not own:
         update |= dict.fromkeys(("model", "backbone", "pretraining", "codes", "identifiers"))
-        near = experiment.neighbors if any(map(needs_neighbors, baselines.values())) else None
+        near = experiment.neighbors if any("neighbors" in each.needed() for each in baselines.values()) else None
         update["neighbors"] = near
         mixed = _searching(experiment.model_copy(update=update))
         readers = [*baselines.values(), *mixed.values(), *([] if near is None else [near])]
-        reads = any(map(needs_vectors, readers))
+        reads = any("vectors" in each.needed() for each in readers)
         update["vectors"] = experiment.vectors if reads else {}
     return experiment.model_copy(update=update)
 
 
 def _searching(experiment: Experiment) -> dict[str, EnsembleSettings]:
     """Return the ensembles with the evidence of their partner searches; reads the files of searched experts only."""
-    searched = {fusion.partner.part for fusion in experiment.fusion.values() if fusion.partner is not None}
+    searched = {fusion.partner.part for fusion in experiment.ensemble.values() if fusion.partner is not None}
     return fusions(experiment, {name: expert_experiment(experiment, name) for name in searched & {*experiment.experts}})
 
 
 def _parts(experiment: Experiment, system: str) -> set[str]:
     """Return the recommenders that one depends on, itself included."""
     parts = {system}
-    if system in experiment.fusion:
-        parts.update(*(_parts(experiment, name) for name in experiment.fusion[system].of))
+    if system in experiment.ensemble:
+        parts.update(*(_parts(experiment, name) for name in experiment.ensemble[system].of))
     if system == "reinforced" and experiment.reinforcement is not None:
         scorer = experiment.reinforcement.scorer
         parts |= {"model", *([scorer] if scorer is not None else [])}
@@ -85,7 +85,7 @@ def fusions(experiment: Experiment, experts: Mapping[str, Experiment]) -> dict[s
     Raises:
         SettingsError: a searched expert is no memory, or needs vectors that this experiment lacks.
     """
-    return {name: _fusion(name, fusion, experiment, experts) for name, fusion in experiment.fusion.items()}
+    return {name: _fusion(name, fusion, experiment, experts) for name, fusion in experiment.ensemble.items()}
 
 
 def _fusion(
@@ -98,13 +98,13 @@ def _fusion(
     own = experts[partner.part].baselines.get(expert.part)
     if not isinstance(own, MemoryBaseline):
         raise SettingsError(
-            f"'fusion.{name}.partner.part' is '{partner.part}', which is not of kind memory ('{expert.part}' "
+            f"'ensemble.{name}.partner.part' is '{partner.part}', which is not of kind memory ('{expert.part}' "
             f"of {expert.experiment.name}); name a part of kind memory"
         )
     completed = fusion if partner.evidence is not None else smoothed(fusion, own.evidence)
-    if needs_vectors(completed) and not experiment.vectors:
+    if "vectors" in completed.needed() and not experiment.vectors:
         raise SettingsError(
-            f"'fusion.{name}.partner' needs vectors, as '{partner.part}' is smoothed with them: add a table such as "
+            f"'ensemble.{name}.partner' needs vectors, as '{partner.part}' is smoothed with them: add a table such as "
             '[vectors.text] with kind = "lsa", or set partner.evidence'
         )
     return completed

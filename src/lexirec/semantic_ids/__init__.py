@@ -1,1 +1,1 @@
-"""Naming items: vectors, codes, lexicon, identifiers."""
+"""Semantic IDs: item embeddings, quantisation into codes, names of codes (lexicon), identifiers of items."""

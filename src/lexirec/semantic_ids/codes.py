@@ -1,4 +1,4 @@
-"""Codes: an items × levels array of small integers, and the cells of items that share a code part."""
+"""Semantic-ID codes: an items × levels array of small integers, and the cells of items that share a code part."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Kind = Literal["tree", "residual"]
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """The codes of a catalogue's items.
+    """Codes of a catalogue's items.
 
     A *cell* is a set of items that share a code part. With `kind="tree"` (hierarchical k-means) that part is the
     prefix up to a level, so cells split from level to level; with `kind="residual"` (RQ-VAE, RQ-k-means) it is the
@@ -31,25 +31,27 @@ class Codes:
         kind: What a cell is.
 
     Raises:
-        DataError: no items or levels, negative values, values that are no whole numbers, or an unknown kind.
+        DataError: no items or levels, negative values, values that are no integers, or an unknown kind.
     """
 
     values: NDArray[np.int32]
     kind: Kind = "tree"
 
     def __post_init__(self) -> None:
-        """Check what was given and hold it as int32."""
-        given = np.asarray(self.values)
-        if given.ndim != 2 or 0 in given.shape:
-            raise DataError(f"codes have the shape {given.shape}; give an array (items, levels) with at least one each")
-        if not np.issubdtype(given.dtype, np.integer):
-            raise DataError(f"codes are of type {given.dtype}; give whole numbers")
-        if given.min() < 0 or given.max() > np.iinfo(np.int32).max:
-            row, level = (int(place[0]) for place in np.nonzero((given < 0) | (given > np.iinfo(np.int32).max)))
-            raise DataError(f"codes: item {row} has {given[row, level]} at level {level}; codes are 0 or more (int32)")
+        """Check the values and convert them to int32."""
+        values = np.asarray(self.values)
+        if values.ndim != 2 or 0 in values.shape:
+            raise DataError(
+                f"codes have the shape {values.shape}; give an array (items, levels) with at least one each"
+            )
+        if not np.issubdtype(values.dtype, np.integer):
+            raise DataError(f"codes are of type {values.dtype}; give integers")
+        if values.min() < 0 or values.max() > np.iinfo(np.int32).max:
+            row, level = (int(index[0]) for index in np.nonzero((values < 0) | (values > np.iinfo(np.int32).max)))
+            raise DataError(f"codes: item {row} has {values[row, level]} at level {level}; codes are 0 or more (int32)")
         if self.kind not in ("tree", "residual"):
             raise DataError(f"codes: the kind is {self.kind!r}; allowed: 'tree', 'residual'")
-        object.__setattr__(self, "values", np.ascontiguousarray(given, dtype=np.int32))
+        object.__setattr__(self, "values", np.ascontiguousarray(values, dtype=np.int32))
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -67,7 +69,7 @@ class Codes:
         return self._cells[level]
 
     def prefixes(self, level: int) -> NDArray[np.int64]:
-        """Return like `cells` the group of each item that shares all its codes up to a level, whatever the kind."""
+        """Return for each item its group with equal codes up to a level, whatever the kind: int64 (n_items,)."""
         return self._prefixes[level]
 
     def counts(self, level: int) -> NDArray[np.int64]:
@@ -94,17 +96,17 @@ class Codes:
         table = read_artifact(Path(folder) / FILE, "codes")
         kind = (table.schema.metadata or {}).get(b"kind", b"").decode()
         if kind not in ("tree", "residual") or not table.num_columns:
-            raise ArtifactError(f"{Path(folder) / FILE} holds no codes written by lexirec; make it again")
+            raise ArtifactError(f"{Path(folder) / FILE} holds no codes written by lexirec; create them again")
         return cls(np.stack([column.to_numpy() for column in table.columns], axis=1), kind)
 
     @cached_property
     def _prefixes(self) -> list[NDArray[np.int64]]:
-        groups, found = np.zeros(len(self), dtype=np.int64), []
+        groups, per_level = np.zeros(len(self), dtype=np.int64), []
         for level in range(self.levels):
             width = int(self.values[:, level].max()) + 1
             groups = _compact(groups * width + self.values[:, level])  # int64 holds items × int32
-            found.append(groups)
-        return found
+            per_level.append(groups)
+        return per_level
 
     @cached_property
     def _cells(self) -> list[NDArray[np.int64]]:
@@ -114,7 +116,7 @@ class Codes:
 
 
 def first_members(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the first place of each group number 0..groups−1: int64 (groups,)."""
+    """Return the first position of each group number 0..groups−1: int64 (groups,)."""
     return np.unique(groups, return_index=True)[1].astype(np.int64)
 
 
@@ -130,7 +132,7 @@ def read_artifact(path: Path, what: str) -> pa.Table:
         raise ArtifactError(f"there are no {what} in {path.parent}: {path.name} is missing") from None
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
-        raise ArtifactError(f"{path} is damaged ({reason}); make the {what} again") from None
+        raise ArtifactError(f"{path} is damaged ({reason}); create the {what} again") from None
 
 
 def _compact(values: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -138,5 +140,5 @@ def _compact(values: NDArray[np.integer]) -> NDArray[np.int64]:
 
 
 def token_of(level: int, value: int) -> str:
-    """Return the token of a code: `<a_12>` of the code 12 at level 0."""
+    """Return the token of a code: `<a_12>` for the code 12 at level 0."""
     return f"<{chr(ord('a') + level)}_{value}>"

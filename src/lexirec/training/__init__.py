@@ -1,1 +1,1 @@
-"""Learning: batches, the trainer, model selection."""
+"""Training loops without models: batches, trainer, checkpoints, weight averaging, hyperparameter search."""

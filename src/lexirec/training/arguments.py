@@ -1,4 +1,4 @@
-"""How fast and how long something is trained: what the settings of every training have in common."""
+"""What every training run is given: settings of the optimiser and schedule, and validators that choose weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lexirec.evaluation.metrics import ndcg, ranks_of, recall
 
 
 class TrainerArguments(Protocol):
-    """What the settings of every training say."""
+    """Settings that every training has (`core.trainer_settings.TrainerSettings`)."""
 
     @property
     def learning_rate(self) -> float:
@@ -26,23 +26,23 @@ class TrainerArguments(Protocol):
         """Of matrices."""
 
     @property
-    def warmup(self) -> float:
+    def warmup_ratio(self) -> float:
         """Share of the steps over which the learning rate rises."""
 
     @property
-    def accumulate(self) -> int:
+    def gradient_accumulation_steps(self) -> int:
         """Batches whose gradients make one step."""
 
     @property
-    def max_gradient(self) -> float:
+    def max_grad_norm(self) -> float:
         """Global norm at which gradients are clipped."""
 
     @property
-    def average(self) -> float:
+    def ema_decay(self) -> float:
         """Decay of the moving average of weights that is judged and kept; 0 for none."""
 
     @property
-    def validations_per_epoch(self) -> int:
+    def evals_per_epoch(self) -> int:
         """How often weights are judged."""
 
     @property
@@ -54,51 +54,51 @@ class TrainerArguments(Protocol):
         """Of order and dropout."""
 
 
-# -------------------------------------------------------------------------------------------------------------- judging
-# Judging weights while they are trained: by what they are for, never by the training loss.
+# ----------------------------------------------------------------------------------------------------------- validators
+# Weights are chosen by the metric they are used for, never by the training loss.
 
 
 METRIC = "validation_ndcg@10"
-"""The figure by which recommenders are chosen."""
+"""Metric that chooses a recommender's weights."""
 
 
 Stop = Callable[[Sequence[float]], bool]
-"""Says after each judgement, from the goodness of all of them so far, whether a run should end."""
+"""Stopping rule: from the metric of all validations so far (greater is better) to whether the run should end."""
 
 
 class Validator(Protocol):
-    """What says how good weights are."""
+    """Measures the weights of a model during training."""
 
     @property
     def metric(self) -> str:
-        """Name of the figure that decides."""
+        """Name of the metric that chooses the weights."""
 
     @property
     def sign(self) -> int:
-        """1 where more of it is better, −1 where less is."""
+        """1 if greater is better, −1 if smaller is."""
 
     def figures(self, model: Any) -> dict[str, float]:
-        """Return the figures of a model's present weights, `metric` among them."""
+        """Return the metrics of a model's present weights, `metric` among them."""
 
 
 class NdcgValidator:
-    """Judges weights by NDCG@10 of validation cases."""
+    """Measures NDCG@10 and recall@10 of validation cases."""
 
     metric, sign = METRIC, 1
 
     def __init__(self, cases: Cases, rank: Callable[[Any, Sequences], NDArray[np.int32]]) -> None:
-        """Take the cases, and what finds the ten best items (rows, 10) of histories with a model."""
+        """Hold the cases, and a function that ranks the ten best items (rows, 10) of histories with a model."""
         self._cases, self._rank = cases, rank
 
     def figures(self, model: nn.Module) -> dict[str, float]:
-        """Rank every case; the model is left in training mode."""
+        """Rank every case; the model is returned to training mode."""
         ranks = ranks_of(self._rank(model, self._cases.histories), self._cases.targets)
         model.train()
         return {METRIC: ndcg(ranks, 10), "validation_recall@10": recall(ranks, 10)}
 
 
 def early_stopping(most: int) -> Stop:
-    """Stop when the last `most` judgements were all no better than one before."""
+    """Stop when the last `most` validations brought no improvement."""
     return lambda values: len(values) - 1 - int(np.argmax(values)) >= most
 
 

@@ -1,4 +1,4 @@
-"""What a training leaves in its folder: whole checkpoints, their log, and from which weights it began."""
+"""Checkpoints of a training run: the newest complete one, its log, its weights, and the digest of the initial ones."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from torch import Tensor, nn
 
 from lexirec.core.errors import ArtifactError
 
-_BEGAN = "began.json"
+_START = "began.json"
 _log = logging.getLogger(__name__)
 
 
-def began_from(folder: Path, weights: Iterable[tuple[str, Tensor]]) -> None:
-    """Remember in a new folder which fixed weights a training rests on; in one to carry on from, make sure of them.
+def check_initial_weights(folder: Path, weights: Iterable[tuple[str, Tensor]]) -> None:
+    """Record in a new folder the digest of the weights a run starts from; in an existing folder, compare it.
 
     Raises:
-        ArtifactError: the folder belongs to a training that rests on others.
+        ArtifactError: the folder belongs to a run that started from other weights.
     """
-    found, path = {"weights": _digest(weights)}, folder / _BEGAN
+    present, path = {"weights": _digest(weights)}, folder / _START
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(found), encoding="utf-8")
+        path.write_text(json.dumps(present), encoding="utf-8")
         return
-    if before != found:
+    if before != present:
         raise ArtifactError(
-            f"{folder} holds a training that began from other weights; load those to carry on, or give another folder"
+            f"{folder}: this run started from other weights; load those to resume it, or set another folder"
         )
 
 
@@ -47,21 +47,21 @@ def _digest(weights: Iterable[tuple[str, Tensor]]) -> str:
     return digest.hexdigest()
 
 
-def whole_checkpoint(folder: Path) -> str | None:
-    """Return the newest checkpoint that was written to its end (its state file comes last), if there is one."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True)
-    for checkpoint in found:
+def latest_checkpoint(folder: Path) -> str | None:
+    """Return the newest complete checkpoint (its state file is written last), or None."""
+    newest_first = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True)
+    for checkpoint in newest_first:
         try:
             json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            _log.warning("%s is not whole; going on from an older one", checkpoint.name)
+            _log.warning("%s is incomplete; resuming from an older checkpoint", checkpoint.name)
             continue
         return str(checkpoint)
     return None
 
 
-def history_of(checkpoint: str | None) -> list[dict[str, Any]]:
-    """Return the log of a checkpoint; without one, nothing."""
+def log_history_of(checkpoint: str | None) -> list[dict[str, Any]]:
+    """Return the log of a checkpoint; an empty list without one."""
     if checkpoint is None:
         return []
     state = json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
@@ -70,11 +70,11 @@ def history_of(checkpoint: str | None) -> list[dict[str, Any]]:
 
 
 # -------------------------------------------------------------------------------------------------------------- weights
-# Files of a model's weights: what is tied is written once, and of a model that is frozen in part what is trained.
+# Tied weights are written once; of a partly frozen model only the trained weights are written.
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """Write what a training may change (safetensors), so that the file is either whole or not there."""
+    """Write the weights that training may change (safetensors); the file appears complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file({name: value.contiguous().cpu() for name, value in _changing(model)}, partial, {"format": "pt"})
@@ -82,33 +82,29 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Load what `save_weights` wrote, into the same kind of model, frozen in the same parts.
+    """Load what `save_weights` wrote into a model of the same architecture, frozen in the same parts.
 
     Raises:
         ArtifactError: the file holds other weights than the model.
     """
-    there = load_file(path, device="cpu")
-    wanted = {name for name, _ in _changing(model)}
-    if wanted != there.keys():
-        odd = min(wanted ^ there.keys())
+    stored = load_file(path, device="cpu")
+    expected = {name for name, _ in _changing(model)}
+    if expected != stored.keys():
+        odd = min(expected ^ stored.keys())
         raise ArtifactError(
-            f"{path}: not this model's weights: '{odd}' differs; give each training a folder of its own"
+            f"{path}: the weights of another model ('{odd}' is in one of them only); set one folder per training run"
         )
-    model.load_state_dict(there, strict=False)
+    model.load_state_dict(stored, strict=False)
 
 
 def _changing(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield names and values of all state, each value under its first name; without frozen weights, where some are."""
+    """Yield names and values of the state, each value once; of a partly frozen model the trained part only."""
     trained = {name for name, weight in model.named_parameters(remove_duplicate=False) if weight.requires_grad}
-    partly = any(not weight.requires_grad for weight in model.parameters())
+    partly_frozen = any(not weight.requires_grad for weight in model.parameters())
     seen: set[int] = set()
     for name, value in model.state_dict().items():
-        if (partly and name not in trained) or value.data_ptr() in seen:
+        if (partly_frozen and name not in trained) or value.data_ptr() in seen:
             continue
         if value.numel():
             seen.add(value.data_ptr())
         yield name, value
-
-
-# ------------------------------------------------------------------------------------------------------- shared weights
-# Saving models whose weights are tied: every tensor once.

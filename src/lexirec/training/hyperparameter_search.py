@@ -1,7 +1,8 @@
-"""Proposals of a search for settings, kept so that a search that was cut off goes on as if it had not been.
+"""Journal of a hyperparameter search: proposals of optuna's TPE sampler, stored so that a killed search resumes.
 
-Values are proposed by optuna's tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), each by a seed of its
-own. What was proposed and what it was worth is kept in optuna's journal; who searches keeps what else a trial found.
+Proposals come from the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011); each has its own seed, so a
+resumed search proposes what an uninterrupted one would have. Proposals and their values are kept in optuna's journal;
+the caller stores everything else about a trial.
 """
 
 from __future__ import annotations
@@ -16,38 +17,38 @@ from lexirec.core.errors import SettingsError
 from lexirec.core.search_space import Dimension, Value
 
 _STEP = 7919
-"""Between the seeds of two proposals."""
+"""Distance between the seeds of two proposals."""
 
 
 class Journal:
-    """What was proposed and what it was worth, in one file; one process at a time may hold it."""
+    """Trials and their values in one file, for one process at a time."""
 
     def __init__(
         self, path: Path, name: str, dimensions: Mapping[str, Dimension], *, seed: int = 0, joint: bool = False
     ) -> None:
-        """Open a journal or begin one.
+        """Open a journal, or create it.
 
         Args:
-            path: the file; its folder is there.
+            path: of the file; its folder must exist.
             name: of the search.
-            dimensions: what may be tried, by setting.
-            seed: of what is proposed.
-            joint: settings are proposed together, as what was good together, and not each on its own.
+            dimensions: the search space, by setting.
+            seed: of the proposals.
+            joint: propose settings jointly (multivariate TPE) instead of each on its own.
 
         Raises:
             SettingsError: optuna is not installed.
         """
         optuna = _optuna()
         _mend(path)
-        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path), _Held()))
+        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path), _NoLock()))
         self._study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
         self._dimensions, self._seed, self._joint = dimensions, seed, joint
 
     def next(self, first: Mapping[str, Value] | None = None) -> tuple[int, dict[str, Value]]:
-        """Return the number of a trial and what to try: one that was cut off, else a new one.
+        """Return the number and the settings of a trial: one that was interrupted, else a new one.
 
         Args:
-            first: what the first trial tries; what is not named is proposed.
+            first: settings of the first trial; the others are proposed.
         """
         open_ = next((each for each in self._study.trials if not each.state.is_finished() and each.params), None)
         if open_ is not None:
@@ -60,17 +61,17 @@ class Journal:
         return asked.number, dict(asked.params)
 
     def tell(self, number: int, value: float | None) -> None:
-        """Say what a trial was worth; None where it failed."""
+        """Record the value of a trial; None if it failed."""
         if value is None:
             self._study.tell(number, state=_optuna().trial.TrialState.FAIL)
         else:
             self._study.tell(number, value)
 
     def settle(self, values: Mapping[int, float | None]) -> None:
-        """Tell of trials that were finished before the journal could be told, by their numbers."""
-        told = {each.number for each in self._study.trials if each.state.is_finished()}
+        """Record trials, by number, that finished but were not recorded before a crash."""
+        recorded = {each.number for each in self._study.trials if each.state.is_finished()}
         for number, value in values.items():
-            if number not in told:
+            if number not in recorded:
                 self.tell(number, value)
 
     def _sampler(self, number: int) -> Any:
@@ -82,8 +83,8 @@ class Journal:
             return optuna.samplers.TPESampler(seed=seed, multivariate=True)
 
 
-class _Held:
-    """The lock that the journal asks for: the search is locked already, by a lock that ends with its process."""
+class _NoLock:
+    """A lock without effect: the caller already holds the search's lock, which ends with its process."""
 
     def acquire(self) -> bool:
         return True
@@ -93,7 +94,7 @@ class _Held:
 
 
 def _mend(journal: Path) -> None:
-    """Cut a last line that was not written to its end."""
+    """Cut off a last row that was not completely written."""
     if journal.is_file():
         content = journal.read_bytes()
         whole = content.rfind(b"\n") + 1
@@ -106,7 +107,7 @@ def _optuna() -> Any:
         import optuna
         import optuna.storages.journal
     except ImportError:
-        raise SettingsError("searching settings needs the package 'optuna': pip install 'lexirec[tune]'") from None
+        raise SettingsError("hyperparameter search needs the package 'optuna': pip install 'lexirec[tune]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 
@@ -119,7 +120,3 @@ def _distribution(dimension: Dimension) -> Any:
     if dimension.whole:
         return optuna.distributions.IntDistribution(low, high, log=dimension.log, step=1 if step is None else step)
     return optuna.distributions.FloatDistribution(low, high, log=dimension.log, step=step)
-
-
-# ----------------------------------------------------------------------------------------------------------- dimensions
-# What may be tried for one setting of a search.

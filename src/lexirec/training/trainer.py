@@ -1,8 +1,9 @@
-"""Running a training with the Hugging Face Trainer, which brings devices, precision, accumulation and checkpoints.
+"""Training loop on the Hugging Face Trainer: ordered batches, validation that chooses weights, resumable runs.
 
-What is ours, whatever is trained: the order of the data; weights are chosen by a judge (NDCG@10 of a fixed sample of
-validation users, decoded as in use, or another figure), never by the training loss; every step draws its random
-numbers from its own number, so that a run killed at any moment and carried on ends as if it had not been killed.
+The stock Trainer provides devices, precision, gradient accumulation and checkpoints. Ours are three rules. The order
+of the data is fixed by the caller. Weights are chosen by a validator (NDCG@10 of a fixed sample of validation users,
+decoded as in use, or another metric), never by the training loss. Every step seeds its random numbers by its own
+number, so a run that was killed and resumed ends like an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from lexirec.core.progress import Progress
 from lexirec.training.arguments import METRIC, Stop, TrainerArguments, Validator
-from lexirec.training.checkpoints import history_of, load_weights, save_weights, whole_checkpoint
-from lexirec.training.weight_averaging import Average
+from lexirec.training.checkpoints import latest_checkpoint, load_weights, log_history_of, save_weights
+from lexirec.training.weight_averaging import WeightAverage
 
 BEST = "best.safetensors"
-"""The file of a run's folder that holds the best weights so far."""
+"""File in a run's folder with the best weights so far."""
 _log = logging.getLogger(__name__)
 
 Part = TypeVar("Part")
@@ -34,49 +35,50 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """How a training runs.
+    """Settings, folder and validation of one training run.
 
     Attributes:
-        pace: the settings.
-        folder: where checkpoints and the best weights go; a run carries on from what is there.
-        judge: who chooses the weights; without one the last ones are kept.
-        stop: when a run that is judged ends before its time.
-        judge_first: whether the weights are judged before the first step too, so that they may be those that remain.
-        together: steps that belong together; no checkpoint falls between them.
-        columns: what the curve tells beside step, epoch and loss.
-        undecayed: parameters on which no weight decay acts, beside biases and norms.
-        title: what progress is called.
+        settings: of the trainer.
+        folder: of the checkpoints and the best weights; a run resumes from the newest checkpoint.
+        validator: chooses the weights; without one the last weights are kept.
+        stop: stopping rule of a validated run.
+        validate_first: also validate before the first step, so that the initial weights may be the ones that are kept.
+        together: number of steps that belong together; no checkpoint falls between them.
+        columns: of the learning curve, beside step, epoch and loss.
+        undecayed: parameters without weight decay, beside biases and norms.
+        title: label of the progress bar.
     """
 
-    pace: TrainerArguments
+    settings: TrainerArguments
     folder: Path
-    judge: Validator | None
+    validator: Validator | None
     stop: Stop
-    judge_first: bool = False
+    validate_first: bool = False
     together: int = 1
     columns: tuple[str, ...] = (METRIC, "validation_recall@10")
     undecayed: frozenset[str] = frozenset()
     title: str = "Training"
 
-    def goodness(self, history: list[dict[str, Any]]) -> list[float]:
-        """Return how good the weights were at each judgement of a log; more is better."""
-        if self.judge is None:
+    def validation_scores(self, history: list[dict[str, Any]]) -> list[float]:
+        """Return the metric of every validation in a log; greater is better."""
+        if self.validator is None:
             return []
-        return [self.judge.sign * entry[self.judge.metric] for entry in history if self.judge.metric in entry]
+        metric, sign = self.validator.metric, self.validator.sign
+        return [sign * entry[metric] for entry in history if metric in entry]
 
-    def over(self, history: list[dict[str, Any]]) -> bool:
-        """Return whether a run with this log has ended before its time."""
-        values = self.goodness(history)
+    def finished(self, history: list[dict[str, Any]]) -> bool:
+        """Return whether a run with this log has been stopped early."""
+        values = self.validation_scores(history)
         return bool(values) and self.stop(values)
 
 
 class Epochs(Dataset[dict[str, Tensor]], Generic[Part]):
-    """All batches of all epochs in a row; an epoch's order is made when its first batch is asked for."""
+    """All batches of all epochs in one sequence; an epoch's order is made when its first batch is read."""
 
     def __init__(
         self, order: Callable[[int], Sequence[Part]], batch: Callable[[Part], dict[str, Tensor]], epochs: int
     ) -> None:
-        """Take what orders an epoch (into the same number of parts always) and what makes a batch of a part."""
+        """Hold `order`, which splits each epoch into equally many parts, and `batch`, which builds a part's batch."""
         self._make_order, self._batch, self.epochs = order, batch, epochs
         self._epoch, self._parts = 0, order(0)
 
@@ -89,49 +91,49 @@ class Epochs(Dataset[dict[str, Tensor]], Generic[Part]):
         return len(self._parts) * self.epochs
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
-        epoch, place = divmod(number, len(self._parts))
+        epoch, index = divmod(number, len(self._parts))
         if epoch != self._epoch:
             self._epoch, self._parts = epoch, self._make_order(epoch)
-        return self._batch(self._parts[place % len(self._parts)])
+        return self._batch(self._parts[index % len(self._parts)])
 
 
 class ChoosingTrainer(Trainer):  # type: ignore[misc]
-    """The stock Trainer, with our order, our seeds, our choice of weights and files of weights alone."""
+    """The stock Trainer with a fixed order, seeds per step, validated weights and checkpoints without pickles."""
 
     _step, _part = -1, 0
     control: Any
 
     def __init__(self, model: nn.Module, data: Epochs[Any], run: TrainingRun) -> None:
-        """Set up a run of a model over data."""
+        """Prepare the run of a model over data."""
         super().__init__(
             model=model,
             args=_arguments(run, data),
             train_dataset=data,
-            eval_dataset=data if run.judge is not None else None,  # asked for by name only: `evaluate` is ours
+            eval_dataset=data if run.validator is not None else None,  # required by name; our `evaluate` ignores it
             data_collator=_only,
             callbacks=[_Shown(run), _Ending(run), _LoggedWhenSaved()],
         )
-        self.remove_callback(PrinterCallback)  # it prints to stdout, which is for results
+        self.remove_callback(PrinterCallback)  # it prints to stdout, which is reserved for results
         self.run = run
-        self.average = Average(model, run.pace.average) if run.pace.average else None
+        self.average = WeightAverage(model, run.settings.ema_decay) if run.settings.ema_decay else None
         if self.average is not None:
             self.add_callback(_Averaging(self.average))
 
     @property
     def part(self) -> int:
-        """Which of the batches that make one step is being trained on."""
+        """Index of the present batch among those accumulated for one step."""
         return self._part
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)  # the order is in the data
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """Leave out what the run says."""
+        """Exclude the parameters that the run names."""
         names: list[str] = super().get_decay_parameter_names(model)
         return [name for name in names if name not in self.run.undecayed]
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Seed dropout by the number of step and batch."""
+        """Seed dropout by the numbers of step and batch, so that a resumed run draws the same."""
         step = self.state.global_step
         self._part = self._part + 1 if step == self._step else 0
         self._step = step
@@ -140,22 +142,23 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
         return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Judge the weights, and keep them if they are the best so far."""
-        judge = self.run.judge
-        if judge is None:
+        """Validate the weights, and save them if they are the best so far."""
+        validator = self.run.validator
+        if validator is None:
             return {}
         model = self.accelerator.unwrap_model(self.model)
         with self.average.in_place() if self.average is not None else nullcontext():
-            figures = judge.figures(model)
-            before = self.run.goodness(self.state.log_history)
-            if self.is_world_process_zero() and judge.sign * figures[judge.metric] > max(before, default=-np.inf):
+            figures = validator.figures(model)
+            earlier = self.run.validation_scores(self.state.log_history)
+            score = validator.sign * figures[validator.metric]
+            if self.is_world_process_zero() and score > max(earlier, default=-np.inf):
                 save_weights(model, Path(self.args.output_dir) / BEST)
         self.log(figures)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
         return figures
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        """Write weights alone: tied ones once, frozen ones not at all, arguments (a pickle) neither."""
+        """Write weights only: tied ones once, frozen ones not at all, and no pickled arguments."""
         if self.args.should_save:
             model, folder = self.accelerator.unwrap_model(self.model), Path(output_dir or self.args.output_dir)
             save_weights(model, folder / "model.safetensors")
@@ -168,19 +171,19 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
             self.average.load(Path(resume_from_checkpoint))
 
 
-def carry_out(trainer: ChoosingTrainer) -> list[dict[str, float]]:
-    """Carry a run out, or on; afterwards the model holds the chosen weights and is in evaluation mode.
+def run_training(trainer: ChoosingTrainer) -> list[dict[str, float]]:
+    """Run or resume a training; afterwards the model holds the chosen weights and is in evaluation mode.
 
     Returns:
-        The curve: rows with `step`, `epoch` and the loss or the judge's figures.
+        The learning curve: rows with `step`, `epoch`, and the loss or the validator's metrics.
     """
     run, model = trainer.run, trainer.model
-    checkpoint = whole_checkpoint(run.folder)
-    history, best = history_of(checkpoint), run.folder / BEST
-    if not (run.over(history) and best.is_file()):
+    checkpoint = latest_checkpoint(run.folder)
+    history, best = log_history_of(checkpoint), run.folder / BEST
+    if not (run.finished(history) and best.is_file()):
         trainer.train(resume_from_checkpoint=checkpoint)
         history = trainer.state.log_history
-    if run.judge is not None and best.is_file():
+    if run.validator is not None and best.is_file():
         load_weights(model, best)
     elif trainer.average is not None:
         trainer.average.settle()
@@ -189,20 +192,20 @@ def carry_out(trainer: ChoosingTrainer) -> list[dict[str, float]]:
 
 
 class _Ending(TrainerCallback):  # type: ignore[misc]
-    """Stops when the run is over; reads the log, so it survives a restart."""
+    """Stops the run by its stopping rule; it reads the log, so it works after a restart."""
 
     def __init__(self, run: TrainingRun) -> None:
         self._run = run
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._run.over(state.log_history):
+        if self._run.finished(state.log_history):
             control.should_training_stop = True
 
 
 class _Averaging(TrainerCallback):  # type: ignore[misc]
-    """Takes every step into the average, before it is judged or saved."""
+    """Adds every step to the weight average, before validation and saving."""
 
-    def __init__(self, average: Average) -> None:
+    def __init__(self, average: WeightAverage) -> None:
         self._average = average
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -210,17 +213,17 @@ class _Averaging(TrainerCallback):  # type: ignore[misc]
 
 
 class _LoggedWhenSaved(TrainerCallback):  # type: ignore[misc]
-    """Logs the loss before every checkpoint: the sum since the last log is not in it, and the curve would differ."""
+    """Logs the loss before every checkpoint, which does not keep the running sum: a resumed curve would differ."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         control.should_log |= control.should_save
 
 
 class _Shown(TrainerCallback):  # type: ignore[misc]
-    """Shows steps, loss and judgements as our own progress."""
+    """Shows steps, loss and the validation metric in the progress bar."""
 
     def __init__(self, run: TrainingRun) -> None:
-        self._title, self._metric = run.title, run.judge.metric if run.judge is not None else ""
+        self._title, self._metric = run.title, run.validator.metric if run.validator is not None else ""
         self._progress: Progress | None = None
         self._texts: dict[str, str] = {}
 
@@ -247,24 +250,24 @@ class _Shown(TrainerCallback):  # type: ignore[misc]
 
 
 def _arguments(run: TrainingRun, data: Epochs[Any]) -> TrainingArguments:
-    pace = run.pace
-    steps = len(data) // pace.accumulate
-    per_epoch = max(1, data.per_epoch // pace.accumulate)
+    pace = run.settings
+    steps = len(data) // pace.gradient_accumulation_steps
+    per_epoch = max(1, data.per_epoch // pace.gradient_accumulation_steps)
     between = max(1, per_epoch // pace.checkpoints_per_epoch)
     return TrainingArguments(
         output_dir=str(run.folder),
         max_steps=max(1, steps),
-        per_device_train_batch_size=1,  # one batch of ours
-        gradient_accumulation_steps=pace.accumulate,
+        per_device_train_batch_size=1,  # one item of `Epochs` is a whole batch
+        gradient_accumulation_steps=pace.gradient_accumulation_steps,
         learning_rate=pace.learning_rate,
         weight_decay=pace.weight_decay,
-        max_grad_norm=pace.max_gradient,
+        max_grad_norm=pace.max_grad_norm,
         lr_scheduler_type="cosine",
-        warmup_steps=int(pace.warmup * steps),
+        warmup_steps=int(pace.warmup_ratio * steps),
         bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-        eval_strategy="steps" if run.judge is not None else "no",
-        eval_steps=max(1, per_epoch // pace.validations_per_epoch),
-        eval_on_start=run.judge_first and run.judge is not None and whole_checkpoint(run.folder) is None,
+        eval_strategy="steps" if run.validator is not None else "no",
+        eval_steps=max(1, per_epoch // pace.evals_per_epoch),
+        eval_on_start=run.validate_first and run.validator is not None and latest_checkpoint(run.folder) is None,
         save_strategy="steps",
         save_steps=-(-between // run.together) * run.together,
         save_total_limit=2,
@@ -284,6 +287,6 @@ def _only(batches_of_one: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _curve(history: list[dict[str, Any]], run: TrainingRun) -> list[dict[str, float]]:
-    wanted = ("step", "epoch", "loss", *run.columns)
-    rows = [{name: float(entry[name]) for name in wanted if name in entry} for entry in history]
-    return [row for row in rows if "loss" in row or (run.judge is not None and run.judge.metric in row)]
+    columns = ("step", "epoch", "loss", *run.columns)
+    rows = [{name: float(entry[name]) for name in columns if name in entry} for entry in history]
+    return [row for row in rows if "loss" in row or (run.validator is not None and run.validator.metric in row)]

@@ -1,8 +1,8 @@
-"""Weights averaged over the steps of a training: what is judged and kept, while training goes on from the last ones.
+"""Exponential moving average of a model's weights during training; the averaged weights are validated and kept.
 
-The average moves toward the present weights by 1 − decay at every step, faster at first: decay is at most
-(1 + t) / (10 + t) at step t, so that the random weights of the beginning are soon forgotten. Source: Polyak and
-Juditsky (SIAM J. Control Optim. 1992); the exponential form with its warm-up is that of TensorFlow's moving averages.
+The average moves towards the present weights by 1 − decay at every step, faster at first: the decay is at most
+(1 + t) / (10 + t) at step t, so that the random initial weights are soon forgotten. Source: Polyak and Juditsky
+(SIAM J. Control Optim. 1992); the exponential form with its warm-up is that of TensorFlow's moving averages.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from lexirec.core.errors import ArtifactError
 _FILE = "average.safetensors"
 
 
-class Average:
+class WeightAverage:
     """The average of a model's trained weights, each tied weight once, in float32 at least."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        """Begin with the weights as they are."""
+        """Start from the present weights."""
         self._model, self._decay = model, decay
         self._values = {
             name: weight.detach().to(torch.promote_types(weight.dtype, torch.float32), copy=True)
@@ -33,7 +33,7 @@ class Average:
 
     @torch.no_grad()
     def move(self, step: int) -> None:
-        """Take the weights after a step in; steps are counted from 1."""
+        """Add the weights after a step to the average; steps are counted from 1."""
         decay = min(self._decay, (1 + step) / (10 + step))
         for name, weight in self._weights():
             value = self._values[name]
@@ -41,7 +41,7 @@ class Average:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Let the model have the average meanwhile."""
+        """Give the model the averaged weights for the duration of a `with` block."""
         kept = {name: weight.detach().clone() for name, weight in self._weights()}
         self._set(self._values)
         try:
@@ -50,7 +50,7 @@ class Average:
             self._set(kept)
 
     def settle(self) -> None:
-        """Let the model have the average for good."""
+        """Give the model the averaged weights permanently."""
         self._set(self._values)
 
     def save(self, folder: Path) -> None:
@@ -61,16 +61,16 @@ class Average:
         """Read what `save` wrote.
 
         Raises:
-            ArtifactError: there is none, or one of other weights.
+            ArtifactError: the file is missing, or holds other weights.
         """
         path = folder / _FILE
         if not path.is_file():
-            raise ArtifactError(f"{folder}: no average of weights is here; remove the training's folder to begin again")
-        there = load_file(path, device="cpu")
-        if there.keys() != self._values.keys():
-            raise ArtifactError(f"{path}: the average of other weights; give each training a folder of its own")
+            raise ArtifactError(f"{path}: the averaged weights are missing; remove the run's folder to start again")
+        stored = load_file(path, device="cpu")
+        if stored.keys() != self._values.keys():
+            raise ArtifactError(f"{path}: the average of another model's weights; set one folder per training run")
         for name, value in self._values.items():
-            value.copy_(there[name])
+            value.copy_(stored[name])
 
     def _weights(self) -> Iterator[tuple[str, nn.Parameter]]:
         return ((name, weight) for name, weight in self._model.named_parameters() if weight.requires_grad)

@@ -161,7 +161,7 @@ def _parts(tables: _Tables, target: Path, family: str, remarks: tuple[str, ...])
         yield "# Many histories end with events outside training: the memory (item co-occurrence) is distilled."
         yield _table("model.training.distillation", {"share": 0.3, "rehearsal": 2})
     yield "# Serve an ensemble of model and memory, with weights chosen on validation by bins of training coverage."
-    yield _table("fusion", _fusion(family, unlike=unlike))
+    yield _table("ensemble", _fusion(family, unlike=unlike))
 
 
 def _data(tables: _Tables, target: Path) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def test_a_part_that_is_too_long_is_begun_anew(tmp_path, shop):
 
 def test_a_complete_part_only_lacks_its_check(tmp_path, shop):
     shop.files.pop("/ml-1m.zip.md5")
-    with pytest.raises(DataError, match=r"its checksum http\S+/ml-1m.zip.md5 cannot be had"):
+    with pytest.raises(DataError, match=r"its checksum http\S+/ml-1m.zip.md5 cannot be downloaded"):
         fetch("movielens/1m", tmp_path, mirror=shop.url)
     shop.files["/ml-1m.zip.md5"] = MD5.encode()
     fetch("movielens/1m", tmp_path, mirror=shop.url)
@@ -129,7 +129,7 @@ def test_a_wrong_checksum_removes_the_file(tmp_path, shop):
     shop.files["/ml-1m.zip.md5"] = b"0" * 32 + b"  ml-1m.zip\n"
     with pytest.raises(DataError) as caught:
         fetch("movielens/1m", tmp_path, mirror=shop.url)
-    message = f"ml-1m.zip: the MD5 is {MD5}, the publisher's is {'0' * 32}; it was removed, fetch it again."
+    message = f"ml-1m.zip: the MD5 is {MD5}, the publisher's is {'0' * 32}; the file was removed, fetch it again."
     assert str(caught.value) == message
     assert list(tmp_path.iterdir()) == []
 
@@ -140,9 +140,9 @@ def test_offline_says_what_to_put_where(tmp_path, monkeypatch):
     with pytest.raises(DataError) as caught:
         fetch("amazon-2014/Beauty", tmp_path, mirror=closed)
     said = str(caught.value)
-    assert said.startswith(f"{closed}/reviews_Beauty_5.json.gz: it cannot be reached (")
+    assert said.startswith(f"{closed}/reviews_Beauty_5.json.gz: the server cannot be reached (")
     assert said.endswith(
-        f"Download by hand and put it there: {closed}/reviews_Beauty_5.json.gz -> {tmp_path}/reviews_Beauty_5.json.gz; "
+        f"Download by hand: {closed}/reviews_Beauty_5.json.gz -> {tmp_path}/reviews_Beauty_5.json.gz; "
         f"{closed}/meta_Beauty.json.gz -> {tmp_path}/meta_Beauty.json.gz"
     )
     assert "\n" not in said

@@ -269,7 +269,7 @@ def test_a_folder_without_the_files_says_what_is_missing(tmp_path, name):
         (
             "amazon-2018",
             {"a.json": b"{}", "b.json": b"{}"},
-            "more than one file could be review file .*: a.json, b.json",
+            "several files could be the review file .*: a.json, b.json",
         ),
         (
             "recbole",
@@ -288,7 +288,7 @@ def test_a_folder_without_the_files_says_what_is_missing(tmp_path, name):
         (
             "movielens",
             {"ratings.dat": b"1::2::3::978300760\n", "movies.dat": b"2::a\n"},
-            "movies.dat, line 1: 2 fields; a movie has three",
+            "movies.dat, line 1: the line has 2 fields, not three",
         ),
     ],
 )

@@ -8,8 +8,8 @@ from lexirec.data.neighbors import nearest, pair_counts
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import leave_last_out
 from lexirec.evaluation.evaluator import evaluate
-from lexirec.models.baselines.base import save_fitted
-from lexirec.models.baselines.memory import TRANSITIONS, Memory, MemorySettings, text_neighbors
+from lexirec.models.baselines.base import BaselineInputs, save_fitted
+from lexirec.models.baselines.memory import TRANSITIONS, Memory, MemoryBaseline, MemorySettings, text_neighbors
 from lexirec.models.baselines.recommender import ScoreRecommender
 
 ITEMS = 9
@@ -135,3 +135,13 @@ def test_the_floors_of_office14(data_dir):
     assert found["transitions"] == pytest.approx([0.0656, 0.0479, 0.0924, 0.0565], abs=6e-5)
     assert found["m0"][2:] == pytest.approx([0.0991, 0.0616], abs=6e-4)
     assert found["m2"][2:] == pytest.approx([0.1248, 0.0752], abs=6e-4)
+
+
+def test_evidence_decides_what_is_read():
+    assert MemoryBaseline(evidence="vectors").needed() == ("vectors",)
+    assert MemoryBaseline().needed() == MemorySettings().needed() == ()
+    assert MemoryBaseline(window=3).alone() == MemorySettings(window=3)
+    inputs = BaselineInputs(TRAIN, ITEMS, readers={"texts": pytest.fail})
+    made = Memory.fitted(MemoryBaseline(window=3, evidence="none"), inputs)
+    assert made.settings == MemorySettings(window=3)
+    assert made.similarities is None

@@ -5,7 +5,7 @@ import torch
 from lexirec.core.config import validate_settings
 from lexirec.core.errors import SettingsError
 from lexirec.data.sequences import Sequences
-from lexirec.models.baselines.sasrec import Attention, Block, LigrBlock, Sasrec, SasrecSettings
+from lexirec.models.baselines.sasrec import Attention, Block, LigrBlock, Sasrec, SasrecBaseline, SasrecSettings
 
 ITEMS = 7
 
@@ -78,3 +78,10 @@ def test_both_blocks_have_about_as_many_weights():
         for block in (Block(SasrecSettings()), LigrBlock(SasrecSettings()))
     ]
     assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
+
+
+def test_a_sasrec_without_extras_is_the_bare_network():
+    assert SasrecBaseline(layers=3).stored() == SasrecSettings(layers=3)
+    extra = SasrecBaseline(with_neighbors=True, with_vectors=True)
+    assert extra.stored() is extra
+    assert extra.needed() == ("vectors", "neighbors")

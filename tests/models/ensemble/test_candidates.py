@@ -86,7 +86,7 @@ def test_what_neither_generates_nor_scores_cannot_be_fused():
     class Silent:
         catalog = CATALOG
 
-    with pytest.raises(SettingsError, match="'silent' neither generates nor scores"):
+    with pytest.raises(SettingsError, match="'silent' neither generates items nor scores"):
         Part("silent", Silent())
 
 

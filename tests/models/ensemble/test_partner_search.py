@@ -108,7 +108,7 @@ def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been(whole, tmp_path
         found(made, tmp_path)
     monkeypatch.setattr(partner_search, "Memory", real)
     asked = []
-    monkeypatch.setattr(partner_search, "_said", lambda *given: asked.append(given))
+    monkeypatch.setattr(partner_search, "_scores_of", lambda *given: asked.append(given))
     partner = found(made, tmp_path)
     assert not asked, "parts that were read are not asked again"
     assert [trial.params for trial in partner.trials] == [trial.params for trial in expected.trials]
@@ -119,12 +119,12 @@ def test_a_finished_search_is_not_run_again_and_cases_are_drawn(tmp_path, monkey
     made = settings("sasrec", "memory", trials=2, cases=30)
     first = found(made, tmp_path)
     assert first.cases == 30
-    monkeypatch.setattr(partner_search._Judge, "gains", None)
+    monkeypatch.setattr(partner_search._ProductEvaluator, "gains", None)
     assert found(made, tmp_path).trials == first.trials
 
 
 def test_what_is_no_memory_or_leads_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match=r"partner\.part = 'knn' is no memory"):
+    with pytest.raises(SettingsError, match=r"partner\.part: 'knn' is no memory"):
         found(settings("model", "knn", part="knn"), tmp_path)
-    with pytest.raises(SettingsError, match=r"partner\.part = 'memory' is the lead"):
+    with pytest.raises(SettingsError, match=r"partner\.part: 'memory' is the lead"):
         found(settings("memory", "sasrec"), tmp_path)

@@ -113,7 +113,7 @@ def test_a_narrow_beam_that_calls_itself_exact_is():
     made = fused("model", "memory", weights=[2.0])
     whole = made.search(histories(), k=3)
     lead = parts()["model"]
-    narrow_lead = built(GROUNDED.model_copy(update={"search": GROUNDED.search.model_copy(update={"width": 4})}))
+    narrow_lead = built(GROUNDED.model_copy(update={"search": GROUNDED.search.model_copy(update={"num_beams": 4})}))
     narrow_lead.model.load_state_dict(lead.model.state_dict())
     narrow = EnsembleRecommender({"model": narrow_lead, "memory": memory()}, made.settings, made.weights)
     found = narrow.search(histories(), k=3)
@@ -172,10 +172,10 @@ def test_reciprocal_ranks_are_summed():
 
 def test_weights_are_chosen_where_they_help():
     made = fused("sasrec", "memory").fit(SPLIT)
-    assert made.told_weights()["memory"] > 1, "the network was never trained, the memory knows the circle"
+    assert made.weights_by_part()["memory"] > 1, "the network was never trained, the memory knows the circle"
     tried = {row["weight"]: row["ndcg@10"] for row in made.weights.tried if row["option"] == made.weights.option}
-    assert tried[made.told_weights()["memory"]] > tried[0]
-    assert made.protocol["weights"] == made.told_weights()
+    assert tried[made.weights_by_part()["memory"]] > tried[0]
+    assert made.protocol["weights"] == made.weights_by_part()
 
 
 def test_reasons_and_filters_are_given_as_anywhere():
@@ -203,5 +203,5 @@ def test_parts_that_are_missing_or_of_another_catalogue_are_refused():
 def test_a_damaged_folder_says_what_is_wrong(tmp_path):
     fused("memory", "sasrec").save(tmp_path / "saved")
     (tmp_path / "saved" / "fusion.json").write_text(json.dumps({"of": []}))
-    with pytest.raises(ArtifactError, match=r"fusion.json: .*; fuse again"):
+    with pytest.raises(ArtifactError, match=r"fusion.json: setting 'of' "):
         load_recommender(tmp_path / "saved")

@@ -27,7 +27,7 @@ def test_a_space_of_ones_own_stands_instead():
         ({"part": "sasrec"}, "'partner.part' is 'sasrec'; it should be one of model, memory"),
         (
             {"space": {"widnow": {"low": 1, "high": 4}}},
-            "names 'widnow', which no memory has; allowed: window, ",
+            "names 'widnow', which is no setting of a memory; allowed: window, ",
         ),
         ({"space": {"kind": {"choices": ["memory", "ease"]}}}, "'space' names 'kind'"),
         ({"space": {"gap_decay": {"low": 0.5, "high": 4.0}}}, "less than or equal to 1"),
@@ -42,5 +42,5 @@ def test_what_cannot_be_searched_is_refused(partner, message):
 
 
 def test_only_a_product_has_partners():
-    with pytest.raises(SettingsError, match="searched for a product, and kind is 'reciprocal-rank'"):
+    with pytest.raises(SettingsError, match="needs kind \"product\", but kind is 'reciprocal-rank'"):
         validate_settings({"of": ["model", "memory"], "kind": "reciprocal-rank", "partner": {}}, EnsembleSettings)

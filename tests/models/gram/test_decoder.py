@@ -4,7 +4,7 @@ import torch
 from lexirec.decoding.beam import beam_search
 from lexirec.decoding.constraints import allowed_bias
 from lexirec.decoding.exact import exact_scores, top_items
-from lexirec.models.gram.decoder import ItemStates, LateFusionSteps, encode_catalog
+from lexirec.models.gram.decoder import GramStepDecoder, ItemStates, encode_catalog
 from lexirec.models.gram.network import GramNetwork
 from tests.worlds.ensemble import ITEMS, combinations, fusion, name, padded
 
@@ -13,7 +13,7 @@ HISTORIES = [[3, 4, 5], [], [7, 8, 9, 10, 11, 12, 13], [6], [21, 20, 21, 21]]
 
 
 def exact(model: GramNetwork, histories: list[list[int]] = HISTORIES, **given) -> torch.Tensor:
-    return exact_scores(model.trie, LateFusionSteps(model, padded(histories), **given))
+    return exact_scores(model.trie, GramStepDecoder(model, padded(histories), **given))
 
 
 @EVERY
@@ -51,8 +51,8 @@ def test_probabilities_sum_to_one_over_the_catalogue_or_less_over_the_vocabulary
 def test_beams_at_full_width_are_exact(chosen):
     model = fusion(**chosen)
     trie = model.trie
-    steps = LateFusionSteps(model, padded(HISTORIES), cache=encode_catalog(model))
-    found = beam_search(trie, steps, batch=len(HISTORIES), width=trie.n_nodes, k=ITEMS)
+    steps = GramStepDecoder(model, padded(HISTORIES), cache=encode_catalog(model))
+    found = beam_search(trie, steps, width=trie.n_nodes, k=ITEMS)
     want = top_items(exact(model), ITEMS)
     assert found.exact.all()
     assert torch.allclose(found.scores, want.scores, atol=1e-4)
@@ -110,10 +110,10 @@ def test_denied_items_are_never_spelled(chosen):
     may[3] = False
     may[3, 5] = True
     bias = allowed_bias(model.trie, may)
-    steps = LateFusionSteps(model, padded(HISTORIES))
+    steps = GramStepDecoder(model, padded(HISTORIES))
     for width in (3, 1000):
-        found = beam_search(model.trie, steps, batch=5, width=width, k=25, bias_BN=bias)
-        steps = LateFusionSteps(model, padded(HISTORIES))
+        found = beam_search(model.trie, steps, width=width, k=25, bias_BN=bias)
+        steps = GramStepDecoder(model, padded(HISTORIES))
         assert found.items[3, 0] == 5
         assert (found.items[3, 1:] == -1).all()
         there = found.items >= 0
@@ -125,7 +125,7 @@ def test_denied_items_are_never_spelled(chosen):
 def test_newcomers_alone_and_histories_without_columns():
     for chosen in combinations():
         model = fusion(**chosen)
-        none = exact_scores(model.trie, LateFusionSteps(model, torch.zeros(2, 0, dtype=torch.int64)))
+        none = exact_scores(model.trie, GramStepDecoder(model, torch.zeros(2, 0, dtype=torch.int64)))
         assert none.isfinite().all()
         assert torch.allclose(none, exact(model, [[], [1]])[:1].expand(2, -1), atol=1e-5), name(chosen)
 

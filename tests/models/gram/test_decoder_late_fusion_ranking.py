@@ -4,13 +4,13 @@ import torch
 
 from lexirec.data.sequences import Sequences
 from lexirec.decoding.exact import exact_scores, top_items
-from lexirec.models.gram.decoder import GramSearcher, LateFusionSteps
+from lexirec.models.gram.decoder import GramSearcher, GramStepDecoder
 from lexirec.nn.search import SearchSettings
 from tests.worlds.ensemble import ITEMS, combinations, fusion, name, padded
 
 ROWS = [[1, 2, 3, 4, 5, 6, 7], [], [9], [30, 2, 30], [8, 9], [], [11, 12, 13, 14, 15]]
 HISTORIES = Sequences.from_lists(ROWS)
-WIDE = SearchSettings(width=200, batch_size=3)
+WIDE = SearchSettings(num_beams=200, batch_size=3)
 
 
 @pytest.mark.parametrize("chosen", combinations(), ids=name)
@@ -20,7 +20,7 @@ def test_lists_are_the_best_of_all_items_in_the_order_of_the_histories(chosen):
     model.train()
     found = GramSearcher(model, WIDE).rank(HISTORIES, 9)
     assert not model.training
-    want = top_items(exact_scores(model.trie, LateFusionSteps(model, padded(ROWS))), 9)
+    want = top_items(exact_scores(model.trie, GramStepDecoder(model, padded(ROWS))), 9)
     assert found.items.dtype == np.int32
     assert found.scores.dtype == np.float32
     assert found.exact.all()
@@ -54,7 +54,7 @@ def test_seen_items_are_left_out_also_those_that_are_not_read():
 
 
 def test_allowed_items_for_all_rows_and_per_row():
-    ranker = GramSearcher(fusion(), SearchSettings(width=3))
+    ranker = GramSearcher(fusion(), SearchSettings(num_beams=3))
     for_all = np.zeros(ITEMS, dtype=np.bool_)
     for_all[[4, 30]] = True
     assert {tuple(sorted(row)) for row in ranker.rank(HISTORIES, 2, allowed=for_all).items.tolist()} == {(4, 30)}
@@ -70,8 +70,8 @@ def test_allowed_items_for_all_rows_and_per_row():
 
 def test_scores_are_divided_by_length_where_generate_does():
     model = fusion(likelihood="vocabulary")
-    plain = GramSearcher(model, SearchSettings(width=ITEMS, length_penalty=0.0)).rank(HISTORIES, ITEMS)
-    found = GramSearcher(model, SearchSettings(width=ITEMS, length_penalty=1.0)).rank(HISTORIES, ITEMS)
+    plain = GramSearcher(model, SearchSettings(num_beams=ITEMS, length_penalty=0.0)).rank(HISTORIES, ITEMS)
+    found = GramSearcher(model, SearchSettings(num_beams=ITEMS, length_penalty=1.0)).rank(HISTORIES, ITEMS)
     lengths = model.trie.depth[model.trie.item_node].numpy()
     for one, two, of_one, of_two in zip(plain.items, found.items, plain.scores, found.scores):
         sums = dict(zip(one.tolist(), of_one.tolist()))
@@ -88,7 +88,7 @@ def test_no_histories_give_no_lists():
 
 
 def test_a_narrow_search_keeps_at_least_as_many_prefixes_as_results():
-    found = GramSearcher(fusion(), SearchSettings(width=1)).rank(HISTORIES, 10)
+    found = GramSearcher(fusion(), SearchSettings(num_beams=1)).rank(HISTORIES, 10)
     assert (found.items >= 0).all()
     assert all(len(set(row.tolist())) == 10 for row in found.items)
 
@@ -98,7 +98,7 @@ def test_a_narrow_search_keeps_at_least_as_many_prefixes_as_results():
 def test_what_the_first_step_says_of_items_adds_up_to_what_it_says_of_their_prefixes(user_prompt):
     model = fusion(head="grounded", pooling="mass", user_prompt=user_prompt)
     of_items = np.exp(GramSearcher(model, WIDE).item_log_probabilities(HISTORIES))
-    of_children = LateFusionSteps(model, padded(ROWS)).start()[:, 0].exp().numpy()
+    of_children = GramStepDecoder(model, padded(ROWS)).start()[:, 0].exp().numpy()
     child = model.trie.ancestors()[:, 0].numpy() - 1  # the root's children come first
     assert of_items.shape == (len(ROWS), ITEMS)
     np.testing.assert_allclose(of_items.sum(1), 1, atol=1e-5)

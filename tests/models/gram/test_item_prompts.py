@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from lexirec.core.config import validate_settings
 from lexirec.core.errors import SettingsError
-from lexirec.models.gram.item_prompts import PromptSettings, item_prompts, share_tokens
+from lexirec.models.gram.item_prompts import item_prompts, share_tokens
+from lexirec.models.gram.settings import PromptSettings
 from lexirec.nn.tokenizer import train_tokenizer
 
 TITLES = ["Red Soap", "Blue Soap", "Green Candle", "Plain Candle"]

@@ -4,7 +4,9 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from lexirec.models.gram.decoder import encode_catalog
-from lexirec.models.gram.network import Batch, GramNetwork, GramNetworkSettings
+from lexirec.models.gram.network import GramNetwork
+from lexirec.models.gram.packed_batch import Batch
+from lexirec.models.gram.settings import GramNetworkSettings
 from lexirec.nn.t5_layers import decode
 from tests.worlds.ensemble import (
     ITEMS,
@@ -34,7 +36,7 @@ def test_settings_that_do_not_fit_together_are_refused():
     refused = {
         "it needs likelihood": {"head": "grounded", "likelihood": "vocabulary"},
         "set that head, too": {"user_prompt": "grounded"},
-        "nothing to read": {"user_prompt": "none", "item_prompts": False},
+        "there is no input": {"user_prompt": "none", "item_prompts": False},
     }
     for words, chosen in refused.items():
         with pytest.raises(ValidationError, match=words):

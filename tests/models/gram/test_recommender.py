@@ -10,10 +10,8 @@ from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import prefix_cases
-from lexirec.models.gram.item_prompts import PromptSettings
-from lexirec.models.gram.network import GramNetworkSettings
 from lexirec.models.gram.recommender import GramInputs, GramRecommender
-from lexirec.models.gram.settings import GramSettings, GramTrainingSettings
+from lexirec.models.gram.settings import GramNetworkSettings, GramSettings, GramTrainingSettings, PromptSettings
 from lexirec.models.loading import load_recommender
 from lexirec.nn.search import SearchSettings
 from lexirec.nn.t5 import Backbone, BackboneSettings, load_backbone, save_backbone
@@ -32,19 +30,19 @@ VECTORS = np.random.default_rng(2).normal(size=(ITEMS, 6)).astype(np.float32)
 ROUND = np.arange(ITEMS, dtype=np.int32)
 NEIGHBORS = Neighbors(np.stack([(ROUND + 1) % ITEMS, (ROUND - 1) % ITEMS], axis=1), np.ones((ITEMS, 2), np.float32))
 GROUNDED = GramSettings(
-    fusion=GramNetworkSettings(
+    network=GramNetworkSettings(
         head="grounded", user_prompt="grounded", item_prompts=False, max_history=5, neighbor_rows=1
     ),
     training=BRIEF,
-    search=SearchSettings(width=30),
+    search=SearchSettings(num_beams=30),
 )
 PAPER = GramSettings(
-    fusion=GramNetworkSettings(likelihood="vocabulary", max_history=4),
+    network=GramNetworkSettings(likelihood="vocabulary", max_history=4),
     prompts=PromptSettings(layout="paper", max_length=32),
     training=BRIEF,
-    search=SearchSettings(width=40, length_penalty=1.0),
+    search=SearchSettings(num_beams=40, length_penalty=1.0),
 )
-WORDY = GramSettings(fusion=GramNetworkSettings(user_prompt="none", max_history=3), training=BRIEF)
+WORDY = GramSettings(network=GramNetworkSettings(user_prompt="none", max_history=3), training=BRIEF)
 
 
 def identifiers() -> Identifiers:
@@ -224,7 +222,7 @@ def test_what_is_not_of_this_catalogue_is_refused():
 
 
 def test_cut_user_prompts_are_counted():
-    tight = GramSettings(fusion=GramNetworkSettings(max_history=6), prompts=PromptSettings(user_max_length=16))
+    tight = GramSettings(network=GramNetworkSettings(max_history=6), prompts=PromptSettings(user_max_length=16))
     census = built(tight).user_census(histories())
     assert census is not None
     assert census.prompts == 4

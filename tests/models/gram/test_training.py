@@ -52,7 +52,7 @@ def kill_after(model: GramNetwork, passes: int) -> None:
 
 
 def ranked(model: GramNetwork, cases: Cases) -> float:
-    found = GramSearcher(model, SearchSettings(width=20)).rank(cases.histories, 10)
+    found = GramSearcher(model, SearchSettings(num_beams=20)).rank(cases.histories, 10)
     return ndcg(ranks_of(found.items, cases.targets), 10)
 
 
@@ -97,7 +97,7 @@ def test_a_killed_run_carries_on_and_ends_as_if_it_had_not_been(whole, tmp_path,
 
 @pytest.mark.parametrize("judged", [True, False])
 def test_a_killed_run_with_averaged_weights_carries_on_too(tmp_path, judged):
-    settings, cases = SHORT.model_copy(update={"average": 0.9}), validation() if judged else None
+    settings, cases = SHORT.model_copy(update={"ema_decay": 0.9}), validation() if judged else None
     whole, plain, killed, resumed = (fusion(dropout=0.1, **CHOSEN) for _ in range(4))
     curve = fit_gram(whole, TRAIN, settings, validation=cases, folder=tmp_path / "whole")
     fit_gram(plain, TRAIN, SHORT, validation=cases, folder=tmp_path / "plain")
@@ -124,7 +124,7 @@ def test_killed_again_and_again(whole, tmp_path):
 
 
 def test_accumulated_steps_carry_on_too(tmp_path):
-    settings = SHORT.model_copy(update={"accumulate": 2, "epochs": 1})
+    settings = SHORT.model_copy(update={"gradient_accumulation_steps": 2, "epochs": 1})
     whole, killed, resumed = (fusion(dropout=0.1, **CHOSEN) for _ in range(3))
     curve = fit_gram(whole, TRAIN, settings, validation=None, folder=tmp_path / "whole")
     kill_after(killed, 7)
@@ -151,7 +151,7 @@ def test_a_checkpoint_that_was_cut_off_is_passed_over(whole, tmp_path, damage, c
     model = fusion(9, dropout=0.1, **CHOSEN)
     with caplog.at_level(logging.WARNING):
         assert fit_gram(model, TRAIN, SHORT, validation=validation(), folder=tmp_path / "run") == curve
-    assert f"{newest.name} is not whole" in caplog.text
+    assert f"{newest.name} is incomplete" in caplog.text
     assert apart(model.state_dict(), kept.state_dict()) == 0
 
 
@@ -165,7 +165,7 @@ def test_a_finished_run_is_not_trained_any_further(whole, tmp_path):
 
 
 PATIENT = SHORT.model_copy(
-    update={"epochs": 6, "learning_rate": 1e-12, "patience": 2, "validations_per_epoch": 2, "checkpoints_per_epoch": 2}
+    update={"epochs": 6, "learning_rate": 1e-12, "patience": 2, "evals_per_epoch": 2, "checkpoints_per_epoch": 2}
 )
 
 
@@ -187,7 +187,7 @@ def test_a_run_that_patience_ended_stays_ended(tmp_path):
 def test_the_weights_of_the_best_choice_are_kept(tmp_path):
     """Nobody buys a thing twice, and the choice asks for the last item again: learning does not make that better."""
     model, again = fusion(no_repeat=False, **CHOSEN), validation(step=0)
-    settings = SHORT.model_copy(update={"validations_per_epoch": 4, "patience": 20})
+    settings = SHORT.model_copy(update={"evals_per_epoch": 4, "patience": 20})
     curve = fit_gram(model, TRAIN, settings, validation=again, folder=tmp_path)
     values = [row[METRIC] for row in curve if METRIC in row]
     assert values[-1] < max(values) - 0.02

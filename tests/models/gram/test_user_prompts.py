@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lexirec.core.errors import SettingsError
-from lexirec.models.gram.item_prompts import PromptSettings
+from lexirec.models.gram.settings import PromptSettings
 from lexirec.models.gram.user_prompts import UserPrompts
 from lexirec.nn.tokenizer import train_tokenizer
 
@@ -97,12 +97,12 @@ def test_a_cut_is_told_with_counts():
         UserPrompts(IDENTIFIERS, TOKENIZER, PromptSettings(user_max_length=18)).census(padded([[1], [1] * 6])).warning
     )
     assert warning is not None
-    assert warning.startswith("1 of 2 user prompts (50.0%) are too long and lose their oldest items, ")
+    assert warning.startswith("1 of 2 user prompts (50.0%) exceed the limit and lose their oldest items, ")
     assert "prompts.user_max_length" in warning
 
 
 def test_limit_that_holds_not_even_one_item_is_refused():
-    with pytest.raises(SettingsError, match=r"user_max_length is 10, too short .* give at least \d+"):
+    with pytest.raises(SettingsError, match=r"user_max_length is 10, too small .* set at least \d+"):
         UserPrompts(IDENTIFIERS, TOKENIZER, PromptSettings(user_max_length=10))
     message = ""
     try:

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.cached_lm import enter, mentioned
+from lexirec.models.tsrec.cached_lm import enter, mentioned_nodes
 from tests.worlds.tsrec import identifiers, prompts
 
 TRIE = Trie.build(np.array([[50, 51, 52], [50, 51, 53], [50, 54, -1], [55, -1, -1]]))
@@ -10,7 +10,7 @@ TRIE = Trie.build(np.array([[50, 51, 52], [50, 51, 53], [50, 54, -1], [55, -1, -
 
 def test_items_are_found_wherever_they_stand_cut_ones_as_far_as_they_go():
     texts = torch.tensor([[9, 50, 51, 53, 55, 50, 54, 51], [52, 50, 50, 51, 9, 52, 55, 0]])
-    nodes = mentioned(TRIE, texts)
+    nodes = mentioned_nodes(TRIE, texts)
     paths = [[TRIE.path(node) for node in row] for row in nodes.tolist()]
     assert paths[0] == [[], [50], [50, 51], [50, 51, 53], [55], [50], [50, 54], []]
     assert paths[1] == [[], [50], [50], [50, 51], [], [], [55], []]
@@ -19,7 +19,7 @@ def test_items_are_found_wherever_they_stand_cut_ones_as_far_as_they_go():
 def test_every_item_of_a_prompt_is_found_at_its_last_token():
     trie = Trie.build(identifiers())
     ids, _ = prompts()
-    nodes = mentioned(trie, ids)
+    nodes = mentioned_nodes(trie, ids)
     for row, text in zip(nodes.tolist(), ids.tolist()):
         there = [place for place in range(1, len(text)) if text[place] == 4]  # a separator follows each item
         assert there

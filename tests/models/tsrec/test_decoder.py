@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM
 from lexirec.decoding.beam import beam_search
 from lexirec.decoding.exact import exact_scores
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
-from lexirec.models.tsrec.decoder import CausalSteps
+from lexirec.models.tsrec.decoder import TSRecStepDecoder
 from lexirec.models.tsrec.network import TSRecNetwork
+from lexirec.models.tsrec.settings import TSRecNetworkSettings
 from tests.worlds.tsrec import (
     END,
     FAMILIES,
@@ -77,8 +77,8 @@ def test_beams_find_what_generate_finds(family, attention):
     for trie in (closed, Trie.build(codes + FIRST_TOKEN)):
         model = TSRecNetwork(backbone, TSRecNetworkSettings(likelihood="vocabulary"), trie).eval()
         prompt = row(prompts(), 2)
-        steps = CausalSteps(model, prompt, histories()[2:3])
-        found = beam_search(trie, steps, batch=1, width=7, k=7, length_penalty=0.0)
+        steps = TSRecStepDecoder(model, prompt, histories()[2:3])
+        found = beam_search(trie, steps, width=7, k=7, length_penalty=0.0)
         items, scores = generated(backbone, trie, prompt[0], 7, trie.longest)
         assert found.items[0].tolist() == items
         assert np.allclose(found.scores[0], scores, atol=1e-4)
@@ -90,9 +90,9 @@ def test_full_width_is_every_item_spelled_alone(kind):
     """In one batch of prompts of unequal length: no item is missing, none comes twice, scores are the plain ones."""
     model = causal(**HEADS[kind], end=kind == "vocabulary")
     prompt, seen = prompts(), histories()
-    found = beam_search(model.trie, CausalSteps(model, prompt, seen), batch=4, width=model.trie.n_nodes, k=ITEMS)
+    found = beam_search(model.trie, TSRecStepDecoder(model, prompt, seen), width=model.trie.n_nodes, k=ITEMS)
     assert bool(found.exact.all())
-    every = exact_scores(model.trie, CausalSteps(model, prompt, seen))
+    every = exact_scores(model.trie, TSRecStepDecoder(model, prompt, seen))
     for number in (0, 3):
         want = plain_paths(model, row(prompt, number)[0][0].tolist(), seen[number].tolist())
         assert torch.allclose(every[number], want, atol=1e-4)
@@ -111,8 +111,8 @@ def test_lists_do_not_depend_on_the_batch(kind):
 
     def lists(rows: list[int], padding: int = 0) -> tuple[Tensor, Tensor]:
         filled = torch.nn.functional.pad(ids[rows], (0, padding)), torch.nn.functional.pad(mask[rows], (0, padding))
-        steps = CausalSteps(model, filled, seen[rows], rows=model.rows())
-        return beam_search(model.trie, steps, batch=len(rows), width=6, k=6)[:2]
+        steps = TSRecStepDecoder(model, filled, seen[rows], rows=model.rows())
+        return beam_search(model.trie, steps, width=6, k=6)[:2]
 
     together, scores = lists([0, 1, 2, 3])
     assert all(len(set(row)) == 6 and min(row) >= 0 for row in together.tolist())
@@ -135,7 +135,7 @@ def test_what_is_certain_needs_no_model(monkeypatch):
         return extend(self, prefix, parents_BW, tokens_BW, **options)
 
     monkeypatch.setattr(TSRecNetwork, "extend", counted)
-    found = beam_search(trie, CausalSteps(model, row(prompts(), 1), histories()[1:2]), batch=1, width=3, k=3)
+    found = beam_search(trie, TSRecStepDecoder(model, row(prompts(), 1), histories()[1:2]), width=3, k=3)
     assert entered == [[[50]]]
     assert sorted(found.items[0].tolist()) == [0, 1, 2]
     assert float(found.scores.exp().sum()) == pytest.approx(1, abs=1e-5)
@@ -144,8 +144,8 @@ def test_what_is_certain_needs_no_model(monkeypatch):
 @torch.no_grad()
 def test_prompts_are_kept_once_and_never_copied_per_beam():
     model = causal()
-    steps = CausalSteps(model, prompts(), histories())
-    beam_search(model.trie, steps, batch=4, width=8, k=8)
+    steps = TSRecStepDecoder(model, prompts(), histories())
+    beam_search(model.trie, steps, width=8, k=8)
     keys = steps._prefix.cache.layers[0].keys
     length = prompts()[0].shape[1]
     assert keys.shape[:2] == (4, 2)
@@ -156,13 +156,13 @@ def test_prompts_are_kept_once_and_never_copied_per_beam():
 def test_a_checkpoints_generation_settings_change_nothing(tmp_path):
     """Sampling and repetition penalties of a checkpoint must not reach the search (spec section 8.1)."""
     backbone = language()
-    before = CausalSteps(causal(backbone, likelihood="vocabulary", end=True), prompts(), histories())
+    before = TSRecStepDecoder(causal(backbone, likelihood="vocabulary", end=True), prompts(), histories())
     backbone.generation_config.update(do_sample=True, repetition_penalty=5.0, temperature=0.1, top_k=2)
     backbone.save_pretrained(tmp_path)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert loaded.generation_config.repetition_penalty == 5
     model = causal(loaded, likelihood="vocabulary", end=True)
-    after = CausalSteps(model, prompts(), histories())
-    one, two = (beam_search(model.trie, steps, batch=4, width=6, k=6, length_penalty=0.0) for steps in (before, after))
+    after = TSRecStepDecoder(model, prompts(), histories())
+    one, two = (beam_search(model.trie, steps, width=6, k=6, length_penalty=0.0) for steps in (before, after))
     assert torch.equal(one.items, two.items)
     assert torch.equal(one.scores, two.scores)

@@ -4,7 +4,7 @@ import torch
 
 from lexirec.data.sequences import Sequences
 from lexirec.decoding.exact import exact_scores, top_items
-from lexirec.models.tsrec.decoder import CausalSteps, TSRecSearcher
+from lexirec.models.tsrec.decoder import TSRecSearcher, TSRecStepDecoder
 from lexirec.nn.ragged import Ragged
 from lexirec.nn.search import SearchSettings
 from tests.worlds.ensemble import padded
@@ -12,7 +12,7 @@ from tests.worlds.tsrec import HEADS, ITEMS, causal, identifiers
 
 ROWS = [[1, 2, 3, 4, 5, 6, 7], [], [9], [30, 2, 30], [8, 9], [], [11, 12, 13, 14, 15]]
 HISTORIES = Sequences.from_lists(ROWS)
-WIDE = SearchSettings(width=200, batch_size=3)
+WIDE = SearchSettings(num_beams=200, batch_size=3)
 
 
 class Builder:
@@ -32,7 +32,7 @@ def test_lists_are_the_best_of_all_items_in_the_order_of_the_histories(kind):
     found = TSRecSearcher(model, Builder(), WIDE).rank(HISTORIES, 9)
     assert not model.training
     prompts = Builder().next_item(HISTORIES).pad(torch.arange(len(ROWS)))
-    want = top_items(exact_scores(model.trie, CausalSteps(model, prompts, padded(ROWS))), 9)
+    want = top_items(exact_scores(model.trie, TSRecStepDecoder(model, prompts, padded(ROWS))), 9)
     assert found.items.dtype == np.int32
     assert found.scores.dtype == np.float32
     assert found.exact.all()
@@ -45,7 +45,7 @@ def test_lists_are_the_best_of_all_items_in_the_order_of_the_histories(kind):
 @pytest.mark.parametrize("batch_size", [1, 2, 50])
 def test_batches_change_nothing(batch_size):
     model = causal(likelihood="vocabulary", end=True)
-    search = SearchSettings(width=8, batch_size=3, length_penalty=0.0)
+    search = SearchSettings(num_beams=8, batch_size=3, length_penalty=0.0)
     one = TSRecSearcher(model, Builder(), search).rank(HISTORIES, 5)
     two = TSRecSearcher(model, Builder(), search.model_copy(update={"batch_size": batch_size})).rank(HISTORIES, 5)
     assert np.array_equal(one.items, two.items)
@@ -53,7 +53,7 @@ def test_batches_change_nothing(batch_size):
 
 
 def test_seen_and_forbidden_items_are_left_out():
-    ranker = TSRecSearcher(causal(), Builder(), SearchSettings(width=4))
+    ranker = TSRecSearcher(causal(), Builder(), SearchSettings(num_beams=4))
     found = ranker.rank(HISTORIES, ITEMS + 3, exclude_seen=True)
     for row, history in zip(found.items, ROWS):
         there = row[row >= 0]
@@ -69,7 +69,7 @@ def test_what_the_first_step_says_of_items_adds_up_to_what_it_says_of_their_pref
     model = causal(head="grounded", embeddings="grounded", pooling="mass")
     of_items = np.exp(TSRecSearcher(model, Builder(), WIDE).item_log_probabilities(HISTORIES))
     prompts = Builder().next_item(HISTORIES).pad(torch.arange(len(ROWS)))
-    of_children = CausalSteps(model, prompts, padded(ROWS)).start()[:, 0].exp().numpy()
+    of_children = TSRecStepDecoder(model, prompts, padded(ROWS)).start()[:, 0].exp().numpy()
     child = model.trie.ancestors()[:, 0].numpy() - 1  # the root's children come first
     assert of_items.shape == (len(ROWS), ITEMS)
     np.testing.assert_allclose(of_items.sum(1), 1, atol=1e-5)

@@ -8,7 +8,7 @@ from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.splits import prefix_cases
 from lexirec.evaluation.metrics import ndcg, ranks_of
 from lexirec.models.tsrec.decoder import TSRecSearcher
-from lexirec.models.tsrec.grpo import COLUMNS, dropped, reinforce
+from lexirec.models.tsrec.grpo import COLUMNS, reinforce, stop_on_drop
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.rewards import Rewards
 from lexirec.models.tsrec.settings import GrpoSettings, RewardSettings, SftSettings
@@ -19,9 +19,9 @@ from tests.worlds.ensemble import apart
 from tests.worlds.tsrec_shop import TRAIN, PowerCutError, builder, examples, kill_after, shop, validation
 
 CASES = prefix_cases(TRAIN, 3)
-TWICE = {"updates": 2, "accumulate": 2, "clip": 0.01}
+TWICE = {"updates": 2, "gradient_accumulation_steps": 2, "clip": 0.01}
 SHORT = GrpoSettings(
-    batch_size=16, group=8, learning_rate=5e-3, validations_per_epoch=2, checkpoints_per_epoch=3, max_drop=1.0
+    batch_size=16, group=8, learning_rate=5e-3, evals_per_epoch=2, checkpoints_per_epoch=3, max_drop=1.0
 )
 
 
@@ -40,7 +40,7 @@ def polish(
 
 
 def ranked(model: TSRecNetwork, cases) -> float:
-    found = TSRecSearcher(model, builder(), SearchSettings(width=20)).rank(cases.histories, 10)
+    found = TSRecSearcher(model, builder(), SearchSettings(num_beams=20)).rank(cases.histories, 10)
     return ndcg(ranks_of(found.items, cases.targets), 10)
 
 
@@ -89,7 +89,7 @@ def test_a_killed_run_carries_on_and_ends_as_if_it_had_not_been(whole, tmp_path)
 
 def test_a_run_belongs_to_the_weights_it_began_from(whole):
     _, _, folder = whole
-    with pytest.raises(ArtifactError, match="began from other weights"):
+    with pytest.raises(ArtifactError, match="started from other weights"):
         polish(shop(4), folder)
 
 
@@ -106,8 +106,8 @@ def test_rewards_rise(tmp_path):
     settings = SHORT.model_copy(update={"group": 30, "beta": 0.0, "epochs": 2, "learning_rate": 2e-2})
     curve = polish(model, tmp_path, settings, rewards=rewards, judge=False)
     assert all("kl" not in row for row in curve)
-    found = TSRecSearcher(model, builder(), SearchSettings(width=20)).rank(CASES.histories, 5)
-    before = TSRecSearcher(shop(), builder(), SearchSettings(width=20)).rank(CASES.histories, 5)
+    found = TSRecSearcher(model, builder(), SearchSettings(num_beams=20)).rank(CASES.histories, 5)
+    before = TSRecSearcher(shop(), builder(), SearchSettings(num_beams=20)).rank(CASES.histories, 5)
     assert (found.items[:, 0] == 17).mean() > 0.8 > 0.2 > (before.items[:, 0] == 17).mean()
 
 
@@ -118,7 +118,7 @@ def worse(items_BG, *, target_B, **columns):
 def test_a_drop_ends_the_run_and_the_best_weights_remain(tmp_path, caplog):
     """The target is fined: validation must fall."""
     model = shop()
-    learned = SftSettings(epochs=2, batch_size=16, learning_rate=3e-2, warmup=0.0)
+    learned = SftSettings(epochs=2, batch_size=16, learning_rate=3e-2, warmup_ratio=0.0)
     fit_tsrec(model, examples(), learned, validation=validation(), builder=builder(), folder=tmp_path / "sft")
     settings = SHORT.model_copy(update={"learning_rate": 3e-2, "max_drop": 0.2, "epochs": 20, "beta": 0.0})
     rewards = Rewards({"worse": (1.0, worse)}, {})
@@ -131,7 +131,7 @@ def test_a_drop_ends_the_run_and_the_best_weights_remain(tmp_path, caplog):
     best = max(judged, key=judged.__getitem__)
     assert ranked(model, validation()) == pytest.approx(judged[best], abs=1e-6)
     assert "validation NDCG@10 fell from" in caplog.text
-    assert f"the weights of step {best:.0f} remain" in caplog.text
+    assert f"kept the weights of step {best:.0f}" in caplog.text
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.1])
@@ -171,7 +171,7 @@ def test_only_so_many_cases_are_used(tmp_path):
 
 
 def test_the_gate():
-    stop = dropped(0.1)
+    stop = stop_on_drop(0.1)
     assert not stop([0.5])
     assert not stop([0.5, 0.451, 0.6])
     assert stop([0.5, 0.6, 0.449])

@@ -51,7 +51,7 @@ def test_weights_are_the_lexicons_or_say_how_rare_a_keyword_is_among_the_levels_
     expected = reference([(rare, pieces("red soap")), (rare, pieces("bar")), (shared, pieces("soap"))])
     assert np.allclose(shares[0], expected, atol=1e-12)
     assert np.allclose(shares[1], reference([(3, pieces("blue")), (1, pieces("soap"))]), atol=1e-12)
-    with pytest.raises(SettingsError, match="weights of the token '<a_1>' should be one positive number per keyword"):
+    with pytest.raises(SettingsError, match="token '<a_1>': give one positive weight per keyword"):
         keyword_shares(TOKENIZER, [TokenWords("<a_1>", 0, ("red", "soap"), (1.0,))], "weighted")
 
 
@@ -88,7 +88,7 @@ def test_words_come_from_the_lexicon_of_residual_codes():
 def test_lexica_of_other_codes_are_refused():
     codes = Codes(np.array([[0, 7], [0, 3], [4, 7]]), kind="residual")
     lexicon = tfidf_lexicon(["red", "blue", "green"], codes)
-    with pytest.raises(DataError, match="level 1 of the lexicon names 2 cells, the residual codes have 3 tokens"):
+    with pytest.raises(DataError, match="level 1: the lexicon has 2 cells, but the residual codes have 3 tokens"):
         token_words(lexicon, Codes(np.array([[0, 7], [0, 3], [4, 1]]), kind="residual"))
     with pytest.raises(DataError, match="the tree codes"):
         token_words(lexicon, Codes(codes.values, kind="tree"))

@@ -1,5 +1,6 @@
 """Learning to spell and to answer: against stock losses, and against one forward pass per completion."""
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -8,11 +9,13 @@ from torch.nn import functional
 from transformers import BloomConfig, BloomForCausalLM
 
 from lexirec.core.errors import DataError, SettingsError
-from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
+from lexirec.decoding.trie import Trie
 from lexirec.models.tsrec.network import TSRecNetwork
+from lexirec.models.tsrec.settings import TSRecNetworkSettings
 from tests.worlds.ensemble import apart, gradients
 from tests.worlds.tsrec import (
     FAMILIES,
+    FIRST_TOKEN,
     HEADS,
     ITEMS,
     WIDTH,
@@ -172,6 +175,14 @@ def test_probabilities_of_all_items_sum_to_one_whatever_the_likelihood():
         assert float(scores.entropy.min()) >= -1e-6
 
 
+def test_identifiers_of_one_token_are_scored_at_the_root():
+    trie = Trie.build(np.arange(10, dtype=np.int32)[:, None] + FIRST_TOKEN)
+    model = TSRecNetwork(language(), TSRecNetworkSettings(neighbor_features=0), trie).eval()
+    with torch.no_grad():
+        scores = model.path_logp(*prompts(2), torch.arange(10).expand(2, -1), torch.full((2, 1), -1))
+    assert torch.allclose(scores.logp.sum(2).exp().sum(1), torch.ones(2), atol=1e-5)
+
+
 def test_tied_weights_are_saved_once_and_loaded_again():
     model = causal(language(), head="grounded", embeddings="grounded")
     state = model.state_dict()
@@ -194,14 +205,14 @@ def test_what_does_not_fit_is_refused():
     backbone.config._attn_implementation = "flash_attention_2"
     with pytest.raises(SettingsError, match=r"'flash_attention_2'.*sdpa, eager"):
         causal(backbone)
-    with pytest.raises(SettingsError, match="BloomForCausalLM takes no positions"):
+    with pytest.raises(SettingsError, match="BloomForCausalLM accepts no custom positions"):
         causal(BloomForCausalLM(BloomConfig(vocab_size=60, hidden_size=16, n_layer=1, n_head=2)))
     model = causal()
     batch = asked()
     with pytest.raises(DataError, match="padding on the right"):
         model(**{**batch, "attention_mask": batch["attention_mask"].flip(1)})
     model.backbone.config.sliding_window = 10
-    with pytest.raises(DataError, match="attention reaches 10"):
+    with pytest.raises(DataError, match="attention window of 10"):
         model.encode(*prompts())
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from lexirec.core.errors import SettingsError
 from lexirec.data.sequences import Sequences
-from lexirec.models.tsrec.prompts import PromptBuilder, TSRecPromptSettings, first_rows, take_rows
+from lexirec.models.tsrec.prompts import PromptBuilder, first_rows, take_rows
+from lexirec.models.tsrec.settings import TSRecPromptSettings
 from lexirec.nn.prompt_templates import NEXT_ITEM, PHRASES, QUESTIONS, TITLE_ITEM, TITLES_NEXT_ITEM
 from lexirec.nn.ragged import Ragged
 from lexirec.nn.tokenizer import train_tokenizer
@@ -97,15 +98,13 @@ def test_prompts_equal_those_built_one_by_one_and_drop_whole_oldest_items(lists,
 def test_a_cut_is_told_with_counts():
     made = builder(frame="plain", max_length=13)
     assert made.census(Sequences.from_lists([[0, 1, 2, 3], [1]])).warning == (
-        "1 of 2 prompts (50.0%) are too long and lose their oldest items, 1 in all; raise prompts.max_length to keep"
-        " them"
+        "1 of 2 prompts (50.0%) exceed the limit and lose their oldest items, 1 in all; raise prompts.max_length to"
+        " keep them"
     )
 
 
 def test_limits_that_hold_no_item_are_refused_with_one_that_does():
-    with pytest.raises(
-        SettingsError, match=r"max_length is 20, too short .* give at least \d+, or the frame"
-    ) as caught:
+    with pytest.raises(SettingsError, match=r"max_length is 20, too small .* set at least \d+, or frame") as caught:
         builder(max_length=20)
     enough = int(str(caught.value).split("at least ")[1].split(",")[0])
     longest = builder(max_length=enough).next_item(Sequences.from_lists([[0, 2]])).row(0)

@@ -9,9 +9,7 @@ from lexirec.data.splits import prefix_cases
 from lexirec.evaluation.evaluator import evaluate
 from lexirec.models.distillation import DistillationSettings, DistillationTeacher
 from lexirec.models.loading import load_recommender
-from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
 from lexirec.models.tsrec.keywords import token_words
-from lexirec.models.tsrec.prompts import TSRecPromptSettings
 from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender
 from lexirec.models.tsrec.settings import (
     GrpoSettings,
@@ -20,6 +18,8 @@ from lexirec.models.tsrec.settings import (
     SaInitSettings,
     SftSettings,
     TaskSettings,
+    TSRecNetworkSettings,
+    TSRecPromptSettings,
     TSRecSettings,
 )
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
@@ -40,12 +40,12 @@ CODES = Codes(np.stack([NUMBER % 4, NUMBER // 4], axis=1), "residual")
 LEXICON = tfidf_lexicon(CATALOG.texts(), CODES)
 VECTORS = np.random.default_rng(2).normal(size=(ITEMS, 6)).astype(np.float32)
 NEIGHBORS = Neighbors(np.stack([(NUMBER + 1) % ITEMS, (NUMBER - 1) % ITEMS], axis=1), np.ones((ITEMS, 2), np.float32))
-BRIEF = SftSettings(epochs=3, batch_size=32, learning_rate=1e-2, validations_per_epoch=1)
+BRIEF = SftSettings(epochs=3, batch_size=32, learning_rate=1e-2, evals_per_epoch=1)
 PLAIN = TSRecSettings(
     prompts=TSRecPromptSettings(frame="plain", max_history=5),
     tasks=TaskSettings(sid_title=0, history_title=0, ts_align=0),
     training=BRIEF,
-    search=SearchSettings(width=30),
+    search=SearchSettings(num_beams=30),
 )
 TS_REC = PLAIN.model_copy(
     update={"sa_init": SaInitSettings(), "tasks": TaskSettings(sid_title=0, history_title=0, ts_align=1)}
@@ -72,8 +72,8 @@ class TestTsRec(RecommenderContract):
         assert evaluate(self.recommender(), VALIDATION, ks=(3,)).metrics["recall@3"] > 0.5  # by chance 0.15
 
     def test_it_was_asked_about_items_and_tokens(self):
-        assert self.recommender().asked["ts_align"] > 0
-        assert self.recommender().initialised["tokens"] == 4 + 5
+        assert self.recommender().example_counts["ts_align"] > 0
+        assert self.recommender().sa_init_report["tokens"] == 4 + 5
 
 
 class TestGrounded(RecommenderContract):
@@ -105,7 +105,7 @@ def test_figures_per_semantic_id_count_items_that_share_one():
 
 def test_it_is_made_from_codes_and_a_lexicon():
     made = TSRecRecommender.create(TINY, CATALOG, CODES, LEXICON, TS_REC)
-    assert made.initialised is not None
+    assert made.sa_init_report is not None
     assert len(made.recommend(["item-3"], k=4)) == 4
 
 
@@ -117,7 +117,7 @@ def test_every_item_is_rehearsed_beside_what_was_bought(monkeypatch, settings, s
     monkeypatch.setattr(DistillationTeacher, "soft_targets", lambda *given: seen.append(given[2].max()) or real(*given))
     training = BRIEF.model_copy(update={"epochs": 1, "distillation": DistillationSettings(rehearsal=2)})
     made = built(settings).fit(TRAIN, training=training)
-    assert made.asked["rehearsal"] == 2 * ITEMS
+    assert made.example_counts["rehearsal"] == 2 * ITEMS
     assert bool(seen) == soft_targets
     assert max(seen, default=len(TRAIN)) in range(len(TRAIN), len(TRAIN) + 2 * ITEMS)
 
@@ -134,7 +134,7 @@ def test_new_tokens_start_as_far_apart_as_is_asked():
 def test_reinforcing_never_ends_below_where_it_began(rewards):
     made = built(TS_REC).fit(TRAIN, validation=VALIDATION, training=BRIEF.model_copy(update={"epochs": 1}))
     before = evaluate(made, VALIDATION, ks=(10,)).metrics["ndcg@10"]
-    training = GrpoSettings(learning_rate=3e-3, cases=64, group=4, batch_size=16, validations_per_epoch=2)
+    training = GrpoSettings(learning_rate=3e-3, cases=64, group=4, batch_size=16, evals_per_epoch=2)
     made.reinforce(
         TRAIN,
         ReinforcementSettings(training=training, rewards=rewards, scorer="any"),
@@ -149,7 +149,7 @@ def test_reinforcing_never_ends_below_where_it_began(rewards):
 @pytest.mark.parametrize(
     ("settings", "known", "kind", "message"),
     [
-        (TS_REC, {"words": ()}, SettingsError, "no lexicon says what the tokens mean"),
+        (TS_REC, {"words": ()}, SettingsError, "no lexicon that describes the tokens"),
         (PLAIN, {"vectors": VECTORS[:7]}, DataError, "vectors are given for 7 items, the catalog has 20"),
         (PLAIN, {"semantic_ids": CODES.values[:3]}, DataError, "semantic IDs are given for 3 items"),
     ],

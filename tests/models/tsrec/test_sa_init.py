@@ -134,7 +134,9 @@ def test_only_the_levels_asked_for_are_written(backbone):
     changed = (table(backbone) != old).any(1).nonzero().squeeze(1)
     assert changed.tolist() == ids(backbone, ["<b_0>", "<b_1>"])
     assert report["tokens"] == 2
-    with pytest.raises(SettingsError, match=r"sa_init\.levels is \(3,\), but no token of these levels has words"):
+    with pytest.raises(
+        SettingsError, match=r"sa_init\.levels is \(3,\), but these levels have no tokens with keywords"
+    ):
         sa_init(backbone, WORDS, SaInitSettings(levels=(3,)))
 
 
@@ -180,7 +182,7 @@ def test_half_precision_tables_keep_their_type():
 def test_unknown_and_repeated_tokens_and_silent_lexica_are_refused(backbone):
     with pytest.raises(SettingsError, match="token '<a_9>' is not in the tokenizer's vocabulary"):
         sa_init(backbone, [TokenWords("<a_9>", 0, ("red",))])
-    with pytest.raises(SettingsError, match="token '<a_0>' is given twice"):
+    with pytest.raises(SettingsError, match="token '<a_0>' occurs twice"):
         sa_init(backbone, [WORDS[0], WORDS[0]])
-    with pytest.raises(SettingsError, match="no token to be written has a keyword"):
+    with pytest.raises(SettingsError, match="no token has a keyword"):
         sa_init(backbone, WORDS[5:])

@@ -17,7 +17,7 @@ from tests.worlds.ensemble import apart
 from tests.worlds.tsrec_shop import KNOWN, PowerCutError, builder, examples, kill_after, shop, validation
 
 SHORT = SftSettings(
-    epochs=2, batch_size=16, learning_rate=3e-2, validations_per_epoch=1, checkpoints_per_epoch=3, weight_decay=0.1
+    epochs=2, batch_size=16, learning_rate=3e-2, evals_per_epoch=1, checkpoints_per_epoch=3, weight_decay=0.1
 )
 
 
@@ -26,7 +26,7 @@ def fit(model: TSRecNetwork, folder, settings: SftSettings = SHORT, cases=None):
 
 
 def ranked(model: TSRecNetwork, cases) -> float:
-    found = TSRecSearcher(model, builder(), SearchSettings(width=20)).rank(cases.histories, 10)
+    found = TSRecSearcher(model, builder(), SearchSettings(num_beams=20)).rank(cases.histories, 10)
     return ndcg(ranks_of(found.items, cases.targets), 10)
 
 
@@ -130,7 +130,7 @@ def test_low_rank_updates_are_merged(tmp_path):
 def test_partial_training_rests_on_the_weights_it_began_from(tmp_path):
     settings = SHORT.model_copy(update={"trainable": "embeddings", "epochs": 1})
     fit(shop(), tmp_path, settings)
-    with pytest.raises(ArtifactError, match="began from other weights"):
+    with pytest.raises(ArtifactError, match="started from other weights"):
         fit(shop(3), tmp_path, settings)
 
 
@@ -142,7 +142,7 @@ def test_a_grounded_head_is_trained_beside_frozen_layers(tmp_path):
 
 
 def test_nothing_to_learn_from_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no examples to learn from"):
+    with pytest.raises(DataError, match="no training examples"):
         fit_tsrec(
             shop(), examples().take(np.array([], dtype=int)), SHORT, validation=None, builder=builder(), folder=tmp_path
         )

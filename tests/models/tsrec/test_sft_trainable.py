@@ -61,7 +61,7 @@ def test_low_rank_updates_begin_with_nothing_and_are_merged_away():
 
 def test_layers_that_are_not_there_are_refused():
     pytest.importorskip("peft")
-    with pytest.raises(SettingsError, match=r"sft\.lora\.layers are c_attn, but the model has no such linear layers"):
+    with pytest.raises(SettingsError, match=r"lora\.layers: c_attn: the backbone has no such linear layers"):
         Training(shop(), "lora", KNOWN, lora=LoraSettings(layers=("c_attn",)), seed=0)
 
 
@@ -75,5 +75,5 @@ def test_without_peft_the_message_says_what_to_install(monkeypatch):
 
     model = shop()
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(SettingsError, match="needs peft: pip install peft"):
+    with pytest.raises(SettingsError, match="needs the package 'peft': pip install peft"):
         Training(model, "lora", KNOWN, lora=LoraSettings(), seed=0)

@@ -13,9 +13,9 @@ from lexirec.data.toy import mini_world
 from lexirec.models.tsrec import tasks
 from lexirec.models.tsrec.examples import Examples
 from lexirec.models.tsrec.keywords import TokenWords
-from lexirec.models.tsrec.prompts import PromptBuilder, TSRecPromptSettings
-from lexirec.models.tsrec.settings import TaskSettings
-from lexirec.models.tsrec.tasks import TaskTexts, make_examples
+from lexirec.models.tsrec.mixture import TaskTexts, make_examples
+from lexirec.models.tsrec.prompts import PromptBuilder
+from lexirec.models.tsrec.settings import TaskSettings, TSRecPromptSettings
 from lexirec.nn.prompt_templates import PHRASES
 from lexirec.nn.tokenizer import train_tokenizer
 from lexirec.semantic_ids.codes import Codes
@@ -155,7 +155,7 @@ def test_next_item_asks_for_every_prefix(world, builder):
 
 def test_titles_are_answered_and_cut_with_an_end(world, builder, texts):
     train = leave_last_out(world[1]).train
-    examples = tasks.history_title(builder, train, texts.titles, most=3)
+    examples = tasks.history_title(builder, train, texts.titles, title_tokens=3)
     cases = prefix_cases(train, 3)
     for row in (0, 7, 50):
         title = texts.titles[cases.targets[row]]
@@ -195,7 +195,7 @@ def test_titles_of_several_items_are_asked_for_the_first_only(builder):
     assert examples.dropped[tasks.ASKED_BEFORE] == 2
     asked = [tuple(line[1]) for line in lines(examples)]
     assert len(set(asked)) == len(asked)
-    cut = tasks.sid_title(builder, [f"soap towel {letter}" for letter in "abcdefghijklmnopqrstuvwx"], most=2)
+    cut = tasks.sid_title(builder, [f"soap towel {letter}" for letter in "abcdefghijklmnopqrstuvwx"], title_tokens=2)
     assert cut.items.tolist() == [-1] * 24 + [0]
     assert cut.dropped[tasks.ASKED_BEFORE] == 23
 
@@ -231,7 +231,7 @@ def test_preferences_are_asked_where_they_are_known(builder):
     examples = tasks.preference(builder, train, ["likes soap", "", "likes towels"])
     assert [examples.histories.row(row).tolist() for row in range(2)] == [[1, 2, 3], [5, 6]]
     assert examples.targets.row(1) == [*ids(builder, "likes towels"), builder.tokenizer.eos_token_id]
-    with pytest.raises(DataError, match="2 preferences were given for 3 training sequences"):
+    with pytest.raises(DataError, match="preferences has 2 texts for 3 training sequences"):
         tasks.preference(builder, train, ["", ""])
 
 
@@ -244,13 +244,13 @@ def test_mixture_takes_what_has_weight_and_says_what_is_missing(world, builder, 
     off = TaskSettings(sid_title=0, history_title=0.5, ts_align=0)
     assert make_examples(builder, train, texts, off).counts == {"next_item": 72, "history_title": 36}
     for name, reason in (
-        ("sid_description", "the catalogue has no field 'description'"),
-        ("preference", "there are no texts about users"),
-        ("ts_align", "there is no lexicon that says what tokens mean"),
+        ("sid_description", "the catalogue has no field 'description'; add it"),
+        ("preference", "there are no texts about users; give them"),
+        ("ts_align", "there is no lexicon that describes the tokens; give one"),
     ):
-        with pytest.raises(SettingsError, match=rf"tasks\.{name} is 1\.0, but {reason}; give them, or set it to 0"):
+        with pytest.raises(SettingsError, match=rf"tasks\.{name} is 1, but {reason}, or set it to 0"):
             make_examples(builder, train, known, TaskSettings(**{name: 1.0}))
-    with pytest.raises(SettingsError, match="every task has the weight 0; give one of next_item, "):
+    with pytest.raises(SettingsError, match="tasks: every weight is 0; set one of next_item, "):
         make_examples(builder, train, known, TaskSettings(next_item=0, sid_title=0, history_title=0))
 
 

@@ -4,7 +4,7 @@ import torch
 
 from lexirec.core.errors import DataError
 from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender
-from lexirec.models.tsrec.transfer import carried_to, fresh_tokens
+from lexirec.models.tsrec.transfer import transfer_to, unseen_tokens
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.schemes import codes_as_tokens
 from lexirec.testing import circle_walks, tiny_catalog
@@ -39,7 +39,7 @@ def others(**known) -> TSRecInputs:
 
 def test_carried_to_its_own_catalog_a_model_says_the_same():
     made = built(TS_REC).fit(TRAIN)
-    again = carried_to(made, CATALOG, TSRecInputs(codes_as_tokens(CODES)))
+    again = transfer_to(made, CATALOG, TSRecInputs(codes_as_tokens(CODES)))
     before, after = (each.rank(VALIDATION.histories, k=20) for each in (made, again))
     assert np.array_equal(before.items, after.items)
     assert np.allclose(before.scores, after.scores, atol=1e-5)
@@ -49,7 +49,7 @@ def test_carried_to_its_own_catalog_a_model_says_the_same():
 
 def test_a_grounded_head_goes_along_without_what_it_learned_of_single_items(grounded):
     same = TSRecInputs(codes_as_tokens(CODES), neighbors=NEIGHBORS, vectors=VECTORS)
-    again = carried_to(grounded, CATALOG, same)
+    again = transfer_to(grounded, CATALOG, same)
     assert grounded.model.items.identity.weight.abs().max() > 0
     assert not again.model.items.identity.weight.any()
     forgetful = built(GROUNDED)
@@ -63,8 +63,8 @@ def test_a_grounded_head_goes_along_without_what_it_learned_of_single_items(grou
 def test_tokens_it_never_used_are_added_and_all_others_stay(grounded):
     before = grounded.rank(VALIDATION.histories, k=5)
     tokens = len(grounded.backbone.tokenizer)
-    assert fresh_tokens(grounded, codes_as_tokens(OTHER_CODES)) == ["<a_4>", "<b_5>"]
-    made = carried_to(grounded, OTHER_CATALOG, others())
+    assert unseen_tokens(grounded, codes_as_tokens(OTHER_CODES)) == ["<a_4>", "<b_5>"]
+    made = transfer_to(grounded, OTHER_CATALOG, others())
     old, new = (each.backbone.model.get_input_embeddings().weight for each in (grounded, made))
     assert len(made.backbone.tokenizer) == tokens + 2
     assert torch.equal(new[:tokens], old[:tokens])
@@ -75,7 +75,7 @@ def test_tokens_it_never_used_are_added_and_all_others_stay(grounded):
 
 
 def test_rows_of_other_items_are_those_of_the_learned_map(grounded):
-    made = carried_to(grounded, OTHER_CATALOG, others())
+    made = transfer_to(grounded, OTHER_CATALOG, others())
     items = made.model.items
     assert torch.equal(items.project.weight, grounded.model.items.project.weight)
     expected = torch.from_numpy(OTHER_VECTORS) @ items.project.weight[:, :6].T  # no neighbours: their means are zeros
@@ -83,7 +83,7 @@ def test_rows_of_other_items_are_those_of_the_learned_map(grounded):
 
 
 def test_it_goes_on_learning_there_and_is_saved_whole(grounded, tmp_path):
-    made = carried_to(grounded, OTHER_CATALOG, others(), category="toys")
+    made = transfer_to(grounded, OTHER_CATALOG, others(), category="toys")
     made.origin = {"saw": {"source": "texts"}}
     made.fit(circle_walks(OTHERS, shoppers=20))
     made.save(tmp_path)
@@ -94,10 +94,10 @@ def test_it_goes_on_learning_there_and_is_saved_whole(grounded, tmp_path):
 
 
 def test_what_the_map_cannot_read_is_said(grounded):
-    with pytest.raises(DataError, match="give those of the other catalog"):
-        carried_to(grounded, OTHER_CATALOG, TSRecInputs(codes_as_tokens(OTHER_CODES)))
+    with pytest.raises(DataError, match="give vectors of the other catalog"):
+        transfer_to(grounded, OTHER_CATALOG, TSRecInputs(codes_as_tokens(OTHER_CODES)))
     narrow = TSRecInputs(codes_as_tokens(OTHER_CODES), vectors=OTHER_VECTORS[:, :5])
-    with pytest.raises(DataError, match="trained with 12 features of an item, and the other catalog gives 10"):
-        carried_to(grounded, OTHER_CATALOG, narrow)
+    with pytest.raises(DataError, match="trained with 12 features of an item, but the other catalog has 10"):
+        transfer_to(grounded, OTHER_CATALOG, narrow)
     with pytest.raises(DataError, match="identifiers are given for 30 items, the catalog has 20"):
-        carried_to(built(PLAIN), CATALOG, TSRecInputs(codes_as_tokens(OTHER_CODES)))
+        transfer_to(built(PLAIN), CATALOG, TSRecInputs(codes_as_tokens(OTHER_CODES)))

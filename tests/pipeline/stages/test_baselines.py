@@ -12,10 +12,11 @@ from lexirec.models.baselines.als import AlsSettings
 from lexirec.models.baselines.gru4rec import Gru4RecSettings
 from lexirec.models.baselines.hstu import HstuSettings
 from lexirec.models.baselines.item_similarity import EaseSettings, ItemKnnSettings
+from lexirec.models.baselines.memory import MemoryBaseline
 from lexirec.models.baselines.popularity import PopularitySettings, RecencySettings
+from lexirec.models.baselines.sasrec import SasrecBaseline
 from lexirec.models.baselines.transitions import TransitionsSettings
 from lexirec.models.loading import load_recommender
-from lexirec.pipeline.components import MemoryBaseline, SasrecBaseline
 from lexirec.pipeline.experiment import EvaluationSettings
 from lexirec.pipeline.stages.baselines import fit_baseline
 from lexirec.pipeline.stages.data import load_split

@@ -23,7 +23,7 @@ FUSION = {
 def finished():
     store, _ = small_run()
     with quiet():
-        done = run_experiment(experiment(name="fusing", fusion=FUSION), store)
+        done = run_experiment(experiment(name="fusing", ensemble=FUSION), store)
     return store, done
 
 
@@ -56,7 +56,7 @@ def with_experts(tmp_path_factory):
     path.write_text(f"[data]\nkind = 'toy-shop'\nproducts = 55\n{network}")
     given = {"experiment": str(path), "part": "network"}
     experts = {"twin": given, "second": {**given, "seed_step": 3}}
-    settings = {"experts": experts, "fusion": {"ensemble": {"of": ["sasrec", "second", "memory"]}}}
+    settings = {"experts": experts, "ensemble": {"ensemble": {"of": ["sasrec", "second", "memory"]}}}
     with quiet():
         done = run_experiment(experiment(name="experts", **settings), store)
     return store, done, settings
@@ -89,7 +89,7 @@ def test_a_memory_is_tuned_in_its_place(finished):
     store, _ = finished
     fused = {"of": ["sasrec", "memory"], "partner": {"trials": 3, "cases": 60}}
     with quiet():
-        again = run_experiment(experiment(name="partner", fusion={"tuned": fused}), store)
+        again = run_experiment(experiment(name="partner", ensemble={"tuned": fused}), store)
     folder = again.stage("fused.tuned").folder
     made = load_recommender(folder)
     partner, own = (
@@ -114,7 +114,9 @@ def test_a_memory_in_its_place_is_smoothed_with_what_its_own_is(evidence):
     baselines = {**SETTINGS["baselines"], "memory": {"kind": "memory", "evidence": evidence}}
     store, _ = small_run()
     with quiet():
-        done = run_experiment(experiment(name=f"like-{evidence}", baselines=baselines, fusion={"tuned": fused}), store)
+        done = run_experiment(
+            experiment(name=f"like-{evidence}", baselines=baselines, ensemble={"tuned": fused}), store
+        )
     searched = load_recommender(done.stage("fused.tuned").folder).parts[1].recommender.scorer
     own = load_recommender(done.stage("baselines.memory").folder).scorer
     assert searched.settings == own.settings, "the only trial has the part's own settings"
@@ -137,7 +139,7 @@ def test_the_folder_is_complete_without_the_store(finished):
 
 def test_only_what_is_new_is_made(finished):
     store, _ = finished
-    changed = experiment(name="fusing", fusion={**FUSION, "fused": {"of": ["sasrec", "memory"], "weights": [1.0]}})
+    changed = experiment(name="fusing", ensemble={**FUSION, "fused": {"of": ["sasrec", "memory"], "weights": [1.0]}})
     states = {step.name: step.state for step in plan_experiment(changed, store)}
     assert states["fused"] == states["evaluation.fused"] == "stale"
     assert states["fused.ranks"] == states["baselines.sasrec"] == "done"
@@ -150,9 +152,9 @@ def test_the_hardest_baseline_is_no_fused_one(finished):
 
 
 def test_a_table_without_a_name_is_called_fused():
-    made = validate_settings({**SETTINGS, "fusion": FUSION["fused"]}, Experiment)
-    assert list(made.fusion) == ["fused"]
-    assert made.fusion["fused"].seed == SETTINGS["seed"]
+    made = validate_settings({**SETTINGS, "ensemble": FUSION["fused"]}, Experiment)
+    assert list(made.ensemble) == ["fused"]
+    assert made.ensemble["fused"].seed == SETTINGS["seed"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +164,7 @@ def test_a_table_without_a_name_is_called_fused():
         ({"memory": {"of": ["sasrec", "memory"]}}, "is the name of a part already"),
         (
             {"tuned": {"of": ["sasrec", "memory"], "partner": {"part": "sasrec"}}},
-            "'fusion.tuned.partner.part' is 'sasrec', which is not of kind memory; it should be one of memory",
+            "'ensemble.tuned.partner.part' is 'sasrec', which is not of kind memory; it should be one of memory",
         ),
         (
             {"tuned": {"of": ["sasrec", "popularity"], "partner": {"part": "popularity"}}},
@@ -170,13 +172,13 @@ def test_a_table_without_a_name_is_called_fused():
         ),
         (
             {"tuned": {"of": ["memory", "sasrec"], "partner": {}}},
-            "'fusion.tuned.partner.part' is 'memory', the first part of 'of'; the partner must be another part",
+            "'ensemble.tuned.partner.part' is 'memory', the first part of 'of'; the partner must be another part",
         ),
     ],
 )
 def test_unknown_parts_and_taken_names_are_refused(fusion, message):
     with pytest.raises(SettingsError, match=message):
-        experiment(fusion=fusion)
+        experiment(ensemble=fusion)
 
 
 def test_what_the_run_recorded_is_found_again(finished):

@@ -104,7 +104,7 @@ def with_model(done, tmp_path_factory):
     rows += [{"step": 6.0, "epoch": 1.5, "loss": 4.0}, {"step": 8.0, "epoch": 2.0, METRIC: 0.1}]
     shutil.copytree(inputs["baselines.memory"], folder / "recommender")
     (folder / "recommender" / CURVE).write_text(json.dumps(rows))
-    settings = GramSettings(search=SearchSettings(width=7)).model_dump(mode="json")
+    settings = GramSettings(search=SearchSettings(num_beams=7)).model_dump(mode="json")
     search = {"recommender": "late-fusion", "search": "beam search, width 7", "settings": settings}
     for seen, report in stored_reports(inputs["evaluation.memory"]).items():
         replace(report, protocol=report.protocol | search).save(folder / "evaluation" / seen)
@@ -124,7 +124,7 @@ def test_the_protocol_holds_the_models_own_settings_compactly(done, with_model):
     settings = {"name": "small", "kinds": kinds(done), "evaluation": done.settings["evaluation"]}
     found = report_content(settings, with_model)
     assert found.protocol["model"] == "late-fusion, beam search, width 7"
-    assert found.protocol["model_settings"] == {"search.width": 7, "all others": "default"}
+    assert found.protocol["model_settings"] == {"search.num_beams": 7, "all others": "default"}
     assert [row.name for row in found.systems if row.main] == ["model"]
     assert any("lexirec compare small" in step for step in found.next_steps)
     assert "model" not in content(done).protocol

@@ -47,5 +47,5 @@ def test_large_catalogues_are_factorised_alike():
 
 
 def test_without_any_pair_there_is_nothing_to_factorise():
-    with pytest.raises(DataError, match="in none of the 2 training rows two items stand together"):
+    with pytest.raises(DataError, match="none of the 2 training sequences has two different items"):
         CollaborativeVectors().fit(Sequences.from_lists([[1], [0]]), 2)

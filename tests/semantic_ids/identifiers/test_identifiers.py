@@ -110,10 +110,10 @@ def test_saved_identifiers_come_back(tmp_path):
     [
         ([[0, 1], [-1, -1]], "item 1 has no identifier"),
         ([[0, 1], [0, 1]], "'a\\|b' of item 0 is also that of item 1"),
-        ([[0, 1], [0, -1]], "'a' of item 1 is the beginning of that of item 0"),
-        ([[-1, 1], [0, -1]], "only behind the last token"),
-        ([[2, 1], [0, -1]], "places in 2 pieces"),
-        ([[0.5]], "whole numbers"),
+        ([[0, 1], [0, -1]], "'a' of item 1 is a prefix of that of item 0"),
+        ([[-1, 1], [0, -1]], "only after the last token"),
+        ([[2, 1], [0, -1]], "indices of 2 pieces"),
+        ([[0.5]], "give integers"),
     ],
 )
 def test_what_cannot_be_identifiers_is_refused(tokens, said):

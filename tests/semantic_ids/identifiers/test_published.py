@@ -8,8 +8,9 @@ import pytest
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.identifiers.published import read_published, read_published_codes
+from lexirec.semantic_ids.identifiers.published import read_published
 from lexirec.semantic_ids.quantizers.collisions import CollisionSettings
+from lexirec.semantic_ids.quantizers.published_codes import read_published_codes
 from tests.worlds.pieces import bert_like
 
 IDS = ["B1", "B2", "B3"]
@@ -71,8 +72,8 @@ def test_plain_strings_are_texts_made_unique_and_prefix_free(tmp_path, catalog):
     ("values", "said"),
     [
         (["|a", "|a", "|b"], "the identifier 'a' of item 'B1' is also that of item 'B2'"),
-        (["|a|b", "|a", "|b"], "the identifier 'a' of item 'B2' is the beginning of that of item 'B1'"),
-        (["|a|b", " ", "|b"], "line 2: 'B2'"),
+        (["|a|b", "|a", "|b"], "the identifier 'a' of item 'B2' is a prefix of that of item 'B1'"),
+        (["|a|b", " ", "|b"], "line 2 is 'B2'"),
     ],
 )
 def test_unusable_text_files_are_refused(tmp_path, catalog, values, said):
@@ -83,7 +84,7 @@ def test_unusable_text_files_are_refused(tmp_path, catalog, values, said):
 def test_items_without_or_with_two_identifiers_are_named(tmp_path, catalog):
     with pytest.raises(DataError, match="no identifier for 2 items of the catalog, such as 'B2', 'B3'"):
         read_published(write_text(tmp_path / "ids.txt", IDS[:1], LEXICAL[:1]), catalog)
-    with pytest.raises(DataError, match="item 'B1' stands more than once"):
+    with pytest.raises(DataError, match="item 'B1' occurs more than once"):
         read_published(write_text(tmp_path / "ids.txt", [*IDS, "B1"], [*LEXICAL, "|x"]), catalog)
 
 
@@ -176,7 +177,7 @@ def test_what_is_no_semantic_id_is_named(tmp_path, catalog, wrong):
 
 def test_unreadable_json_is_refused(tmp_path, catalog):
     path = tmp_path / "i.json"
-    for text, said in (("[1]", "holds something else"), ("{", "is no JSON")):
+    for text, said in (("[1]", "is no object of item ids"), ("{", "is no JSON")):
         path.write_text(text)
         with pytest.raises(DataError, match=said):
             read_published_codes(path, catalog)

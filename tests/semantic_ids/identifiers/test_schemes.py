@@ -5,16 +5,15 @@ import pytest
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.semantic_ids.codes import Codes
+from lexirec.semantic_ids.identifiers.base import name_items
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.semantic_ids.identifiers.schemes import (
     CodeIdentifiers,
     KeywordIdentifiers,
     LexicalIdentifiers,
-    PermutedIdentifiers,
     TextIdentifiers,
     codes_as_tokens,
     keyword_identifiers,
-    name_items,
     text_identifiers,
 )
 from lexirec.semantic_ids.lexicon.lexicon import tfidf_lexicon
@@ -69,16 +68,3 @@ def test_items_are_named_by_any_kind():
         name_items(LexicalIdentifiers(), catalog, codes)
     with pytest.raises(SettingsError, match="'codes' need codes;"):
         name_items(CodeIdentifiers(), catalog)
-
-
-def test_permuted_identifiers_are_the_same_ones_on_other_items():
-    texts = [f"word{number} thing" for number in range(50)]
-    catalog = Catalog(pa.table({"item_id": [str(number) for number in range(50)], "title": texts}), ("title",))
-    keywords = KeywordIdentifiers(length=2)
-    plain, dealt, again, other = (
-        spelled(name_items(settings, catalog))
-        for settings in (keywords, *(PermutedIdentifiers(of=keywords, seed=seed) for seed in (0, 0, 1)))
-    )
-    assert sorted(dealt) == sorted(plain)
-    assert all(one != two for one, two in zip(plain, dealt))
-    assert dealt == again != other

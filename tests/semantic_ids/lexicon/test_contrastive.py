@@ -8,7 +8,7 @@ from scipy import sparse
 from lexirec.data.catalog import Catalog
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.lexicon.contrastive import contrast, contrastive_lexicon
-from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon
 
 TITLES = [
     "Acme claw hammer for wood", "Acme steel hammer", "rubber hammer wood",
@@ -44,7 +44,7 @@ def test_scores_are_share_times_log_ratio(families):
 
 
 def test_cells_are_named_by_what_the_others_have_not():
-    lexicon = contrastive_lexicon(shop(), codes(), LLMLexicon(keywords=3))
+    lexicon = contrastive_lexicon(shop(), codes(), ContrastiveLexicon(keywords=3))
     names = [lexicon.terms(0, cell, 1)[0] for cell in range(3)]  # cells by code: 2, 5, 7
     assert names == ["drill", "paint", "hammer"]
     assert all("wood" not in lexicon.terms(0, cell) for cell in range(3))
@@ -55,7 +55,7 @@ def test_cells_are_named_by_what_the_others_have_not():
 
 def test_descriptions_tell_of_categories_terms_and_typical_items_without_brands():
     brand = ["Acme", "Acme", None, "Bolt", *[None] * 5]
-    lexicon = contrastive_lexicon(shop(brand=brand), codes(), LLMLexicon(keywords=3))
+    lexicon = contrastive_lexicon(shop(brand=brand), codes(), ContrastiveLexicon(keywords=3))
     said = lexicon.description(0, 2)
     assert "Products of the kind hammers." in said
     assert "steel hammer" in said
@@ -67,8 +67,8 @@ def test_under_parents_a_token_is_told_from_its_siblings():
     titles = ["big hammer", "small hammer", "big drill", "small drill", "big paint", "small paint"]
     catalog = Catalog(pa.table({"item_id": list("abcdef"), "title": titles}), ("title",))
     given = Codes(np.array([[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]]), "residual")
-    plain = contrastive_lexicon(catalog, given, LLMLexicon())
-    conditioned = contrastive_lexicon(catalog, given, LLMLexicon(conditioned=True))
+    plain = contrastive_lexicon(catalog, given, ContrastiveLexicon())
+    conditioned = contrastive_lexicon(catalog, given, ContrastiveLexicon(conditioned=True))
     assert conditioned.terms(1, 0)[0] == "big"
     assert conditioned.terms(1, 1)[0] == "small"
     assert conditioned.terms(0, 1) == plain.terms(0, 1)  # the first level has no parents
@@ -76,13 +76,13 @@ def test_under_parents_a_token_is_told_from_its_siblings():
 
 
 def test_a_cell_of_all_items_has_a_description_though_nothing_sets_it_apart():
-    lexicon = contrastive_lexicon(shop(), Codes(np.zeros((9, 1), dtype=int), "residual"), LLMLexicon())
+    lexicon = contrastive_lexicon(shop(), Codes(np.zeros((9, 1), dtype=int), "residual"), ContrastiveLexicon())
     assert lexicon.terms(0, 0) == []
     assert lexicon.description(0, 0).startswith("Typical ones: ")
 
 
 def test_only_the_levels_asked_for_are_named_and_it_survives_saving(tmp_path):
-    lexicon = contrastive_lexicon(shop(), codes(), LLMLexicon(levels=1))
+    lexicon = contrastive_lexicon(shop(), codes(), ContrastiveLexicon(levels=1))
     lexicon.save(tmp_path)
     loaded = type(lexicon).load(tmp_path)
     assert len(loaded.levels) == 1
@@ -91,7 +91,7 @@ def test_only_the_levels_asked_for_are_named_and_it_survives_saving(tmp_path):
 
 def test_a_catalogue_without_titles_and_categories_will_do():
     catalog = Catalog(pa.table({"item_id": ["a", "b"], "name": ["hammer", "drill"]}), ("name",))
-    lexicon = contrastive_lexicon(catalog, Codes(np.array([[0], [1]]), "residual"), LLMLexicon())
+    lexicon = contrastive_lexicon(catalog, Codes(np.array([[0], [1]]), "residual"), ContrastiveLexicon())
     assert lexicon.description(0, 1) == "Typical ones: drill."
 
 
@@ -103,7 +103,7 @@ def test_industrial_cells_are_named_in_seconds(data_dir):
     catalog = Catalog.read(path, text=["title", "categories", "description"])
     sids = pq.read_table(path, columns=["sid"])["sid"].to_pylist()
     values = np.array([[int(part.split("_")[1]) for part in sid.strip("<>").split("><")] for sid in sids])
-    lexicon = contrastive_lexicon(catalog, Codes(values, "residual"), LLMLexicon())
+    lexicon = contrastive_lexicon(catalog, Codes(values, "residual"), ContrastiveLexicon())
     assert [len(level) for level in lexicon.levels] == [48, 256, 256]
     cell = int(np.searchsorted(np.unique(values[:, 0]), 236))
     assert lexicon.terms(0, cell, 1) == ["switch"]

@@ -86,7 +86,7 @@ def test_saved_lexicons_come_back_with_repeated_levels_stored_once(tmp_path):
 
 def test_what_does_not_fit_is_refused(tmp_path):
     texts, codes = shop()
-    with pytest.raises(DataError, match="59 texts were given for the codes of 60 items"):
+    with pytest.raises(DataError, match="there are 59 texts for the codes of 60 items"):
         tfidf_lexicon(texts[:-1], codes)
     lexicon = tfidf_lexicon(texts, codes)
     with pytest.raises(DataError, match="no level 3"):

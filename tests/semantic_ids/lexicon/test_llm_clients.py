@@ -10,7 +10,13 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lexirec.core.errors import SettingsError
-from lexirec.semantic_ids.lexicon.llm_clients import LocalTeacher, OpenAiTeacher, UnansweredError, connect, told_to_wait
+from lexirec.semantic_ids.lexicon.llm_clients import (
+    OpenAiClient,
+    TransformersClient,
+    UnansweredError,
+    connect,
+    retry_after,
+)
 from lexirec.semantic_ids.lexicon.llm_schema import MalformedError, read_answer
 from lexirec.semantic_ids.lexicon.llm_settings import CallSettings, LLMLexicon
 from tests.worlds.stub_llm import GOOD, good, reply, serving
@@ -19,13 +25,13 @@ SAID = ['{"description":', '"Tools', 'of', 'steel.",', '"keywords":', '["hammer"
 
 
 def openai_teacher(address=None, **calls):
-    return LLMLexicon(teacher="openai", model="stub", base_url=address, calls=CallSettings(**calls))
+    return LLMLexicon(client="openai", model="stub", base_url=address, calls=CallSettings(**calls))
 
 
 def ask(act, **calls):
     with serving(act) as (stub, address):
         try:
-            return OpenAiTeacher(openai_teacher(address, **calls)).answer([{"role": "user", "content": "?"}]), stub
+            return OpenAiClient(openai_teacher(address, **calls)).answer([{"role": "user", "content": "?"}]), stub
         except UnansweredError as error:
             return error, stub
 
@@ -78,7 +84,7 @@ def test_a_refused_connection_may_be_over_later():
     with serving(good) as (_, address):
         pass
     with pytest.raises(UnansweredError) as caught:
-        OpenAiTeacher(openai_teacher(address)).answer([{"role": "user", "content": "?"}])
+        OpenAiClient(openai_teacher(address)).answer([{"role": "user", "content": "?"}])
     assert caught.value.again == "later"
 
 
@@ -89,10 +95,10 @@ def test_answers_cut_off_say_so_and_odd_characters_can_be_stored():
 
 
 def test_retry_after_is_seconds_or_a_date():
-    assert told_to_wait({"retry-after": "2.5"}) == 2.5
-    assert told_to_wait({"retry-after": formatdate(time.time() + 30)}) == pytest.approx(30, abs=2)
-    assert [told_to_wait({"retry-after": odd}) for odd in ("soon", "nan", "-3", "inf")] == [0, 0, 0, 0]
-    assert told_to_wait({}) == 0
+    assert retry_after({"retry-after": "2.5"}) == 2.5
+    assert retry_after({"retry-after": formatdate(time.time() + 30)}) == pytest.approx(30, abs=2)
+    assert [retry_after({"retry-after": odd}) for odd in ("soon", "nan", "-3", "inf")] == [0, 0, 0, 0]
+    assert retry_after({}) == 0
 
 
 def test_what_is_missing_is_named(monkeypatch):
@@ -100,7 +106,7 @@ def test_what_is_missing_is_named(monkeypatch):
     with pytest.raises(SettingsError, match="OPENAI_API_KEY is not set"):
         connect(openai_teacher())
     with pytest.raises(SettingsError, match="needs the name of a model"):
-        connect(LLMLexicon(teacher="transformers"))
+        connect(LLMLexicon(client="transformers"))
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(SettingsError, match=r"pip install 'lexirec\[teacher\]'"):
         connect(openai_teacher("http://127.0.0.1:1/v1"))
@@ -142,7 +148,7 @@ TEMPLATE = "{% for m in messages %}{{ m['role'] }} {{ m['content'] }} {% endfor 
 
 
 def local(folder, **calls):
-    return LLMLexicon(teacher="transformers", model=str(folder), calls=CallSettings(**calls))
+    return LLMLexicon(client="transformers", model=str(folder), calls=CallSettings(**calls))
 
 
 def test_a_local_model_answers_through_its_chat_template(tmp_path):
@@ -160,7 +166,7 @@ def test_a_local_model_answers_through_its_chat_template(tmp_path):
 def test_a_random_model_without_template_says_something_that_cannot_be_used(tmp_path):
     save_model(tmp_path, save_tokenizer(tmp_path, None), knowing=False)
     state = torch.random.get_rng_state()
-    teacher = LocalTeacher(local(tmp_path, max_tokens=12).model_copy(update={"temperature": 1.0}))
+    teacher = TransformersClient(local(tmp_path, max_tokens=12).model_copy(update={"temperature": 1.0}))
     messages = [{"role": "user", "content": "which tools"}]
     first, second = teacher.answer(messages), teacher.answer(messages)
     assert first == second  # sampling follows the seed

@@ -29,7 +29,7 @@ def shop():
 
 def settings(address, **changes):
     calls = CallSettings(first_wait=0.001, longest_wait=0.01, timeout=5, retries=1, concurrency=1)
-    return LLMLexicon(teacher="openai", model="stub", base_url=address, keywords=2, calls=calls, **changes)
+    return LLMLexicon(client="openai", model="stub", base_url=address, keywords=2, calls=calls, **changes)
 
 
 def about_its_items(question, times):
@@ -80,12 +80,12 @@ def test_what_does_not_fit_is_named(tmp_path):
 
 def test_settings_come_from_a_file(tmp_path):
     (tmp_path / "lexicon.toml").write_text(
-        'teacher = "openai"\nmodel = "qwen"\nbase_url = "http://localhost:11434/v1"\n[calls]\nretries = 9'
+        'client = "openai"\nmodel = "qwen"\nbase_url = "http://localhost:11434/v1"\n[calls]\nretries = 9'
     )
     loaded = load_settings(tmp_path / "lexicon.toml", LLMLexicon)
     assert (loaded.calls.retries, loaded.keywords) == (9, 20)
-    with pytest.raises(SettingsError, match=r"'teacher' is \"gpt\"; it should be 'none', 'openai' or 'transformers'"):
-        load_settings(tmp_path / "lexicon.toml", LLMLexicon, ["teacher=gpt"])
+    with pytest.raises(SettingsError, match=r"'client' is \"gpt\"; it should be 'openai' or 'transformers'"):
+        load_settings(tmp_path / "lexicon.toml", LLMLexicon, ["client=gpt"])
 
 
 CHILD = """

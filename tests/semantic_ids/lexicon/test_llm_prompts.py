@@ -3,7 +3,7 @@ import pyarrow as pa
 
 from lexirec.data.catalog import Catalog
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.lexicon.llm_prompts import ask_about, item_lines, prompt_of
+from lexirec.semantic_ids.lexicon.llm_prompts import item_lines, prompt_of, questions_about
 from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 
 TITLES = ["claw hammer", "steel hammer", "hammer hammer", "drill", "steel drill", "paint"]
@@ -15,7 +15,7 @@ def shop(**columns):
 
 
 def test_there_is_one_question_per_token_whatever_the_other_tokens():
-    questions = ask_about(shop(), CODES, LLMLexicon(keywords=7))
+    questions = questions_about(shop(), CODES, LLMLexicon(keywords=7))
     assert [(q.about, q.level, q.cell, q.items) for q in questions] == [
         ("<a_1>", 0, 0, 3), ("<a_4>", 0, 1, 3), ("<b_0>", 1, 0, 2), ("<b_1>", 1, 1, 4),
     ]  # fmt: skip
@@ -26,23 +26,25 @@ def test_there_is_one_question_per_token_whatever_the_other_tokens():
 
 def test_of_large_cells_the_items_nearest_to_the_centre_are_shown():
     vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [0.6, 0.8], [0.6, 0.8]], dtype=np.float32)
-    prompt = ask_about(shop(), CODES, LLMLexicon(items_per_cell=2), vectors)[1].prompt
+    prompt = questions_about(shop(), CODES, LLMLexicon(items_per_cell=2), vectors)[1].prompt
     assert "These are 2 of 3 items" in prompt
     assert "- claw hammer\n- steel hammer\n\n" in prompt
-    by_text = ask_about(shop(), CODES, LLMLexicon(items_per_cell=1))[1].prompt
+    by_text = questions_about(shop(), CODES, LLMLexicon(items_per_cell=1))[1].prompt
     assert "- hammer hammer\n\n" in by_text
 
 
 def test_a_sample_follows_its_seed():
     def shown(seed):
-        return [q.prompt for q in ask_about(shop(), CODES, LLMLexicon(items_per_cell=1, shown="sample", seed=seed))]
+        return [
+            q.prompt for q in questions_about(shop(), CODES, LLMLexicon(items_per_cell=1, shown="sample", seed=seed))
+        ]
 
     assert shown(0) == shown(0)
     assert len({tuple(shown(seed)) for seed in range(8)}) > 1
 
 
 def test_conditioned_tokens_are_asked_about_under_each_parent_against_its_other_items():
-    questions = ask_about(shop(), CODES, LLMLexicon(conditioned=True))
+    questions = questions_about(shop(), CODES, LLMLexicon(conditioned=True))
     below = [q for q in questions if q.level]
     assert [(q.about, q.cell, q.items) for q in below] == [
         ("<b_0> under <a_1>", 0, 1), ("<b_0> under <a_4>", 0, 1),
@@ -58,14 +60,14 @@ def test_conditioned_tokens_are_asked_about_under_each_parent_against_its_other_
 def test_only_the_largest_parts_of_a_token_are_asked_about():
     values = np.array([[parent, 0] for parent in range(12) for _ in range(parent + 1)])
     table = pa.table({"item_id": [str(n) for n in range(len(values))], "title": ["tool"] * len(values)})
-    questions = ask_about(Catalog(table, ("title",)), Codes(values, "residual"), LLMLexicon(conditioned=True))
+    questions = questions_about(Catalog(table, ("title",)), Codes(values, "residual"), LLMLexicon(conditioned=True))
     assert [q.items for q in questions if q.level] == [12, 11, 10, 9, 8, 7, 6, 5]
 
 
 def test_cells_of_trees_are_told_by_their_path_and_levels_can_be_left_out():
-    questions = ask_about(shop(), Codes(CODES.values, "tree"), LLMLexicon())
+    questions = questions_about(shop(), Codes(CODES.values, "tree"), LLMLexicon())
     assert questions[-1].about == "<a_4><b_1>"
-    assert {q.level for q in ask_about(shop(), CODES, LLMLexicon(levels=1))} == {0}
+    assert {q.level for q in questions_about(shop(), CODES, LLMLexicon(levels=1))} == {0}
 
 
 def test_lines_hold_title_and_cut_description_or_categories():

@@ -8,7 +8,7 @@ import pytest
 from lexirec.semantic_ids.lexicon.llm_cache import FILE
 from lexirec.semantic_ids.lexicon.llm_clients import Reply, UnansweredError, connect
 from lexirec.semantic_ids.lexicon.llm_prompts import Question
-from lexirec.semantic_ids.lexicon.llm_requests import TeacherError, ask_teacher, estimate
+from lexirec.semantic_ids.lexicon.llm_requests import LabelingError, estimate, request_labels
 from lexirec.semantic_ids.lexicon.llm_settings import CallSettings, LLMLexicon
 from tests.worlds.stub_llm import GOOD, good, reply, serving
 
@@ -21,15 +21,15 @@ def questions(many):
 
 def settings(address, **calls):
     usual = {"first_wait": 0.001, "longest_wait": 0.01, "timeout": 30, "retries": 3}
-    return LLMLexicon(teacher="openai", model="stub", base_url=address, keywords=3, calls=CallSettings(**usual | calls))
+    return LLMLexicon(client="openai", model="stub", base_url=address, keywords=3, calls=CallSettings(**usual | calls))
 
 
 def ask(act, many, folder, **calls):
     """Return the answers or the error's words, and the stub."""
     with serving(act) as (stub, address):
         try:
-            return ask_teacher(questions(many), connect, settings(address, **calls), folder), stub
-        except TeacherError as error:
+            return request_labels(questions(many), connect, settings(address, **calls), folder), stub
+        except LabelingError as error:
             return str(error), stub
 
 
@@ -50,13 +50,13 @@ def test_a_second_run_asks_nothing_and_needs_no_teacher(tmp_path):
     def nobody(_):
         raise AssertionError("asked")
 
-    assert ask_teacher(questions(5), nobody, settings("http://elsewhere/v1"), tmp_path) == answers
+    assert request_labels(questions(5), nobody, settings("http://elsewhere/v1"), tmp_path) == answers
 
 
 def test_questions_alike_are_asked_once(tmp_path):
     with serving(good) as (stub, address):
         twins = [Question(level, 0, 1, "<a_0>", "the same") for level in range(3)]
-        assert len(ask_teacher(twins, connect, settings(address), tmp_path)) == 3
+        assert len(request_labels(twins, connect, settings(address), tmp_path)) == 3
     assert stub.asked == {"the same": 1}
 
 
@@ -64,7 +64,7 @@ def test_another_model_or_temperature_is_another_question(tmp_path):
     with serving(good) as (stub, address):
         given = settings(address)
         for change in ({}, {"model": "other"}, {"temperature": 0.7}, {"base_url": address + "/"}):
-            ask_teacher(questions(1), connect, given.model_copy(update=change), tmp_path)
+            request_labels(questions(1), connect, given.model_copy(update=change), tmp_path)
     assert sum(stub.asked.values()) == 3  # the address does not matter
 
 
@@ -93,7 +93,7 @@ def test_every_misfortune_is_met_by_asking_again(tmp_path, bad):
         assert sum(line.get("text") == said for line in lines) == 6
 
 
-def test_a_malformed_answer_is_shown_to_its_teacher_with_the_reason(tmp_path):
+def test_a_malformed_answer_is_shown_to_its_model_with_the_reason(tmp_path):
     _, stub = ask(lambda q, times: (200, {}, reply("No.")) if times == 1 else good(q, times), 1, tmp_path)
     roles = [message["role"] for message in stub.bodies[1]["messages"]]
     assert roles == ["user", "assistant", "user"]
@@ -102,15 +102,15 @@ def test_a_malformed_answer_is_shown_to_its_teacher_with_the_reason(tmp_path):
 
 
 class Busy:
-    """A teacher that once tells one of its askers to wait."""
+    """A client that once asks one of its callers to wait."""
 
     def __init__(self):
-        self.times, self.told = [], 0.0
+        self.times, self.refused = [], 0.0
 
     def answer(self, messages):
         self.times.append(time.monotonic())
         if len(self.times) == 3:
-            self.told = time.monotonic()
+            self.refused = time.monotonic()
             raise UnansweredError("busy", "later", 0.5)
         time.sleep(0.01)
         return Reply(GOOD)
@@ -118,10 +118,10 @@ class Busy:
 
 def test_retry_after_holds_everybody_back(tmp_path):
     busy = Busy()
-    assert len(ask_teacher(questions(12), lambda _: busy, settings(None, concurrency=3), tmp_path)) == 12
+    assert len(request_labels(questions(12), lambda _: busy, settings(None, concurrency=3), tmp_path)) == 12
     assert len(busy.times) == 13
-    assert not any(busy.told + 0.25 < called < busy.told + 0.5 for called in busy.times)
-    assert any(called > busy.told + 0.5 for called in busy.times)
+    assert not any(busy.refused + 0.25 < called < busy.refused + 0.5 for called in busy.times)
+    assert any(called > busy.refused + 0.5 for called in busy.times)
 
 
 def test_waits_double_with_jitter_up_to_the_longest(tmp_path):
@@ -146,8 +146,8 @@ def test_after_all_attempts_one_line_counts_and_a_rerun_asks_only_what_is_missin
 
     said, stub = ask(act, 6, tmp_path, retries=1)
     assert re.fullmatch(
-        r"the teacher 'stub' left 2 of 6 tokens without a usable answer, the first <a_[24]>: its JSON is cut off or "
-        r"broken; all answers are in .*answers\.jsonl, run again to ask only what is missing",
+        r"the model 'stub' gave no usable answer for 2 of 6 tokens; the first is <a_[24]>: its JSON is cut off or "
+        r"broken. All answers are in .*answers\.jsonl; run again to ask only for the missing ones",
         said,
     )
     assert (stub.asked["prompt 2"], stub.asked["prompt 0"]) == (2, 1)
@@ -161,40 +161,40 @@ def test_a_refused_key_ends_the_run_at_once(tmp_path):
     said, stub = ask(lambda q, t: (401, {}, {"error": {"message": "wrong key"}}), 50, tmp_path, concurrency=2)
     assert sum(stub.asked.values()) <= 4
     assert "wrong key" in said
-    assert "were not asked any more" in said
+    assert "were not asked" in said
 
 
 def test_an_endpoint_that_is_gone_is_not_asked_for_every_token(tmp_path):
     said, stub = ask(lambda q, t: (500, {}, {}), 100, tmp_path, concurrency=1, retries=0)
     assert sum(stub.asked.values()) == 8
-    assert "left 8 of 100 tokens without a usable answer and 92 were not asked any more" in said
+    assert "no usable answer for 8 of 100 tokens, and 92 were not asked" in said
 
 
 def test_what_one_question_cannot_have_stops_no_other(tmp_path):
     said, stub = ask(lambda q, t: (400, {}, RATE) if q == "prompt 1" else good(q, t), 4, tmp_path)
-    assert "left 1 of 4" in said
+    assert "no usable answer for 1 of 4" in said
     assert stub.asked == {f"prompt {n}": 1 for n in range(4)}
 
 
-def test_a_bug_in_a_teacher_is_not_taken_for_an_answer(tmp_path):
+def test_a_bug_in_a_client_is_not_taken_for_an_answer(tmp_path):
     class Broken:
         def answer(self, messages):
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        ask_teacher(questions(20), lambda _: Broken(), settings(None), tmp_path)
+        request_labels(questions(20), lambda _: Broken(), settings(None), tmp_path)
 
 
-def test_the_cost_is_told_before_the_first_call(tmp_path, caplog):
+def test_the_cost_is_estimated_before_the_first_call(tmp_path, caplog):
     given = settings(None, input_price=2.0, output_price=8.0)
     asked = [Question(0, n, 1, "", "x" * 4000) for n in range(1000)]
     assert estimate(asked, 5, given) == (
-        "stub: 1,000 questions (5 are answered already), about 1,000,000 tokens to read and 168,400 to write, "
-        "about 3.35 at the prices set"
+        "stub: 1,000 questions (5 more are cached), about 1,000,000 input tokens and 168,400 output tokens, "
+        "cost about 3.35 at the configured prices"
     )
-    assert estimate(asked, 0, settings(None)).endswith("to write")
+    assert estimate(asked, 0, settings(None)).endswith("output tokens")
     with caplog.at_level(logging.INFO):
         ask(good, 2, tmp_path)
     lines = [record.getMessage() for record in caplog.records if record.name.endswith("llm_requests")]
     assert lines[0].startswith("stub: 2 questions, about ")
-    assert lines[-1] == "stub: 200 tokens read, 40 written"
+    assert lines[-1] == "stub: used 200 input tokens and 40 output tokens"

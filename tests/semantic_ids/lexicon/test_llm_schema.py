@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from lexirec.semantic_ids.lexicon.llm_schema import MalformedError, TeacherAnswer, answer_schema, read_answer
+from lexirec.semantic_ids.lexicon.llm_schema import CellLabel, MalformedError, answer_schema, read_answer
 
 GOOD = '{"description": "Tools  of\\nsteel.", "keywords": ["Hammer", "steel nail", "hammer ", "drill"]}'
 
@@ -19,7 +19,7 @@ GOOD = '{"description": "Tools  of\\nsteel.", "keywords": ["Hammer", "steel nail
 )
 def test_the_object_is_found_among_what_models_write_around_it(text):
     answer = read_answer(text, 3)
-    assert answer == TeacherAnswer(description="Tools of steel.", keywords=["hammer", "steel nail", "drill"])
+    assert answer == CellLabel(description="Tools of steel.", keywords=["hammer", "steel nail", "drill"])
 
 
 def test_keywords_too_many_are_left_off():
@@ -49,7 +49,7 @@ def test_what_cannot_be_used_says_why(text, reason):
 
 
 def test_the_schema_is_that_of_the_answer():
-    ours, theirs = answer_schema(), TeacherAnswer.model_json_schema()
+    ours, theirs = answer_schema(), CellLabel.model_json_schema()
     assert set(ours["properties"]) == set(theirs["properties"]) == set(ours["required"])
     assert ours["additionalProperties"] is theirs["additionalProperties"] is False
     assert json.loads(GOOD).keys() == ours["properties"].keys()

@@ -57,11 +57,11 @@ def test_a_last_level_that_no_record_names_is_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("records", "said"),
     [
-        (RECORDS[1:], "keywords.json says nothing of 1 tokens, such as <b_1>; add them"),
-        ([RECORDS[0], RECORDS[3]], "says nothing of 2 tokens, such as <a_3>, <a_5>; add them"),
-        ([], "says nothing of 2 tokens, such as <a_3>, <a_5>"),
-        ([*RECORDS, record("<a_4>"), record("<d_0>")], "tells of 2 tokens that no item has, such as <a_4>, <d_0>"),
-        ([*RECORDS, record("<a_03>")], "the token <a_3> stands more than once"),
+        (RECORDS[1:], "keywords.json has no record of 1 tokens, such as <b_1>; add them"),
+        ([RECORDS[0], RECORDS[3]], "has no record of 2 tokens, such as <a_3>, <a_5>; add them"),
+        ([], "has no record of 2 tokens, such as <a_3>, <a_5>"),
+        ([*RECORDS, record("<a_4>"), record("<d_0>")], "describes 2 tokens that no item has, such as <a_4>, <d_0>"),
+        ([*RECORDS, record("<a_03>")], "the token <a_3> occurs more than once"),
         ([record("a_5")], "record 1: 'token': string should match pattern"),
         ([RECORDS[0], {"token": "<a_3>", "description": ""}], "record 2: 'keywords': field required"),
         ([{"token": "<a_3>", "description": "", "keywords": []}], "record 1: 'keywords': list should have at least 1"),
@@ -82,7 +82,7 @@ def test_files_that_are_none_and_trees_are_refused(tmp_path):
     (tmp_path / "broken.parquet").write_text("no")
     with pytest.raises(DataError, match=r"broken\.parquet is no Parquet file"):
         read_keywords(tmp_path / "broken.parquet", CODES)
-    with pytest.raises(DataError, match="'tree' are not; give residual codes"):
+    with pytest.raises(DataError, match="'tree' do not have; give residual codes"):
         read_keywords(write(tmp_path, RECORDS), Codes(CODES.values, "tree"))
 
 

@@ -54,5 +54,5 @@ def test_items_of_one_path_get_a_token_more():
 def test_a_field_that_is_not_there_or_empty_is_a_users_mistake():
     with pytest.raises(DataError, match="no field 'categories'; it has item_id, category"):
         CategoryCodes().fit(catalog(name="category"))
-    with pytest.raises(DataError, match="no item has anything in the field 'categories'"):
+    with pytest.raises(DataError, match="the field 'categories' is empty for all items"):
         CategoryCodes().fit(catalog([None, None, []]))

@@ -85,7 +85,7 @@ def test_a_full_prefix_falls_back_to_a_further_level_and_says_so():
     assert settled.codes.values[5:].tolist() == [[1, 0, 0], [1, 2, 0]]
     assert settled.collisions.numbered == settled.collisions.repaired.items == 3
     assert settled.collisions.moved == 3
-    assert "3 items" in settled.collisions.summary()["told apart by a further level"]
+    assert "3 items" in settled.collisions.summary()["distinguished by an additional level"]
 
 
 def test_a_single_level_has_one_prefix():

@@ -40,7 +40,7 @@ def test_the_summary_says_what_the_rule_did():
     summary = report().summary()
     assert summary["codes used per level"] == "3 of 4 / 8 of 8"
     assert summary["collisions before"].startswith("2 items in 1 groups")
-    assert summary["told apart by a further level"] == "2 items"
+    assert summary["distinguished by an additional level"] == "2 items"
     assert summary["collisions after"] == "none"
     assert summary["variance lost by the codes"] == "25.0%"
 

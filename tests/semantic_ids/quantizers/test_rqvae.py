@@ -77,7 +77,7 @@ def test_a_state_of_other_vectors_or_damaged_is_not_carried_on(tmp_path, caplog)
     assert (small().fit(VECTORS, folder=tmp_path).codes.values == whole.codes.values).all()
     (tmp_path / "rqvae.safetensors").write_bytes(b"cut off")
     assert (small().fit(VECTORS, folder=tmp_path).codes.values == whole.codes.values).all()
-    assert "starts afresh" in caplog.text
+    assert "starts anew" in caplog.text
 
 
 def test_settings_choose_which_state_is_kept():
@@ -110,7 +110,7 @@ def test_collaborative_vectors_are_asked_for_and_checked():
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"use": {"sinkhorn": [0.001]}}, r"'use.sinkhorn' is \[0.001\]; each should be 0 or at least 0.003"),
+        ({"use": {"sinkhorn": [0.001]}}, r"'use.sinkhorn' is \[0.001\]; each entropy must be 0 or at least 0.003"),
         ({"branching": 4, "letter": {"diversity": 0.1}}, "has 4 codes a level for 10 clusters"),
         ({"training": {"epoch": 3}}, "Did you mean 'training.epochs'"),
     ],

@@ -68,7 +68,7 @@ def test_the_familys_own_questions_hold_no_answers(settings):
 
 
 def test_questions_that_are_no_texts_are_not_looked_at():
-    grounded = GRAM | {"model": {"kind": "late-fusion", "fusion": {"head": "grounded", "user_prompt": "grounded"}}}
+    grounded = GRAM | {"model": {"kind": "late-fusion", "network": {"head": "grounded", "user_prompt": "grounded"}}}
     assert "training-prompts" in looked("training-prompts", asked(grounded)).not_looked_at
     assert "training-prompts" in looked("training-prompts", evidence()).not_looked_at
 

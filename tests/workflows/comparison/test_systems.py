@@ -72,7 +72,7 @@ def test_of_names_the_recommender_of_all_and_seen_the_protocol(store):
 
 
 def test_what_is_not_there_is_reported(store):
-    with pytest.raises(ArtifactError, match=r"not finished with seed 7; it has with 0, 1, 2\. .*--set seed=7"):
+    with pytest.raises(ArtifactError, match=r"no finished run with seed 7; finished seeds: 0, 1, 2\. .*--set seed=7"):
         compare_named(store, ["seeded@7", "small"])
     with pytest.raises(ArtifactError, match=r"no finished experiment 'smal'; .*Did you mean 'small'\?"):
         compare_named(store, ["smal@all", "small"])

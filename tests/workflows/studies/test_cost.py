@@ -8,9 +8,8 @@ from lexirec.core.progress import quiet
 from lexirec.data.splits import prefix_cases
 from lexirec.models.baselines.popularity import Popularity
 from lexirec.models.baselines.recommender import ScoreRecommender
-from lexirec.models.gram.item_prompts import PromptSettings
 from lexirec.models.gram.recommender import GramRecommender
-from lexirec.models.gram.settings import GramSettings, GramTrainingSettings
+from lexirec.models.gram.settings import GramSettings, GramTrainingSettings, PromptSettings
 from lexirec.nn.t5 import BackboneSettings
 from lexirec.pipeline.components import ToyShop
 from lexirec.pipeline.stages.data import load_catalog, load_split, prepare_data

@@ -27,7 +27,7 @@ SMALLEST = [
     "backbone.vocabulary_size=400",
     "codes.branching=4",
     "model.training.epochs=1",
-    "model.training.validations_per_epoch=2",
+    "model.training.evals_per_epoch=2",
     "evaluation.sample_users=30",
     "evaluation.ks=[5,10]",
 ]
@@ -92,7 +92,7 @@ def test_the_command_plans_runs_and_reports(tmp_path, capsys, monkeypatch):
     """From end to end: GRAM's item prompts on the smallest shop, two seeds, one epoch."""
     monkeypatch.chdir(tmp_path)
     path = FOLDER / "granularity.toml"
-    prompts = 'axes.prompts={title="item prompts", setting="model.fusion.item_prompts", values=[1, 2]}'
+    prompts = 'axes.prompts={title="item prompts", setting="model.network.item_prompts", values=[1, 2]}'
     changes = ["axes={}", prompts, 'measures=["meaning"]', 'groups=["popularity"]', *on_the_toy_shop(path)]
     arguments = [
         "-q",

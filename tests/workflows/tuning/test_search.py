@@ -244,13 +244,13 @@ def test_overrides_are_part_of_the_search_and_of_what_is_best(files, tmp_path):
 
 
 def test_only_what_a_recommender_needs_is_kept(files):
-    experiment = load_experiment(files[0], ['fusion.of=["memory", "item-knn"]', "seed=4"])
+    experiment = load_experiment(files[0], ['ensemble.of=["memory", "item-knn"]', "seed=4"])
     one, both = alone(experiment, "memory"), alone(experiment, "fused")
     assert list(one.baselines) == ["memory"]
     assert one.vectors == {}
-    assert one.fusion == {}
+    assert one.ensemble == {}
     assert set(both.baselines) == {"memory", "item-knn"}
-    assert list(both.fusion) == ["fused"]
+    assert list(both.ensemble) == ["fused"]
     generative = load_experiment(Path(__file__).resolve().parents[3] / "experiments" / "toy-gram.toml")
     assert alone(generative, "model").model is not None
     assert alone(generative, "model").baselines == {}

@@ -24,8 +24,8 @@ def settings(**changes) -> TuningSettings:
         ({"low": 0.0, "high": 1.0, "log": True}, "low above 0"),
         ({"low": 1.0, "high": 2.0, "log": True, "step": 0.5}, "no step where log"),
         ({"low": 1, "high": 5, "step": 0.5}, "should have a whole step"),
-        ({"choices": [1]}, "two choices or more"),
-        ({"choices": [1, 2], "low": 1}, "nothing else beside them"),
+        ({"choices": [1]}, "at least two choices"),
+        ({"choices": [1, 2], "low": 1}, "no other entry beside them"),
         ({"low": 1}, "both low and high"),
         ({"choises": [1, 2]}, "Did you mean 'space.sasrec.baselines.sasrec.dropout.choices'"),
     ],
@@ -59,7 +59,7 @@ def test_unknown_recommenders_are_refused(tmp_path):
 
 
 def test_recommenders_are_named_as_their_evaluations():
-    fused = experiment(fusion={"of": ["sasrec", "memory"]})
+    fused = experiment(ensemble={"of": ["sasrec", "memory"]})
     assert list(recommender_names(fused)) == ["popularity", "transitions", "memory", "sasrec", "fused"]
 
 

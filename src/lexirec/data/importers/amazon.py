@@ -1,4 +1,4 @@
-"""Amazon reviews of 2014, 2018 and 2023: raw review and metadata files, one record per line.
+"""Importer of Amazon reviews (2014, 2018, 2023): raw review and metadata files, one record per line.
 
 Sources: McAuley et al. 2015 (2014), Ni et al. 2019 (2018), Hou et al. 2024 (2023). The metadata of 2014 are Python
 literals, not JSON; they are parsed with `ast.literal_eval`, which runs no code.
@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def strict(line: bytes) -> Row:
 
 
 def _text(value: Any) -> str | None:
-    """Return text without markup and folded white space; lists are joined; None where nothing is said."""
+    """Return text without markup, white space collapsed, lists joined; None where there is no text."""
     if isinstance(value, (list, tuple)):
         value = " ".join(str(part) for part in value if part)
     if not isinstance(value, str):
@@ -68,7 +69,7 @@ def _text(value: Any) -> str | None:
 
 
 def _price(value: Any) -> float | None:
-    """Return a price; ranges and the style sheets that some fields of 2018 hold are unknown prices."""
+    """Return a price; ranges, and the style sheets that some fields of 2018 hold, are unknown prices (None)."""
     if isinstance(value, (int, float)):
         return float(value)
     match = _PRICE.match(value.strip()) if isinstance(value, str) else None
@@ -91,7 +92,7 @@ def _path(value: Any) -> list[str] | None:
         value = value[0]
     names: list[str] = []
     for name in value if isinstance(value, list) else []:
-        if "</span>" in str(name):  # 2018: what follows are features that slipped into the path
+        if "</span>" in str(name):  # 2018: the rest are product features mixed into the path
             break
         if (plain := _text(str(name))) is not None:
             names.append(plain)
@@ -131,7 +132,7 @@ def _item_2023(record: Row) -> Row:
 
 @dataclass(frozen=True)
 class _Release:
-    """How one release names things."""
+    """File names, column names and parsers of one release."""
 
     reviews: str
     user: str
@@ -211,3 +212,8 @@ def _is_json(line: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+import_amazon_2014 = partial(import_amazon, "amazon-2014")
+import_amazon_2018 = partial(import_amazon, "amazon-2018")
+import_amazon_2023 = partial(import_amazon, "amazon-2023")

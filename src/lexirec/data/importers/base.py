@@ -1,4 +1,7 @@
-"""What all importers share: raw events and raw items meet in a workspace and leave as our two tables."""
+"""`Conversion`, the shared part of all importers: raw events and items are cleaned in DuckDB and written as two tables.
+
+Only items with text and events with such items are written; everything left out is counted with a reason.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from lexirec.core.progress import track
 from lexirec.data.events import time_checks
 from lexirec.data.readers.columns import ROW, Source, unreadable_line
 from lexirec.data.readers.duckdb_source import Workspace
-from lexirec.data.readers.validation import Check, OnBadRow, Rejects, judged, settle
+from lexirec.data.readers.validation import MALFORMED_LINE, Check, OnBadRow, Rejects, flag_bad_rows, handle_bad_rows
 
 Row = dict[str, Any]
 
@@ -27,14 +30,14 @@ _TEXTS = ("title", "brand", "categories", "description")
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import wrote.
+    """Counts and files of a finished import.
 
     Attributes:
         items: Rows of `items.parquet`.
-        users: Different users in `interactions.parquet`.
+        users: Distinct users in `interactions.parquet`.
         interactions: Rows of `interactions.parquet`.
-        left_out: How many rows of the raw files are in neither table, per reason.
-        files: Names of the files written.
+        left_out: Number of rows of the raw files that are in neither table, per reason.
+        files: Names of the written files.
     """
 
     items: int
@@ -45,7 +48,7 @@ class Imported:
 
 
 class Conversion:
-    """One import on its way: `take_events` and `take_items` in any order, then `finish`."""
+    """One import: call `take_events` (or `take_sequences`) and `take_items` in any order, then `finish`."""
 
     def __init__(self, work: Workspace, destination: Path, on_bad_row: OnBadRow = "error") -> None:
         self.work = work
@@ -59,12 +62,12 @@ class Conversion:
         """Read the raw events: names of the columns in the source; times are divided by `per_second`.
 
         Raises:
-            DataError: A column is missing or, unless bad rows are put aside, a row is bad.
+            DataError: A column is missing or, unless bad rows are rejected, a row is bad.
         """
         users, items = source.column("user_id", {"user_id": user}), source.column("item_id", {"item_id": item})
         parts = [f"{users.text} AS user_id", f"{items.text} AS item_id"]
         checks = [
-            Check("malformed line", "unreadable", "", "NULL", "each line must hold one JSON object in UTF-8"),
+            MALFORMED_LINE,
             Check("empty user id", "trim(coalesce(user_id, '')) = ''", user, "user_id", "every event needs a user"),
             Check("empty item id", "trim(coalesce(item_id, '')) = ''", item, "item_id", "every event needs an item"),
         ]
@@ -75,14 +78,14 @@ class Conversion:
             checks += time_checks(time, per_second)
         if rating is not None:
             parts.append(f"{source.column('rating', {'rating': rating}).number()} AS rating")
-        given = f"(SELECT {ROW}, {unreadable_line(source)} AS unreadable, {', '.join(parts)} FROM {source.scan})"
-        self.work.run(f"CREATE TEMP TABLE given AS {judged(given, checks)}")
-        settle(self.work, source, "given", checks, self.rejects)
+        raw = f"(SELECT {ROW}, {unreadable_line(source)} AS unreadable, {', '.join(parts)} FROM {source.scan})"
+        self.work.run(f"CREATE TEMP TABLE given AS {flag_bad_rows(raw, checks)}")
+        handle_bad_rows(self.work, source, "given", checks, self.rejects)
         kept = ", ".join(["user_id", "item_id", *(["time"] if time else []), *(["rating"] if rating else [])])
         self.work.run(f"CREATE TEMP VIEW raw_events AS SELECT {ROW}, {kept} FROM given WHERE bad IS NULL")
 
     def take_sequences(self, users: Sequence[str], lists: Sequence[Sequence[str]]) -> None:
-        """Take events that come as one list of item ids per user, oldest first."""
+        """Take raw events in the form of one list of item ids per user, oldest first."""
         rows = pa.array(lists, pa.list_(pa.string()))
         lengths = rows.value_lengths().to_numpy()
         position = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -96,7 +99,7 @@ class Conversion:
         self.work.run("CREATE TEMP TABLE raw_events AS SELECT * FROM sequences")
 
     def take_items(self, rows: Iterable[Row], schema: pa.Schema, description: str = "Reading items") -> None:
-        """Take raw items, streamed: dicts with the names of `schema`, in which `item_id` comes first."""
+        """Take raw items from a stream: dicts with the names of `schema`, in which `item_id` comes first."""
         path = self.work.folder / "raw_items.parquet"
         with pq.ParquetWriter(path, schema) as writer:
             for batch in _batches(track(rows, description), _BATCH):
@@ -114,20 +117,20 @@ class Conversion:
         self._extra[name] = path
 
     def finish(self, keep_unused: bool = False) -> Imported:
-        """Keep items with text that somebody took, and events with such items; write both tables.
+        """Keep items that have text and events, and the events with such items; write both tables.
 
         Args:
-            keep_unused: Whether items without events stay.
+            keep_unused: Whether to keep items without events.
 
         Raises:
             DataError: No event is left.
         """
         texts = [name for name in _TEXTS if name in self._item_columns] or list(self._item_columns[1:])
-        given = " OR ".join(f"length(coalesce(CAST(\"{name}\" AS VARCHAR), '')) > 0" for name in texts)
+        has_text = " OR ".join(f"length(coalesce(CAST(\"{name}\" AS VARCHAR), '')) > 0" for name in texts)
         used = "true" if keep_unused else "item_id IN (SELECT item_id FROM raw_events)"
         self.work.run(
             f"CREATE TEMP TABLE described AS SELECT *, row_number() OVER (PARTITION BY item_id ORDER BY n) AS copy,"
-            f" ({given}) AS has_text, {used} AS used FROM raw_items"
+            f" ({has_text}) AS has_text, {used} AS used FROM raw_items"
         )
         self.work.run("CREATE TEMP TABLE kept_items AS SELECT * FROM described WHERE copy = 1 AND has_text AND used")
         files = [self._write_items(), self._write_events()]
@@ -135,7 +138,7 @@ class Conversion:
             "SELECT (SELECT count(*) FROM kept_items), count(DISTINCT user_id), count(*) FROM kept_events"
         )
         if not n_events:
-            raise DataError(f"{self.destination}: nothing to write; no event has an item with text.")
+            raise DataError(f"{self.destination}: no event has an item with text, so there is nothing to write.")
         left_out = self._left_out()
         return Imported(n_items, n_users, n_events, left_out, self._publish([*files, *self._extra.values()]))
 
@@ -150,21 +153,21 @@ class Conversion:
         self.work.run(
             "CREATE TEMP VIEW kept_events AS SELECT * FROM raw_events WHERE item_id IN (SELECT item_id FROM kept_items)"
         )
-        # File order is kept, since it breaks ties in time.
+        # File order is kept because it breaks ties in time.
         self.work.run(f"COPY (SELECT * EXCLUDE ({ROW}) FROM kept_events ORDER BY {ROW}) TO '{path}' (FORMAT parquet)")
         return path
 
     def _left_out(self) -> dict[str, int]:
-        known = "SELECT item_id FROM kept_items"
-        ((copies, unused, silent, events),) = self.work.rows(
+        kept = "SELECT item_id FROM kept_items"
+        ((copies, unused, without_text, events),) = self.work.rows(
             "SELECT count(*) FILTER (copy > 1), count(*) FILTER (copy = 1 AND NOT used),"
             " count(*) FILTER (copy = 1 AND used AND NOT has_text),"
-            f" (SELECT count(*) FROM raw_events WHERE item_id NOT IN ({known})) FROM described"
+            f" (SELECT count(*) FROM raw_events WHERE item_id NOT IN ({kept})) FROM described"
         )
         counts = {
             "second description of an item": copies,
             "item without interactions": unused,
-            "item without text": silent,
+            "item without text": without_text,
             "interaction with an item without text": events,
             **self.rejects.counts,
         }
@@ -185,7 +188,7 @@ def records(conversion: Conversion, path: Path, parse: Callable[[bytes], Row]) -
     """Yield one record per line of a text file (plain, .gz or .zst).
 
     Raises:
-        DataError: A line cannot be parsed, unless bad rows are put aside.
+        DataError: A line cannot be parsed, unless bad rows are rejected.
     """
     with conversion.work.unpacked(path).open("rb") as lines:
         for number, line in enumerate(lines, start=1):
@@ -200,7 +203,7 @@ def records(conversion: Conversion, path: Path, parse: Callable[[bytes], Row]) -
 
 
 def refuse(conversion: Conversion, path: Path, number: int, line: bytes, reason: str) -> None:
-    """Put one line aside with its reason, or stop there.
+    """Reject one line with its reason, or raise an error.
 
     Raises:
         DataError: `on_bad_row` is "error".
@@ -208,7 +211,7 @@ def refuse(conversion: Conversion, path: Path, number: int, line: bytes, reason:
     text = line.decode("utf-8", "replace").strip()
     if conversion.rejects.on_bad_row == "error":
         shown = text if len(text) <= 60 else f"{text[:60]}…"
-        raise DataError(f'{path}, line {number}: {reason} in {shown!r}; on_bad_row = "reject" puts such lines aside.')
+        raise DataError(f'{path}, line {number}: {reason} in {shown!r}; on_bad_row = "reject" skips such lines.')
     row = {"file": str(path), "row": number, "column": "", "value": text, "reason": reason}
     conversion.rejects.add(pa.Table.from_pylist([row]))
 
@@ -221,13 +224,13 @@ def find_file(folder: Path, expected: str, matches: Callable[[str], bool]) -> Pa
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: this is no folder; give the folder with {expected}.")
-    found = sorted(path for path in folder.iterdir() if path.is_file() and matches(path.name))
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    candidates = sorted(path for path in folder.iterdir() if path.is_file() and matches(path.name))
+    if len(candidates) == 1:
+        return candidates[0]
+    if not candidates:
         raise DataError(f"{folder}: there is no {expected} in this folder.")
-    names = ", ".join(path.name for path in found)
-    raise DataError(f"{folder}: more than one file could be {expected}: {names}; leave one of them in the folder.")
+    names = ", ".join(path.name for path in candidates)
+    raise DataError(f"{folder}: several files could be the {expected}: {names}; leave one of them in the folder.")
 
 
 def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

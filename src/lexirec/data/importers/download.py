@@ -1,4 +1,7 @@
-"""Download the official files of public data sets, with resume and checksum; offline, say what to put where by hand."""
+"""Downloads of the official files of public data sets, with resume and checksum.
+
+Where a file cannot be downloaded, the message says which address to download by hand and where to put the file.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file to download: its address, its name on disk and, where the publisher gives one, its MD5's address."""
+    """One file to download: its address, its name on disk and, where the publisher has one, the address of its MD5."""
 
     url: str
     name: str
@@ -71,7 +74,7 @@ class RemoteFile:
 
 
 class _LostError(Exception):
-    """The connection failed; trying again may help (`again`) or not."""
+    """A failed connection; `again` says whether another attempt may help."""
 
     def __init__(self, reason: str, again: bool = True) -> None:
         super().__init__(reason)
@@ -90,15 +93,15 @@ def files_of(dataset: str) -> tuple[RemoteFile, ...]:
     """
     family, _, rest = dataset.partition("/")
     name, _, part = rest.partition("/")
-    known = MOVIELENS if family == "movielens" else CATEGORIES.get(family, ())
-    if not known:
+    names = MOVIELENS if family == "movielens" else CATEGORIES.get(family, ())
+    if not names:
         families = ["movielens", *CATEGORIES]
         raise DataError(
             f"There is no data set '{dataset}'; there are movielens/<release> and amazon-<2014|2018|2023>/<category>."
             f"{did_you_mean(family, families)}"
         )
-    if name not in known or part not in ("", "all") or (part and family in ("movielens", "amazon-2023")):
-        raise DataError(f"There is no '{rest}' of {family}; there are {', '.join(known)}.{did_you_mean(name, known)}")
+    if name not in names or part not in ("", "all") or (part and family in ("movielens", "amazon-2023")):
+        raise DataError(f"There is no '{rest}' of {family}; there are {', '.join(names)}.{did_you_mean(name, names)}")
     if family == "movielens":
         archive = f"ml-{name}.zip"
         md5 = None if name in _WITHOUT_CHECKSUM else f"{_MOVIELENS}{archive}.md5"
@@ -121,16 +124,16 @@ def _amazon_urls(family: str, category: str, everything: bool) -> tuple[str, str
 def fetch(dataset: str, folder: Path | str, *, mirror: str | None = None) -> tuple[Path, ...]:
     """Download the official files of a data set into a folder, ready for `import_dataset`.
 
-    Complete files are kept; a download that was cut is carried on. The data are their publishers'; read their terms.
+    Complete files are kept; an interrupted download is resumed. The data belong to their publishers; read their terms.
 
     Args:
         dataset: See `files_of`.
-        folder: Where the files go; it is created if needed.
+        folder: Destination; it is created if needed.
         mirror: Address of a folder that serves the same files under the same names.
 
     Raises:
-        DataError: There is no such data set, a checksum differs, or a file cannot be had; then the message says which
-            file to put where by hand.
+        DataError: There is no such data set, a checksum differs, or a file cannot be downloaded; then the message
+            names the files to download by hand and where to put them.
     """
     target = Path(folder)
     files = files_of(dataset)
@@ -146,24 +149,24 @@ def fetch(dataset: str, folder: Path | str, *, mirror: str | None = None) -> tup
         except _LostError as error:
             missing = [left for left in files if not (target / left.name).exists()]
             by_hand = "; ".join(f"{left.url} -> {target / left.name}" for left in missing)
-            raise DataError(f"{file.url}: {error}. Download by hand and put it there: {by_hand}") from None
+            raise DataError(f"{file.url}: {error}. Download by hand: {by_hand}") from None
     return tuple(target / file.name for file in files)
 
 
 def _download(file: RemoteFile, target: Path) -> None:
-    """Download one file to `target`, by way of `<target>.part`, which is carried on where it is there."""
+    """Download one file to `<target>.part`, resuming what is there, and move it to `target` when it is complete."""
     if target.exists():
         return
     part = target.with_name(target.name + ".part")
     with Progress(f"Fetching {file.name}") as progress:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                _carry_on(file.url, part, progress)
+                _resume(file.url, part, progress)
                 break
             except _LostError as error:
                 if attempt == _ATTEMPTS or not error.again:
                     raise
-                progress.update(f"trying again: {error}")
+                progress.update(f"retrying: {error}")
                 time.sleep(_PAUSE * 2 ** (attempt - 1))
     if file.checksum_url is not None:
         _check(part, _published_md5(file.checksum_url), target.name)
@@ -171,18 +174,18 @@ def _download(file: RemoteFile, target: Path) -> None:
     part.replace(target)
 
 
-def _carry_on(url: str, part: Path, progress: Progress) -> None:
-    """Ask for what is missing of the part file and append it; the whole file where the server has another one now."""
+def _resume(url: str, part: Path, progress: Progress) -> None:
+    """Request the missing rest of the part file and append it; the whole file where it has changed on the server."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "lexirec"}
     if have and _tag(part).exists():
-        # With If-Range a server that has another file now sends all of it instead of a tail that does not fit.
+        # With If-Range, a server whose file has changed sends all of it instead of a rest that does not fit.
         headers |= {"Range": f"bytes={have}-", "If-Range": _tag(part).read_text(encoding="utf-8")}
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT) as answer:
             _receive(answer, part, have, progress)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing lies behind the part: it is complete, or too long and begun anew
+        if error.code == 416:  # there is no rest: the part is complete, or too long and downloaded again
             if error.headers.get("Content-Range") == f"bytes */{have}":
                 return
             part.unlink(missing_ok=True)
@@ -191,7 +194,7 @@ def _carry_on(url: str, part: Path, progress: Progress) -> None:
         ) from None
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise _LostError(f"it cannot be reached ({reason})") from None
+        raise _LostError(f"the server cannot be reached ({reason})") from None
 
 
 def _receive(answer: http.client.HTTPResponse, part: Path, have: int, progress: Progress) -> None:
@@ -221,20 +224,22 @@ def _published_md5(url: str) -> str:
         ) as answer:
             text = answer.read(4096).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException) as error:
-        raise _LostError(f"its checksum {url} cannot be had ({error})") from None
+        raise _LostError(f"its checksum {url} cannot be downloaded ({error})") from None
     match = _MD5.search(text)
     if match is None:
-        raise DataError(f"{url}: there is no MD5 in the publisher's checksum file.")
+        raise DataError(f"{url}: the publisher's checksum file holds no MD5.")
     return match[0].lower()
 
 
 def _check(part: Path, expected: str, name: str) -> None:
     with part.open("rb") as content:
-        found = hashlib.file_digest(content, "md5").hexdigest()
-    if found != expected:
+        md5 = hashlib.file_digest(content, "md5").hexdigest()
+    if md5 != expected:
         part.unlink()
         _tag(part).unlink(missing_ok=True)
-        raise DataError(f"{name}: the MD5 is {found}, the publisher's is {expected}; it was removed, fetch it again.")
+        raise DataError(
+            f"{name}: the MD5 is {md5}, the publisher's is {expected}; the file was removed, fetch it again."
+        )
 
 
 def _tag(part: Path) -> Path:

@@ -1,4 +1,4 @@
-"""GRAM's file layout (specification §2.4): sequences, item text, published neighbours and identifiers."""
+"""Importer of GRAM's published files (specification §2.4): sequences, item texts, neighbours and identifiers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SHARE = 0.05
 
 
 def import_gram(folder: Path, conversion: Conversion) -> Imported:
-    """Import `user_sequence.txt` and `item_plain_text.txt`, and what else GRAM publishes where it is there.
+    """Import `user_sequence.txt` and `item_plain_text.txt`, and GRAM's neighbours and identifiers where they exist.
 
     `similar_item_sasrec.txt` becomes `neighbors.parquet` (item_id, neighbors); every
-    `item_generative_indexing_<name>.txt` becomes a column `<name>` of `identifiers.parquet`, as written there.
+    `item_generative_indexing_<name>.txt` becomes a column `<name>` of `identifiers.parquet`, unchanged.
 
     Raises:
         DataError: A file is missing, not UTF-8, or a line holds no id.
@@ -59,10 +59,10 @@ def _lines(path: Path) -> list[tuple[str, str]]:
 
 
 def _field_names(texts: list[str]) -> list[str]:
-    """Return the fields of the items, in order of appearance.
+    """Return the names of the item fields, in order of appearance.
 
-    Values may hold "; word: " too, so that a name that GRAM's data do not use counts as a field only where at least
-    one text in twenty has it.
+    Values may contain "; word: " too, so a name that GRAM's data do not use counts as a field only where at least one
+    text in twenty has it.
     """
     counts = Counter(name for text in texts for name in dict.fromkeys(_FIELD.findall(text)))
     return [name for name in counts if name in _KNOWN or counts[name] >= _SHARE * len(texts)]

@@ -1,4 +1,4 @@
-"""MovieLens, Yelp and RecBole's atomic files."""
+"""Importers of MovieLens, the Yelp open data set and RecBole's atomic files."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _movies(path: Path, kind: str) -> Iterator[Row]:
         rows = list(csv.reader(io.StringIO(text)))[1:]
     for number, row in enumerate(rows, start=1 if kind == "dat" else 2):
         if len(row) != 3:
-            raise DataError(f"{path}, line {number}: {len(row)} fields; a movie has three: id, title and genres.")
+            raise DataError(f"{path}, line {number}: the line has {len(row)} fields, not three: id, title and genres.")
         item_id, title, genres = row
         year = _YEAR.search(title)
         named = [genre for genre in genres.split("|") if genre and genre != "(no genres listed)"]
@@ -107,7 +107,7 @@ def import_yelp(folder: Path, conversion: Conversion) -> Imported:
         DataError: The files are missing or a row is bad.
     """
     ending = re.compile(r"\.(json|jsonl)(\.gz|\.zst)?$")
-    found = {
+    files = {
         kind: find_file(
             folder,
             f"{kind} file (yelp_academic_dataset_{kind}.json)",
@@ -115,10 +115,10 @@ def import_yelp(folder: Path, conversion: Conversion) -> Imported:
         )
         for kind in ("review", "business")
     }
-    reviews = conversion.work.open(found["review"])
+    reviews = conversion.work.open(files["review"])
     conversion.take_events(reviews, user="user_id", item="business_id", time="date", rating="stars")
-    businesses = records(conversion, found["business"], _business)
-    conversion.take_items(businesses, _BUSINESSES, f"Reading {found['business'].name}")
+    businesses = records(conversion, files["business"], _business)
+    conversion.take_items(businesses, _BUSINESSES, f"Reading {files['business'].name}")
     return conversion.finish()
 
 
@@ -127,12 +127,12 @@ def _business(line: bytes) -> Row:
     if not isinstance(record, dict) or "business_id" not in record:
         raise ValueError("a business is an object with a business_id")
     named = [name.strip() for name in (record.get("categories") or "").split(",") if name.strip()]
-    places = {name: record.get(name) or None for name in ("city", "state", "address")}
+    address = {name: record.get(name) or None for name in ("city", "state", "address")}
     return {
         "item_id": record["business_id"],
         "title": record.get("name") or None,
         "categories": named or None,
-        **places,
+        **address,
     }
 
 
@@ -155,10 +155,10 @@ def import_recbole(folder: Path, conversion: Conversion) -> Imported:
     time = next((name for name in ("timestamp", "time") if name in types), None)
     rating = "rating" if "rating" in types else None
     conversion.take_events(events, user=user, item=of_item, time=time, rating=rating)
-    items, kinds = _atomic(item, conversion)
-    if of_item not in kinds:
-        raise DataError(f"{item}, line 1: the header has no '{of_item}', which names the items in {inter.name}.")
-    rows, schema = _atomic_items(conversion, items, kinds, of_item)
+    items, item_types = _atomic(item, conversion)
+    if of_item not in item_types:
+        raise DataError(f"{item}, line 1: the header has no '{of_item}', the column of item ids in {inter.name}.")
+    rows, schema = _atomic_items(conversion, items, item_types, of_item)
     conversion.take_items(rows, schema, f"Reading {item.name}")
     return conversion.finish()
 

@@ -1,1 +1,1 @@
-"""readers."""
+"""Readers of tables on disk (Parquet, CSV/TSV, JSON Lines) through DuckDB, with row checks."""

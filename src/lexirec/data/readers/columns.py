@@ -1,4 +1,4 @@
-"""Columns of a table on disk, as the SQL that reads them."""
+"""Columns of a table on disk, and the SQL expressions that read them in DuckDB."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def literal(text: str) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a source: its name there, its DuckDB type and the SQL that reads it from the scan."""
+    """One column of a source: its name in the file, its DuckDB type and the SQL that reads it from the scan."""
 
     name: str
     type: str
@@ -55,12 +55,12 @@ class Column:
 
     @property
     def text(self) -> str:
-        """SQL for the value as text; whole floating-point numbers lose their ".0", so that ids survive pandas."""
+        """SQL for the value as text; whole floating-point numbers lose their ".0" (pandas stores ids as floats)."""
         return f"plain_number({self.sql})" if self.type in {"DOUBLE", "FLOAT"} else f"CAST({self.sql} AS VARCHAR)"
 
     @property
     def texts(self) -> str:
-        """SQL for a list of texts, without those that are null."""
+        """SQL for the value as a list of texts, without nulls."""
         return f"[e FOR e IN CAST({self.sql} AS VARCHAR[]) IF e IS NOT NULL]" if self.is_list else f"[{self.text}]"
 
     def number(self, per_second: int = 1) -> str:
@@ -73,12 +73,18 @@ class Column:
 
 @dataclass(frozen=True)
 class Source:
-    """A table on disk: where it is, its columns, and the FROM clause that scans it with `ROW` beside them."""
+    """A table on disk: its path, its columns, and the FROM clause that scans it with the row number `ROW`."""
 
     path: Path
     kind: Kind
     columns: dict[str, Column]
     scan: str
+
+    @property
+    def column_names(self) -> str:
+        """Names of the columns for messages, the first twelve."""
+        names = list(self.columns)
+        return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
 
     def column(self, wanted: str, columns: Mapping[str, str] | None = None) -> Column:
         """Return the column that holds `wanted`: the mapped one (ours -> theirs), else the one of that name.
@@ -86,20 +92,19 @@ class Source:
         Raises:
             DataError: There is no such column; the message names the nearest one.
         """
-        given = (columns or {}).get(wanted, wanted)
-        if given in self.columns:
-            return self.columns[given]
-        names = list(self.columns)
-        shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-        role = "" if given == wanted else f" (mapped to {wanted})"
+        theirs = (columns or {}).get(wanted, wanted)
+        if theirs in self.columns:
+            return self.columns[theirs]
+        role = "" if theirs == wanted else f" (mapped to {wanted})"
         raise DataError(
-            f"{self.path}: there is no column '{given}'{role}; the columns are {shown}.{did_you_mean(given, names)}"
+            f"{self.path}: there is no column '{theirs}'{role}; the columns are {self.column_names}."
+            f"{did_you_mean(theirs, self.columns)}"
             f' Map it with item_columns, interaction_columns or user_columns (columns in Python) = {{{wanted} = "…"}}.'
         )
 
 
 def unreadable_line(source: Source) -> str:
-    """SQL that is true for rows of a JSON Lines scan that are no object (malformed, or not UTF-8)."""
+    """Return an SQL condition: true for rows of a JSON Lines scan that are no object (malformed, or not UTF-8)."""
     return f"coalesce(json_type({LINE}), '') <> 'OBJECT'" if source.kind == "jsonl" else "false"
 
 

@@ -1,7 +1,7 @@
-"""Tables on disk, read through DuckDB: Parquet, CSV/TSV and JSON Lines, plain or as .gz/.zst.
+"""DuckDB scans of tables on disk: Parquet, CSV/TSV and JSON Lines, plain or as .gz/.zst.
 
-`Workspace` is a scratch database that spills to disk; `Workspace.open` looks at a file and returns a `Source`: its
-columns and the SQL that scans it with a row number. Which rows are bad is for `lexirec.data.readers.validation`.
+`Workspace` is a scratch database that spills to disk; `Workspace.open` inspects a file and returns a `Source`: its
+columns and the SQL that scans it with a row number. Rows are checked in `lexirec.data.readers.validation`.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def one_line(error: BaseException) -> str:
 
 
 class Workspace:
-    """A DuckDB database in a scratch folder, with a memory limit: joins and sorts spill to disk and vanish at exit.
+    """A DuckDB database in a scratch folder, with a memory limit: joins and sorts spill to disk; removed at exit.
 
-    The scratch folder lies where `tempfile` puts it; set TMPDIR to a disk with room for about 60 bytes per event.
+    The scratch folder is where `tempfile` puts it; set TMPDIR to a disk with about 60 bytes of space per event.
     """
 
     def __enter__(self) -> Workspace:
@@ -81,11 +81,11 @@ class Workspace:
         return self.connection.sql(sql).to_arrow_table()
 
     def batches(self, sql: str, size: int = 1_000_000) -> pa.RecordBatchReader:
-        """Return a result in Arrow batches, for results that should not stand in memory twice."""
+        """Return a result in Arrow batches, for results that should not be in memory twice."""
         return self.connection.sql(sql).to_arrow_reader(size)
 
     def open(self, path: Path | str) -> Source:
-        """Look at a file and return how to scan it.
+        """Inspect a file and return the source that scans it.
 
         Raises:
             DataError: The file is missing, a folder, empty, of an unknown kind, damaged or not UTF-8.
@@ -101,10 +101,10 @@ class Workspace:
         return self.delimited(file, plain, names, delimiter, header=True)
 
     def unpacked(self, file: Path) -> Path:
-        """Unpack a .gz or .zst into the scratch folder and return where; other files are returned as they are.
+        """Unpack a .gz or .zst into the scratch folder and return its path; other files are returned as they are.
 
-        DuckDB takes a .zst that was cut short for a complete one (seen in 2.0.0); Arrow notices, and reads several
-        frames.
+        Arrow unpacks instead of DuckDB, which takes a truncated .zst for a complete one (seen in 2.0.0); Arrow detects
+        it, and reads several frames.
         """
         if file.suffix.lower() not in _COMPRESSED:
             return file
@@ -121,8 +121,8 @@ class Workspace:
             raise DataError(f"{file}: the file is empty; a header and at least one row are needed.")
         return target
 
-    def _without_mark(self, plain: Path) -> Path:
-        """Return a copy without the byte order mark that some programs put before a text; other files as they are."""
+    def _without_bom(self, plain: Path) -> Path:
+        """Return a copy without the byte order mark; files without one are returned as they are."""
         with plain.open("rb") as lines:
             if lines.read(len(BOM_UTF8)) != BOM_UTF8:
                 return plain
@@ -143,9 +143,9 @@ class Workspace:
     def delimited(
         self, file: Path, plain: Path, names: list[str], delimiter: str, *, header: bool, quote: str = '"'
     ) -> Source:
-        """Return a source for delimited text with known columns; `file` is its name in messages, `plain` is read.
+        """Return a source for delimited text with known columns; messages name `file`, `plain` is read.
 
-        Everything is read as text and nothing is guessed; lines that do not fit go to the table `reject_errors`.
+        All columns are read as text, no type is guessed; lines that do not fit go to the table `reject_errors`.
         """
         types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
         scan = (
@@ -157,18 +157,18 @@ class Workspace:
         return Source(file, "delimited", columns, f"(SELECT row_number() OVER () AS {ROW}, * FROM {scan})")
 
     def _open_jsonl(self, file: Path, plain: Path) -> Source:
-        lines = f"read_ndjson_objects({literal(str(self._without_mark(plain)))}, ignore_errors = true)"
+        lines = f"read_ndjson_objects({literal(str(self._without_bom(plain)))}, ignore_errors = true)"
         scan = f"(SELECT row_number() OVER () AS {ROW}, json AS {LINE} FROM {lines})"
         sample = f"(SELECT {LINE} AS line FROM {scan} WHERE json_type({LINE}) = 'OBJECT' LIMIT {_JSON_SAMPLE})"
         pairs = f"(SELECT line, unnest(json_keys(line)) AS key FROM {sample})"
         # A key is a list column where one of its values is a list; numbers stay text, as in CSV.
         value = "json_extract(line, '$.\"' || replace(key, '\"', '\\\"') || '\"')"
-        found = self.rows(f"SELECT key, bool_or(json_type({value}) = 'ARRAY') FROM {pairs} GROUP BY key")
-        if not found:
-            first = self.rows(f"SELECT count(*) FROM {scan}")[0][0]
-            said = "no line is a JSON object" if first else "the file is empty"
-            raise DataError(f"{file}: {said}; JSON Lines hold one object per line.")
-        columns = {key: json_column(key, is_list) for key, is_list in sorted(found)}
+        keys = self.rows(f"SELECT key, bool_or(json_type({value}) = 'ARRAY') FROM {pairs} GROUP BY key")
+        if not keys:
+            n_lines = self.rows(f"SELECT count(*) FROM {scan}")[0][0]
+            problem = "no line is a JSON object" if n_lines else "the file is empty"
+            raise DataError(f"{file}: {problem}; JSON Lines hold one object per line.")
+        columns = {key: json_column(key, is_list) for key, is_list in sorted(keys)}
         return Source(file, "jsonl", columns, scan)
 
 
@@ -182,7 +182,7 @@ def _kind(file: Path) -> Kind:
     packed = bool(suffixes) and suffixes[-1] in _COMPRESSED
     kind = _KINDS.get(suffixes[-2] if packed and len(suffixes) > 1 else suffixes[-1] if suffixes else "")
     if kind is None or (packed and kind == "parquet"):
-        raise DataError(f"{file}: files of the kind '{''.join(suffixes[-2:])}' cannot be read; allowed are {_ALLOWED}.")
+        raise DataError(f"{file}: files of type '{''.join(suffixes[-2:])}' cannot be read; allowed are {_ALLOWED}.")
     if file.stat().st_size == 0:
         raise DataError(f"{file}: the file is empty; a header and at least one row are needed.")
     return kind
@@ -203,10 +203,10 @@ def _header(file: Path, plain: Path) -> tuple[list[str], str]:
     tabbed = ".tsv" in (suffix.lower() for suffix in file.suffixes)
     delimiter = "\t" if tabbed else max(",;\t|", key=lambda mark: (text.count(mark), mark == ","))
     names = next(csv.reader([text], delimiter=delimiter), [])
-    twice = {name for name in names if [other.lower() for other in names].count(name.lower()) > 1}
-    if twice:
+    repeated = {name for name in names if [other.lower() for other in names].count(name.lower()) > 1}
+    if repeated:
         raise DataError(
-            f"{file}, line 1: the column '{sorted(twice)[0]}' stands twice in the header; names must differ."
+            f"{file}, line 1: the column '{sorted(repeated)[0]}' is repeated in the header; names must differ."
         )
     if not all(name.strip() for name in names):
         raise DataError(f"{file}, line 1: column {[bool(n.strip()) for n in names].index(False) + 1} has no name.")

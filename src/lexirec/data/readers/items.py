@@ -1,4 +1,4 @@
-"""Read a table of items with DuckDB: columns, checks, types."""
+"""Reader of the table of items: selects the columns, checks the rows and settles the types in DuckDB."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from lexirec.core.errors import DataError
 from lexirec.data.readers.columns import ROW, Column, Source, quoted, unreadable_line
 from lexirec.data.readers.duckdb_source import Workspace, one_line
-from lexirec.data.readers.validation import Check, Rejects, judged, settle
+from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 
 
 def read_items(
@@ -42,21 +42,21 @@ def _read(
         f"CREATE TEMP TABLE given AS SELECT {ROW}, {unreadable_line(source)} AS unreadable,"
         f" {fields['item_id'].text} AS item_id{', ' if selected else ''}{selected} FROM {source.scan}"
     )
-    known = "(SELECT *, min(" + ROW + ") OVER (PARTITION BY item_id) AS first_row FROM given)"
+    numbered = f"(SELECT *, min({ROW}) OVER (PARTITION BY item_id) AS first_row FROM given)"
     checks = _checks(fields, text)
-    work.run(f"CREATE TEMP TABLE items AS {judged(known, checks)}")
-    settle(work, source, "items", checks, rejects)
+    work.run(f"CREATE TEMP TABLE items AS {flag_bad_rows(numbered, checks)}")
+    handle_bad_rows(work, source, "items", checks, rejects)
     names = ", ".join(quoted(name) for name in ("item_id", *(name for name in fields if name != "item_id")))
     table = work.arrow(f"SELECT {names} FROM items WHERE bad IS NULL ORDER BY {ROW}")
     return _settled_types(table)
 
 
 def _fields(source: Source, text: Sequence[str], columns: Mapping[str, str] | None) -> dict[str, Column]:
-    """Return our name -> column: the id, mapped and text fields first, then whatever else the file has."""
+    """Return our name -> column: the id, mapped and text fields first, then all other columns of the file."""
     wanted = dict.fromkeys(("item_id", *text, *(columns or {})))
     fields = {ours: source.column(ours, columns) for ours in wanted}
-    taken = {column.name for column in fields.values()}
-    others = {name: column for name, column in source.columns.items() if name not in taken and name not in fields}
+    used = {column.name for column in fields.values()}
+    others = {name: column for name, column in source.columns.items() if name not in used and name not in fields}
     return {**fields, **others}
 
 
@@ -76,7 +76,7 @@ def _checks(fields: Mapping[str, Column], text: Sequence[str]) -> list[Check]:
     )
     names = ", ".join(f"'{fields[name].name}'" for name in text)
     return [
-        Check("malformed line", "unreadable", "", "NULL", "each line must hold one JSON object in UTF-8"),
+        MALFORMED_LINE,
         Check("empty item id", "trim(coalesce(item_id, '')) = ''", identifier, "item_id", "every item needs an id"),
         Check(
             "duplicate item id",
@@ -90,8 +90,8 @@ def _checks(fields: Mapping[str, Column], text: Sequence[str]) -> list[Check]:
 
 
 def _settled_types(table: pa.Table) -> pa.Table:
-    """Give columns that are unknown throughout the type string, so that the same items always look the same."""
-    for place, column in enumerate(table.schema):
-        if pa.types.is_null(column.type) or table.column(place).null_count == table.num_rows:
-            table = table.set_column(place, column.name, pa.nulls(table.num_rows, pa.string()))
+    """Give columns without any value the type string, so that the same items have the same digest in every format."""
+    for index, column in enumerate(table.schema):
+        if pa.types.is_null(column.type) or table.column(index).null_count == table.num_rows:
+            table = table.set_column(index, column.name, pa.nulls(table.num_rows, pa.string()))
     return table.replace_schema_metadata(None)

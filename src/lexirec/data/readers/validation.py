@@ -1,4 +1,4 @@
-"""Rows that cannot be used: found by SQL conditions, then either an error for the user or put aside with a reason."""
+"""Row checks: SQL conditions that flag bad rows, which are an error for the user or rejected with a reason."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Check:
-    """One way a row can be bad.
+    """One condition that makes a row bad.
 
     Attributes:
         reason: A few words, counted and kept in `rejects.parquet`.
         bad: SQL condition over the checked table.
         column: The column of the file, as the file names it ("" for the whole line).
-        value: SQL for what was given, as text.
-        allowed: What is allowed and what to do, for the message.
+        value: SQL for the bad value, as text.
+        allowed: End of the message: what is allowed and what to do.
     """
 
     reason: str
@@ -46,8 +46,12 @@ class Check:
     allowed: str
 
 
+MALFORMED_LINE = Check("malformed line", "unreadable", "", "NULL", "each line must hold one JSON object in UTF-8")
+"""Check of a scan with a column `unreadable` (see `lexirec.data.readers.columns.unreadable_line`)."""
+
+
 class Rejects:
-    """Where bad rows go: an error at the first one, or a table of them with their reasons.
+    """Collector of bad rows: with "error" the first one is an error, with "reject" they are kept with their reasons.
 
     Attributes:
         counts: Number of rejected rows per reason.
@@ -65,31 +69,31 @@ class Rejects:
         """All rejected rows: file, row, column, value, reason.
 
         `row` counts the readable rows of data from 1; for a line that could not be read at all ("too many fields",
-        "not UTF-8", …) it is the line of the file, and the rows behind it are counted without it.
+        "not UTF-8", …) it is the line of the file, and the rows after it are counted without it.
         """
         return pa.concat_tables([_SCHEMA.empty_table(), *self._tables])
 
     def save(self, path: Path | str) -> None:
-        """Write the rejected rows as Parquet (also when there is none)."""
+        """Write the rejected rows as Parquet, also when there are none."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(self.table, path)
 
     def add(self, rows: pa.Table) -> None:
-        """Keep rejected rows and count their reasons."""
+        """Add rejected rows and count their reasons."""
         self._tables.append(rows.select(_SCHEMA.names).cast(_SCHEMA))
         for entry in rows.column("reason").value_counts():
             reason = entry["values"].as_py()
             self.counts[reason] = self.counts.get(reason, 0) + entry["counts"].as_py()
 
 
-def judged(table: str, checks: Sequence[Check]) -> str:
-    """SQL of `table` with a column `bad`: the number of the first check that a row fails, NULL for good rows."""
+def flag_bad_rows(table: str, checks: Sequence[Check]) -> str:
+    """Return SQL of `table` with a column `bad`: the number of the first check a row fails, NULL for good rows."""
     cases = " ".join(f"WHEN {check.bad} THEN {number}" for number, check in enumerate(checks))
     return f"SELECT *, CASE {cases} END AS bad FROM {table}"
 
 
-def settle(work: Workspace, source: Source, table: str, checks: Sequence[Check], rejects: Rejects) -> None:
-    """Deal with the bad rows of a judged table; afterwards only rows with `bad IS NULL` may be used.
+def handle_bad_rows(work: Workspace, source: Source, table: str, checks: Sequence[Check], rejects: Rejects) -> None:
+    """Refuse or collect the bad rows of a flagged table; afterwards only rows with `bad IS NULL` may be used.
 
     Raises:
         DataError: A row is bad and `on_bad_row` is "error", or no good row is left.
@@ -107,12 +111,12 @@ def settle(work: Workspace, source: Source, table: str, checks: Sequence[Check],
     if counts:
         rejects.add(work.arrow(_rejected(source, table, checks)))
     if not good:
-        why = ", ".join(f"{count:,} × {reason}" for reason, count in rejects.counts.items()) or "there is none"
+        why = ", ".join(f"{count:,} × {reason}" for reason, count in rejects.counts.items()) or "the table is empty"
         raise DataError(f"{source.path}: no usable row ({why}); at least one is needed.")
 
 
 def _broken_lines(work: Workspace, source: Source) -> list[tuple[int, str, str, str]]:
-    """Lines that the CSV reader could not take: (line, column, text, reason)."""
+    """Return the lines that the CSV reader could not parse: (line, column, text, reason)."""
     if source.kind != "delimited" or not work.rows("SELECT 1 FROM duckdb_tables() WHERE table_name = 'reject_errors'"):
         return []
     rows = work.rows(
@@ -135,7 +139,7 @@ _CSV_REASONS = {
 def _first_message(
     work: Workspace, source: Source, table: str, checks: Sequence[Check], broken: Sequence[tuple[int, str, str, str]]
 ) -> str:
-    # Broken lines come first: the row numbers of what follows them are shifted.
+    # Broken lines come first: they shift the row numbers of the rows after them.
     if broken:
         line, _, text, reason = broken[0]
         expected = f"expected are the {len(source.columns)} fields of the header, in UTF-8"
@@ -143,9 +147,9 @@ def _first_message(
     row, number = work.rows(f"SELECT {ROW}, bad FROM {table} WHERE bad IS NOT NULL ORDER BY {ROW} LIMIT 1")[0]
     check = checks[number]
     (value,) = work.rows(f"SELECT {check.value} FROM {table} WHERE {ROW} = {row}")[0]
-    place = f", column '{check.column}'" if check.column else ""
-    given = "" if value is None else f" {_shown(value)}"
-    return f"{source.path}, row {row}{place}: {check.reason}{given}; {check.allowed}."
+    column = f", column '{check.column}'" if check.column else ""
+    bad_value = "" if value is None else f" {_shown(value)}"
+    return f"{source.path}, row {row}{column}: {check.reason}{bad_value}; {check.allowed}."
 
 
 def _rejected(source: Source, table: str, checks: Sequence[Check]) -> str:
@@ -167,5 +171,5 @@ def _shown(text: str) -> str:
 
 
 def _how_many(bad: int) -> str:
-    rows = "This row is the only bad one" if bad == 1 else f"{bad:,} rows are bad in all"
-    return f' {rows}; on_bad_row = "reject" puts them aside.'
+    rows = "This is the only bad row" if bad == 1 else f"{bad:,} rows are bad in total"
+    return f' {rows}; on_bad_row = "reject" skips bad rows.'

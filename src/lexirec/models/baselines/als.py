@@ -1,15 +1,14 @@
 """Implicit alternating least squares, by the package `implicit` (MIT; `pip install 'lexirec[als]'`).
 
 Hu, Koren and Volinsky, ICDM 2008: every user and item gets a vector, so that their product is 1 where the user took
-the item, with confidence `confidence`, and 0 elsewhere, with confidence 1. Users are not kept: a history, of a known
-user or not, is folded in by solving for its vector with the items' held fixed, so an answer depends on the history
-alone. Ours lets newer items of a history count more by default; a decay of 1 is the published, order-blind method.
+the item, with confidence `confidence`, and 0 elsewhere, with confidence 1. Users are not stored: a history is folded
+in by solving for its vector with the items' vectors fixed, so scores depend on the history alone. Ours weights newer
+items of a history more by default; a decay of 1 is the published, order-blind method.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,31 +16,29 @@ from pydantic import Field
 from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import SettingsError
 from lexirec.data.neighbors import Matrix
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.base import (
+    Baseline,
+    BaselineSettings,
     answer_newcomers,
     binary_rows,
-    fitted_array,
     history_rows,
-    load_fitted,
     popularity,
-    save_fitted,
 )
 
 
-class AlsSettings(Settings):
+class AlsSettings(BaselineSettings):
     """Settings of `Als`; the defaults were best of a few on the validation part of Amazon Office Products."""
 
     kind: Literal["als"] = "als"
     dimensions: int = Field(default=128, ge=1)
-    """Of the vectors."""
+    """Dimensions of the vectors."""
     regularization: float = Field(default=50.0, ge=0)
     """λ, added to the diagonal of every user's and item's system."""
     confidence: float = Field(default=20.0, gt=0)
-    """Of an item that was taken; of one that was not it is 1."""
+    """Confidence of an observed item; that of all others is 1."""
     iterations: int = Field(default=15, ge=1)
     """Rounds of solving for users, then for items."""
     history_decay: float = Field(default=0.3, gt=0, le=1)
@@ -50,12 +47,14 @@ class AlsSettings(Settings):
     """Of the first vectors."""
 
 
-class Als:
-    """Scores items by the product of their vectors and the history's; see the top of this file."""
+class Als(Baseline):
+    """Scores items by the product of their vectors and the history's; see the module's docstring."""
 
-    def __init__(self, settings: AlsSettings | None = None) -> None:
-        """Keep the settings."""
-        self.settings = settings or AlsSettings()
+    settings_class: ClassVar[type[BaselineSettings]] = AlsSettings
+    arrays: ClassVar[tuple[str, ...]] = ("shares", "vectors")
+    settings: AlsSettings
+    shares: NDArray[np.float32]
+    vectors: NDArray[np.float32]
 
     def fit(self, train: Sequences, n_items: int) -> Self:
         """Factorise the binary user × item matrix.
@@ -66,7 +65,7 @@ class Als:
         solver = _solver(self.settings)
         with threadpool_limits(1, "blas"):  # the package runs its own threads
             solver.fit(_plain(binary_rows(train, n_items)), show_progress=False)
-        self.vectors: NDArray[np.float32] = np.asarray(solver.item_factors, dtype=np.float32)
+        self.vectors = np.asarray(solver.item_factors, dtype=np.float32)
         self.shares = popularity(train, n_items)
         return self
 
@@ -87,18 +86,6 @@ class Als:
     def item_vectors(self) -> NDArray[np.float32]:
         """Return the items' vectors: float32 (n_items, dimensions)."""
         return self.vectors
-
-    def save(self, folder: str | Path) -> None:
-        """Write the items' vectors into the folder."""
-        save_fitted(folder, self.settings, shares=self.shares, vectors=self.vectors)
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Read what `save` wrote; raises ArtifactError where it cannot."""
-        settings, arrays = load_fitted(folder, AlsSettings)
-        model = cls(settings)
-        model.shares, model.vectors = (fitted_array(name, arrays, folder) for name in ("shares", "vectors"))
-        return model
 
 
 def _solver(settings: AlsSettings) -> Any:

@@ -1,18 +1,23 @@
-"""What every scorer needs: histories as sparse rows, an answer for shoppers without history, arrays on disk.
+"""The base class of baselines, and what they share: histories as sparse rows, popularity, arrays on disk.
 
-A scorer gives every item of the catalogue a number for every history:
+A baseline is a scorer: it gives every item of the catalogue a number for every history.
 
     fit(train, n_items, …) -> itself        learn; `train` holds rows of item numbers, oldest first
     scores(histories) -> float32 (rows, n_items)
     save(folder), load(folder)              a folder with `settings.json` and arrays, no pickle
+
+`Baseline` fits, saves and loads by itself what learns from the training rows alone and keeps arrays; the table of
+baselines is `registry.py`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +27,10 @@ from scipy import sparse
 
 from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError
-from lexirec.data.neighbors import Matrix
+from lexirec.core.registry import PartSettings
+from lexirec.data.neighbors import Matrix, Neighbors
 from lexirec.data.sequences import Sequences
+from lexirec.data.splits import Cases
 
 S = TypeVar("S", bound=Settings)
 
@@ -109,7 +116,7 @@ def pack_matrix(name: str, matrix: Matrix) -> dict[str, NDArray[Any]]:
     return {f"{name}.{part}": array for part, array in parts.items()}
 
 
-def unpack_matrix(name: str, arrays: dict[str, NDArray[Any]]) -> Matrix:
+def unpack_matrix(name: str, arrays: Mapping[str, NDArray[Any]]) -> Matrix:
     """Put a square sparse matrix together again from what `pack_matrix` named."""
     data, indices, indptr = (arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
     return sparse.csr_array((data, indices, indptr), shape=(len(indptr) - 1, len(indptr) - 1))
@@ -127,3 +134,107 @@ class Scorer(Protocol):
 
     def save(self, folder: str | Path) -> None:
         """Write the fitted scorer into a folder."""
+
+
+# ------------------------------------------------------------------------------------------------------- base classes
+
+
+class BaselineSettings(PartSettings):
+    """Settings of a baseline; `needs` may name `vectors`, `neighbors` and `times` of the experiment."""
+
+    def stored(self) -> BaselineSettings:
+        """Return the settings that the fitted baseline is stored under, these unless others give the same result."""
+        return self
+
+
+@dataclass(frozen=True)
+class BaselineInputs:
+    """What a baseline can be fitted on; what is not needed is never read.
+
+    Attributes:
+        train: Rows of item numbers, oldest first.
+        n_items: Size of the catalogue.
+        validation: Cases that may choose an epoch.
+        progress: A folder from which a killed fit carries on.
+        readers: How `texts`, `vectors`, `neighbors` and `times` are read.
+    """
+
+    train: Sequences
+    n_items: int
+    validation: Cases | None = None
+    progress: Path | None = None
+    readers: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The items' texts, in catalogue order."""
+        texts: Sequence[str] = self.readers["texts"]()
+        return texts
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """The items' vectors: float32 (n_items, d)."""
+        vectors: NDArray[np.float32] = self.readers["vectors"]()
+        return vectors
+
+    @property
+    def neighbors(self) -> Neighbors:
+        """The items' neighbours."""
+        neighbors: Neighbors = self.readers["neighbors"]()
+        return neighbors
+
+    @property
+    def times(self) -> NDArray[np.float64] | None:
+        """Seconds since 1970 of every training event, in the order of `train.items`; None where events have none."""
+        times: NDArray[np.float64] | None = self.readers["times"]()
+        return times
+
+
+class Baseline(ABC):
+    """A scorer that experiments fit and save; a class of its own has `settings_class`, `fit` and `scores`."""
+
+    settings_class: ClassVar[type[BaselineSettings]]
+    """Its settings, as they are saved."""
+    options: ClassVar[type[BaselineSettings] | None] = None
+    """Settings of an experiment file, where they say more than the scorer's own (what it is fitted on)."""
+    arrays: ClassVar[tuple[str, ...]] = ("shares",)
+    """Attributes that `fit` makes and a folder keeps: arrays."""
+    matrices: ClassVar[tuple[str, ...]] = ()
+    """Likewise: square sparse matrices."""
+    settings: Any
+
+    def __init__(self, settings: BaselineSettings | None = None) -> None:
+        """Keep the settings, by default those of `settings_class()`."""
+        self.settings = settings or self.settings_class()
+
+    @abstractmethod
+    def fit(self, train: Sequences, n_items: int) -> Self:
+        """Learn from rows of item numbers, oldest first."""
+
+    @abstractmethod
+    def scores(self, histories: Sequences) -> NDArray[np.float32]:
+        """Score every item for every history: float32 (rows, n_items), no NaN, −inf for the impossible."""
+
+    @classmethod
+    def fitted(cls, settings: Any, inputs: BaselineInputs) -> Self:
+        """Return a fitted scorer; a class that reads more than the training rows takes it from the inputs."""
+        return cls(settings).fit(inputs.train, inputs.n_items)
+
+    def save(self, folder: str | Path) -> None:
+        """Write settings, arrays and matrices into the folder."""
+        arrays = {name: getattr(self, name) for name in self.arrays}
+        for name in self.matrices:
+            arrays |= pack_matrix(name, getattr(self, name))
+        save_fitted(folder, self.settings, **arrays)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote; raises ArtifactError where it cannot."""
+        settings, arrays = load_fitted(folder, cls.settings_class)
+        model = cls(settings)
+        for name in cls.arrays:
+            setattr(model, name, fitted_array(name, arrays, folder))
+        for name in cls.matrices:
+            fitted_array(f"{name}.data", arrays, folder)
+            setattr(model, name, unpack_matrix(name, arrays))
+        return model

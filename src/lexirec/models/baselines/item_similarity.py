@@ -1,9 +1,8 @@
-"""Baselines that learn little or nothing: popularity, item-kNN and EASE. Transitions are a setting of the memory."""
+"""Item-to-item baselines: item-kNN (cosine between items) and EASE (a linear model in closed form)."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,25 +10,21 @@ from pydantic import Field
 from scipy import sparse
 from scipy.linalg import get_lapack_funcs
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import DataError
 from lexirec.data.neighbors import Matrix, nearest
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.base import (
+    Baseline,
+    BaselineSettings,
     answer_newcomers,
     binary_rows,
     dense,
-    fitted_array,
     history_rows,
-    load_fitted,
-    pack_matrix,
     popularity,
-    save_fitted,
-    unpack_matrix,
 )
 
 
-class ItemKnnSettings(Settings):
+class ItemKnnSettings(BaselineSettings):
     """Settings of `ItemKnn`."""
 
     kind: Literal["item-knn"] = "item-knn"
@@ -39,22 +34,24 @@ class ItemKnnSettings(Settings):
     """Weight of a history item relative to the next newer one; 1 is the classic, order-blind item-kNN."""
 
 
-class ItemKnn:
+class ItemKnn(Baseline):
     """Scores items by the summed cosine to the history's items (Sarwar et al., WWW 2001).
 
     Cosine is between columns of the binary user × item matrix. Ours weights newer history items more by default.
     """
 
-    def __init__(self, settings: ItemKnnSettings | None = None) -> None:
-        """Keep the settings."""
-        self.settings = settings or ItemKnnSettings()
+    settings_class: ClassVar[type[BaselineSettings]] = ItemKnnSettings
+    matrices: ClassVar[tuple[str, ...]] = ("similarities",)
+    settings: ItemKnnSettings
+    shares: NDArray[np.float32]
+    similarities: Matrix
 
     def fit(self, train: Sequences, n_items: int) -> Self:
         """Find every item's neighbours among the items of the same users."""
         found = nearest(sparse.csr_array(binary_rows(train, n_items).T), self.settings.neighbors)
         rows, places = np.nonzero((found.items >= 0) & (found.scores > 0))
         cells = (rows, found.items[rows, places])
-        self.similarities: Matrix = sparse.csr_array((found.scores[rows, places], cells), shape=(n_items, n_items))
+        self.similarities = sparse.csr_array((found.scores[rows, places], cells), shape=(n_items, n_items))
         self.shares = popularity(train, n_items)
         return self
 
@@ -63,21 +60,8 @@ class ItemKnn:
         rows = history_rows(histories, len(self.shares), self.settings.history_decay)
         return answer_newcomers(dense(rows @ self.similarities), histories, self.shares)
 
-    def save(self, folder: str | Path) -> None:
-        """Write the similarities into the folder."""
-        save_fitted(folder, self.settings, shares=self.shares, **pack_matrix("similarities", self.similarities))
 
-    @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Read what `save` wrote; raises ArtifactError where it cannot."""
-        settings, arrays = load_fitted(folder, ItemKnnSettings)
-        model = cls(settings)
-        model.shares = fitted_array("shares", arrays, folder)
-        model.similarities = unpack_matrix("similarities", arrays)
-        return model
-
-
-class EaseSettings(Settings):
+class EaseSettings(BaselineSettings):
     """Settings of `Ease`."""
 
     kind: Literal["ease"] = "ease"
@@ -91,15 +75,17 @@ class EaseSettings(Settings):
     """Larger catalogues are refused, because the dense items × items matrix would not fit memory."""
 
 
-class Ease:
+class Ease(Baseline):
     """Scores items by a linear model of items on items with zero diagonal, in closed form (Steck, WWW 2019).
 
     B = I − P · diag(P)^−1 with P = (XᵀX + λI)^−1. Ours weights newer history items more by default.
     """
 
-    def __init__(self, settings: EaseSettings | None = None) -> None:
-        """Keep the settings."""
-        self.settings = settings or EaseSettings()
+    settings_class: ClassVar[type[BaselineSettings]] = EaseSettings
+    arrays: ClassVar[tuple[str, ...]] = ("shares", "weights")  # the weights take 4 n_items² bytes
+    settings: EaseSettings
+    shares: NDArray[np.float32]
+    weights: NDArray[np.float32]
 
     def fit(self, train: Sequences, n_items: int) -> Self:
         """Invert the Gram matrix of the binary user × item matrix.
@@ -122,18 +108,6 @@ class Ease:
         """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""
         rows = history_rows(histories, len(self.shares), self.settings.history_decay)
         return answer_newcomers(np.asarray(rows @ self.weights, dtype=np.float32), histories, self.shares)
-
-    def save(self, folder: str | Path) -> None:
-        """Write the weights into the folder: 4 n_items² bytes."""
-        save_fitted(folder, self.settings, shares=self.shares, weights=self.weights)
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Read what `save` wrote; raises ArtifactError where it cannot."""
-        settings, arrays = load_fitted(folder, EaseSettings)
-        model = cls(settings)
-        model.shares, model.weights = fitted_array("shares", arrays, folder), fitted_array("weights", arrays, folder)
-        return model
 
 
 def _check_size(n_items: int, settings: EaseSettings) -> None:

@@ -1,37 +1,41 @@
-"""The memory: item-to-item counts of the training part, smoothed over text neighbours. Nothing is learned.
+"""The memory: text-smoothed item co-occurrence, a baseline without learned parameters.
 
-With C the counts and K the text similarities, a history's row of decayed weights h scores all items by
+With C the item-to-item counts of the training part, K the text similarities, and h a history's row of decayed weights,
+all items are scored by
 
     h · R (C + a·K·C + b·C·K + c·m·K + d·C·P) S        m = mean row sum of C, P = C with rows that sum to 1
 
-- K·C: what followed items *similar to* those of the history; C·K: items similar to what followed; K: similar items.
-- C·P: what followed what followed, a walk of two steps; M0–M2 do without (d = 0).
-- R and S divide by (row sum)^.5 and (column sum)^.2 of the smoothed matrix: often bought items shall not outvote the
-  rest of a history, nor popular items everything. Smoothing before scaling lets rare items gain most (docs/log/).
-- M0 has no text, M1 takes given vectors, M2 TF-IDF of the item texts; the name says only what `fit` was given.
+- K·C: successors of items *similar to* those of the history; C·K: items similar to successors; K: similar items.
+- C·P: successors of successors, a walk of two steps; M0–M2 do without (d = 0).
+- R and S divide by (row sum)^.5 and (column sum)^.2 of the smoothed matrix, so that frequent items do not dominate the
+  rest of a history, nor popular items all scores. Smoothing before scaling helps rare items most (docs/log/).
+- M0 has no text, M1 uses item vectors, M2 TF-IDF of the item texts; the name only says which of them `fit` got.
 
-No single matrix is built: with r = hR, ((r + a·rK + d·rC·N)·C + (b·rC + c·m·r)·K)·S has the same value, where N holds
-1 / row sum of C, so that P = N·C; K·C would be near dense. Source: our own measurement; counting transitions goes back
-to Shani, Heckerman and Brafman (JMLR 2005); walks on the graph of users and items are Cooper et al. (WWW 2014), ours go
-from item to item.
+The matrix is never built, because K·C would be nearly dense: with r = hR, ((r + a·rK + d·rC·N)·C + (b·rC + c·m·r)·K)·S
+has the same value, where N holds 1 / row sum of C, so that P = N·C.
+
+Source: our own measurement; counting transitions goes back to Shani, Heckerman and Brafman (JMLR 2005); walks on the
+graph of users and items are Cooper et al. (WWW 2014), ours go from item to item.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError, DataError, SettingsError
 from lexirec.data.neighbors import Matrix, Neighbors, nearest, pair_counts, scaled, top_k
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.base import (
+    Baseline,
+    BaselineInputs,
+    BaselineSettings,
     answer_newcomers,
     dense,
     history_rows,
@@ -42,12 +46,14 @@ from lexirec.models.baselines.base import (
     unpack_matrix,
 )
 
+Evidence = Literal["text", "vectors", "none"]
+"""What a memory smooths its counts with: TF-IDF of the items' texts, the experiment's vectors, nothing."""
 _BLOCK = 512
-"""Items whose companions are found at a time."""
+"""Number of items per batch in `neighbors`."""
 _VECTORS = ("shares", "row_scale", "column_scale")
 
 
-class MemorySettings(Settings):
+class MemorySettings(BaselineSettings):
     """Settings of `Memory`; the defaults are those of M0–M2."""
 
     kind: Literal["memory"] = "memory"
@@ -77,16 +83,31 @@ class MemorySettings(Settings):
     """d, the weight of C·P."""
 
 
+class MemoryBaseline(MemorySettings):
+    """The memory in an experiment file: how pairs are counted, and what the counts are smoothed with."""
+
+    evidence: Evidence = "text"
+    """TF-IDF of the items' texts (M2), all vectors of the experiment (M1), or nothing (M0)."""
+
+    def needed(self) -> tuple[str, ...]:
+        """Return `vectors` where they smooth the counts."""
+        return ("vectors",) if self.evidence == "vectors" else ()
+
+    def alone(self) -> MemorySettings:
+        """Return the settings of the memory itself."""
+        return MemorySettings(**self.model_dump(exclude={"evidence"}))
+
+
 TRANSITIONS = MemorySettings(window=5, gap_decay=0.5, backward=0.0, row_power=0.0, column_power=0.0, history_decay=0.3)
-"""The floor of every comparison: plain counts of what came up to five places later, near places and new items first."""
+"""A reference baseline: plain counts of what came up to five places later, near places and new items first."""
 
 
-class Memory:
-    """Scores items by decayed, text-smoothed co-occurrence with the history; see the top of this file."""
+class Memory(Baseline):
+    """Scores items by decayed, text-smoothed co-occurrence with the history; see the module's docstring."""
 
-    def __init__(self, settings: MemorySettings | None = None) -> None:
-        """Keep the settings; `fit` does the counting."""
-        self.settings = settings or MemorySettings()
+    settings_class: ClassVar[type[BaselineSettings]] = MemorySettings
+    options: ClassVar[type[BaselineSettings] | None] = MemoryBaseline
+    settings: MemorySettings
 
     def fit(
         self,
@@ -104,8 +125,7 @@ class Memory:
             n_items: size of the catalogue.
             texts: one per item, in catalogue order.
             vectors: (n_items, d), in catalogue order.
-            neighbors: text neighbours that were found before (`text_neighbors`), of which the first
-                `settings.neighbors` are used.
+            neighbors: text neighbours from `text_neighbors`, of which the first `settings.neighbors` are used.
 
         Raises:
             SettingsError: more than one of texts, vectors and neighbours is given.
@@ -134,6 +154,16 @@ class Memory:
         self.shares = popularity(train, n_items)
         return self
 
+    @classmethod
+    def fitted(cls, settings: MemoryBaseline, inputs: BaselineInputs) -> Self:
+        """Return a memory fitted with the evidence that the settings name."""
+        evidence: dict[str, Any] = {}
+        if settings.evidence == "text":
+            evidence["texts"] = inputs.texts
+        elif settings.evidence == "vectors":
+            evidence["vectors"] = inputs.vectors
+        return cls(settings.alone()).fit(inputs.train, inputs.n_items, **evidence)
+
     def scores(self, histories: Sequences) -> NDArray[np.float32]:
         """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""
         rows = history_rows(histories, len(self.shares), self.settings.history_decay)
@@ -142,9 +172,9 @@ class Memory:
         return answer_newcomers(found, histories, self.shares)
 
     def neighbors(self, k: int) -> Neighbors:
-        """Return every item's k best companions by the smoothed counts, itself left out: who follows or goes with it.
+        """Return every item's k best neighbours by the smoothed counts, without itself.
 
-        Items nobody bought have companions where their texts have neighbours. Works in blocks of items.
+        Items without events have neighbours if their texts have some. Works in blocks of items.
         """
         n_items = len(self.shares)
         items, scores = np.full((n_items, k), -1, dtype=np.int32), np.zeros((n_items, k), dtype=np.float32)
@@ -160,10 +190,11 @@ class Memory:
 
     def _spread(self, rows: Any) -> NDArray[np.float32]:
         """Multiply sparse rows with the smoothed matrix."""
+        # r·C is nearly dense from here on, so it is kept as a dense array and reused for walks and for C·K
         direct = dense(rows @ self.counts)
         spread = direct.copy()
         like = None if self.similarities is None else rows @ self.similarities * np.float32(self.settings.before)
-        if self.steps is not None:  # C·P = C·(1 / row sums)·C, so that walks and K·C share one product
+        if self.steps is not None:  # C·P = C·(1 / row sums)·C, so walks and K·C share one product with C
             through = direct * self.steps
             spread += (through if like is None else through + dense(like)) @ self.counts
         elif like is not None:
@@ -175,7 +206,7 @@ class Memory:
         return spread
 
     def _sums(self, axis: Literal[0, 1]) -> NDArray[np.float64]:
-        """Sums of the smoothed matrix over an axis, without building it: (n_items,)."""
+        """Return the sums of the smoothed matrix over an axis, without building it: (n_items,)."""
         counts: Any = self.counts
         similarities: Any = self.similarities
         of_counts: NDArray[np.float64] = np.asarray(counts.sum(axis=axis, dtype=np.float64)).ravel()
@@ -186,6 +217,7 @@ class Memory:
         if similarities is None:
             return sums
         inner, outer = self.settings.before, self.settings.after
+        # column sums are the row sums of the transposed matrix, in which K·C becomes Cᵀ·Kᵀ: a and b change places
         if axis == 0:
             counts, similarities, inner, outer = counts.T, similarities.T, outer, inner
         of_similarities = similarities @ np.ones(counts.shape[0])
@@ -256,7 +288,7 @@ def _tfidf(texts: Sequence[str]) -> Matrix:
 
 
 def _weights(neighbors: Neighbors, power: float) -> Matrix:
-    """Turn neighbours into rows that sum to 1; negative cosines count nothing."""
+    """Turn neighbours into rows of weights that sum to 1; negative cosines count as 0."""
     strength = np.where(neighbors.items >= 0, np.maximum(neighbors.scores, 0.0), 0.0) ** power
     sums = strength.sum(axis=1, keepdims=True)
     strength = np.divide(strength, sums, out=np.zeros_like(strength), where=sums > 0)

@@ -1,7 +1,8 @@
-"""Recency: popularity of late, the same for everybody. Nothing is learned.
+"""Popularity and recency: baselines that rank alike for all users, by events or by time-decayed events.
 
-An event counts half for every `half_life_days` it lies before the newest of the training part. Where events have no
-times, their place counted from the end of their user's row stands in: what users took last, not what they took when.
+Recency halves an event's weight for every `half_life_days` that it lies before the newest training event. Where events
+have no times, their position counted from the end of their user's row stands in: the users' latest items, not the
+latest events.
 
 Source: the "recently popular" and "decayed popularity" baselines of Ji et al. (SIGIR 2020), who show that plain
 popularity is a weak reference wherever items come and go.
@@ -9,37 +10,36 @@ popularity is a weak reference wherever items come and go.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
-from lexirec.models.baselines.base import fitted_array, load_fitted, popularity, save_fitted
+from lexirec.models.baselines.base import Baseline, BaselineInputs, BaselineSettings, popularity
 
 _DAY = 86_400.0
 
 
-class RecencySettings(Settings):
+class RecencySettings(BaselineSettings):
     """Settings of `Recency`."""
 
+    needs: ClassVar[tuple[str, ...]] = ("times",)
     kind: Literal["recency"] = "recency"
     half_life_days: float = Field(default=90.0, gt=0)
-    """Days after which an event counts half, where events have times."""
+    """Days after which an event counts half, if events have times."""
     place_decay: float = Field(default=0.5, gt=0, le=1)
-    """Where they have none: weight of an event relative to the next newer one of its user."""
+    """Without times: weight of an event relative to the next newer one of its user."""
 
 
-class Recency:
+class Recency(Baseline):
     """Scores every item by its decayed share of the training events, whatever the history."""
 
-    def __init__(self, settings: RecencySettings | None = None) -> None:
-        """Keep the settings."""
-        self.settings = settings or RecencySettings()
+    settings_class: ClassVar[type[BaselineSettings]] = RecencySettings
+    settings: RecencySettings
+    shares: NDArray[np.float32]
 
     def fit(self, train: Sequences, n_items: int, *, times: NDArray[np.float64] | None = None) -> Self:
         """Add up the decayed events of every item.
@@ -59,6 +59,11 @@ class Recency:
         self.shares = (sums / max(float(sums.sum()), np.finfo(np.float64).tiny)).astype(np.float32)
         return self
 
+    @classmethod
+    def fitted(cls, settings: RecencySettings, inputs: BaselineInputs) -> Self:
+        """Return a scorer fitted on events and, where they have them, their times."""
+        return cls(settings).fit(inputs.train, inputs.n_items, times=inputs.times)
+
     def _by_time(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         age = (times.max(initial=-np.inf) - times) / (_DAY * self.settings.half_life_days)
         return np.asarray(np.exp2(-age), dtype=np.float64)
@@ -71,31 +76,18 @@ class Recency:
         """Score every item for every history: float32 (rows, n_items)."""
         return np.tile(self.shares, (len(histories), 1))
 
-    def save(self, folder: str | Path) -> None:
-        """Write the shares into the folder."""
-        save_fitted(folder, self.settings, shares=self.shares)
 
-    @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Read what `save` wrote; raises ArtifactError where it cannot."""
-        settings, arrays = load_fitted(folder, RecencySettings)
-        model = cls(settings)
-        model.shares = fitted_array("shares", arrays, folder)
-        return model
-
-
-class PopularitySettings(Settings):
-    """Popularity has nothing to set."""
+class PopularitySettings(BaselineSettings):
+    """Settings of `Popularity`: none."""
 
     kind: Literal["popularity"] = "popularity"
 
 
-class Popularity:
+class Popularity(Baseline):
     """Scores every item by its share of the training events, whatever the history."""
 
-    def __init__(self, settings: PopularitySettings | None = None) -> None:
-        """Keep the settings."""
-        self.settings = settings or PopularitySettings()
+    settings_class: ClassVar[type[BaselineSettings]] = PopularitySettings
+    shares: NDArray[np.float32]
 
     def fit(self, train: Sequences, n_items: int) -> Self:
         """Count the events of every item."""
@@ -105,15 +97,3 @@ class Popularity:
     def scores(self, histories: Sequences) -> NDArray[np.float32]:
         """Score every item for every history: float32 (rows, n_items)."""
         return np.tile(self.shares, (len(histories), 1))
-
-    def save(self, folder: str | Path) -> None:
-        """Write the shares into the folder."""
-        save_fitted(folder, self.settings, shares=self.shares)
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Read what `save` wrote; raises ArtifactError where it cannot."""
-        settings, arrays = load_fitted(folder, PopularitySettings)
-        model = cls(settings)
-        model.shares = fitted_array("shares", arrays, folder)
-        return model

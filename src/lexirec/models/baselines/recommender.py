@@ -6,7 +6,7 @@ number (popularity, the memory, EASE, SASRec …). Ties go to the smaller item n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -19,34 +19,13 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
 from lexirec.data.ranking import Ranking, check_request, forbid
 from lexirec.data.sequences import Sequences
-from lexirec.models.baselines.als import Als
-from lexirec.models.baselines.base import Scorer
-from lexirec.models.baselines.gru4rec import Gru4Rec
-from lexirec.models.baselines.hstu import Hstu
-from lexirec.models.baselines.item_similarity import Ease, ItemKnn
-from lexirec.models.baselines.memory import Memory
-from lexirec.models.baselines.popularity import Popularity, Recency
-from lexirec.models.baselines.sasrec import Sasrec
-from lexirec.models.baselines.transitions import Transitions
+from lexirec.models.baselines.base import Baseline, Scorer
+from lexirec.models.baselines.registry import BASELINES
 from lexirec.models.recommend import Options, Recommendation, recommend
 from lexirec.models.saving import MANIFEST, load_catalog, read_manifest, write_manifest
 
 _CELLS = 1 << 24
 """Most scores held at a time: 64 MiB in float32."""
-
-
-_LOADERS: dict[str, Callable[[Path], Scorer]] = {
-    "popularity": Popularity.load,
-    "recency": Recency.load,
-    "transitions": Transitions.load,
-    "memory": Memory.load,
-    "item-knn": ItemKnn.load,
-    "ease": Ease.load,
-    "als": Als.load,
-    "sasrec": Sasrec.load,
-    "gru4rec": Gru4Rec.load,
-    "hstu": Hstu.load,
-}
 
 
 class ScoreRecommender:
@@ -111,14 +90,14 @@ class ScoreRecommender:
         """
         source = Path(folder)
         manifest = read_manifest(source)
-        return cls(load_catalog(source, manifest), _scorer_loader(manifest, source)(source / "scorer"))
+        return cls(load_catalog(source, manifest), _scorer_class(manifest, source).load(source / "scorer"))
 
 
-def _scorer_loader(manifest: dict[str, Any], folder: Path) -> Callable[[Path], Scorer]:
-    kind = manifest.get("scorer")
-    if kind not in _LOADERS:
+def _scorer_class(manifest: dict[str, Any], folder: Path) -> type[Baseline]:
+    kind = str(manifest.get("scorer"))
+    if kind not in BASELINES:
         raise ArtifactError(f"{folder / MANIFEST}: the scorer '{kind}' is unknown to this version")
-    return _LOADERS[kind]
+    return BASELINES[kind]
 
 
 def _batches(rows: int, n_items: int) -> Iterator[NDArray[np.int64]]:

@@ -9,23 +9,23 @@ arXiv 2508.06450). Ours draws one sample of negatives for a step instead of one 
 estimate of the whole softmax; the inner width of its feed-forward layers is 8/3 of the dimensions, as many weights as
 in the other block, where theirs is four times.
 
-Shapes: B rows, L places, D dimensions, H heads, E inner width.
+Shapes: B rows, L positions, D dimensions, H heads, E inner width.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from lexirec.models.baselines.base import BaselineInputs, BaselineSettings
 from lexirec.models.baselines.sequential import (
     AttentionSettings,
     BlockNetwork,
     ItemTable,
     SequenceScorer,
-    SequenceSettings,
 )
 
 
@@ -35,6 +35,28 @@ class SasrecSettings(AttentionSettings):
     kind: Literal["sasrec"] = "sasrec"
     block: Literal["transformer", "ligr"] = "transformer"
     """Layers as in a transformer, or with gated residuals and SwiGLU as in eSASRec."""
+
+
+class SasrecBaseline(SasrecSettings):
+    """SASRec in an experiment file: the network, and what its item vectors are made from besides the items' numbers."""
+
+    with_vectors: bool = False
+    """Add a linear map of the experiment's vectors to the item vectors."""
+    with_neighbors: bool = False
+    """Add the mean of an item's neighbours to its vector."""
+
+    def needed(self) -> tuple[str, ...]:
+        """Return `vectors` and `neighbors` where item vectors are made from them."""
+        wanted = {"vectors": self.with_vectors, "neighbors": self.with_neighbors}
+        return tuple(name for name, used in wanted.items() if used)
+
+    def stored(self) -> SasrecSettings:
+        """Return the bare network where nothing is added, which SASRec neighbours may have trained already."""
+        return self if self.needed() else self.alone()
+
+    def alone(self) -> SasrecSettings:
+        """Return the settings of the network itself."""
+        return SasrecSettings(**self.model_dump(exclude={"with_vectors", "with_neighbors"}))
 
 
 class Attention(nn.Module):
@@ -48,7 +70,7 @@ class Attention(nn.Module):
         self.from_heads = nn.Linear(settings.dimensions, settings.dimensions)
 
     def forward(self, hidden_BLD: Tensor, visible_BLL: Tensor) -> Tensor:
-        """Return (B, L, D); `visible_BLL` says which places (last axis) a place may look at."""
+        """Return (B, L, D); `visible_BLL` says which positions (last axis) a position attends to."""
         rows, places, dimensions = hidden_BLD.shape
         shape = (rows, places, 3, self.heads, dimensions // self.heads)
         query, key, value = self.to_heads(hidden_BLD).view(shape).permute(2, 0, 3, 1, 4)
@@ -71,7 +93,7 @@ class Block(Attention):
         )
 
     def forward(self, hidden_BLD: Tensor, visible_BLL: Tensor) -> Tensor:
-        """Return (B, L, D); `visible_BLL` says which places (last axis) a place may look at."""
+        """Return (B, L, D); `visible_BLL` says which positions (last axis) a position attends to."""
         attended_BLD = super().forward(self.attention_norm(hidden_BLD), visible_BLL)
         hidden_BLD = hidden_BLD + F.dropout(attended_BLD, self.dropout, self.training)
         inner_BLD = self.inner(self.inner_norm(hidden_BLD))
@@ -89,7 +111,7 @@ class LigrBlock(Block):
         self.attention_gate, self.inner_gate = nn.Linear(dimensions, dimensions), nn.Linear(dimensions, dimensions)
 
     def forward(self, hidden_BLD: Tensor, visible_BLL: Tensor) -> Tensor:
-        """Return (B, L, D); `visible_BLL` says which places (last axis) a place may look at."""
+        """Return (B, L, D); `visible_BLL` says which positions (last axis) a position attends to."""
         attended_BLD = Attention.forward(self, self.attention_norm(hidden_BLD), visible_BLL)
         attended_BLD = F.dropout(attended_BLD, self.dropout, self.training)
         hidden_BLD = hidden_BLD + torch.sigmoid(self.attention_gate(hidden_BLD)) * attended_BLD
@@ -115,11 +137,26 @@ class SwiGlu(nn.Module):
 
 
 class Sasrec(SequenceScorer):
-    """SASRec as a scorer; see the top of this file."""
+    """SASRec as a scorer; see the module's docstring."""
 
     label: ClassVar[str] = "SASRec"
     settings: SasrecSettings
-    settings_class: ClassVar[type[SequenceSettings]] = SasrecSettings
+    settings_class: ClassVar[type[BaselineSettings]] = SasrecSettings
+    options: ClassVar[type[BaselineSettings] | None] = SasrecBaseline
+
+    @classmethod
+    def fitted(cls, settings: SasrecSettings, inputs: BaselineInputs) -> Self:
+        """Return a network trained on the training rows, with vectors and neighbours where the settings add them."""
+        extras = settings if isinstance(settings, SasrecBaseline) else SasrecBaseline()
+        made = cls(settings.alone() if isinstance(settings, SasrecBaseline) else settings)
+        return made.fit(
+            inputs.train,
+            inputs.n_items,
+            validation=inputs.validation,
+            vectors=inputs.vectors if extras.with_vectors else None,
+            neighbors=inputs.neighbors if extras.with_neighbors else None,
+            progress=inputs.progress,
+        )
 
     def make(self, table: ItemTable) -> BlockNetwork:
         """Return the untrained network around an item table."""

@@ -1,9 +1,9 @@
-"""What scorers that read a history in order share: item vectors, logits over the catalogue, scores, a folder.
+"""Base classes of sequential baselines: item vectors, logits over the catalogue, scores, saving.
 
-SASRec, GRU4Rec and the HSTU-style network differ in what turns a history into states; that is all they say themselves.
-They are trained by one loop, `sequence_training`.
+SASRec, GRU4Rec and the HSTU-style network differ only in how they turn a history into states. `sequential_training`
+trains all of them.
 
-Shapes: B rows, L places, D dimensions, I items, T targets, K neighbours, F features of a text vector.
+Shapes: B rows, L positions, D dimensions, I items, T targets, K neighbours, F features of a text vector.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -25,11 +25,19 @@ from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import Sequences
-from lexirec.models.baselines.base import answer_newcomers, load_fitted, save_fitted
+from lexirec.data.splits import Cases
+from lexirec.models.baselines.base import (
+    Baseline,
+    BaselineInputs,
+    BaselineSettings,
+    answer_newcomers,
+    load_fitted,
+    save_fitted,
+)
 
 
 class SequenceTrainingSettings(Settings):
-    """How such a scorer is trained."""
+    """Training of a sequential baseline."""
 
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
@@ -37,18 +45,18 @@ class SequenceTrainingSettings(Settings):
     batch_size: int = Field(default=128, ge=1)
     """Rows (users) a step; all places of a row are targets at once."""
     negatives: int = Field(default=0, ge=0)
-    """0: the softmax runs over the whole catalogue. Otherwise over so many sampled items, with logQ correction."""
+    """0: softmax over the whole catalogue. n: over n sampled items, with logQ correction."""
     proposal: Literal["popularity", "uniform"] = "popularity"
-    """Whom items are sampled by: how often they stand in the training part, or all alike (eSASRec)."""
+    """Sampling distribution of negatives: popularity in the training part, or uniform (eSASRec)."""
     patience: int = Field(default=3, ge=1)
     """Epochs without a better validation NDCG@10 after which training stops."""
     validation_cases: int = Field(default=4000, ge=1)
-    """Validation cases used for choosing the epoch, a fixed sample."""
+    """Maximum number of validation cases that choose the epoch, a fixed sample."""
     seed: int = 0
 
 
-class SequenceSettings(Settings):
-    """What all these networks have, and how they are trained."""
+class SequenceSettings(BaselineSettings):
+    """Settings of all sequential networks and their training."""
 
     output: Literal["dot", "cosine"] = "cosine"
     """Logits are dot products, or cosines divided by a learned temperature."""
@@ -61,7 +69,7 @@ class SequenceSettings(Settings):
 
 
 class AttentionSettings(SequenceSettings):
-    """Networks whose layers have heads."""
+    """Settings of networks with attention heads."""
 
     heads: int = Field(default=2, ge=1)
 
@@ -105,6 +113,7 @@ class ItemTable(nn.Module):
 
 
 def _neighbor_mean(vectors_ID: Tensor, neighbors: Tensor) -> Tensor:
+    # missing neighbours (−1) index one extra row, which the mean leaves out
     n_items = len(vectors_ID)
     with_pad = torch.cat([vectors_ID, vectors_ID.new_zeros(1, vectors_ID.shape[1])])
     indices_IK = torch.where(neighbors < 0, n_items, neighbors)
@@ -112,7 +121,7 @@ def _neighbor_mean(vectors_ID: Tensor, neighbors: Tensor) -> Tensor:
 
 
 class SequenceNetwork(nn.Module, ABC):
-    """A network: item numbers in, one state per place out, logits over items from states."""
+    """A network from item numbers to one state per position, and from states to logits over items."""
 
     def __init__(self, settings: SequenceSettings, table: ItemTable) -> None:
         """Hold the item table and the temperature."""
@@ -122,11 +131,11 @@ class SequenceNetwork(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, items_BL: Tensor, vectors_ID: Tensor | None = None) -> Tensor:
-        """Return the state after every place, (B, L, D).
+        """Return the state after every position, (B, L, D).
 
         Args:
             items_BL: item numbers, oldest first, −1 for padding on the right.
-            vectors_ID: the item vectors, if they are at hand already.
+            vectors_ID: the item vectors, if they are computed already.
         """
 
     def entered(self, items_BL: Tensor, vectors_ID: Tensor | None) -> Tensor:
@@ -138,20 +147,21 @@ class SequenceNetwork(nn.Module, ABC):
         """Return logits, (T, I), of states over the given item vectors."""
         if not self.cosine:
             return states_TD @ vectors_ID.T
+        # the clamp keeps a learned temperature from collapsing the softmax early in training
         cosine_TI = F.normalize(states_TD, dim=-1) @ F.normalize(vectors_ID, dim=-1).T
         return cosine_TI * self.log_scale.exp().clamp(max=100.0)
 
 
 class BlockNetwork(SequenceNetwork):
-    """Item vectors plus learned places, read by blocks of causal attention; padding may stand left or right."""
+    """Item vectors plus learned positions, read by blocks of causal attention; padding may be left or right."""
 
     def __init__(self, settings: AttentionSettings, table: ItemTable, block: Callable[[], nn.Module]) -> None:
-        """Build places and layers around an item table.
+        """Build positions and layers around an item table.
 
         Args:
             settings: the network's.
             table: of the items.
-            block: makes a layer, called with (B, L, D) and which places a place may look at, bool (B, L, L).
+            block: makes a layer, called with (B, L, D) and the attention mask, bool (B, L, L).
         """
         super().__init__(settings, table)
         self.places = nn.Embedding(settings.max_history, settings.dimensions)
@@ -160,8 +170,9 @@ class BlockNetwork(SequenceNetwork):
         self.norm = nn.LayerNorm(settings.dimensions)
 
     def forward(self, items_BL: Tensor, vectors_ID: Tensor | None = None) -> Tensor:
-        """Return the state after every place, (B, L, D); see `SequenceNetwork.forward`."""
+        """Return the state after every position, (B, L, D); see `SequenceNetwork.forward`."""
         real_BL = items_BL >= 0
+        # positions count real items only, so that left and right padding give the same states
         place_BL = (real_BL.cumsum(1) - 1).clamp_min(0)
         hidden_BLD = self.entered(items_BL, vectors_ID) + self.places(place_BL)
         hidden_BLD = F.dropout(hidden_BLD, self.dropout, self.training)
@@ -173,37 +184,58 @@ class BlockNetwork(SequenceNetwork):
 
 
 def _visible(real_BL: Tensor) -> Tensor:
-    """A place sees itself and the real places before it; padding sees itself, so that no softmax is empty."""
+    """Return the mask (B, L, L): a position sees itself and real ones before it; padding sees itself, against NaN."""
     length = real_BL.shape[1]
     causal_LL = torch.ones(length, length, dtype=torch.bool, device=real_BL.device).tril()
     itself_LL = torch.eye(length, dtype=torch.bool, device=real_BL.device)
     return (causal_LL & real_BL[:, None, :]) | itself_LL
 
 
-class SequenceScorer(ABC):
-    """A network as a scorer; a kind says what its settings are and how its network is made.
+class FitOptions(TypedDict, total=False):
+    """Options of `SequenceScorer.fit` besides the training rows; see `sequential_training.fit_sequences`."""
+
+    validation: Cases | None
+    vectors: NDArray[np.floating[Any]] | None
+    neighbors: Neighbors | None
+    progress: Path | None
+
+
+class SequenceScorer(Baseline):
+    """A sequential network as a scorer; subclasses name their settings and make the network.
 
     Attributes:
         history: mean training loss and validation NDCG@10 of every epoch, after training.
     """
 
     label: ClassVar[str]
-    """What messages call it."""
-    settings_class: ClassVar[type[SequenceSettings]]
+    """Name in messages."""
+    settings_class: ClassVar[type[BaselineSettings]]
     logits: ClassVar[bool] = True  # scores are logits of a softmax over items
     settings: SequenceSettings
     network: SequenceNetwork
     shares: NDArray[np.float32]
 
-    def __init__(self, settings: SequenceSettings | None = None, device: str | None = None) -> None:
+    def __init__(self, settings: BaselineSettings | None = None, device: str | None = None) -> None:
         """Keep the settings; `device` defaults to the GPU where there is one."""
-        self.settings = settings or self.settings_class()
+        super().__init__(settings)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.history: list[dict[str, float]] = []
 
     @abstractmethod
     def make(self, table: ItemTable) -> SequenceNetwork:
         """Return the untrained network around an item table."""
+
+    def fit(self, train: Sequences, n_items: int, **options: Unpack[FitOptions]) -> Self:
+        """Train the network; see `sequential_training.fit_sequences`."""
+        from lexirec.models.baselines.sequential_training import fit_sequences  # what ranks needs no training loop
+
+        return fit_sequences(self, train, n_items, **options)
+
+    @classmethod
+    def fitted(cls, settings: Any, inputs: BaselineInputs) -> Self:
+        """Return a network trained on the training rows; validation cases choose the epoch."""
+        made = cls(settings)
+        return made.fit(inputs.train, inputs.n_items, validation=inputs.validation, progress=inputs.progress)
 
     def build(
         self,
@@ -235,6 +267,7 @@ class SequenceScorer(ABC):
         items_BL = histories.padded(min(self.settings.max_history, max(1, int(histories.lengths.max(initial=1)))))
         vectors_ID = self.network.table()
         states_BLD = self.network(torch.from_numpy(items_BL).long().to(self.device), vectors_ID)
+        # right-padded: the newest real item of each row is at its length − 1
         last_B = torch.from_numpy(np.maximum((items_BL >= 0).sum(axis=1) - 1, 0)).to(self.device)
         newest_BD = states_BLD[torch.arange(len(last_B), device=self.device), last_B]
         found: NDArray[np.float32] = self.network.logits(newest_BD, vectors_ID).float().cpu().numpy()
@@ -242,7 +275,7 @@ class SequenceScorer(ABC):
 
     @torch.inference_mode()
     def item_vectors(self) -> NDArray[np.float32]:
-        """Return the input item table without any pad row, float32 (n_items, D): what GRAM takes neighbours from."""
+        """Return the item vectors, float32 (n_items, D), from which GRAM's neighbours are computed."""
         vectors: NDArray[np.float32] = self.network.table().float().cpu().numpy()
         return vectors
 
@@ -260,7 +293,7 @@ class SequenceScorer(ABC):
             model.shares = arrays.pop("shares")
             weights = {name.removeprefix("network."): torch.from_numpy(array) for name, array in arrays.items()}
             text, neighbors = weights.get("table.text"), weights.get("table.neighbors")
-            table = ItemTable(len(model.shares), settings.dimensions, text, neighbors)
+            table = ItemTable(len(model.shares), model.settings.dimensions, text, neighbors)
             model.network = model.make(table).to(model.device)
             model.network.load_state_dict(weights)
         except (KeyError, RuntimeError) as error:

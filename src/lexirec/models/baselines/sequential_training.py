@@ -1,9 +1,9 @@
-"""Training scorers that read in order: packed rows, softmax over all items or a sample, the best epoch, resumable.
+"""Training of sequential baselines: packed rows, full or sampled softmax, choice of the epoch, resumable.
 
-A training row holds a user's items; every place but the last predicts the next item, so one pass serves all targets
+A training row holds a user's items; every position but the last predicts the next item, so one pass serves all targets
 of a user. Rows longer than `max_history` + 1 are cut into pieces that share one item, so that no target is lost.
 
-Shapes: B rows, L places, D dimensions, I items, T targets, N sampled negatives.
+Shapes: B rows, L positions, D dimensions, I items, T targets, N sampled negatives.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def fit_sequences(
         validation: cases that choose the epoch by NDCG@10 (seen items not excluded); without them the last is kept.
         vectors: text vectors (n_items, F) that become part of the item vectors.
         neighbors: items whose mean vector is added to each item's.
-        progress: a folder; training killed at any moment carries on from there after its last whole epoch, and ends
-            as if it had not been killed.
+        progress: a folder from which a killed training resumes after its last complete epoch; it ends like an
+            uninterrupted one.
 
     Raises:
         DataError: no row of `train` has two items, or features are not one row per item.
@@ -129,7 +129,7 @@ class _Run:
         self.proposal_I = (weights / weights.sum()).float()
 
     def train(self, file: Path | None) -> None:
-        """Run the epochs that are left; after each, save the state to `file`."""
+        """Run the remaining epochs and save the state to `file` after each."""
         with Progress(self.model.label, total=self.settings.epochs * self.steps) as progress:
             progress.advance(self.epoch * self.steps)
             while self.epoch < self.settings.epochs and not self._tired():
@@ -138,7 +138,7 @@ class _Run:
                     self.save(file)
 
     def _one_epoch(self, progress: Progress) -> None:
-        # Seeding every epoch anew makes a resumed run draw what an uninterrupted one would have drawn.
+        # seeding every epoch makes a resumed run draw what an uninterrupted one would have drawn
         with torch.random.fork_rng(devices=[self.model.device] if self.model.device.type == "cuda" else []):
             torch.manual_seed(self.settings.seed * 100_003 + self.epoch + 1)
             losses = [self._step(number, batch, progress) for number, batch in enumerate(self._batches())]
@@ -154,7 +154,7 @@ class _Run:
         _log.info("%s epoch %d: %s", self.model.label, self.epoch, text)
 
     def _batches(self) -> Iterator[Sequences]:
-        """Yield the rows in random order, rows of like length together so that little is padded."""
+        """Yield the rows in random order, rows of similar length together, so that there is little padding."""
         size = self.settings.batch_size
         random = np.random.default_rng([self.settings.seed, self.epoch])
         order = random.permutation(len(self.rows))
@@ -230,7 +230,7 @@ class _Run:
         partial.replace(file)
 
     def resume(self, file: Path) -> None:
-        """Carry on from `file` if it is there and belongs to the same settings and rows."""
+        """Resume from `file` if it exists and belongs to the same settings and rows."""
         if not file.is_file():
             return
         with safe_open(file, framework="pt") as stored:
@@ -238,7 +238,7 @@ class _Run:
             tensors: dict[str, Tensor] = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         history = state.pop("history")
         if state != self._identity():
-            _log.warning("%s belongs to other settings or data; %s starts afresh", file, self.model.label)
+            _log.warning("%s belongs to other settings or data; %s starts anew", file, self.model.label)
             return
         self.history, self.epoch = history, len(history)
         self.network.load_state_dict(_below("now.", tensors))
@@ -249,7 +249,7 @@ class _Run:
         self.optimizer.load_state_dict(saved)
 
     def _identity(self) -> dict[str, Any]:
-        """What must be equal for a saved state to be this run's."""
+        """Return what must be equal for a saved state to belong to this run."""
         sizes = [len(self.rows), len(self.rows.items), len(self.model.shares), int(self.rows.items.sum(dtype=np.int64))]
         return {"settings": self.model.settings.model_dump(mode="json"), "sizes": sizes}
 

@@ -1,7 +1,7 @@
-"""Transitions: what came a few places later in the training part, near places and new items first. Nothing is learned.
+"""Transitions: decayed counts of the items that followed the history's items, a baseline without learned parameters.
 
-A kind of its own for the memory's plainest settings, so that an experiment can say what it means in few words: the
-counts of `Memory` as they are, without text and without scaling; forward in time, or both ways by `backward`.
+It is the memory's plainest setting as a baseline of its own, so that an experiment can name it in few words: the counts
+of `Memory` without text and scaling, forward in time, or in both directions by `backward`.
 
 Source: Shani, Heckerman and Brafman (JMLR 2005); ours counts pairs at several distances instead of chains.
 """
@@ -9,22 +9,21 @@ Source: Shani, Heckerman and Brafman (JMLR 2005); ours counts pairs at several d
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lexirec.core.config import Settings
 from lexirec.data.sequences import Sequences
-from lexirec.models.baselines.base import load_fitted, save_fitted
+from lexirec.models.baselines.base import Baseline, BaselineSettings, load_fitted, save_fitted
 from lexirec.models.baselines.memory import Memory, MemorySettings
 
 _COUNTS = "counts"
 
 
-class TransitionsSettings(Settings):
-    """Settings of `Transitions`; the defaults are the floor of every comparison."""
+class TransitionsSettings(BaselineSettings):
+    """Settings of `Transitions`; the defaults are those of every comparison's reference baseline."""
 
     kind: Literal["transitions"] = "transitions"
     window: int = Field(default=5, ge=1)
@@ -37,16 +36,15 @@ class TransitionsSettings(Settings):
     """Weight of a history item relative to the next newer one."""
 
     def memory(self) -> MemorySettings:
-        """Return the same as settings of a memory that scales nothing."""
+        """Return the equivalent settings of a memory without scaling."""
         return MemorySettings(**self.model_dump(exclude={"kind"}), row_power=0.0, column_power=0.0)
 
 
-class Transitions:
-    """Scores items by decayed counts of what followed the history's items; see the top of this file."""
+class Transitions(Baseline):
+    """Scores items by decayed counts of successors of the history's items; see the module's docstring."""
 
-    def __init__(self, settings: TransitionsSettings | None = None) -> None:
-        """Keep the settings; `fit` does the counting."""
-        self.settings = settings or TransitionsSettings()
+    settings_class: ClassVar[type[BaselineSettings]] = TransitionsSettings
+    settings: TransitionsSettings
 
     def fit(self, train: Sequences, n_items: int) -> Self:
         """Count the pairs of `train`, rows of item numbers, oldest first."""

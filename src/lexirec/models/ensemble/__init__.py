@@ -1,1 +1,1 @@
-"""Several recommenders as one: what each part puts forward, how much it counts, and the stage that chooses it."""
+"""Ensembles of recommenders: products of experts in the beam search, and reciprocal-rank fusion."""

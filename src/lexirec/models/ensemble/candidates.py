@@ -1,4 +1,4 @@
-"""The parts of a fusion as distributions and as lists, and the candidates on which its weights are chosen.
+"""Parts of an ensemble as distributions over items, and the candidates on which their weights are chosen.
 
 Legend: `C` cases, `K` candidates, `I` items.
 """
@@ -18,28 +18,28 @@ from lexirec.data.neighbors import top_k
 from lexirec.data.ranking import Recommender, forbid
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.distillation import log_floored, log_softmax, shares
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.ensemble.weights import Candidates, Floats, coverage
+from lexirec.models.score_distributions import log_floored, log_softmax, shares
 from lexirec.nn.search import TrieSearcher
 
 _CELLS = 1 << 24
-"""Most scores held at a time: 64 MiB in float32."""
+"""Maximum number of scores in memory: 64 MiB in float32."""
 
 
 class Part:
     """A recommender as a distribution over items.
 
     Attributes:
-        recommender: what it is made of.
-        searcher: how items are found where it is generative; None for a scorer of all items.
+        recommender: the recommender.
+        searcher: of a generative recommender; None for a scorer of all items.
     """
 
     def __init__(self, name: str, recommender: Recommender) -> None:
-        """Find out what speaks.
+        """Detect whether the recommender generates items or scores all of them.
 
         Raises:
-            SettingsError: it is neither generative nor a scorer of all items.
+            SettingsError: it does neither.
         """
         self.recommender = recommender
         self.searcher: TrieSearcher | None = None
@@ -47,11 +47,13 @@ class Part:
         if self._scorer is None:
             self.searcher = getattr(recommender, "searcher", None)
             if self.searcher is None:
-                raise SettingsError(f"fusion: '{name}' neither generates nor scores all items; take another part")
+                raise SettingsError(
+                    f"ensemble.of: '{name}' neither generates items nor scores all of them; name another part"
+                )
 
     @property
     def counts(self) -> bool:
-        """Whether its scores are counts, which need a floor, and not logits."""
+        """Whether its scores are counts, which need a floor, rather than logits."""
         return self._scorer is not None and not getattr(self._scorer, "logits", False)
 
     def read(
@@ -62,14 +64,14 @@ class Part:
         exclude_seen: bool = False,
         allowed: NDArray[np.bool_] | None = None,
     ) -> Floats:
-        """Return log-probabilities of all items (rows, I), or shares without a floor where it counts.
+        """Return log-probabilities of all items (rows, I), or shares without a floor where the scores are counts.
 
         Args:
             histories: the cases.
-            reach: a generative part speaks of this many items, the best it finds, and gives all others the least of
-                theirs; None reads the whole catalogue.
-            exclude_seen: items of the history are not looked for.
-            allowed: nor those that are False here, (I,) or (rows, I).
+            reach: a generative part scores this many items, the best of its search, and gives all others the lowest of
+                these scores; None scores the whole catalogue.
+            exclude_seen: leave items of the history out of the search.
+            allowed: mask (I,) or (rows, I) of items to search among.
         """
         if self.searcher is not None:
             if reach is None or reach >= self.searcher.n_items:
@@ -80,7 +82,7 @@ class Part:
         return shares(scores) if self.counts else log_softmax(scores)
 
     def logs(self, read: Floats, floor: float) -> Floats:
-        """Turn any columns of what `read` gave into log-probabilities."""
+        """Turn any columns of the result of `read` into log-probabilities."""
         return log_floored(read, floor, len(self.recommender.catalog)) if self.counts else read
 
     def log_probabilities(self, histories: Sequences, floor: float, reach: int | None = None, **options: Any) -> Floats:
@@ -91,31 +93,32 @@ class Part:
 def _reached(
     searcher: TrieSearcher, histories: Sequences, reach: int, exclude_seen: bool, allowed: NDArray[np.bool_] | None
 ) -> Floats:
+    """Return scores of all items (rows, I) from a search: those found have theirs, all others the lowest of them."""
     with quiet():
-        found = searcher.rank(histories, reach, exclude_seen=exclude_seen, allowed=allowed, guide=searcher.unguided)
-    least = np.where(found.items >= 0, found.scores, np.inf).min(axis=1, initial=np.inf, keepdims=True)
-    least[np.isinf(least)] = 0.0  # nothing was found, so nothing is preferred
-    logs = np.repeat(least.astype(np.float32), searcher.n_items + 1, axis=1)
-    logs[np.arange(len(logs))[:, None], found.items] = (
-        found.scores
-    )  # an item of −1 goes into the column beyond the last
+        result = searcher.rank(histories, reach, exclude_seen=exclude_seen, allowed=allowed, guide=searcher.unguided)
+    lowest = np.where(result.items >= 0, result.scores, np.inf).min(axis=1, initial=np.inf, keepdims=True)
+    lowest[np.isinf(lowest)] = 0.0  # nothing was found, so nothing is preferred
+    # missing items are −1 and index the extra last column, which is cut off
+    logs = np.repeat(lowest.astype(np.float32), searcher.n_items + 1, axis=1)
+    logs[np.arange(len(logs))[:, None], result.items] = result.scores
     return logs[:, :-1]
 
 
 def batches(rows: int, n_items: int) -> Iterator[NDArray[np.int64]]:
-    """Yield row numbers, as many at a time as fit into memory with a score for every item."""
+    """Yield row numbers in batches whose scores of all items fit into memory."""
     size = max(1, _CELLS // max(n_items, 1))
     for first in range(0, rows, size):
         yield np.arange(first, min(first + size, rows))
 
 
-def reciprocal(places: NDArray[np.int32], constant: float) -> Floats:
-    """Return 1 / (constant + rank) of places from 0; 0 where a place is negative."""
-    return np.where(places >= 0, 1.0 / (constant + 1 + places), 0.0).astype(np.float32)
+def reciprocal(positions: NDArray[np.int32], constant: float) -> Floats:
+    """Return 1 / (constant + rank), ranks from 1, of list positions from 0; 0 for negative positions."""
+    return np.where(positions >= 0, 1.0 / (constant + 1 + positions), 0.0).astype(np.float32)
 
 
 def union(lists: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
-    """Join lists (C, k) row by row: the different items of each row, ascending, then −1."""
+    """Join lists (C, k) row by row: the distinct items of each row, ascending, padded with −1."""
+    # −1 and duplicates become the largest number, so that sorting moves them behind the items
     last = np.iinfo(np.int32).max
     joined = np.concatenate(lists, axis=1)
     joined = np.sort(np.where(joined < 0, last, joined), axis=1)
@@ -126,27 +129,28 @@ def union(lists: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
 
 
 def places_in(items_CK: NDArray[np.int32], list_Ck: NDArray[np.int32], n_items: int) -> NDArray[np.int32]:
-    """Return the place of each candidate in its row's list: (C, K), −1 where it does not stand there."""
-    place = np.full((len(items_CK), n_items + 1), -1, dtype=np.int32)
+    """Return the position of each candidate in its row's list: (C, K), −1 where it is not in the list."""
+    # an inverse of each list over all items; the extra column takes the padding of lists and candidates
+    position_of = np.full((len(items_CK), n_items + 1), -1, dtype=np.int32)
     rows = np.arange(len(items_CK))[:, None]
-    place[rows, np.where(list_Ck < 0, n_items, list_Ck)] = np.arange(list_Ck.shape[1])
-    place[:, n_items] = -1
-    found: NDArray[np.int32] = np.take_along_axis(place, np.where(items_CK < 0, n_items, items_CK), axis=1)
-    return found
+    position_of[rows, np.where(list_Ck < 0, n_items, list_Ck)] = np.arange(list_Ck.shape[1])
+    position_of[:, n_items] = -1
+    positions: NDArray[np.int32] = np.take_along_axis(position_of, np.where(items_CK < 0, n_items, items_CK), axis=1)
+    return positions
 
 
 def candidates(parts: Sequence[Part], cases: Cases, settings: EnsembleSettings, support: Floats) -> Candidates:
-    """Gather what every part puts forward for the cases and what each says of all of it.
+    """Collect the candidates of all parts for the cases, and every part's terms of all candidates.
 
     Args:
         parts: the lead first.
         cases: on which weights are chosen.
-        settings: of the fusion.
-        support: what coverage is computed from.
+        settings: of the ensemble.
+        support: of items, from which coverage is computed.
     """
     read = _read_product if settings.kind == "product" else _read_ranks
     blocks: list[tuple[NDArray[np.int32], list[NDArray[Any]]]] = []
-    with Progress("Weighing", total=len(cases)) as progress:
+    with Progress("Choosing weights", total=len(cases)) as progress:
         for rows in batches(len(cases), len(support)):
             with quiet():
                 blocks.append(read(parts, cases.histories.take(rows), settings))
@@ -161,72 +165,73 @@ def gathered(
     settings: EnsembleSettings,
     support: Floats,
 ) -> Candidates:
-    """Put blocks of cases together: candidates (rows, K) and what each part, the lead first, says of them."""
+    """Join blocks of cases: candidates (rows, K) and the scores of each part, the lead first."""
     items = _stacked([items for items, _ in blocks], -1)
-    told = [_stacked([each[number] for _, each in blocks], 0) for number in range(len(parts))]
-    terms = partial(_product_terms, parts, told) if settings.kind == "product" else partial(_rank_terms, told)
+    scores = [_stacked([each[number] for _, each in blocks], 0) for number in range(len(parts))]
+    terms = partial(_product_terms, parts, scores) if settings.kind == "product" else partial(_rank_terms, scores)
     return Candidates(items, cases.targets, cases.users, coverage(cases.histories, support), terms)
 
 
-def _product_terms(parts: Sequence[Part], told: Sequence[Floats], floor: float) -> list[Floats]:
-    return [part.logs(read, floor) for part, read in zip(parts, told, strict=True)]
+def _product_terms(parts: Sequence[Part], scores: Sequence[Floats], floor: float) -> list[Floats]:
+    return [part.logs(each, floor) for part, each in zip(parts, scores, strict=True)]
 
 
-def _rank_terms(told: Sequence[NDArray[np.int32]], constant: float) -> list[Floats]:
-    return [reciprocal(places, constant) for places in told]
+def _rank_terms(positions: Sequence[NDArray[np.int32]], constant: float) -> list[Floats]:
+    return [reciprocal(each, constant) for each in positions]
 
 
 def _read_product(
     parts: Sequence[Part], histories: Sequences, settings: EnsembleSettings
 ) -> tuple[NDArray[np.int32], list[NDArray[Any]]]:
-    """Return candidates (rows, K) and what each part reads of them."""
+    """Return candidates (rows, K) and each part's scores of them."""
     unseen = settings.seen == "excluded"
     lead, *experts = parts
     read = [part.read(histories, settings.reach, exclude_seen=unseen) for part in experts]
     lists = [best(scores, histories, settings.depth, unseen) for scores in read]
     if lead.searcher is None:
-        of_lead = lead.read(histories)
-        items = union([best(of_lead, histories, settings.depth, unseen), *lists])
+        lead_scores = lead.read(histories)
+        items = union([best(lead_scores, histories, settings.depth, unseen), *lists])
     else:
-        of_lead, items = _searched(lead.searcher, histories, lists, settings.depth, unseen)
+        lead_scores, items = _searched(lead.searcher, histories, lists, settings.depth, unseen)
     columns = np.maximum(items, 0)
-    return items, [np.take_along_axis(scores, columns, axis=1) for scores in (of_lead, *read)]
+    return items, [np.take_along_axis(scores, columns, axis=1) for scores in (lead_scores, *read)]
 
 
 def best(scores: Floats, histories: Sequences, k: int, unseen: bool) -> NDArray[np.int32]:
-    """Return the k items of greatest score, −1 beyond them: (rows, k); `unseen` leaves out those of the history."""
-    left = scores.copy()
-    forbid(left, histories, unseen, None)
-    return top_k(left, k)[0]
+    """Return the k items with the highest scores, −1 padded: (rows, k); `unseen` leaves out those of the history."""
+    permitted = scores.copy()
+    forbid(permitted, histories, unseen, None)
+    return top_k(permitted, k)[0]
 
 
 def _searched(
     searcher: TrieSearcher, histories: Sequences, lists: Sequence[NDArray[np.int32]], k: int, unseen: bool
 ) -> tuple[Floats, NDArray[np.int32]]:
-    """Return the log-probabilities (rows, I) of the lead's own best items and of those that others put forward.
+    """Return the log-probabilities (rows, I) of the lead's own best items and of the other parts' candidates.
 
-    A second search for the others' items alone prunes nothing, so theirs are exact; all other items have −inf.
+    A second search among the others' candidates alone prunes nothing, so their scores are exact; all other items have
+    −inf.
     """
-    found = searcher.rank(histories, k, exclude_seen=unseen, guide=searcher.unguided)
+    own = searcher.rank(histories, k, exclude_seen=unseen, guide=searcher.unguided)
     logs = np.full((len(histories), searcher.n_items + 1), -np.inf, dtype=np.float32)
     rows = np.arange(len(histories))[:, None]
-    logs[rows, found.items] = found.scores  # an item of −1 goes into the column beyond the last
-    others = np.zeros(logs.shape, dtype=np.bool_)
+    logs[rows, own.items] = own.scores  # −1 goes into the extra last column
+    of_others = np.zeros(logs.shape, dtype=np.bool_)
     for items in lists:
-        others[rows, items] = True
-    others[rows, found.items] = False
-    others[:, -1] = False
-    most = int(others.sum(axis=1).max(initial=0))
-    if most:
-        rest = searcher.rank(histories, most, allowed=others[:, :-1], guide=searcher.unguided)
+        of_others[rows, items] = True
+    of_others[rows, own.items] = False
+    of_others[:, -1] = False
+    widest = int(of_others.sum(axis=1).max(initial=0))
+    if widest:
+        rest = searcher.rank(histories, widest, allowed=of_others[:, :-1], guide=searcher.unguided)
         logs[rows, rest.items] = rest.scores
-    return logs[:, :-1], union([found.items, *lists])
+    return logs[:, :-1], union([own.items, *lists])
 
 
 def _read_ranks(
     parts: Sequence[Part], histories: Sequences, settings: EnsembleSettings
 ) -> tuple[NDArray[np.int32], list[NDArray[Any]]]:
-    """Return candidates (rows, K) and their places in every part's list."""
+    """Return candidates (rows, K) and their positions in every part's list."""
     unseen, k = settings.seen == "excluded", settings.depth
     lists = [part.recommender.rank(histories, k=k, exclude_seen=unseen).items for part in parts]
     items = union(lists)

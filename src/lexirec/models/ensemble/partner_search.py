@@ -1,8 +1,8 @@
-"""A memory tuned in its place: its settings are searched for what the product with the other parts is worth.
+"""Partner search: tune a memory for the accuracy of the ensemble's product instead of its own.
 
-A memory that is better alone is not the better partner: what it gained, the network may know already. So a trial counts
-anew with other settings, chooses the weights of the product, and is worth NDCG@10 of validation cases. What the other
-parts say does not depend on the trial: they are asked once about all items, and a trial costs what the memory costs.
+A memory that is better alone is not always the better partner: the network may already predict what it gained. A trial
+therefore counts anew with other settings, chooses the weights of the product, and measures its NDCG@10 on validation
+cases. The other parts do not depend on the trial: they score all items once, so a trial costs as much as the memory.
 
 Our own measurement (docs/log/). Legend: `C` cases, `K` candidates, `I` items.
 """
@@ -27,23 +27,31 @@ from lexirec.data.neighbors import Neighbors, nearest
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
 from lexirec.models.baselines.memory import Memory, MemorySettings, text_neighbors
-from lexirec.models.distillation import shares
 from lexirec.models.ensemble.candidates import Part, batches, best, gathered, union
 from lexirec.models.ensemble.settings import EnsembleSettings, PartnerSettings
-from lexirec.models.ensemble.weights import Candidates, Floats, choose_weights, chosen_cases, drawn, support_of, weighed
+from lexirec.models.ensemble.weights import (
+    Candidates,
+    Floats,
+    choose_weights,
+    chosen_cases,
+    sample_cases,
+    support_of,
+    weighted_scores,
+)
+from lexirec.models.score_distributions import shares
 from lexirec.training.hyperparameter_search import Journal
 
 
 @dataclass(frozen=True)
 class PartnerTrial:
-    """What was tried, and what the product was worth with it.
+    """One trial: settings of the memory, and NDCG@10 of the product with it.
 
     Attributes:
-        number: from 0; the first has the part's own settings.
+        number: from 0; trial 0 has the part's own settings.
         params: setting of the memory -> value.
         value: NDCG@10 of the product on all cases of the search.
         halves: the same on the cases of users of even and of odd numbers; nan where there are none.
-        seconds: what the trial took.
+        seconds: duration of the trial.
     """
 
     number: int
@@ -55,12 +63,12 @@ class PartnerTrial:
 
 @dataclass(frozen=True)
 class Partner:
-    """What a search found.
+    """Result of a partner search.
 
     Attributes:
         memory: fitted with the settings of the best trial.
-        trials: all of them, in order.
-        cases: on how many they were judged.
+        trials: all trials, in order.
+        cases: number of cases per trial.
     """
 
     memory: Memory
@@ -69,12 +77,12 @@ class Partner:
 
     @property
     def best(self) -> PartnerTrial:
-        """The best trial, the first of equal ones."""
+        """The best trial; ties go to the first."""
         return _best(self.trials)
 
     @property
     def held_out(self) -> float:
-        """What the search is worth where it did not look: each half of the users with the best trial of the other."""
+        """NDCG@10 on users that did not choose: the mean over both halves, each with the other half's best trial."""
         by_odd = max(self.trials, key=lambda trial: (trial.halves[1], -trial.number))
         by_even = max(self.trials, key=lambda trial: (trial.halves[0], -trial.number))
         return (by_odd.halves[0] + by_even.halves[1]) / 2
@@ -94,54 +102,54 @@ def find_partner(
     texts: Sequence[str] | None = None,
     vectors: NDArray[np.floating[Any]] | None = None,
 ) -> Partner:
-    """Search the settings of a memory for what its product with the other parts is worth.
+    """Search the settings of a memory for the NDCG@10 of its product with the other parts.
 
     Args:
         names: of the parts, the lead's first.
         parts: the lead first, `settings.partner.part` among the others.
-        settings: of the fusion.
-        split: the memory counts its training part, and is judged on validation cases.
-        folder: where readings and trials are kept; a search that was cut off is carried on there.
-        texts: one per item, over which counts are smoothed; as `Memory.fit` has them.
-        vectors: (I, d), the same; neither leaves counts as they are.
+        settings: of the ensemble.
+        split: its training part is counted, its validation cases measure.
+        folder: of scores and trials; an interrupted search resumes from there.
+        texts: one per item, for smoothing counts; see `Memory.fit`.
+        vectors: (I, d), likewise; without either, counts are not smoothed.
 
     Raises:
         SettingsError: the part is the lead or no memory, or optuna is not installed.
-        DataError: there is no case to choose on, or the texts have no words in common.
+        DataError: there is no validation case, or the texts have no words in common.
     """
     wanted = settings.partner
     if wanted is None:
-        raise ValueError("settings without a partner: there is nothing to search")
-    place = names.index(wanted.part)
-    own = getattr(getattr(parts[place].recommender, "scorer", None), "settings", None)
+        raise ValueError("ensemble.partner is not set; set it to search one")
+    index = names.index(wanted.part)
+    own = getattr(getattr(parts[index].recommender, "scorer", None), "settings", None)
     if not isinstance(own, MemorySettings):
-        raise SettingsError(f"fusion.partner.part = '{wanted.part}' is no memory; name one of `kind = \"memory\"`")
-    if not place:
+        raise SettingsError(f"ensemble.partner.part: '{wanted.part}' is no memory; name a part of kind \"memory\"")
+    if not index:
         raise SettingsError(
-            f"fusion.partner.part = '{wanted.part}' is the lead, whose partner is searched; name another part first"
+            f"ensemble.partner.part: '{wanted.part}' is the lead of the ensemble; put another part first in ensemble.of"
         )
-    kept = folder / "trials"
-    kept.mkdir(parents=True, exist_ok=True)
-    # opened first, so that nothing was read in vain where optuna is missing
-    journal = Journal(kept / "journal.jsonl", wanted.part, wanted.space, seed=wanted.seed, joint=True)
-    cases = drawn(chosen_cases(settings, split)[0], wanted.cases, wanted.seed)
-    readings = _Readings(folder / "readings", cases, settings)
+    trial_folder = folder / "trials"
+    trial_folder.mkdir(parents=True, exist_ok=True)
+    # opened before the scoring, so that a missing optuna is reported at once
+    journal = Journal(trial_folder / "journal.jsonl", wanted.part, wanted.space, seed=wanted.seed, joint=True)
+    cases = sample_cases(chosen_cases(settings, split)[0], wanted.cases, wanted.seed)
+    fixed = _FixedScores(folder / "readings", cases, settings)
     for name, part in zip(names, parts, strict=True):
         if name != wanted.part:
-            readings.add(name, part)
+            fixed.add(name, part)
     widest = max(wanted.space["neighbors"].ends) if "neighbors" in wanted.space else own.neighbors
-    neighbors = _alike(int(widest), texts, vectors)
+    neighbors = _text_neighbors(int(widest), texts, vectors)
 
     def memory(tried: MemorySettings) -> Memory:
         return Memory(tried).fit(split.train, split.n_items, neighbors=neighbors)
 
-    judge = _Judge(names, parts, place, settings, split, readings)
-    trials = _trials(wanted, own, lambda tried: judge.gains(memory(tried)), cases, journal, kept)
+    evaluator = _ProductEvaluator(names, parts, index, settings, split, fixed)
+    trials = _trials(wanted, own, lambda tried: evaluator.gains(memory(tried)), cases, journal, trial_folder)
     return Partner(memory(_changed(own, _best(trials).params)), trials, len(cases))
 
 
-def _alike(k: int, texts: Sequence[str] | None, vectors: NDArray[np.floating[Any]] | None) -> Neighbors | None:
-    """Find every item's k nearest once; a trial uses the first of them."""
+def _text_neighbors(k: int, texts: Sequence[str] | None, vectors: NDArray[np.floating[Any]] | None) -> Neighbors | None:
+    """Find every item's k nearest neighbours once; each trial uses the first few of them."""
     if vectors is not None:
         return nearest(vectors, k)
     return None if texts is None else text_neighbors(texts, k)
@@ -164,104 +172,108 @@ def _trials(
     journal: Journal,
     folder: Path,
 ) -> list[PartnerTrial]:
-    """Run the trials that are not yet written down; return all."""
+    """Run the trials that are missing in the folder; return all trials."""
     trials = [_read(path) for path in sorted(folder.glob("*.json"))]
     journal.settle({trial.number: trial.value for trial in trials})
     first = {name: getattr(own, name) for name, each in settings.space.items() if each.holds(getattr(own, name))}
     even = cases.users % 2 == 0
-    with Progress("Searching a partner", total=settings.trials) as progress:
+    with Progress("Partner search", total=settings.trials) as progress:
         progress.advance(min(len(trials), settings.trials))
         while len(trials) < settings.trials:
             started = time.monotonic()
             number, params = journal.next(first)
-            worth = gains(_changed(own, params))
-            halves = tuple(float(worth[half].mean()) if half.any() else float("nan") for half in (even, ~even))
-            taken = round(time.monotonic() - started, 3)
-            trial = PartnerTrial(number, params, float(worth.mean()), (halves[0], halves[1]), taken)
+            gained = gains(_changed(own, params))
+            halves = tuple(float(gained[half].mean()) if half.any() else float("nan") for half in (even, ~even))
+            seconds = round(time.monotonic() - started, 3)
+            trial = PartnerTrial(number, params, float(gained.mean()), (halves[0], halves[1]), seconds)
             write_json(folder / f"{number:04}.json", asdict(trial))
             journal.tell(number, trial.value)
             trials.append(trial)
             progress.advance()
-            progress.update(f"best {max(each.value for each in trials):.4f}, at first {trials[0].value:.4f}")
+            progress.update(f"best {max(each.value for each in trials):.4f}, own settings {trials[0].value:.4f}")
     return trials
 
 
 def _read(path: Path) -> PartnerTrial:
-    told = json.loads(path.read_text(encoding="utf-8"))
-    return PartnerTrial(**{**told, "halves": tuple(told["halves"])})
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return PartnerTrial(**{**values, "halves": tuple(values["halves"])})
 
 
-class _Readings:
-    """What the parts that stay say of all items and which they put forward, in blocks of cases, on disk."""
+class _FixedScores:
+    """Scores of all items, and candidates, of the parts that no trial changes: in blocks of cases, on disk."""
 
     def __init__(self, folder: Path, cases: Cases, settings: EnsembleSettings) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._settings = folder, settings
         self.cases, self.blocks = cases, list[NDArray[np.int64]]()
-        self._told: list[list[NDArray[np.float32]]] = []
+        self._scores: list[list[NDArray[np.float32]]] = []
         self._lists: list[list[NDArray[np.int32]]] = []
 
     def add(self, name: str, part: Part) -> None:
-        """Ask a part about all cases, or find what it said."""
+        """Score all cases with a part, or read the scores of an earlier run."""
         n_items = len(part.recommender.catalog)
         self.blocks = list(batches(len(self.cases), n_items))
-        told, lists, unseen = list[NDArray[np.float32]](), list[NDArray[np.int32]](), self._settings.seen == "excluded"
-        with Progress(f"Reading {name}", total=len(self.cases)) as progress:
+        scores, lists, unseen = (
+            list[NDArray[np.float32]](),
+            list[NDArray[np.int32]](),
+            self._settings.seen == "excluded",
+        )
+        with Progress(f"Scoring with {name}", total=len(self.cases)) as progress:
             for number, rows in enumerate(self.blocks):
                 path, histories = self._folder / f"{name}-{number:04}.npy", self.cases.histories.take(rows)
                 if not path.is_file():
                     partial = path.with_name(f".{path.name}")
                     with quiet():
-                        np.save(partial, _said(part, histories, self._settings), allow_pickle=False)
+                        np.save(partial, _scores_of(part, histories, self._settings), allow_pickle=False)
                     partial.replace(path)
-                told.append(np.load(path, mmap_mode="r", allow_pickle=False))
-                lists.append(best(told[-1], histories, self._settings.depth, unseen))
+                scores.append(np.load(path, mmap_mode="r", allow_pickle=False))
+                lists.append(best(scores[-1], histories, self._settings.depth, unseen))
                 progress.advance(len(rows))
-        self._told.append(told)
+        self._scores.append(scores)
         self._lists.append(lists)
 
     def of(self, block: int) -> tuple[list[NDArray[np.float32]], list[NDArray[np.int32]]]:
-        """Return what each part says (rows, I) and puts forward (rows, depth) in a block."""
-        return [told[block] for told in self._told], [lists[block] for lists in self._lists]
+        """Return each part's scores (rows, I) and candidates (rows, depth) of a block."""
+        return [scores[block] for scores in self._scores], [lists[block] for lists in self._lists]
 
 
-def _said(part: Part, histories: Sequences, settings: EnsembleSettings) -> Floats:
-    """Return what a part says of all items; a generative one in one step where that knows them, else by its search."""
+def _scores_of(part: Part, histories: Sequences, settings: EnsembleSettings) -> Floats:
+    """Return a part's scores of all items; of a generative part from its root distribution, else from its search."""
     if part.searcher is not None and part.searcher.flat:
         return part.searcher.item_log_probabilities(histories)
     return part.read(histories, settings.reach, exclude_seen=settings.seen == "excluded")
 
 
-class _Judge:
-    """Says what the product is worth with one memory or another."""
+class _ProductEvaluator:
+    """Measures the product with a given memory."""
 
     def __init__(
         self,
         names: Sequence[str],
         parts: Sequence[Part],
-        place: int,
+        index: int,
         settings: EnsembleSettings,
         split: Split,
-        readings: _Readings,
+        fixed: _FixedScores,
     ) -> None:
-        self._names, self._parts, self._place, self._settings = names, parts, place, settings
-        self._readings, self._support = readings, support_of(split.train, split.n_items)
+        self._names, self._parts, self._index, self._settings = names, parts, index, settings
+        self._fixed, self._support = fixed, support_of(split.train, split.n_items)
 
     def gains(self, memory: Memory) -> Floats:
-        """Return what each case gains under the best weights: (C,)."""
-        found = self._candidates(memory)
-        weights = choose_weights(found, self._names[1:], self._settings, self._support)
-        return found.gains(weighed(found, weights.option, weights.values, weights.edges))
+        """Return each case's NDCG@10 under the best weights: (C,)."""
+        candidates = self._candidates(memory)
+        weights = choose_weights(candidates, self._names[1:], self._settings, self._support)
+        return candidates.gains(weighted_scores(candidates, weights.option, weights.values, weights.edges))
 
     def _candidates(self, memory: Memory) -> Candidates:
-        settings, readings = self._settings, self._readings
+        settings, fixed = self._settings, self._fixed
         blocks: list[tuple[NDArray[np.int32], list[NDArray[Any]]]] = []
-        for number, rows in enumerate(readings.blocks):
-            histories = readings.cases.histories.take(rows)
-            told, lists = readings.of(number)
+        for number, rows in enumerate(fixed.blocks):
+            histories = fixed.cases.histories.take(rows)
+            scores, lists = fixed.of(number)
             tried = shares(memory.scores(histories))
             items = union([*lists, best(tried, histories, settings.depth, settings.seen == "excluded")])
             columns = np.maximum(items, 0)
-            told.insert(self._place, tried)
-            blocks.append((items, [np.take_along_axis(each, columns, axis=1) for each in told]))
-        return gathered(blocks, self._parts, readings.cases, settings, self._support)
+            scores.insert(self._index, tried)
+            blocks.append((items, [np.take_along_axis(each, columns, axis=1) for each in scores]))
+        return gathered(blocks, self._parts, fixed.cases, settings, self._support)

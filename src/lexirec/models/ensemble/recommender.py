@@ -1,11 +1,11 @@
-"""A recommender made of recommenders: a product of experts in the beam, or fused ranks.
+"""The ensemble recommender: a product of experts inside beam search, or reciprocal-rank fusion.
 
 Product: an item's score is log p of the lead plus weight · log q of every other part, each a distribution over items
-(`models.experts`). Where the lead is generative, the others speak in its beam: a prefix bears the best number below it,
-so that nothing is pruned for want of an expert that speaks later, and lists are spelled along the trie as before. A
-prefix bears the maximum and not the experts' summed mass because it was measured: with 20 beams on office14 the ten
-best items were exactly those of the whole catalogue for 99 % of users, against 84 %. Without a generative part every
-item is scored.
+(`models.score_distributions`). If the lead is generative, the experts guide its beam search: a prefix is scored with
+the best expert score below it, so no prefix is pruned before an expert's preferred item is reached, and lists are
+generated along the trie as before. A prefix takes the maximum rather than the sum of the experts' mass because of a
+measurement: with 20 beams on office14 the ten best items were exactly those of the whole catalogue for 99 % of users,
+against 84 %. Without a generative part every item is scored.
 
 Ranks (Cormack, Clarke and Büttcher, SIGIR 2009): the sum of weight / (constant + rank) over the parts' lists.
 """
@@ -20,7 +20,7 @@ from typing import Any, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from lexirec.core.errors import ArtifactError, SettingsError
+from lexirec.core.errors import SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
 from lexirec.data.ranking import Ranking, Recommender, check_request, forbid
@@ -30,53 +30,55 @@ from lexirec.models.ensemble.candidates import Part, batches, candidates, places
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.ensemble.weights import EnsembleWeights, choose_weights, chosen_cases, support_of
 from lexirec.models.recommend import Options, Recommendation, recommend
-from lexirec.models.saving import load_catalog, read_manifest, write_manifest
+from lexirec.models.saving import load_catalog, read_manifest, read_settings, undamaged, write_manifest
 from lexirec.nn.search import SearchResult
 
 _SETTINGS, _PARTS = "fusion.json", "parts"
 
 
 class EnsembleRecommender:
-    """Several recommenders of one catalogue as one; see the top of this file.
+    """An ensemble of recommenders of one catalogue; see the module's docstring.
 
     Attributes:
-        settings: what is fused, and how.
-        weights: how much every part but the lead counts; all alike until `fit` chooses.
+        settings: parts and combination.
+        weights: of every part but the lead; 1 until `fit` chooses them.
     """
 
     def __init__(
         self, parts: Mapping[str, Recommender], settings: EnsembleSettings, weights: EnsembleWeights | None = None
     ) -> None:
-        """Put fitted recommenders together.
+        """Combine fitted recommenders.
 
         Args:
-            parts: by the names that `settings.of` gives.
-            settings: what is fused, and how.
-            weights: what an earlier fusion chose.
+            parts: recommenders by the names in `settings.of`.
+            settings: parts and combination.
+            weights: chosen earlier; by default 1 for every part.
 
         Raises:
-            SettingsError: a part is missing, cannot be fused, or is of another catalogue.
+            SettingsError: a part is missing, cannot be combined, or has another catalogue.
         """
         self.settings = settings
-        known = {name: Part(name, _given(parts, name)) for name in settings.of}
-        leads = [name for name, part in known.items() if part.searcher is not None] or list(known)
-        self.names = (leads[0], *(name for name in known if name != leads[0]))
-        self.parts = tuple(known[name] for name in self.names)
-        for name, part in known.items():
+        by_name = {name: Part(name, _part(parts, name)) for name in settings.of}
+        leads = [name for name, part in by_name.items() if part.searcher is not None] or list(by_name)
+        self.names = (leads[0], *(name for name in by_name if name != leads[0]))
+        self.parts = tuple(by_name[name] for name in self.names)
+        for name, part in by_name.items():
             if part.recommender.catalog.digest != self.catalog.digest:
-                raise SettingsError(f"fusion: '{name}' and '{leads[0]}' have different catalogs; fuse parts of one")
+                raise SettingsError(
+                    f"ensemble.of: '{name}' and '{leads[0]}' have different catalogs; name parts of one catalog"
+                )
         self.weights = weights or EnsembleWeights.even(len(self.parts) - 1, settings.options[0], len(self.catalog))
 
     def fit(self, split: Split) -> Self:
-        """Choose the weights on validation cases; the training part says how well a history's transitions are known.
+        """Choose the weights on validation cases; coverage is computed from the training part.
 
         Raises:
-            DataError: there is no case to choose on.
+            DataError: there is no validation case.
         """
         cases, facts = chosen_cases(self.settings, split)
         support = support_of(split.train, len(self.catalog))
-        found = candidates(self.parts, cases, self.settings, support)
-        self.weights = choose_weights(found, self.names[1:], self.settings, support, facts)
+        scored = candidates(self.parts, cases, self.settings, support)
+        self.weights = choose_weights(scored, self.names[1:], self.settings, support, facts)
         return self
 
     # ---------------------------------------------------------------------------------------------------- using
@@ -88,49 +90,49 @@ class EnsembleRecommender:
 
     @property
     def semantic_ids(self) -> NDArray[np.int32] | None:
-        """The identifiers of the lead, which items may share; None where it has none."""
+        """The semantic IDs of the lead, which items may share, else its identifiers; None where it has neither."""
         lead = self.parts[0].recommender
         shared: NDArray[np.int32] | None = getattr(lead, "semantic_ids", None)
         return shared if shared is not None or not hasattr(lead, "identifiers") else lead.identifiers.tokens
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a protocol card says about how lists are made."""
+        """How lists are made, for the protocol card: combination, weights and parts."""
         parts = {name: part.recommender.protocol for name, part in zip(self.names, self.parts, strict=True)}
         how = "ranks" if self.settings.kind == "reciprocal-rank" else parts[self.names[0]]["search"]
         return {
             "recommender": "fused",
             "search": how,
             "fusion": self.settings.kind,
-            "weights": self.told_weights(),
+            "weights": self.weights_by_part(),
             "floor" if self.settings.kind == "product" else "constant": self.weights.option,
             "settings": self.settings.model_dump(mode="json"),
             "parts": parts,
         }
 
-    def told_weights(self) -> dict[str, Any]:
-        """Return each part's weight, or its weights from the least to the best covered bin of cases."""
-        told = {name: self.weights.values[:, expert].tolist() for expert, name in enumerate(self.names[1:])}
-        return {self.names[0]: 1.0, **{name: each[0] if len(each) == 1 else each for name, each in told.items()}}
+    def weights_by_part(self) -> dict[str, Any]:
+        """Return each part's weight, or its weights per bin of cases, from the least to the best covered."""
+        by_bin = {name: self.weights.values[:, expert].tolist() for expert, name in enumerate(self.names[1:])}
+        return {self.names[0]: 1.0, **{name: each[0] if len(each) == 1 else each for name, each in by_bin.items()}}
 
     def rank(
         self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
     ) -> Ranking:
-        """Rank the k best items for every history; see `recommenders.Recommender.rank`."""
-        found = self.search(histories, k=k, exclude_seen=exclude_seen, allowed=allowed)
-        return Ranking(found.items, found.scores)
+        """Rank the k best items for every history; see `data.ranking.Recommender.rank`."""
+        result = self.search(histories, k=k, exclude_seen=exclude_seen, allowed=allowed)
+        return Ranking(result.items, result.scores)
 
     def search(
         self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
     ) -> SearchResult:
-        """Rank, and say where the list is provably that of the whole catalogue (never for fused ranks)."""
+        """Rank, and report which lists are provably those of the whole catalogue (never for reciprocal ranks)."""
         check_request(len(histories), len(self.catalog), k, allowed)
         if self.settings.kind == "reciprocal-rank":
             return self._by_ranks(histories, k, exclude_seen, allowed)
         searcher = self.parts[0].searcher
         if searcher is None:
             return self._by_scores(histories, k, exclude_seen, allowed)
-        # a guide is asked about batches, and rows of its own filter it could not tell apart
+        # a guide is called per batch and cannot match a filter of one row per history to its rows
         shared = allowed if allowed is None or allowed.ndim == 1 else None
         experts = partial(self._experts, exclude_seen=exclude_seen, allowed=shared)
         return searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed, guide=experts)
@@ -148,19 +150,19 @@ class EnsembleRecommender:
     def _by_scores(
         self, histories: Sequences, k: int, exclude_seen: bool, allowed: NDArray[np.bool_] | None
     ) -> SearchResult:
-        found = _nothing(len(histories), k, exact=True)
+        result = _empty_result(len(histories), k, exact=True)
         for rows in batches(len(histories), len(self.catalog)):
             part = histories.take(rows)
             scores = self._experts(part) + self.parts[0].log_probabilities(part, self.weights.option)
             forbid(scores, part, exclude_seen, allowed if allowed is None or allowed.ndim == 1 else allowed[rows])
-            found.items[rows], found.scores[rows] = top_k(scores, k)
-        return found
+            result.items[rows], result.scores[rows] = top_k(scores, k)
+        return result
 
     def _by_ranks(
         self, histories: Sequences, k: int, exclude_seen: bool, allowed: NDArray[np.bool_] | None
     ) -> SearchResult:
         depth, n_items = max(k, self.settings.depth), len(self.catalog)
-        found = _nothing(len(histories), k, exact=False)
+        result = _empty_result(len(histories), k, exact=False)
         lists = [
             part.recommender.rank(histories, k=depth, exclude_seen=exclude_seen, allowed=allowed).items
             for part in self.parts
@@ -172,12 +174,12 @@ class EnsembleRecommender:
             terms = (reciprocal(each, self.weights.option) * weights[rows, p, None] for p, each in enumerate(places))
             best, scores = top_k(np.where(items >= 0, sum(terms), -np.inf).astype(np.float32), k)
             chosen = np.take_along_axis(items, np.maximum(best, 0), axis=1)
-            found.items[rows] = np.where(best >= 0, chosen, -1)
-            found.scores[rows] = scores
-        return found
+            result.items[rows] = np.where(best >= 0, chosen, -1)
+            result.scores[rows] = scores
+        return result
 
     def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:
-        """Recommend items for one history of item ids, oldest first; see `recommending.recommend`."""
+        """Recommend items for one history of item ids, oldest first; see `models.recommend.recommend`."""
         return recommend(self, history, k=k, **options)
 
     # --------------------------------------------------------------------------------------------------- saving
@@ -195,7 +197,7 @@ class EnsembleRecommender:
 
     @classmethod
     def load(cls, folder: str | Path, load_part: Callable[[Path], Recommender]) -> Self:
-        """Read what `save` wrote; `load_part` is `recommenders.load_recommender`, which knows all kinds.
+        """Read what `save` wrote; `load_part` loads a recommender of any kind (`models.loading.load_recommender`).
 
         Raises:
             ArtifactError: the folder is incomplete, damaged, or its parts do not belong together.
@@ -203,20 +205,18 @@ class EnsembleRecommender:
         source = Path(folder)
         manifest = read_manifest(source)
         load_catalog(source, manifest)
-        try:
-            settings = EnsembleSettings.model_validate_json((source / _SETTINGS).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"{source / _SETTINGS}: {' '.join(str(error).split())}; fuse again") from None
+        with undamaged(source):
+            settings = read_settings(source / _SETTINGS, EnsembleSettings)
         parts = {name: load_part(source / _PARTS / name) for name in settings.of}
         return cls(parts, settings, EnsembleWeights.load(source))
 
 
-def _given(parts: Mapping[str, Recommender], name: str) -> Recommender:
+def _part(parts: Mapping[str, Recommender], name: str) -> Recommender:
     if name not in parts:
-        raise SettingsError(f"fusion.of names '{name}', which is not among the parts: {', '.join(parts)}")
+        raise SettingsError(f"ensemble.of names '{name}', which is not among the parts: {', '.join(parts)}")
     return parts[name]
 
 
-def _nothing(rows: int, k: int, *, exact: bool) -> SearchResult:
+def _empty_result(rows: int, k: int, *, exact: bool) -> SearchResult:
     empty = np.full((rows, k), -1, dtype=np.int32), np.full((rows, k), -np.inf, dtype=np.float32)
     return SearchResult(*empty, np.full(rows, exact, dtype=np.bool_))

@@ -1,6 +1,9 @@
-"""Decoding with late fusion: the step decoder of a batch of histories, over encodings of the catalogue made once.
+"""Constrained decoding of GRAM: the step decoder of a batch of histories, and the searcher that ranks with it.
 
-Legend: `B` batch, `H` history, `W` width, `C` children, `I` items, `L` tokens, `D` features,
+Item prompts depend on the item alone, so the whole catalogue is encoded once per state of the weights and shared by
+all histories.
+
+Legend: `B` batch, `H` history, `W` beams, `C` children, `I` items, `U` some items, `L` tokens, `D` features,
 `T` nodes read ahead, `N` trie nodes.
 """
 
@@ -14,7 +17,8 @@ from torch import Tensor
 from lexirec.core.progress import Progress
 from lexirec.data.sequences import Sequences
 from lexirec.decoding.lookahead import Ahead, look_ahead
-from lexirec.models.gram.network import Batch, GramNetwork
+from lexirec.models.gram.network import GramNetwork
+from lexirec.models.gram.packed_batch import Batch
 from lexirec.nn.cpu_kernels import PackedLinears
 from lexirec.nn.grounded_head import MassHead
 from lexirec.nn.head_base import Rows
@@ -24,13 +28,13 @@ from lexirec.nn.vocabulary_head import for_searching
 
 
 class ItemStates(NamedTuple):
-    """The encodings of the whole catalogue: states (I, L, D) and mask (I, L)."""
+    """Encodings of the whole catalogue: states (I, L, D) and mask (I, L)."""
 
     states_ILD: Tensor
     mask_IL: Tensor
 
     def take(self, items_U: Tensor) -> tuple[Tensor, Tensor]:
-        """Return states and mask of some items, cut to the longest of them."""
+        """Return states (U, L, D) and mask (U, L) of some items, cut to the longest of them."""
         mask_UL = self.mask_IL[items_U]
         longest = int(mask_UL.sum(1).max())
         return self.states_ILD[items_U, :longest], mask_UL[:, :longest]
@@ -40,6 +44,7 @@ class ItemStates(NamedTuple):
 def encode_catalog(model: GramNetwork, batch_size: int = 256) -> ItemStates:
     """Encode every item's prompt once; the model must be in evaluation mode."""
     items = model.trie.n_items
+    # batches are as wide as their longest prompt; the widest of all decides the table, which is allocated once
     parts: list[tuple[Tensor, Tensor]] = []
     with Progress("Encoding items", total=items) as progress:
         for first in range(0, items, batch_size):
@@ -58,28 +63,30 @@ def encode_catalog(model: GramNetwork, batch_size: int = 256) -> ItemStates:
 
 
 class _Table(NamedTuple):
-    """What was read ahead: hidden states (B, T, D), and scores of children (B, T, C) under a whole vocabulary, where
-    scoring streams the largest matrix there is and is therefore done for all nodes at once."""
+    """Nodes read ahead: hidden states (B, T, D), and scores of children (B, T, C) under the vocabulary likelihood.
+
+    Scores over the whole vocabulary stream the largest matrix of the model, so they are computed for all nodes at once.
+    """
 
     ahead: Ahead
     hidden_BTD: Tensor
     scores_BTC: Tensor | None
 
 
-class LateFusionSteps:
+class GramStepDecoder:
     """The step decoder of one batch of histories (see `decoding.beam.StepDecoder`)."""
 
     def __init__(
         self, model: GramNetwork, histories_BH: Tensor, *, rows: Rows | None = None, cache: ItemStates | None = None
     ) -> None:
-        """Read the histories.
+        """Encode the histories.
 
         Args:
             model: in evaluation mode.
             histories_BH: item numbers, oldest first, −1 beyond a history's end. All of them count as seen; the newest
                 `max_history` are read.
-            rows: what `model.head.rows()` gave, to share it between batches.
-            cache: the catalogue's encodings, to share them between users; without them the items are encoded here.
+            rows: the result of `model.head.rows()`, shared between batches.
+            cache: the catalogue's encodings, shared between histories; without them the items are encoded here.
         """
         self._model, self._rows = model, rows if rows is not None else model.head.rows()
         self._seen_BH = histories_BH
@@ -90,19 +97,19 @@ class LateFusionSteps:
         self._prompts = fused.flat()
         self._steps = BeamSteps(model.backbone.decoder)
         self._needed_N: Tensor | None = None
-        self._table: _Table | None = None  # once there, no further step is run
+        self._table: _Table | None = None  # once filled, no further decoder step is run
 
     def item_logp(self) -> Tensor:
         """Return the log-probabilities (B, I) of the items at the root, from a head with pooling `mass`."""
         head = self._model.head
-        assert isinstance(head, MassHead), "only this head asks for items at the root"
+        assert isinstance(head, MassHead), "only a head with pooling mass scores items at the root"
         hidden_B1D = self._steps.advance(self._start_B1D, self._prompts, None)
         return head.item_logp(self._rows, hidden_B1D[:, 0], self._seen_BH)
 
     def start(self) -> Tensor:
         """Score the root's children: (B, 1, C)."""
         hidden_B1D = self._steps.advance(self._start_B1D, self._prompts, None)
-        self._first_B1D = hidden_B1D
+        self._first_B1D = hidden_B1D  # refined heads add a share of later states to this one
         root_B1 = torch.zeros(hidden_B1D.shape[:2], dtype=torch.int64, device=hidden_B1D.device)
         return self._model.head.score_children(self._rows, hidden_B1D, root_B1, 0, self._seen_BH)
 
@@ -111,62 +118,61 @@ class LateFusionSteps:
         if self._table is None:
             ahead = self._look_ahead(nodes_BW, depth)
             if ahead is None:
+                # too much is left below the beams: one ordinary step, which reorders the caches by parent
                 inputs_BWD = self._model.head.embed(self._rows, nodes_BW)
                 return self._score(self._steps.advance(inputs_BWD, self._prompts, parents_BW), nodes_BW, depth)
             self._table = self._read(ahead, parents_BW, depth)
-        place_BW1 = self._table.ahead.find(nodes_BW).unsqueeze(2)
+        # everything below these beams was read in one pass: a step is a look-up of the entered nodes
+        index_BW1 = self._table.ahead.find(nodes_BW).unsqueeze(2)
         if self._table.scores_BTC is None:
             hidden_BTD = self._table.hidden_BTD
-            return self._score(hidden_BTD.gather(1, place_BW1.expand(-1, -1, hidden_BTD.shape[2])), nodes_BW, depth)
-        return self._table.scores_BTC.gather(1, place_BW1.expand(-1, -1, self._model.trie.max_children[depth]))
+            return self._score(hidden_BTD.gather(1, index_BW1.expand(-1, -1, hidden_BTD.shape[2])), nodes_BW, depth)
+        return self._table.scores_BTC.gather(1, index_BW1.expand(-1, -1, self._model.trie.max_children[depth]))
 
     def _score(self, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int) -> Tensor:
         hidden_BWD = self._model.refined(self._first_B1D, hidden_BWD)
         return self._model.head.score_children(self._rows, hidden_BWD, nodes_BW, depth, self._seen_BH)
 
     def _look_ahead(self, nodes_BW: Tensor, depth: int) -> Ahead | None:
-        """Lay out all that may still be entered, on CPUs, where it is little."""
+        """Return all nodes that may still be entered, where they are few; None on GPUs, where steps are cheap."""
         trie = self._model.trie
         if trie.device.type != "cpu":
             return None
         if self._needed_N is None:
-            # over legal children, what follows a prefix of one item is certain and needs no state
+            # over legal children, a prefix of a single item continues with probability 1 and needs no state
             certain = self._model.settings.likelihood == "catalog"
             self._needed_N = trie.last - trie.first > 1 if certain else trie.node_item < 0
         return look_ahead(trie, nodes_BW, depth, needed_N=self._needed_N)
 
     def _read(self, ahead: Ahead, parents_BW: Tensor, depth: int) -> _Table:
-        """Read all that is ahead in one pass."""
+        """Run the decoder once over all nodes ahead, as a tree below the present beams."""
         tree = TokenTree(parents_BW.gather(1, ahead.beams_BT), ahead.levels_BT, ahead.above_BTJ)
         inputs_BTD = self._model.head.embed(self._rows, ahead.nodes_BT)
         hidden_BTD = self._steps.finish(inputs_BTD, self._prompts, tree)
         if self._model.settings.likelihood == "catalog":
             return _Table(ahead, hidden_BTD, None)
+        # one width fits the children of every depth; `advance` cuts it to that of its step
         children = self._model.trie.max_children
         widest = max(range(depth, len(children)), key=children.__getitem__)
         return _Table(ahead, hidden_BTD, self._score(hidden_BTD, ahead.nodes_BT, widest))
 
 
 def _newest(histories_BH: Tensor, limit: int) -> Tensor:
-    """Return the newest `limit` items of each history, oldest first, from the left; one column at least."""
+    """Return the newest `limit` items of each history, oldest first, aligned left; at least one column."""
     lengths_B1 = (histories_BH >= 0).sum(1, keepdim=True)
     width = max(1, min(limit, histories_BH.shape[1]))
-    place_BH = (lengths_B1 - limit).clamp(min=0) + torch.arange(width, device=histories_BH.device)
+    index_BH = (lengths_B1 - limit).clamp(min=0) + torch.arange(width, device=histories_BH.device)
     if not histories_BH.shape[1]:
-        return torch.full_like(place_BH, -1)
-    recent = histories_BH.gather(1, place_BH.clamp(max=histories_BH.shape[1] - 1))
-    return recent.masked_fill(place_BH >= lengths_B1, -1)
-
-
-# -------------------------------------------------------------------------------------------------- late fusion ranking
-# Ranking histories with a late-fusion model: one state of the weights, its rows and encodings, many searches.
+        return torch.full_like(index_BH, -1)
+    recent = histories_BH.gather(1, index_BH.clamp(max=histories_BH.shape[1] - 1))
+    return recent.masked_fill(index_BH >= lengths_B1, -1)
 
 
 class GramSearcher(TrieSearcher):
-    """A late-fusion model ready to rank: weights as they are now, rows pooled, catalogue encoded."""
+    """Ranks histories with the present weights: the head's rows and the catalogue's encodings are computed once."""
 
     def __init__(self, model: GramNetwork, settings: SearchSettings) -> None:
-        """Compute once what all searches share; the model is put into evaluation mode."""
+        """Put the model into evaluation mode and compute what all searches share."""
         super().__init__(model.trie, settings, PackedLinears(model.backbone.encoder, model.backbone.decoder))
         self._model = model.eval()
         with torch.no_grad(), self._weights.in_use():
@@ -175,9 +181,9 @@ class GramSearcher(TrieSearcher):
 
     @property
     def flat(self) -> bool:
-        """Whether the first step has a distribution over items."""
+        """Whether the head has a distribution over items at the root."""
         return self._model.settings.flat
 
     def _steps(self, histories: Sequences) -> ReadHistories:
         histories_BH = on_device(histories, self._model.device)
-        return LateFusionSteps(self._model, histories_BH, rows=self._rows, cache=self._cache)
+        return GramStepDecoder(self._model, histories_BH, rows=self._rows, cache=self._cache)

@@ -1,4 +1,4 @@
-"""The late-fusion recommender: built from a catalogue, trained on sequences, asked for items, saved as one folder."""
+"""The GRAM recommender: build it from a catalogue, train it, recommend with it, save and load it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
 from lexirec.models.base import GenerativeRecommender
 from lexirec.models.gram.decoder import GramSearcher
-from lexirec.models.gram.item_prompts import PromptCensus, PromptSettings, item_prompts
+from lexirec.models.gram.item_prompts import PromptCensus, item_prompts
 from lexirec.models.gram.network import GramNetwork
-from lexirec.models.gram.settings import GramSettings, GramTrainingSettings
+from lexirec.models.gram.settings import GramSettings, GramTrainingSettings, PromptSettings
 from lexirec.models.gram.user_prompts import UserCensus, UserPrompts
 from lexirec.models.saving import put_weights, read_parts, undamaged, write_manifest, write_parts
 from lexirec.nn.embedding_table import ItemRows, MixedRows, given_rows, item_features
@@ -43,11 +43,11 @@ _PROMPTS = "prompts.safetensors"
 
 
 class GramInputs(NamedTuple):
-    """What is known about the items besides the catalogue's text.
+    """Item data that GRAM reads besides the catalogue's texts.
 
     Attributes:
-        identifiers: how items are spelled; in the backbone's vocabulary or able to be added to it.
-        neighbors: similar items, named in prompts and averaged for grounded heads; None for none.
+        identifiers: the items' identifiers, in the backbone's vocabulary or in tokens that can be added to it.
+        neighbors: similar items, listed in prompts and averaged for grounded heads; None for none.
         vectors: float32 (I, F), for grounded heads; None for none.
     """
 
@@ -57,7 +57,7 @@ class GramInputs(NamedTuple):
 
 
 class GramRecommender(GenerativeRecommender[GramSearcher]):
-    """GRAM: generates identifiers from late-fused prompts; see `models.late_fusion`."""
+    """GRAM: generates identifiers from late-fused prompts; see `models.gram.network`."""
 
     model: GramNetwork
 
@@ -67,12 +67,20 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         backbone: Backbone,
         model: GramNetwork,
         settings: GramSettings,
-        knowledge: tuple[Identifiers, Ragged],
+        items: tuple[Identifiers, Ragged],
     ) -> None:
-        """Hold the parts; `create` and `load` make them."""
+        """Hold the parts; `create`, `build` and `load` make them.
+
+        Args:
+            catalog: the items.
+            backbone: model and tokenizer.
+            model: the network around the backbone.
+            settings: of the recommender.
+            items: identifiers, and item prompts as token ids.
+        """
         super().__init__(catalog)
         self.backbone, self.model, self.settings = backbone, model, settings
-        self.identifiers, self._item_prompts = knowledge
+        self.identifiers, self._item_prompts = items
         self.curve: list[dict[str, float]] = []
         self.census: PromptCensus | None = None
 
@@ -87,56 +95,56 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         lexicon: Lexicon | None = None,
         settings: GramSettings | None = None,
     ) -> Self:
-        """Name the items by their codes' terms and build an untrained recommender.
+        """Make identifiers from codes and a lexicon, and build an untrained recommender.
 
         Args:
             backbone: a folder, a hub name, `scratch:tiny|small|base`, settings, or a loaded backbone.
             catalog: the items.
-            codes: their places in the hierarchy of clusters.
-            lexicon: the clusters' terms: the backbone's own pieces by default, made here by TF-IDF; or words, which
-                are added to its vocabulary.
-            settings: of the model; by default the paper's fusion with the `catalog` likelihood, without similar items
-                in the prompts: they are given to `build`.
+            codes: the items' paths in the hierarchy of clusters.
+            lexicon: terms of the clusters: by default TF-IDF terms among the backbone's own pieces; words outside its
+                vocabulary are added to it.
+            settings: of the recommender; by default the paper's fusion with the `catalog` likelihood and without
+                similar items in the prompts, which need neighbours (see `build`).
         """
         settings = settings or GramSettings(prompts=PromptSettings(parts=("item", "metadata")))
         if not isinstance(backbone, Backbone):
             backbone = load_backbone(backbone, texts=catalog.texts(), seed=settings.seed)
-        named = lexicon or tfidf_lexicon(catalog.texts(), codes, backbone.tokenizer)
-        known = backbone.tokenizer if set(named.vocabulary) <= backbone.tokenizer.get_vocab().keys() else None
-        identifiers = Identifiers.from_lexicon(named, codes, known)
+        terms = lexicon or tfidf_lexicon(catalog.texts(), codes, backbone.tokenizer)
+        tokenizer = backbone.tokenizer if set(terms.vocabulary) <= backbone.tokenizer.get_vocab().keys() else None
+        identifiers = Identifiers.from_lexicon(terms, codes, tokenizer)
         return cls.build(catalog, backbone, GramInputs(identifiers), settings)
 
     @classmethod
     def build(
-        cls, catalog: Catalog, backbone: Backbone, knowledge: GramInputs, settings: GramSettings | None = None
+        cls, catalog: Catalog, backbone: Backbone, inputs: GramInputs, settings: GramSettings | None = None
     ) -> Self:
-        """Build an untrained recommender from identifiers and what else is known about the items.
+        """Build an untrained recommender from identifiers and further item data.
 
         Raises:
-            DataError: identifiers, neighbours or vectors are not those of the catalogue; or a grounded head lacks
-                vectors to ground its rows in and has neighbours only.
+            DataError: identifiers, neighbours or vectors are not one per item of the catalogue; or a grounded head has
+                neighbours but no vectors for its rows.
         """
         settings = settings or GramSettings()
         check_sizes(
             catalog,
-            identifiers=len(knowledge.identifiers.tokens),
-            neighbors=None if knowledge.neighbors is None else len(knowledge.neighbors),
-            vectors=None if knowledge.vectors is None else len(knowledge.vectors),
+            identifiers=len(inputs.identifiers.tokens),
+            neighbors=None if inputs.neighbors is None else len(inputs.neighbors),
+            vectors=None if inputs.vectors is None else len(inputs.vectors),
         )
-        new = knowledge.identifiers.new_pieces(backbone.tokenizer)
+        new = inputs.identifiers.new_pieces(backbone.tokenizer)
         add_tokens(backbone, new, seed=settings.seed, spread=settings.token_spread)
-        identifiers = knowledge.identifiers.in_vocabulary(backbone.tokenizer)
-        near = knowledge.neighbors.items if knowledge.neighbors is not None else None
+        identifiers = inputs.identifiers.in_vocabulary(backbone.tokenizer)
+        near = inputs.neighbors.items if inputs.neighbors is not None else None
         fields = {field: catalog.field(field) for field in catalog.text_fields}
         prompts, census = item_prompts(fields, identifiers.tokens, near, backbone.tokenizer, settings.prompts)
-        features = item_features(knowledge.vectors, knowledge.neighbors, settings.fusion.neighbor_features)
+        features = item_features(inputs.vectors, inputs.neighbors, settings.network.neighbor_features)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            mixed = MixedRows.of(knowledge.neighbors, settings.fusion.neighbor_rows)
+            mixed = MixedRows.of(inputs.neighbors, settings.network.neighbor_rows)
             model = _assemble(backbone, settings, (identifiers, prompts), (features, mixed))
-        made = cls(catalog, backbone, model, settings, (identifiers, prompts))
-        made.census = census
-        return made
+        recommender = cls(catalog, backbone, model, settings, (identifiers, prompts))
+        recommender.census = census
+        return recommender
 
     def fit(
         self,
@@ -146,13 +154,13 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         folder: str | Path | None = None,
         training: GramTrainingSettings | None = None,
     ) -> Self:
-        """Train; with validation cases the best weights by NDCG@10 are kept.
+        """Train in place; with validation cases the best weights by NDCG@10 are kept.
 
         Args:
             train: rows of item numbers, oldest first.
             validation: cases that choose the weights and the end of training.
-            folder: where checkpoints go, so that a killed run carries on; by default a temporary one.
-            training: how; by default what `settings.training` says.
+            folder: of the checkpoints from which a killed run resumes; by default a temporary one.
+            training: settings; by default `settings.training`.
         """
         from lexirec.models.gram.training import fit_recommender  # loading and recommending need no trainer
 
@@ -164,13 +172,13 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a protocol card says about how lists are made."""
+        """How lists are made, for the protocol card: search, likelihood and settings."""
         search = self.settings.search
         return {
             "recommender": "late-fusion",
-            "search": f"beam search, width {search.width}",
+            "search": f"beam search, width {search.num_beams}",
             "length_penalty": search.length_penalty,
-            "probabilities": self.settings.fusion.likelihood == "catalog" and search.length_penalty is None,
+            "probabilities": self.settings.network.likelihood == "catalog" and search.length_penalty is None,
             "settings": self.settings.model_dump(mode="json"),
         }
 
@@ -178,10 +186,10 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         return GramSearcher(self.model, self.settings.search)
 
     def user_census(self, histories: Sequences) -> UserCensus | None:
-        """Count what the limit on user prompts costs these histories; None where there are no such prompts."""
-        if self.settings.fusion.user_prompt != "identifiers":
+        """Count the items that these histories lose to the limit on user prompts; None without such prompts."""
+        if self.settings.network.user_prompt != "identifiers":
             return None
-        newest = histories.padded(self.settings.fusion.max_history, newest_first=True)
+        newest = histories.padded(self.settings.network.max_history, newest_first=True)
         users = UserPrompts(self.identifiers.tokens, self.backbone.tokenizer, self.settings.prompts)
         return users.census(torch.from_numpy(newest).long())
 
@@ -207,24 +215,24 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         with undamaged(source):
             backbone = restore_backbone(source / _BACKBONE)
             stored = load_file(source / _PROMPTS)
-            named = saved.identifiers, Ragged(stored["values"], stored["offsets"])
+            items = saved.identifiers, Ragged(stored["values"], stored["offsets"])
         if "backbone.lm_head.weight" in saved.weights:  # tied weights are stored once, as those of the input layer
             untie(backbone.model)
-        model = _assemble(backbone, saved.settings, named, given_rows(saved.weights))
+        model = _assemble(backbone, saved.settings, items, given_rows(saved.weights))
         put_weights(model, saved, source)
-        return cls(saved.catalog, backbone, model, saved.settings, named)
+        return cls(saved.catalog, backbone, model, saved.settings, items)
 
 
 def _assemble(
     backbone: Backbone,
     settings: GramSettings,
-    named: tuple[Identifiers, Ragged],
-    given: tuple[NDArray[np.float32] | None, MixedRows | None],
+    item_inputs: tuple[Identifiers, Ragged],
+    features: tuple[NDArray[np.float32] | None, MixedRows | None],
 ) -> GramNetwork:
-    """Put the network together; weights are fresh except the backbone's."""
-    fusion, (identifiers, prompts) = settings.fusion, named
+    """Build the network; weights are fresh except the backbone's."""
+    fusion, (identifiers, prompts) = settings.network, item_inputs
     end = backbone.model.config.eos_token_id if fusion.likelihood == "vocabulary" else None
     users = UserPrompts(identifiers.tokens, backbone.tokenizer, settings.prompts)
     width = backbone.model.config.d_model
-    items = ItemRows(len(identifiers.tokens), width, *given) if fusion.grounded else None
+    items = ItemRows(len(identifiers.tokens), width, *features) if fusion.grounded else None
     return GramNetwork(backbone.model, fusion, Trie.build(identifiers.tokens, end=end), (prompts, users), items)

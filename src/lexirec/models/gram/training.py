@@ -1,4 +1,13 @@
-"""Training late fusion: batches are windows of like length (`windows`), runs are those of `running`."""
+"""Training of GRAM: prefix-augmented windows, packed into batches of similar length, and the run over them.
+
+A window is a run of at most `max_history` + 1 items of one user. Its targets are all items but the first, each
+predicted from the items before it in the window, so one pass predicts all prefixes of a user (prefix augmentation,
+spec sections 2.3 and 11.1). A longer row is cut into windows that overlap by half a history: every item of it is a
+target once, and only histories beyond the first window may be shorter than GRAM's (which keeps 20 items for each).
+`windows_per_prefix` gives the rows the reference would train on.
+
+Legend: `B` windows of a batch, `M` items of a window, `Q` targets of a window.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +16,7 @@ from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,14 +26,16 @@ from torch import Tensor
 from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.distillation import DistillationTeacher, copies_of
+from lexirec.models.distillation import DistillationTeacher, copy_trainer
 from lexirec.models.gram.decoder import GramSearcher
 from lexirec.models.gram.network import GramNetwork
-from lexirec.models.gram.recommender import GramRecommender
 from lexirec.models.gram.settings import GramTrainingSettings
 from lexirec.nn.search import SearchSettings
 from lexirec.training.arguments import NdcgValidator, early_stopping, sample
-from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
+from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, run_training
+
+if TYPE_CHECKING:
+    from lexirec.models.gram.recommender import GramRecommender
 
 
 def fit_recommender(
@@ -34,10 +46,10 @@ def fit_recommender(
     validation: Cases | None,
     folder: str | Path | None,
 ) -> None:
-    """Train a recommender in place, its distillation teacher first where one is set; see `GramRecommender.fit`."""
-    flat = recommender.settings.fusion.flat
+    """Train a recommender in position, after its distillation teacher where there is one; see `GramRecommender.fit`."""
+    flat = recommender.settings.network.flat
     with tempfile.TemporaryDirectory() as temporary:
-        place = Path(folder or temporary)
+        checkpoints = Path(folder or temporary)
 
         def fit_copy(
             copy: GramRecommender, rows: NDArray[np.int64], how: GramTrainingSettings, below: Path
@@ -50,10 +62,10 @@ def fit_recommender(
             settings.distillation,
             flat=flat,
             seed=settings.seed,
-            copies=copies_of(recommender, settings, place, fit_copy),
+            copies=copy_trainer(recommender, settings, checkpoints, fit_copy),
         )
         recommender.curve = fit_gram(
-            recommender.model, train, settings, validation=validation, folder=place, teacher=teacher
+            recommender.model, train, settings, validation=validation, folder=checkpoints, teacher=teacher
         )
 
 
@@ -69,21 +81,21 @@ def fit_gram(
     """Train a model; afterwards it holds the weights of its best validation.
 
     Args:
-        model: the model to train, in place.
+        model: the model to train, in position.
         train: training rows of item numbers, oldest first.
-        settings: how.
-        validation: cases that choose the weights; without them the last ones are kept.
-        folder: where checkpoints go; training carries on from what is there.
-        teacher: the memory that targets are told of, too.
+        settings: of the training.
+        validation: cases that choose the weights; without them the last weights are kept.
+        folder: of the checkpoints; training resumes from the newest one.
+        teacher: gives soft targets; None for none.
 
     Returns:
-        The learning curve: rows with `step`, `epoch` and `loss` or the validation's figures.
+        The learning curve: rows with `step`, `epoch`, and `loss` or the validation metrics.
 
     Raises:
         DataError: no training row has two items.
     """
     cut = packed_windows if settings.packed else windows_per_prefix
-    rows = train if teacher is None else Sequences.below([train, teacher.rehearsed])
+    rows = train if teacher is None else Sequences.concatenate([train, teacher.rehearsed])
     windows = cut(rows, model.settings.max_history)
     if not len(windows):
         raise DataError(f"none of the {len(train):,} training rows has two items, so there is nothing to predict")
@@ -92,21 +104,21 @@ def fit_gram(
         partial(_batch, windows, teacher),
         settings.epochs,
     )
-    run = TrainingRun(settings, folder, _choice(validation, settings), early_stopping(settings.patience))
-    return carry_out(ChoosingTrainer(model, data, run))
+    run = TrainingRun(settings, folder, _validator(validation, settings), early_stopping(settings.patience))
+    return run_training(ChoosingTrainer(model, data, run))
 
 
 def _batch(windows: Windows, teacher: DistillationTeacher | None, numbers: NDArray[np.int64]) -> dict[str, Tensor]:
     batch = windows.batch(numbers)
-    if teacher is not None and teacher.tells:
+    if teacher is not None and teacher.has_soft_targets:
         batch["soft_targets"] = teacher.soft_targets(*windows.cases(numbers))
     return batch
 
 
-def _choice(validation: Cases | None, settings: GramTrainingSettings) -> NdcgValidator | None:
+def _validator(validation: Cases | None, settings: GramTrainingSettings) -> NdcgValidator | None:
     if validation is None:
         return None
-    search = SearchSettings(width=settings.validation_width)
+    search = SearchSettings(num_beams=settings.validation_num_beams)
     return NdcgValidator(sample(validation, settings.validation_users, settings.seed), partial(_best_ten, search))
 
 
@@ -115,24 +127,16 @@ def _best_ten(search: SearchSettings, model: GramNetwork, histories: Sequences) 
 
 
 # -------------------------------------------------------------------------------------------------------------- windows
-# Windows: training rows in which all prefixes of a user are predicted at once (prefix augmentation, spec 2.3, 11.1).
-#
-# A window is a run of at most `max_history` + 1 items of one user. Its targets are all items but the first, each
-# predicted from the items before it in the window. A longer row is cut into windows that overlap by half a history,
-# so that every item of it is a target once and only histories beyond the first window may be shorter than GRAM's
-# (which keeps 20 items for each); `windows_per_prefix` gives the rows the reference would train on.
-#
-# Legend: `B` windows of a batch, `M` items of a window, `Q` targets of a window.
 
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Windows of users' items.
+    """Windows of users' items and where their targets begin.
 
     Attributes:
         rows: the items of each window, oldest first.
-        first: int64 (windows,), the place of each window's first target.
-        sources: int64 (windows,), the training row each window is of.
+        first: int64 (windows,), the position of each window's first target.
+        sources: int64 (windows,), the training row of each window.
     """
 
     rows: Sequences
@@ -148,15 +152,15 @@ class Windows:
         return self.rows.lengths - self.first
 
     def batch(self, numbers: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Lay windows out for `GramNetwork.forward`: items (B, M) and target places (B, Q), −1 padded."""
+        """Return windows as `GramNetwork.forward` takes them: items (B, M) and target positions (B, Q), −1 padded."""
         chosen, first, targets = self.rows.take(numbers), self.first[numbers], self.targets[numbers]
-        place_BQ = first[:, None] + np.arange(targets.max())
-        place_BQ[place_BQ >= chosen.lengths[:, None]] = -1
+        position_BQ = first[:, None] + np.arange(targets.max())
+        position_BQ[position_BQ >= chosen.lengths[:, None]] = -1
         items_BM = chosen.padded(int(chosen.lengths.max())).astype(np.int64)
-        return {"items_BM": torch.from_numpy(items_BM), "targets_BQ": torch.from_numpy(place_BQ)}
+        return {"items_BM": torch.from_numpy(items_BM), "targets_BQ": torch.from_numpy(position_BQ)}
 
     def cases(self, numbers: NDArray[np.int64]) -> tuple[Sequences, NDArray[np.int64]]:
-        """Return, target by target in a batch's order, the items before it in its window, and its training row."""
+        """Return the history and the training row of every target, in a batch's order."""
         chosen, first, targets = self.rows.take(numbers), self.first[numbers], self.targets[numbers]
         window = np.repeat(np.arange(len(numbers)), targets)
         within = np.arange(len(window)) - np.repeat(np.cumsum(targets) - targets, targets)
@@ -170,7 +174,7 @@ def packed_windows(train: Sequences, max_history: int) -> Windows:
     later = np.maximum(-(-(lengths - max_history - 1) // half), 0)
     pieces = np.where(lengths >= 2, 1 + later, 0)
     number = np.arange(int(pieces.sum())) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    # window 0 covers places 0 … max_history; window n ≥ 1 has its targets from max_history + 1 + (n − 1) · half on
+    # window 0 covers positions 0 … max_history; targets of window n ≥ 1 begin at max_history + 1 + (n − 1) · half
     target = np.where(number == 0, 1, max_history + 1 + (number - 1) * half)
     start = np.where(number == 0, 0, np.maximum(target - (max_history - half) - 1, 0))
     stop = np.minimum(np.where(number == 0, max_history + 1, target + half), np.repeat(lengths, pieces))
@@ -179,28 +183,28 @@ def packed_windows(train: Sequences, max_history: int) -> Windows:
 
 
 def windows_per_prefix(train: Sequences, max_history: int) -> Windows:
-    """Write every prefix out as a window with one target: what the reference trains on (131,413 on Beauty)."""
+    """Return every prefix as a window with one target: the reference's training rows (131,413 on Beauty)."""
     targets = np.maximum(train.lengths - 1, 0)
-    place = np.arange(int(targets.sum())) - np.repeat(np.cumsum(targets) - targets, targets) + 1
-    history = np.minimum(place, max_history)
-    start = np.repeat(train.offsets[:-1], targets) + place - history
+    position = np.arange(int(targets.sum())) - np.repeat(np.cumsum(targets) - targets, targets) + 1
+    history = np.minimum(position, max_history)
+    start = np.repeat(train.offsets[:-1], targets) + position - history
     return Windows(
         train.windows(start, history + 1), history.astype(np.int64), np.repeat(np.arange(len(train)), targets)
     )
 
 
 def batches(windows: Windows, targets: int, seed: SequenceOf[int]) -> list[NDArray[np.int64]]:
-    """Group windows of like length into batches of about `targets` targets (at least one window's), in random order.
+    """Group windows of similar length into batches of about `targets` targets (at least one window's), in random order.
 
-    The number of batches depends on the windows and `targets` alone, so that epochs of different seeds are equally
-    long and a run can be carried on in the middle of one.
+    The number of batches depends on the windows and `targets` alone, so that all epochs are equally long and a run can
+    resume in the middle of one.
     """
     random = np.random.default_rng(seed)
-    shaken = windows.rows.lengths * random.uniform(0.9, 1.1, len(windows))
-    order = np.argsort(shaken, kind="stable")
+    noisy_lengths = windows.rows.lengths * random.uniform(0.9, 1.1, len(windows))
+    order = np.argsort(noisy_lengths, kind="stable")
     done = np.cumsum(windows.targets[order])
     total, most = int(done[-1]), int(windows.targets.max())
-    # a share of the targets that is no smaller than any window leaves no batch empty, whatever the order
+    # if each batch's share of the targets is at least the largest window, no batch is empty in any order
     count = min(max(1, round(total / targets)), total // most)
     bounds = np.searchsorted(done * count, np.arange(1, count) * total, side="right")
     parts = np.split(order, bounds)

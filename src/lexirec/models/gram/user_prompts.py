@@ -1,6 +1,6 @@
-"""What the encoder reads about users, as token ids: the identifiers of a history, newest first, in one sentence.
+"""User prompts of GRAM as token ids: the identifiers of a history, newest first, in one sentence.
 
-Legend: `I` items, `K` tokens of one spelled item, `B` users, `H` history, `L` tokens.
+Legend: `I` items, `K` tokens of an identifier with its separator, `B` users, `H` history, `L` tokens.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from lexirec.core.errors import SettingsError
-from lexirec.models.gram.item_prompts import HISTORY, PromptSettings
+from lexirec.models.gram.settings import HISTORY, PromptSettings
 from lexirec.nn.tokenizer import continuation, encode
 
 
 @dataclass(frozen=True)
 class UserCensus:
-    """What the limit on user prompts costs: prompts in all, prompts that lose items, identifiers lost or cut."""
+    """Cost of the limit on user prompts: number of prompts, prompts that lose items, identifiers lost or cut."""
 
     prompts: int
     cut: int
@@ -29,11 +29,11 @@ class UserCensus:
 
     @property
     def warning(self) -> str | None:
-        """One line for the user, or nothing when every history is told in full."""
+        """A one-line warning; None when every history fits."""
         if not self.cut:
             return None
         return (
-            f"{self.cut:,} of {self.prompts:,} user prompts ({self.cut / self.prompts:.1%}) are too long and lose"
+            f"{self.cut:,} of {self.prompts:,} user prompts ({self.cut / self.prompts:.1%}) exceed the limit and lose"
             f" their oldest items, {self.dropped:,} in all; raise prompts.user_max_length (layout budgets) to keep them"
         )
 
@@ -52,7 +52,7 @@ class UserPrompts:
             settings: Template, layout and limits.
 
         Raises:
-            SettingsError: the limit does not even hold the template and one identifier.
+            SettingsError: the limit is too small for the template and one identifier.
         """
         before, after = settings.user_template.split(HISTORY)
         end = [*continuation(tokenizer, after), tokenizer.eos_token_id]
@@ -67,14 +67,14 @@ class UserPrompts:
         self._cuts = settings.layout == "paper"
         self._limit = settings.max_length if self._cuts else settings.user_max_length
         longest = int(self._lengths_I.max()) - self._separator if len(table_IK) else 0
-        if not self._cuts and self._room < longest:
+        if not self._cuts and self._history_limit < longest:
             raise SettingsError(
-                f"prompts.user_max_length is {self._limit}, too short for the template and one identifier;"
-                f" give at least {self._limit - self._room + longest}"
+                f"prompts.user_max_length is {self._limit}, too small for the template and one identifier;"
+                f" set at least {self._limit - self._history_limit + longest}"
             )
 
     @property
-    def _room(self) -> int:
+    def _history_limit(self) -> int:
         return self._limit - len(self._before) - len(self._after)
 
     def to(self, device: torch.device | str) -> Self:
@@ -93,9 +93,9 @@ class UserPrompts:
             Ids, int64 (B, L), padded on the right, and mask, bool (B, L); L is the longest prompt of the batch.
         """
         users = len(histories_BH)
-        told_BH = histories_BH >= 0 if self._cuts else (histories_BH >= 0) & self._fits(histories_BH)
-        spelled_BHK = self._spelled_IK[histories_BH.clamp(min=0)].masked_fill(~told_BH[..., None], -1)
-        spelled_BHK[:, :1, : self._separator] = -1
+        kept_BH = histories_BH >= 0 if self._cuts else (histories_BH >= 0) & self._fits(histories_BH)
+        spelled_BHK = self._spelled_IK[histories_BH.clamp(min=0)].masked_fill(~kept_BH[..., None], -1)
+        spelled_BHK[:, :1, : self._separator] = -1  # no separator before the newest item
         pieces = torch.cat(
             [self._before.expand(users, -1), spelled_BHK.flatten(1), self._after.expand(users, -1)], dim=1
         )
@@ -103,14 +103,14 @@ class UserPrompts:
         return self._cut(ids, mask) if self._cuts else (ids, mask)
 
     def census(self, histories_BH: Tensor) -> UserCensus:
-        """Count what the limit costs these histories (newest first, −1 padded)."""
+        """Count the items that these histories (newest first, −1 padded) lose to the limit."""
         lost_BH = (histories_BH >= 0) & ~self._fits(histories_BH)
-        if self._cuts:  # the end takes one place, and the words after the history may be cut away before any item is
+        if self._cuts:  # the end token takes one position, and the words after the history are cut before any item is
             lost_BH = (histories_BH >= 0) & (self._reach(histories_BH) > self._limit - 1 - len(self._before))
         return UserCensus(len(histories_BH), int(lost_BH.any(1).sum()), int(lost_BH.sum()))
 
     def _fits(self, histories_BH: Tensor) -> Tensor:
-        return self._reach(histories_BH) <= self._room
+        return self._reach(histories_BH) <= self._history_limit
 
     def _reach(self, histories_BH: Tensor) -> Tensor:
         """Return the tokens up to and including each item of the history: int64 (B, H)."""
@@ -118,17 +118,18 @@ class UserPrompts:
         return lengths_BH.cumsum(1) - self._separator
 
     def _closed_up(self, pieces: Tensor) -> tuple[Tensor, Tensor]:
-        """Move every row's ids to the left over the holes (negative entries)."""
+        """Move every row's ids to the left over its gaps (negative entries)."""
         kept = pieces >= 0
         lengths = kept.sum(1)
         longest = int(lengths.max()) if len(lengths) else 0
-        places = torch.where(kept, kept.cumsum(1) - 1, longest)
+        # dropped entries all scatter into one column beyond the longest row, which is cut off afterwards
+        targets = torch.where(kept, kept.cumsum(1) - 1, longest)
         ids = torch.full((len(pieces), longest + 1), self._pad, dtype=torch.int64, device=pieces.device)
-        ids.scatter_(1, places, pieces.long().masked_fill(~kept, self._pad))
+        ids.scatter_(1, targets, pieces.long().masked_fill(~kept, self._pad))
         return ids[:, :longest], torch.arange(longest, device=pieces.device) < lengths[:, None]
 
     def _cut(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Cut at the limit with the end in the last place, as the reference does."""
+        """Cut at the limit with the end token in the last position, as the reference does."""
         if ids.shape[1] <= self._limit:
             return ids, mask
         too_long = mask[:, self._limit]

@@ -1,6 +1,6 @@
-"""Decoding with a causal model: the step decoder of a batch of prompts.
+"""Constrained decoding of TS-Rec: the step decoder of a batch of prompts, and the searcher that ranks with it.
 
-Legend: `B` batch, `L` tokens, `H` history, `W` width, `K` beams that need the model, `C` children.
+Legend: `B` batch, `L` tokens, `H` history, `W` beams, `K` beams that need the model, `C` children.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lexirec.data.sequences import Sequences
-from lexirec.models.tsrec.cached_lm import CausalReading
+from lexirec.models.tsrec.cached_lm import CachedLM
 from lexirec.nn.cpu_kernels import PackedLinears
 from lexirec.nn.head_base import Rows
 from lexirec.nn.ragged import Ragged
@@ -19,15 +19,15 @@ from lexirec.nn.search import ReadHistories, SearchSettings, TrieSearcher, on_de
 from lexirec.nn.vocabulary_head import for_searching
 
 
-class CausalSteps:
+class TSRecStepDecoder:
     """The step decoder of one batch of prompts (see `decoding.beam.StepDecoder`).
 
-    Prompts are read once. A beam below which only one item is left needs the model no more: among legal children the
-    rest of its identifier is certain. Under the vocabulary likelihood every token counts.
+    Prompts are read once. A beam with a single item left below it no longer needs the model: over legal children the
+    rest of the identifier has probability 1. Under the vocabulary likelihood every token is scored.
     """
 
     def __init__(
-        self, model: CausalReading, prompts: tuple[Tensor, Tensor], seen_BH: Tensor, *, rows: Rows | None = None
+        self, model: CachedLM, prompts: tuple[Tensor, Tensor], seen_BH: Tensor, *, rows: Rows | None = None
     ) -> None:
         """Read the prompts.
 
@@ -35,17 +35,18 @@ class CausalSteps:
             model: in evaluation mode.
             prompts: token ids (B, L), padded on the right, and their mask.
             seen_BH: items of the histories, −1 padded.
-            rows: what `model.rows()` gave, to share it between batches.
+            rows: the result of `model.rows()`, shared between batches.
         """
         self._model, self._rows = model, rows if rows is not None else model.rows()
         self._seen_BH = seen_BH
         self._prefix = model.encode(*prompts, rows=self._rows)
-        self._place_BW = torch.zeros_like(self._prefix.lengths_B).unsqueeze(1)
+        # index of each beam among the tokens of the last forward pass, which skipped finished beams
+        self._index_BW = torch.zeros_like(self._prefix.lengths_B).unsqueeze(1)
 
     def start(self) -> Tensor:
         """Score the root's children: (B, 1, C)."""
         hidden_B1D = self._prefix.hidden_BD.unsqueeze(1)
-        return self._model.score(self._rows, hidden_B1D, torch.zeros_like(self._place_BW), 0, self._seen_BH)
+        return self._model.score(self._rows, hidden_B1D, torch.zeros_like(self._index_BW), 0, self._seen_BH)
 
     def item_logp(self) -> Tensor:
         """Return the log-probabilities (B, I) of the items at the root, from a head with pooling `mass`."""
@@ -60,38 +61,36 @@ class CausalSteps:
         needed = int(open_BW.sum(1).max()) if open_BW.numel() else 0
         if not needed:
             return torch.zeros(*nodes_BW.shape, trie.max_children[depth], device=nodes_BW.device)
+        # open beams come first, in their order; rows with fewer of them than others fill up with finished beams
         chosen_BK = open_BW.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :needed]
-        # an open beam's parent was open: it has a place among the tokens of the step before
-        parents_BK = self._place_BW.gather(1, parents_BW).gather(1, chosen_BK)
+        # an open beam's parent was open, so it has an index among the tokens of the last step
+        parents_BK = self._index_BW.gather(1, parents_BW).gather(1, chosen_BK)
         nodes_BK = nodes_BW.gather(1, chosen_BK)
-        self._place_BW = (open_BW.cumsum(1) - 1).clamp(min=0)
+        self._index_BW = (open_BW.cumsum(1) - 1).clamp(min=0)
         hidden_BKD = model.extend(self._prefix, parents_BK, trie.token[nodes_BK], rows=self._rows)
         step_BKC = model.score(self._rows, hidden_BKD, nodes_BK, depth, self._seen_BH)
-        step_BWC = step_BKC.gather(1, self._place_BW.unsqueeze(-1).expand(-1, -1, step_BKC.shape[-1]))
+        # back from the K scored beams to all W; finished beams continue with log-probability 0
+        step_BWC = step_BKC.gather(1, self._index_BW.unsqueeze(-1).expand(-1, -1, step_BKC.shape[-1]))
         return step_BWC.where(open_BW.unsqueeze(-1), 0)
 
 
-# ------------------------------------------------------------------------------------------------------- causal ranking
-# Ranking histories with a causal model: the prompt of each is read once, many beams share it.
-
-
-class AsksForItems(Protocol):
-    """What writes prompts: `causal_prompts.PromptBuilder`, or a stand-in."""
+class NextItemPrompts(Protocol):
+    """Writes next-item prompts: `prompts.PromptBuilder`, or a substitute."""
 
     def next_item(self, histories: Sequences) -> Ragged:
         """Return one row of token ids per history."""
 
 
 class TSRecSearcher(TrieSearcher):
-    """A causal model ready to rank: weights as they are now, rows computed once."""
+    """Ranks histories with the present weights; the head's rows are computed once."""
 
-    def __init__(self, model: CausalReading, builder: AsksForItems, search: SearchSettings) -> None:
-        """Compute once what all searches share; the model is put into evaluation mode.
+    def __init__(self, model: CachedLM, builder: NextItemPrompts, search: SearchSettings) -> None:
+        """Put the model into evaluation mode and compute what all searches share.
 
         Args:
-            model: what is asked.
-            builder: writes the prompts, as it did for training.
-            search: width, batches and length penalty.
+            model: the network.
+            builder: of the prompts, the same as in training.
+            search: beams, batches and length penalty.
         """
         super().__init__(model.trie, search, PackedLinears(model.backbone.get_decoder()))
         self._model, self._builder = model.eval(), builder
@@ -100,12 +99,12 @@ class TSRecSearcher(TrieSearcher):
 
     @property
     def flat(self) -> bool:
-        """Whether the first step has a distribution over items."""
+        """Whether the head has a distribution over items at the root."""
         return self._model.settings.flat
 
     def _steps(self, histories: Sequences) -> ReadHistories:
         device = self._model.device
         prompts = self._builder.next_item(histories)
         ids_BL, mask_BL = prompts.pad(torch.arange(len(prompts)))
-        told = ids_BL.to(device), mask_BL.to(device)
-        return CausalSteps(self._model, told, on_device(histories, device), rows=self._rows)
+        inputs = ids_BL.to(device), mask_BL.to(device)
+        return TSRecStepDecoder(self._model, inputs, on_device(histories, device), rows=self._rows)

@@ -1,11 +1,11 @@
-"""Examples: questions and answers that a causal model learns from, as token ids, and their mixture.
+"""Examples: prompts with their answers as token ids, the rows that a causal language model is fine-tuned on.
 
 Legend: `R` rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lexirec.data.sequences import Sequences
 from lexirec.models.tsrec.prompts import take_rows
-from lexirec.nn.ragged import Ragged, one_below_other
+from lexirec.nn.ragged import Ragged
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,14 +23,14 @@ class Examples:
     """Prompts and their answers, row by row.
 
     Attributes:
-        prompts: Ids of the questions, all that a model reads before it answers.
+        prompts: Ids of the prompts, all that the model reads before the answer.
         targets: Ids of the answers: the tokens of an item, or text and its end.
         items: int64 (R,), the number of the item that is the answer, −1 where the answer is text.
-        histories: The items, oldest first, that the question tells of; empty where it tells of none.
+        histories: The items in the prompt, oldest first; empty where there are none.
         task: Name of the task; of a mixture the names of all, joined by "+".
-        kinds: int64 (R,), each row's task as its place among `names`; None where there is one task.
-        dropped: Reason -> number of questions that were left out.
-        sources: int64 (R,), the training row that a case is of, −1 where it is of none; None where all are of none.
+        kinds: int64 (R,), each row's task as an index into `names`; None where there is one task.
+        dropped: Reason -> number of prompts that were left out.
+        sources: int64 (R,), the training row of each example, −1 for none; None where no example has one.
     """
 
     prompts: Ragged
@@ -45,7 +45,7 @@ class Examples:
     def __post_init__(self) -> None:
         lengths = [len(part) for part in (self.prompts, self.targets, self.items, self.histories)]
         if len(set(lengths)) > 1:
-            raise ValueError(f"prompts, targets, items and histories must be as many, not {lengths}")
+            raise ValueError(f"prompts, targets, items and histories have {lengths} rows; they must be equally many")
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -74,55 +74,3 @@ class Examples:
             self.dropped,
             None if self.sources is None else self.sources[numbers],
         )
-
-
-def mixture(tasks: Sequence[Examples], weights: Mapping[str, float], *, seed: int | Sequence[int] = 0) -> Examples:
-    """Mix tasks: each task's rows as often as its weight says, everything in one random order.
-
-    A weight of 1 takes every row once, 2.5 each row twice and a random half of them once more, 0.1 a random tenth;
-    0 leaves the task out.
-
-    Args:
-        tasks: Examples of one task each.
-        weights: Task -> weight; 1 for tasks that are not named.
-        seed: Of choice and order; equal seeds give equal mixtures.
-    """
-    random = np.random.default_rng(seed)
-    rows = [_rows(len(task), weights.get(task.task, 1.0), random) for task in tasks]
-    used = [(task, chosen) for task, chosen in zip(tasks, rows, strict=True) if len(chosen)]
-    parts = [task.take(chosen) for task, chosen in used]
-    lengths = [len(part) for part in parts]
-    kinds = torch.repeat_interleave(torch.arange(len(parts)), torch.tensor(lengths, dtype=torch.int64))
-    together = Examples(
-        one_below_other([part.prompts for part in parts]),
-        one_below_other([part.targets for part in parts]),
-        torch.cat([part.items for part in parts]) if parts else torch.empty(0, dtype=torch.int64),
-        Sequences.below([part.histories for part in parts]),
-        "+".join(part.task for part in parts),
-        kinds,
-        _total([part.dropped for part in parts]),
-        _sources(parts),
-    )
-    return together.take(random.permutation(len(together)))
-
-
-def _rows(count: int, weight: float, random: np.random.Generator) -> NDArray[np.int64]:
-    """Return every row `floor(weight)` times, and as many others as the rest of the weight says."""
-    whole = int(weight)
-    rest = round((weight - whole) * count)
-    more = random.permutation(count)[:rest]
-    return np.concatenate([np.tile(np.arange(count), whole), more]).astype(np.int64)
-
-
-def _sources(parts: Sequence[Examples]) -> Tensor | None:
-    if all(part.sources is None for part in parts):
-        return None
-    return torch.cat([torch.full((len(part),), -1) if part.sources is None else part.sources for part in parts])
-
-
-def _total(dropped: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for counts in dropped:
-        for reason, count in counts.items():
-            total[reason] = total.get(reason, 0) + count
-    return total

@@ -1,10 +1,12 @@
-"""Polishing a causal recommender by group-relative policy optimisation over constrained beams (spec section 9).
+"""Reinforcement of TS-Rec: group-relative policy optimisation (GRPO) over constrained beams (spec section 9).
 
-For each case the search in use proposes a group of items; rewards are compared within the group, and the policy moves
-towards what was paid for above the group's mean. Against what makes the published code unstable (spec section 14, B3,
-B6, B9): probabilities are those among the legal tokens, which is what the search chooses from; log-ratios are clamped;
-one prompt builder; targets travel with their cases. And validation rules: it is asked before the first step, a drop
-ends the run, and the weights that remain are the best ones, those of before the first step included.
+For each case the beam search in use proposes a group of items. Rewards are compared within the group, and the policy
+moves towards proposals above the group's mean. Several rules guard against the instability of the published code (spec
+section 14, B3, B6, B9): probabilities are taken over the legal tokens, which is what the search chooses from;
+log-ratios are clamped; one prompt builder serves all phases; targets travel with their cases. Validation decides: it
+runs before the first step, a drop stops the run, and the best weights are kept, possibly the initial ones.
+
+Legend: `B` groups, `G` proposals of a group, `S` steps.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,18 +29,21 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, prefix_cases
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
-from lexirec.models.tsrec.recommender import TSRecRecommender
-from lexirec.models.tsrec.rewards import Meanings, Rewards, token_meanings
+from lexirec.models.tsrec.rewards import Meanings, Rewards, columns_of, token_meanings
 from lexirec.models.tsrec.rollouts import Proposals, Proposer, group_loss
 from lexirec.models.tsrec.settings import GrpoSettings, ReinforcementSettings
-from lexirec.models.tsrec.sft import recommending
+from lexirec.models.tsrec.sft import ndcg_validator
 from lexirec.training.arguments import METRIC, Stop, sample
-from lexirec.training.batching import like_length
-from lexirec.training.checkpoints import began_from
-from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
+from lexirec.training.batching import batches_by_length
+from lexirec.training.checkpoints import check_initial_weights
+from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, run_training
+
+if TYPE_CHECKING:
+    from lexirec.models.tsrec.recommender import TSRecRecommender
+
 
 COLUMNS = ("reward", "hits", "kl", "entropy", "diversity", "coverage", "zero_advantage", "clipped")
-"""What the curve tells of each stretch of steps, beside the loss: means over its batches."""
+"""Columns of the learning curve beside the loss: means over the batches since the last row."""
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +59,7 @@ def reinforce_recommender(
 ) -> None:
     """Reinforce a fine-tuned recommender in place; see `TSRecRecommender.reinforce`."""
     trie = recommender.model.trie
-    meanings = _meanings(recommender) if settings.rewards.token_semantic else None
+    meanings = _meanings(recommender) if "meanings" in columns_of(settings.rewards) else None
     rewards = Rewards.of(settings.rewards, trie, vectors=vectors, scorer=scorer, meanings=meanings)
     cases = prefix_cases(train, recommender.settings.prompts.max_history)
     with tempfile.TemporaryDirectory() as temporary:
@@ -71,7 +76,9 @@ def reinforce_recommender(
 
 def _meanings(recommender: TSRecRecommender) -> Meanings:
     if not recommender.words:
-        raise SettingsError("rewards.token_semantic needs a lexicon that says what the tokens mean; give one")
+        raise SettingsError(
+            "rewards.token_semantic needs a lexicon that describes the tokens; give one, or set it to 0"
+        )
     table_VD = recommender.backbone.model.get_input_embeddings().weight
     return token_meanings(recommender.model.trie, recommender.words, recommender.backbone.tokenizer, table_VD)
 
@@ -86,91 +93,95 @@ def reinforce(
     rewards: Rewards,
     folder: Path,
 ) -> list[dict[str, float]]:
-    """Polish a model; afterwards it holds the best weights by validation, which may be those it came with.
+    """Reinforce a model; afterwards it holds the best weights by validation, possibly the initial ones.
 
-    Dropout is off, so that the first update's ratios are exactly one.
+    Dropout is off, so that the ratios of the first update are exactly one.
 
     Args:
-        model: a fine-tuned model, changed in place.
+        model: a fine-tuned model, trained in place.
         cases: training histories with their targets.
-        settings: how.
-        validation: cases that choose the weights, decoded as in use; without them nothing guards against getting worse.
+        settings: of the training.
+        validation: cases that choose the weights, decoded as in use; without them nothing prevents a decline.
         builder: of the prompts, the same as in fine-tuning and use.
-        rewards: what proposals are paid.
-        folder: where checkpoints go; a run carries on from what is there, from the same weights.
+        rewards: of the proposals.
+        folder: of the checkpoints; a run resumes from the newest one, if it started from the same weights.
 
     Returns:
-        The learning curve: rows with `step`, `epoch`, and `loss` with `COLUMNS` or the validation's figures; the
-        first row of figures is that of the weights the model came with, at step 0.
+        The learning curve: rows with `step`, `epoch`, and either `loss` with `COLUMNS` or the validation metrics; the
+        first row of metrics is that of the initial weights, at step 0.
 
     Raises:
         DataError: there are no cases.
-        ArtifactError: the folder holds a run that began from other weights.
+        ArtifactError: the folder holds a run that started from other weights.
     """
     if not len(cases):
-        raise DataError("there are no training cases to learn from; give rows of at least two items")
-    began_from(folder, model.state_dict().items())
+        raise DataError("there are no training cases; give training rows of at least two items")
+    check_initial_weights(folder, model.state_dict().items())
     cases = sample(cases, settings.cases, settings.seed)
     prompts = builder.next_item(cases.histories)
     run = TrainingRun(
         settings,
         folder,
-        recommending(builder, validation, settings.validation_users, settings.validation_width, settings.seed),
-        dropped(settings.max_drop),
-        judge_first=True,
+        ndcg_validator(builder, validation, settings.validation_users, settings.validation_num_beams, settings.seed),
+        stop_on_drop(settings.max_drop),
+        validate_first=True,
         together=settings.updates,
         columns=(METRIC, "validation_recall@10", *COLUMNS),
         title="Reinforcing",
     )
     proposer = Proposer(cases, prompts, builder, rewards, settings.group, settings.add_target, settings.zero_groups)
-    curve = carry_out(_GroupTrainer(model, _Rounds(prompts.lengths.numpy(), settings), run, proposer, settings))
-    _tell([row for row in curve if METRIC in row], run.stop)
+    curve = run_training(_GroupTrainer(model, _Rounds(prompts.lengths.numpy(), settings), run, proposer, settings))
+    _log_outcome([row for row in curve if METRIC in row], run.stop)
     return curve
 
 
-def dropped(most: float) -> Stop:
-    """Stop when the last judgement is more than this share below the first."""
+def stop_on_drop(most: float) -> Stop:
+    """Stop when the last validation is more than this share below the first."""
     return lambda values: values[-1] < values[0] * (1 - most)
 
 
-def _tell(judged: list[dict[str, float]], stop: Stop) -> None:
-    values = [row[METRIC] for row in judged]
+def _log_outcome(validations: list[dict[str, float]], stop: Stop) -> None:
+    values = [row[METRIC] for row in validations]
     if not values:
         return
-    best = judged[int(np.argmax(values))]
+    best = validations[int(np.argmax(values))]
     if stop(values):
         _log.warning(
-            "stopped at step %d: validation NDCG@10 fell from %.4f to %.4f", judged[-1]["step"], values[0], values[-1]
+            "stopped at step %d: validation NDCG@10 fell from %.4f to %.4f",
+            validations[-1]["step"],
+            values[0],
+            values[-1],
         )
-    _log.info("the weights of step %d remain: validation NDCG@10 %.4f", best["step"], best[METRIC])
+    _log.info("kept the weights of step %d: validation NDCG@10 %.4f", best["step"], best[METRIC])
 
 
 class _Rounds(Epochs[NDArray[np.int64]]):
-    """Batches of cases; those of one step come again for each update on their proposals."""
+    """Batches of cases; the batches of one step repeat for each update on their proposals."""
 
     def __init__(self, lengths: NDArray[np.int64], settings: GrpoSettings) -> None:
         def order(epoch: int) -> list[NDArray[np.int64]]:
-            return like_length(lengths, settings.batch_size, [settings.seed, epoch])
+            return batches_by_length(lengths, settings.batch_size, [settings.seed, epoch])
 
         super().__init__(order, lambda rows: {"rows": torch.from_numpy(rows)}, settings.epochs)
-        self._accumulate, self._updates = settings.accumulate, settings.updates
+        self._accumulate, self._updates = settings.gradient_accumulation_steps, settings.updates
 
     @property
     def per_epoch(self) -> int:
-        """Batches of an epoch, with those that come again."""
+        """Batches of an epoch, repetitions included."""
         return super().per_epoch * self._updates
 
     def __len__(self) -> int:
         return super().__len__() // self._accumulate * self._accumulate * self._updates
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
+        # consecutive optimiser steps, `updates` of them, read the same `accumulate` batches
         step, part = divmod(number, self._accumulate)
         return super().__getitem__(step // self._updates * self._accumulate + part)
 
 
 @dataclass
-class _Held:
-    """Proposals between the updates on them, with their log-probabilities at first and under the reference."""
+class _Rollout:
+    """Proposals between their updates, with log-probabilities under the old policy and under the reference."""
 
     proposals: Proposals
     old_BGS: Tensor | None = None
@@ -178,7 +189,7 @@ class _Held:
 
 
 class _GroupTrainer(ChoosingTrainer):
-    """The trainer whose loss is that of groups of proposals."""
+    """The trainer whose loss is the group loss of proposals."""
 
     def __init__(
         self, model: TSRecNetwork, data: _Rounds, run: TrainingRun, proposer: Proposer, settings: GrpoSettings
@@ -186,48 +197,48 @@ class _GroupTrainer(ChoosingTrainer):
         super().__init__(model, data, run)
         self._proposer, self._settings = proposer, settings
         self._reference = copy.deepcopy(model).eval().requires_grad_(False) if settings.beta else None
-        self._held: dict[int, _Held] = {}
-        self._told: dict[str, list[float]] = {}
+        self._rollouts: dict[int, _Rollout] = {}
+        self._figures: dict[str, list[float]] = {}
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
-        """Propose, or take up what was proposed for the first update, and return the loss."""
+        """Return the loss of new proposals, or on later updates of the same ones."""
         policy: TSRecNetwork = self.accelerator.unwrap_model(model).eval()
         if self.state.global_step % self._settings.updates == 0:
-            self._held[self.part] = self._propose(policy, inputs["rows"].cpu().numpy())
-        held = self._held[self.part]
-        proposals, scores = held.proposals, held.proposals.scores(policy)
-        if held.old_BGS is None:
-            held.old_BGS = scores.logp.detach()
-        found = group_loss(
+            self._rollouts[self.part] = self._propose(policy, inputs["rows"].cpu().numpy())
+        rollout = self._rollouts[self.part]
+        proposals, scores = rollout.proposals, rollout.proposals.scores(policy)
+        if rollout.old_BGS is None:  # first update: this very policy made the proposals
+            rollout.old_BGS = scores.logp.detach()
+        result = group_loss(
             scores.logp,
-            held.old_BGS,
-            held.reference_BGS,
+            rollout.old_BGS,
+            rollout.reference_BGS,
             proposals.advantages_BG,
             proposals.counts_BGS,
             self._settings.limits,
         )
         entropy = (scores.entropy.detach() * proposals.counts_BGS).sum() / proposals.counts_BGS.sum().clamp(min=1)
-        self._tell(proposals.figures | {"entropy": entropy.item(), "clipped": found.clipped.item()})
+        self._collect(proposals.figures | {"entropy": entropy.item(), "clipped": result.clipped.item()})
         if self._reference is not None:
-            self._tell({"kl": found.kl.item()})
-        return found.loss * proposals.share
+            self._collect({"kl": result.kl.item()})
+        return result.loss * proposals.share
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Put the means since the last log beside the loss."""
+        """Add the means of the figures since the last log to the loss."""
         if "loss" in logs:
-            logs = logs | {name: float(np.mean(values)) for name, values in self._told.items()}
-            self._told = {}
+            logs = logs | {name: float(np.mean(values)) for name, values in self._figures.items()}
+            self._figures = {}
         super().log(logs, start_time)
 
-    def _propose(self, policy: TSRecNetwork, rows: NDArray[np.int64]) -> _Held:
+    def _propose(self, policy: TSRecNetwork, rows: NDArray[np.int64]) -> _Rollout:
         proposals = self._proposer.propose(policy, rows)
         if self._reference is None:
-            return _Held(proposals)
+            return _Rollout(proposals)
         with torch.no_grad():
-            return _Held(proposals, reference_BGS=proposals.scores(self._reference).logp)
+            return _Rollout(proposals, reference_BGS=proposals.scores(self._reference).logp)
 
-    def _tell(self, figures: dict[str, float]) -> None:
+    def _collect(self, figures: dict[str, float]) -> None:
         for name, value in figures.items():
-            self._told.setdefault(name, []).append(value)
+            self._figures.setdefault(name, []).append(value)

@@ -1,7 +1,7 @@
-"""What a causal model reads, as token ids: the one builder for training, reinforcement, evaluation and serving.
+"""Prompts of TS-Rec as token ids: one builder for fine-tuning, reinforcement, evaluation and serving.
 
-Identifiers are put in as the ids they are and never tokenised again; words are tokenised apart from them and from each
-other, so that equal questions are equal ids whatever stands around them.
+Identifiers enter prompts as token ids and are never tokenised again. Words are tokenised apart from them and from each
+other, so equal prompts are equal ids whatever surrounds them.
 
 Legend: `I` items, `S` tokens of an identifier, `R` rows, `N` values in all, `E` events of all histories.
 """
@@ -10,40 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from transformers import PreTrainedTokenizerBase
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import SettingsError
 from lexirec.data.sequences import Sequences
+from lexirec.models.tsrec.settings import TSRecPromptSettings
 from lexirec.nn.prompt_templates import INSTRUCTION, ITEMS, NEXT_ITEM, PREAMBLE, RESPONSE, USER_INPUT, Question
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.tokenizer import continuation, encode, encode_all
 
 
-class TSRecPromptSettings(Settings):
-    """How a causal model is asked."""
-
-    frame: Literal["alpaca", "plain"] = "alpaca"
-    """alpaca: sentences under headings, for models that know language. plain: the items and a cue of a word or two,
-    which is all that models from random weights need, and several times shorter."""
-    category: str = ""
-    """What the items are, such as "office": sentences then speak of office items."""
-    max_history: int = Field(default=10, ge=1)
-    """Newest items told of a history."""
-    max_length: int = Field(default=512, ge=8)
-    """Tokens of a prompt, without its answer; the oldest items are dropped whole beyond it."""
-
-
 @dataclass(frozen=True)
 class HistoryCensus:
-    """What the limit on prompts costs: prompts in all, prompts that lose items, items lost."""
+    """Cost of the limit on prompts: number of prompts, prompts that lose items, items lost."""
 
     prompts: int
     cut: int
@@ -51,17 +36,17 @@ class HistoryCensus:
 
     @property
     def warning(self) -> str | None:
-        """One line for the user, or nothing when every history is told up to `max_history`."""
+        """A one-line warning; None when every history fits up to `max_history`."""
         if not self.cut:
             return None
         return (
-            f"{self.cut:,} of {self.prompts:,} prompts ({self.cut / self.prompts:.1%}) are too long and lose their"
+            f"{self.cut:,} of {self.prompts:,} prompts ({self.cut / self.prompts:.1%}) exceed the limit and lose their"
             f" oldest items, {self.dropped:,} in all; raise prompts.max_length to keep them"
         )
 
 
 class _Frame(NamedTuple):
-    """What stands around whatever is asked about, as ids."""
+    """The ids before and after the variable part of a prompt."""
 
     before: list[int]
     after: list[int]
@@ -72,7 +57,7 @@ class PromptBuilder:
 
     Attributes:
         tokenizer: The backbone's.
-        settings: How it is asked.
+        settings: Frame and limits.
         items: The identifiers, one row of ids per item.
     """
 
@@ -82,25 +67,25 @@ class PromptBuilder:
         identifiers: NDArray[np.integer],
         settings: TSRecPromptSettings | None = None,
     ) -> None:
-        """Hold what every prompt needs.
+        """Tokenise the parts that every prompt shares.
 
         Args:
             tokenizer: The backbone's.
             identifiers: int (I, S), −1 padded, ids of the tokenizer's pieces.
-            settings: How to ask.
+            settings: Frame and limits.
 
         Raises:
-            SettingsError: the limit does not even hold the question and one identifier.
+            SettingsError: the limit is too small for the question and one identifier.
         """
         self.tokenizer = tokenizer
         self.settings = settings or TSRecPromptSettings()
         self.items = Ragged.from_padded(torch.from_numpy(np.ascontiguousarray(identifiers, dtype=np.int32)))
         self._separator = [] if self.settings.frame == "plain" else continuation(tokenizer, ",")
         self._frames: dict[Question, _Frame] = {}
-        self._room(NEXT_ITEM, int(self.items.lengths.max()) if len(self.items) else 0)
+        self._content_limit(NEXT_ITEM, int(self.items.lengths.max()) if len(self.items) else 0)
 
     def next_item(self, histories: Sequences) -> Ragged:
-        """Ask for the item that follows each history: one row of ids per history.
+        """Build next-item prompts: one row of ids per history.
 
         Args:
             histories: Item numbers, oldest first; rows may be empty and of any length.
@@ -108,75 +93,75 @@ class PromptBuilder:
         return self.about_histories(NEXT_ITEM, histories)
 
     def about_histories(self, question: Question, histories: Sequences, units: Ragged | None = None) -> Ragged:
-        """Ask about histories, told oldest first, up to the newest `max_history` items that fit.
+        """Build prompts from histories, oldest item first, with the newest `max_history` items that fit.
 
         Args:
-            question: What is asked.
+            question: The question of the prompts.
             histories: Item numbers, oldest first.
-            units: How each item is told, one row of ids per item; by default its identifier.
+            units: The text of each item, one row of ids per item; by default its identifier.
         """
-        room = self._room(question)
-        units = self.items if units is None else units.head(torch.full((len(units),), room))
-        told, table = self._told(histories, units, room)
-        return self._framed(question, _joined(told, table, len(self._separator)))
+        limit = self._content_limit(question)
+        units = self.items if units is None else units.head(torch.full((len(units),), limit))
+        kept, table = self._fitting(histories, units, limit)
+        return self._framed(question, _joined(kept, table, len(self._separator)))
 
     def ask(self, question: Question, user: Ragged | Sequence[str]) -> Ragged:
-        """Ask about texts, or whatever is given as ids; what does not fit is cut at its end.
+        """Build prompts from texts or rows of ids, which are cut at their end to fit.
 
         Args:
-            question: What is asked.
+            question: The question of the prompts.
             user: One row or text per prompt.
 
         Raises:
-            SettingsError: the limit does not even hold the question.
+            SettingsError: the limit is too small for the question.
         """
         if not isinstance(user, Ragged):
             user = encode_all(self.tokenizer, user, "tokenising texts")
-        return self._framed(question, user.head(torch.full((len(user),), self._room(question))))
+        return self._framed(question, user.head(torch.full((len(user),), self._content_limit(question))))
 
     def census(self, histories: Sequences) -> HistoryCensus:
-        """Count what `max_length` costs these histories; what is beyond `max_history` is not counted."""
+        """Count the items that `max_length` drops from these histories; those beyond `max_history` are not counted."""
         capped = histories.last(self.settings.max_history)
-        told, _ = self._told(capped, self.items, self._room(NEXT_ITEM))
-        lost = capped.lengths - told.lengths
+        kept, _ = self._fitting(capped, self.items, self._content_limit(NEXT_ITEM))
+        lost = capped.lengths - kept.lengths
         return HistoryCensus(len(lost), int((lost > 0).sum()), int(lost.sum()))
 
     def quoted(self, texts: Ragged) -> Ragged:
-        """Put quotation marks around texts that are no longer than the builder's prompts; empty ones stay empty."""
-        there = texts.lengths > 0
+        """Put quotation marks around texts; empty ones stay empty."""
+        present = texts.lengths > 0
         opening, closing = encode(self.tokenizer, '"'), continuation(self.tokenizer, '"')
-        return side_by_side([Ragged.repeated(opening, there), texts, Ragged.repeated(closing, there)])
+        return side_by_side([Ragged.repeated(opening, present), texts, Ragged.repeated(closing, present)])
 
-    def _told(self, histories: Sequences, units: Ragged, room: int) -> tuple[Sequences, Sequences]:
-        """Drop what does not fit, and return what is told with the table of separator and unit per item."""
+    def _fitting(self, histories: Sequences, units: Ragged, limit: int) -> tuple[Sequences, Sequences]:
+        """Drop items that do not fit, and return the histories with a table of separator and unit per item."""
         everywhere = torch.ones(len(units), dtype=torch.bool)
         table = as_sequences(side_by_side([Ragged.repeated(self._separator, everywhere), units]))
         newest = histories.last(self.settings.max_history)
         ends = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(table.lengths[newest.items])])
-        # tokens from the beginning of each event to the end of its row, without the separator that would come first
+        # tokens from each event to the end of its row, without the separator that the first kept event loses
         reach_E = np.repeat(ends[newest.offsets[1:]], newest.lengths) - ends[:-1] - len(self._separator)
-        return newest.where(reach_E <= room), table
+        return newest.where(reach_E <= limit), table
 
     def _framed(self, question: Question, user: Ragged) -> Ragged:
         frame, everywhere = self._frame(question), torch.ones(len(user), dtype=torch.bool)
         return side_by_side([Ragged.repeated(frame.before, everywhere), user, Ragged.repeated(frame.after, everywhere)])
 
-    def _room(self, question: Question, least: int = 1) -> int:
+    def _content_limit(self, question: Question, least: int = 1) -> int:
         frame, limit = self._frame(question), self.settings.max_length
-        room = limit - len(frame.before) - len(frame.after)
-        if room < least:
+        content = limit - len(frame.before) - len(frame.after)
+        if content < least:
             raise SettingsError(
-                f"prompts.max_length is {limit}, too short for the question and what it is about;"
-                f" give at least {limit - room + least}, or the frame 'plain'"
+                f"prompts.max_length is {limit}, too small for the question and its content;"
+                f' set at least {limit - content + least}, or frame = "plain"'
             )
-        return room
+        return content
 
     def _frame(self, question: Question) -> _Frame:
         if question not in self._frames:
-            self._frames[question] = self._spelled(question)
+            self._frames[question] = self._encoded(question)
         return self._frames[question]
 
-    def _spelled(self, question: Question) -> _Frame:
+    def _encoded(self, question: Question) -> _Frame:
         tokenizer = self.tokenizer
         begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
         if self.settings.frame == "plain":
@@ -184,7 +169,7 @@ class PromptBuilder:
         items = f"{self.settings.category} items".strip()
         before, after = (words.replace(ITEMS, items) for words in (question.before, question.after))
         head = f"{PREAMBLE}\n\n{INSTRUCTION}\n{question.instruction}\n\n{USER_INPUT}\n{before}"
-        return _Frame([*begin, *encode(tokenizer, head)], _glued(tokenizer, f"{after}\n\n{RESPONSE}\n"))
+        return _Frame([*begin, *encode(tokenizer, head)], _encoded_behind_text(tokenizer, f"{after}\n\n{RESPONSE}\n"))
 
 
 def as_sequences(rows: Ragged) -> Sequences:
@@ -210,16 +195,16 @@ def first_rows(rows: Ragged) -> NDArray[np.int64]:
     return np.sort(first).astype(np.int64)
 
 
-def _joined(told: Sequences, table: Sequences, separator: int) -> Ragged:
-    """Put the tokens of each row's items one after another; a row's first item loses its separator."""
-    skipped_E = np.zeros(len(told.items), dtype=np.int64)
-    skipped_E[told.offsets[:-1][told.lengths > 0]] = separator
-    starts_E = table.offsets[:-1][told.items] + skipped_E
-    spelled = table.windows(starts_E, table.lengths[told.items] - skipped_E)
-    return as_ragged(Sequences(spelled.items, spelled.offsets[told.offsets]))
+def _joined(histories: Sequences, table: Sequences, separator: int) -> Ragged:
+    """Concatenate the tokens of each row's items; a row's first item loses its separator."""
+    skipped_E = np.zeros(len(histories.items), dtype=np.int64)
+    skipped_E[histories.offsets[:-1][histories.lengths > 0]] = separator
+    starts_E = table.offsets[:-1][histories.items] + skipped_E
+    spelled = table.windows(starts_E, table.lengths[histories.items] - skipped_E)
+    return as_ragged(Sequences(spelled.items, spelled.offsets[histories.offsets]))
 
 
-def _glued(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Encode text that stands behind other text, its line breaks included."""
-    word, glued = encode(tokenizer, "item"), encode(tokenizer, f"item{text}")
-    return glued[len(word) :] if glued[: len(word)] == word else encode(tokenizer, text)
+def _encoded_behind_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Encode text as it is tokenised behind other text, line breaks included."""
+    word, encoded = encode(tokenizer, "item"), encode(tokenizer, f"item{text}")
+    return encoded[len(word) :] if encoded[: len(word)] == word else encode(tokenizer, text)

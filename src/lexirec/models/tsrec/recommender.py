@@ -1,4 +1,4 @@
-"""The causal recommender: a language model that spells semantic IDs, trained in words and reinforced by its beams."""
+"""The TS-Rec recommender: build it from codes, fine-tune, reinforce, recommend, save and load it."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ _GROUPS = "semantic_ids.npy"
 
 @dataclass(frozen=True, eq=False)
 class TSRecInputs:
-    """What a causal recommender knows about the items besides the catalogue's text.
+    """Item data that TS-Rec reads besides the catalogue's texts.
 
     Attributes:
-        identifiers: how items are spelled; in the backbone's vocabulary or able to be added to it.
-        words: what a lexicon says about the tokens, for SA-Init and TS-Align; empty for nothing.
-        semantic_ids: int32 (I, levels), the codes without the level that tells colliding items apart, by which
-            figures per semantic ID are made; None where they are the identifiers.
+        identifiers: the items' identifiers, in the backbone's vocabulary or in tokens that can be added to it.
+        words: keywords and descriptions of the tokens, for SA-Init and TS-Align; empty for none.
+        semantic_ids: int32 (I, levels), the codes without the level that distinguishes colliding items, for metrics
+            per semantic ID; None where they equal the identifiers.
         neighbors: similar items, for grounded heads; None for none.
         vectors: float32 (I, F), for grounded heads; None for none.
     """
@@ -60,21 +60,27 @@ class TSRecInputs:
 
 
 class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
-    """MiniOneRec and TS-Rec: one prompt in, an identifier out; see `models.causal`."""
+    """MiniOneRec and TS-Rec: a causal language model that generates identifiers; see `models.tsrec.network`.
+
+    Attributes:
+        example_counts: training examples of each task, after `fit`.
+        sa_init_report: what SA-Init wrote; None without it.
+        origin: provenance of a transferred recommender, JSON values; part of manifest and protocol card.
+    """
 
     model: TSRecNetwork
 
     def __init__(
-        self, catalog: Catalog, backbone: Backbone, model: TSRecNetwork, settings: TSRecSettings, known: TSRecInputs
+        self, catalog: Catalog, backbone: Backbone, model: TSRecNetwork, settings: TSRecSettings, inputs: TSRecInputs
     ) -> None:
         """Hold the parts; `create`, `build` and `load` make them."""
         super().__init__(catalog)
         self.backbone, self.model, self.settings = backbone, model, settings
-        self.identifiers, self.words, self.semantic_ids = known.identifiers, known.words, known.semantic_ids
-        self.builder = PromptBuilder(backbone.tokenizer, known.identifiers.tokens, settings.prompts)
+        self.identifiers, self.words, self.semantic_ids = inputs.identifiers, inputs.words, inputs.semantic_ids
+        self.builder = PromptBuilder(backbone.tokenizer, inputs.identifiers.tokens, settings.prompts)
         self.curve: list[dict[str, float]] = []
-        self.initialised: dict[str, Any] | None = None
-        self.asked: dict[str, int] = {}
+        self.sa_init_report: dict[str, Any] | None = None
+        self.example_counts: dict[str, int] = {}
         self.origin: dict[str, Any] = {}
 
     # --------------------------------------------------------------------------------------------------- making
@@ -88,14 +94,14 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         lexicon: Lexicon | None = None,
         settings: TSRecSettings | None = None,
     ) -> Self:
-        """Spell the items by their codes and build an untrained recommender.
+        """Make identifiers from codes and build an untrained recommender.
 
         Args:
             backbone: a folder, a hub name, `scratch:tiny|small|base`, settings, or a loaded backbone.
             catalog: the items.
-            codes: their residual codes; every item has codes of its own.
-            lexicon: what the codes' cells mean, for SA-Init and TS-Align; those are left out without it.
-            settings: of the model; by default MiniOneRec's with the `catalog` likelihood.
+            codes: their residual codes, different for every item.
+            lexicon: keywords of the codes' cells, for SA-Init and TS-Align, which are left out without it.
+            settings: of the recommender; by default MiniOneRec's with the `catalog` likelihood.
         """
         settings = settings or TSRecSettings()
         if not isinstance(backbone, Backbone):
@@ -105,45 +111,47 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
 
     @classmethod
     def build(
-        cls, catalog: Catalog, backbone: Backbone, known: TSRecInputs, settings: TSRecSettings | None = None
+        cls, catalog: Catalog, backbone: Backbone, inputs: TSRecInputs, settings: TSRecSettings | None = None
     ) -> Self:
-        """Build an untrained recommender from identifiers and what else is known about the items and the tokens.
+        """Build an untrained recommender from identifiers and further data about items and tokens.
 
-        The backbone gets the identifiers' tokens; with `sa_init` they start with the meaning of their keywords.
+        The identifiers' tokens are added to the backbone; with `sa_init` their embeddings come from their keywords.
 
         Raises:
-            DataError: what is known is not about the catalogue's items; or a grounded head lacks vectors.
-            SettingsError: SA-Init is asked for and there are no words.
+            DataError: the inputs are not one per item of the catalogue; or a grounded head lacks vectors.
+            SettingsError: `sa_init` is set and there are no words.
         """
         settings = settings or TSRecSettings()
         check_sizes(
             catalog,
-            identifiers=len(known.identifiers.tokens),
-            semantic_IDs=None if known.semantic_ids is None else len(known.semantic_ids),
-            neighbors=None if known.neighbors is None else len(known.neighbors),
-            vectors=None if known.vectors is None else len(known.vectors),
+            identifiers=len(inputs.identifiers.tokens),
+            semantic_IDs=None if inputs.semantic_ids is None else len(inputs.semantic_ids),
+            neighbors=None if inputs.neighbors is None else len(inputs.neighbors),
+            vectors=None if inputs.vectors is None else len(inputs.vectors),
         )
-        new = known.identifiers.new_pieces(backbone.tokenizer)
+        new = inputs.identifiers.new_pieces(backbone.tokenizer)
         add_tokens(backbone, new, seed=settings.seed, spread=settings.token_spread)
-        initialised = None
+        sa_init_report = None
         if settings.sa_init is not None:
-            if not known.words:
-                raise SettingsError("sa_init is asked for, but no lexicon says what the tokens mean; give one")
-            from lexirec.models.tsrec.sa_init import sa_init  # used before training only
+            if not inputs.words:
+                raise SettingsError(
+                    "sa_init is set, but there is no lexicon that describes the tokens; give one, or leave sa_init out"
+                )
+            from lexirec.models.tsrec.sa_init import sa_init  # needed before training only
 
-            initialised = sa_init(backbone, known.words, settings.sa_init)
-        identifiers = known.identifiers.in_vocabulary(backbone.tokenizer)
-        given = (
-            item_features(known.vectors, known.neighbors, settings.network.neighbor_features),
-            MixedRows.of(known.neighbors, settings.network.neighbor_rows),
+            sa_init_report = sa_init(backbone, inputs.words, settings.sa_init)
+        identifiers = inputs.identifiers.in_vocabulary(backbone.tokenizer)
+        features = (
+            item_features(inputs.vectors, inputs.neighbors, settings.network.neighbor_features),
+            MixedRows.of(inputs.neighbors, settings.network.neighbor_rows),
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            model = _assemble(backbone, settings, identifiers, given)
-        spelled = TSRecInputs(identifiers, known.words, known.semantic_ids)
-        made = cls(catalog, backbone, model, settings, spelled)
-        made.initialised = initialised
-        return made
+            model = _assemble(backbone, settings, identifiers, features)
+        kept = TSRecInputs(identifiers, inputs.words, inputs.semantic_ids)
+        recommender = cls(catalog, backbone, model, settings, kept)
+        recommender.sa_init_report = sa_init_report
+        return recommender
 
     def fit(
         self,
@@ -154,14 +162,14 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         training: SftSettings | None = None,
         preferences: Sequence[str] | None = None,
     ) -> Self:
-        """Fine-tune on the tasks; with validation cases the best weights by NDCG@10 are kept.
+        """Fine-tune in place on the tasks; with validation cases the best weights by NDCG@10 are kept.
 
         Args:
             train: rows of item numbers, oldest first.
             validation: cases that choose the weights and the end of training.
-            folder: where checkpoints go, so that a killed run carries on; by default a temporary one.
-            training: how; by default what `settings.training` says.
-            preferences: what was written about each row's user, for the task `preference`.
+            folder: of the checkpoints from which a killed run resumes; by default a temporary one.
+            training: settings; by default `settings.training`.
+            preferences: a text about each row's user, for the task `preference`.
         """
         from lexirec.models.tsrec.sft import fit_recommender  # loading and recommending need no trainer
 
@@ -180,17 +188,17 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         vectors: NDArray[np.floating[Any]] | None = None,
         scorer: Callable[[Sequences], NDArray[np.floating[Any]]] | None = None,
     ) -> Self:
-        """Polish the fine-tuned model on what its own proposals are paid; validation decides what remains.
+        """Reinforce the fine-tuned model in place by rewards of its proposals; validation keeps the best weights.
 
         Args:
             train: rows of item numbers, oldest first; every event with a history is a case.
-            settings: how, and what for; by default MiniOneRec's rewards.
-            validation: cases that choose the weights; those from before count, so that it never ends below them.
-            folder: where checkpoints go, so that a killed run carries on; by default a temporary one.
+            settings: of training and rewards; by default MiniOneRec's rewards.
+            validation: cases that choose the weights; the initial ones are validated too, so it never ends below them.
+            folder: of the checkpoints from which a killed run resumes; by default a temporary one.
             vectors: of items (I, d), for the reward `semantic`.
             scorer: scores of histories (rows, I), for the reward `collaborative`.
         """
-        from lexirec.models.tsrec.grpo import reinforce_recommender  # likewise
+        from lexirec.models.tsrec.grpo import reinforce_recommender  # loading and recommending need no trainer
 
         self._to_device()
         chosen = settings or ReinforcementSettings()
@@ -202,11 +210,11 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a protocol card says about how lists are made."""
+        """How lists are made, for the protocol card: search, likelihood, settings and origin."""
         search = self.settings.search
         return {
             "recommender": "causal",
-            "search": f"beam search, width {search.width}",
+            "search": f"beam search, width {search.num_beams}",
             "length_penalty": search.length_penalty,
             "probabilities": self.settings.network.likelihood == "catalog" and search.length_penalty is None,
             "settings": self.settings.model_dump(mode="json"),
@@ -217,7 +225,7 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         return TSRecSearcher(self.model, self.builder, self.settings.search)
 
     def user_census(self, histories: Sequences) -> HistoryCensus:
-        """Count what the limit on prompts costs these histories."""
+        """Count the items that these histories lose to the limit on prompts."""
         return self.builder.census(histories)
 
     # --------------------------------------------------------------------------------------------------- saving
@@ -248,21 +256,20 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         groups = load_array(source / _GROUPS) if (source / _GROUPS).is_file() else None
         model = _assemble(backbone, saved.settings, saved.identifiers, given_rows(saved.weights))
         put_weights(model, saved, source)
-        spelled = TSRecInputs(saved.identifiers, words, groups)
-        made = cls(saved.catalog, backbone, model, saved.settings, spelled)
-        made.origin = saved.manifest.get("origin", {})
-        return made
+        recommender = cls(saved.catalog, backbone, model, saved.settings, TSRecInputs(saved.identifiers, words, groups))
+        recommender.origin = saved.manifest.get("origin", {})
+        return recommender
 
 
 def _assemble(
     backbone: Backbone,
     settings: TSRecSettings,
     identifiers: Identifiers,
-    given: tuple[NDArray[np.float32] | None, MixedRows | None],
+    features: tuple[NDArray[np.float32] | None, MixedRows | None],
 ) -> TSRecNetwork:
-    """Put the network together; weights are fresh except the backbone's."""
+    """Build the network; weights are fresh except the backbone's."""
     width = backbone.model.get_input_embeddings().weight.shape[1]
-    items = ItemRows(len(identifiers.tokens), width, *given) if settings.network.grounded else None
+    items = ItemRows(len(identifiers.tokens), width, *features) if settings.network.grounded else None
     return TSRecNetwork(backbone.model, settings.network, Trie.build(identifiers.tokens), items)
 
 

@@ -1,20 +1,20 @@
-"""Rewards of what a search proposes: plain functions of item numbers, and their weighted sum.
+"""Rewards of proposals for GRPO: functions of item numbers, and their weighted sum.
 
-| reward | what it pays for | range |
+| reward | rewards | range |
 |---|---|---|
 | `exact` | the target itself | 0, 1 |
-| `rank_aware` | nothing; it fines what stands in a list with the target, the more the higher it stands | −0.17 … 0 |
+| `rank_aware` | nothing; it penalises other items in a list with the target, more at higher ranks | −0.17 … 0 |
 | `prefix_overlap` | nodes of the trie shared with the target | 0 … 1 |
-| `semantic` | items whose vectors point where the target's does | −1 … 1 |
-| `collaborative` | items another recommender would show | 0 … 1 |
-| `token_semantic` | tokens that mean what the target's tokens mean | −1 … 1 |
+| `semantic` | items whose vectors are similar to the target's | −1 … 1 |
+| `collaborative` | items that another recommender ranks high | 0 … 1 |
+| `token_semantic` | tokens whose meanings are similar to those of the target's tokens | −1 … 1 |
 
-Every function takes the proposals best first, the target of each group, and by name whatever columns it needs; others
-it passes over. So a reward of one's own is a function, too. Targets come with their samples: nothing is looked up by
-a prompt's text (which the reference does, and histories that occur twice are then paid for the wrong target).
+Every function takes the proposals, best first, the target of each group, and by name the columns it needs; it ignores
+other columns, so a new reward is a function and a line in `registry.REWARDS`. Targets come with their samples: nothing
+is looked up by a prompt's text (the reference does so and rewards histories that occur twice for the wrong target).
 
 Legend: `B` groups, `G` proposals of a group, `I` items, `S` steps of a path, `N` nodes, `T` tokens with a meaning,
-`D` features.
+`V` pieces of the vocabulary, `D` features.
 """
 
 from __future__ import annotations
@@ -31,52 +31,54 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
 from lexirec.core.errors import SettingsError
+from lexirec.core.registry import parameters
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
 from lexirec.models.tsrec.keywords import Pooling, TokenWords, keyword_shares
+from lexirec.models.tsrec.registry import REWARDS
 from lexirec.models.tsrec.settings import RewardSettings
 
 Reward = Callable[..., Tensor]
-"""Called with the proposals (B, G; −1 where there is none) and by name with `target_B` and columns: float (B, G)."""
+"""From proposals (B, G; −1 for none), and by name `target_B` and columns, to rewards: float (B, G)."""
 
 
 def exact(items_BG: Tensor, *, target_B: Tensor, **columns: Any) -> Tensor:
-    """Pay 1 for the target, 0 for anything else (the rule of MiniOneRec)."""
+    """Reward the target with 1, all else with 0 (the rule of MiniOneRec)."""
     return (items_BG == target_B[:, None]).float()
 
 
 def rank_aware(
     items_BG: Tensor, *, target_B: Tensor, rank_slots: Literal["all", "others"] = "all", **columns: Any
 ) -> Tensor:
-    """Fine what is not the target by its place: −1 over log2(place + 2), shared out so that all places sum to −1.
+    """Penalise other items by rank: −1 / log2(rank + 2), normalised so that all ranks sum to −1.
 
-    A group without its target is fined nothing: there is no telling which of its items is nearest. With `all` the
-    share is of all places (MiniOneRec's code), with `others` of those the target does not hold (its paper).
+    A group without its target has no penalty, because nothing says which of its items is nearest. `all` normalises over
+    all ranks (MiniOneRec's code), `others` over those of the other items (its paper).
     """
     hit_BG = items_BG == target_B[:, None]
-    fine_G = torch.log2(torch.arange(items_BG.shape[1], device=items_BG.device) + 2.0).reciprocal()
-    fine_BG = torch.where(hit_BG, 0.0, fine_G)
-    total = fine_G.sum() if rank_slots == "all" else fine_BG.sum(1, keepdim=True).clamp(min=1e-9)
-    return torch.where(hit_BG.any(1, keepdim=True), -fine_BG / total, 0.0)
+    penalty_G = torch.log2(torch.arange(items_BG.shape[1], device=items_BG.device) + 2.0).reciprocal()
+    penalty_BG = torch.where(hit_BG, 0.0, penalty_G)
+    total = penalty_G.sum() if rank_slots == "all" else penalty_BG.sum(1, keepdim=True).clamp(min=1e-9)
+    return torch.where(hit_BG.any(1, keepdim=True), -penalty_BG / total, 0.0)
 
 
 def prefix_overlap(items_BG: Tensor, *, target_B: Tensor, path_IS: Tensor, **columns: Any) -> Tensor:
-    """Pay the share of the target's path that a proposal goes along with."""
+    """Reward the share of the target's path that a proposal has in common with it."""
     target_B1S = path_IS[target_B][:, None]
     common_BGS = (path_IS[items_BG.clamp(min=0)] == target_B1S) & (target_B1S >= 0)
     return common_BGS.sum(-1) / (target_B1S >= 0).sum(-1)
 
 
 def semantic(items_BG: Tensor, *, target_B: Tensor, vectors_ID: Tensor, **columns: Any) -> Tensor:
-    """Pay the cosine of the vectors of proposal and target."""
+    """Reward the cosine of the vectors of proposal and target."""
     return functional.cosine_similarity(vectors_ID[items_BG.clamp(min=0)], vectors_ID[target_B][:, None], dim=-1)
 
 
 def collaborative(items_BG: Tensor, *, target_B: Tensor, scores_BI: Tensor, **columns: Any) -> Tensor:
-    """Pay what another recommender thinks of a proposal: its scores, from its worst item (0) to its best (1).
+    """Reward another recommender's score of a proposal, scaled from its worst item (0) to its best (1).
 
-    A policy learns to please that recommender, which is not what is wanted of it: MiniOneRec, too, got worse by it.
+    The policy then imitates that recommender instead of predicting the target; MiniOneRec, too, got worse with it.
     """
     low_B1, high_B1 = scores_BI.amin(1, keepdim=True), scores_BI.amax(1, keepdim=True)
     return (scores_BI.gather(1, items_BG.clamp(min=0)) - low_B1) / (high_B1 - low_B1).clamp(min=1e-9)
@@ -84,11 +86,11 @@ def collaborative(items_BG: Tensor, *, target_B: Tensor, scores_BI: Tensor, **co
 
 @dataclass(frozen=True, eq=False)
 class Meanings:
-    """What the tokens on the trie's edges mean.
+    """Keyword vectors of the tokens on the trie's edges.
 
     Attributes:
         row_N: int64 (N,), the row of the token that leads into each node; the same for the same token.
-        vectors_TD: float (T, D), the rows; all zeros where a token means nothing (a collision's number).
+        vectors_TD: float (T, D), the rows; all zeros for tokens without keywords (a collision's number).
     """
 
     row_N: Tensor
@@ -102,50 +104,41 @@ class Meanings:
 def token_semantic(
     items_BG: Tensor, *, target_B: Tensor, path_IS: Tensor, meanings: Meanings, discount: float = 0.5, **columns: Any
 ) -> Tensor:
-    """Pay token by token for meaning what the target's token means.
+    """Reward, token by token, a meaning similar to that of the target's token.
 
-    Ours (the TS-Rec authors name a reward on tokens as future work and leave it open). At each step of the target's
-    path the proposal is paid the cosine of the two tokens' keyword vectors, 1 for the same token, times `discount` to
-    the power of the number of steps before at which the tokens differed; the reward is the mean over the path. So an
-    early token that is nearly right is worth most, a later one counts less below a wrong one (there it stands for
-    other items), and only the target is paid 1.
+    Ours (the TS-Rec authors mention a reward on tokens as future work). The reward of each step of the target's path is
+    the cosine of the two tokens' keyword vectors, 1 for the same token, times `discount` to the power of the number of
+    earlier steps with different tokens; the total is the mean over the path. An early token that is nearly right thus
+    counts most, a token below a wrong one counts less (there it stands for other items), and only the target gets 1.
     """
     target_BGS = path_IS[target_B][:, None].expand(-1, items_BG.shape[1], -1)
-    given_BGS = path_IS[items_BG.clamp(min=0)]
-    there_BGS = target_BGS >= 0
-    one, two = (meanings.row_N[nodes.clamp(min=0)] for nodes in (given_BGS, target_BGS))
-    same_BGS = (one == two) & (given_BGS >= 0)
+    proposed_BGS = path_IS[items_BG.clamp(min=0)]
+    present_BGS = target_BGS >= 0
+    one, two = (meanings.row_N[nodes.clamp(min=0)] for nodes in (proposed_BGS, target_BGS))
+    same_BGS = (one == two) & (proposed_BGS >= 0)
     rows_TD = functional.normalize(meanings.vectors_TD, dim=-1)
-    alike_BGS = (rows_TD[one] * rows_TD[two]).sum(-1).masked_fill(given_BGS < 0, 0.0)
-    alike_BGS = torch.where(same_BGS, 1.0, alike_BGS)
-    wrong_BGS = (~same_BGS).cumsum(-1) - (~same_BGS).long()  # how many steps before were wrong
-    return (alike_BGS * discount**wrong_BGS * there_BGS).sum(-1) / there_BGS.sum(-1)
+    cosine_BGS = (rows_TD[one] * rows_TD[two]).sum(-1).masked_fill(proposed_BGS < 0, 0.0)
+    cosine_BGS = torch.where(same_BGS, 1.0, cosine_BGS)
+    wrong_BGS = (~same_BGS).cumsum(-1) - (~same_BGS).long()  # number of earlier wrong steps
+    return (cosine_BGS * discount**wrong_BGS * present_BGS).sum(-1) / present_BGS.sum(-1)
 
 
-FUNCTIONS: dict[str, Reward] = {
-    "exact": exact,
-    "rank_aware": rank_aware,
-    "prefix_overlap": prefix_overlap,
-    "semantic": semantic,
-    "collaborative": collaborative,
-    "token_semantic": token_semantic,
-}
-"""The rewards that settings can weigh."""
+_IN_WORDS = {"vectors_ID": "item vectors", "scores_BI": "a scorer", "meanings": "the tokens' meanings"}
 
-_NEEDS = {
-    "semantic": ("vectors_ID", "item vectors"),
-    "collaborative": ("scorer", "a scorer"),
-    "token_semantic": ("meanings", "the tokens' meanings"),
-}
+
+def columns_of(settings: RewardSettings) -> set[str]:
+    """Return what the rewards that have a weight must be given by name, such as `vectors_ID`."""
+    weighed = [REWARDS[name] for name, weight in settings.weights().items() if weight]
+    return {column for reward in weighed for column, must in parameters(reward).items() if must}
 
 
 @dataclass(frozen=True, eq=False)
 class Rewards:
-    """A weighted sum of rewards, with what they need to know about items.
+    """A weighted sum of rewards, with the item data they need.
 
     Attributes:
         parts: weight and function of each reward by name.
-        columns: what the functions get by name, beside the target.
+        columns: arguments of the functions by name, beside the target.
         scorer: scores (rows, n_items) of histories, for rewards that use them.
     """
 
@@ -163,7 +156,7 @@ class Rewards:
         scorer: Callable[[Sequences], NDArray[np.floating[Any]]] | None = None,
         meanings: Meanings | None = None,
     ) -> Rewards:
-        """Gather what the settings ask for.
+        """Build the weighted sum that the settings describe.
 
         Args:
             settings: the weights.
@@ -173,17 +166,16 @@ class Rewards:
             meanings: of tokens, for `token_semantic`.
 
         Raises:
-            SettingsError: a reward has a weight, but what it needs was not given; or no reward has one.
+            SettingsError: a reward has a weight but its data are missing, or every weight is 0.
         """
-        parts = {name: (getattr(settings, name), function) for name, function in FUNCTIONS.items()}
-        parts = {name: part for name, part in parts.items() if part[0]}
-        given = {"vectors_ID": vectors, "scorer": scorer, "meanings": meanings}
-        for name in parts:
-            needed, words = _NEEDS.get(name, ("", ""))
-            if needed and given[needed] is None:
-                raise SettingsError(f"rewards.{name} is {parts[name][0]:g}, which needs {words}; give it or set 0")
+        parts = {name: (weight, REWARDS[name]) for name, weight in settings.weights().items() if weight}
+        given = {"vectors_ID": vectors, "scores_BI": scorer, "meanings": meanings}
+        for name, (weight, reward) in parts.items():
+            for column, words in _IN_WORDS.items():
+                if given[column] is None and parameters(reward).get(column):
+                    raise SettingsError(f"rewards.{name} is {weight:g}, which needs {words}; give it or set 0")
         if not parts:
-            raise SettingsError("rewards: every weight is 0, so nothing would be learned; give one of them a weight")
+            raise SettingsError("rewards: every weight is 0; set at least one above 0")
         columns: dict[str, Any] = {
             "path_IS": trie.ancestors(),
             "rank_slots": settings.rank_slots,
@@ -191,14 +183,14 @@ class Rewards:
             "meanings": meanings,
             "vectors_ID": None if vectors is None else torch.from_numpy(np.asarray(vectors, dtype=np.float32)),
         }
-        return cls(parts, columns, scorer if "collaborative" in parts else None)
+        return cls(parts, columns, scorer if "scores_BI" in columns_of(settings) else None)
 
     def plus(self, name: str, weight: float, function: Reward) -> Rewards:
-        """Return the same with one more reward, of one's own."""
+        """Return the same sum with one more, custom reward."""
         return replace(self, parts=self.parts | {name: (weight, function)})
 
     def __call__(self, items_BG: Tensor, cases: Cases) -> Tensor:
-        """Pay for proposals (B, G; −1 where there is none, which is paid 0) for as many cases: float (B, G)."""
+        """Return the rewards of proposals for as many cases: float (B, G); 0 for a missing proposal (−1)."""
         device = items_BG.device
         columns = {name: value.to(device) if hasattr(value, "to") else value for name, value in self.columns.items()}
         if self.scorer is not None:
@@ -212,9 +204,6 @@ class Rewards:
 
 
 # ------------------------------------------------------------------------------------------------------------- meanings
-# What tokens of identifiers mean, from a lexicon's keywords: the vectors that `rewards.token_semantic` compares.
-#
-# Legend: `T` tokens with keywords, `V` pieces, `D` features, `N` nodes.
 
 
 def token_meanings(
@@ -225,17 +214,17 @@ def token_meanings(
     *,
     pooling: Pooling = "keywords",
 ) -> Meanings:
-    """Give every token the mean vector of its keywords, as SA-Init does, less the mean of its level.
+    """Return the mean keyword vector of every token, as in SA-Init, minus the mean of its level.
 
-    Without the level's mean all cosines are near 1: rows of a language model share most of their direction, and the
-    keywords of deep levels are alike besides.
+    Without subtracting the level's mean all cosines are near 1: embeddings of a language model share most of their
+    direction, and the keywords of deep levels are similar to each other.
 
     Args:
-        trie: of identifiers spelled in these tokens; tokens without keywords mean nothing.
+        trie: of identifiers in these tokens; tokens without keywords get zeros.
         words: tokens with their levels and keywords.
         tokenizer: of the backbone, which knows the tokens.
-        table_VD: rows of the backbone's pieces, best those from before training.
-        pooling: how keywords become a vector, as in SA-Init.
+        table_VD: embeddings of the backbone's pieces, best those from before training.
+        pooling: of keywords into a vector, as in SA-Init.
     """
     table = table_VD.detach().float().cpu().numpy()
     vectors_TD = keyword_shares(tokenizer, words, pooling) @ table[: len(tokenizer)]

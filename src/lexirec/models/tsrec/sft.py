@@ -1,4 +1,4 @@
-"""Supervised fine-tuning of a causal recommender: questions and answers of like length, in runs as those of `running`.
+"""Supervised fine-tuning (SFT) of TS-Rec on prompts with answers: all weights, LoRA, or added embeddings only.
 
 Legend: `R` rows of a batch, `L` tokens, `H` history.
 """
@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,23 +19,22 @@ from torch import Tensor, nn
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.distillation import DistillationTeacher, copies_of
+from lexirec.models.distillation import DistillationTeacher, copy_trainer
 from lexirec.models.tsrec.decoder import TSRecSearcher
 from lexirec.models.tsrec.examples import Examples
+from lexirec.models.tsrec.mixture import TaskTexts, make_examples
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
-from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.settings import LoraSettings, SftSettings, Trainable
-from lexirec.models.tsrec.tasks import TaskTexts, make_examples
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.search import SearchSettings
 from lexirec.training.arguments import NdcgValidator, early_stopping, sample
-from lexirec.training.batching import like_length
-from lexirec.training.checkpoints import began_from
-from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, carry_out
+from lexirec.training.batching import batches_by_length
+from lexirec.training.checkpoints import check_initial_weights
+from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, run_training
 
-# ------------------------------------------------------------------------------------------------------------ trainable
-# Which weights of a causal recommender are trained: all, low-rank updates beside added rows, or added rows alone.
+if TYPE_CHECKING:
+    from lexirec.models.tsrec.recommender import TSRecRecommender
 
 
 def fit_recommender(
@@ -50,13 +49,15 @@ def fit_recommender(
     """Fine-tune a recommender in place on its tasks; see `TSRecRecommender.fit`."""
     texts = TaskTexts.of(recommender.catalog, recommender.words, preferences)
     with tempfile.TemporaryDirectory() as temporary:
-        place = Path(folder or temporary)
+        checkpoints = Path(folder or temporary)
 
         def fit_copy(
             copy: TSRecRecommender, rows: NDArray[np.int64], how: SftSettings, below: Path
         ) -> TSRecRecommender:
-            whose = None if preferences is None else [preferences[row] for row in rows]
-            return copy.fit(train.take(rows), validation=validation, folder=below, training=how, preferences=whose)
+            texts_of_rows = None if preferences is None else [preferences[row] for row in rows]
+            return copy.fit(
+                train.take(rows), validation=validation, folder=below, training=how, preferences=texts_of_rows
+            )
 
         teacher = DistillationTeacher.fit(
             train,
@@ -64,19 +65,19 @@ def fit_recommender(
             settings.distillation,
             flat=recommender.settings.network.flat,
             seed=settings.seed,
-            copies=copies_of(recommender, settings, place, fit_copy),
+            copies=copy_trainer(recommender, settings, checkpoints, fit_copy),
         )
         rehearsed = teacher.rehearsed if teacher is not None else None
         builder, tasks = recommender.builder, recommender.settings.tasks
         examples = make_examples(builder, train, texts, tasks, rehearsed=rehearsed, seed=settings.seed)
-        recommender.asked = examples.counts
+        recommender.example_counts = examples.counts
         recommender.curve = fit_tsrec(
             recommender.model,
             examples,
             settings,
             validation=validation,
             builder=builder,
-            folder=place,
+            folder=checkpoints,
             teacher=teacher,
         )
 
@@ -96,32 +97,34 @@ def fit_tsrec(
 
     Args:
         model: the model to train, in place.
-        examples: what it is asked and should answer.
-        settings: how.
-        validation: cases that choose the weights, decoded as in use; without them the last ones are kept.
-        builder: of the prompts in which validation asks.
-        folder: where checkpoints go; training carries on from what is there.
-        known: tokens the tokenizer had before those of identifiers were added: rows below stay as they are unless all
-            weights are trained. By default the least token of an identifier.
-        teacher: the memory that cases of training rows are told of, too.
+        examples: prompts and answers.
+        settings: of the training.
+        validation: cases that choose the weights, decoded as in use; without them the last weights are kept.
+        builder: of the validation prompts.
+        folder: of the checkpoints; training resumes from the newest one.
+        known: size of the vocabulary before identifier tokens were added: embeddings below it stay fixed unless all
+            weights are trained. By default the smallest token of an identifier.
+        teacher: gives soft targets for cases of training rows; None for none.
 
     Returns:
-        The learning curve: rows with `step`, `epoch` and `loss` or the validation's figures.
+        The learning curve: rows with `step`, `epoch`, and `loss` or the validation metrics.
 
     Raises:
         DataError: there are no examples.
-        SettingsError: low-rank updates cannot be made.
-        ArtifactError: the folder holds a training that began from other weights.
+        SettingsError: low-rank updates cannot be created.
+        ArtifactError: the folder holds a run that started from other weights.
     """
     if not len(examples):
-        raise DataError("there are no examples to learn from; give training rows of at least two items")
+        raise DataError("there are no training examples; give training rows of at least two items")
     known = int(model.trie.token[1:].min()) if known is None else known
     training = Training(model, settings.trainable, known, lora=settings.lora, seed=settings.seed)
     try:
-        began_from(folder, training.fixed())
-        choice = recommending(builder, validation, settings.validation_users, settings.validation_width, settings.seed)
-        run = TrainingRun(settings, folder, choice, early_stopping(settings.patience), undecayed=training.undecayed)
-        return carry_out(ChoosingTrainer(model, epochs_of(examples, settings, teacher), run))
+        check_initial_weights(folder, training.fixed())
+        validator = ndcg_validator(
+            builder, validation, settings.validation_users, settings.validation_num_beams, settings.seed
+        )
+        run = TrainingRun(settings, folder, validator, early_stopping(settings.patience), undecayed=training.undecayed)
+        return run_training(ChoosingTrainer(model, epochs_of(examples, settings, teacher), run))
     finally:
         training.finish()
 
@@ -129,11 +132,11 @@ def fit_tsrec(
 def epochs_of(
     examples: Examples, settings: SftSettings, teacher: DistillationTeacher | None = None
 ) -> Epochs[NDArray[np.int64]]:
-    """Return the batches of all epochs, of like length within a batch."""
+    """Return the batches of all epochs; examples of a batch have similar lengths."""
     whole = side_by_side([examples.prompts, examples.targets])
     lengths = whole.lengths.numpy()
     return Epochs(
-        lambda epoch: like_length(lengths, settings.batch_size, [settings.seed, epoch]),
+        lambda epoch: batches_by_length(lengths, settings.batch_size, [settings.seed, epoch]),
         partial(_batch, examples, whole, teacher),
         settings.epochs,
     )
@@ -142,7 +145,7 @@ def epochs_of(
 def _batch(
     examples: Examples, whole: Ragged, teacher: DistillationTeacher | None, rows: NDArray[np.int64]
 ) -> dict[str, Tensor]:
-    """Lay examples out as `TSRecNetwork.forward` takes them; `whole` are prompts with their answers."""
+    """Return examples as `TSRecNetwork.forward` takes them; `whole` holds prompts with their answers."""
     rows_R = torch.from_numpy(rows)
     ids_RL, mask_RL = whole.pad(rows_R)
     starts_R, histories = examples.prompts.lengths[rows_R], examples.histories.take(rows)
@@ -156,18 +159,18 @@ def _batch(
         "starts": starts_R,
         "seen": torch.from_numpy(seen_RH).long(),
     }
-    if teacher is not None and teacher.tells and examples.sources is not None:
+    if teacher is not None and teacher.has_soft_targets and examples.sources is not None:
         batch["soft_targets"] = teacher.soft_targets(histories, examples.sources[rows_R].numpy())
     return batch
 
 
-def recommending(
+def ndcg_validator(
     builder: PromptBuilder, cases: Cases | None, users: int, width: int, seed: int
 ) -> NdcgValidator | None:
-    """Return the judge that has a causal model recommend for some of these cases, as in use."""
+    """Return a validator that ranks at most `users` of the cases as in use; None without cases."""
     if cases is None:
         return None
-    search = SearchSettings(width=width)
+    search = SearchSettings(num_beams=width)
 
     def best_ten(model: TSRecNetwork, histories: Sequences) -> NDArray[np.int32]:
         return TSRecSearcher(model, builder, search).rank(histories, 10).items
@@ -176,28 +179,28 @@ def recommending(
 
 
 class Training:
-    """A causal model made ready for training in part; `finish` makes it whole again.
+    """A model prepared for full or partial training; `finish` merges and unfreezes it again.
 
-    The rows of the backbone's tables from `known` on, those of added tokens and spare ones, are trained in every mode:
-    the gradient of all other rows is set to zero behind each backward pass and no weight decay acts on the tables, so
-    those rows stay what they are, bit for bit. What is not of the backbone (a grounded head) is trained as always.
+    In every mode the backbone's embeddings from `known` on are trained, those of added and spare tokens. After each
+    backward pass the gradient of all other rows is set to zero, and no weight decay acts on the tables, so those rows
+    stay equal bit by bit. Parameters outside the backbone (a grounded head) are always trained.
 
     Attributes:
-        undecayed: names of the parameters no weight decay may act on.
+        undecayed: names of the parameters without weight decay.
     """
 
     def __init__(self, model: TSRecNetwork, trainable: Trainable, known: int, *, lora: LoraSettings, seed: int) -> None:
-        """Freeze what is not trained.
+        """Freeze the weights that are not trained.
 
         Args:
             model: changed in place.
-            trainable: what is trained.
-            known: tokens the tokenizer had before those of identifiers were added.
-            lora: of low-rank updates.
+            trainable: full, lora or embeddings, as in `SftSettings`.
+            known: size of the vocabulary before identifier tokens were added.
+            lora: settings of low-rank updates.
             seed: of their initial weights.
 
         Raises:
-            SettingsError: low-rank updates are asked for, and peft is not installed or finds no such layers.
+            SettingsError: `trainable` is lora, and peft is not installed or finds no such layers.
         """
         self._model, self._adapters = model, None
         self._flags = {name: weight.requires_grad for name, weight in model.named_parameters()}
@@ -211,16 +214,16 @@ class Training:
         tables = {id(table): table for table in _tables(model.backbone)}
         for table in tables.values():
             table.requires_grad_(True)
-            hook = table.register_post_accumulate_grad_hook(_keeping(known))  # type: ignore[no-untyped-call]
+            hook = table.register_post_accumulate_grad_hook(_zero_gradients_below(known))  # type: ignore[no-untyped-call]
             self._hooks.append(hook)
         self.undecayed = frozenset(name for name, weight in model.named_parameters() if id(weight) in tables)
 
     def fixed(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the weights that training rests on and does not change."""
+        """Yield the frozen weights, on which the trained ones depend."""
         return ((name, weight) for name, weight in self._model.named_parameters() if not weight.requires_grad)
 
     def finish(self) -> None:
-        """Merge low-rank updates and set the model free, as it was."""
+        """Merge low-rank updates and restore which weights require gradients."""
         for hook in self._hooks:
             hook.remove()
         if self._adapters is not None:
@@ -231,16 +234,16 @@ class Training:
 
 
 def _tables(backbone: Any) -> list[Tensor]:
-    """Return the tables of embeddings, and of the language head if that has one of its own."""
+    """Return the tables of input embeddings and language head; the same table twice where they are tied."""
     return [part.weight for part in (backbone.get_input_embeddings(), backbone.get_output_embeddings())]
 
 
-def _keeping(known: int) -> Callable[[Tensor], None]:
-    def keep(table: Tensor) -> None:
+def _zero_gradients_below(known: int) -> Callable[[Tensor], None]:
+    def zero_known_rows(table: Tensor) -> None:
         if table.grad is not None:
             table.grad[:known] = 0
 
-    return keep
+    return zero_known_rows
 
 
 def _adapters(backbone: nn.Module, settings: LoraSettings, seed: int) -> Any:
@@ -248,7 +251,7 @@ def _adapters(backbone: nn.Module, settings: LoraSettings, seed: int) -> Any:
         from peft import LoraConfig
         from peft.tuners.lora import LoraModel
     except ImportError:
-        raise SettingsError("sft.trainable is 'lora', which needs peft: pip install peft") from None
+        raise SettingsError("trainable is 'lora', which needs the package 'peft': pip install peft") from None
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -262,4 +265,6 @@ def _adapters(backbone: nn.Module, settings: LoraSettings, seed: int) -> Any:
             return LoraModel(backbone, config, "default")
         except ValueError as error:
             named = ", ".join(settings.layers) or "none"
-            raise SettingsError(f"sft.lora.layers are {named}, but the model has no such linear layers") from error
+            raise SettingsError(
+                f"lora.layers: {named}: the backbone has no such linear layers; name others, or leave them out"
+            ) from error

@@ -1,9 +1,11 @@
-"""What a causal model learns to answer: one function per task, each from plain data to `Examples`.
+"""Fine-tuning tasks of TS-Rec: one function per task, from plain data to `Examples`.
 
-Everything about users comes from training sequences alone; of the catalogue every item may be asked about. T1 to T7
+The table of tasks is `registry.TASKS`; a task takes by name what it needs of what `mixture.make_examples` has.
+
+Everything about users comes from training sequences alone; prompts may be about every item of the catalogue. T1 to T7
 and TA are the names of the specification (sections 6.3 and 7.1; MiniOneRec, TS-Rec).
 
-| task | question -> answer |
+| task | prompt -> answer |
 |---|---|
 | next_item | T1: history -> item |
 | sid_title | T2: item -> title, title -> item |
@@ -12,13 +14,13 @@ and TA are the names of the specification (sections 6.3 and 7.1; MiniOneRec, TS-
 | title_history_sid | T5: titles of the history -> next item |
 | sid_description | T6: item -> description, description -> item |
 | preference | T7: history -> a text about the user |
-| ts_align | TA: token -> what it means, the meaning -> the token |
+| ts_align | TA: token -> its meaning, meaning -> the token |
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -26,13 +28,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexirec.core.errors import DataError, SettingsError
-from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, prefix_cases
-from lexirec.models.tsrec.examples import Examples, mixture
+from lexirec.models.tsrec.examples import Examples
 from lexirec.models.tsrec.keywords import TokenWords
 from lexirec.models.tsrec.prompts import PromptBuilder, first_rows, take_rows
-from lexirec.models.tsrec.settings import DESCRIPTION_TOKENS, TITLE_TOKENS, TaskSettings
+from lexirec.models.tsrec.settings import DESCRIPTION_TOKENS, TITLE_TOKENS
 from lexirec.nn.prompt_templates import (
     DESCRIPTION_ITEM,
     ITEM_DESCRIPTION,
@@ -50,170 +51,92 @@ from lexirec.nn.ragged import Ragged, one_below_other, side_by_side
 from lexirec.nn.tokenizer import encode_all
 
 NO_TEXT, ASKED_BEFORE = "no text", "asked before"
-"""Why questions are left out: nothing is known, or an earlier item has the same text, so the answer would differ."""
-
-
-@dataclass(frozen=True)
-class TaskTexts:
-    """The texts that tasks ask for.
-
-    Attributes:
-        titles: One per item, empty where unknown.
-        descriptions: One per item, empty where unknown; or None.
-        words: What a lexicon says about each token.
-        preferences: One per training sequence, empty where unknown; or None.
-    """
-
-    titles: Sequence[str]
-    descriptions: Sequence[str] | None = None
-    words: Sequence[TokenWords] = ()
-    preferences: Sequence[str] | None = None
-
-    @classmethod
-    def of(
-        cls, catalog: Catalog, words: Sequence[TokenWords] = (), preferences: Sequence[str] | None = None
-    ) -> TaskTexts:
-        """Take the fields `title` and `description` of a catalogue; without titles the first text field stands in."""
-        names = catalog.table.column_names
-        titles = catalog.field("title" if "title" in names else catalog.text_fields[0])
-        descriptions = catalog.field("description") if "description" in names else None
-        return cls(titles, descriptions, words, preferences)
-
-
-def make_examples(
-    builder: PromptBuilder,
-    train: Sequences,
-    texts: TaskTexts,
-    settings: TaskSettings,
-    *,
-    rehearsed: Sequences | None = None,
-    seed: int = 0,
-) -> Examples:
-    """Build every task whose weight is above 0 and mix them.
-
-    Args:
-        builder: Of the prompts, and the items' identifiers.
-        train: Training sequences, oldest first; nothing else of any user is looked at.
-        texts: What is asked and answered beside items.
-        settings: Weights and lengths.
-        rehearsed: Rows to be learned beside the training sequences, numbered after them (`training.distilling`).
-        seed: Of the mixture.
-
-    Raises:
-        SettingsError: a task is wanted whose texts are not there, or no task at all.
-    """
-    weights = settings.model_dump(exclude={"title_tokens", "description_tokens"})
-    weights["ts_align"] = float(bool(texts.words)) if settings.ts_align is None else settings.ts_align
-    there = {
-        "sid_description": texts.descriptions is not None,
-        "preference": texts.preferences is not None,
-        "ts_align": bool(texts.words),
-    }
-    for task, known in there.items():
-        if weights[task] and not known:
-            raise SettingsError(f"tasks.{task} is {weights[task]}, but {_MISSING[task]}; give them, or set it to 0")
-    short, long = settings.title_tokens, settings.description_tokens
-    makers: dict[str, Callable[[], Examples]] = {
-        "next_item": lambda: next_item(builder, train),
-        "sid_title": lambda: sid_title(builder, texts.titles, most=short),
-        "history_title": lambda: history_title(builder, train, texts.titles, most=short),
-        "title_history_title": lambda: title_history_title(builder, train, texts.titles, most=short),
-        "title_history_sid": lambda: title_history_sid(builder, train, texts.titles, most=short),
-        "sid_description": lambda: sid_description(builder, texts.descriptions or (), most=long),
-        "preference": lambda: preference(builder, train, texts.preferences or (), most=long),
-        "ts_align": lambda: ts_align(builder, texts.words, most=long),
-    }
-    wanted = [make() for task, make in makers.items() if weights[task]]
-    if not wanted:
-        raise SettingsError(f"every task has the weight 0; give one of {', '.join(makers)} a weight, such as 1")
-    if rehearsed is not None and len(rehearsed):
-        wanted.append(rehearsal(builder, rehearsed, first=len(train)))
-        weights["rehearsal"] = 1.0
-    return mixture(wanted, weights, seed=seed)
-
-
-_MISSING = {
-    "sid_description": "the catalogue has no field 'description'",
-    "preference": "there are no texts about users",
-    "ts_align": "there is no lexicon that says what tokens mean",
-}
+"""Reasons to leave a prompt out: there is no text, or an earlier item has the same text and another answer."""
 
 
 def next_item(builder: PromptBuilder, train: Sequences) -> Examples:
-    """T1: ask for every training event that has a history, from the history before it (prefix augmentation)."""
+    """T1: predict every training event from the history before it (prefix augmentation)."""
     cases = prefix_cases(train, builder.settings.max_history)
     examples = _items(builder, builder.next_item(cases.histories), cases, "next_item")
     return replace(examples, sources=_numbers(cases.users))
 
 
 def rehearsal(builder: PromptBuilder, rehearsed: Sequences, *, first: int) -> Examples:
-    """Ask as in T1 for the events of rehearsed rows, which are numbered from `first` on."""
+    """Predict the events of rehearsed rows as in T1; the rows are numbered from `first` on."""
     examples = replace(next_item(builder, rehearsed), task="rehearsal")
     assert examples.sources is not None
     return replace(examples, sources=examples.sources + first)
 
 
 def history_title(
-    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, most: int = TITLE_TOKENS
+    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, title_tokens: int = TITLE_TOKENS
 ) -> Examples:
-    """T3: ask for the title of the item that follows a history."""
-    answers = _cut(builder, titles, most)
+    """T3: predict the title of the item that follows a history."""
+    answers = _cut(builder, titles, title_tokens)
     cases, dropped = _with_text(prefix_cases(train, builder.settings.max_history), answers)
     prompts = builder.about_histories(NEXT_TITLE, cases.histories)
     return _texts(builder, prompts, take_rows(answers, cases.targets), cases.histories, "history_title", dropped)
 
 
 def title_history_title(
-    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, most: int = TITLE_TOKENS
+    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, title_tokens: int = TITLE_TOKENS
 ) -> Examples:
-    """T4: ask for the title of the item that follows a history which is told by titles; items without are not told."""
-    answers = _cut(builder, titles, most)
+    """T4: predict the title of the item that follows a history of titles; items without a title are left out."""
+    answers = _cut(builder, titles, title_tokens)
     cases, dropped = _with_text(_titled(prefix_cases(train, builder.settings.max_history), answers), answers)
     prompts = builder.about_histories(TITLES_NEXT_TITLE, cases.histories, builder.quoted(answers))
     return _texts(builder, prompts, take_rows(answers, cases.targets), cases.histories, "title_history_title", dropped)
 
 
 def title_history_sid(
-    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, most: int = TITLE_TOKENS
+    builder: PromptBuilder, train: Sequences, titles: Sequence[str], *, title_tokens: int = TITLE_TOKENS
 ) -> Examples:
-    """T5: ask for the item that follows a history which is told by titles; items without are not told."""
-    told = _cut(builder, titles, most)
-    cases = _titled(prefix_cases(train, builder.settings.max_history), told)
-    prompts = builder.about_histories(TITLES_NEXT_ITEM, cases.histories, builder.quoted(told))
+    """T5: predict the item that follows a history of titles; items without a title are left out."""
+    texts = _cut(builder, titles, title_tokens)
+    cases = _titled(prefix_cases(train, builder.settings.max_history), texts)
+    prompts = builder.about_histories(TITLES_NEXT_ITEM, cases.histories, builder.quoted(texts))
     return _items(builder, prompts, cases, "title_history_sid")
 
 
-def sid_title(builder: PromptBuilder, titles: Sequence[str], *, most: int = TITLE_TOKENS) -> Examples:
-    """T2: ask for the title of every item that has one, and for the item of every title.
+def sid_title(builder: PromptBuilder, titles: Sequence[str], *, title_tokens: int = TITLE_TOKENS) -> Examples:
+    """T2: predict the title of every item that has one, and the item of every title.
 
-    Where several items have a title (after tokenising and cutting), it asks for the first of them only.
+    Where several items share a title (after tokenising and cutting), only the first is the answer to it.
     """
-    return _both_ways(builder, _cut(builder, titles, most), (ITEM_TITLE, TITLE_ITEM), "sid_title")
+    return _both_ways(builder, _cut(builder, titles, title_tokens), (ITEM_TITLE, TITLE_ITEM), "sid_title")
 
 
-def sid_description(builder: PromptBuilder, descriptions: Sequence[str], *, most: int = DESCRIPTION_TOKENS) -> Examples:
-    """T6: ask for the description of every item that has one, and for the item of every description; as `sid_title`."""
+def sid_description(
+    builder: PromptBuilder, descriptions: Sequence[str], *, description_tokens: int = DESCRIPTION_TOKENS
+) -> Examples:
+    """T6: predict the description of every item that has one, and the item of every description; like `sid_title`."""
     questions = (ITEM_DESCRIPTION, DESCRIPTION_ITEM)
-    return _both_ways(builder, _cut(builder, descriptions, most), questions, "sid_description")
+    return _both_ways(builder, _cut(builder, descriptions, description_tokens), questions, "sid_description")
 
 
 def preference(
-    builder: PromptBuilder, train: Sequences, labels: Sequence[str], *, most: int = DESCRIPTION_TOKENS
+    builder: PromptBuilder,
+    train: Sequences,
+    preferences: Sequence[str],
+    *,
+    description_tokens: int = DESCRIPTION_TOKENS,
 ) -> Examples:
-    """T7: ask what a user likes, from the user's training sequence.
+    """T7: predict a text about a user's preferences from the training sequence.
 
     Args:
         builder: Of the prompts.
         train: Training sequences.
-        labels: What was written about each sequence's user, from training events alone; empty where nothing was.
-        most: Tokens of an answer.
+        preferences: A text about each sequence's user, written from training events alone; empty where there is none.
+        description_tokens: Tokens of an answer.
 
     Raises:
-        DataError: not as many texts as sequences.
+        DataError: there are not as many texts as sequences.
     """
-    if len(labels) != len(train):
-        raise DataError(f"{len(labels)} preferences were given for {len(train)} training sequences; give one for each")
-    answers = _cut(builder, labels, most)
+    if len(preferences) != len(train):
+        raise DataError(
+            f"preferences has {len(preferences)} texts for {len(train)} training sequences; give one for each"
+        )
+    answers = _cut(builder, preferences, description_tokens)
     kept = ((answers.lengths.numpy() > 0) & (train.lengths > 0)).nonzero()[0]
     histories = train.take(kept).last(builder.settings.max_history)
     prompts = builder.about_histories(PREFERENCE, histories)
@@ -221,27 +144,29 @@ def preference(
     return _texts(builder, prompts, take_rows(answers, kept), histories, "preference", dropped)
 
 
-def ts_align(builder: PromptBuilder, words: Sequence[TokenWords], *, most: int = DESCRIPTION_TOKENS) -> Examples:
-    """TA: ask what every token means, and for the token with that meaning; one row each per token (TS-Align).
+def ts_align(
+    builder: PromptBuilder, words: Sequence[TokenWords], *, description_tokens: int = DESCRIPTION_TOKENS
+) -> Examples:
+    """TA: predict the meaning of every token, and the token of every meaning; one row each per token (TS-Align).
 
-    Tokens without a description are left out; where several have the same, it asks for the first of them only.
+    Tokens without a description are left out; where several share one, only the first is the answer to it.
 
     Raises:
         SettingsError: a token is not in the tokenizer's vocabulary.
     """
-    known = builder.tokenizer.get_vocab()
-    unknown = next((word.token for word in words if word.token not in known), None)
+    vocabulary = builder.tokenizer.get_vocab()
+    unknown = next((word.token for word in words if word.token not in vocabulary), None)
     if unknown is not None:
-        raise SettingsError(f"the token '{unknown}' is not in the tokenizer's vocabulary; add it first (add_tokens)")
-    tokens = Ragged.from_lists([[known[word.token]] for word in words])
-    meanings = _cut(builder, [word.description for word in words], most)
-    asked = np.flatnonzero(meanings.lengths.numpy())
-    by_token = builder.ask(TOKEN_MEANING, take_rows(tokens, asked))
-    by_meaning = builder.ask(MEANING_TOKEN, take_rows(meanings, asked))
+        raise SettingsError(f"token '{unknown}' is not in the tokenizer's vocabulary; add it with `add_tokens` first")
+    tokens = Ragged.from_lists([[vocabulary[word.token]] for word in words])
+    meanings = _cut(builder, [word.description for word in words], description_tokens)
+    described = np.flatnonzero(meanings.lengths.numpy())
+    by_token = builder.ask(TOKEN_MEANING, take_rows(tokens, described))
+    by_meaning = builder.ask(MEANING_TOKEN, take_rows(meanings, described))
     once = first_rows(by_meaning)
     prompts = one_below_other([by_token, take_rows(by_meaning, once)])
-    answers = one_below_other([take_rows(meanings, asked), take_rows(tokens, asked[once])])
-    dropped = {NO_TEXT: 2 * (len(words) - len(asked)), ASKED_BEFORE: len(asked) - len(once)}
+    answers = one_below_other([take_rows(meanings, described), take_rows(tokens, described[once])])
+    dropped = {NO_TEXT: 2 * (len(words) - len(described)), ASKED_BEFORE: len(described) - len(once)}
     return _texts(builder, prompts, answers, _no_histories(len(answers)), "ts_align", dropped)
 
 
@@ -251,15 +176,15 @@ def _both_ways(
     questions: tuple[Question, Question],
     task: str,
 ) -> Examples:
-    """Ask for the text of each item that has one, and for the item of each text (the first item that has it)."""
-    known = np.flatnonzero(texts.lengths.numpy())
-    by_item = builder.ask(questions[0], take_rows(builder.items, known))
-    by_text = builder.ask(questions[1], take_rows(texts, known))
+    """Predict the text of each item that has one, and the item of each text (the first item that has it)."""
+    with_text = np.flatnonzero(texts.lengths.numpy())
+    by_item = builder.ask(questions[0], take_rows(builder.items, with_text))
+    by_text = builder.ask(questions[1], take_rows(texts, with_text))
     once = first_rows(by_text)
     prompts = one_below_other([by_item, take_rows(by_text, once)])
-    answers = [_with_end(builder, take_rows(texts, known)), take_rows(builder.items, known[once])]
-    items = np.concatenate([np.full(len(known), -1), known[once]])
-    dropped = {NO_TEXT: 2 * (len(texts) - len(known)), ASKED_BEFORE: len(known) - len(once)}
+    answers = [_with_end(builder, take_rows(texts, with_text)), take_rows(builder.items, with_text[once])]
+    items = np.concatenate([np.full(len(with_text), -1), with_text[once]])
+    dropped = {NO_TEXT: 2 * (len(texts) - len(with_text)), ASKED_BEFORE: len(with_text) - len(once)}
     histories = _no_histories(len(prompts))
     return Examples(prompts, one_below_other(answers), _numbers(items), histories, task, dropped=dropped)
 
@@ -287,14 +212,14 @@ def _with_end(builder: PromptBuilder, texts: Ragged) -> Ragged:
 
 
 def _with_text(cases: Cases, answers: Ragged) -> tuple[Cases, dict[str, int]]:
-    """Leave out cases whose target has no text."""
+    """Leave out cases whose target has no text; return how many they were."""
     kept = np.flatnonzero(answers.lengths.numpy()[cases.targets])
     return cases.take(kept), {NO_TEXT: len(cases) - len(kept)}
 
 
-def _titled(cases: Cases, told: Ragged) -> Cases:
-    """Leave items without a title out of the histories, and cases whose history is empty then."""
-    histories = cases.histories.where(told.lengths.numpy()[cases.histories.items] > 0)
+def _titled(cases: Cases, titles: Ragged) -> Cases:
+    """Leave items without a title out of the histories, and then cases with an empty history."""
+    histories = cases.histories.where(titles.lengths.numpy()[cases.histories.items] > 0)
     return Cases(cases.users, cases.targets, histories).take(np.flatnonzero(histories.lengths))
 
 

@@ -1,8 +1,8 @@
-"""Carrying a causal recommender to another catalogue: the same language model, the same tokens, other items.
+"""Transfer of TS-Rec to another catalogue: the same language model and tokens, other items.
 
-What the model learned about tokens, texts and the features of items goes along; what it learned about single items
-does not. Zero-shot recommendation in another domain, and a start for learning there (MiniOneRec, TS-Rec: the test on
-Office after Industrial).
+Weights of the language model, of tokens and of the map from item features are transferred; weights of single items are
+not. The result recommends zero-shot in another domain, or is a starting point for training there (MiniOneRec, TS-Rec:
+tested on Office after Industrial).
 """
 
 from __future__ import annotations
@@ -24,58 +24,59 @@ from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 
 _OF_ITEMS, _BACKBONE = "items.", "backbone."
 _LEARNED_OF_ALL = ("items.project.weight", "items.mix")
-"""What item rows have learned that holds for any item."""
+"""Weights of item rows that hold for all items."""
 
 
-def carried_to(
-    recommender: TSRecRecommender, catalog: Catalog, known: TSRecInputs, *, category: str | None = None
+def transfer_to(
+    recommender: TSRecRecommender, catalog: Catalog, inputs: TSRecInputs, *, category: str | None = None
 ) -> TSRecRecommender:
-    """Return a recommender for another catalogue, with the weights of this one, which stays as it is.
+    """Return a recommender for another catalogue with the weights of this one, which stays unchanged.
 
-    Tokens of identifiers that the tokenizer lacks are added with fresh rows. A grounded head gives items the rows that
-    its map of features says, and mixes in their neighbours'; rows of their own start at zero, for no item was seen.
+    Identifier tokens that the tokenizer lacks are added with fresh embeddings. A grounded head computes the rows of
+    items from their features and mixes in their neighbours'; the items' own rows start at zero, because no item was
+    seen in training.
 
     Args:
-        recommender: the one that was trained.
+        recommender: the trained recommender.
         catalog: the other catalogue.
-        known: about its items: identifiers by the same quantiser; vectors in the same space, for a grounded head, and
-            neighbours, where it was trained with neighbours (none are then mixed in without them). Without words the
-            tokens keep those they have.
-        category: what these items are, where prompts say so; by default what they said before.
+        inputs: of its items: identifiers by the same quantiser; for a grounded head also vectors in the same space, and
+            neighbours if it was trained with neighbours (without them none are mixed in). Without words the tokens
+            keep those they have.
+        category: of these items, for prompts that name it; by default the recommender's.
 
     Raises:
-        DataError: what is known is not about the catalogue's items, or not what the head's map was trained on.
+        DataError: the inputs do not fit the catalogue, or the features the head was trained on.
     """
     settings, trained = recommender.settings, recommender.model
     if category is not None:
         prompts = settings.prompts.model_copy(update={"category": category})
         settings = settings.model_copy(update={"prompts": prompts})
-    known = replace(known, words=known.words or recommender.words)
+    inputs = replace(inputs, words=inputs.words or recommender.words)
     if trained.items is not None:
-        known = _as_trained(trained.items, known)
+        inputs = _as_trained(trained.items, inputs)
     model, tokenizer = copy.deepcopy(tuple(recommender.backbone))
-    without_start = settings.model_copy(update={"sa_init": None})  # the tokens have meanings by now
-    built = TSRecRecommender.build(catalog, Backbone(model.cpu(), tokenizer), known, without_start)
-    _hand_over(trained, built.model)
+    without_start = settings.model_copy(update={"sa_init": None})  # the tokens are trained already
+    built = TSRecRecommender.build(catalog, Backbone(model.cpu(), tokenizer), inputs, without_start)
+    _copy_weights(trained, built.model)
     built.model.to(trained.device)
-    spelled = replace(known, identifiers=built.identifiers)
+    spelled = replace(inputs, identifiers=built.identifiers)
     return TSRecRecommender(catalog, built.backbone, built.model, settings, spelled)
 
 
-def fresh_tokens(recommender: TSRecRecommender, identifiers: Identifiers) -> list[str]:
-    """Return the tokens of identifiers that a recommender has never used."""
+def unseen_tokens(recommender: TSRecRecommender, identifiers: Identifiers) -> list[str]:
+    """Return the tokens of identifiers that a recommender's tokenizer lacks."""
     return identifiers.new_pieces(recommender.backbone.tokenizer)
 
 
-def _as_trained(items: ItemRows, known: TSRecInputs) -> TSRecInputs:
-    """Give what the rows were trained with, empty neighbours if need be, and nothing else."""
+def _as_trained(items: ItemRows, inputs: TSRecInputs) -> TSRecInputs:
+    """Return the inputs reduced to the features that the rows were trained with; missing neighbours become empty."""
     width = items.features_IF.shape[1]
-    if width and known.vectors is None:
-        raise DataError("the head was trained with item vectors; give those of the other catalog, in the same space")
-    vectors = known.vectors if width else None
+    if width and inputs.vectors is None:
+        raise DataError("the head was trained with item vectors; give vectors of the other catalog in the same space")
+    vectors = inputs.vectors if width else None
     had_neighbors = items.mix is not None or (vectors is not None and width != vectors.shape[1])
-    neighbors = (known.neighbors or _no_neighbors(len(known.identifiers.tokens))) if had_neighbors else None
-    return replace(known, vectors=vectors, neighbors=neighbors)
+    neighbors = (inputs.neighbors or _no_neighbors(len(inputs.identifiers.tokens))) if had_neighbors else None
+    return replace(inputs, vectors=vectors, neighbors=neighbors)
 
 
 def _no_neighbors(n_items: int) -> Neighbors:
@@ -83,20 +84,20 @@ def _no_neighbors(n_items: int) -> Neighbors:
 
 
 @torch.no_grad()
-def _hand_over(trained: TSRecNetwork, fresh: TSRecNetwork) -> None:
-    """Give a model over other items, whose backbone is a copy already, whatever else was learned about all items."""
+def _copy_weights(trained: TSRecNetwork, fresh: TSRecNetwork) -> None:
+    """Copy the weights that hold for all items; the fresh model's backbone is a copy already."""
     if trained.items is not None and fresh.items is not None:
         before, now = (items.features_IF.shape[1] for items in (trained.items, fresh.items))
         if before != now:
             raise DataError(
-                f"the head was trained with {before} features of an item, and the other catalog gives {now}; "
+                f"the head was trained with {before} features of an item, but the other catalog has {now}; "
                 "make its vectors in the same space"
             )
         fresh.items.identity.weight.zero_()
-    held = fresh.state_dict()
+    weights_of_fresh = fresh.state_dict()
     learned = {
         name: weights
         for name, weights in trained.state_dict().items()
-        if name in held and (name in _LEARNED_OF_ALL or not name.startswith((_OF_ITEMS, _BACKBONE)))
+        if name in weights_of_fresh and (name in _LEARNED_OF_ALL or not name.startswith((_OF_ITEMS, _BACKBONE)))
     }
     fresh.load_state_dict(learned, strict=False)

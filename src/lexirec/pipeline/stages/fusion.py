@@ -17,7 +17,7 @@ from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.ensemble.partner_search import Partner, find_partner
 from lexirec.models.ensemble.recommender import EnsembleRecommender
 from lexirec.models.ensemble.settings import PLACES, EnsembleSettings
-from lexirec.models.ensemble.weights import chosen_cases, drawn
+from lexirec.models.ensemble.weights import chosen_cases, sample_cases
 from lexirec.models.loading import load_recommender
 from lexirec.pipeline.stages.data import load_split, write_summary
 from lexirec.pipeline.stages.identifiers import joined_vectors
@@ -70,7 +70,7 @@ def _weight_lines(ensemble: EnsembleRecommender) -> list[str]:
     settings, facts = ensemble.settings, ensemble.weights.facts
     option = "floor" if settings.kind == "product" else "constant"
     lines = [
-        f"{settings.kind} of {', '.join(ensemble.names)}; weights {_in_words(ensemble.told_weights())}; {option} "
+        f"{settings.kind} of {', '.join(ensemble.names)}; weights {_in_words(ensemble.weights_by_part())}; {option} "
         f"{ensemble.weights.option:g}",
         f"chosen on {facts['cases']:,} cases of {facts['chosen_on']}: {METRIC} {facts[METRIC]:.4f}",
         f"{facts['unseen']:.0%} of validation histories end with an event outside training; the others favour trained "
@@ -111,7 +111,7 @@ def _searched(partner: Partner, name: str) -> Figure:
 
 def _verified(ensemble: EnsembleRecommender, split: Split) -> str:
     """Evaluate a sample of the cases by the full search, over all items instead of candidates."""
-    cases = drawn(chosen_cases(ensemble.settings, split)[0], _VERIFIED, seed=0)
+    cases = sample_cases(chosen_cases(ensemble.settings, split)[0], _VERIFIED, seed=0)
     with quiet():
         excluded = ensemble.settings.seen == "excluded"
         report = evaluate(ensemble, cases, ks=(PLACES,), exclude_seen=excluded)
@@ -125,7 +125,9 @@ def _verified(ensemble: EnsembleRecommender, split: Split) -> str:
 
 
 def _title(ensemble: EnsembleRecommender) -> str:
-    weights = _in_words({name: weight for name, weight in ensemble.told_weights().items() if name != ensemble.names[0]})
+    weights = _in_words(
+        {name: weight for name, weight in ensemble.weights_by_part().items() if name != ensemble.names[0]}
+    )
     return f"{ensemble.names[0]} with {weights}"
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,6 @@ from lexirec.pipeline.components import (
     CodesChoice,
     IdentifierChoice,
     LexiconChoice,
-    PublishedCodes,
-    PublishedIdentifiers,
     PublishedKeywords,
 )
 from lexirec.pipeline.stages.data import Folders, item_names, load_catalog, load_split, write_summary
@@ -26,19 +24,13 @@ from lexirec.reporting.identifier_figures import draw_identifiers, draw_quantize
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors, concatenate, embed_items, normalized
 from lexirec.semantic_ids.embeddings.svd import CollaborativeVectors
-from lexirec.semantic_ids.identifiers.published import read_published, read_published_codes
+from lexirec.semantic_ids.identifiers.base import NamingInputs, identify_items
 from lexirec.semantic_ids.identifiers.report import naming_report
-from lexirec.semantic_ids.identifiers.schemes import CodeIdentifiers, PermutedIdentifiers, name_items
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon, TfIdfLexicon, tfidf_lexicon
 from lexirec.semantic_ids.lexicon.llm_labels import llm_lexicon
-from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
+from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon, LLMLexicon
 from lexirec.semantic_ids.lexicon.published_keywords import read_keywords
-from lexirec.semantic_ids.quantizers.category_codes import CategoryCodes
-from lexirec.semantic_ids.quantizers.codebook import Codebook
-from lexirec.semantic_ids.quantizers.hierarchical_kmeans import HierarchicalKMeans
-from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
-from lexirec.semantic_ids.quantizers.rqkmeans_plus import ResidualKMeansPlus
-from lexirec.semantic_ids.quantizers.rqvae import RqVae
+from lexirec.semantic_ids.quantizers.base import QuantizerInputs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -97,54 +89,24 @@ def prepare_codes(settings: CodesChoice, inputs: Folders, out: Path) -> None:
     Semantic IDs are the codes without the level that only separates colliding items. A codebook fitted here is saved,
     so that later catalogues can be encoded with it.
     """
-    match settings:
-        case HierarchicalKMeans():
-            codes = settings.fit(joined_vectors(inputs)).codes
-            lines = _tree_lines(codes)
-        case CategoryCodes():
-            codes = settings.fit(load_catalog(inputs["data"]))
-            lines = _tree_lines(codes)
-        case PublishedCodes():
-            codes, lines = _published_codes(settings, inputs, out)
-        case _:
-            codebook = _fit_codebook(settings, inputs, out)
-            codebook.save(out)
-            draw_quantizer(codebook.report, out)
-            codes = codebook.codes
-            np.save(out / SEMANTIC_IDS, codes.values[:, : codebook.levels], allow_pickle=False)
-            lines = [f"{name}: {value}" for name, value in codebook.report.summary().items()]
-    codes.save(out)
-    write_summary(out, "Codes", lines)
+    readers: dict[str, Callable[[], Any]] = {
+        "catalog": lambda: load_catalog(inputs["data"]),
+        "vectors": lambda: joined_vectors(inputs),
+        "collaborative": lambda: Sasrec.load(inputs["sasrec"] / "scorer").item_vectors(),
+    }
+    made = settings.quantize(QuantizerInputs(readers, inputs, progress_folder(out)))
+    if made.codebook is not None:
+        made.codebook.save(out)
+        draw_quantizer(made.codebook.report, out)
+    if made.semantic_levels is not None:
+        np.save(out / SEMANTIC_IDS, made.codes.values[:, : made.semantic_levels], allow_pickle=False)
+    made.codes.save(out)
+    write_summary(out, "Codes", made.summary or _tree_lines(made.codes))
 
 
 def _tree_lines(codes: Codes) -> list[str]:
     levels = [f"level {level + 1}: {len(codes.counts(level)):,} cells" for level in range(codes.levels)]
     return [f"items: {len(codes):,}", *levels]
-
-
-def _fit_codebook(settings: ResidualKMeans | RqVae | ResidualKMeansPlus, inputs: Folders, out: Path) -> Codebook:
-    vectors = joined_vectors(inputs)
-    if isinstance(settings, ResidualKMeans):
-        return settings.fit(vectors)
-    if isinstance(settings, ResidualKMeansPlus):
-        return settings.fit(vectors, folder=progress_folder(out))
-    together = Sasrec.load(inputs["sasrec"] / "scorer").item_vectors() if "sasrec" in inputs else None
-    return settings.fit(vectors, together, folder=progress_folder(out))
-
-
-def _published_codes(settings: PublishedCodes, inputs: Folders, out: Path) -> tuple[Codes, list[str]]:
-    has_vectors = any(name.startswith("vectors.") for name in inputs)
-    settled = read_published_codes(
-        inputs["published"],
-        load_catalog(inputs["data"]),
-        column=settings.column,
-        collisions=settings.collisions,
-        vectors=joined_vectors(inputs) if has_vectors else None,
-    )
-    codes = settled.codes
-    levels = codes.levels - bool(settled.collisions.numbered)
-    np.save(out / SEMANTIC_IDS, codes.values[:, :levels], allow_pickle=False)
-    return codes, [f"{name}: {value}" for name, value in settled.collisions.summary().items()]
 
 
 def prepare_lexicon(settings: LexiconChoice, inputs: Folders, out: Path) -> None:
@@ -156,9 +118,9 @@ def prepare_lexicon(settings: LexiconChoice, inputs: Folders, out: Path) -> None
             lexicon = tfidf_lexicon(catalog.texts(), codes, tokenizer, settings)
         case PublishedKeywords():
             lexicon = read_keywords(inputs["keywords"], codes)
-        case LLMLexicon():
-            has_vectors = any(name.startswith("vectors.") for name in inputs)
-            vectors = joined_vectors(inputs) if has_vectors else None
+        case ContrastiveLexicon() | LLMLexicon():
+            given = any(name.startswith("vectors.") for name in inputs)
+            vectors = joined_vectors(inputs) if given else None
             lexicon = llm_lexicon(catalog, codes, settings, folder=progress_folder(out), vectors=vectors)
     lexicon.save(out)
     counts = np.argsort(-codes.counts(0), kind="stable")[:12]
@@ -170,14 +132,9 @@ def prepare_identifiers(settings: IdentifierChoice, inputs: Folders, out: Path) 
     """Build the identifiers; describe and draw their tree."""
     catalog, tokenizer = load_catalog(inputs["data"]), load_saved_tokenizer(inputs.get("tokenizer"))
     codes = Codes.load(inputs["codes"]) if "codes" in inputs else None
-    lexicon = Lexicon.load(inputs["lexicon"]) if "lexicon" in inputs else None
-    if isinstance(settings, PublishedIdentifiers):
-        identifiers = read_published(inputs["published"], catalog, tokenizer, column=settings.column)
-    else:
-        # code tokens are new to the backbone: the model adds them to its vocabulary
-        spelled = settings.of if isinstance(settings, PermutedIdentifiers) else settings
-        vocabulary = None if isinstance(spelled, CodeIdentifiers) else tokenizer
-        identifiers = name_items(settings, catalog, codes, lexicon, vocabulary)
+    readers: dict[str, Callable[[], Any]] = {"codes": lambda: codes} if codes is not None else {}
+    readers |= {"lexicon": lambda: Lexicon.load(inputs["lexicon"])} if "lexicon" in inputs else {}
+    identifiers = identify_items(settings, NamingInputs(catalog, tokenizer, readers, inputs))
     identifiers.save(out)
     report = naming_report(identifiers, codes)
     draw_identifiers(report, out)

@@ -96,7 +96,7 @@ def _fit_gram(
 ) -> GramRecommender:
     catalog, split = load_catalog(inputs["data"]), load_split(inputs["data"])
     item_inputs = GramInputs(
-        Identifiers.load(inputs["identifiers"]), *_neighbors_and_vectors(inputs, grounded=settings.fusion.grounded)
+        Identifiers.load(inputs["identifiers"]), *_neighbors_and_vectors(inputs, grounded=settings.network.grounded)
     )
     recommender = GramRecommender.build(catalog, _backbone(backbone, settings.seed, inputs), item_inputs, settings)
     recommender.fit(split.train, validation=split.validation, folder=progress_folder(out))
@@ -191,8 +191,8 @@ def _gram_lines(recommender: GramRecommender, split: Split) -> list[str]:
 
 def _tsrec_lines(recommender: TSRecRecommender, split: Split) -> list[str]:
     lines = [f"weights: {count_parameters(recommender.model):,}"]
-    lines += [f"examples of {task}: {count:,}" for task, count in recommender.asked.items()]
-    lines += [f"SA-Init: {name} {value}" for name, value in (recommender.initialised or {}).items()]
+    lines += [f"examples of {task}: {count:,}" for task, count in recommender.example_counts.items()]
+    lines += [f"SA-Init: {name} {value}" for name, value in (recommender.sa_init_report or {}).items()]
     census = recommender.user_census(split.validation.histories)
     lines += [census.warning] if census.warning else []
     return lines + _best_lines(recommender.curve)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lexirec.core.renamed import current
 from lexirec.core.runs import OWN
 from lexirec.data.splits import Split
 from lexirec.evaluation.beyond_accuracy import MEASURES, beyond_accuracy
@@ -126,8 +127,10 @@ def _own_protocol(evaluations: Mapping[str, Path]) -> dict[str, Any]:
         return {}
     card = next(iter(stored_reports(evaluations[OWN[0]]).values())).protocol
     default = TSRecSettings() if card["recommender"] == "causal" else GramSettings()
-    usual = dict(_flat(default.model_dump(mode="json")))
-    unusual = {name: value for name, value in _flat(card["settings"]) if usual.get(name) != value}
+    usual = dict(_flat(default.model_dump(mode="json", by_alias=False)))
+    unusual = {
+        name: value for name, value in _flat(current(card["settings"], type(default))) if usual.get(name) != value
+    }
     lists = f"{card['recommender']}, {card['search']}"
     return {
         "model": lists,
@@ -230,8 +233,8 @@ def _next_steps(name: str, rows: Sequence[SystemResult], inputs: Folders, split:
     ]
     if any(row.main for row in rows):
         steps.append(
-            "Change one setting: run the experiment again with `--set name=narrow --set model.search.width=10`, then "
-            f"`lexirec compare {name} narrow`; only stages that depend on the setting run again."
+            "Change one setting: run the experiment again with `--set name=narrow --set model.search.num_beams=10`, "
+            f"then `lexirec compare {name} narrow`; only stages that depend on the setting run again."
         )
     losing = {standing.system for standing in standings(rows) if standing.verdict != "above"}
     if any(row.main and row.name in losing for row in rows):

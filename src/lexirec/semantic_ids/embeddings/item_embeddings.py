@@ -1,4 +1,4 @@
-"""Vectors of items: from their texts without a model (LSA), or read from a file; joined where there are several."""
+"""Item embeddings by any source: latent semantic analysis (LSA), a sentence encoder, or a file; joined if several."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 class LsaVectors(Settings):
-    """TF-IDF of the texts' words, reduced by singular value decomposition; needs no model and no network."""
+    """Settings of LSA: TF-IDF of the texts' words, reduced by singular value decomposition; needs no model."""
 
     kind: Literal["lsa"] = "lsa"
     fields: tuple[str, ...] | None = None
-    """Text fields of the catalogue; none takes its own choice."""
+    """Text fields of the catalogue; none takes the catalogue's default."""
     dimensions: Annotated[int, Field(ge=1)] = 256
-    """Width of the vectors; small catalogues have less."""
+    """Width of the vectors; smaller for small catalogues."""
     seed: int = 0
     """Seed of the decomposition."""
 
 
 class PrecomputedVectors(Settings):
-    """Vectors made elsewhere, of text, images or anything."""
+    """Settings of vectors read from a file, of texts, images or anything else."""
 
     outside_the_key: ClassVar[tuple[str, ...]] = ("path",)  # the file's content is in the key
     kind: Literal["precomputed"] = "precomputed"
@@ -51,15 +51,16 @@ VectorSettings = Annotated[
 
 
 def embed_items(catalog: Catalog, settings: Any = None, *, folder: Path | None = None) -> NDArray[np.float32]:
-    """Return vectors of a catalogue's items by any of the kinds that need only it, L2-normalised: float32 (n_items, d).
+    """Return L2-normalised vectors of a catalogue's items: float32 (n_items, d).
 
     Args:
         catalog: The items.
-        settings: `LsaVectors` (the default), `SentenceVectors` or `PrecomputedVectors`.
-        folder: Where a long computation keeps its finished shards, see `sentence_vectors`.
+        settings: `LsaVectors` (the default), `SentenceVectors` or `PrecomputedVectors`; `CollaborativeVectors` need
+            interactions, see `CollaborativeVectors.fit`.
+        folder: Folder for the finished shards of a long computation, see `sentence_vectors`.
 
     Raises:
-        DataError: a text field, model or file that cannot be used.
+        DataError: a text field, model or file cannot be used.
     """
     match settings:
         case None:
@@ -71,14 +72,13 @@ def embed_items(catalog: Catalog, settings: Any = None, *, folder: Path | None =
         case PrecomputedVectors():
             return normalized(read_vectors(settings.path, catalog))
         case _:
-            raise DataError(f"vectors: {type(settings).__name__} are no settings of vectors")
+            raise DataError(f"vectors: {type(settings).__name__} are no settings of vectors of a catalogue alone")
 
 
 def lsa(texts: Sequence[str], dimensions: int = 256, seed: int = 0) -> NDArray[np.float32]:
-    """Return vectors by latent semantic analysis (`LsaSpace`), L2-normalised: float32 (n_texts, d).
+    """Return L2-normalised vectors of texts by latent semantic analysis (`LsaSpace`): float32 (n_texts, d).
 
-    d is less than `dimensions` where the texts have fewer words or there are fewer texts. A text without a known word
-    gets zeros.
+    d is less than `dimensions` for fewer texts or fewer distinct words. A text without a known word gets zeros.
 
     Raises:
         DataError: no text has a word.
@@ -89,11 +89,11 @@ def lsa(texts: Sequence[str], dimensions: int = 256, seed: int = 0) -> NDArray[n
 def embed_items_like(
     catalog: Catalog, first: Catalog, settings: LsaVectors | SentenceVectors, *, folder: Path | None = None
 ) -> NDArray[np.float32]:
-    """Return vectors of a catalogue's items in the space of another catalogue's: float32 (n_items, d).
+    """Return vectors of a catalogue's items in the embedding space of another catalogue: float32 (n_items, d).
 
-    Latent semantic analysis finds its space in the first catalogue's texts, and the other texts are put into it, where
-    words that the first does not know count for nothing. Models of sentences have one space for all texts. Of the
-    settings' fields those are taken that the catalogue has; none of them, or no choice, takes the catalogue's own.
+    Latent semantic analysis is fitted on the first catalogue's texts and applied to the other's, where words unknown to
+    the first are ignored. Sentence encoders have one space for all texts. Text fields are those of the settings that
+    the catalogue has; without any, the catalogue's default.
 
     Raises:
         DataError: as `embed_items` does.
@@ -106,15 +106,15 @@ def embed_items_like(
 
 
 def read_vectors(path: str | Path, catalog: Catalog) -> NDArray[np.float32]:
-    """Read vectors made elsewhere: float32 (n_items, d), in catalogue order, as they stand in the file.
+    """Read item vectors from a file, not normalised: float32 (n_items, d), in catalogue order.
 
     Allowed are `.npy`, one row per item in catalogue order; `.npz` with the arrays `vectors` and, unless the rows are
     in catalogue order, `item_id`; Parquet with `item_id` and either one column of lists or one numeric column per
-    dimension. Files with item ids may hold further items. Pickled arrays are refused.
+    dimension. Files with item ids may contain further items. Pickled arrays are refused.
 
     Raises:
-        DataError: it names file, row or item: not readable, another number of rows, items missing or repeated, lists
-            of different lengths, or numbers that are not finite.
+        DataError: the file is unreadable, has another number of rows, missing or repeated items, lists of different
+            lengths, or numbers that are not finite; the message names file, row or item.
     """
     path = Path(path)
     if not path.is_file():
@@ -130,17 +130,19 @@ def read_vectors(path: str | Path, catalog: Catalog) -> NDArray[np.float32]:
         case _:
             raise DataError(f"{path.name}: vectors are read from .npy, .npz or .parquet, not from '{path.suffix}'")
     if vectors.ndim != 2 or not vectors.shape[1] or not np.issubdtype(vectors.dtype, np.number):
-        raise DataError(f"{path.name}: {vectors.dtype} of shape {vectors.shape}; give a matrix of numbers (items, d)")
+        raise DataError(
+            f"{path.name} holds {vectors.dtype} of shape {vectors.shape}; give a matrix of numbers (items, d)"
+        )
     if np.iscomplexobj(vectors):
-        raise DataError(f"{path.name}: complex numbers; give real ones")
+        raise DataError(f"{path.name} holds complex numbers; give real ones")
     return _finite(_in_order(vectors.astype(np.float32, copy=False), ids, catalog, path), catalog, path)
 
 
 def concatenate(sources: Sequence[NDArray[np.floating]], weights: Sequence[float] | None = None) -> NDArray[np.float32]:
-    """Join vectors of the same items, such as text and images, into one: float32 (n_items, sum of widths).
+    """Concatenate vectors of the same items, such as text and images: float32 (n_items, sum of widths).
 
-    Each source is L2-normalised and multiplied by the root of its weight (all 1 by default), the whole is normalised:
-    the cosine of two items is then the weighted mean of the sources' cosines.
+    Each source is L2-normalised and multiplied by the square root of its weight (1 by default), then the result is
+    normalised: the cosine of two items is the weighted mean of the sources' cosines.
 
     Raises:
         DataError: no source, sources of different lengths, or weights that are negative or not one per source.
@@ -155,7 +157,7 @@ def concatenate(sources: Sequence[NDArray[np.floating]], weights: Sequence[float
 
 
 def normalized(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return rows divided by their L2 norm; rows of zeros stay."""
+    """Return rows divided by their L2 norm; zero rows stay zero."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
 
@@ -164,7 +166,7 @@ def _numpy(path: Path) -> NDArray[Any]:
     try:
         return np.asarray(np.load(path, allow_pickle=False))
     except (ValueError, OSError, EOFError):
-        raise DataError(f"{path.name} is no matrix that numpy wrote without pickle; write it with numpy.save") from None
+        raise DataError(f"{path.name} is no numpy matrix without pickle; write it with numpy.save") from None
 
 
 def _archive(path: Path) -> tuple[NDArray[Any], pa.Array | None]:
@@ -174,7 +176,9 @@ def _archive(path: Path) -> tuple[NDArray[Any], pa.Array | None]:
             ids = pa.array(archive["item_id"].astype(str).tolist(), pa.string()) if "item_id" in archive else None
             return vectors, ids
     except (ValueError, OSError, EOFError, KeyError):
-        raise DataError(f"{path.name}: give the arrays `vectors` and `item_id`, written with numpy.savez") from None
+        raise DataError(
+            f"{path.name} has no readable array `vectors`; write the arrays `vectors` and `item_id` with numpy.savez"
+        ) from None
 
 
 def _parquet(path: Path) -> tuple[NDArray[Any], pa.Array]:
@@ -183,7 +187,7 @@ def _parquet(path: Path) -> tuple[NDArray[Any], pa.Array]:
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path.name} is no Parquet file ({str(error).splitlines()[0]})") from None
     if "item_id" not in table.column_names:
-        raise DataError(f"{path.name}: there is no column 'item_id'; it has {', '.join(table.column_names)}")
+        raise DataError(f"{path.name} has no column 'item_id'; its columns are {', '.join(table.column_names)}")
     ids = table["item_id"].cast(pa.string()).combine_chunks()
     columns = table.drop_columns(["item_id"])
     if columns.num_columns == 1 and _is_list(columns.schema.types[0]):
@@ -224,7 +228,7 @@ def _in_order(vectors: NDArray[np.float32], ids: pa.Array | None, catalog: Catal
     if len(ids.unique()) != len(ids):
         counts = pc.value_counts(ids)
         twice = counts.field(0)[int(np.argmax(counts.field(1).to_numpy()))]
-        raise DataError(f"{path.name}: item '{twice}' stands more than once; keep one vector per item")
+        raise DataError(f"{path.name}: item '{twice}' occurs more than once; keep one vector per item")
     wanted = pa.array(catalog.item_ids, pa.string())
     places = pc.index_in(wanted, value_set=ids)
     if places.null_count:

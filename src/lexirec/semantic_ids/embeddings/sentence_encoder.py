@@ -1,4 +1,4 @@
-"""Vectors of texts by a sentence-transformers model, in shards that survive a kill."""
+"""Text embeddings by a sentence-transformers model, computed in shards so that an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ _INDEX = "shards.json"
 
 
 class SentenceVectors(Settings):
-    """A sentence-transformers model over the items' texts (needs `pip install 'lexirec[text]'`)."""
+    """Settings of a sentence encoder (sentence-transformers; needs `pip install 'lexirec[text]'`)."""
 
     kind: Literal["sentence-transformers"] = "sentence-transformers"
     model: str
     """Name on the Hugging Face hub, or folder of a saved model."""
     fields: tuple[str, ...] | None = None
-    """Text fields of the catalogue; none takes its own choice."""
+    """Text fields of the catalogue; none takes the catalogue's default."""
     prompt: str = ""
-    """Put before every text, for models that want an instruction."""
+    """Instruction before every text, for models that expect one."""
     pooling: Literal["model", "mean", "cls", "max", "lasttoken"] = "model"
-    """How token vectors become one; `model` leaves it to the model."""
+    """How token vectors are pooled; `model` keeps the model's own pooling."""
     max_length: Annotated[int, Field(ge=1)] | None = None
-    """Most tokens of a text; none leaves it to the model."""
+    """Most tokens of a text; none keeps the model's limit."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Texts encoded at once."""
     shard_size: Annotated[int, Field(ge=1)] = 1024
-    """Texts per shard; a kill loses at most one shard."""
+    """Texts per shard; an interrupted run loses at most one shard."""
 
 
 def sentence_vectors(
     texts: Sequence[str], settings: SentenceVectors, *, folder: str | Path | None = None
 ) -> NDArray[np.float32]:
-    """Return sentence vectors, L2-normalised: float32 (n_texts, d).
+    """Return L2-normalised sentence vectors: float32 (n_texts, d).
 
     Args:
         texts: One text per item.
-        settings: Which model, and how.
-        folder: Keeps finished shards; called again with the same texts and settings, finished ones are not encoded
-            again. Shards of other texts or settings are thrown away.
+        settings: Of the encoder.
+        folder: Folder for finished shards; a second call with the same texts and settings reuses them. Shards of other
+            texts or settings are deleted.
 
     Raises:
-        SettingsError: sentence-transformers is not installed, or there is no such model, or it cannot pool like that.
+        SettingsError: sentence-transformers is not installed, there is no such model, or its pooling cannot be changed.
         DataError: there are no texts.
     """
     if not texts:
-        raise DataError("there are no texts to make vectors of; give at least one item")
+        raise DataError("there are no texts to encode; give at least one item")
     store = _Shards(Path(folder), texts, settings) if folder is not None else None
     starts = range(0, len(texts), settings.shard_size)
     model: SentenceTransformer | None = None
@@ -78,11 +78,11 @@ def sentence_vectors(
 
 
 class _Shards:
-    """Finished shards in a folder, valid for one list of texts and one way to encode them."""
+    """Finished shards in a folder, valid for one list of texts and one encoder."""
 
     def __init__(self, folder: Path, texts: Sequence[str], settings: SentenceVectors) -> None:
         self.folder = folder
-        # batch_size changes nothing but the last digits, so a resumed run may use another
+        # batch_size changes only the last digits, so a resumed run may use another
         made_from = settings.model_dump(mode="json", exclude={"batch_size", "fields"})
         digest = hashlib.sha256(json.dumps(list(texts), ensure_ascii=False).encode(errors="surrogatepass")).hexdigest()
         index = json.dumps({"settings": made_from, "texts": digest}, sort_keys=True)
@@ -114,8 +114,8 @@ def _load(settings: SentenceVectors) -> SentenceTransformer:
         from sentence_transformers import SentenceTransformer
     except ImportError:
         raise SettingsError(
-            "vectors of kind 'sentence-transformers' need the package of that name: pip install 'lexirec[text]', "
-            "or choose kind 'lsa'"
+            "vectors of kind 'sentence-transformers' need the package sentence-transformers: "
+            "pip install 'lexirec[text]', or choose kind 'lsa'"
         ) from None
     try:
         model = SentenceTransformer(settings.model)
@@ -133,14 +133,14 @@ def _load(settings: SentenceVectors) -> SentenceTransformer:
 
 
 def _pool(model: SentenceTransformer, settings: SentenceVectors) -> None:
-    """Exchange the pooling of a model, leaving what comes before and after."""
+    """Replace the pooling module of a model."""
     for name, module in model.named_children():
         if hasattr(module, "pooling_mode") or hasattr(module, "pooling_mode_mean_tokens"):
             pooling: Any = type(module)
             width = getattr(module, "embedding_dimension", None) or module.word_embedding_dimension
             setattr(model, name, pooling(width, pooling_mode=settings.pooling))
             return
-    raise SettingsError(f"the model '{settings.model}' has no pooling to change; use pooling = \"model\"")
+    raise SettingsError(f"the model '{settings.model}' has no pooling module to replace; use pooling = \"model\"")
 
 
 def _encode(model: SentenceTransformer, texts: Sequence[str], settings: SentenceVectors) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Identifiers: the tokens that name each item, unique and prefix-free (semantic IDs, SIDs)."""
+"""Item identifiers (semantic IDs, SIDs): a unique, prefix-free token sequence per item."""
 
 from __future__ import annotations
 
@@ -31,27 +31,25 @@ _COUNTERS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Identifiers:
-    """The identifiers of a catalogue's items; those that exist are unique and none is a prefix of another.
+    """Identifiers of a catalogue's items, each unique and no prefix of another.
 
     Attributes:
-        tokens: int32 (n_items, longest), −1 beyond an identifier's last token, as places in `pieces`.
-        pieces: Strings of the tokens: the whole vocabulary of a tokenizer by id, or only those in use.
+        tokens: int32 (n_items, longest), indices of `pieces`; −1 beyond an identifier's last token.
+        pieces: Strings of the tokens: the whole vocabulary of a tokenizer by id, or only the strings in use.
 
     Raises:
-        DataError: an identifier is empty, equals another, is a proper prefix of another, or has a token that is not
-            in `pieces`.
+        DataError: an identifier is empty, equals another, is a proper prefix of another, or has a token that is no
+            index of `pieces`.
     """
 
     tokens: NDArray[np.int32]
     pieces: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Check what was given and hold it as int32 without superfluous padding."""
+        """Check the tokens and store them as int32 without superfluous padding."""
         tokens = np.asarray(self.tokens)
         if tokens.ndim != 2 or not len(tokens) or not np.issubdtype(tokens.dtype, np.integer):
-            raise DataError(
-                f"identifiers are {tokens.dtype} of shape {tokens.shape}; give whole numbers (items, longest)"
-            )
+            raise DataError(f"identifiers are {tokens.dtype} of shape {tokens.shape}; give integers (items, longest)")
         longest = int((tokens >= 0).sum(axis=1).max())
         object.__setattr__(self, "tokens", np.ascontiguousarray(tokens[:, :longest], dtype=np.int32))
         check_identifiers(tokens, self.pieces)
@@ -84,14 +82,14 @@ class Identifiers:
         distinct_siblings: bool = False,
         cut: Cut = "full",
     ) -> Identifiers:
-        """Spell identifiers with one term per level, and a counter where items share all terms (GRAM, section 3.1).
+        """Build identifiers of one term per level, plus a counter where items share all terms (GRAM, section 3.1).
 
         Args:
             lexicon: Terms of the cells.
-            codes: The codes whose cells they are.
+            codes: The codes whose cells the lexicon names.
             tokenizer: The backbone's tokenizer, whose ids become the tokens; None numbers the terms in use.
-            distinct_siblings: Let siblings have different terms, see `choose_terms`; GRAM merges those with equal ones.
-            cut: `"shortest-unique"` cuts each identifier behind the token that tells it from all others.
+            distinct_siblings: Give siblings different terms, see `choose_terms`; GRAM merges siblings with equal terms.
+            cut: `"shortest-unique"` cuts each identifier at its shortest unique prefix.
 
         Raises:
             DataError: a term is not in the tokenizer's vocabulary.
@@ -109,17 +107,17 @@ class Identifiers:
         if new:
             raise DataError(
                 f"{len(new)} pieces of the identifiers, such as {new[0]!r}, are not in the tokenizer's vocabulary; "
-                "use the tokenizer they were made with, or tokenizer.add_tokens(identifiers.new_pieces(tokenizer))"
+                "use the identifiers' own tokenizer, or tokenizer.add_tokens(identifiers.new_pieces(tokenizer))"
             )
-        known = tokenizer.get_vocab()
-        place = np.array([known.get(piece, -1) for piece in self.pieces] + [-1], dtype=np.int32)
-        return Identifiers(place[self.tokens], vocabulary_of(tokenizer))  # a token of −1 takes the last place, −1
+        ids = tokenizer.get_vocab()
+        id_of = np.array([ids.get(piece, -1) for piece in self.pieces] + [-1], dtype=np.int32)
+        return Identifiers(id_of[self.tokens], vocabulary_of(tokenizer))  # padding −1 takes the last entry, −1
 
     def new_pieces(self, tokenizer: PreTrainedTokenizerBase) -> list[str]:
         """Return the pieces in use that a tokenizer does not have, in the order of their tokens."""
-        known = tokenizer.get_vocab()
+        vocabulary = tokenizer.get_vocab()
         used = np.unique(self.tokens[self.tokens >= 0])
-        return [self.pieces[token] for token in used if self.pieces[token] not in known]
+        return [self.pieces[token] for token in used if self.pieces[token] not in vocabulary]
 
     def save(self, folder: str | Path) -> None:
         """Write `identifiers.parquet` (tokens and their pieces per item) into an existing folder."""
@@ -131,7 +129,7 @@ class Identifiers:
 
     @classmethod
     def load(cls, folder: str | Path) -> Identifiers:
-        """Read what `save` wrote; `pieces` is then empty where no identifier has the token.
+        """Read identifiers from `save`; `pieces` has empty strings for unused tokens.
 
         Raises:
             ArtifactError: the file is missing or is not what `save` writes.
@@ -139,7 +137,7 @@ class Identifiers:
         path = Path(folder) / FILE
         table = read_artifact(path, "identifiers")
         if not table.schema.equals(_SCHEMA):
-            raise ArtifactError(f"{path} holds no identifiers written by lexirec; make them again")
+            raise ArtifactError(f"{path} holds no identifiers written by lexirec; create them again")
         numbers = pc.list_flatten(table["tokens"]).to_numpy()
         used, first = np.unique(numbers, return_index=True)
         pieces = [""] * (int(used[-1]) + 1)
@@ -156,80 +154,82 @@ def spell(
     cut: Cut = "full",
     counter: str = "{}",
 ) -> Identifiers:
-    """Turn any rows of terms into identifiers: made unique with counters, perhaps cut, numbered.
+    """Turn rows of terms into identifiers: make them unique with counters, cut them if asked, number the tokens.
 
     Args:
         tokens: int32 (n_items, longest), −1 beyond a row's last; rows may be empty, equal or prefixes of others.
-        vocabulary: What the tokens are places in.
+        vocabulary: Strings of the tokens.
         tokenizer: The backbone's tokenizer, whose ids become the tokens; None numbers the pieces in use.
         cut: As in `Identifiers.from_lexicon`.
-        counter: How the n-th counter is written; with a tokenizer those it has as one piece are used.
+        counter: Format of the n-th counter; with a tokenizer only counters that are one piece of it are used.
 
     Raises:
-        DataError: a piece is not in the tokenizer's vocabulary, or it has too few counters.
+        DataError: a piece is not in the tokenizer's vocabulary, or the tokenizer has too few counters.
     """
     pieces = list(vocabulary)
-    known = {piece: place for place, piece in enumerate(pieces)}
+    index = {piece: number for number, piece in enumerate(pieces)}
     counters = [counter.format(number) for number in range(_COUNTERS)]
     if tokenizer is not None:
         counters = _counters_of(tokenizer, counters)
-    pieces += [piece for piece in counters if piece not in known]
-    known.update({piece: place for place, piece in enumerate(pieces[len(vocabulary) :], len(vocabulary))})
-    rows = made_unique(tokens, np.array([known[piece] for piece in counters], dtype=np.int32))
+    pieces += [piece for piece in counters if piece not in index]
+    index.update({piece: number for number, piece in enumerate(pieces[len(vocabulary) :], len(vocabulary))})
+    rows = made_unique(tokens, np.array([index[piece] for piece in counters], dtype=np.int32))
     if cut == "shortest-unique":
         rows = cut_shortest(rows)
     used, compact = np.unique(np.append(rows.ravel(), -1), return_inverse=True)
     tokens = compact[:-1].reshape(rows.shape).astype(np.int32) - 1  # −1 sorts first
-    identifiers = Identifiers(tokens, tuple(pieces[place] for place in used[1:]))
+    identifiers = Identifiers(tokens, tuple(pieces[token] for token in used[1:]))
     return identifiers if tokenizer is None else identifiers.in_vocabulary(tokenizer)
 
 
 def _counters_of(tokenizer: PreTrainedTokenizerBase, wanted: Sequence[str]) -> list[str]:
-    """Return the counters a tokenizer has as one piece; those with a mark of a space where it has no others."""
-    known = tokenizer.get_vocab()
-    bare = [piece for piece in wanted if piece in known]
+    """Return the counters that are one piece of a tokenizer; pieces with a space mark if there are no others."""
+    vocabulary = tokenizer.get_vocab()
+    bare = [piece for piece in wanted if piece in vocabulary]
     if len(bare) > 1:
         return bare
-    places = {piece: place for place, piece in enumerate(wanted)}
-    marked = [piece for piece in known if readable(piece) in places]
-    return sorted(marked, key=lambda piece: (places[readable(piece)], piece))
+    rank = {piece: number for number, piece in enumerate(wanted)}
+    marked = [piece for piece in vocabulary if readable(piece) in rank]
+    return sorted(marked, key=lambda piece: (rank[readable(piece)], piece))
 
 
 def check_identifiers(tokens: NDArray[np.integer], pieces: Sequence[str], names: Sequence[str] | None = None) -> None:
-    """Refuse identifiers that are empty, no places in `pieces`, equal, or prefixes of others.
+    """Check that identifiers are not empty, unique and prefix-free, and that tokens are indices of `pieces`.
 
     Raises:
-        DataError: it names the items, by `names` or else by number.
+        DataError: they are not; the message names the items, by `names` or else by number.
     """
 
     def name(item: int) -> str:
         return repr(names[item]) if names is not None else str(item)
 
-    there = tokens >= 0
-    empty = np.flatnonzero(~there.any(axis=1))
+    real = tokens >= 0
+    empty = np.flatnonzero(~real.any(axis=1))
     if len(empty):
         raise DataError(f"item {name(empty[0])} has no identifier ({len(empty)} such items); every item needs one")
-    if (there[:, 1:] & ~there[:, :-1]).any() or tokens.max() >= len(pieces):
-        raise DataError(f"identifiers: tokens are places in {len(pieces)} pieces, −1 only behind the last token")
+    if (real[:, 1:] & ~real[:, :-1]).any() or tokens.max() >= len(pieces):
+        raise DataError(
+            f"identifiers: tokens must be indices of {len(pieces)} pieces, with −1 only after the last token"
+        )
     clash = find_clash(tokens.astype(np.int32, copy=False))
     if clash is not None:
         first, second = clash
         spelled = "|".join(pieces[token] for token in tokens[first] if token >= 0)
-        relation = "is also that of" if (tokens[first] == tokens[second]).all() else "is the beginning of that of"
+        relation = "is also that of" if (tokens[first] == tokens[second]).all() else "is a prefix of that of"
         raise DataError(
             f"the identifier {spelled!r} of item {name(first)} {relation} item {name(second)}; "
-            "identifiers must be unique and none the beginning of another"
+            "identifiers must be unique and none a prefix of another"
         )
 
 
 def pad_rows(numbers: NDArray[np.integer], lengths: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Return rows that stand one after the other as int32 (rows, longest), −1 beyond a row's last number."""
-    there = np.arange(lengths.max(initial=0)) < lengths[:, None]
-    rows = np.full(there.shape, -1, dtype=np.int32)
-    rows[there] = numbers
+    """Turn consecutive rows of given lengths into int32 (rows, longest), −1 beyond a row's last number."""
+    real = np.arange(lengths.max(initial=0)) < lengths[:, None]
+    rows = np.full(real.shape, -1, dtype=np.int32)
+    rows[real] = numbers
     return rows
 
 
 def _without_gaps(tokens: NDArray[np.int32]) -> NDArray[np.int32]:
-    there = tokens >= 0
-    return pad_rows(tokens[there], there.sum(axis=1))
+    real = tokens >= 0
+    return pad_rows(tokens[real], real.sum(axis=1))

@@ -1,7 +1,7 @@
-"""Rows of tokens as prefixes of each other: finding clashes, making rows unique, cutting them short.
+"""Prefixes of token rows: find clashes, make rows unique, cut them to unique prefixes; and choose terms per level.
 
-Everywhere `tokens` is int32 (rows, longest), −1 beyond a row's last token; sorted rows stand in lexicographic order, a
-row directly before those it is a prefix of.
+`tokens` is always int32 (rows, longest), −1 beyond a row's last token. Sorted rows are in lexicographic order, so a row
+directly precedes the rows that it is a prefix of.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from lexirec.semantic_ids.lexicon.lexicon import Lexicon
 
 @dataclass(frozen=True, eq=False)
 class SortedRows:
-    """Rows in lexicographic order, equal ones in the order they were given.
+    """Rows in lexicographic order, equal rows in their original order.
 
     Attributes:
-        order: int64 (rows,), the given row that stands at each place.
+        order: int64 (rows,), the original row of each sorted one.
         tokens: int32 (rows, longest), the sorted rows.
         lengths: int64 (rows,), their lengths.
-        shared: int64 (rows,), tokens at the start that a row shares with the one before; 0 for the first.
+        shared: int64 (rows,), length of the common prefix with the previous row; 0 for the first.
     """
 
     order: NDArray[np.int64]
@@ -44,12 +44,12 @@ class SortedRows:
         return cls(order, rows, (rows >= 0).sum(axis=1), shared)
 
     def prefixes(self, depth: int) -> NDArray[np.int64]:
-        """Return a number for each row's first `depth` tokens, rising with the rows: int64 (rows,)."""
+        """Number the distinct prefixes of `depth` tokens, ascending with the rows: int64 (rows,)."""
         return np.asarray(np.cumsum(self.shared < np.minimum(depth, self._reach)) - 1, dtype=np.int64)
 
     @property
     def _reach(self) -> NDArray[np.int64]:
-        """Tokens that must be shared for a row to equal the one before it in every token; shorter rows differ."""
+        """Length of common prefix at which a row equals the previous one: the longer of the two lengths."""
         before = np.concatenate([self.lengths[:1], self.lengths[:-1]])
         longest: NDArray[np.int64] = np.maximum(self.lengths, before)
         longest[:1] = 1
@@ -57,12 +57,12 @@ class SortedRows:
 
     @property
     def starts(self) -> NDArray[np.int64]:
-        """Places of the first row of each set of equal rows."""
+        """Positions of the first row of each set of equal rows."""
         return np.flatnonzero(np.diff(self.prefixes(self.tokens.shape[1] + 1), prepend=-1))
 
 
 def find_clash(tokens: NDArray[np.int32]) -> tuple[int, int] | None:
-    """Return two rows of which the first equals the second or is a proper prefix of it; None where there are none."""
+    """Return two rows of which the first equals the second or is a proper prefix of it; None if there are none."""
     rows = SortedRows.of(tokens)
     clashes = np.flatnonzero(rows.shared[1:] == rows.lengths[:-1])
     if not len(clashes):
@@ -71,7 +71,7 @@ def find_clash(tokens: NDArray[np.int32]) -> tuple[int, int] | None:
 
 
 def cut_shortest(tokens: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Cut unique, prefix-free rows at their shortest prefix that no other row has; the result is prefix-free."""
+    """Cut unique, prefix-free rows to their shortest unique prefix; the result is prefix-free."""
     kept = shortest_unique(tokens)
     longest = int(kept.max(initial=0))
     return np.where(np.arange(longest) < kept[:, None], tokens[:, :longest], np.int32(-1))
@@ -80,6 +80,7 @@ def cut_shortest(tokens: NDArray[np.int32]) -> NDArray[np.int32]:
 def shortest_unique(tokens: NDArray[np.int32]) -> NDArray[np.int64]:
     """Return the length of each row's shortest prefix that no other row has: int64 (rows,)."""
     rows = SortedRows.of(tokens)
+    # after sorting, the longest common prefix with any other row is with one of the two neighbours
     shared = np.maximum(rows.shared, np.append(rows.shared[1:], 0))
     kept = np.empty(len(tokens), dtype=np.int64)
     kept[rows.order] = np.minimum(shared + 1, rows.lengths)
@@ -89,12 +90,12 @@ def shortest_unique(tokens: NDArray[np.int32]) -> NDArray[np.int64]:
 def made_unique(tokens: NDArray[np.int32], counters: NDArray[np.int32]) -> NDArray[np.int32]:
     """Append counters so that no row is empty, equals another or is a prefix of another.
 
-    All rows of a set of equal ones are counted in the order they were given; a lone row is left alone unless it is a
-    prefix of another. A counter is one token, the n-th of `counters`. Where that token already follows the row's
-    tokens in another row it is passed over, so a counted row can clash with nothing; where the counters do not
-    suffice, several are combined to numbers of equal length.
+    All rows of a set of equal ones are counted in their original order; a unique row changes only if it is a prefix of
+    another. A counter is one token, the n-th of `counters`. A token that already follows the row's tokens in another
+    row is skipped, so a counted row clashes with none; if the counters do not suffice, several are combined to numbers
+    of equal length.
 
-    Source: GRAM's preprocessing code (its paper, section 3.1), which neither passes over nor combines.
+    Source: GRAM's preprocessing code (its paper, section 3.1), which neither skips nor combines.
 
     Raises:
         DataError: there are too few counters.
@@ -103,27 +104,27 @@ def made_unique(tokens: NDArray[np.int32], counters: NDArray[np.int32]) -> NDArr
     starts = rows.starts
     ends = np.append(starts[1:], len(tokens))
     lengths = rows.lengths[starts]
-    extended = np.append(rows.shared, -1)[ends] == lengths
-    troubled = np.flatnonzero((ends - starts > 1) | extended | (lengths == 0))
-    last = _ends_of_prefix(rows, starts[troubled], lengths[troubled])
+    extended = np.append(rows.shared, -1)[ends] == lengths  # the next row continues this one
+    clashing = np.flatnonzero((ends - starts > 1) | extended | (lengths == 0))
+    last = _ends_of_prefix(rows, starts[clashing], lengths[clashing])
     suffixes = [
         _suffix(int(ends[group] - starts[group]), counters, rows.tokens[ends[group] : stop, lengths[group] :][:, :1])
-        for group, stop in zip(troubled, last, strict=True)
+        for group, stop in zip(clashing, last, strict=True)
     ]
-    width = max((int(lengths[group]) + s.shape[1] for group, s in zip(troubled, suffixes, strict=True)), default=0)
+    width = max((int(lengths[group]) + s.shape[1] for group, s in zip(clashing, suffixes, strict=True)), default=0)
     result = np.pad(tokens, ((0, 0), (0, max(width - tokens.shape[1], 0))), constant_values=-1)
-    for group, suffix in zip(troubled, suffixes, strict=True):
+    for group, suffix in zip(clashing, suffixes, strict=True):
         members, length = rows.order[starts[group] : ends[group]], lengths[group]
         result[members, length : length + suffix.shape[1]] = suffix
     return result
 
 
 def _ends_of_prefix(rows: SortedRows, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where the rows end that begin with the row at each start."""
+    """Return the end of the range of rows that begin with the row at each start."""
     ends = np.empty(len(starts), dtype=np.int64)
     for length in np.unique(lengths):
-        here, numbers = lengths == length, rows.prefixes(int(length))
-        ends[here] = np.searchsorted(numbers, numbers[starts[here]], side="right")
+        chosen, numbers = lengths == length, rows.prefixes(int(length))
+        ends[chosen] = np.searchsorted(numbers, numbers[starts[chosen]], side="right")
     return ends
 
 
@@ -131,29 +132,31 @@ def _suffix(size: int, counters: NDArray[np.int32], taken: NDArray[np.int32]) ->
     digits = counters[~np.isin(counters, taken)]
     base, width = len(digits), 1
     if base < 2 and size > base:
-        raise DataError(f"{size} items share one identifier and only {base} counter tokens are left to tell them apart")
+        raise DataError(
+            f"{size} items share one identifier and only {base} counter tokens are left to distinguish them; use a "
+            "tokenizer with more numbers, or longer identifiers"
+        )
     while base**width < size:
         width += 1
     powers = base ** np.arange(width - 1, -1, -1)
     return np.asarray(digits[np.arange(size)[:, None] // powers % base], dtype=np.int32)
 
 
-# ------------------------------------------------------------------------------------------------------------- siblings
-# Choosing one term per cell along each item's path, with or without different terms for siblings.
+# ------------------------------------------------------------------------------------------------------ terms per level
 
 
 def choose_terms(lexicon: Lexicon, codes: Codes, *, distinct_siblings: bool = False) -> NDArray[np.int32]:
-    """Return the term of each item at each level: int32 (n_items, levels), −1 where a cell has no term left.
+    """Choose one term per item and level: int32 (n_items, levels), −1 where a cell has no term left.
 
-    From the first level on, an item takes the best term of its cell that it does not have from an earlier level;
-    items of one prefix thus get the same terms (GRAM's preprocessing code; its paper, section 3.1).
+    From the first level on, an item gets the best term of its cell that it does not have from an earlier level; items
+    with the same prefix thus get the same terms (GRAM's preprocessing code; its paper, section 3.1).
 
     Args:
         lexicon: Terms of the cells.
-        codes: The codes whose cells they are.
-        distinct_siblings: Let no two cells below the same terms share a term: a term goes to the cell with the
-            highest score for it (then to the larger, then to the first), the others take their next best, so that no
-            cell could better itself with a term that scores less in the cell that has it (a stable matching).
+        codes: The codes whose cells the lexicon names.
+        distinct_siblings: Give cells below the same terms different terms, by stable matching: a term goes to the cell
+            with the highest score for it (then to the larger, then to the first), the others get their next best. No
+            cell then prefers a term that scores less in the cell that has it.
     """
     chosen = np.full((len(codes), codes.levels), -1, dtype=np.int32)
     for level in track(range(codes.levels), "choosing terms"):
@@ -167,14 +170,15 @@ def choose_terms(lexicon: Lexicon, codes: Codes, *, distinct_siblings: bool = Fa
             free &= terms != earlier[:, None]
         if distinct_siblings:
             parents = np.unique(used, axis=0, return_inverse=True)[1] if level else np.zeros(len(used), dtype=np.int64)
-            picked = _match(terms, scores[cells], free, parents, np.bincount(groups))
+            assigned = _match(terms, scores[cells], free, parents, np.bincount(groups))
         else:
-            picked = _take(terms, free)
-        chosen[:, level] = picked[groups]
+            assigned = _first_free(terms, free)
+        chosen[:, level] = assigned[groups]
     return chosen
 
 
-def _take(terms: NDArray[np.int32], free: NDArray[np.bool_]) -> NDArray[np.int32]:
+def _first_free(terms: NDArray[np.int32], free: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return the first free term of each row, −1 without any."""
     if not terms.shape[1]:
         return np.full(len(terms), -1, dtype=np.int32)
     return np.where(free.any(axis=1), terms[np.arange(len(terms)), free.argmax(axis=1)], np.int32(-1))
@@ -189,21 +193,22 @@ def _match(
 ) -> NDArray[np.int32]:
     """Match cells (rows, best terms first) and terms within each parent, by deferred acceptance (Gale and Shapley).
 
-    Every row claims its best term left; of the rows of one parent that claim a term the best keeps the claim, the
-    others go on to their next; a parent whose rows all keep their claims is settled.
+    Every row claims its best remaining term. Of the rows of a parent that claim the same term, the best keeps it and
+    the others move to their next term. A parent is finished when all its rows keep their claims.
     """
     order = np.argsort(~free, axis=1, kind="stable")  # free terms to the front, still best first
     last = np.full((len(terms), 1), -1, dtype=np.int32)
     terms = np.hstack([np.take_along_axis(np.where(free, terms, np.int32(-1)), order, axis=1), last])
     scores = np.hstack([np.take_along_axis(scores, order, axis=1), np.zeros((len(scores), 1))])
-    place = np.zeros(len(terms), dtype=np.int64)
+    rank = np.zeros(len(terms), dtype=np.int64)  # of the term that each row claims
     active = np.arange(len(terms))
     while len(active):
-        claims, worth = terms[active, place[active]], scores[active, place[active]]
-        ranked = np.lexsort((active, -sizes[active], -worth, claims, parents[active]))
+        claims, claim_scores = terms[active, rank[active]], scores[active, rank[active]]
+        # rows that claim the same term below the same parent become neighbours, the best of them first
+        ranked = np.lexsort((active, -sizes[active], -claim_scores, claims, parents[active]))
         rows = active[ranked]
         beaten = np.zeros(len(rows), dtype=np.bool_)
         beaten[1:] = (np.diff(claims[ranked]) == 0) & (np.diff(parents[rows]) == 0) & (claims[ranked][1:] >= 0)
-        place[rows[beaten]] += 1
+        rank[rows[beaten]] += 1
         active = np.sort(active[np.isin(parents[active], parents[rows[beaten]])])
-    return terms[np.arange(len(terms)), place]
+    return terms[np.arange(len(terms)), rank]

@@ -1,14 +1,13 @@
-"""Reading identifiers and codes that somebody published, such as GRAM's and MiniOneRec's."""
+"""Import of published identifiers and semantic IDs: GRAM's text files, MiniOneRec's index, Parquet."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from string import ascii_lowercase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lexirec.core.config import DataPath
 from lexirec.core.errors import DataError, did_you_mean
-from lexirec.semantic_ids.codes import Codes
+from lexirec.semantic_ids.identifiers.base import IdentifierSettings, NamingInputs
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers, check_identifiers, pad_rows, spell
 from lexirec.semantic_ids.lexicon.tfidf import split_terms, vocabulary_of
-from lexirec.semantic_ids.quantizers.assignment import cell_means, finite_matrix
-from lexirec.semantic_ids.quantizers.collisions import CollisionSettings, LastLevel, Settled, settle
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,6 +27,27 @@ if TYPE_CHECKING:
     from lexirec.data.catalog import Catalog
 
 Value = str | list[str]
+
+
+class PublishedIdentifiers(IdentifierSettings):
+    """Settings of identifiers read from a file; they need neither codes nor a lexicon."""
+
+    outside_the_key: ClassVar[tuple[str, ...]] = ("path",)
+    kind: Literal["published"] = "published"
+    path: DataPath
+    """Parquet with `item_id` and a column of pieces, or GRAM's text file."""
+    column: str | None = None
+    """The column of the pieces, needed if the file has several."""
+
+    def files(self) -> dict[str, Path]:
+        """Return the file of the identifiers."""
+        return {"published": self.path}
+
+    def identify(self, inputs: NamingInputs) -> Identifiers:
+        """Read the identifiers; see `read_published`."""
+        return read_published(inputs.files["published"], inputs.catalog, inputs.tokenizer, column=self.column)
+
+
 _USUAL = ("gram_lexical_id", "sid")
 _SID = r"^(<[a-z]_[0-9]{1,9}>)+$"
 
@@ -42,24 +61,24 @@ def read_published(
 ) -> Identifiers:
     """Read identifiers from GRAM's text files, MiniOneRec's `index.json` or Parquet.
 
-    Text: one line per item, its id, a blank, and the pieces each after a `|`. JSON: an object, item id to list of
-    pieces. Parquet: `item_id` and a column of such strings or of lists of pieces. Pieces are looked up in the tokenizer
-    as they stand, where GRAM's code tokenises the string anew and drops the separators. Strings without any `|`
-    (IDGenRec's) are texts, not tokens: the tokenizer, or else their blanks, split them, and counters make them unique
-    and prefix-free, which as strings they need not be.
-    Semantic IDs `<a_236><b_231>…` are tokens of their own, numbered among themselves unless the tokenizer has them all;
-    those of several items get a counter behind them, `<d_0>`, `<d_1>` ….
-    Items of the file that the catalogue does not have are passed over.
+    Text: one line per item: its id, a blank, and each piece after a `|`. JSON: an object, item id to list of pieces.
+    Parquet: `item_id` and a column of such strings or of lists of pieces. Pieces are looked up in the tokenizer
+    unchanged, whereas GRAM's code tokenises the string again and drops the separators. Strings without any `|`
+    (IDGenRec's) are texts, not tokens: they are split by the tokenizer, or else at blanks, and get counters where they
+    are not unique and prefix-free.
+    Semantic IDs `<a_236><b_231>…` are new tokens, numbered among themselves unless the tokenizer has them all; shared
+    ones get a counter, `<d_0>`, `<d_1>` ….
+    Items of the file that are not in the catalogue are ignored.
 
     Args:
         path: The file.
         catalog: The items; each must have an identifier.
         tokenizer: The backbone's tokenizer, whose ids become the tokens; None numbers the pieces in use.
-        column: Column of the Parquet file; needed where it has several, and none called `gram_lexical_id` or `sid`.
+        column: Column of the Parquet file; needed if it has several, and none called `gram_lexical_id` or `sid`.
 
     Raises:
-        DataError: it names file, line or item: not readable, items missing or repeated, a piece the tokenizer does not
-            have, or identifiers that are equal or prefixes of each other.
+        DataError: the file is unreadable, items are missing or repeated, a piece is not in the tokenizer, or
+            identifiers are equal or prefixes of each other; the message names file, line or item.
     """
     path = Path(path)
     ordered = _read(path, column, catalog)
@@ -79,54 +98,21 @@ def read_published(
     return Identifiers(tokens, vocabulary)
 
 
-def read_published_codes(
-    path: str | Path,
-    catalog: Catalog,
-    *,
-    column: str | None = None,
-    collisions: CollisionSettings | None = None,
-    vectors: NDArray[np.floating] | None = None,
-) -> Settled:
-    """Read semantic IDs `<a_236><b_231><c_226>` as residual codes, in which every item has codes of its own.
+def read_semantic_ids(path: str | Path, catalog: Catalog, *, column: str | None = None) -> NDArray[np.int32]:
+    """Read the codes of semantic IDs `<a_236><b_231><c_226>`: int32 (n_items, levels), −1 beyond an item's last.
 
-    The letter is the level, the number the code. Where a file's semantic IDs are of several lengths, the levels that an
-    item lacks are 0.
+    The letter is the level, the number the code.
 
     Args:
-        path: A file of any of the forms that `read_published` reads.
+        path: A file in any of the formats of `read_published`.
         catalog: The items; each must have a semantic ID.
         column: Column of the Parquet file, by default `sid`.
-        collisions: What becomes of items that share one; by default a further level.
-        vectors: (n_items, d); with them, items may move to other codes of the last level (`nearest-free`, `sinkhorn`),
-            of those in use. A code stands where the mean of its items' residuals is.
-
-    Returns:
-        The codes, and the counts of collisions before and after.
 
     Raises:
-        DataError: as `read_published`, or a value that is no semantic ID.
-        SettingsError: the collision rule needs vectors.
+        DataError: as `read_published`, or a value is no semantic ID.
     """
     path = Path(path)
-    values = np.maximum(_parsed(_joined(_read(path, column or "sid", catalog)), catalog, path), 0)
-    if vectors is None:
-        return settle(values, collisions)
-    used, compact = np.unique(values[:, -1], return_inverse=True)
-    settled = settle(np.column_stack([values[:, :-1], compact]), collisions, _last_level(values, vectors, catalog))
-    found = settled.codes.values.copy()
-    found[:, values.shape[1] - 1] = used[found[:, values.shape[1] - 1]]
-    return replace(settled, codes=Codes(found, "residual"))
-
-
-def _last_level(values: NDArray[np.int32], vectors: NDArray[np.floating], catalog: Catalog) -> LastLevel:
-    rest = finite_matrix(vectors)
-    if len(rest) != len(values):
-        raise DataError(f"there are {len(rest):,} vectors and {len(catalog):,} items; give one per item")
-    for level in range(values.shape[1]):
-        cells = Codes(values, "residual").cells(level)
-        means = cell_means(rest, cells, int(cells.max()) + 1)
-        residuals, rest = rest, rest - means[cells]
-    return LastLevel(residuals, means)
+    return _parsed(_joined(_read(path, column or "sid", catalog)), catalog, path)
 
 
 def _joined(values: Sequence[Value]) -> pa.Array:
@@ -137,16 +123,16 @@ def _parsed(sids: pa.Array, catalog: Catalog, path: Path) -> NDArray[np.int32]:
     """Return the codes of semantic IDs: int32 (n_items, levels), −1 beyond an item's last.
 
     Raises:
-        DataError: something else, or letters out of order.
+        DataError: a value is no semantic ID, or its letters are out of order.
     """
     good = pc.match_substring_regex(sids, _SID).to_numpy(zero_copy_only=False)
     if good.all():
         parts = pc.split_pattern(pc.utf8_trim(sids, "<>"), "><")
         lengths, parts = pc.list_value_length(parts).to_numpy(), pc.list_flatten(parts)
-        place = np.arange(len(parts)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        level = np.arange(len(parts)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         letters = pc.utf8_slice_codeunits(parts, 0, 1).to_numpy(zero_copy_only=False)
-        right = letters == np.array(list(ascii_lowercase), dtype=object)[np.minimum(place, 25)]
-        good = np.logical_and.reduceat(right & (place < 26), np.cumsum(lengths) - lengths)
+        in_order = letters == np.array(list(ascii_lowercase), dtype=object)[np.minimum(level, 25)]
+        good = np.logical_and.reduceat(in_order & (level < 26), np.cumsum(lengths) - lengths)
     wrong = np.flatnonzero(~good)
     if len(wrong):
         raise DataError(
@@ -157,13 +143,15 @@ def _parsed(sids: pa.Array, catalog: Catalog, path: Path) -> NDArray[np.int32]:
 
 
 def _from_sids(values: NDArray[np.int32], tokenizer: PreTrainedTokenizerBase | None) -> Identifiers:
-    there = values >= 0
-    levels = np.nonzero(there)[1]
-    used, tokens = np.unique(np.stack([levels, values[there]]), axis=1, return_inverse=True)
+    real = values >= 0
+    levels = np.nonzero(real)[1]
+    used, tokens = np.unique(np.stack([levels, values[real]]), axis=1, return_inverse=True)
     pieces = [f"<{ascii_lowercase[level]}_{code}>" for level, code in used.T]
-    rows = pad_rows(tokens.ravel(), there.sum(axis=1))
-    found = spell(rows, pieces, counter=f"<{ascii_lowercase[min(values.shape[1], 25)]}_{{}}>")
-    return found if tokenizer is None or found.new_pieces(tokenizer) else found.in_vocabulary(tokenizer)
+    rows = pad_rows(tokens.ravel(), real.sum(axis=1))
+    identifiers = spell(rows, pieces, counter=f"<{ascii_lowercase[min(values.shape[1], 25)]}_{{}}>")
+    if tokenizer is None or identifiers.new_pieces(tokenizer):
+        return identifiers
+    return identifiers.in_vocabulary(tokenizer)
 
 
 def _from_texts(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase | None) -> Identifiers:
@@ -178,22 +166,23 @@ def _from_texts(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase | None)
 def _numbered(
     rows: Sequence[Sequence[str]], vocabulary: Sequence[str], catalog: Catalog, path: Path
 ) -> NDArray[np.int32]:
-    known = {piece: number for number, piece in enumerate(vocabulary)}
-    numbers = np.fromiter((known.get(piece, -1) for row in rows for piece in row), dtype=np.int32)
+    """Return the rows' pieces as indices of the vocabulary: int32 (n_items, longest), −1 padded."""
+    index = {piece: number for number, piece in enumerate(vocabulary)}
+    numbers = np.fromiter((index.get(piece, -1) for row in rows for piece in row), dtype=np.int32)
     lengths = np.array([len(row) for row in rows])
     unknown = np.flatnonzero(numbers < 0)
     if len(unknown):
         item = int(np.searchsorted(np.cumsum(lengths), unknown[0], side="right"))
-        piece = next(piece for piece in rows[item] if piece not in known)
+        piece = next(piece for piece in rows[item] if piece not in index)
         raise DataError(
-            f"{path.name}: the piece {piece!r} of item '{catalog.item_ids[item]}' is none of the tokenizer's; "
-            "use the tokenizer the identifiers were made with"
+            f"{path.name}: the piece {piece!r} of item '{catalog.item_ids[item]}' is not in the tokenizer; "
+            "use the identifiers' own tokenizer"
         )
     return pad_rows(numbers, lengths)
 
 
 def _read(path: Path, column: str | None, catalog: Catalog) -> list[Value]:
-    """Return what a file has for each item of the catalogue."""
+    """Return the file's value for each item of the catalogue."""
     if not path.is_file():
         raise DataError(f"{path}: no such file; give a Parquet, JSON or text file of identifiers")
     match path.suffix:
@@ -207,11 +196,11 @@ def _read(path: Path, column: str | None, catalog: Catalog) -> list[Value]:
 
 
 def _in_order(ids: Sequence[str], values: Sequence[Value | None], catalog: Catalog, path: Path) -> list[Value]:
-    found = dict(zip(ids, values, strict=True))
-    if len(found) < len(ids):
+    value_of = dict(zip(ids, values, strict=True))
+    if len(value_of) < len(ids):
         twice = Counter(ids).most_common(1)[0][0]
-        raise DataError(f"{path.name}: item '{twice}' stands more than once; keep one identifier per item")
-    ordered = [found.get(item) for item in catalog.item_ids]
+        raise DataError(f"{path.name}: item '{twice}' occurs more than once; keep one identifier per item")
+    ordered = [value_of.get(item) for item in catalog.item_ids]
     missing = [item for item, value in zip(catalog.item_ids, ordered, strict=True) if value is None]
     if missing:
         named = ", ".join(f"'{item}'" for item in missing[:3])
@@ -233,7 +222,7 @@ def _read_parquet(path: Path, column: str | None) -> tuple[list[str], list[Value
     if "item_id" not in table.column_names or column not in others:
         wanted = f"the column '{column}'" if column else "one column of identifiers, or the setting 'column'"
         raise DataError(
-            f"{path.name} has the columns {', '.join(table.column_names)}; needed are 'item_id' and {wanted}."
+            f"{path.name} has the columns {', '.join(table.column_names)}; it needs 'item_id' and {wanted}."
             f"{did_you_mean(column or '', others)}"
         )
     kind = table.schema.field(column).type
@@ -246,12 +235,12 @@ def _read_parquet(path: Path, column: str | None) -> tuple[list[str], list[Value
 
 def _read_json(path: Path) -> tuple[list[str], list[Value | None]]:
     try:
-        found = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except ValueError as error:
         raise DataError(f"{path.name} is no JSON ({error}); give an object, item id to list of pieces") from None
-    if not isinstance(found, dict) or not all(isinstance(value, (str, list)) for value in found.values()):
-        raise DataError(f"{path.name} holds something else than item ids with lists of pieces; give such an object")
-    return list(found), list(found.values())
+    if not isinstance(content, dict) or not all(isinstance(value, (str, list)) for value in content.values()):
+        raise DataError(f"{path.name} is no object of item ids with lists of pieces; give such an object")
+    return list(content), list(content.values())
 
 
 def _read_text(path: Path) -> tuple[list[str], list[Value | None]]:
@@ -264,7 +253,9 @@ def _read_text(path: Path) -> tuple[list[str], list[Value | None]]:
     for number, line in enumerate(lines, 1):
         item, _, value = line.rstrip("\r").partition(" ")
         if not value.strip() and line.strip():
-            raise DataError(f"{path.name}, line {number}: {line.strip()!r}; write the item's id, a blank, |piece|piece")
+            raise DataError(
+                f"{path.name}, line {number} is {line.strip()!r}; write the item's id, a blank, then |piece|piece"
+            )
         if value.strip():
             ids.append(item)
             values.append(value)

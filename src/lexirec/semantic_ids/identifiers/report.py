@@ -1,4 +1,4 @@
-"""What a catalogue's names look like: cells per level, and the tree that the identifiers form."""
+"""Identifier report: statistics of the cells per level of the codes, and of the identifiers' prefix tree."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Row = dict[str, int | float]
 
 @dataclass(frozen=True)
 class LevelReport:
-    """The cells of one level of the codes.
+    """Statistics of the cells of one level of the codes.
 
     Attributes:
         level: From 1.
         cells: Number of cells.
-        smallest, median, largest: Items of a cell.
-        entropy: Of the items over the cells, in bits.
-        single_child_share: Share of the cells above that have one child only; 0 for residual codes.
-        collisions: Cells whose identifiers begin like those of another cell, up to this level.
+        smallest, median, largest: Items per cell.
+        entropy: Entropy of the items over the cells, in bits.
+        single_child_share: Share of the parent cells with a single child; 0 for residual codes.
+        collisions: Cells whose identifiers share their tokens up to this level with those of another cell.
     """
 
     level: int
@@ -41,17 +41,17 @@ class LevelReport:
 
 @dataclass(frozen=True)
 class DepthReport:
-    """One depth of the identifiers' tree.
+    """Statistics of one depth of the identifiers' prefix tree.
 
     Attributes:
         depth: Tokens from the root, from 1.
-        tokens: Distinct tokens at this place.
-        prefixes: Distinct prefixes, that is nodes.
+        tokens: Distinct tokens at this depth.
+        prefixes: Distinct prefixes, that is, nodes.
         largest: Items below the largest node.
-        entropy: Of the items that reach this depth over its nodes, in bits.
-        max_children: Most children of a node above.
-        single_child_share: Share of the nodes above with children that have one child only.
-        identified: Share of all items that their first `depth` tokens tell from all others.
+        entropy: Entropy of the items that reach this depth over its nodes, in bits.
+        max_children: Most children of a parent node.
+        single_child_share: Share of the parent nodes with a single child.
+        identified: Share of all items that are unique by their first `depth` tokens.
     """
 
     depth: int
@@ -66,19 +66,19 @@ class DepthReport:
 
 @dataclass(frozen=True)
 class Census:
-    """The tree of a catalogue's identifiers.
+    """Statistics of the prefix tree of a catalogue's identifiers.
 
     Attributes:
         items: Number of identifiers.
-        lengths: How many identifiers have each length.
+        lengths: Number of identifiers per length.
         tokens: Distinct tokens.
         nodes: Nodes of the tree without its root.
         max_children: Most children of a node.
-        single_child_share: Share of the nodes with children, the root too, that have one child only.
-        mean_shortest_unique: Mean length of the shortest prefix that identifies an item.
-        collision_groups: Groups of items told apart only by a counter 0, 1, 2, … as last token.
+        single_child_share: Share of the inner nodes, root included, with a single child.
+        mean_shortest_unique: Mean length of an item's shortest unique prefix.
+        collision_groups: Groups of items distinguished only by a counter 0, 1, 2, … as last token.
         largest_collision: Items of the largest such group.
-        with_numbers: Identifiers with a piece that is nothing but a number, counters included.
+        with_numbers: Identifiers with a piece that is a number, counters included.
         depths: One report per depth.
     """
 
@@ -95,7 +95,7 @@ class Census:
     depths: tuple[DepthReport, ...]
 
     def summary(self) -> dict[str, str]:
-        """Return the figures about the whole tree, in words and numbers."""
+        """Return the figures about the whole tree as labelled phrases."""
         lengths = ", ".join(f"{count:,} of {length}" for length, count in self.lengths.items())
         return {
             "items": f"{self.items:,}",
@@ -104,17 +104,17 @@ class Census:
             "tree nodes": f"{self.nodes:,}, {self.single_child_share:.1%} of the inner ones with one child",
             "most children": f"{self.max_children:,}",
             "tokens that identify an item": f"{self.mean_shortest_unique:.2f} on average",
-            "told apart by a counter": f"{self.collision_groups:,} groups of up to {self.largest_collision:,} items",
+            "distinguished by a counter": f"{self.collision_groups:,} groups of up to {self.largest_collision:,} items",
             "with a number": f"{self.with_numbers:,}",
         }
 
 
 @dataclass(frozen=True)
 class NamingReport:
-    """Cells and identifiers of a catalogue, level by level.
+    """Statistics of a catalogue's cells and identifiers, level by level.
 
     Attributes:
-        levels: One report per level of the codes; empty where identifiers come without codes.
+        levels: One report per level of the codes; empty for identifiers without codes.
         census: The tree of the identifiers.
     """
 
@@ -131,18 +131,18 @@ class NamingReport:
 
 
 def naming_report(identifiers: Identifiers, codes: Codes | None = None) -> NamingReport:
-    """Describe identifiers and, where given, the codes of the same items that they were spelled from."""
+    """Return the statistics of identifiers and, if given, of the codes that they were built from."""
     rows = SortedRows.of(identifiers.tokens)
     levels = () if codes is None else tuple(_level(codes, rows, level) for level in range(codes.levels))
     return NamingReport(levels, census(identifiers))
 
 
 def census(identifiers: Identifiers) -> Census:
-    """Count the tree of identifiers (the figures that are known of GRAM's published ones)."""
+    """Return the statistics of the prefix tree of identifiers (those that are known of GRAM's published ones)."""
     tokens, rows = identifiers.tokens, SortedRows.of(identifiers.tokens)
     unique = shortest_unique(tokens)
     children = [_children(rows, depth) for depth in range(1, identifiers.longest + 1)]
-    depths = tuple(_depth(rows, depth, found, unique) for depth, found in enumerate(children, 1))
+    depths = tuple(_depth(rows, depth, counts, unique) for depth, counts in enumerate(children, 1))
     groups = _counter_groups(identifiers)
     inner = np.concatenate(children)
     lengths, counts = np.unique(identifiers.lengths, return_counts=True)
@@ -192,7 +192,7 @@ def _nodes(rows: SortedRows, depth: int) -> NDArray[np.int64]:
 
 
 def _children(rows: SortedRows, depth: int) -> NDArray[np.int64]:
-    """Return the number of children of each node above a depth that has any."""
+    """Return the number of children of each parent of a depth's nodes."""
     parents = rows.prefixes(depth - 1)[_nodes(rows, depth)]
     return np.unique(parents, return_counts=True)[1].astype(np.int64)
 
@@ -213,7 +213,7 @@ def _depth(rows: SortedRows, depth: int, children: NDArray[np.int64], unique: ND
 
 
 def _counter_groups(identifiers: Identifiers) -> NDArray[np.int64]:
-    """Return the sizes of the groups whose members differ in a last token only, which counts 0, 1, 2, …."""
+    """Return the sizes of the groups whose members differ only in a last token that counts 0, 1, 2, …."""
     last = identifiers.tokens[np.arange(len(identifiers)), identifiers.lengths - 1]
     numbers = np.array([int(piece) if _is_number(piece) else -1 for piece in identifiers.pieces], dtype=object)
     counted = np.flatnonzero(numbers[last] >= 0)
@@ -228,7 +228,7 @@ def _counter_groups(identifiers: Identifiers) -> NDArray[np.int64]:
 
 
 def _marked(identifiers: Identifiers, marks: Sequence[bool]) -> NDArray[np.bool_]:
-    return np.append(np.array(marks, dtype=np.bool_), False)[identifiers.tokens]  # a token of −1 takes the last mark
+    return np.append(np.array(marks, dtype=np.bool_), False)[identifiers.tokens]  # padding −1 takes the last entry
 
 
 def _is_number(piece: str) -> bool:

@@ -1,4 +1,4 @@
-"""Which items stand for a cell: the nearest to its centre, or a sample."""
+"""Representative items of cells: the nearest to the cell's centre, or a sample."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Rows = NDArray[np.float32] | NDArray[np.float64] | sparse.csr_array
 
 
 def choose_items(cells: NDArray[np.int64], rank: NDArray[np.float64], most: int) -> Sequences:
-    """Return up to `most` items of each cell 0..cells−1, least `rank` first, ties by item number.
+    """Return up to `most` items of each cell 0..cells−1 in ascending order of `rank`, ties by item number.
 
     Args:
         cells: int64 (n_items,), the cell of each item.
@@ -48,24 +48,24 @@ def distances_to_centre(rows: Rows, cells: NDArray[np.int64]) -> NDArray[np.floa
 
 
 def indicator(groups: NDArray[np.int64]) -> sparse.csr_array:
-    """Return which item is in which group: float64 (groups, n_items); its product with rows sums them by group."""
-    places = (groups, np.arange(len(groups)))
-    return sparse.coo_array((np.ones(len(groups)), places), shape=(int(groups.max()) + 1, len(groups))).tocsr()
+    """Return the group membership matrix, float64 (groups, n_items); its product with rows sums them by group."""
+    entries = (groups, np.arange(len(groups)))
+    return sparse.coo_array((np.ones(len(groups)), entries), shape=(int(groups.max()) + 1, len(groups))).tocsr()
 
 
 def entries_at(
     matrix: sparse.csr_array, rows: NDArray[np.integer], columns: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """Return the entries of a sparse matrix at many places, 0 where it holds none: float64 (places,)."""
+    """Return the entries of a sparse matrix at given rows and columns, 0 where it stores none: float64."""
     matrix.sort_indices()
     width = np.int64(matrix.shape[1])
     held = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr)) * width + matrix.indices
     wanted = rows.astype(np.int64) * width + columns
-    place = np.minimum(np.searchsorted(held, wanted), max(len(held) - 1, 0))
-    found = held[place] == wanted if len(held) else np.zeros(len(wanted), dtype=np.bool_)
-    return np.where(found, matrix.data[place] if len(held) else 0.0, 0.0)
+    index = np.minimum(np.searchsorted(held, wanted), max(len(held) - 1, 0))
+    stored = held[index] == wanted if len(held) else np.zeros(len(wanted), dtype=np.bool_)
+    return np.where(stored, matrix.data[index] if len(held) else 0.0, 0.0)
 
 
 def title_field(catalog: Catalog) -> str:
-    """Return the field that names items: `title`, or else the first text field."""
+    """Return the field with the items' titles: `title`, or else the first text field."""
     return "title" if "title" in catalog.table.column_names else catalog.text_fields[0]

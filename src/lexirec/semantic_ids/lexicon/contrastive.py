@@ -1,4 +1,4 @@
-"""The teacher that needs no language model: terms frequent in a cell and rare in the others, and sentences of them."""
+"""Contrastive lexicon: terms frequent in a cell and rare in other cells (class TF-IDF), without a language model."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from lexirec.semantic_ids.lexicon.phrases import Phrases, find_phrases
 from lexirec.semantic_ids.lexicon.tfidf import best_terms
 
 if TYPE_CHECKING:
-    from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
+    from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon
 
 _TITLES = 3
 _TITLE_WORDS = 10
 _CATEGORIES = 3
 _NAMED = 8
 _LONG = 150
-"""Mean characters from which on a text field is running text."""
+"""Mean length in characters from which a text field counts as running text."""
 _MODEL_NUMBER = re.compile(r"(?<!\S)(?=(?:[\w-]*\d){5})[\w-]+(?!\S)")
 _EDGES = " -–—,;:|/&'\""
 
 
 @dataclass(frozen=True, eq=False)
 class _Shop:
-    """What descriptions are made of: phrases, categories, titles and brands of all items."""
+    """Phrases, categories, titles and brands of all items, the parts of descriptions."""
 
     phrases: Phrases
     categories: Phrases
@@ -51,17 +51,17 @@ class _Shop:
     brands: list[str]
 
 
-def contrastive_lexicon(catalog: Catalog, codes: Codes, settings: LLMLexicon) -> Lexicon:
-    """Name and describe cells by what sets their items apart from the items of the level's other cells.
+def contrastive_lexicon(catalog: Catalog, codes: Codes, settings: ContrastiveLexicon) -> Lexicon:
+    """Name and describe cells by the phrases that distinguish their items from those of the level's other cells.
 
-    A phrase's score in a cell is p · ln(p / q): p the share of the cell's items that have it (k · k / (k + 1) of k
-    items, so that what a single item says weighs half), q the share of the other items (one added). With
-    `settings.conditioned` the mean of that and of the same within the items of each parent prefix, weighted by items.
-    Class-TF-IDF is its older relation (Grootendorst 2022, BERTopic: tf · ln(1 + mean length / total tf)); shares of
-    items keep long descriptions from outweighing short ones. Brands are no terms.
+    A phrase's score in a cell is p · ln(p / q): p is the share of the cell's items that have it (of k items,
+    k · k / (k + 1), so that a phrase of a single item weighs half), q the share of the other items (plus one item).
+    With `settings.conditioned` it is the mean of that and of the same score within each parent prefix, weighted by
+    items. Related to class TF-IDF (Grootendorst 2022, BERTopic: tf · ln(1 + mean length / total tf)); with shares of
+    items, long descriptions do not outweigh short ones. Brands are no terms.
 
     Args:
-        catalog: The items; fields named title, brand, categories are known as such, all text fields are read.
+        catalog: The items; all text fields are read, and title, brand and categories are used as such.
         codes: The items' codes.
         settings: Number of keywords, and whether tokens are described under their parents.
     """
@@ -75,12 +75,12 @@ def contrastive_lexicon(catalog: Catalog, codes: Codes, settings: LLMLexicon) ->
 def contrast(
     presence: sparse.csr_array, groups: NDArray[np.int64], families: NDArray[np.int64] | None = None
 ) -> sparse.csr_array:
-    """Score what sets the items of each group apart from the other items of its family.
+    """Score the terms that distinguish the items of each group from the other items of its family.
 
     Args:
         presence: float64 (n_items, terms), 1 where an item has the term.
         groups: int64 (n_items,), numbered without gaps.
-        families: int64 (n_items,), constant in each group; None takes all items for one family.
+        families: int64 (n_items,), constant in each group; None means one family of all items.
 
     Returns:
         p · ln(p / q), only where positive: float64 (groups, terms); see `contrastive_lexicon`.
@@ -91,6 +91,7 @@ def contrast(
     sizes, totals = np.bincount(groups), np.bincount(families)
     family = families[np.unique(groups, return_index=True)[1]]
     rows = np.repeat(np.arange(inside.shape[0]), np.diff(inside.indptr))
+    # only terms that occur in a group can score, so all counts follow the entries of the sparse matrix `inside`
     others = entries_at(around, family[rows], inside.indices) - inside.data
     share = inside.data**2 / (inside.data + 1) / sizes[rows]
     elsewhere = (others + 1) / (totals[family[rows]] - sizes[rows] + 1)
@@ -99,7 +100,9 @@ def contrast(
     return inside
 
 
-def _level(shop: _Shop, codes: Codes, level: int, centred: sparse.csr_array, settings: LLMLexicon) -> LexiconLevel:
+def _level(
+    shop: _Shop, codes: Codes, level: int, centred: sparse.csr_array, settings: ContrastiveLexicon
+) -> LexiconLevel:
     cells = codes.cells(level)
     scores = contrast(shop.phrases.presence, cells)
     if settings.conditioned and level:
@@ -122,7 +125,7 @@ def _level(shop: _Shop, codes: Codes, level: int, centred: sparse.csr_array, set
 
 
 def _under_parents(presence: sparse.csr_array, codes: Codes, level: int) -> sparse.csr_array:
-    """Return the scores of a level's cells as the mean over items of what sets them apart under their own parent."""
+    """Return the scores of a level's cells within their parent prefixes, averaged over items."""
     groups = codes.prefixes(level)
     scores = contrast(presence, groups, codes.prefixes(level - 1))
     cells = codes.cells(level)[np.unique(groups, return_index=True)[1]]
@@ -131,7 +134,7 @@ def _under_parents(presence: sparse.csr_array, codes: Codes, level: int) -> spar
 
 
 def _describe(categories: Sequence[str], terms: Sequence[str], titles: Sequence[str]) -> str:
-    """Return up to three sentences: what kinds of products, what marks them, and typical ones."""
+    """Return up to three sentences: categories, distinguishing terms, and typical titles."""
     sentences = [f"Products of the kind {_listed(categories)}." if categories else ""]
     sentences.append(f"They are marked by {_listed(terms)}." if terms else "")
     sentences.append(f"Typical ones: {'; '.join(dict.fromkeys(title for title in titles if title))}.")
@@ -183,17 +186,17 @@ def _plain(title: str, brand: str) -> str:
 
 
 def _categories(catalog: Catalog) -> Phrases:
-    """Return which item is in which category; what is no list of categories is one category."""
+    """Return which item is in which category; a value that is no list is one category."""
     items, names = np.zeros(0, dtype=np.int64), pa.array([], pa.string())
     if "categories" in catalog.table.column_names:
         column = catalog.table.column("categories").combine_chunks()
         listed = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
         items = np.asarray(pc.list_parent_indices(column)) if listed else np.arange(len(column))
         names = pc.list_flatten(column) if listed else column
-    known = np.asarray(pc.fill_null(pc.greater(pc.utf8_length(names.cast(pa.string())), 0), False), dtype=np.bool_)
-    coded = pc.utf8_lower(names.cast(pa.string()).filter(pa.array(known))).dictionary_encode()
+    named = np.asarray(pc.fill_null(pc.greater(pc.utf8_length(names.cast(pa.string())), 0), False), dtype=np.bool_)
+    coded = pc.utf8_lower(names.cast(pa.string()).filter(pa.array(named))).dictionary_encode()
     vocabulary = tuple(coded.dictionary.to_pylist())
-    places = (items[known], np.asarray(coded.indices, dtype=np.int64))
-    presence = sparse.coo_array((np.ones(len(places[0])), places), shape=(len(catalog), len(vocabulary))).tocsr()
+    entries = (items[named], np.asarray(coded.indices, dtype=np.int64))
+    presence = sparse.coo_array((np.ones(len(entries[0])), entries), shape=(len(catalog), len(vocabulary))).tocsr()
     presence.data[:] = 1.0
     return Phrases(presence, vocabulary)

@@ -1,4 +1,4 @@
-"""The lexicon: what each cell of a catalogue's codes is called."""
+"""Lexicon: ranked terms and a description of every cell of a catalogue's codes; TF-IDF lexicon (GRAM)."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ _SCHEMA = pa.schema(
 
 
 class TfIdfLexicon(Settings):
-    """Settings of `tfidf_lexicon`; the defaults are GRAM's."""
+    """Settings of `tfidf_lexicon`, with GRAM's defaults."""
 
     kind: Literal["tf-idf"] = "tf-idf"
     candidates: Annotated[int, Field(ge=1)] = 50
     """Best terms kept per cell, before unusable ones are dropped."""
     tf_pieces: Annotated[int, Field(ge=1)] | None = 128
-    """Pieces at the start of a text that are counted; none counts the whole text, long descriptions included."""
+    """Number of pieces counted at the start of a text; none counts the whole text, with long descriptions."""
     tf_share: bool = False
     """Count shares of a text instead of pieces, so that long descriptions do not outweigh short ones."""
     lowercase: bool = True
-    """Lower the case of texts first (GRAM: on Amazon, not on Yelp)."""
+    """Convert texts to lower case first (GRAM: on Amazon, not on Yelp)."""
 
 
 @dataclass(frozen=True, eq=False)
 class LexiconLevel:
-    """The terms of all cells of one level, best first where they were counted, in the writer's order otherwise.
+    """Terms of all cells of one level: by score if they were counted, in the given order if they were written.
 
     Attributes:
         offsets: int64 (cells + 1,); cell c has the entries offsets[c] to offsets[c+1].
-        terms: int32 (entries,), places in the lexicon's vocabulary.
-        scores: float64 (entries,), falling within a cell; of written keywords their rarity among the level's cells.
-        descriptions: One text per cell where somebody wrote them, else none.
+        terms: int32 (entries,), indices of the lexicon's vocabulary.
+        scores: float64 (entries,), descending within a cell; for written keywords, their rarity among the cells.
+        descriptions: One text per cell if they were written, else None.
     """
 
     offsets: NDArray[np.int64]
@@ -89,7 +89,7 @@ class Lexicon:
 
     Attributes:
         levels: One `LexiconLevel` per level of the codes, from 0.
-        vocabulary: The strings that `LexiconLevel.terms` are places in.
+        vocabulary: The strings of the terms; `LexiconLevel.terms` are its indices.
     """
 
     levels: tuple[LexiconLevel, ...]
@@ -97,30 +97,30 @@ class Lexicon:
 
     @classmethod
     def written(cls, levels: Sequence[Sequence[tuple[Sequence[str], str]]]) -> Lexicon:
-        """Return the lexicon of keywords and descriptions that somebody wrote.
+        """Build a lexicon from written keywords and descriptions.
 
-        Keywords keep their order; their scores are ln(1 + (C − n + .5) / (n + .5)), n of the level's C cells having the
-        keyword: what is said of every cell tells them apart the least.
+        Keywords keep their order. Their scores are ln(1 + (C − n + .5) / (n + .5)) for n of the level's C cells that
+        have the keyword: a keyword of every cell distinguishes none.
 
         Args:
             levels: Per level, per cell: the keywords and the description.
         """
         vocabulary = tuple(sorted({word for level in levels for words, _ in level for word in words}))
-        places = {word: place for place, word in enumerate(vocabulary)}
-        return cls(tuple(_written_level(level, places) for level in levels), vocabulary)
+        index = {word: number for number, word in enumerate(vocabulary)}
+        return cls(tuple(_written_level(level, index) for level in levels), vocabulary)
 
     def terms(self, level: int, cell: int, most: int | None = None) -> list[str]:
-        """Return a cell's terms, best first (written keywords: in the writer's order)."""
+        """Return a cell's terms, best first (written keywords: in their given order)."""
         entries = self._entries(level, cell)
         return [self.vocabulary[term] for term in self.levels[level].terms[entries][:most]]
 
     def scores(self, level: int, cell: int) -> NDArray[np.float64]:
-        """Return the scores of a cell's terms, falling where they were counted."""
+        """Return the scores of a cell's terms, descending if they were counted."""
         entries = self._entries(level, cell)
         return self.levels[level].scores[entries]
 
     def description(self, level: int, cell: int) -> str:
-        """Return what was written about a cell or, where nothing was, its eight best terms as words."""
+        """Return a cell's written description or, without one, its eight best terms as words."""
         entries = self._entries(level, cell)
         written = self.levels[level].descriptions
         if written is not None:
@@ -131,7 +131,7 @@ class Lexicon:
     def save(self, folder: str | Path) -> None:
         """Write `lexicon.parquet` (a row per level and cell) into an existing folder.
 
-        Deep levels of a tree that only repeat the level above are written once; the schema says which they are.
+        Levels of a tree that only repeat the level above are written once; the schema's metadata lists them.
         """
         kept = self.levels
         stored = [number for number in range(len(kept)) if not number or kept[number] is not kept[number - 1]]
@@ -143,7 +143,7 @@ class Lexicon:
 
     @classmethod
     def load(cls, folder: str | Path) -> Lexicon:
-        """Read what `save` wrote; the vocabulary then holds the terms in use, in alphabetical order.
+        """Read a lexicon from `save`; its vocabulary is the terms in use, in alphabetical order.
 
         Raises:
             ArtifactError: the file is missing or is not what `save` writes.
@@ -151,23 +151,23 @@ class Lexicon:
         path = Path(folder) / FILE
         table = read_artifact(path, "lexicon").combine_chunks()
         if not table.schema.equals(_SCHEMA):
-            raise ArtifactError(f"{path} holds no lexicon written by lexirec; make it again")
+            raise ArtifactError(f"{path} holds no lexicon written by lexirec; create it again")
         terms = pc.list_flatten(table["terms"]).combine_chunks().dictionary_encode()
         order = np.argsort(np.array(terms.dictionary.to_pylist(), dtype=object))
-        place = np.empty(len(order), dtype=np.int32)
-        place[order] = np.arange(len(order), dtype=np.int32)
+        rank = np.empty(len(order), dtype=np.int32)
+        rank[order] = np.arange(len(order), dtype=np.int32)
         vocabulary = terms.dictionary.take(pa.array(order)).to_pylist()
-        levels = list(_levels(table, place[terms.indices.to_numpy()]))
+        levels = list(_levels(table, rank[terms.indices.to_numpy()]))
         same = (table.schema.metadata or {}).get(b"levels", b"").split()
         return cls(tuple(levels[int(number)] for number in same), tuple(vocabulary))
 
     def _entries(self, level: int, cell: int) -> slice:
         if not 0 <= level < len(self.levels):
             raise DataError(f"lexicon: there is no level {level}; allowed: 0 to {len(self.levels) - 1}")
-        found = self.levels[level]
-        if not 0 <= cell < len(found):
-            raise DataError(f"lexicon: level {level} has no cell {cell}; allowed: 0 to {len(found) - 1}")
-        return slice(int(found.offsets[cell]), int(found.offsets[cell + 1]))
+        cells = self.levels[level]
+        if not 0 <= cell < len(cells):
+            raise DataError(f"lexicon: level {level} has no cell {cell}; allowed: 0 to {len(cells) - 1}")
+        return slice(int(cells.offsets[cell]), int(cells.offsets[cell + 1]))
 
     def _table(self, number: int) -> pa.Table:
         level = self.levels[number]
@@ -188,24 +188,24 @@ def tfidf_lexicon(
     tokenizer: PreTrainedTokenizerBase | None = None,
     settings: TfIdfLexicon | None = None,
 ) -> Lexicon:
-    """Name cells by the mean TF-IDF of their items' terms.
+    """Rank the terms of cells by the mean TF-IDF over their items.
 
     Source: GRAM's preprocessing code (its paper, section 3.1): S(C, w) = mean over i in C of tf(i, w) · idf(w), see
     `tf_idf`; the 50 best are kept, of which special tokens, bare spaces and terms of one character are dropped.
     Ours orders ties by term number, where GRAM's order is unspecified, and keeps no term that scores 0.
 
     Args:
-        texts: One text per item, in catalogue order; a catalogue stands for all its text fields.
+        texts: One text per item, in catalogue order, or a catalogue, of which all text fields are used.
         codes: The items' codes, trees or residual.
         tokenizer: A Hugging Face tokenizer whose pieces become the terms; None takes lower-case words.
-        settings: How to count.
+        settings: Of the counts.
 
     Raises:
-        DataError: as many texts as codes are needed, and at least one with a term.
+        DataError: texts and codes are of different numbers, or no text has a term.
     """
     texts = texts.texts() if isinstance(texts, Catalog) else texts
     if len(texts) != len(codes):
-        raise DataError(f"{len(texts)} texts were given for the codes of {len(codes)} items; give one per item")
+        raise DataError(f"there are {len(texts)} texts for the codes of {len(codes)} items; give one per item")
     settings = settings or TfIdfLexicon()
     terms = split_terms(texts, tokenizer, lowercase=settings.lowercase)
     scores = tf_idf(terms, tf_pieces=settings.tf_pieces, tf_share=settings.tf_share)
@@ -230,13 +230,13 @@ def _rank(
     return LexiconLevel(best.indptr.astype(np.int64), best.indices.astype(np.int32), best.data)
 
 
-def _written_level(level: Sequence[tuple[Sequence[str], str]], places: dict[str, int]) -> LexiconLevel:
+def _written_level(level: Sequence[tuple[Sequence[str], str]], index: dict[str, int]) -> LexiconLevel:
     counts = np.array([len(words) for words, _ in level], dtype=np.int64)
-    terms = np.array([places[word] for words, _ in level for word in words], dtype=np.int32)
+    terms = np.array([index[word] for words, _ in level for word in words], dtype=np.int32)
     cells = np.repeat(np.arange(len(level)), counts)
-    said = np.unique(np.stack([cells, terms]), axis=1)[1]  # a keyword said twice of a cell counts once
-    having = np.bincount(said, minlength=len(places))[terms]
-    scores = np.log1p((len(level) - having + 0.5) / (having + 0.5))
+    distinct = np.unique(np.stack([cells, terms]), axis=1)[1]  # a repeated keyword of a cell counts once
+    n_cells = np.bincount(distinct, minlength=len(index))[terms]
+    scores = np.log1p((len(level) - n_cells + 0.5) / (n_cells + 0.5))
     written = tuple(description for _, description in level)
     return LexiconLevel(np.concatenate([[0], np.cumsum(counts)]), terms, scores, written if any(written) else None)
 

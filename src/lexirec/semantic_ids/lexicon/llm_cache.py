@@ -1,4 +1,4 @@
-"""Everything a teacher ever answered: JSON lines that are only appended to, and survive a kill at any moment."""
+"""Cache of a labelling model's answers: an append-only JSON-lines file that survives interruptions."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _log = logging.getLogger(__name__)
 
 
 class AnswerLine(BaseModel):
-    """One attempt at one question.
+    """One attempt at one question, a line of the cache.
 
     Attributes:
-        key: Digest of the question, of the model and of what else shapes its answers.
-        about: What was asked about, for people: a token, or a token under a prefix.
-        model: Who was asked.
-        text: What came back, as it came; None when nothing did.
-        reason: Why it could not be used; None when it could.
-        input_tokens: Tokens asked, as the teacher counts.
-        output_tokens: Tokens answered.
+        key: Digest of the question, the model and all else that determines its answer.
+        about: Subject of the question, for readers of the file: a token, or a token under a prefix.
+        model: Name of the model.
+        text: The unchanged reply; None without one.
+        reason: Why the reply is unusable; None if it is usable.
+        input_tokens: Input tokens as counted by the model.
+        output_tokens: Output tokens.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,33 +45,35 @@ class AnswerLine(BaseModel):
 
 
 def question_key(parts: dict[str, Any]) -> str:
-    """Return the SHA-256 of what determines an answer."""
+    """Return the SHA-256 of all that determines an answer."""
     canonical = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
 
 
 def make_folder(folder: Path) -> None:
-    """Make sure that answers can be kept in a folder.
+    """Create the folder of the cache and check that it is writable.
 
     Raises:
-        DataError: they cannot.
+        DataError: it is not.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FILE).touch()
     except OSError as error:
-        raise DataError(f"a teacher's answers cannot be kept in {folder} ({error.strerror}); give another") from None
+        raise DataError(
+            f"the model's answers cannot be kept in {folder} ({error.strerror}); give a writable folder"
+        ) from None
 
 
 class AnswerFile:
-    """`answers.jsonl` in a folder, open for appending; several threads may write, one process at a time.
+    """`answers.jsonl` of a folder, open for appending by several threads of one process.
 
-    A line is on the disk when `add` returns. A line that a kill has torn is passed over by `lines` and stays where it
-    is, with a line break after it.
+    A line is on disk when `add` returns. A line that an interruption left incomplete stays in the file, ended by a line
+    break, and is skipped by `lines`.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open the file, which is made if there is none."""
+        """Open the file, or create it."""
         self.path = folder / FILE
         self._lock = threading.Lock()
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -90,7 +92,7 @@ class AnswerFile:
         os.close(self._descriptor)
 
     def lines(self) -> Iterator[AnswerLine]:
-        """Yield all whole lines, oldest first."""
+        """Yield all complete lines, oldest first."""
         torn = 0
         with self.path.open("rb") as file:
             for line in file:
@@ -99,10 +101,10 @@ class AnswerFile:
                 except ValidationError:
                     torn += bool(line.strip())
         if torn:
-            _log.warning("%s: %d torn lines passed over", self.path, torn)
+            _log.warning("%s: skipped %d incomplete lines", self.path, torn)
 
     def add(self, line: AnswerLine) -> None:
-        """Append a line and wait until it is on the disk."""
+        """Append a line and wait until it is on disk."""
         with self._lock:
             self._append(line.model_dump_json(exclude_none=True).encode(errors="backslashreplace") + b"\n")
 

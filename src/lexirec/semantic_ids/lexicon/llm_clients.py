@@ -1,4 +1,4 @@
-"""Whom a lexicon can be asked of: any OpenAI-compatible endpoint, or a chat model on this machine."""
+"""Clients of labelling language models: any OpenAI-compatible endpoint, or a local chat model."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _NEVER = {401, 403, 404}
 
 @dataclass(frozen=True)
 class Reply:
-    """What a teacher said.
+    """A model's reply.
 
     Attributes:
-        text: Its words.
-        cut: Whether it was cut off at the most tokens of an answer.
-        input_tokens: Tokens asked, as the teacher counts; 0 where it does not say.
-        output_tokens: Tokens answered.
+        text: The text.
+        cut: Whether it was cut off at `max_tokens`.
+        input_tokens: Input tokens as counted by the model; 0 where not reported.
+        output_tokens: Output tokens.
     """
 
     text: str
@@ -40,78 +40,78 @@ class Reply:
 
 
 class UnansweredError(Exception):
-    """A call that brought no answer; the message is the reason.
+    """A call without an answer; the message is the reason.
 
     Attributes:
-        again: Whether the same call may succeed later (`later`), never (`never`), or no call at all will (`nobody`).
-        wait: Seconds to wait at least, where the endpoint said so.
+        again: Whether the same call can succeed later (`later`), never (`never`), or no call at all can (`nobody`).
+        wait: Least seconds to wait, as given by the endpoint.
     """
 
     def __init__(self, reason: str, again: Literal["later", "never", "nobody"], wait: float = 0.0) -> None:
-        """Hold the reason and what follows from it."""
+        """Keep the reason and how to proceed."""
         super().__init__(reason)
         self.again = again
         self.wait = wait
 
 
 class LabelingClient(Protocol):
-    """Answers conversations; may be called by several threads at once."""
+    """Interface of labelling models: answers conversations; thread-safe."""
 
     def answer(self, messages: Sequence[Message]) -> Reply:
-        """Return what the teacher says next.
+        """Return the model's next message.
 
         Raises:
-            UnansweredError: nothing came back.
+            UnansweredError: there is no reply.
         """
 
 
 def connect(settings: LLMLexicon) -> LabelingClient:
-    """Return the teacher that the settings name.
+    """Return the client that the settings choose.
 
     Raises:
-        SettingsError: it is not named in full, a package or a key is missing, or there is no such local model.
+        SettingsError: no model is named, a package or an API key is missing, or there is no such local model.
     """
     if not settings.model:
         raise SettingsError(
-            f"the teacher '{settings.teacher}' needs the name of a model; set 'model', or choose teacher = \"none\""
+            f"the client '{settings.client}' needs the name of a model; set 'model', or use kind = \"contrastive\""
         )
-    return OpenAiTeacher(settings) if settings.teacher == "openai" else LocalTeacher(settings)
+    return OpenAiClient(settings) if settings.client == "openai" else TransformersClient(settings)
 
 
 # ------------------------------------------------------------------------------------------------------- endpoints
 
 
-class OpenAiTeacher:
-    """Any endpoint that speaks OpenAI's chat completions: OpenAI, vLLM, Ollama, llama.cpp, LM Studio, …"""
+class OpenAiClient:
+    """Client of any endpoint with OpenAI's chat completions: OpenAI, vLLM, Ollama, llama.cpp, LM Studio, …"""
 
     def __init__(self, settings: LLMLexicon) -> None:
-        """Prepare the client; nothing is sent yet."""
+        """Create the client; nothing is sent yet."""
         try:
             import openai
         except ImportError:
             raise SettingsError(
-                "the teacher 'openai' needs the package of that name: pip install 'lexirec[teacher]', or choose "
-                'teacher = "none"'
+                "the client 'openai' needs the package openai: pip install 'lexirec[teacher]', or use "
+                'kind = "contrastive"'
             ) from None
         self._openai = openai
         self._settings = settings
         key = os.environ.get(settings.calls.key_variable, "")
         if not key and settings.base_url is None:
             raise SettingsError(
-                f"OpenAI wants a key, but the environment variable {settings.calls.key_variable} is not set; set it, "
-                "or give the 'base_url' of an endpoint of your own"
+                f"OpenAI needs an API key, but the environment variable {settings.calls.key_variable} is not set; "
+                "set it, or give the 'base_url' of your own endpoint"
             )
         self._client = openai.OpenAI(
             api_key=key or "none", base_url=settings.base_url, timeout=settings.calls.timeout, max_retries=0
         )
 
     def answer(self, messages: Sequence[Message]) -> Reply:
-        """Return what the endpoint says next; see `LabelingClient`."""
+        """Return the endpoint's next message; see `LabelingClient`."""
         try:
             completion: Any = self._client.chat.completions.create(**self._request(messages))
         except self._openai.APIError as error:
             raise _unanswered(error) from None
-        except ValueError as error:  # a body that is no JSON
+        except ValueError as error:  # the body is no JSON
             raise UnansweredError(f"the reply is no JSON ({_brief(error)})", "later") from None
         choices = getattr(completion, "choices", None)
         if not choices:
@@ -126,7 +126,7 @@ class OpenAiTeacher:
 
     def _request(self, messages: Sequence[Message]) -> dict[str, Any]:
         settings = self._settings
-        # OpenAI's newer models refuse the old name, other endpoints may not know the new one
+        # OpenAI's newer models reject the old name, other endpoints may not know the new one
         longest = "max_completion_tokens" if settings.base_url is None else "max_tokens"
         request: dict[str, Any] = {"model": settings.model, "messages": list(messages)}
         request[longest] = settings.calls.max_tokens
@@ -142,7 +142,7 @@ class OpenAiTeacher:
 
 
 def _unanswered(error: Any) -> UnansweredError:
-    """Tell from an error of the client what is wrong and whether to call again."""
+    """Classify an error of the client: its reason, and whether to call again."""
     response = getattr(error, "response", None)
     if response is None:
         return UnansweredError(_brief(error), "later")
@@ -151,12 +151,12 @@ def _unanswered(error: Any) -> UnansweredError:
     if status in _NEVER or getattr(error, "code", None) == "insufficient_quota":
         return UnansweredError(reason, "nobody")
     if status in _LATER or status >= 500 or status < 400:
-        return UnansweredError(reason, "later", told_to_wait(response.headers))
+        return UnansweredError(reason, "later", retry_after(response.headers))
     return UnansweredError(reason, "never")
 
 
-def told_to_wait(headers: Any) -> float:
-    """Return the seconds that `retry-after-ms` or `Retry-After` (seconds or a date) name, 0 where none does."""
+def retry_after(headers: Any) -> float:
+    """Return the seconds of `retry-after-ms` or `Retry-After` (seconds or a date); 0 without either."""
     try:
         if "retry-after-ms" in headers:
             wait = float(headers["retry-after-ms"]) / 1000
@@ -181,8 +181,8 @@ def _brief(error: object) -> str:
 # --------------------------------------------------------------------------------------------------- on this machine
 
 
-class LocalTeacher:
-    """A causal Hugging Face chat model, on the GPU where there is one; it answers one question at a time."""
+class TransformersClient:
+    """Client of a causal Hugging Face chat model in this process, on the GPU if there is one; one call at a time."""
 
     def __init__(self, settings: LLMLexicon) -> None:
         """Load the model.
@@ -202,25 +202,25 @@ class LocalTeacher:
             self._model: Any = AutoModelForCausalLM.from_pretrained(settings.model, dtype="auto").to(device).eval()
         except (OSError, ValueError) as error:
             raise SettingsError(
-                f"there is no causal language model '{settings.model}' here or on the hub ({_brief(error)}); give its "
-                "name or the folder it was saved in"
+                f"there is no causal language model '{settings.model}' in a folder or on the hub ({_brief(error)}); "
+                "give its hub name or its folder"
             ) from None
 
     def answer(self, messages: Sequence[Message]) -> Reply:
-        """Return what the model says next; see `LabelingClient`."""
+        """Return the model's next message; see `LabelingClient`."""
         with self._lock, self._torch.inference_mode(), self._torch.random.fork_rng():
             self._torch.manual_seed(self._settings.seed + len(messages))
             inputs = self._encoded(messages).to(self._model.device)
-            asked = inputs["input_ids"].shape[1]
+            length = inputs["input_ids"].shape[1]
             limit = getattr(self._model.config, "max_position_embeddings", None)
-            if limit is not None and asked >= limit:
+            if limit is not None and length >= limit:
                 raise UnansweredError(
-                    f"the question has {asked:,} tokens, the model takes fewer than {limit:,}", "never"
+                    f"the question has {length:,} tokens, the model takes fewer than {limit:,}", "never"
                 )
-            output = self._model.generate(**inputs, generation_config=self._generation())[0, asked:].tolist()
+            output = self._model.generate(**inputs, generation_config=self._generation())[0, length:].tolist()
         ends = self._ends()
         cut = not ends & set(output[-1:])
-        return Reply(self._tokenizer.decode(output, skip_special_tokens=True), cut, asked, len(output))
+        return Reply(self._tokenizer.decode(output, skip_special_tokens=True), cut, length, len(output))
 
     def _encoded(self, messages: Sequence[Message]) -> Any:
         if self._tokenizer.chat_template is None:
@@ -231,25 +231,27 @@ class LocalTeacher:
             add_generation_prompt=True,
             return_dict=True,
             return_tensors="pt",
-            enable_thinking=False,  # read by templates of models that can think aloud, ignored by others
+            enable_thinking=False,  # used by templates of reasoning models, ignored by others
         )
 
     def _generation(self) -> Any:
         from transformers import GenerationConfig
 
         temperature = self._settings.temperature
-        drawn = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": temperature is None}
+        sampling = (
+            {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": temperature is None}
+        )
         ends = sorted(self._ends())
         pad = self._tokenizer.pad_token_id
         return GenerationConfig(
             max_new_tokens=self._settings.calls.max_tokens,
             eos_token_id=ends or None,
             pad_token_id=pad if pad is not None else (ends[0] if ends else 0),
-            **drawn,
+            **sampling,
         )
 
     def _ends(self) -> set[int]:
-        """Return the tokens that end an answer; chat models often name several."""
+        """Return the tokens that end an answer; chat models often have several."""
         ends = self._model.generation_config.eos_token_id
         listed = ends if isinstance(ends, list) else [ends]
         return {token for token in [*listed, self._tokenizer.eos_token_id] if token is not None}

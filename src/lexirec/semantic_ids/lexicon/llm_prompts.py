@@ -1,4 +1,4 @@
-"""The questions to a teacher: which items of which cell it is shown, and the words around them."""
+"""Prompts of the LLM lexicon: which items of a cell are shown, and the wording of the question."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 
 Message = dict[str, str]
-"""`{"role": "user" | "assistant", "content": …}`; some models' templates know no system role, so none is used."""
+"""`{"role": "user" | "assistant", "content": …}`; some models' templates have no system role, so none is used."""
 
 WORDS = (60, 110)
-"""Words of a description, the span of TS-Rec's released ones."""
+"""Least and most words of a description, as in TS-Rec's released ones."""
 
 _PARENTS = 8
-"""Most parents that a token is described under, those with most of its items."""
+"""Most parents under which a token is described: those with most of its items."""
 _OTHERS = 10
 _TASK = """\
 {shown}
@@ -50,9 +50,9 @@ class Question:
     Attributes:
         level: The cell's level.
         cell: The cell's number.
-        items: Number of items that it or its part has.
-        about: The token, for people.
-        prompt: What the teacher is asked.
+        items: Number of items of the cell or part.
+        about: The token, for messages.
+        prompt: Text of the question.
     """
 
     level: int
@@ -62,14 +62,16 @@ class Question:
     prompt: str
 
 
-def ask_about(catalog: Catalog, codes: Codes, settings: LLMLexicon, vectors: Rows | None = None) -> list[Question]:
+def questions_about(
+    catalog: Catalog, codes: Codes, settings: LLMLexicon, vectors: Rows | None = None
+) -> list[Question]:
     """Return the questions about all cells, level by level: one per cell or, conditioned, one per cell and parent.
 
     Args:
-        catalog: The items; `title` and `description` are shown, or else the first text field and `categories`.
+        catalog: The items; prompts show `title` and `description`, or else the first text field and `categories`.
         codes: The items' codes.
-        settings: What is shown.
-        vectors: L2-normalised vectors (n_items, d) in which items are near or far; TF-IDF of the texts by default.
+        settings: Of the prompts.
+        vectors: L2-normalised vectors (n_items, d) for the distance to the cell's centre; by default TF-IDF of texts.
     """
     lines = item_lines(catalog, settings.description_length)
     if settings.shown == "sample":
@@ -102,7 +104,7 @@ def ask_about(catalog: Catalog, codes: Codes, settings: LLMLexicon, vectors: Row
 
 
 def item_lines(catalog: Catalog, description_length: int) -> list[str]:
-    """Return one line per item: its title and, cut at a blank, its description or else its categories."""
+    """Return one line per item: its title, and its description (cut at a blank) or else its categories."""
     names = catalog.table.column_names
     empty = [""] * len(catalog)
     title = title_field(catalog)
@@ -113,7 +115,7 @@ def item_lines(catalog: Catalog, description_length: int) -> list[str]:
 
 
 def prompt_of(items: Sequence[str], size: int, keywords: int, others: Sequence[str] = ()) -> str:
-    """Return the question about `items`, `size` of which there are, told apart from `others` of their family."""
+    """Return the question about `items` of a group of `size`, in contrast to `others` of the wider family."""
     what = f"These are {len(items)} of {size} items" if size > len(items) else f"These {size} items"
     shown = f"{what} that a shop's catalogue puts into one group:\n{_bullets(items)}"
     if others:
@@ -123,7 +125,7 @@ def prompt_of(items: Sequence[str], size: int, keywords: int, others: Sequence[s
 
 
 def repair_of(reason: str, keywords: int) -> str:
-    """Return what a teacher is told about an answer that could not be used."""
+    """Return the follow-up message about an unusable answer."""
     return _REPAIR.format(reason=reason, keywords=keywords)
 
 
@@ -149,14 +151,14 @@ def _rank(groups: NDArray[np.int64], seed: int, rows: Rows | None) -> NDArray[np
 
 
 def _largest_parts(codes: Codes, level: int, most: int) -> NDArray[np.int64]:
-    """Return the parts of each cell of a level below its parents, the largest first: prefix numbers."""
+    """Return the parts of each cell below its parents, the largest first, as prefix numbers."""
     groups = codes.prefixes(level)
     cells = codes.cells(level)[np.unique(groups, return_index=True)[1]]
     return choose_items(cells, -np.bincount(groups).astype(np.float64), most).items.astype(np.int64)
 
 
 def _others(codes: Codes, level: int, seed: int) -> Sequences:
-    """Return for each prefix of a level some items of its parent that it does not have itself."""
+    """Sample for each prefix of a level some items of its parent that are not its own."""
     groups, parents = codes.prefixes(level), codes.prefixes(level - 1)
     rank = np.random.default_rng(seed).random(len(codes))
     siblings = choose_items(parents, rank, 8 * _OTHERS).take(parents[np.unique(groups, return_index=True)[1]])

@@ -1,4 +1,4 @@
-"""Asking a teacher many questions: at most so many at once, again after failures, nothing twice, nothing lost."""
+"""Concurrent requests to a labelling model: retries, a cache of all answers, and a cost estimate."""
 
 from __future__ import annotations
 
@@ -16,78 +16,79 @@ from lexirec.core.progress import Progress
 from lexirec.semantic_ids.lexicon.llm_cache import AnswerFile, AnswerLine, make_folder, question_key
 from lexirec.semantic_ids.lexicon.llm_clients import LabelingClient, Reply, UnansweredError
 from lexirec.semantic_ids.lexicon.llm_prompts import WORDS, Message, Question, repair_of
-from lexirec.semantic_ids.lexicon.llm_schema import MalformedError, TeacherAnswer, read_answer
+from lexirec.semantic_ids.lexicon.llm_schema import CellLabel, MalformedError, read_answer
 from lexirec.semantic_ids.lexicon.llm_settings import LLMLexicon
 
-_LONGEST_TOLD_WAIT = 3600.0
+_LONGEST_RETRY_AFTER = 3600.0
 _HOPELESS = 8
-"""Questions in a row left without an answer after which the endpoint is taken for gone."""
+"""Consecutive questions without an answer after which the endpoint counts as unavailable."""
 _CHARACTERS_PER_TOKEN = 4
 _TOKENS_PER_WORD = 1.4
 _log = logging.getLogger(__name__)
 
 
-class TeacherError(LexirecError):
-    """Questions that a teacher left without a usable answer."""
+class LabelingError(LexirecError):
+    """A labelling model left questions without a usable answer."""
 
 
-def ask_teacher(
+def request_labels(
     questions: Sequence[Question],
     connect: Callable[[LLMLexicon], LabelingClient],
     settings: LLMLexicon,
     folder: Path,
-) -> list[TeacherAnswer]:
-    """Return the answer to each question; only those without an answer in `folder` are asked.
+) -> list[CellLabel]:
+    """Return the answer to each question; only questions without an answer in `folder` are sent.
 
     Args:
-        questions: What to ask; questions alike are asked once.
-        connect: Makes the teacher; called only if there is something to ask.
-        settings: Whom and how to ask.
-        folder: Where all answers are kept, usable or not.
+        questions: The questions; equal ones are sent once.
+        connect: Creates the client; called only if there is a question to send.
+        settings: Of the model and the calls.
+        folder: Folder of the cache of all answers, usable or not.
 
     Raises:
-        TeacherError: after all attempts some questions have no usable answer; all answers are kept.
-        SettingsError: the teacher is not to be had.
+        LabelingError: some questions have no usable answer after all retries; all answers are cached.
+        SettingsError: the model is unavailable.
         DataError: the folder cannot be written.
     """
     keys = [_key(question, settings) for question in questions]
     make_folder(folder)
-    with exclusive(folder / "answers.lock", "a teacher's answers"), AnswerFile(folder) as file:
-        answers = _known(file, set(keys), settings.keywords)
+    with exclusive(folder / "answers.lock", "the model's answers"), AnswerFile(folder) as file:
+        answers = _cached(file, set(keys), settings.keywords)
         open_questions = {key: question for key, question in zip(keys, questions) if key not in answers}
         _log.info(estimate(list(open_questions.values()), len(answers), settings))
         if open_questions:
-            answers |= _Asking(connect(settings), file, settings).ask(open_questions)
+            answers |= _Requests(connect(settings), file, settings).ask(open_questions)
     return [answers[key] for key in keys]
 
 
 def estimate(questions: Sequence[Question], answered: int, settings: LLMLexicon) -> str:
-    """Return in one line what asking will take: tokens (four characters or .7 words each) and, with prices, money."""
+    """Return one line with the expected tokens (four characters or .7 words each) and, with prices, the cost."""
     if not questions:
-        return f"{settings.model}: all {answered:,} answers are there, nothing is asked"
-    asked = sum(len(question.prompt) for question in questions) // _CHARACTERS_PER_TOKEN
+        return f"{settings.model}: all {answered:,} answers are cached; no question is sent"
+    inputs = sum(len(question.prompt) for question in questions) // _CHARACTERS_PER_TOKEN
     longest = _TOKENS_PER_WORD * (WORDS[1] + 2 * settings.keywords) + 2 * settings.keywords
-    told = round(len(questions) * min(longest, settings.calls.max_tokens))
-    known = f" ({answered:,} are answered already)" if answered else ""
+    outputs = round(len(questions) * min(longest, settings.calls.max_tokens))
+    cached = f" ({answered:,} more are cached)" if answered else ""
     line = (
-        f"{settings.model}: {len(questions):,} questions{known}, about {asked:,} tokens to read and {told:,} to write"
+        f"{settings.model}: {len(questions):,} questions{cached}, about {inputs:,} input tokens and {outputs:,} "
+        "output tokens"
     )
     prices = settings.calls.input_price, settings.calls.output_price
     if None in prices:
         return line
-    money = sum(price * tokens / 1e6 for price, tokens in zip(prices, (asked, told)) if price is not None)
-    return f"{line}, about {money:,.2f} at the prices set"
+    cost = sum(price * tokens / 1e6 for price, tokens in zip(prices, (inputs, outputs)) if price is not None)
+    return f"{line}, cost about {cost:,.2f} at the configured prices"
 
 
 def _key(question: Question, settings: LLMLexicon) -> str:
-    asked = settings.model_dump(include={"teacher", "model", "temperature"})
-    sampled = {"seed": settings.seed} if settings.teacher == "transformers" and settings.temperature != 0 else {}
-    return question_key({**asked, **sampled, "prompt": question.prompt})
+    model = settings.model_dump(include={"client", "model", "temperature"})
+    sampled = {"seed": settings.seed} if settings.client == "transformers" and settings.temperature != 0 else {}
+    return question_key({**model, **sampled, "prompt": question.prompt})
 
 
-def _known(file: AnswerFile, keys: set[str], keywords: int) -> dict[str, TeacherAnswer]:
-    """Return what the file has answers to; answers are read anew, so that better reading finds more."""
-    answers: dict[str, TeacherAnswer] = {}
+def _cached(file: AnswerFile, keys: set[str], keywords: int) -> dict[str, CellLabel]:
+    """Return the usable answers of the file; all are parsed again, so that a better parser recovers more."""
+    answers: dict[str, CellLabel] = {}
     for line in file.lines():
         if line.key in keys and line.key not in answers and line.text is not None:
             try:
@@ -97,11 +98,11 @@ def _known(file: AnswerFile, keys: set[str], keywords: int) -> dict[str, Teacher
     return answers
 
 
-class _Asking:
-    """One run of questions."""
+class _Requests:
+    """One run over open questions, by a pool of threads."""
 
-    def __init__(self, teacher: LabelingClient, file: AnswerFile, settings: LLMLexicon) -> None:
-        self._teacher, self._file, self._settings = teacher, file, settings
+    def __init__(self, client: LabelingClient, file: AnswerFile, settings: LLMLexicon) -> None:
+        self._client, self._file, self._settings = client, file, settings
         self._calls = settings.calls
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -110,24 +111,26 @@ class _Asking:
         self._spent = [0, 0]
         self._failures: dict[str, str] = {}
 
-    def ask(self, questions: Mapping[str, Question]) -> dict[str, TeacherAnswer]:
+    def ask(self, questions: Mapping[str, Question]) -> dict[str, CellLabel]:
         """Ask all questions and return the answers by key."""
-        workers = 1 if self._settings.teacher == "transformers" else self._calls.concurrency
-        answers: dict[str, TeacherAnswer] = {}
-        with Progress("asking the teacher", len(questions)) as progress, ThreadPoolExecutor(workers) as pool:
+        workers = 1 if self._settings.client == "transformers" else self._calls.concurrency
+        answers: dict[str, CellLabel] = {}
+        with Progress("asking the language model", len(questions)) as progress, ThreadPoolExecutor(workers) as pool:
             waiting = {pool.submit(self._one, key, question): key for key, question in questions.items()}
             try:
                 self._collect(waiting, answers, progress)
-            finally:  # also after Ctrl-C: what is on its way is still written down
+            finally:  # also after Ctrl-C: answers to running requests are still cached
                 self._stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
-        _log.info("%s: %s tokens read, %s written", self._settings.model, *(f"{spent:,}" for spent in self._spent))
+        _log.info(
+            "%s: used %s input tokens and %s output tokens", self._settings.model, *(f"{n:,}" for n in self._spent)
+        )
         if len(answers) < len(questions):
-            raise TeacherError(self._summary(len(questions), len(answers)))
+            raise LabelingError(self._summary(len(questions), len(answers)))
         return answers
 
     def _collect(
-        self, waiting: dict[Future[TeacherAnswer | None], str], answers: dict[str, TeacherAnswer], progress: Progress
+        self, waiting: dict[Future[CellLabel | None], str], answers: dict[str, CellLabel], progress: Progress
     ) -> None:
         left = set(waiting)
         while left:
@@ -140,8 +143,8 @@ class _Asking:
             if self._failures:
                 progress.update(f"{len(self._failures):,} without an answer")
 
-    def _one(self, key: str, question: Question) -> TeacherAnswer | None:
-        """Ask one question until there is a usable answer or no attempt left; None then."""
+    def _one(self, key: str, question: Question) -> CellLabel | None:
+        """Send one question until there is a usable answer; None when no attempt is left."""
         messages: list[Message] = [{"role": "user", "content": question.prompt}]
         reason, least = "", 0.0
         for attempt in range(self._calls.retries + 1):
@@ -149,12 +152,12 @@ class _Asking:
                 return None
             least = 0.0
             try:
-                reply = self._teacher.answer(messages)
+                reply = self._client.answer(messages)
                 answer = read_answer(reply.text, self._settings.keywords)
             except UnansweredError as error:
                 reason, least = str(error), error.wait
                 self._note(key, question, None, reason)
-                if error.again != "later" or least > _LONGEST_TOLD_WAIT:
+                if error.again != "later" or least > _LONGEST_RETRY_AFTER:
                     self._give_up(question, reason, at_once=error.again == "nobody")
                     return None
             except MalformedError as error:
@@ -169,20 +172,20 @@ class _Asking:
         return None
 
     def _repair(self, text: str, reason: str) -> list[Message]:
-        """Show the teacher its answer and what was wrong with it; a teacher without words is only asked again."""
+        """Return the messages that show the model its answer and the error; an empty answer is only asked again."""
         if not text.strip():
             return []
         repair = repair_of(reason, self._settings.keywords)
         return [{"role": "assistant", "content": text[:2000]}, {"role": "user", "content": repair}]
 
     def _pause(self, attempt: int, least: float) -> bool:
-        """Wait as attempt and endpoint demand; return whether to go on."""
+        """Wait as long as the attempt or the endpoint requires; return whether to continue."""
         now = time.monotonic()
         own = 0.0
         if attempt:
             own = min(self._calls.longest_wait, self._calls.first_wait * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
         with self._lock:
-            if least:  # the endpoint is busy for everybody
+            if least:  # the endpoint's limit holds for all threads
                 self._not_before = max(self._not_before, now + least)
             until = max(self._not_before, now + own)
         return not self._stop.wait(max(until - now, 0.0)) if until > now else not self._stop.is_set()
@@ -215,10 +218,10 @@ class _Asking:
     def _summary(self, asked: int, answered: int) -> str:
         failed = list(self._failures.items())
         about, reason = failed[0] if failed else ("", "")
-        never = asked - answered - len(failed)
-        unasked = f" and {never:,} were not asked any more" if never else ""
+        n_unsent = asked - answered - len(failed)
+        unsent = f", and {n_unsent:,} were not asked" if n_unsent else ""
         return (
-            f"the teacher '{self._settings.model}' left {len(failed):,} of {asked:,} tokens without a usable answer"
-            f"{unasked}, the first {about}: {reason}; all answers are in {self._file.path}, run again to ask only what "
-            "is missing"
+            f"the model '{self._settings.model}' gave no usable answer for {len(failed):,} of {asked:,} tokens"
+            f"{unsent}; the first is {about}: {reason}. All answers are in {self._file.path}; run again to ask only "
+            "for the missing ones"
         )

@@ -1,4 +1,4 @@
-"""What a teacher has to answer: its schema, and reading it from what language models really write."""
+"""Schema of a labelling model's answer, and its tolerant parser."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
 _TRAILING = re.compile(r",(\s*[}\]])")
 
 
-class TeacherAnswer(BaseModel):
-    """Keywords and a description of a cell's items."""
+class CellLabel(BaseModel):
+    """Keywords and a description of a cell, as the model answers them."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -23,11 +23,11 @@ class TeacherAnswer(BaseModel):
 
 
 class MalformedError(Exception):
-    """An answer that cannot be used; the message is the reason."""
+    """An unusable answer; the message is the reason."""
 
 
 def answer_schema() -> dict[str, Any]:
-    """Return the JSON schema of an answer, as strict endpoints want it."""
+    """Return the JSON schema of an answer, in the form that strict endpoints require."""
     return {
         "type": "object",
         "properties": {
@@ -39,48 +39,48 @@ def answer_schema() -> dict[str, Any]:
     }
 
 
-def read_answer(text: str, keywords: int) -> TeacherAnswer:
-    """Read an answer; keywords come in lower case, each once, at most as many as asked for.
+def read_answer(text: str, keywords: int) -> CellLabel:
+    """Parse an answer; keywords are lower-cased, deduplicated and cut to the number asked for.
 
-    What stands around the JSON object (thoughts, prose, a code fence) and commas too many are passed over; the object
-    itself must be as the schema says, with at least half the keywords asked for.
+    Text around the JSON object (thoughts, prose, a code fence) and trailing commas are ignored; the object itself must
+    match the schema and have at least half the keywords asked for.
 
     Raises:
-        MalformedError: there is no such object in the text.
+        MalformedError: the text has no such object.
     """
-    found = _object(_THOUGHT.sub("", text))
+    content = _object(_THOUGHT.sub("", text))
     try:
-        answer = TeacherAnswer.model_validate(found)
+        answer = CellLabel.model_validate(content)
     except ValidationError as error:
         raise MalformedError(_reason(error)) from None
-    words = list(dict.fromkeys(word for word in (_folded(given).lower() for given in answer.keywords) if word))
+    words = list(dict.fromkeys(word for word in (_folded(keyword).lower() for keyword in answer.keywords) if word))
     description = _folded(answer.description)
     if not description:
         raise MalformedError("the description is empty")
     if len(words) < max(1, keywords // 2):
         raise MalformedError(f"{len(words)} different keywords of the {keywords} asked for")
-    return TeacherAnswer(description=description, keywords=words[:keywords])
+    return CellLabel(description=description, keywords=words[:keywords])
 
 
 def _object(text: str) -> dict[str, Any]:
-    """Return the first object that has a field we want, else the first at all."""
-    found = list(_objects(text)) or list(_objects(_TRAILING.sub(r"\1", text)))
-    wanted = [one for one in found if one.keys() & TeacherAnswer.model_fields.keys()]
-    if wanted or found:
-        return (wanted or found)[0]
+    """Return the first object with a field of the schema, else the first object."""
+    objects = list(_objects(text)) or list(_objects(_TRAILING.sub(r"\1", text)))
+    matching = [one for one in objects if one.keys() & CellLabel.model_fields.keys()]
+    if matching or objects:
+        return (matching or objects)[0]
     raise MalformedError("its JSON is cut off or broken" if "{" in text else "there is no JSON object in it")
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    decoder, place = json.JSONDecoder(strict=False), text.find("{")
-    while place >= 0:
+    decoder, start = json.JSONDecoder(strict=False), text.find("{")
+    while start >= 0:
         try:
-            found, end = decoder.raw_decode(text, place)
+            content, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
-            end = place + 1
+            end = start + 1
         else:
-            yield found
-        place = text.find("{", end)
+            yield content
+        start = text.find("{", end)
 
 
 def _reason(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""Words and fixed word pairs of item texts, as a teacher without a language model tells items apart by them."""
+"""Phrase extraction: words and fixed word pairs of item texts, the terms of the contrastive lexicon."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DIGITS = re.compile(r"\d+")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")  # as `split_terms` finds them
 _BREAK = re.compile(r"[,;:|()\[\]!?\n]|\s[-–—&/]\s|\.(?=\s|$)")
 _PAUSE = "0"
-"""Stands where a text pauses: a number is no term, so no pair goes across."""
+"""Marker of punctuation between phrases; since a number is no term, no pair spans it."""
 _LONGEST = 128
 _OF_DETAILS = 1 / 3
 _LEAST_TEXTS = 3
@@ -31,10 +31,10 @@ _ABSORBED = 0.8
 
 @dataclass(frozen=True, eq=False)
 class Phrases:
-    """Which phrase is in which text.
+    """Occurrence of phrases in texts.
 
     Attributes:
-        presence: float64 csr (n_texts, phrases), 1 where a text has the phrase, less where only its details do.
+        presence: float64 csr (n_texts, phrases), 1 where a text has the phrase, less where only its details have it.
         vocabulary: The phrases: words and pairs of words, lower case.
     """
 
@@ -45,16 +45,16 @@ class Phrases:
 def find_phrases(
     texts: Sequence[str], details: Sequence[str] | None = None, *, brands: Sequence[str] | None = None
 ) -> Phrases:
-    """Find the telling words and fixed word pairs of texts.
+    """Extract the informative words and fixed word pairs of texts.
 
-    English stop words, numbers, short units and packaging say nothing; plurals count as their singular; a pair of
-    neighbouring words is a phrase where the two are found together often (cosine of their texts at least .4, in three
-    texts), and a word that is nearly always part of one pair gives way to it. What stands in one or two of a hundred
-    or more texts is a name or a part number; words found mostly in texts of items whose brand has them are brands.
+    English stop words, numbers, short units and packaging are left out; plurals count as their singular. Two adjacent
+    words form a phrase if they often occur together (cosine of their texts at least .4, in three texts or more), and a
+    word that is nearly always part of one pair is replaced by it. In a hundred or more texts, words of one or two texts
+    are left out, as names or part numbers. Words found mostly in texts of items whose brand has them are brands.
 
     Args:
         texts: One short text per item, such as title and categories.
-        details: One long text per item; of its first 128 words each counts a third of one in `texts`.
+        details: One long text per item; each of its first 128 words counts a third of a word in `texts`.
         brands: One brand per item, empty where unknown.
     """
     heads = [_BREAK.sub(f" {_PAUSE} ", text) for text in texts]
@@ -75,7 +75,7 @@ def find_phrases(
 
 @dataclass(frozen=True, eq=False)
 class _Words:
-    """The words of all texts in order: their places in the vocabulary, their texts, and what an occurrence counts."""
+    """The words of all texts in order: vocabulary index, text, and weight of each occurrence."""
 
     numbers: NDArray[np.int32]
     texts: NDArray[np.int64]
@@ -86,10 +86,10 @@ class _Words:
     def of(cls, terms: Terms, ends: NDArray[np.int64]) -> _Words:
         numbers = _singular(terms)[terms.numbers]
         texts = np.repeat(np.arange(len(terms)), np.diff(terms.offsets))
-        place = np.arange(len(numbers)) - terms.offsets[texts] - ends[texts]  # negative before the details
-        early = place < _LONGEST
+        position = np.arange(len(numbers)) - terms.offsets[texts] - ends[texts]  # negative before the details
+        early = position < _LONGEST
         numbers, texts = numbers[early], texts[early]
-        weights = np.where(place[early] < 0, 1.0, _OF_DETAILS)
+        weights = np.where(position[early] < 0, 1.0, _OF_DETAILS)
         presence = _presence(texts, numbers, weights, (len(terms), len(terms.vocabulary)))
         return cls(numbers, texts, weights, presence)
 
@@ -105,16 +105,16 @@ def _presence(
 
 
 def _singular(terms: Terms) -> NDArray[np.int32]:
-    """Return for each word its singular's place where the texts have that too, else its own: int32 (vocabulary,)."""
-    places = {word: place for place, word in enumerate(terms.vocabulary)}
-    counts = np.bincount(terms.numbers, minlength=len(places))
-    singular = np.arange(len(places), dtype=np.int32)
-    for word, place in places.items():
+    """Return the vocabulary index of each word's singular, if the texts have it, else its own: int32 (vocabulary,)."""
+    index = {word: number for number, word in enumerate(terms.vocabulary)}
+    counts = np.bincount(terms.numbers, minlength=len(index))
+    singular = np.arange(len(index), dtype=np.int32)
+    for word, number in index.items():
         endings = ("es", "s") if word.endswith(("ses", "xes", "hes", "zes")) else ("s",)
         for ending in endings:
-            base = places.get(word.removesuffix(ending)) if word.endswith(ending) and not word.endswith("ss") else None
-            if base is not None and len(word) - len(ending) >= 3 and counts[base] * 5 >= counts[place]:
-                singular[place] = base
+            base = index.get(word.removesuffix(ending)) if word.endswith(ending) and not word.endswith("ss") else None
+            if base is not None and len(word) - len(ending) >= 3 and counts[base] * 5 >= counts[number]:
+                singular[number] = base
                 break
     return singular[singular]
 
@@ -124,11 +124,11 @@ def _usable(vocabulary: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def _brand_words(words: sparse.csr_array, brands: Sequence[str], vocabulary: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which words stand mostly in texts of items whose brand has them: bool (vocabulary,)."""
-    places = {word: place for place, word in enumerate(vocabulary)}
-    of_brand = [[places[word] for word in set(_WORD.findall(brand.lower())) if word in places] for brand in brands]
+    """Return which words occur mostly in texts of items whose brand has them: bool (vocabulary,)."""
+    index = {word: number for number, word in enumerate(vocabulary)}
+    of_brand = [[index[word] for word in set(_WORD.findall(brand.lower())) if word in index] for brand in brands]
     items = np.repeat(np.arange(len(brands)), [len(row) for row in of_brand])
-    numbers = np.array([place for row in of_brand for place in row], dtype=np.int64)
+    numbers = np.array([number for row in of_brand for number in row], dtype=np.int64)
     branded = _totals(_presence(items, numbers, np.ones(len(items)), words.shape).multiply(words))
     return np.asarray(branded > 0.5 * _totals(words))
 
@@ -136,20 +136,20 @@ def _brand_words(words: sparse.csr_array, brands: Sequence[str], vocabulary: Seq
 def _pairs(
     words: _Words, allowed: NDArray[np.bool_], vocabulary: Sequence[str]
 ) -> tuple[sparse.csr_array, NDArray[np.int64], NDArray[np.int64]]:
-    """Return the fixed pairs of neighbouring words: presence (n_texts, pairs), first and second word (pairs,)."""
+    """Return the fixed pairs of adjacent words: presence (n_texts, pairs), first and second word (pairs,)."""
     width = np.int64(len(vocabulary))
     plain = np.array([not _DIGITS.fullmatch(word) and word not in _SILENT for word in vocabulary])
     left, right, texts = words.numbers[:-1], words.numbers[1:], words.texts[:-1]
-    # a pair may hold one word that is too short alone ("3d printer"), but no brand
-    telling = (allowed[left] & plain[right]) | (plain[left] & allowed[right])
-    telling &= (texts == words.texts[1:]) & (left != right)
-    codes, places = np.unique(left[telling] * width + right[telling], return_inverse=True)
-    weights = np.minimum(words.weights[:-1], words.weights[1:])[telling]
-    presence = _presence(texts[telling], places, weights, (words.presence.shape[0], len(codes)))
+    # a pair may have one word that is too short alone ("3d printer"), but no brand
+    candidate = (allowed[left] & plain[right]) | (plain[left] & allowed[right])
+    candidate &= (texts == words.texts[1:]) & (left != right)
+    codes, pair = np.unique(left[candidate] * width + right[candidate], return_inverse=True)
+    weights = np.minimum(words.weights[:-1], words.weights[1:])[candidate]
+    presence = _presence(texts[candidate], pair, weights, (words.presence.shape[0], len(codes)))
     first, second = codes // width, codes % width
-    found, counts = _texts_with(presence), _texts_with(words.presence)
-    bound = found**2 >= _BOUND**2 * counts[first] * counts[second]
-    kept = np.flatnonzero(bound & (found >= _LEAST_TEXTS))
+    together, counts = _texts_with(presence), _texts_with(words.presence)
+    bound = together**2 >= _BOUND**2 * counts[first] * counts[second]
+    kept = np.flatnonzero(bound & (together >= _LEAST_TEXTS))
     return presence[:, kept], first[kept], second[kept]
 
 

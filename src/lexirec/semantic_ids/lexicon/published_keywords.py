@@ -1,4 +1,4 @@
-"""Keywords and descriptions of semantic-ID tokens that somebody published, such as TS-Rec's."""
+"""Import of published keywords and descriptions of semantic-ID tokens, such as TS-Rec's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TOKEN = re.compile(r"<([a-z])_(\d+)>")
 
 
 class KeywordRecord(BaseModel):
-    """What is said of one token; other fields of a record are passed over."""
+    """Keywords and description of one token; other fields of a record are ignored."""
 
     token: str = Field(pattern=rf"^{_TOKEN.pattern}$")
     keywords: list[str] = Field(min_length=1)
@@ -31,27 +31,27 @@ _RECORDS = TypeAdapter(list[KeywordRecord])
 
 
 def read_keywords(path: str | Path, codes: Codes) -> Lexicon:
-    """Read a list of `{token, keywords, description}` as the lexicon of given residual codes.
+    """Read a list of `{token, keywords, description}` as the lexicon of residual codes.
 
-    The token `<b_12>` is the cell of the items whose code at level 1 is 12. Keywords and descriptions stay as they are,
-    in their order. Last levels that the file leaves out altogether, such as that of a collision rule, are left out.
+    The token `<b_12>` is the cell of the items whose code at level 1 is 12. Keywords and descriptions are kept
+    unchanged, in their order. Last levels without any record, such as that of a collision rule, are left out.
 
     Args:
         path: JSON, as TS-Rec released its keywords, or Parquet with these columns.
-        codes: The codes whose cells the tokens are.
+        codes: The codes whose cells the tokens name.
 
     Raises:
-        DataError: it names file and token: not readable, not such records, tokens that stand twice, that the codes do
-            not have or that are missing; or codes that are no residual ones.
+        DataError: the file is unreadable or has other records, tokens are repeated, unknown or missing (the message
+            names file and token), or the codes are not residual.
     """
     path = Path(path)
     if codes.kind != "residual":
         raise DataError(
-            f"{path.name} tells of tokens, which cells of codes of kind '{codes.kind}' are not; give residual codes"
+            f"{path.name} describes tokens, which codes of kind '{codes.kind}' do not have; give residual codes"
         )
     records = _by_token(_read(path), path)
     values = [np.unique(codes.values[:, level]) for level in range(codes.levels)]  # in the order of Codes.cells
-    expected = [[token_of(level, int(value)) for value in found] for level, found in enumerate(values)]
+    expected = [[token_of(level, int(value)) for value in used] for level, used in enumerate(values)]
     levels = _named_levels(records, expected, path)
     return Lexicon.written(
         [[(records[token].keywords, records[token].description) for token in level] for level in levels]
@@ -79,36 +79,36 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 def _problem(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    place, message = first["loc"], first["msg"]
+    location, message = first["loc"], first["msg"]
     if first["type"] == "json_invalid":
         return f" is no JSON ({message.removeprefix('Invalid JSON: ')}); save it as a list of records"
-    if not place:
+    if not location:
         return " holds no list; give a list of records with token, keywords and description"
-    field = ".".join(str(part) for part in place[1:])
+    field = ".".join(str(part) for part in location[1:])
     about = f"'{field}': " if field else ""
-    return f", record {int(place[0]) + 1}: {about}{message[0].lower()}{message[1:]}; a token looks like <a_12>"
+    return f", record {int(location[0]) + 1}: {about}{message[0].lower()}{message[1:]}; a token looks like <a_12>"
 
 
 def _by_token(records: Sequence[KeywordRecord], path: Path) -> dict[str, KeywordRecord]:
-    found: dict[str, KeywordRecord] = {}
+    record_of: dict[str, KeywordRecord] = {}
     for record in records:
         match = _TOKEN.fullmatch(record.token)
         token = token_of(ord(match[1]) - ord("a"), int(match[2])) if match else record.token
-        if token in found:
-            raise DataError(f"{path.name}: the token {token} stands more than once; keep one record per token")
-        found[token] = record
-    return found
+        if token in record_of:
+            raise DataError(f"{path.name}: the token {token} occurs more than once; keep one record per token")
+        record_of[token] = record
+    return record_of
 
 
 def _named_levels(
     records: Mapping[str, KeywordRecord], expected: Sequence[Sequence[str]], path: Path
 ) -> Sequence[Sequence[str]]:
-    """Return the tokens of the levels that the records name, all of which have a record."""
-    known = {token for level in expected for token in level}
-    unknown = [token for token in records if token not in known]
+    """Return the tokens of the levels that have records; every token of such a level must have one."""
+    used = {token for level in expected for token in level}
+    unknown = [token for token in records if token not in used]
     if unknown:
         raise DataError(
-            f"{path.name} tells of {len(unknown):,} tokens that no item has, such as {_some(unknown)}; "
+            f"{path.name} describes {len(unknown):,} tokens that no item has, such as {_some(unknown)}; "
             "give the codes that the keywords were written for"
         )
     depth = max(
@@ -116,7 +116,7 @@ def _named_levels(
     )
     missing = [token for tokens in expected[: depth + 1] for token in tokens if token not in records]
     if missing:
-        raise DataError(f"{path.name} says nothing of {len(missing):,} tokens, such as {_some(missing)}; add them")
+        raise DataError(f"{path.name} has no record of {len(missing):,} tokens, such as {_some(missing)}; add them")
     return expected[: depth + 1]
 
 

@@ -1,4 +1,4 @@
-"""Terms of item texts: pieces of a tokenizer or words, counted per item and weighted as GRAM weights them."""
+"""TF-IDF of item texts: terms (tokenizer pieces or words), their counts per item, and GRAM's weights."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Terms:
     """The terms of every text, in order.
 
     Attributes:
-        numbers: int32 (n_terms,), all texts' terms one after the other, as places in `vocabulary`.
+        numbers: int32 (n_terms,), the terms of all texts in sequence, as indices of `vocabulary`.
         offsets: int64 (n_texts + 1,); text i has the terms offsets[i] to offsets[i+1].
-        vocabulary: The terms' strings: a tokenizer's whole vocabulary by id, or the words found, sorted.
-        special: Places of the tokenizer's special tokens.
+        vocabulary: The terms' strings: a tokenizer's whole vocabulary by id, or the sorted words of the texts.
+        special: Indices of the tokenizer's special tokens.
     """
 
     numbers: NDArray[np.int32]
@@ -46,7 +46,7 @@ class Terms:
         return len(self.offsets) - 1
 
     def counts(self, longest: int | None = None) -> sparse.csr_array:
-        """Return how often each term is in the first `longest` terms of each text: float64 (n_texts, vocabulary)."""
+        """Count each term in the first `longest` terms of each text: float64 (n_texts, vocabulary)."""
         texts = np.repeat(np.arange(len(self)), np.diff(self.offsets))
         numbers = self.numbers
         if longest is not None:
@@ -56,7 +56,7 @@ class Terms:
         return sparse.coo_array((np.ones(len(texts)), (texts, numbers)), shape=shape).tocsr()
 
     def usable(self) -> NDArray[np.bool_]:
-        """Return which terms may name something: no special token, no bare space, at least two characters."""
+        """Return which terms can be names: no special token, no bare space, at least two characters."""
         short = np.fromiter((len(term.strip()) < 2 or term == "▁▁" for term in self.vocabulary), dtype=np.bool_)
         short[list(self.special)] = True
         return ~short
@@ -69,16 +69,16 @@ def split_terms(
 
     Args:
         texts: One text per item.
-        tokenizer: Any Hugging Face tokenizer; no special tokens are added and nothing is cut off.
-        lowercase: Lower the case before the tokenizer, as GRAM's Amazon texts are.
+        tokenizer: Any Hugging Face tokenizer; no special tokens are added and texts are not truncated.
+        lowercase: Convert to lower case before the tokenizer, as GRAM does with Amazon texts.
     """
     if tokenizer is None:
         return _words(texts)
-    given = [text.lower() for text in texts] if lowercase else list(texts)
+    texts = [text.lower() for text in texts] if lowercase else list(texts)
     rows: list[list[int]] = []
-    with Progress("tokenising", len(given)) as progress:
-        for start in range(0, len(given), _CHUNK):
-            part = given[start : start + _CHUNK]
+    with Progress("tokenising", len(texts)) as progress:
+        for start in range(0, len(texts), _CHUNK):
+            part = texts[start : start + _CHUNK]
             rows += tokenizer(part, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
             progress.advance(len(part))
     return Terms(*_flat(rows, np.int32), vocabulary_of(tokenizer), frozenset(tokenizer.all_special_ids))
@@ -88,9 +88,8 @@ def tf_idf(terms: Terms, *, tf_pieces: int | None = 128, tf_share: bool = False)
     """Return tf · idf of each term in each text, float64 (n_texts, vocabulary), with GRAM's statistics.
 
     tf counts the first `tf_pieces` terms (None: all), df the texts whose full text has the term, and
-    idf = ln(1 + (M − df + .5) / (df + .5)) for M texts. Neither length normalisation nor saturation, unless
-    `tf_share` divides the counts by the number of terms they were counted in, so that long texts do not outweigh
-    short ones in a cell.
+    idf = ln(1 + (M − df + .5) / (df + .5)) for M texts. There is no length normalisation or saturation, unless
+    `tf_share` divides the counts by the number of counted terms, so that long texts do not outweigh short ones.
     """
     counts = terms.counts(tf_pieces)
     df = np.bincount(terms.counts().indices, minlength=len(terms.vocabulary))
@@ -101,9 +100,9 @@ def tf_idf(terms: Terms, *, tf_pieces: int | None = 128, tf_share: bool = False)
 
 
 def best_terms(scores: sparse.csr_array, most: int, usable: NDArray[np.bool_]) -> sparse.csr_array:
-    """Keep of each row the `most` best terms less the unusable ones, by falling score, ties by term number.
+    """Keep the `most` best terms of each row, without unusable ones, by descending score, ties by term number.
 
-    Unusable terms are dropped last, as GRAM does, so they take up places among the `most`.
+    Unusable terms are dropped last, as in GRAM, so they count among the `most`.
     """
     rows = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
     order = np.lexsort((scores.indices, -scores.data, rows))
@@ -114,7 +113,7 @@ def best_terms(scores: sparse.csr_array, most: int, usable: NDArray[np.bool_]) -
 
 
 def vocabulary_of(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
-    """Return the strings of a tokenizer's ids 0, 1, …; an empty string where an id is not used."""
+    """Return the strings of a tokenizer's ids 0, 1, …; an empty string for unused ids."""
     ids = tokenizer.get_vocab()
     pieces = [""] * (max(ids.values()) + 1)
     for piece, number in ids.items():
@@ -123,7 +122,7 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
 
 
 def readable(term: str) -> str:
-    """Return a term without the marks that tokenizers put for spaces and joins."""
+    """Return a term without the tokenizer's marks of spaces and joins."""
     for mark in _SPACES:
         term = term.replace(mark, "")
     return term
@@ -134,12 +133,12 @@ def _words(texts: Sequence[str]) -> Terms:
     offsets = _offsets(rows)
     if not offsets[-1]:
         raise DataError(f"the {len(texts)} texts hold no word; name at least one text column that is not empty")
-    found = pa.array(chain.from_iterable(rows), type=pa.large_string()).dictionary_encode()
-    order = pc.sort_indices(found.dictionary)
-    place = np.empty(len(order), dtype=np.int32)
-    place[order.to_numpy()] = np.arange(len(order), dtype=np.int32)
-    vocabulary = found.dictionary.take(order).to_pylist()
-    return Terms(place[found.indices.to_numpy()], offsets, tuple(vocabulary))
+    words = pa.array(chain.from_iterable(rows), type=pa.large_string()).dictionary_encode()
+    order = pc.sort_indices(words.dictionary)
+    rank = np.empty(len(order), dtype=np.int32)
+    rank[order.to_numpy()] = np.arange(len(order), dtype=np.int32)
+    vocabulary = words.dictionary.take(order).to_pylist()
+    return Terms(rank[words.indices.to_numpy()], offsets, tuple(vocabulary))
 
 
 def _flat(rows: Sequence[Sequence[int]], kind: type[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

@@ -1,1 +1,1 @@
-"""quantizers."""
+"""Quantisers: turn item embeddings, categories or published IDs into codes."""

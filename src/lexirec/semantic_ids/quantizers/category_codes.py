@@ -1,15 +1,15 @@
-"""Codes from the category path that a shop gives its items: a tree that nobody has to fit.
+"""Codes from the catalogue's category paths: a tree of codes without any fitting.
 
-Level by level, an item's code is the number of its category's name at that depth. The same name has the same code
-wherever it stands, so that its token means one thing; cells are paths. Where a path ends early, code 0 says so. Items
-of one path have equal codes, and identifiers of kind `codes` tell them apart by one token more.
+At each level, an item's code is the number of its category's name at that depth. A name has the same code in all paths,
+so that its token has one meaning; cells are paths. Code 0 marks the end of a shorter path. Items with the same path
+have equal codes, and identifiers of kind `codes` distinguish them by an additional token.
 
 Source: the semantic indexing (SemID) of Hua et al. (SIGIR-AP 2023), which P5 and OpenP5 use.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -17,27 +17,28 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import DataError, did_you_mean
 from lexirec.semantic_ids.codes import Codes
+from lexirec.semantic_ids.quantizers.base import Quantized, QuantizerInputs, QuantizerSettings
 
 if TYPE_CHECKING:
     from lexirec.data.catalog import Catalog
 
 
-class CategoryCodes(Settings):
-    """The items' categories, as they are."""
+class CategoryCodes(QuantizerSettings):
+    """Settings of codes from category paths, and the estimator itself: `CategoryCodes().fit(catalog)`."""
 
+    needs: ClassVar[tuple[str, ...]] = ("catalog",)
     kind: Literal["categories"] = "categories"
     field: str = "categories"
-    """A field of the catalogue: lists, or texts that `separator` divides; root first."""
+    """A field of the catalogue: lists, or texts split at `separator`; root first."""
     separator: Annotated[str, Field(min_length=1)] = ">"
-    """Divides texts; lists need none."""
+    """Separator of categories in texts; lists need none."""
     levels: Annotated[int, Field(ge=1, le=24)] = 4
     """Most levels; deeper categories are left out."""
 
     def fit(self, catalog: Catalog) -> Codes:
-        """Return the codes of a catalogue's items, of kind "tree"; levels that tell nobody apart are left out.
+        """Return the codes of a catalogue's items, of kind "tree"; levels with a single value are left out.
 
         Raises:
             DataError: the catalogue has no such field, or no item has a category.
@@ -45,18 +46,22 @@ class CategoryCodes(Settings):
         paths = _paths(catalog, self)
         lengths = np.asarray(pc.list_value_length(paths), dtype=np.int64)
         if not lengths.any():
-            raise DataError(f"codes of kind 'categories': no item has anything in the field '{self.field}'")
+            raise DataError(f"codes of kind 'categories': the field '{self.field}' is empty for all items")
         names = np.asarray(pc.list_flatten(paths).dictionary_encode().indices, dtype=np.int64)
         values = np.zeros((len(lengths), min(self.levels, int(lengths.max()))), dtype=np.int32)
         starts = np.cumsum(lengths) - lengths
         for level in range(values.shape[1]):
             deep = lengths > level
             values[deep, level] = np.unique(names[starts[deep] + level], return_inverse=True)[1] + 1
-        return Codes(_telling(values), "tree")
+        return Codes(_varying(values), "tree")
+
+    def quantize(self, inputs: QuantizerInputs) -> Quantized:
+        """Return the codes of the catalogue's items; see `fit`."""
+        return Quantized(self.fit(inputs.catalog))
 
 
 def _paths(catalog: Catalog, settings: CategoryCodes) -> Any:
-    """Return the items' categories as lists without blanks or empty names; unknown ones are empty lists."""
+    """Return the items' categories as lists of stripped, non-empty names; missing categories are empty lists."""
     table, field = catalog.table, settings.field
     if field not in table.column_names:
         names = table.column_names
@@ -71,7 +76,7 @@ def _paths(catalog: Catalog, settings: CategoryCodes) -> Any:
     return pa.array([[name.strip() for name in path or () if name and name.strip()] for path in lists])
 
 
-def _telling(values: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Leave out levels at which all items are alike, such as the shop's own name; at least one stays."""
-    apart = (values != values[:1]).any(axis=0)
-    return values[:, apart] if apart.any() else values[:, :1]
+def _varying(values: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Leave out levels with the same value for all items, such as the shop's own name; at least one level stays."""
+    varies = (values != values[:1]).any(axis=0)
+    return values[:, varies] if varies.any() else values[:, :1]

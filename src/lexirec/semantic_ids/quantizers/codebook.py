@@ -1,4 +1,4 @@
-"""Codebook: what a fitted quantiser knows, so that the items of any catalogue can be given codes."""
+"""Codebook: a fitted quantiser's codes as points, which assigns codes to the items of any catalogue."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.quantizers.assignment import blocks, finite_matrix, nearest_codes
+from lexirec.semantic_ids.quantizers.base import Quantized
 from lexirec.semantic_ids.quantizers.collisions import CollisionSettings, LastLevel, Settled, settle
 from lexirec.semantic_ids.quantizers.report import LevelUse, QuantizerReport
 
@@ -24,7 +25,7 @@ Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 @dataclass(frozen=True, eq=False)
 class Mlp:
-    """Linear layers with ReLU between them.
+    """A multi-layer perceptron in numpy: linear layers with ReLU between them.
 
     Attributes:
         layers: Weights (out, in) and biases (out,) of each layer.
@@ -36,21 +37,21 @@ class Mlp:
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the outputs of rows (n, in): float32 (n, out)."""
-        found = rows
-        for place, (weight, bias) in enumerate(self.layers):
-            found = (np.maximum(found, np.float32(0)) if place else found) @ weight.T + bias
-        return found + rows if self.skip else found
+        outputs = rows
+        for number, (weight, bias) in enumerate(self.layers):
+            outputs = (np.maximum(outputs, np.float32(0)) if number else outputs) @ weight.T + bias
+        return outputs + rows if self.skip else outputs
 
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """Where codes live: vectors are shifted, scaled and, by RQ-VAE, encoded before they are quantised.
+    """Map between vectors and the space of the codes: shift, scale and, for RQ-VAE, an encoder.
 
     Attributes:
         shift: float32 (d,), subtracted from vectors.
-        scale: What the rest is multiplied by.
-        encoder: From d dimensions to those of the codes; none where the codes live among the vectors themselves.
-        decoder: The way back.
+        scale: Factor after the shift.
+        encoder: From d dimensions to those of the codes; None where the codes are in the space of the vectors.
+        decoder: The inverse of the encoder, approximately.
     """
 
     shift: NDArray[np.float32]
@@ -60,28 +61,28 @@ class Space:
 
     @classmethod
     def plain(cls, dimensions: int) -> Space:
-        """Return the space of vectors as they are."""
+        """Return the identity: codes in the space of the vectors."""
         return cls(np.zeros(dimensions, dtype=np.float32))
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return vectors (n, d) as points among the codes: float32 (n, width)."""
+        """Map vectors (n, d) into the space of the codes: float32 (n, width)."""
         scaled = (vectors - self.shift) * np.float32(self.scale)
         return scaled if self.encoder is None else self.encoder(scaled)
 
     def decode(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return points among the codes (n, width) as vectors: float32 (n, d)."""
+        """Map points in the space of the codes (n, width) back to vectors: float32 (n, d)."""
         scaled = points if self.decoder is None else self.decoder(points)
         return scaled / np.float32(self.scale) + self.shift
 
 
 @dataclass(frozen=True, eq=False)
 class Codebook:
-    """The codes of every level as points, and the way from vectors to them.
+    """The codes of every level as points, and the map from vectors to their space.
 
     Attributes:
-        space: Where the codes live.
+        space: Map between vectors and the space of the codes.
         centroids: The codes of each level, float32 (codes, width).
-        quantized: Codes and report of a catalogue: the one it was fitted on, or was applied to last. Not saved.
+        quantized: Codes and report of the catalogue that the codebook was fitted on or last applied to. Not saved.
     """
 
     space: Space
@@ -90,7 +91,7 @@ class Codebook:
 
     @property
     def levels(self) -> int:
-        """Number of levels, without one that a collision rule added."""
+        """Number of levels, without the one added by a collision rule."""
         return len(self.centroids)
 
     @property
@@ -98,19 +99,19 @@ class Codebook:
         """The codes of the catalogue's items, of kind `residual`, after the collision rule.
 
         Raises:
-            ArtifactError: the codebook was loaded; codes are stored apart from it.
+            ArtifactError: the codebook was loaded from a file, which holds no codes of items.
         """
         return self._quantized[0].codes
 
     @property
     def report(self) -> QuantizerReport:
-        """How well the codes are used; raises as `codes` does."""
+        """Report on the use of the codes; raises as `codes` does."""
         return self._quantized[1]
 
     def assign(self, vectors: NDArray[np.floating]) -> NDArray[np.int32]:
         """Return the nearest code of each level for vectors (n, d) of any catalogue: int32 (n, levels).
 
-        Items may share all their codes; `apply` lets them have their own.
+        Items may share all their codes; `apply` also resolves collisions.
 
         Raises:
             DataError: the vectors are not a finite matrix of the codebook's width.
@@ -118,6 +119,7 @@ class Codebook:
         vectors = finite_matrix(vectors, len(self.space.shift))
         values = np.empty((len(vectors), self.levels), dtype=np.int32)
         for block in blocks(len(vectors), vectors.shape[1]):
+            # residual quantisation: each level codes what the levels before have left
             rest = self.space.encode(vectors[block])
             for level, codes in enumerate(self.centroids):
                 values[block, level] = nearest_codes(rest, codes)
@@ -125,7 +127,7 @@ class Codebook:
         return values
 
     def reconstruct(self, values: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Return the vectors that codes (n, at least levels) stand for: float32 (n, d)."""
+        """Reconstruct vectors from codes (n, at least levels): float32 (n, d)."""
         return self.space.decode(self._points(values, self.levels))
 
     def apply(
@@ -135,17 +137,17 @@ class Codebook:
         *,
         values: NDArray[np.int32] | None = None,
     ) -> Codebook:
-        """Return the same codebook with the codes of these vectors, after the collision rule, and their report.
+        """Return this codebook with the codes of these vectors, after the collision rule, and their report.
 
-        So a second catalogue gets its codes from the quantiser of a first one.
+        A second catalogue thus gets its codes from the quantiser of a first one.
 
         Args:
             vectors: (n, d), of the catalogue's items.
-            collisions: The rule; by default a further level.
-            values: int32 (n, levels), codes chosen otherwise than by `assign`, such as balanced ones.
+            collisions: The rule; by default an additional level.
+            values: int32 (n, levels), codes not chosen by `assign`, such as balanced ones.
 
         Raises:
-            DataError: the vectors are not a finite matrix of the codebook's width, or the codes none of its codes.
+            DataError: the vectors are not a finite matrix of the codebook's width, or the codes are not its codes.
         """
         vectors = finite_matrix(vectors, len(self.space.shift))
         chosen = self.assign(vectors) if values is None else self._checked(values, len(vectors))
@@ -155,7 +157,7 @@ class Codebook:
         return replace(self, quantized=(settled, self._describe(vectors, points, settled)))
 
     def save(self, folder: str | Path) -> None:
-        """Write `codebook.safetensors` into an existing folder; the codes are no part of it."""
+        """Write `codebook.safetensors` into an existing folder, without the codes of items."""
         tensors = {"shift": self.space.shift, "scale": np.array([self.space.scale])}
         tensors |= {f"centroids.{level}": codes for level, codes in enumerate(self.centroids)}
         layout: dict[str, object] = {"levels": self.levels}
@@ -169,7 +171,7 @@ class Codebook:
 
     @classmethod
     def load(cls, folder: str | Path) -> Codebook:
-        """Read what `save` wrote; it has no `codes` until it is applied to vectors.
+        """Read a codebook from `save`; it has no `codes` until it is applied to vectors.
 
         Raises:
             ArtifactError: the file is missing or is not what `save` writes.
@@ -190,28 +192,33 @@ class Codebook:
         space = Space(tensors["shift"], float(tensors["scale"][0]), encoder, decoder)
         return cls(space, tuple(tensors[f"centroids.{level}"] for level in range(layout["levels"])))
 
+    def quantized_items(self) -> Quantized:
+        """Return the codes of the items it was fitted on, with the codebook; raises as `codes` does."""
+        summary = [f"{name}: {value}" for name, value in self.report.summary().items()]
+        return Quantized(self.codes, self.levels, self, summary)
+
     @property
     def _quantized(self) -> tuple[Settled, QuantizerReport]:
         if self.quantized is None:
-            raise ArtifactError("this codebook has no codes of its own; apply it to vectors, or load the codes")
+            raise ArtifactError("this codebook holds no codes of items; apply it to vectors, or load the codes")
         return self.quantized
 
     def _checked(self, values: NDArray[np.int32], items: int) -> NDArray[np.int32]:
-        found = Codes(values, "residual").values
+        checked = Codes(values, "residual").values
         sizes = [len(codes) for codes in self.centroids]
-        if found.shape != (items, self.levels) or (found.max(axis=0) >= sizes).any():
+        if checked.shape != (items, self.levels) or (checked.max(axis=0) >= sizes).any():
             raise DataError(
-                f"codes of shape {found.shape}, up to {found.max(axis=0).tolist()}; the codebook has {sizes} codes at "
-                f"its {self.levels} levels, and there are {items} vectors"
+                f"codes have shape {checked.shape} and go up to {checked.max(axis=0).tolist()}; the codebook has "
+                f"{sizes} codes at its {self.levels} levels, and there are {items} vectors"
             )
-        return found
+        return checked
 
     def _points(self, values: NDArray[np.int32], levels: int) -> NDArray[np.float32]:
         """Return the sums of the first levels' codes: float32 (n, width)."""
-        found = np.zeros((len(values), self.centroids[0].shape[1]), dtype=np.float32)
+        sums = np.zeros((len(values), self.centroids[0].shape[1]), dtype=np.float32)
         for level in range(levels):
-            found += self.centroids[level][values[:, level]]
-        return found
+            sums += self.centroids[level][values[:, level]]
+        return sums
 
     def _describe(self, vectors: NDArray[np.float32], points: NDArray[np.float32], settled: Settled) -> QuantizerReport:
         values = settled.codes.values

@@ -1,4 +1,4 @@
-"""Collisions: items that share all their codes, and the rules by which every item gets codes of its own."""
+"""Collisions of semantic-ID codes: items that share all their codes, and the rules that give every item its own."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.quantizers.assignment import squared_distances, whole_groups
 
 LEAST_ENTROPY = 0.003
-"""Of Sinkhorn's method on distances scaled to −1 … 1; a smaller one leaves double precision."""
+"""Least entropy of Sinkhorn's method on distances scaled to −1 … 1; smaller ones underflow in double precision."""
 
 
 class CollisionSettings(Settings):
-    """What becomes of items that share all their codes."""
+    """Settings of the rule for items that share all their codes."""
 
     rule: Literal["level", "nearest-free", "sinkhorn", "none"] = "level"
-    """`level`: a further level counts the items of a group, 0 for all others. `nearest-free`: all but the nearest item
-    of a group move to the nearest code of the last level that is free below their prefix. `sinkhorn`: groups are spread
-    over the codes of the last level in rounds. Both leave to a further level what they cannot tell apart. `none`: codes
-    stay shared; spelling then adds a counter to theirs alone."""
+    """`level`: an additional level counts the items of a group, 0 for all others. `nearest-free`: all but the nearest
+    item of a group move to the nearest code of the last level that is free below their prefix. `sinkhorn`: groups are
+    spread over the codes of the last level in rounds. Both add a level for the collisions that remain. `none`: codes
+    stay shared, and the identifiers of these items get a counter."""
     rounds: Annotated[int, Field(ge=1)] = 20
     """Most rounds of `sinkhorn`."""
     entropy: Annotated[float, Field(ge=LEAST_ENTROPY)] = LEAST_ENTROPY
@@ -36,10 +36,10 @@ class CollisionSettings(Settings):
 
 @dataclass(frozen=True, eq=False)
 class LastLevel:
-    """What items chose their last code from.
+    """Residuals and codes of the last level, from which items can choose another code.
 
     Attributes:
-        residuals: float32 (n_items, d), what the levels before the last have left of each item.
+        residuals: float32 (n_items, d), the items' vectors minus the codes of the earlier levels.
         centroids: float32 (k, d), the codes of the last level.
     """
 
@@ -49,7 +49,7 @@ class LastLevel:
 
 @dataclass(frozen=True)
 class CollisionCount:
-    """How many items share all their codes with others.
+    """Number of items that share all their codes with others.
 
     Attributes:
         total: All items.
@@ -65,14 +65,15 @@ class CollisionCount:
 
     @property
     def rate(self) -> float:
-        """Share of the items that would have to change for all to differ: (items − distinct codes) / items."""
+        """Collision rate, the share of items that would have to change: (items − distinct codes) / items."""
         return (self.items - self.groups) / self.total
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return the counts as a phrase."""
         if not self.groups:
             return "none"
-        return f"{self.items:,} items in {self.groups:,} groups of up to {self.largest:,} ({self.rate:.2%} too many)"
+        groups = f"{self.groups:,} groups of up to {self.largest:,}"
+        return f"{self.items:,} items in {groups} (collision rate {self.rate:.2%})"
 
     @classmethod
     def of(cls, values: NDArray[np.int32]) -> CollisionCount:
@@ -84,13 +85,13 @@ class CollisionCount:
 
 @dataclass(frozen=True)
 class Collisions:
-    """What a collision rule found and did.
+    """Counts before and after a collision rule.
 
     Attributes:
         rule: The rule.
-        before: Collisions of the codes as they were given.
-        repaired: Collisions after items moved within the last level, before a further level.
-        after: Collisions that are left: none, unless the rule is `none`.
+        before: Collisions of the given codes.
+        repaired: Collisions after items moved within the last level, before an additional level.
+        after: Remaining collisions: none, unless the rule is `none`.
         moved: Items whose code of the last given level changed.
     """
 
@@ -102,22 +103,22 @@ class Collisions:
 
     @property
     def numbered(self) -> int:
-        """Items that only the further level tells from others."""
+        """Items that only the additional level distinguishes from others."""
         return self.repaired.items - self.after.items
 
     def summary(self) -> dict[str, str]:
-        """Return what happened, in words and numbers."""
+        """Return the counts as labelled phrases, for reports."""
         return {
             "collisions before": str(self.before),
             f"moved by the rule '{self.rule}'": f"{self.moved:,} items",
-            "told apart by a further level": f"{self.numbered:,} items",
+            "distinguished by an additional level": f"{self.numbered:,} items",
             "collisions after": str(self.after),
         }
 
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """Codes after a collision rule: unless it is `none`, no two items have the same; and what the rule did."""
+    """Codes after a collision rule, unique unless the rule is `none`, and the counts of collisions."""
 
     codes: Codes
     collisions: Collisions
@@ -128,9 +129,9 @@ def settle(
 ) -> Settled:
     """Apply a collision rule to residual codes.
 
-    A further level is added only where it is needed: it counts 0, 1, 2, … the items of a group in catalogue order and
-    is 0 for everyone else, so that the codes stay a rectangle. Identifiers cut behind the token that tells an item from
-    all others (`cut="shortest-unique"`) have it only where it says something.
+    A level is added only if collisions remain: it counts the items of a group 0, 1, 2, … in catalogue order and is 0
+    for all other items, so that all items have equally many codes. Identifiers cut at their shortest unique prefix
+    (`cut="shortest-unique"`) contain it only where it is needed.
 
     Args:
         values: int32 (n_items, levels).
@@ -138,13 +139,13 @@ def settle(
         last: Needed by the rules `nearest-free` and `sinkhorn`.
 
     Raises:
-        SettingsError: the rule needs vectors and there are none.
+        SettingsError: the rule needs vectors, and `last` is missing.
     """
     settings = settings or CollisionSettings()
     if settings.rule in ("nearest-free", "sinkhorn") and last is None:
         raise SettingsError(
-            f"the collision rule '{settings.rule}' needs the items' vectors, and these codes came without; "
-            "give them, or use 'level'"
+            f"the collision rule '{settings.rule}' needs the items' vectors, and these codes have none; "
+            "give vectors, or use 'level'"
         )
     repaired = np.array(values, dtype=np.int32)
     if settings.rule == "nearest-free" and last is not None:
@@ -159,7 +160,7 @@ def settle(
 
 
 def same_codes(values: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return a number for each item that those with equal codes share: int64 (n_items,), 0 … without gaps."""
+    """Return the group of equal codes of each item: int64 (n_items,), numbered 0 … without gaps."""
     return Codes(values, "residual").prefixes(values.shape[1] - 1)
 
 
@@ -167,12 +168,12 @@ def _numbered(values: NDArray[np.int32]) -> NDArray[np.int32]:
     groups = same_codes(values)
     order = np.argsort(groups, kind="stable")
     counter = np.empty(len(values), dtype=np.int32)
-    counter[order] = _places(groups[order])
+    counter[order] = _ranks(groups[order])
     return np.column_stack([values, counter])
 
 
-def _places(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the place of each row among those of its group, where the rows of a group stand together."""
+def _ranks(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the position of each row within its group; the rows of a group are consecutive."""
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
     sizes = np.diff(np.append(starts, len(groups)))
     return np.asarray(np.arange(len(groups)) - np.repeat(starts, sizes), dtype=np.int64)
@@ -189,15 +190,15 @@ def _move_to_free(values: NDArray[np.int32], last: LastLevel) -> None:
         return
     away = ((last.residuals[shared] - last.centroids[values[shared, -1]]) ** 2).sum(axis=1)
     shared = shared[np.lexsort((away, groups[shared]))]
-    movers = shared[_places(groups[shared]) > 0]
+    movers = shared[_ranks(groups[shared]) > 0]
     parents = same_codes(values[:, :-1]) if values.shape[1] > 1 else np.zeros(len(values), dtype=np.int64)
     movers = movers[np.argsort(parents[movers], kind="stable")]
-    for block in whole_groups(parents[movers], len(last.centroids)):
+    for block in whole_groups(parents[movers], len(last.centroids)):  # prefixes are independent of each other
         _place(values, movers[block], parents, last)
 
 
 def _place(values: NDArray[np.int32], movers: NDArray[np.int64], parents: NDArray[np.int64], last: LastLevel) -> None:
-    """Give movers, in place, the nearest free codes: in rounds, of those that want one code the nearest gets it."""
+    """Give movers, in place, the nearest free codes: in rounds, the nearest of those that want a code gets it."""
     prefixes, row = np.unique(parents[movers], return_inverse=True)
     neighbors = np.flatnonzero(np.isin(parents, prefixes))
     taken = np.zeros((len(prefixes), len(last.centroids)), dtype=np.bool_)
@@ -209,11 +210,11 @@ def _place(values: NDArray[np.int32], movers: NDArray[np.int64], parents: NDArra
         code, away = wishes.argmin(axis=1), wishes.min(axis=1)
         wanted = row[waiting] * len(last.centroids) + code
         order = np.lexsort((away, wanted))
-        winners = order[_places(wanted[order]) == 0]
+        winners = order[_ranks(wanted[order]) == 0]
         values[movers[waiting[winners]], -1] = code[winners]
         taken[row[waiting[winners]], code[winners]] = True
         waiting = np.delete(waiting, winners)
-        waiting = waiting[~taken[row[waiting]].all(axis=1)]  # a full prefix has no room for the rest
+        waiting = waiting[~taken[row[waiting]].all(axis=1)]  # below a full prefix the rest keep their codes
 
 
 # ---------------------------------------------------------------------------------------------------------- Sinkhorn
@@ -238,13 +239,13 @@ def spread(
 ) -> NDArray[np.int64]:
     """Choose a code for each row so that the codes of each group are used evenly (Sinkhorn), all groups at once.
 
-    Each group's distances are scaled to −1 … 1; Q = exp(−d / entropy) is normalised in turn so that every row has the
-    same sum and every code has the same sum; each row takes its largest entry.
+    Each group's distances are scaled to −1 … 1; Q = exp(−d / entropy) is normalised alternately so that all rows and
+    all codes have equal sums; each row takes its largest entry.
 
     Source: LC-Rec and MiniOneRec, which run it group by group.
 
     Args:
-        distances: (rows, k), the rows of a group standing together.
+        distances: (rows, k), the rows of a group consecutive.
         groups: int64 (rows,), the group of each row.
         entropy: At least `LEAST_ENTROPY`.
         iterations: Of the two normalisations.

@@ -1,65 +1,65 @@
-"""Hierarchical k-means: codes such that items with similar vectors share a prefix (GRAM, section 3.1)."""
+"""Hierarchical k-means: tree codes in which items with similar vectors share a prefix (GRAM, section 3.1)."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from sklearn.cluster import KMeans, MiniBatchKMeans
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import DataError
 from lexirec.core.progress import Progress
 from lexirec.semantic_ids.codes import Codes
+from lexirec.semantic_ids.quantizers.assignment import checked_matrix
+from lexirec.semantic_ids.quantizers.base import Quantized, QuantizerInputs, QuantizerSettings
 
 _SPLIT_BATCH = 1000
 
 
-class HierarchicalKMeans(Settings):
+class HierarchicalKMeans(QuantizerSettings):
     """Settings of hierarchical k-means, and the estimator itself: `HierarchicalKMeans(branching=32).fit(vectors)`.
 
-    A cluster with more than `branching` items is split by k-means on its members' raw vectors, empty clusters are
-    skipped; in a smaller one every item becomes its own child, numbered in catalogue order, and is continued with
-    zeros. Nothing is balanced. Two items share a whole path only if their last cluster was still too large.
+    A cluster with more than `branching` items is split by k-means on its members' raw vectors; empty clusters are
+    skipped. In a smaller cluster every item becomes its own child, numbered in catalogue order, with zeros below.
+    Clusters are not balanced. Two items share a whole path only if their last cluster is still too large.
 
-    Source: GRAM (ACL 2025) and its preprocessing code. The code's settings are `n_init=100, max_iter=300,
-    tolerance=1e-7, seed=42`; ours start k-means once, which costs a hundredth and clusters as well for this purpose.
+    Source: GRAM (ACL 2025) and its preprocessing code. Its settings are `n_init=100, max_iter=300, tolerance=1e-7,
+    seed=42`; ours start k-means once, which takes a hundredth of the time and clusters as well for this purpose.
     """
 
+    usual_identifiers: ClassVar[str] = "lexical"
     kind: Literal["hierarchical-kmeans"] = "hierarchical-kmeans"
     branching: Annotated[int, Field(ge=2)] = 128
-    """Clusters a cluster is split into (GRAM: 128 on Beauty, 32 on Toys, Sports and Yelp)."""
+    """Clusters that a cluster is split into (GRAM: 128 on Beauty, 32 on Toys, Sports and Yelp)."""
     levels: Annotated[int, Field(ge=1, le=64)] = 7
     """Length of every path (GRAM: 5 on Toys, 7 on Beauty and Sports, 9 on Yelp)."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of every split."""
     n_init: Annotated[int, Field(ge=1)] = 1
-    """Starts of k-means per split, of which the best is kept."""
+    """Initialisations of k-means per split; the best is kept."""
     max_iter: Annotated[int, Field(ge=1)] = 100
-    """Most iterations of a start."""
+    """Most iterations per initialisation."""
     tolerance: Annotated[float, Field(ge=0)] = 1e-4
-    """Relative change of the centres below which a start has converged."""
+    """Relative change of the centres below which k-means has converged."""
     minibatch_above: Annotated[int, Field(ge=1)] = 1000
     """Clusters of at least this many items are split by mini-batch k-means."""
     stop: Literal["at-most", "below"] = "at-most"
     """Which clusters are not split: those of at most `branching` items (GRAM's code) or of fewer (GRAM's text)."""
 
     def fit(self, vectors: NDArray[np.floating]) -> ClusterTree:
-        """Cluster vectors (n_items, d); the same vectors and settings give the same codes.
+        """Cluster vectors (n_items, d); deterministic for given vectors and settings.
 
         Raises:
             DataError: the vectors are not a finite matrix.
         """
-        vectors = _checked(vectors)
+        vectors = checked_matrix(vectors)
         values = np.zeros((len(vectors), self.levels), dtype=np.int32)
         waiting = [(np.arange(len(vectors)), 0)]
-        # One thread: scikit-learn adds up partial centres in the order threads finish, which would change the codes.
+        # one thread: scikit-learn adds partial centres in the order in which threads finish, which changes the codes
         with Progress("k-means", len(vectors)) as progress, threadpool_limits(1):
             while waiting:
                 rows, level = waiting.pop()
@@ -72,14 +72,21 @@ class HierarchicalKMeans(Settings):
                     waiting.extend((part, level + 1) for part in _parts(rows, labels))
         return ClusterTree(Codes(values, "tree"), vectors)
 
+    def quantize(self, inputs: QuantizerInputs) -> Quantized:
+        """Return the codes of the items' vectors; see `fit`."""
+        return Quantized(self.fit(inputs.vectors).codes)
+
     def _settled(self, size: int) -> bool:
         return size == 1 or size < self.branching + (self.stop == "at-most")
 
     def _split(self, vectors: NDArray[np.floating]) -> NDArray[np.int64]:
-        given = {"n_clusters": self.branching, "n_init": self.n_init, "max_iter": self.max_iter}
+        from sklearn.cluster import KMeans, MiniBatchKMeans  # a second that whoever only reads codes does not need
+        from sklearn.exceptions import ConvergenceWarning
+
+        shared = {"n_clusters": self.branching, "n_init": self.n_init, "max_iter": self.max_iter}
         if len(vectors) >= self.minibatch_above:
             model = MiniBatchKMeans(
-                **given,
+                **shared,
                 tol=self.tolerance,
                 random_state=self.seed,
                 batch_size=_SPLIT_BATCH,
@@ -87,9 +94,9 @@ class HierarchicalKMeans(Settings):
                 max_no_improvement=20,
             )
         else:
-            model = KMeans(**given, tol=self.tolerance, random_state=self.seed)
+            model = KMeans(**shared, tol=self.tolerance, random_state=self.seed)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct vectors than clusters is no fault
+            warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct vectors than clusters is fine
             labels = model.fit_predict(vectors)
         return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
@@ -99,23 +106,23 @@ class ClusterTree:
     """Fitted hierarchical clusters.
 
     Attributes:
-        codes: The codes of the items it was fitted on.
-        vectors: (n_items, d), their vectors.
+        codes: Codes of the items that it was fitted on.
+        vectors: (n_items, d), vectors of these items.
     """
 
     codes: Codes
     vectors: NDArray[np.floating]
 
     def assign(self, vectors: NDArray[np.floating]) -> NDArray[np.int32]:
-        """Return the codes of new items through the frozen tree: int32 (n_new, levels).
+        """Return the codes of new items in the fixed tree: int32 (n_new, levels).
 
-        From the root down each vector goes to the child whose mean is nearest, so that a new item ends on the path of
-        an item that is there already.
+        From the root down, each vector goes to the child with the nearest mean, so a new item ends on the path of an
+        existing item.
 
         Raises:
             DataError: the vectors are not a finite matrix of the tree's width.
         """
-        vectors = _checked(vectors)
+        vectors = checked_matrix(vectors)
         if vectors.shape[1] != self.vectors.shape[1]:
             raise DataError(
                 f"new vectors have {vectors.shape[1]} dimensions, the tree {self.vectors.shape[1]}; use the same model"
@@ -139,16 +146,6 @@ class ClusterTree:
             distance = (children**2).sum(axis=1) - 2 * vectors[rows] @ children.T
             below[rows] += distance.argmin(axis=1)
         return below
-
-
-def _checked(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
-    vectors = np.asarray(vectors)
-    if vectors.ndim != 2 or 0 in vectors.shape or not np.issubdtype(vectors.dtype, np.floating):
-        raise DataError(f"vectors are {vectors.dtype} of shape {vectors.shape}; give a matrix of floats (items, d)")
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        raise DataError(f"vectors: row {bad[0]} is not finite ({len(bad)} such rows); every number must be finite")
-    return vectors
 
 
 def _parts(rows: NDArray[np.int64], labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:

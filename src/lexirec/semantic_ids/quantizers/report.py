@@ -1,4 +1,4 @@
-"""How well a quantiser's codes are used, and what they keep of the vectors."""
+"""Quantiser report: use of each level's codes, collisions and reconstruction error."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Row = dict[str, int | float]
 
 @dataclass(frozen=True, eq=False)
 class LevelUse:
-    """How the codes of a level are used.
+    """Use of the codes of a level.
 
     Attributes:
         level: From 1.
-        counts: int64 (codes,), items of each code, most first.
-        residual: What this level and those before leave of the variance among the codes' points; 1 is all of it.
+        counts: int64 (codes,), items of each code, in descending order.
+        residual: Share of the variance in the space of the codes that remains after this level; 1 is all of it.
     """
 
     level: int
@@ -28,7 +28,7 @@ class LevelUse:
 
     @classmethod
     def of(cls, level: int, counts: NDArray[np.integer], residual: float) -> LevelUse:
-        """Describe a level (from 0) by the items of each of its codes, used or not."""
+        """Describe a level (from 0) by the number of items of each of its codes, unused ones included."""
         return cls(level + 1, np.sort(counts)[::-1].astype(np.int64), residual)
 
     @property
@@ -38,18 +38,18 @@ class LevelUse:
 
     @property
     def entropy(self) -> float:
-        """Of the items over the codes, in bits; log2 of the number of codes where all are used alike."""
+        """Entropy of the items over the codes, in bits; log2 of the number of codes for equal use."""
         shares = self.counts[self.counts > 0] / self.counts.sum()
         return float(-(shares * np.log2(shares)).sum()) + 0.0
 
     @property
     def perplexity(self) -> float:
-        """Number of codes that, used alike, would have this entropy."""
+        """Number of equally used codes with the same entropy."""
         return float(2**self.entropy)
 
     @property
     def gini(self) -> float:
-        """Inequality of use over all codes: 0 where all are used alike, near 1 where one code has everything."""
+        """Gini coefficient of use over all codes: 0 for equal use, near 1 where one code has all items."""
         n, rising = len(self.counts), self.counts[::-1]
         return float((2 * np.arange(1, n + 1) - n - 1) @ rising / (n * rising.sum()))
 
@@ -69,13 +69,13 @@ class LevelUse:
 
 @dataclass(frozen=True, eq=False)
 class QuantizerReport:
-    """How well a quantiser serves a catalogue.
+    """Quality of a quantiser's codes for a catalogue.
 
     Attributes:
-        levels: The use of each level's codes, without a level that a collision rule added.
+        levels: Use of each level's codes, without the level added by a collision rule.
         collisions: Items that share all their codes, before and after the collision rule.
-        reconstruction_error: Share of the vectors' variance that is lost when they are restored from their codes: 0 is
-            a perfect copy, 1 no better than the mean vector.
+        reconstruction_error: Share of the vectors' variance lost in reconstruction from codes: 0 is perfect, 1 equals
+            the mean vector.
     """
 
     levels: tuple[LevelUse, ...]
@@ -87,7 +87,7 @@ class QuantizerReport:
         return [level.row() for level in self.levels]
 
     def summary(self) -> dict[str, str]:
-        """Return the figures about all levels, in words and numbers."""
+        """Return the figures about all levels as labelled phrases."""
         used = " / ".join(f"{level.used:,} of {len(level.counts):,}" for level in self.levels)
         return {
             "items": f"{self.collisions.before.total:,}",

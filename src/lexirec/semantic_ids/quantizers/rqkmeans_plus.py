@@ -1,4 +1,4 @@
-"""Residual k-means, refined: RQ-VAE among the vectors themselves that starts as balanced residual k-means."""
+"""Refined residual k-means (RQ-k-means+): an RQ-VAE initialised as balanced residual k-means of the vectors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lexirec.core.config import Settings
 from lexirec.semantic_ids.quantizers.assignment import finite_matrix
+from lexirec.semantic_ids.quantizers.base import Quantized, QuantizerInputs, QuantizerSettings
 from lexirec.semantic_ids.quantizers.codebook import Codebook
 from lexirec.semantic_ids.quantizers.collisions import CollisionSettings
 from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from lexirec.semantic_ids.quantizers.rqvae_network import RqVaeNetwork
 
 
-class ResidualKMeansPlus(Settings):
+class ResidualKMeansPlus(QuantizerSettings):
     """Settings of refined residual k-means (RQ-k-means+), and the estimator: `ResidualKMeansPlus().fit(vectors)`.
 
-    An RQ-VAE whose codes are as wide as the vectors x and whose encoder is x + MLP(x), the MLP's last layer zero at
-    first, so that it starts as balanced residual k-means of the vectors and moves both them and the codes from there.
+    An RQ-VAE whose codes are as wide as the vectors x and whose encoder is x + MLP(x). The MLP's last layer is
+    initialised to zero, so training starts from balanced residual k-means and adapts encoder and codes.
 
     Source: MiniOneRec's reproduction of the tokenizer of GPR, with hidden layers from 2,048 to 64 and 10,000 epochs of
     batches of 2,048. Ours scales vectors as a whole, as RQ-VAE does.
@@ -32,28 +32,28 @@ class ResidualKMeansPlus(Settings):
 
     kind: Literal["residual-kmeans-plus"] = "residual-kmeans-plus"
     levels: Annotated[int, Field(ge=1, le=24)] = 3
-    """Codes of an item, before the collision rule."""
+    """Levels, so codes of an item, before the collision rule."""
     branching: Annotated[int, Field(ge=2)] = 256
     """Codes of a level."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] | None = None
-    """Widths of the hidden layers of the encoder's MLP, which the decoder mirrors; by default as those of RQ-VAE."""
+    """Widths of the hidden layers of the encoder's MLP, mirrored in the decoder; by default those of RQ-VAE."""
     training: RqVaeTraining = RqVaeTraining(epochs=500, batch_size=2048, learning_rate=1e-4)
-    """How it learns."""
+    """Training."""
     use: CodeUse = CodeUse()
-    """How codes are updated and kept in use."""
+    """Update of the codes, and measures against unused ones."""
     balanced: bool = True
-    """Start from balanced residual k-means, else from the plain one."""
+    """Initialise with balanced residual k-means instead of plain one."""
     collisions: CollisionSettings = CollisionSettings()
-    """How items with equal codes get codes of their own."""
+    """Rule for items with equal codes."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Seed of all."""
+    """Seed of initialisation and training."""
 
     def fit(self, vectors: NDArray[np.floating], *, folder: str | Path | None = None) -> Codebook:
-        """Quantise vectors (n_items, d); the same vectors, settings and machine give the same codes.
+        """Quantise vectors (n_items, d); deterministic for given vectors, settings and machine.
 
         Args:
             vectors: Of the items.
-            folder: Where the state is kept; a fit that was killed carries on from there, with an equal result.
+            folder: Folder of checkpoints, from which an interrupted fit resumes with an equal result.
 
         Raises:
             DataError: the vectors are not a finite matrix.
@@ -65,8 +65,12 @@ class ResidualKMeansPlus(Settings):
         train(network, settings, vectors, folder=None if folder is None else Path(folder))
         return network.codebook().apply(vectors, self.collisions)
 
+    def quantize(self, inputs: QuantizerInputs) -> Quantized:
+        """Quantise the items' vectors; see `fit`."""
+        return self.fit(inputs.vectors, folder=inputs.progress).quantized_items()
+
     def _as_rqvae(self, dimensions: int) -> RqVae:
-        """Return the settings of the RQ-VAE that it is."""
+        """Return the equivalent settings of RQ-VAE."""
         hidden = RqVae().hidden_widths(dimensions) if self.hidden is None else self.hidden
         shared = {name: getattr(self, name) for name in ("levels", "branching", "training", "use", "seed")}
         return RqVae(width=dimensions, hidden=hidden, **shared)

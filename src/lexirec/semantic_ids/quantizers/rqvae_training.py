@@ -1,4 +1,9 @@
-"""Training RQ-VAE: seeded, resumable, the best state by collisions."""
+"""RQ-VAE training: seeded, resumable, keeps the state with fewest collisions; and the upkeep of codes.
+
+Upkeep updates codes by moving averages of their items, and resets codes that are rarely used.
+
+Shapes: B items of a step, D dimensions of codes, L levels, K codes of a level.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +24,7 @@ from torch import Tensor, nn
 from lexirec.core.progress import Progress
 from lexirec.semantic_ids.quantizers.collisions import CollisionCount
 from lexirec.semantic_ids.quantizers.rqvae import CodeUse, RqVae
-from lexirec.semantic_ids.quantizers.rqvae_network import Quantized, RqVaeNetwork, cluster_codes, total_loss
+from lexirec.semantic_ids.quantizers.rqvae_network import QuantizedBatch, RqVaeNetwork, cluster_codes, total_loss
 
 _log = logging.getLogger(__name__)
 _FILE = "rqvae.safetensors"
@@ -33,17 +38,17 @@ def train(
     collaborative: NDArray[np.float32] | None = None,
     folder: Path | None = None,
 ) -> list[dict[str, float]]:
-    """Train a network, which then holds the state that the settings choose; return loss and collisions by epoch.
+    """Train a network in place and return loss and collision rate of the evaluated epochs.
 
-    On a GPU where there is one.
+    The network ends with the state that `settings.training.select` chooses. Runs on a GPU if there is one.
 
     Args:
-        network: With its first codes.
-        settings: How.
+        network: Initialised network.
+        settings: Of RQ-VAE.
         vectors: float32 (n_items, d).
-        collaborative: float32 (n_items, c), where that loss has a weight.
-        folder: Keeps the state every `evaluate_every` epochs; training killed at any moment carries on from there and
-            ends as if it had not been killed.
+        collaborative: float32 (n_items, c), if that loss has a weight.
+        folder: Folder for a checkpoint every `evaluate_every` epochs, from which an interrupted training resumes with
+            an equal result.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     extra = None if collaborative is None else torch.from_numpy(collaborative).to(device)
@@ -92,7 +97,7 @@ class _Run:
                 progress.advance()
 
     def _one_epoch(self) -> float:
-        # Seeding every epoch anew makes a resumed run draw what an uninterrupted one would have drawn.
+        # seeded per epoch, so that a resumed run draws the same numbers as an uninterrupted one
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(self.settings.seed * 100_003 + self.epoch + 1)
             self.network.train()
@@ -101,7 +106,7 @@ class _Run:
                 np.random.default_rng([self.settings.seed, self.epoch]).permutation(len(self.vectors))
             )
             steps = torch.split(order.to(self.device), self.settings.training.batch_size)
-            losses = [self._step(rows, (self.epoch + place / len(steps)), clusters) for place, rows in enumerate(steps)]
+            losses = [self._step(rows, (self.epoch + step / len(steps)), clusters) for step, rows in enumerate(steps)]
         self.epoch += 1
         return float(torch.stack(losses).mean())
 
@@ -115,16 +120,16 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = how.learning_rate * min(1.0, (epochs + 1) / (how.warm_up + 1))
         extra = None if self.collaborative is None else self.collaborative[rows]
-        loss, found = total_loss(self.network, self.settings, self.vectors[rows], extra, clusters)
+        loss, quantized = total_loss(self.network, self.settings, self.vectors[rows], extra, clusters)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.learned, 1.0)
         self.optimizer.step()
-        self.upkeep.after_step(self.network.codes_LKD, found)
+        self.upkeep.after_step(self.network.codes_LKD, quantized)
         return loss.detach()
 
     def _look(self, loss: float) -> str:
-        """Count collisions, and keep the state if it is the best so far."""
+        """Evaluate: count collisions, and keep the state if it is the best so far."""
         how = self.settings.training
         figures = {"epoch": float(self.epoch), "loss": loss, "collisions": self._collisions()}
         rank = {"collisions": ("collisions", "loss"), "loss": ("loss",), "last": ()}[how.select]
@@ -146,7 +151,7 @@ class _Run:
     # -------------------------------------------------------------------------------------------------- saved states
 
     def save(self, file: Path) -> None:
-        """Write everything to one file, whole or not at all."""
+        """Write the whole state to one file, atomically."""
         tensors = {f"now.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
         tensors |= {f"upkeep.{name}": value for name, value in self.upkeep.state_dict().items()}
@@ -160,7 +165,7 @@ class _Run:
         partial.replace(file)
 
     def resume(self, file: Path) -> None:
-        """Carry on from `file` if it is there and belongs to the same settings and vectors."""
+        """Restore the state of `file` if it exists and belongs to the same settings and vectors."""
         if not file.is_file():
             return
         try:
@@ -171,7 +176,7 @@ class _Run:
             state = {}
         epoch, history = state.pop("epoch", 0), state.pop("history", [])
         if state != self._identity():
-            _log.warning("%s belongs to other settings or data, or is damaged; RQ-VAE starts afresh", file)
+            _log.warning("%s belongs to other settings or data, or is damaged; RQ-VAE training starts anew", file)
             return
         self.epoch, self.history = epoch, history
         self.network.load_state_dict(_below("now.", tensors))
@@ -183,10 +188,10 @@ class _Run:
         self.optimizer.load_state_dict(saved)
 
     def _identity(self) -> dict[str, Any]:
-        """What must be equal for a saved state to be this run's."""
-        given = [self.vectors] if self.collaborative is None else [self.vectors, self.collaborative]
+        """Settings and digest of the data; a checkpoint is used only if they are equal."""
+        inputs = [self.vectors] if self.collaborative is None else [self.vectors, self.collaborative]
         digest = hashlib.sha256()
-        for matrix in given:
+        for matrix in inputs:
             digest.update(str(tuple(matrix.shape)).encode() + matrix.cpu().numpy().tobytes())
         settings = self.settings.model_dump(mode="json", exclude={"collisions"})
         return {"settings": settings, "given": digest.hexdigest()}
@@ -196,24 +201,20 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-# --------------------------------------------------------------------------------------------------------- rqvae upkeep
-# Keeping codes in use while RQ-VAE learns: codes that follow their items' mean, and codes brought back to life.
-#
-# Shapes: B items of a step, D dimensions of codes, L levels, K codes of a level.
-
+# ------------------------------------------------------------------------------------------------------ upkeep of codes
 
 _USUAL_DECAY = 0.99
 
 
 class CodeUpkeep(nn.Module):
-    """Running means of how codes are used; its buffers are part of a saved state."""
+    """Moving averages of the use of codes, which update and reset them; its buffers are part of a checkpoint."""
 
     shares_LK: Tensor
     sums_LKD: Tensor
     idle_LK: Tensor
 
     def __init__(self, codes_LKD: Tensor, use: CodeUse) -> None:
-        """Begin as if every code had been used alike."""
+        """Initialise the averages for equal use of all codes."""
         super().__init__()
         self.use, self.decay = use, use.ema or _USUAL_DECAY
         levels, size, _ = codes_LKD.shape
@@ -222,24 +223,24 @@ class CodeUpkeep(nn.Module):
         self.register_buffer("idle_LK", torch.zeros_like(self.shares_LK))
 
     @torch.no_grad()
-    def after_step(self, codes_LKD: Tensor, found: Quantized) -> None:
-        """Take note of a step, and move codes in place where the settings say so."""
+    def after_step(self, codes_LKD: Tensor, quantized: QuantizedBatch) -> None:
+        """Update the averages after a training step and, as set, the codes in place."""
         if not (self.use.ema or self.use.revive_after):
             return
-        chosen_BLK = nn.functional.one_hot(found.codes_BL, codes_LKD.shape[1]).to(codes_LKD.dtype)
+        chosen_BLK = nn.functional.one_hot(quantized.codes_BL, codes_LKD.shape[1]).to(codes_LKD.dtype)
         self.shares_LK.lerp_(chosen_BLK.mean(0), 1 - self.decay)
         self.sums_LKD.lerp_(
-            torch.einsum("blk,bld->lkd", chosen_BLK, found.residuals_BLD) / len(chosen_BLK), 1 - self.decay
+            torch.einsum("blk,bld->lkd", chosen_BLK, quantized.residuals_BLD) / len(chosen_BLK), 1 - self.decay
         )
         if self.use.ema:
-            floor = 1e-5 / codes_LKD.shape[1]  # a code that nobody has used for long stays where it is
-            mean_LKD = self.sums_LKD / self.shares_LK.clamp_min(floor)[..., None]
-            codes_LKD.copy_(torch.where(self.shares_LK[..., None] > floor, mean_LKD, codes_LKD))
+            least = 1e-5 / codes_LKD.shape[1]  # a code unused for long keeps its position: its mean would be 0 / 0
+            mean_LKD = self.sums_LKD / self.shares_LK.clamp_min(least)[..., None]
+            codes_LKD.copy_(torch.where(self.shares_LK[..., None] > least, mean_LKD, codes_LKD))
         if self.use.revive_after:
-            self._revive(codes_LKD, found.residuals_BLD)
+            self._revive(codes_LKD, quantized.residuals_BLD)
 
     def _revive(self, codes_LKD: Tensor, residuals_BLD: Tensor) -> None:
-        """Move codes that were hardly used for long onto residuals of random items of this step."""
+        """Reset codes that were rarely used for long to residuals of random items of this step."""
         self.idle_LK.copy_(torch.where(self.shares_LK < self.use.revive_below, self.idle_LK + 1, 0))
         level, code = torch.nonzero(self.idle_LK >= self.use.revive_after, as_tuple=True)
         if not len(level):

@@ -46,7 +46,7 @@ def training_examples(evidence: Evidence) -> Iterator[tuple[str, Examples]]:
     tokenizer, identifiers = evidence.need("tokenizer"), evidence.need("identifiers")
     if isinstance(model, TSRecSettings):
         yield from _causal_examples(evidence, model, _with_tokens(tokenizer, identifiers))
-    elif isinstance(model, GramSettings) and model.fusion.user_prompt == "identifiers":
+    elif isinstance(model, GramSettings) and model.network.user_prompt == "identifiers":
         yield "user prompt", _late_fusion_examples(evidence, model, _with_tokens(tokenizer, identifiers))
     else:
         raise NotLookedError("the model reads items, not tokens of identifiers; the check training-windows covers it")
@@ -63,8 +63,8 @@ def _with_tokens(tokenizer: Any, identifiers: Any) -> tuple[Any, Any]:
 def _causal_examples(
     evidence: Evidence, model: TSRecSettings, named: tuple[Any, Any]
 ) -> Iterator[tuple[str, Examples]]:
+    from lexirec.models.tsrec.mixture import TaskTexts, make_examples
     from lexirec.models.tsrec.prompts import PromptBuilder
-    from lexirec.models.tsrec.tasks import TaskTexts, make_examples
 
     builder = PromptBuilder(named[0], named[1].tokens, model.prompts)
     texts = TaskTexts.of(evidence.catalog, evidence.words)
@@ -87,9 +87,9 @@ def _late_fusion_examples(evidence: Evidence, model: GramSettings, named: tuple[
     from lexirec.models.tsrec.prompts import take_rows
     from lexirec.nn.ragged import Ragged
 
-    cases = prefix_cases(_some_rows(evidence.split.train), model.fusion.max_history)
+    cases = prefix_cases(_some_rows(evidence.split.train), model.network.max_history)
     builder = UserPrompts(named[1].tokens, named[0], model.prompts)
-    newest = torch.from_numpy(cases.histories.padded(model.fusion.max_history, newest_first=True)).long()
+    newest = torch.from_numpy(cases.histories.padded(model.network.max_history, newest_first=True)).long()
     ids, mask = builder(newest)
     prompts = Ragged.from_padded(ids.masked_fill(~mask, -1))
     spelled = Ragged.from_padded(torch.from_numpy(np.ascontiguousarray(named[1].tokens)))
@@ -178,7 +178,7 @@ def rows_hold_the_held_out(evidence: Evidence) -> Iterator[Finding]:
         return
     from lexirec.models.gram.training import packed_windows
 
-    rows = packed_windows(evidence.split.train, model.fusion.max_history).rows
+    rows = packed_windows(evidence.split.train, model.network.max_history).rows
     learned, trained = _successions(rows, evidence.n_items), _successions(evidence.split.train, evidence.n_items)
     strange = np.setdiff1d(learned, trained)
     if len(strange):

@@ -114,7 +114,7 @@ def cut_histories(evidence: Evidence) -> Iterator[Finding]:
                 share,
             )
     model = evidence.experiment.model
-    reads = model.fusion.max_history if isinstance(model, GramSettings) else None
+    reads = model.network.max_history if isinstance(model, GramSettings) else None
     reads = model.prompts.max_history if isinstance(model, TSRecSettings) else reads
     if reads is not None and reads < cap:
         share = float((cases.histories.lengths > reads).mean())
@@ -148,7 +148,7 @@ def candidates(evidence: Evidence) -> Iterator[Finding]:
                     f"{report.invalid:,} of {places:,} list positions of {name} (seen items {seen}) are empty or "
                     "repeat an item",
                     f"down: these positions cannot hit; {report.invalid / max(len(report.ranks), 1):.2f} per case",
-                    "widen the beams (model.search.width) or use shorter lists",
+                    "widen the beams (model.search.num_beams) or use shorter lists",
                 )
     sample = evidence.experiment.evaluation.sample_users
     if sample is not None and sample < len(evidence.split.test):
@@ -166,12 +166,12 @@ def beams(evidence: Evidence) -> Iterator[Finding]:
     if model is None:
         raise NotLookedError("there is no generative model")
     longest = max(evidence.experiment.evaluation.ks)
-    if model.search.width < longest:
+    if model.search.num_beams < longest:
         yield Finding(
             "distortion",
-            f"the beam width is {model.search.width}, lists hold {longest} items",
-            f"down: positions beyond {model.search.width} are not searched, so recall@{longest} is too low",
-            f"set model.search.width to {longest} or more, or lower evaluation.ks",
+            f"the beam width is {model.search.num_beams}, lists hold {longest} items",
+            f"down: positions beyond {model.search.num_beams} are not searched, so recall@{longest} is too low",
+            f"set model.search.num_beams to {longest} or more, or lower evaluation.ks",
         )
     if model.search.length_penalty is not None and evidence.identifiers is not None:
         lengths = evidence.identifiers.lengths

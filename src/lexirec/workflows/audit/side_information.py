@@ -16,8 +16,10 @@ from lexirec.data.neighbors import Neighbors, co_occurrence, pair_counts
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.base import popularity
 from lexirec.models.baselines.memory import Memory
-from lexirec.pipeline.components import CoOccurrenceNeighbors, MemoryNeighbors, PublishedCodes, PublishedIdentifiers
+from lexirec.pipeline.components import CoOccurrenceNeighbors, MemoryNeighbors
 from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors, concatenate
+from lexirec.semantic_ids.identifiers.published import PublishedIdentifiers
+from lexirec.semantic_ids.quantizers.published_codes import PublishedCodes
 from lexirec.semantic_ids.quantizers.rqvae import RqVae
 from lexirec.workflows.audit.evidence import Evidence
 from lexirec.workflows.audit.findings import Finding, NotLookedError, percent

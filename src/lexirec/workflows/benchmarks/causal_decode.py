@@ -23,9 +23,9 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from lexirec.core.progress import Progress
 from lexirec.decoding.beam import beam_search
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
-from lexirec.models.tsrec.decoder import CausalSteps
+from lexirec.models.tsrec.decoder import TSRecStepDecoder
 from lexirec.models.tsrec.network import TSRecNetwork
+from lexirec.models.tsrec.settings import TSRecNetworkSettings
 from lexirec.nn.cpu_kernels import PackedLinears
 from lexirec.nn.vocabulary_head import for_searching
 from lexirec.workflows.benchmarks.measure import Answer, Competitor, apart, timings
@@ -260,6 +260,6 @@ class _Beams:
         ids_1L = torch.tensor([prompt])
         prompt_and_mask, seen = (ids_1L, torch.ones_like(ids_1L)), torch.full((1, 1), -1)
         with self._weights.in_use():
-            steps = CausalSteps(model, prompt_and_mask, seen, rows=self._rows[model])
-            result = beam_search(model.trie, steps, batch=1, width=width, k=width, length_penalty=length_penalty)
+            steps = TSRecStepDecoder(model, prompt_and_mask, seen, rows=self._rows[model])
+            result = beam_search(model.trie, steps, width=width, k=width, length_penalty=length_penalty)
         return result.items[0].tolist(), result.scores[0].tolist()

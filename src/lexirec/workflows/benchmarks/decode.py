@@ -21,7 +21,7 @@ from lexirec.core.environment import PeakMemory
 from lexirec.core.errors import SettingsError, did_you_mean
 from lexirec.core.progress import Progress
 from lexirec.decoding.beam import beam_search
-from lexirec.models.gram.decoder import ItemStates, LateFusionSteps
+from lexirec.models.gram.decoder import GramStepDecoder, ItemStates
 from lexirec.nn.cpu_kernels import PackedLinears
 from lexirec.nn.t5 import SIZES
 from lexirec.nn.vocabulary_head import for_searching
@@ -227,6 +227,6 @@ class _Beams:
     def rank(self, history: list[int], width: int) -> tuple[list[int], list[float]]:
         """Return the best items of a history and their scores."""
         with self._weights.in_use():
-            steps = LateFusionSteps(self._model, torch.tensor([history]), rows=self._rows, cache=self._cache)
-            result = beam_search(self._model.trie, steps, batch=1, width=width, k=width, length_penalty=1.0)
+            steps = GramStepDecoder(self._model, torch.tensor([history]), rows=self._rows, cache=self._cache)
+            result = beam_search(self._model.trie, steps, width=width, k=width, length_penalty=1.0)
         return result.items[0].tolist(), result.scores[0].tolist()

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from transformers import T5ForConditionalGeneration
 
 from lexirec.decoding.trie import Trie
-from lexirec.models.gram.item_prompts import PromptSettings
-from lexirec.models.gram.network import GramNetwork, GramNetworkSettings
+from lexirec.models.gram.network import GramNetwork
+from lexirec.models.gram.settings import GramNetworkSettings, PromptSettings
 from lexirec.models.gram.user_prompts import UserPrompts
 from lexirec.nn.ragged import Ragged
 from lexirec.nn.t5 import BackboneSettings, scratch_config

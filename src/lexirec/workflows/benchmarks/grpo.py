@@ -21,10 +21,9 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from lexirec.core.progress import Progress
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.cached_lm import TSRecNetworkSettings
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.rollouts import advantages, group_loss
-from lexirec.models.tsrec.settings import Limits
+from lexirec.models.tsrec.settings import Limits, TSRecNetworkSettings
 from lexirec.workflows.benchmarks.measure import least_time, timings
 
 TOLERANCE = 1e-4

@@ -31,9 +31,9 @@ from lexirec.data.splits import Split
 from lexirec.models.gram.recommender import GramRecommender
 from lexirec.models.gram.training import batches, packed_windows, windows_per_prefix
 from lexirec.models.loading import load_recommender
+from lexirec.models.tsrec.mixture import TaskTexts, make_examples
 from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.sft import epochs_of
-from lexirec.models.tsrec.tasks import TaskTexts, make_examples
 from lexirec.nn.t5 import count_parameters
 from lexirec.pipeline.stages.data import Folders, load_split, write_summary
 from lexirec.workflows.benchmarks.measure import apart
@@ -161,7 +161,7 @@ class Costs:
         if isinstance(model, GramRecommender):
             how = model.settings.training
             cut = packed_windows if how.packed else windows_per_prefix
-            windows = cut(train, model.settings.fusion.max_history)
+            windows = cut(train, model.settings.network.max_history)
             parts = batches(windows, how.batch_targets, [seed, 0])
             return (
                 [windows.batch(parts[place]) for place in self._places(len(parts))],

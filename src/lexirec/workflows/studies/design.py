@@ -240,20 +240,20 @@ def _from_here(override: str, folder: Path) -> str:
 def _trimmed(run: StudyRun, settings: StudySettings, baselines: tuple[str, ...]) -> StudyRun:
     """Remove the parts of a run's experiment that the study does not evaluate."""
     whole, wanted = run.experiment, {settings.recommender, *baselines}
-    fusions = {name: fusion for name, fusion in whole.fusion.items() if name in wanted}
+    fusions = {name: fusion for name, fusion in whole.ensemble.items() if name in wanted}
     parts = {part for fusion in fusions.values() for part in fusion.of}
     if whole.reinforcement is not None and whole.reinforcement.scorer is not None:
         parts.add(whole.reinforcement.scorer)
     kept = {name: each for name, each in whole.baselines.items() if name in wanted | parts}
     experts = {name: each for name, each in whole.experts.items() if name in parts}
-    changes: dict[str, object] = {"baselines": kept, "experts": experts, "fusion": fusions}
+    changes: dict[str, object] = {"baselines": kept, "experts": experts, "ensemble": fusions}
     if not (wanted | parts) & set(OWN):
         changes |= dict.fromkeys(("model", "reinforcement", "pretraining"))
         if "meaning" not in settings.measures:
             changes |= dict.fromkeys(("codes", "identifiers", "backbone"))
     elif "reinforced" not in wanted | parts:
         changes["reinforcement"] = None
-    emptied = [name for name in ("baselines", "experts", "fusion") if getattr(whole, name) and not changes[name]]
+    emptied = [name for name in ("baselines", "experts", "ensemble") if getattr(whole, name) and not changes[name]]
     command = " ".join([run.command, *(f"--set '{name}={{}}'" for name in emptied)])
     return StudyRun(run.row, run.seed, whole.model_copy(update=changes), baselines, command)
 
@@ -261,7 +261,7 @@ def _trimmed(run: StudyRun, settings: StudySettings, baselines: tuple[str, ...])
 def _check_recommenders(file: StudyFile, run: StudyRun) -> None:
     experiment = run.experiment
     known = [name for name in ("model", "reinforced") if _has(experiment, name)]
-    known += [*experiment.fusion, *experiment.baselines]
+    known += [*experiment.ensemble, *experiment.baselines]
     _check_name(file, "recommender", file.settings.recommender, known)
     for name in file.settings.baselines:
         _check_name(file, "baselines", name, experiment.baselines)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lexirec.core.errors import LexirecError
-from lexirec.core.progress import Progress, told_by
+from lexirec.core.progress import Progress, report_progress_to
 from lexirec.core.runs import RunRecord, Stage, record, runs
 from lexirec.core.store import Store
 from lexirec.pipeline.runner import StageRunner
@@ -117,7 +117,7 @@ class _Display:
         recipe = self._to_do.get(stage.key)
         self._of_stage = (self._similar.seconds(recipe) if recipe is not None else None) or 0.0
         self._show(stage.name)
-        with told_by(self._show):
+        with report_progress_to(self._show):
             yield
         self._similar.add(stage)
         if self._to_do.pop(stage.key, None) is not None:

@@ -21,7 +21,7 @@ from lexirec.core.runs import RunRecord, Stage, newest_run, record
 from lexirec.core.store import Store
 from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.pipeline import graph, item_stages
-from lexirec.pipeline.components import VectorNeighbors, needs_neighbors, needs_vectors
+from lexirec.pipeline.components import VectorNeighbors
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.runner import StageRunner, StopRequested
 from lexirec.pipeline.stages import baselines, evaluation
@@ -146,8 +146,8 @@ def _walk(chosen: Transfer, runners: _Runners) -> None:
 def _target_baselines(chosen: Transfer, runners: _Runners) -> dict[str, Stage]:
     """Add the target's data, baselines and their evaluations, as an experiment of their own."""
     baselines = chosen.baselines
-    near = any(needs_neighbors(each) for each in baselines.values())
-    wants = near or any(needs_vectors(each) for each in baselines.values())
+    near = any("neighbors" in each.needed() for each in baselines.values())
+    wants = near or any("vectors" in each.needed() for each in baselines.values())
     removed: dict[str, Any] = dict.fromkeys(
         ("codes", "identifiers", "backbone", "pretraining", "model", "reinforcement")
     )

@@ -16,7 +16,7 @@ from lexirec.core.config import Settings
 from lexirec.core.store import progress_folder
 from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.settings import SftSettings
-from lexirec.models.tsrec.transfer import carried_to, fresh_tokens
+from lexirec.models.tsrec.transfer import transfer_to, unseen_tokens
 from lexirec.pipeline.stages.data import Folders, load_catalog, write_summary
 from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, joined_vectors
 from lexirec.pipeline.stages.models import (
@@ -91,8 +91,8 @@ def carry_model(settings: Carried, inputs: Folders, out: Path) -> None:
     """
     trained = TSRecRecommender.load(inputs["model"])
     item_inputs = tsrec_inputs(inputs, grounded=trained.settings.network.grounded)
-    fresh = fresh_tokens(trained, item_inputs.identifiers)
-    recommender = carried_to(trained, load_catalog(inputs["data"]), item_inputs, category=settings.category)
+    fresh = unseen_tokens(trained, item_inputs.identifiers)
+    recommender = transfer_to(trained, load_catalog(inputs["data"]), item_inputs, category=settings.category)
     tokens = recommender.identifiers.tokens
     with_fresh = np.isin(tokens, recommender.backbone.tokenizer.convert_tokens_to_ids(fresh)).any(axis=1)
     recommender.origin = {

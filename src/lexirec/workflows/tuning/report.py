@@ -13,6 +13,7 @@ from lexirec.core.config import as_toml
 from lexirec.core.search_space import Value
 from lexirec.reporting.cost_figures import Spending, budget_figure
 from lexirec.reporting.style import save
+from lexirec.workflows.tuning.space import current_names
 from lexirec.workflows.tuning.trials import METRIC, Tuning
 
 BEST = "best.toml"
@@ -34,7 +35,7 @@ def rows(tuning: Tuning) -> list[dict[str, Any]]:
                 "first": trials[0].value if trials else None,
                 "best": best.value if best else None,
                 "trial": best.number + 1 if best else None,
-                "settings": dict(best.params) if best else {},
+                "settings": current_names(best.params, tuning.experiment) if best else {},
             }
         )
     return table

@@ -18,6 +18,7 @@ from lexirec.core.config import Settings, as_toml
 from lexirec.core.errors import LexirecError, SettingsError
 from lexirec.core.locks import exclusive
 from lexirec.core.manifest import stage_key
+from lexirec.core.renamed import spelled
 from lexirec.core.runs import Stage
 from lexirec.core.search_space import Dimension, Value
 from lexirec.core.store import Store
@@ -25,7 +26,7 @@ from lexirec.pipeline.experiment import Experiment, load_experiment
 from lexirec.pipeline.run import plan_experiment
 from lexirec.training.hyperparameter_search import Journal
 from lexirec.workflows.tuning.report import write_tuning
-from lexirec.workflows.tuning.space import TuningSettings, load_space
+from lexirec.workflows.tuning.space import TuningSettings, current_names, load_space
 from lexirec.workflows.tuning.trials import METRIC, Trial, Tuning, cost, load_trials, run_trial
 
 TUNING = "tuning"
@@ -63,7 +64,7 @@ def tune(
     settings = load_space(space, experiment, trials=trials, minutes=minutes)
     for dimensions in settings.space.values():
         for name, dimension in dimensions.items():
-            _check(path, sets, name, dimension)
+            _check(path, sets, spelled(experiment, name), dimension)
     folder = search_folder(experiment, settings, store)
     with exclusive(folder / "search.lock", "this search"):
         searches = {system: _Search(system, settings, folder) for system in settings.space}
@@ -115,12 +116,19 @@ class _Search:
         """Run one trial: an interrupted one, else a new one."""
         number, params = self._journal.next(_own_values(experiment, self._dimensions))
         limit, unit = self._settings.budget
-        _log.info("%s, trial %d of a budget of %g %s: %s", self.system, number + 1, limit, unit, params)
+        _log.info(
+            "%s, trial %d of a budget of %g %s: %s",
+            self.system,
+            number + 1,
+            limit,
+            unit,
+            current_names(params, experiment),
+        )
         metrics: dict[str, float] = {}
         stages: list[Stage] = []
         error: str | None = None
         try:
-            changed = load_experiment(path, [*sets, *_overrides(params)])
+            changed = load_experiment(path, [*sets, *_overrides(current_names(params, experiment))])
             metrics, stages = run_trial(changed, self.system, store, self._settings)
         except (LexirecError, MemoryError) as problem:
             if not number:
@@ -153,7 +161,7 @@ def _own_values(experiment: Experiment, dimensions: Mapping[str, Dimension]) -> 
     values = {}
     for name, dimension in dimensions.items():
         value: Any = experiment
-        for key in name.split("."):
+        for key in spelled(experiment, name).split("."):
             value = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
         if not isinstance(value, Settings) and dimension.holds(value):
             values[name] = value

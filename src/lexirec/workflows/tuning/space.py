@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from lexirec.core.config import Settings, load_settings
 from lexirec.core.errors import SettingsError, did_you_mean
-from lexirec.core.search_space import Dimension
+from lexirec.core.renamed import Spelling, mention, spelled
+from lexirec.core.search_space import Dimension, Value
 from lexirec.pipeline.experiment import Experiment, Name
 
 
@@ -87,7 +88,28 @@ def load_space(
                 f"{Path(path).name}: 'space.{system}' is not a recommender of {experiment.name}; allowed are "
                 f"{', '.join(known)}.{did_you_mean(system, known)}"
             )
-    return settings
+    space = {system: _as_stored(tried, experiment, Path(path).name) for system, tried in settings.space.items()}
+    return settings.model_copy(update={"space": space})
+
+
+def _as_stored(tried: dict[str, Dimension], experiment: Experiment, file: str) -> dict[str, Dimension]:
+    """Name settings as they are stored, so that searches are found whatever spelling a file has."""
+    found: dict[str, Dimension] = {}
+    for name, dimension in tried.items():
+        current, stored = spelled(experiment, name), spelled(experiment, name, stored=True)
+        if stored in found:
+            raise SettingsError(
+                f"{file}: '{stored}' is the old name of '{current}', and both are given; keep the new one"
+            )
+        if name != current:
+            mention(Spelling(name, current), file)
+        found[stored] = dimension
+    return found
+
+
+def current_names(params: Mapping[str, Value], experiment: Experiment) -> dict[str, Value]:
+    """Return what a trial set under current names; trials are stored under those that settings had first."""
+    return {spelled(experiment, name): value for name, value in params.items()}
 
 
 def recommender_names(experiment: Experiment) -> Iterator[str]:
@@ -97,4 +119,4 @@ def recommender_names(experiment: Experiment) -> Iterator[str]:
         yield "model"
     if experiment.reinforcement is not None:
         yield "reinforced"
-    yield from experiment.fusion
+    yield from experiment.ensemble

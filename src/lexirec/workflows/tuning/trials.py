@@ -116,7 +116,7 @@ def run_trial(
 def _last_group(experiment: Experiment, system: str) -> str:
     if system in experiment.baselines:
         return "baselines"
-    return FUSED if system in experiment.fusion else system
+    return FUSED if system in experiment.ensemble else system
 
 
 def _recommender(stages: Mapping[str, Stage], system: str) -> Stage:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from lexirec.models.distillation import log_floored, log_softmax, shares
+from lexirec.models.score_distributions import log_floored, log_softmax, shares
 
 
 def test_shares_sum_to_one_and_nothing_is_negative():

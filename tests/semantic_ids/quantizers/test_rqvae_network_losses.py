@@ -7,7 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from lexirec.semantic_ids.quantizers.rqvae import CodeUse, LetterLosses, RqVae
 from lexirec.semantic_ids.quantizers.rqvae_network import (
-    Quantized,
+    QuantizedBatch,
     RqVaeNetwork,
     balance_loss,
     cluster_codes,
@@ -79,7 +79,7 @@ def test_the_collaborative_loss_is_least_where_items_meet_their_own_vectors():
 def test_the_diversity_loss_draws_codes_to_those_of_their_cluster():
     codes = torch.tensor([[[4.0, 0], [4, 0], [0, 4], [0, 4]]])
     chosen = torch.tensor([[0], [2], [3]])
-    found = Quantized(chosen, codes[0][chosen], codes[0][chosen], torch.zeros(3, 1, 4))
+    found = QuantizedBatch(chosen, codes[0][chosen], codes[0][chosen], torch.zeros(3, 1, 4))
     right = diversity_loss(codes, found, torch.tensor([[0, 0, 1, 1]]))
     wrong = diversity_loss(codes, found, torch.tensor([[0, 1, 0, 1]]))
     assert right < 1e-3

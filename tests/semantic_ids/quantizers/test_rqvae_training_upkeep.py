@@ -1,13 +1,15 @@
 import torch
 
 from lexirec.semantic_ids.quantizers.rqvae import CodeUse
-from lexirec.semantic_ids.quantizers.rqvae_network import Quantized
+from lexirec.semantic_ids.quantizers.rqvae_network import QuantizedBatch
 from lexirec.semantic_ids.quantizers.rqvae_training import CodeUpkeep
 
 
 def step(codes_LKD, residuals_B, codes_B):
     residuals_BLD, codes_BL = torch.tensor(residuals_B)[:, None, None], torch.tensor(codes_B)[:, None]
-    return Quantized(codes_BL, residuals_BLD, codes_LKD[0][codes_BL], torch.zeros(len(codes_B), 1, codes_LKD.shape[1]))
+    return QuantizedBatch(
+        codes_BL, residuals_BLD, codes_LKD[0][codes_BL], torch.zeros(len(codes_B), 1, codes_LKD.shape[1])
+    )
 
 
 def line(*places):

@@ -1,0 +1,40 @@
+"""Scores of recommenders as probability distributions over items, so that they can be multiplied with a model's.
+
+There are two kinds of scores. Counts (memory, popularity, item-kNN, EASE, ALS) become *shares*: negative scores are
+set to 0, rows are scaled to sum to 1, and every item gets a small floor, so that an item without counts is unlikely
+but not impossible. Scores of networks trained with a softmax are *logits*. A product of experts needs no temperature,
+because it would only rescale the expert's weight: log softmax(s / T) · w differs from log softmax(s) · (w / T) by a
+constant of the history.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LEAST = -60.0
+"""Least log-probability of an item: what one expert rules out, the others may still recover."""
+
+
+def shares(scores: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Scale scores (rows, n_items) to shares that sum to 1; negative scores count as 0."""
+    positive = np.maximum(scores, 0).astype(np.float32)
+    total = positive.sum(axis=1, keepdims=True)
+    scaled: NDArray[np.float32] = np.divide(positive, total, out=np.zeros_like(positive), where=total > 0)
+    return scaled
+
+
+def log_floored(shares: NDArray[np.float32], floor: float, n_items: int) -> NDArray[np.float32]:
+    """Return log((share + floor) / (1 + n_items · floor)): a distribution over the catalogue of `n_items` items."""
+    logs: NDArray[np.float32] = np.log(shares + np.float32(floor)) - np.float32(np.log1p(n_items * floor))
+    return logs
+
+
+def log_softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Return the log-probabilities of logits (rows, n_items), none below −60."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    clipped: NDArray[np.float32] = np.maximum(logs, _LEAST).astype(np.float32)
+    return clipped
