@@ -99,7 +99,7 @@ def test_plan_and_run_and_run_again(lexirec, file, tmp_path):
     assert "data: started" in err
     assert "data: started" not in out
     status, out, err = lexirec("run", file, "--store", store)
-    assert "baselines.popularity: taken from the store" in err
+    assert "baselines.popularity: reused from the store" in err
 
 
 def test_until_and_quiet(lexirec, file, tmp_path):

@@ -213,4 +213,4 @@ def test_one_display_tells_run_stage_and_count(tmp_path, caplog, monkeypatch):
     assert any("run 1 of 4: reference, seed 0: data" in line for line in told)
     assert any("evaluation.memory, Evaluating" in line for line in told)
     assert not any(line.startswith("Evaluating") for line in lines)
-    assert not any("taken from the store" in line for line in lines)
+    assert not any("reused from the store" in line for line in lines)
