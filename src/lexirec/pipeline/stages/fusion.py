@@ -17,7 +17,7 @@ from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.ensemble.partner_search import Partner, find_partner
 from lexirec.models.ensemble.recommender import EnsembleRecommender
 from lexirec.models.ensemble.settings import PLACES, EnsembleSettings
-from lexirec.models.ensemble.weights import chosen_cases, sample_cases
+from lexirec.models.ensemble.weights import chosen_cases
 from lexirec.models.loading import load_recommender
 from lexirec.pipeline.stages.data import load_split, write_summary
 from lexirec.pipeline.stages.identifiers import joined_vectors
@@ -105,7 +105,7 @@ def _searched(partner: Partner, name: str) -> Figure:
 
 def _verified(made: EnsembleRecommender, split: Split) -> str:
     """Rank some of the cases by the real search, which has all items and not only candidates."""
-    cases = sample_cases(chosen_cases(made.settings, split)[0], _VERIFIED, seed=0)
+    cases = chosen_cases(made.settings, split)[0].sample(_VERIFIED, seed=0)
     with quiet():
         excluded = made.settings.seen == "excluded"
         report = evaluate(made, cases, ks=(PLACES,), exclude_seen=excluded)
