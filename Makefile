@@ -17,13 +17,13 @@ setup: $(STAMP) ## create .venv and install lexirec with the pinned dependencies
 demo: $(STAMP) ## the main job on the built-in toy shop: train, measure, recommend
 	$(BIN)/lexirec demo
 
-check: $(STAMP) ## format, lint, types and the floors of the house
+check: $(STAMP) ## format, lint, types and the layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-format: $(STAMP) ## lay out the code and repair what the linter can
+format: $(STAMP) ## format the code and fix what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

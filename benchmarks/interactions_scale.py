@@ -1,4 +1,4 @@
-"""Read many synthetic interactions and say how long it took and how much memory it needed at most.
+"""Benchmark of reading interactions: time and peak memory on synthetic data of any size.
 
     python benchmarks/interactions_scale.py --events 10_000_000
     python benchmarks/interactions_scale.py --events 100_000_000 --users 10_000_000 --items 1_000_000
@@ -34,7 +34,7 @@ def generate(folder: Path, events: int, users: int, items: int) -> None:
             f"COPY (SELECT 'item-' || i AS item_id, 'Thing number ' || i AS title FROM range({items}) t(i))"
             f" TO '{folder / 'items.parquet'}' (FORMAT parquet)"
         )
-        # Hashes of the row number stand for chance: the same file every time, and the ids are not in file order.
+        # Hashes of the row number replace random numbers: the file is reproducible, and ids are not in file order.
         connection.execute(
             f"COPY (SELECT 'user-' || (hash(i) % {users}) AS user_id,"
             f" 'item-' || CAST(floor({items} * pow((hash(i + 1) % 1000003) / 1000003.0, 2)) AS BIGINT) AS item_id,"
@@ -44,7 +44,7 @@ def generate(folder: Path, events: int, users: int, items: int) -> None:
 
 
 def read(folder: Path) -> dict[str, float | int]:
-    """Read and split what `generate` wrote; return the figures."""
+    """Read and split the tables of `generate`; return times, sizes and peak memory."""
     started = time.perf_counter()
     catalog = Catalog.read(folder / "items.parquet", text=["title"])
     with_catalog = time.perf_counter()
@@ -68,7 +68,7 @@ def read(folder: Path) -> dict[str, float | int]:
 
 
 def main() -> None:
-    """Generate, read in a fresh process, print."""
+    """Generate the tables, read them in a fresh process, print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--users", type=int, help="number of users (default: a tenth of the events)")

@@ -1,6 +1,6 @@
 """Draw the tables of results.md: a figure per data set, all systems with their intervals.
 
-Run `python docs/draw_results.py` after a table has changed; the figures stand in `docs/figures/`.
+Run `python docs/draw_results.py` after a table has changed; it writes the figures to `docs/figures/`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ FAMILIES = {
     "ours": (BLUE, r"GRAM|TS-Rec|TS-Align|SA-Init"),
     "ours or SASRec with the memory": (GREEN, r".* × |.* by reciprocal rank"),
 }
-"""What systems are called together, their colour, and how their names begin; the last that fits."""
+"""Family of systems -> its colour, and a pattern of their names; the last match counts."""
 CELL = re.compile(r"(\.\d+)(?: [▲▼])? \[(\.\d+), (\.\d+)\]")
 
 
 class Row(NamedTuple):
-    """One system: its NDCG@10 with the interval, and how many seeds it is the mean of."""
+    """One system: mean NDCG@10 over its seeds, the interval, and the number of seeds."""
 
     name: str
     value: float
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 def sections(text: str) -> Iterator[tuple[str, list[Row]]]:
-    """Yield every data set and the rows of its tables, seen items excluded; of a system that stands twice the first."""
+    """Yield every data set and the rows of its tables, seen items excluded; of repeated systems the first."""
     for section in text.split("\n## ")[1:]:
         head, _, body = section.partition("\n")
         rows: dict[str, Row] = {}
@@ -55,7 +55,7 @@ def sections(text: str) -> Iterator[tuple[str, list[Row]]]:
 
 
 def row_of(line: str) -> Row | None:
-    """Read one line of a table; None where it is no system's."""
+    """Parse one line of a table; None if it holds no system."""
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     found = CELL.fullmatch(cells[4]) if len(cells) == 7 else None
     if found is None:
@@ -68,12 +68,12 @@ def colour(name: str) -> str:
     """Return the colour of a system's family."""
     shades = [shade for shade, names in FAMILIES.values() if re.match(names, name)]
     if not shades:
-        raise SystemExit(f"docs/results.md: '{name}' belongs to no family; add how its name begins to FAMILIES here")
+        raise SystemExit(f"docs/results.md: '{name}' belongs to no family; add a pattern of its name to FAMILIES")
     return shades[-1]
 
 
 def draw(title: str, rows: list[Row]) -> Figure:
-    """Draw the systems, the best at the top, and a line where the memory stands."""
+    """Draw the systems, best first, with a line at the memory's value."""
     rows = sorted(rows, key=lambda row: -row.value)
     with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(9.6, 1.6 + 0.23 * len(rows)), layout="constrained")
@@ -99,7 +99,7 @@ def draw(title: str, rows: list[Row]) -> Figure:
 
 
 def written(rows: list[Row]) -> str:
-    """Write what a figure shows, a line for each system; it stands in the file beside the picture."""
+    """Return the values of a figure, a line per system; they are stored in the PNG's metadata."""
     return "\n".join(
         f"{row.name}: {row.value} {row.interval[0]} {row.interval[1]} {row.seeds}"
         for row in sorted(rows, key=lambda row: -row.value)
@@ -107,7 +107,7 @@ def written(rows: list[Row]) -> str:
 
 
 def path(title: str) -> Path:
-    """Return where the figure of a data set stands."""
+    """Return the path of a data set's figure."""
     return HERE / "figures" / f"{'-'.join(title.lower().split()[1:-1])}.png"
 
 

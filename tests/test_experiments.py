@@ -33,7 +33,7 @@ def test_shipped_files_plan_or_say_where_data_belong(path, tmp_path, monkeypatch
     monkeypatch.setenv("LEXIREC_DATA", str(tmp_path / "nowhere"))
     experiment = load_experiment(path)
     if isinstance(experiment.data, Tables):
-        with pytest.raises(DataError, match=r"data\.items: there is no file .*LEXIREC_DATA"):
+        with pytest.raises(DataError, match=r"data\.items: file .* does not exist.*LEXIREC_DATA"):
             plan_experiment(experiment, Store(tmp_path))
     else:
         assert {"data", "baselines", "evaluation", "report"} <= {

@@ -99,5 +99,5 @@ def test_files_plan_or_say_where_data_belong(path, tmp_path, monkeypatch):
             step.group for step in plan_experiment(experiment, Store(tmp_path))
         }
     else:
-        with pytest.raises(DataError, match=r"data\.items: there is no file .*LEXIREC_DATA"):
+        with pytest.raises(DataError, match=r"data\.items: file .* does not exist.*LEXIREC_DATA"):
             plan_experiment(experiment, Store(tmp_path))

@@ -99,7 +99,7 @@ def test_plan_and_run_and_run_again(lexirec, file, tmp_path):
     assert "data: started" in err
     assert "data: started" not in out
     status, out, err = lexirec("run", file, "--store", store)
-    assert "baselines.popularity: taken from the store" in err
+    assert "baselines.popularity: reused from the store" in err
 
 
 def test_until_and_quiet(lexirec, file, tmp_path):
@@ -116,7 +116,7 @@ def test_the_store_may_come_from_the_environment(lexirec, store, monkeypatch):
 def test_show(lexirec, store):
     assert "small" in lexirec("show", "--store", store)[1]
     out = lexirec("show", "small", "--store", store)[1]
-    assert "transitions, floor" in out
+    assert "transitions, reference" in out
     assert "leave-last-out" in out
     out = lexirec("show", "small", "identifiers", "--store", store)[1]
     assert "tokens per identifier" in out

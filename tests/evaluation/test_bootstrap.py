@@ -82,5 +82,5 @@ def test_seeds_that_differ_widen_and_their_mere_noise_does_not():
 
 @pytest.mark.parametrize("wrong", [{"replicates": 20}, {"level": 1.0}, {"level": 0}])
 def test_what_gives_no_interval_is_refused(wrong):
-    with pytest.raises(SettingsError, match="replicates should be 100 or more, level between 0 and 1"):
+    with pytest.raises(SettingsError, match="replicates must be 100 or more, level between 0 and 1"):
         Bootstrap(**wrong)

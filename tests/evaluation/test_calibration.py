@@ -78,5 +78,5 @@ def test_the_mass_of_lists_is_the_recall_expected():
 
 def test_other_scores_are_refused():
     wrong = Ranking(np.array([[0, 1]], dtype=np.int32), np.array([[0.0, -0.1]], dtype=np.float32))
-    with pytest.raises(DataError, match=r"sum to 1\.905, which is more than 1"):
+    with pytest.raises(DataError, match=r"sum to 1\.905, above 1"):
         calibration(wrong, np.array([0], dtype=np.int32), np.array([0]), bootstrap=QUICK)

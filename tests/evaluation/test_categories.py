@@ -54,8 +54,8 @@ def test_the_field_is_guessed_by_its_name():
     assert category_field(catalog(categories=[[], None])) is None
 
 
-def test_mistakes_are_told():
+def test_mistakes_are_reported():
     with pytest.raises(DataError, match=r"no field 'brnad'; it has item_id, title, brand\. Did you mean 'brand'\?"):
         read_categories(catalog(brand=["A"]), "brnad")
-    with pytest.raises(DataError, match="'brand' is empty for all items; name another as category=FIELD"):
+    with pytest.raises(DataError, match="'brand' is empty for all items; name another one with category=FIELD"):
         read_categories(catalog(brand=["", None]), "brand")

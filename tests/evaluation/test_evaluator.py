@@ -143,9 +143,9 @@ def test_an_absent_report_is_a_users_error(tmp_path):
 
 def test_no_cases_and_foreign_cases_are_refused():
     none = Cases(np.array([], dtype=np.int64), np.array([], dtype=np.int32), Sequences.from_lists([]))
-    with pytest.raises(DataError, match="there are no cases"):
+    with pytest.raises(DataError, match="the fold has no cases"):
         evaluate(Lists([[0]]), none)
-    with pytest.raises(DataError, match="item number 3, but the recommender's catalog has 2 items"):
+    with pytest.raises(DataError, match="item number 3, but the recommender's catalogue has 2 items"):
         evaluate(Lists([[0]], items=2), CASES)
 
 

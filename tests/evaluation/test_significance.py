@@ -146,10 +146,10 @@ def test_gains_by_rank():
 @pytest.mark.parametrize(
     ("a", "b", "users", "message"),
     [
-        (np.ones(3, int), np.ones(4, int), np.arange(3), "do not belong together"),
-        (np.ones(3, int), np.ones(3, int), np.arange(4), "do not belong together"),
-        (np.ones((0, 3), int), np.ones(3, int), np.arange(3), "do not belong together"),
-        (np.ones(3, int), np.ones(3, int), np.zeros(3, int), "at least two are needed"),
+        (np.ones(3, int), np.ones(4, int), np.arange(3), "differ in shape"),
+        (np.ones(3, int), np.ones(3, int), np.arange(4), "differ in shape"),
+        (np.ones((0, 3), int), np.ones(3, int), np.arange(3), "differ in shape"),
+        (np.ones(3, int), np.ones(3, int), np.zeros(3, int), "need at least two"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(a, b, users, message):

@@ -121,3 +121,9 @@ def test_patterns_refine_memorisation_and_steps_of_training_are_memorised(rows, 
     steps = [(row[: place + 1], row[place + 1]) for row in rows for place in range(len(row) - 1)]
     if steps:
         assert set(named(by_pattern(cases(*steps), transitions))) == {"last"}
+
+
+def test_rare_items_form_a_group_of_their_own():
+    counts = np.array([40, 30, 20, 4, 1, 0])
+    slicing = by_popularity(np.arange(6), counts, rare=4)
+    assert named(slicing) == ["head", "middle", "tail", "rare (≤ 4 events)", "rare (≤ 4 events)", "unseen"]

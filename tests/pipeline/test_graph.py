@@ -128,7 +128,7 @@ def test_run_stops_after_a_stage(tmp_path):
     ("until", "message"),
     [
         ("vector", r"allowed are data, vectors, .*Did you mean 'vectors'"),
-        ("model", "small has no such stage; it has data, vectors, codes"),
+        ("model", "small has no such stage; allowed are data, vectors, codes"),
     ],
 )
 def test_an_unknown_stage_is_refused_at_once(tmp_path, until, message):
@@ -139,7 +139,7 @@ def test_an_unknown_stage_is_refused_at_once(tmp_path, until, message):
 
 def test_a_missing_file_is_named_before_anything_runs(tmp_path):
     data = {"kind": "tables", "items": str(tmp_path / "gone.csv"), "interactions": str(tmp_path / "gone.csv")}
-    with pytest.raises(DataError, match=r"data\.items: there is no file .*gone\.csv"):
+    with pytest.raises(DataError, match=r"data\.items: file .*gone\.csv does not exist"):
         run_experiment(experiment(data=data), Store(tmp_path))
 
 

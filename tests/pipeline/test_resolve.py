@@ -54,7 +54,7 @@ def test_an_expert_stands_beside_its_file(recipe):
 
 
 def test_what_an_expert_lacks_is_said(recipe):
-    with pytest.raises(SettingsError, match=r"'experts.other.part' is 'modl'; other.toml has .*model.*mean 'model'"):
+    with pytest.raises(SettingsError, match=r"'experts.other.part' is 'modl'; other.toml allows .*model.*mean 'model'"):
         expert_experiment(expert(recipe, part="modl"), "other")
     with pytest.raises(SettingsError, match="no settings file"):
         expert_experiment(expert(recipe.parent / "gone.toml"), "other")
@@ -106,7 +106,7 @@ def test_an_expert_that_cannot_be_searched_is_refused_before_anything_is_made(me
         SettingsError, match=r"'ensemble.fused.partner' needs vectors, as 'other' is .* \[vectors.text\]"
     ):
         run_experiment(searching(memories), store)
-    with pytest.raises(SettingsError, match=r"is 'other', which is no memory \('ease' of memories.toml\)"):
+    with pytest.raises(SettingsError, match=r"is 'other', which is not of kind memory \('ease' of memories.toml\)"):
         run_experiment(searching(memories, "ease"), store)
     assert not (tmp_path / "store" / "data").exists()
 

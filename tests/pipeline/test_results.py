@@ -34,7 +34,7 @@ def test_an_experiment_without_recommenders_says_so():
     bare = record(store, "bare", experiment(), [done.stage("data")])
     with pytest.raises(ArtifactError, match=r"bare has no recommender: .* neither \[model\] nor"):
         chosen(bare)
-    with pytest.raises(ArtifactError, match="bare has measured nothing"):
+    with pytest.raises(ArtifactError, match="bare has no evaluation"):
         side_by_side(store, ["bare", "small"])
 
 
@@ -77,5 +77,7 @@ def test_other_protocols_are_refused_and_named():
     small = {"vectors": {}, "codes": None, "neighbors": None, "baselines": {"memory": {"kind": "memory"}}}
     data = {"kind": "toy-shop", "products": 100, "shoppers": 120, "max_history": 3}
     run_experiment(experiment(name="short", data=data, **small), store)
-    with pytest.raises(ArtifactError, match=r"small and short were not measured alike \(max_history 20 and 3"):
+    with pytest.raises(
+        ArtifactError, match=r"small and short were measured under different protocols \(max_history 20 and 3"
+    ):
         side_by_side(store, ["small", "short"])

@@ -1,32 +1,39 @@
-"""Breaking recall down by the kind of case."""
+"""Recall by groups of cases."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from lexirec.reporting.breakdowns import by_groups, by_history, by_popularity
+from lexirec.evaluation import slices
+from lexirec.evaluation.slices import Slicing
+from lexirec.reporting.breakdowns import RARE, by_history, by_popularity, by_slicing
 
 
-def test_popularity_groups_are_head_tail_and_rare() -> None:
-    counts = np.array([50, 40, 9, 8, 7, 6, 5, 4, 1, 0])  # head: items 0 and 1; rare: items 7, 8, 9
+def test_popularity_groups_are_those_of_the_analysis_with_rare_items_apart() -> None:
+    counts = np.array([50, 40, 30, 9, 8, 7, 6, 4, 1, 0])  # head: 0 and 1, middle: 2; rare: 7 and 8
     targets = np.array([0, 1, 1, 2, 6, 7, 9])
     ranks = {"model": np.array([1, 10, 0, 3, 11, 2, 0]), "other": np.zeros(7, dtype=np.int64)}
     found = by_popularity(ranks, targets, counts, k=10)
-    assert [name.split()[0] for name in found.groups] == ["head", "tail", "rare"]
-    assert found.cases == [3, 2, 2]
-    assert found.values["model"] == pytest.approx([2 / 3, 1 / 2, 1 / 2])
-    assert found.values["other"] == [0, 0, 0]
+    assert found.groups == ["head", "middle", "tail", "rare (≤ 4 events)", "unseen"]
+    assert found.cases == [3, 1, 1, 1, 1]
+    assert found.values["model"] == pytest.approx([2 / 3, 1, 0, 1, 0])
+    assert found.values["other"] == [0, 0, 0, 0, 0]
     assert found.metric == "recall@10"
+    analysed = slices.by_popularity(targets, counts, rare=RARE)
+    assert found.note == analysed.description
+    assert [count for count in analysed.counts() if count] == found.cases
 
 
-def test_an_item_nobody_bought_is_never_head() -> None:
+def test_an_item_nobody_bought_is_unseen_and_never_head() -> None:
     found = by_popularity({"model": np.array([1, 1])}, np.array([0, 1]), np.zeros(2, dtype=np.int64))
-    assert [name.split()[0] for name in found.groups] == ["rare"]
+    assert found.groups == ["unseen"]
 
 
-def test_any_groups_by_their_places() -> None:
-    found = by_groups("kind", {"model": np.array([1, 0, 3])}, ["a", "none", "b"], np.array([0, 2, 2]), k=3)
+def test_any_slicing_by_its_groups() -> None:
+    slicing = Slicing("kind", ("a", "none", "b"), np.array([0, 2, 2]), "Three kinds.")
+    found = by_slicing("kind of case", slicing, {"model": np.array([1, 0, 3])}, k=3)
+    assert (found.title, found.note) == ("kind of case", "Three kinds.")
     assert (found.groups, found.cases, found.values) == (["a", "b"], [1, 2], {"model": [1.0, 0.5]})
 
 
@@ -44,6 +51,6 @@ def test_groups_hold_every_case_once_and_average_to_the_whole() -> None:
 
 def test_history_groups_without_cases_are_left_out() -> None:
     found = by_history({"model": np.array([1, 0, 2, 5])}, np.array([1, 2, 20, 99]))
-    assert list(found.groups) == ["1–2", "20 or more"]
+    assert found.groups == ["1–2", "20+"]
     assert found.cases == [2, 2]
     assert found.values["model"] == [0.5, 1.0]

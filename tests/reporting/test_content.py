@@ -1,4 +1,4 @@
-"""What the numbers say about the floor."""
+"""Standings of systems against the reference baselines."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class TestStandings:
         ("recall", "ndcg", "verdict"),
         [(0.26, 0.17, "above"), (0.26, 0.155, "mixed"), (0.24, 0.17, "mixed"), (0.25, 0.16, "below")],
     )
-    def test_the_best_floor_of_each_metric_counts_and_a_tie_does_not_win(
+    def test_the_best_reference_of_each_metric_counts_and_a_tie_does_not_win(
         self, recall: float, ndcg: float, verdict: str
     ) -> None:
         (found,) = standings([*FLOORS, SystemResult("model", scores(recall, ndcg))])
         assert (found.system, found.protocol, found.verdict) == ("model", "excluded", verdict)
 
-    def test_the_sentence_names_metrics_floors_and_protocol(self) -> None:
+    def test_the_sentence_names_metrics_references_and_protocol(self) -> None:
         (found,) = standings([*FLOORS, SystemResult("model", scores(0.1, 0.05))])
         assert found.sentence == (
-            "model loses to the floor, seen items excluded: "
+            "model loses to the reference baselines, seen items excluded: "
             "recall@10 .1000 against .2500 (memory), ndcg@10 .0500 against .1600 (transitions)."
         )
 
@@ -42,7 +42,7 @@ class TestStandings:
             "included": "above",
         }
 
-    def test_without_a_floor_or_without_numbers_there_is_no_verdict(self) -> None:
+    def test_without_a_reference_or_without_numbers_there_is_no_verdict(self) -> None:
         assert standings([SystemResult("model", scores(0.1, 0.1))]) == []
         assert standings([*FLOORS, SystemResult("model", {"recall@10": 0.9})]) == []
 
@@ -51,11 +51,13 @@ class TestStandings:
         others = [SystemResult(name, scores(0.1, 0.1)) for name in ("popularity", "EASE")]
         mixed = SystemResult("SASRec", scores(0.3, 0.1))
         assert [sentence.partition(":")[0] for _, sentence in summary([*FLOORS, *others, mixed, main])] == [
-            "GRAM beats the floor, seen items excluded",
-            "Below the floor, seen items excluded",
-            "Not clearly above the floor, seen items excluded",
+            "GRAM beats the reference baselines, seen items excluded",
+            "Below the reference baselines, seen items excluded",
+            "Not clearly above the reference baselines, seen items excluded",
         ]
-        assert ("below", "Below the floor, seen items excluded: popularity, EASE.") in summary([*FLOORS, *others, main])
+        assert ("below", "Below the reference baselines, seen items excluded: popularity, EASE.") in summary(
+            [*FLOORS, *others, main]
+        )
 
 
 class TestChecks:
@@ -67,8 +69,8 @@ class TestChecks:
         "systems",
         [[SystemResult("a"), SystemResult("a")], [SystemResult("a", main=True), SystemResult("b", main=True)]],
     )
-    def test_systems_must_be_told_apart(self, systems: list[SystemResult]) -> None:
-        with pytest.raises(ValueError, match=r"same name|at most one"):
+    def test_systems_must_have_distinct_names(self, systems: list[SystemResult]) -> None:
+        with pytest.raises(ValueError, match=r"must be distinct|at most one"):
             ReportContent("title", "lead", systems, {})
 
 

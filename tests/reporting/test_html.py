@@ -103,7 +103,7 @@ def test_ids_are_unique_with_several_figures():
     assert len(ids) == len(set(ids))
     used = set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'xlink:href="#([^"]+)"', text))
     assert used <= set(ids)
-    with pytest.raises(ValueError, match="the same name"):
+    with pytest.raises(ValueError, match="must be distinct"):
         write_page("nowhere", page(Picture("rows", figure(), "Once more")))
 
 

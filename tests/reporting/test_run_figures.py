@@ -17,7 +17,7 @@ SYSTEMS = [
 ]
 
 
-def test_bars_are_as_long_as_the_metrics_and_the_best_floor_is_drawn() -> None:
+def test_bars_are_as_long_as_the_metrics_and_the_best_reference_is_drawn() -> None:
     figure = systems_figure(SYSTEMS)
     for axis, values in zip(figure.axes, ([0.2, 0.15, 0.3], [0.1, 0.09, 0.2]), strict=True):
         bars = sorted((bar for bar in axis.patches), key=lambda bar: bar.get_y())
@@ -27,7 +27,7 @@ def test_bars_are_as_long_as_the_metrics_and_the_best_floor_is_drawn() -> None:
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["transitions", "EASE", "GRAM"]
 
 
-def test_floor_main_and_other_systems_have_colours_of_their_own() -> None:
+def test_reference_main_and_other_systems_have_colours_of_their_own() -> None:
     bars = systems_figure(SYSTEMS).axes[0].patches
     assert len({bar.get_facecolor() for bar in bars}) == 3
 
@@ -44,7 +44,7 @@ def test_the_kept_checkpoint_is_marked() -> None:
     top, bottom = figure.axes
     assert top.lines[0].get_ydata().tolist() == [0.1, 0.2]
     assert bottom.lines[0].get_ydata().tolist() == [5.0, 4.0]
-    assert top.texts[0].get_text() == "kept: .2000"
+    assert top.texts[0].get_text() == "selected: .2000"
     assert (top.get_ylabel(), bottom.get_xlabel()) == ("validation ndcg@10", "training step")
 
 

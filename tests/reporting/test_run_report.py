@@ -32,7 +32,11 @@ def content() -> ReportContent:
         [SystemResult("transitions", FLOOR, LOST, floor=True), SystemResult("GRAM", LOST, FLOOR, main=True)],
         {"split": "leave-last-out", "exclude_seen": [True, False]},
         LearningCurve([(1, 5.0), (2, 4.0)], [(2, 0.1)], best_step=2),
-        [Breakdown("popularity of the target", "recall@10", ["head", "tail"], [1200, 800], {"GRAM": [0.3, 0.02]})],
+        [
+            Breakdown(
+                "popularity of the target", "recall@10", ["head", "tail"], [1200, 800], {"GRAM": [0.3, 0.02]}, "Thirds."
+            )
+        ],
         [LevelCensus(1, 8, 8, 160, 2.9, 0.05)],
         [Shopper("ann", ["tent"], [Suggestion("mat | blue"), Suggestion("lamp")], "stove")],
         ["Run `lexirec run` longer."],
@@ -53,13 +57,13 @@ def test_every_image_of_the_page_is_there_beside_an_svg(page: Path) -> None:
         assert (page.parent / image).with_suffix(".svg").exists()
 
 
-def test_tables_hold_the_numbers_and_mark_floor_best_and_loser(page: Path) -> None:
+def test_tables_hold_the_numbers_and_mark_reference_best_and_loser(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     excluded = text[text.index("**Seen items excluded**") : text.index("**Seen items kept**")]
-    assert "| transitions | .1500 | **.0900** | **.2000** | **.1200** | floor |" in excluded
+    assert "| transitions | .1500 | **.0900** | **.2000** | **.1200** | reference |" in excluded
     assert "| **GRAM** | **.1600** | .0800 | .1900 | .1100 | **below** |" in excluded
-    assert "- **GRAM loses to the floor, seen items excluded: recall@10 .1900 against .2000" in text
-    assert "- GRAM beats the floor, seen items kept" in text
+    assert "- **GRAM loses to the reference baselines, seen items excluded: recall@10 .1900 against .2000" in text
+    assert "- GRAM beats the reference baselines, seen items kept" in text
 
 
 def test_every_table_has_rows_of_one_width(page: Path) -> None:
@@ -72,13 +76,14 @@ def test_the_other_parts_stand_in_the_page(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.startswith("# Toy \\| shop\n\nA lead.\n")
     assert "| exclude seen | yes, no |" in text
-    assert "The checkpoint of step 2 was kept, by validation ndcg@10." in text
+    assert "Validation ndcg@10 selected the checkpoint of step 2." in text
     assert "| head | 1,200 | .3000 |" in text
+    assert "| tail | 800 | .0200 |\n\nThirds.\n" in text
     listed = "| system | coverage | a\\|b |\n| --- | ---: | ---: |\n| GRAM | .1 | – |"
     assert f"## Lists\n\n{listed}\n\nwhat they mean\n" in text
     assert "| 1 | 8 | 8 | 160 | 2.90 | 5.0% |" in text
     assert "1. mat \\| blue\n2. lamp" in text
-    assert "Bought next, and not among them: stove" in text
+    assert "Bought next, not recommended: stove" in text
     assert text.endswith("## What to try next\n\n- Run `lexirec run` longer.\n")
 
 
@@ -86,7 +91,7 @@ def test_a_hit_is_marked_and_the_target_not_repeated(tmp_path: Path) -> None:
     shopper = Shopper("ann", ["tent"], [Suggestion("mat", hit=True)], "mat")
     text = write_report(tmp_path, ReportContent("t", "l", [], {}, shoppers=[shopper])).read_text(encoding="utf-8")
     assert "1. **mat** ← bought next" in text
-    assert "not among them" not in text
+    assert "not recommended" not in text
 
 
 def test_what_is_not_given_is_left_out(tmp_path: Path) -> None:
@@ -95,7 +100,7 @@ def test_what_is_not_given_is_left_out(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["report.md"]
 
 
-def test_without_floors_nothing_is_said_about_them(tmp_path: Path) -> None:
+def test_without_references_nothing_is_said_about_them(tmp_path: Path) -> None:
     text = write_report(tmp_path, ReportContent("t", "l", [SystemResult("a", FLOOR)], {})).read_text(encoding="utf-8")
     assert "| a | **.1500** | **.0900** | **.2000** | **.1200** | – |" in text
     assert "\n\n\n" not in text

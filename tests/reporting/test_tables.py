@@ -61,7 +61,7 @@ def test_only_the_best_is_bold():
 def test_measures_that_nobody_has_are_left_out():
     values = dict.fromkeys(MEASURES, 0.5) | {"miscalibration": None, "lift": -0.25, "novelty": 12.345}
     found = text(beyond_table({"a": values, "b": values | {"vector_diversity": None}}, 7))
-    assert "the first 7 of every list" in found
+    assert "beyond accuracy of the top 7" in found
     assert "miscalibration" not in found
     for word in ("−25 %", "12.35", "0.500", ".5000", "–", "Gini ↓", "share of the catalogue"):
         assert word in found
@@ -79,7 +79,7 @@ def test_probabilities_are_set_beside_what_came_true():
     found = text(calibration_table(calibrations()))
     assert ".4000 → .1500" in found  # 9 of 60 targets are the first item
     assert "recall@5" in found
-    assert "first 6 hold" in found
+    assert "probability of top 6" in found
     assert "0.90 [0.90, 0.90]" in found
     bins = text(reliability_table(calibrations()))
     assert "least certain" in bins

@@ -32,8 +32,11 @@ class TestMetricsTable:
     def test_a_row_that_loses_is_said_plainly(self) -> None:
         systems = [SystemResult("transitions", METRICS, floor=True), SystemResult("GRAM", LOWER, main=True)]
         text = " ".join(rendered(metrics_table(systems)).split())
-        assert "transitions, floor" in text
-        assert "GRAM loses to the floor, seen items excluded: recall@10 .1000 against .2000 (transitions)" in text
+        assert "transitions, reference" in text
+        assert (
+            "GRAM loses to the reference baselines, seen items excluded: recall@10 .1000 against .2000 (transitions)"
+            in text
+        )
 
     def test_only_measured_protocols_have_columns(self) -> None:
         text = rendered(metrics_table([SystemResult("a", None, METRICS)]))
@@ -68,8 +71,8 @@ class TestShopperPanel:
             shopper_panel(Shopper("ann", ["tent"], [Suggestion("mat"), Suggestion("lamp", hit=True)], "lamp"))
         )
         assert text.index("tent") < text.index("mat") < text.index("lamp  ← bought next")
-        assert "not among them" not in text
+        assert "not recommended" not in text
 
     def test_a_miss_names_what_was_bought(self) -> None:
         text = rendered(shopper_panel(Shopper("ann", ["tent"], [Suggestion("mat")], "lamp")))
-        assert "bought next (not among them): lamp" in text
+        assert "bought next, not recommended: lamp" in text

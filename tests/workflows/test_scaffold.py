@@ -45,9 +45,9 @@ def test_messy_tables_become_a_working_experiment_with_remarks(tmp_path):
     assert found.data.on_bad_row == "reject"
     assert found.data.items == tmp_path / "items.csv", "not beside the file, so written in full"
     assert (draft.items, draft.users, draft.events) == (3, 3, 7)
-    assert "1 rows are left out: empty item id" in draft.remarks
-    assert "1 rows are left out: unknown item" in draft.remarks
-    assert "2 of 3 users have events enough (three) to be measured" in draft.remarks
+    assert "1 rows are rejected: empty item id" in draft.remarks
+    assert "1 rows are rejected: unknown item" in draft.remarks
+    assert "2 of 3 users have enough events (three) to be evaluated" in draft.remarks
     assert all(f"# {remark}." in draft.text for remark in draft.remarks)
 
 
@@ -58,7 +58,7 @@ def test_events_written_twice_are_kept_once_unless_times_are_whole_days(tmp_path
         (tmp_path / f"{name}.csv").write_text("\n".join(["user_id,item_id,time", *rows]))
     draft = draft_experiment(tmp_path / "items.csv", tmp_path / "seconds.csv", tmp_path / "seconds.toml")
     assert (draft.events, load_experiment(draft.path).data.drop_repeats) == (3, True)
-    assert "1 events repeat one of the same user, item and time; one of each is kept" in draft.remarks
+    assert "1 events repeat the user, item and time of another and are dropped" in draft.remarks
     draft = draft_experiment(tmp_path / "items.csv", tmp_path / "days.csv", tmp_path / "days.toml")
     assert (draft.events, load_experiment(draft.path).data.drop_repeats) == (4, False)
 
@@ -76,7 +76,7 @@ def test_a_time_split_is_taught_by_the_memory_and_chooses_weights_on_unseen_even
         assert found.model.training.distillation.rehearsal == rehearsal
 
 
-def test_nothing_is_overwritten_and_mistakes_are_told(shop):
+def test_nothing_is_overwritten_and_mistakes_are_reported(shop):
     tables = shop / "items.parquet", shop / "interactions.parquet"
     (shop / "mine.toml").write_text("seed = 1\n")
     with pytest.raises(SettingsError, match=r"mine\.toml is there already and is left alone"):

@@ -1,1 +1,1 @@
-"""How good ranked lists are: metrics, bootstrap intervals and tests, slices, variety, calibration, memorisation."""
+"""Evaluation of ranked lists: metrics, bootstrap intervals and tests, slices, beyond accuracy, calibration."""

@@ -1,10 +1,10 @@
-"""Users drawn anew, with all their cases, and seeds beside them: the replicates behind every interval.
+"""Bootstrap clustered by user, with training seeds as a random effect: the replicates behind every interval.
 
-The cases of one user resemble each other, so whole users are resampled (the bootstrap clustered by user; Field and
-Welsh, JRSS B 2007). Where a system was trained with several seeds, a replicate is the seeds' part plus the users' part
-(random effects; Davison and Hinkley, *Bootstrap Methods*, 3.8): the seeds' part is Student's t of what the seeds' means
-differ by *beyond* what two measurements on these users differ by anyway, so that this noise is not counted twice, and
-three seeds do not pass for many.
+The cases of one user resemble each other, so whole users are resampled with all their cases (Field and Welsh, JRSS B
+2007). Where a system was trained with several seeds, a replicate adds a draw for the seeds to the draw of the users
+(random effects; Davison and Hinkley, *Bootstrap Methods*, 3.8). The seeds' part is Student's t, scaled by the variance
+between seed means *beyond* the sampling noise that two measurements on the same users have anyway: this noise is not
+counted twice, and three seeds do not count as many.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ Interval = tuple[float, float]
 Floats = NDArray[np.float64]
 
 ZERO = 1e-12
-"""What is nearer to 0 is 0."""
+"""Absolute values below this count as 0."""
 _FEW = 30
-"""Where fewer users differ, the bootstrap's tails are too short to be trusted alone."""
+"""Below this number of differing users, the bootstrap's tails alone are too short: a sign-flip test bounds p."""
 _MULTINOMIAL = 512
-"""Up to so many sorts of users, weights are drawn exactly; beyond, as independent Poisson numbers, which is faster."""
+"""Up to this many distinct users, weights are drawn exactly; beyond, as independent Poisson numbers (faster)."""
 _CELLS = 4_000_000
-"""Weights held at a time."""
+"""Largest number of weights held at a time."""
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made.
+    """Settings of the bootstrap.
 
     Attributes:
-        replicates: how often users are drawn anew, at least 100.
-        level: share of intervals that hold the truth.
+        replicates: number of resamples, at least 100.
+        level: nominal coverage of the intervals.
         seed: seed of the draws.
     """
 
@@ -47,11 +47,15 @@ class Bootstrap:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what would give no intervals."""
+        """Check the ranges.
+
+        Raises:
+            SettingsError: replicates or level is out of range.
+        """
         if self.replicates < 100 or not 0 < self.level < 1:
             raise SettingsError(
-                f"bootstrap: replicates {self.replicates} and level {self.level} cannot be used; replicates should be "
-                "100 or more, level between 0 and 1, such as 0.95"
+                f"bootstrap: replicates {self.replicates}, level {self.level}: replicates must be 100 or more, level "
+                "between 0 and 1, such as 0.95"
             )
 
 
@@ -65,12 +69,12 @@ class Resampled:
 
     Attributes:
         value: the mean.
-        sums: what every user adds to it, (users,); mean over seeds.
-        influence: how far every user moves it, (users,).
+        sums: every user's sum of gains, (users,); mean over seeds.
+        influence: influence of every user on the mean, (users,).
         standard_error: of the mean, from users and seeds.
-        freedom: degrees of freedom of this error.
-        replicates: (replicates,).
-        bootstrap: how they were made.
+        freedom: degrees of freedom of the standard error.
+        replicates: means of the resamples, (replicates,).
+        bootstrap: settings of the resampling.
     """
 
     value: float
@@ -97,12 +101,15 @@ class Resampled:
         return cls(value, sums, influence, *_pooled([of_users, *of_seeds]), drawn, bootstrap)
 
     def percentiles(self) -> Interval:
-        """Return what lies between the outer percentiles of the replicates."""
+        """Return the percentile interval."""
         tail = (1 - self.bootstrap.level) / 2
         return _quantiles(self.replicates, tail, 1 - tail)
 
     def corrected(self) -> Interval:
-        """Return the interval bias-corrected and accelerated; only the users accelerate: the seeds' part is even."""
+        """Return the bias-corrected and accelerated interval (BCa).
+
+        The acceleration comes from the users alone: the seeds' part is symmetric.
+        """
         if self.standard_error < ZERO:
             return self.value, self.value
         below = (self.replicates < self.value).mean() + 0.5 * (self.replicates == self.value).mean()
@@ -114,7 +121,10 @@ class Resampled:
         return _quantiles(self.replicates, float(low), float(high))
 
     def p_value(self) -> float:
-        """Two-sided: twice the share of replicates beyond 0; among few users no less than the p of flipped signs."""
+        """Return the two-sided p-value: twice the share of replicates beyond 0.
+
+        Where fewer than 30 users differ, it is at least the p-value of the sign-flip test.
+        """
         tail = min((self.replicates <= ZERO).sum(), (self.replicates >= -ZERO).sum())
         p = min(1.0, 2 * (1 + int(tail)) / (1 + len(self.replicates)))
         differing = self.sums[np.abs(self.sums) > ZERO]
@@ -122,10 +132,10 @@ class Resampled:
 
 
 def _draw_users(sums: Floats, cases: Floats, replicates: int, rng: np.random.Generator) -> Floats:
-    """Draw the users anew, with all their cases, and return the mean of every replicate.
+    """Resample the users with all their cases; return the mean of every replicate.
 
-    Users who add the same sum and number of cases are drawn as one, as often as they are many: most users of a sparse
-    test set have nothing found by either system.
+    Users with equal sums and equal numbers of cases are drawn together, weighted by how many they are: on a sparse test
+    set most users have no hit by either system.
     """
     pairs, counts = np.unique(sums + 1j * cases, return_counts=True)  # complex numbers sort faster than rows
     distinct = np.column_stack([pairs.real, pairs.imag])
@@ -144,7 +154,7 @@ def _multinomial(distinct: Floats, counts: NDArray[np.int64], size: int, rng: np
 
 
 def _poisson(distinct: Floats, counts: NDArray[np.int64], size: int, rng: np.random.Generator) -> Floats:
-    """Weigh every user by Poisson(1) (Chamandy et al., 2012); those who are alone in their sort through a table."""
+    """Weigh every user by Poisson(1) (Chamandy et al., 2012); unique users get theirs from a table, which is faster."""
     alone = counts == 1
     table = poisson.ppf((np.arange(2**16) + 0.5) / 2**16, 1.0)
     totals: Floats = table[rng.integers(2**16, size=(size, int(alone.sum())), dtype=np.uint16)] @ distinct[alone]
@@ -153,10 +163,9 @@ def _poisson(distinct: Floats, counts: NDArray[np.int64], size: int, rng: np.ran
 
 
 def _seeds_variance(arm: Floats, cases: Floats) -> tuple[float, int]:
-    """Return the variance of an arm's mean that stems from its seeds, and their degrees of freedom.
+    """Return the variance of an arm's mean due to its seeds, and their degrees of freedom.
 
-    What two seeds' means differ by on these users alone (each user's liking for one of them) is in the users' part
-    already and is taken off.
+    The user-by-seed noise is in the users' part already and is subtracted.
     """
     seeds, users = arm.shape
     if seeds == 1:
@@ -180,7 +189,7 @@ def _pooled(parts: Sequence[tuple[float, int]]) -> tuple[float, float]:
 
 
 def _p_of_signs(differences: Floats, bootstrap: Bootstrap) -> float:
-    """Two-sided p of few users' differences when the sign of each could as well be the other."""
+    """Two-sided p-value of the sign-flip test on few users' differences."""
     rng = np.random.default_rng(bootstrap.seed)
     signs = rng.integers(0, 2, size=(bootstrap.replicates, len(differences))) * 2 - 1
     as_far = np.abs(signs @ differences) >= abs(differences.sum()) - ZERO

@@ -1,10 +1,11 @@
-"""What a model's own probabilities are worth: does what it holds likely with p happen in a share p of cases?
+"""Calibration of a model's item probabilities: reliability curves, expected calibration error, expected recall.
 
-A model whose likelihood runs over the catalogue gives every item a probability, and its lists hold the largest ones.
-They are looked at where *nothing is excluded*: leaving seen items out takes their probability away and leaves the
-others as they are, so that they no longer sum to one.
+A calibrated model is right in a share p of the predictions to which it gives probability p. A model whose likelihood
+runs over the catalogue gives every item a probability, and its lists hold the largest ones. Calibration is measured on
+lists with *seen items kept*: excluding seen items removes their probability without rescaling the others, which then no
+longer sum to one.
 
-Legend: `C` cases, `K` places, `N` predictions, `B` bins.
+Legend: `C` cases, `K` list positions, `N` predictions, `B` bins.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from lexirec.evaluation.significance import estimate_ranks
 Floats = NDArray[np.float64]
 BINS = 10
 _TOLERANCE = 0.01
-"""Probabilities of one list may exceed 1 by rounding, not by more."""
+"""By how much the probabilities of one list may exceed 1 through rounding."""
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Predictions of like probability.
+    """Predictions of similar probability.
 
     Attributes:
-        count: how many there are.
+        count: number of predictions.
         predicted: their mean probability.
         observed: the share that came true.
-        interval: of `observed`, users resampled; None where they are a single user's.
+        interval: of `observed`, users resampled; None where all are of one user.
     """
 
     count: int
@@ -46,7 +47,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Predicted probabilities beside what happened.
+    """Reliability curve: predicted probabilities beside observed frequencies.
 
     Attributes:
         bins: from the least likely to the most likely.
@@ -59,15 +60,15 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a system's probabilities are worth.
+    """Calibration of one system.
 
     Attributes:
-        top: of each case's first item: is it the target?
-        listed: of all listed items.
-        places: lengths of lists.
-        mass: mean probability of the first so many items: the recall that the model expects of itself.
-        recall: the recall at so many places.
-        covered: the 10th, 50th and 90th percentile of the probability that a whole list holds.
+        top: reliability of each case's first item.
+        listed: reliability of all listed items.
+        places: list lengths k.
+        mass: mean probability of the first k items, for each k: the recall that the model expects.
+        recall: measured recall@k, for each k.
+        covered: the 10th, 50th and 90th percentile of the total probability of a list.
     """
 
     top: Reliability
@@ -90,34 +91,36 @@ class Calibration:
 def calibration(
     lists: Ranking, targets: NDArray[np.int32], users: NDArray[np.int64], *, bootstrap: Bootstrap
 ) -> Calibration:
-    """Look at probabilities from all sides.
+    """Measure the calibration of a system's lists.
 
     Args:
         lists: items and log-probabilities over the whole catalogue, (C, K), nothing excluded.
         targets: (C,).
-        users: whose case it is, (C,).
-        bootstrap: how intervals are made.
+        users: user of each case, (C,).
+        bootstrap: settings of the intervals.
 
     Raises:
-        DataError: the scores are no log-probabilities.
+        DataError: the scores are not log-probabilities.
     """
     listed = lists.items >= 0
     probabilities = np.where(listed, np.exp(lists.scores.astype(np.float64)), 0.0)
     most = probabilities.sum(axis=1).max(initial=0.0)
     if most > 1 + _TOLERANCE:
-        raise DataError(f"a list's probabilities sum to {most:.3f}, which is more than 1: they are other scores")
+        raise DataError(
+            f"calibration: the probabilities of a list sum to {most:.3f}, above 1; scores must be log-probabilities"
+        )
     probabilities = np.minimum(probabilities, 1.0)
     hits = lists.items == targets[:, None]
     whose = np.broadcast_to(users[:, None], hits.shape)
     places = (*(k for k in (1, 2, 5, 10, 20, 50, 100) if k < hits.shape[1]), hits.shape[1])
-    mass, found = np.cumsum(probabilities, axis=1), np.cumsum(hits, axis=1)
+    mass, hits_so_far = np.cumsum(probabilities, axis=1), np.cumsum(hits, axis=1)
     low, median, high = np.quantile(mass[:, -1], [0.1, 0.5, 0.9]).tolist()
     return Calibration(
         top=reliability(probabilities[:, 0], hits[:, 0], users, by="count", bootstrap=bootstrap),
         listed=reliability(probabilities[listed], hits[listed], whose[listed], by="mass", bootstrap=bootstrap),
         places=places,
         mass=tuple(float(mass[:, k - 1].mean()) for k in places),
-        recall=tuple(float(found[:, k - 1].mean()) for k in places),
+        recall=tuple(float(hits_so_far[:, k - 1].mean()) for k in places),
         covered=(low, median, high),
     )
 
@@ -131,19 +134,19 @@ def reliability(
     bins: int = BINS,
     bootstrap: Bootstrap,
 ) -> Reliability:
-    """Put predictions into bins of like probability and see how many come true.
+    """Bin predictions by probability and compare each bin with its share of hits.
 
     The expected calibration error is Σ_b n_b / N |observed_b − predicted_b| (Naeini, Cooper and Hauskrecht, AAAI 2015;
-    Guo et al., ICML 2017). Bins hold equally many predictions (Nixon et al., 2019), or equal shares of all probability:
-    most listed items are unlikely, and of those a bin needs many until it may expect as many hits as any other.
+    Guo et al., ICML 2017). Bins hold equally many predictions (Nixon et al., 2019), or equal shares of all probability
+    (so that every bin expects as many hits: most listed items are unlikely).
 
     Args:
         probabilities: (N,).
-        hits: which came true, (N,).
-        users: whose predictions they are, (N,); intervals are clustered by them.
-        by: what bins have alike, `count` or `mass`.
-        bins: at most so many.
-        bootstrap: how intervals are made.
+        hits: whether the prediction was right, (N,).
+        users: user of each prediction, (N,); intervals are clustered by user.
+        by: equal `count` of predictions, or equal probability `mass`, per bin.
+        bins: largest number of bins.
+        bootstrap: settings of the intervals.
     """
     order = np.argsort(probabilities, kind="stable")
     if by == "count":
@@ -152,13 +155,13 @@ def reliability(
         before = np.cumsum(probabilities[order]) - probabilities[order]
         part = np.minimum((before / max(float(probabilities.sum()), 1e-300) * bins).astype(np.int64), bins - 1)
     edges = np.searchsorted(part, np.arange(bins + 1))
-    found = tuple(
+    binned = tuple(
         _bin(probabilities[order[low:high]], hits[order[low:high]], users[order[low:high]], bootstrap)
         for low, high in pairwise(edges.tolist())
         if high > low
     )
-    gaps = sum(each.count * abs(each.observed - each.predicted) for each in found)
-    return Reliability(found, gaps / max(len(order), 1))
+    gaps = sum(each.count * abs(each.observed - each.predicted) for each in binned)
+    return Reliability(binned, gaps / max(len(order), 1))
 
 
 def _bin(probabilities: Floats, hits: NDArray[np.bool_], users: NDArray[np.int64], bootstrap: Bootstrap) -> Bin:
@@ -168,7 +171,7 @@ def _bin(probabilities: Floats, hits: NDArray[np.bool_], users: NDArray[np.int64
     return Bin(len(hits), float(probabilities.mean()), float(hits.mean()), interval)
 
 
-def _curve(found: Reliability) -> dict[str, Any]:
+def _curve(curve: Reliability) -> dict[str, Any]:
     bins = [
         {
             "count": each.count,
@@ -176,6 +179,6 @@ def _curve(found: Reliability) -> dict[str, Any]:
             "observed": each.observed,
             "interval": each.interval and list(each.interval),
         }
-        for each in found.bins
+        for each in curve.bins
     ]
-    return {"expected_calibration_error": found.error, "bins": bins}
+    return {"expected_calibration_error": curve.error, "bins": bins}

@@ -1,4 +1,4 @@
-"""What kind of thing an item is, read from a field of the catalogue.
+"""Item categories, read from a field of the catalogue.
 
 Legend: `I` items.
 """
@@ -17,9 +17,9 @@ from lexirec.core.errors import DataError, did_you_mean
 from lexirec.data.catalog import Catalog
 
 FIELDS = ("categories", "category", "genres", "genre")
-"""Fields that are taken for the category where none is named."""
+"""Field names tried in this order where none is named."""
 _ALIKE = 0.9
-"""A level at which so many items agree tells nothing."""
+"""A level of the hierarchy at which more than this share of items agree is skipped."""
 _SEPARATOR = r"\s*[>|]\s*"
 
 
@@ -28,10 +28,10 @@ class Categories:
     """One category for every item.
 
     Attributes:
-        names: what they are called.
-        of_item: place in `names`, −1 where it is unknown, int64 (I,).
-        field: where they were read.
-        level: how deep in the field's hierarchy, 1 for its first level.
+        names: names of the categories.
+        of_item: index into `names`, −1 where unknown, int64 (I,).
+        field: field of the catalogue they were read from.
+        level: level of the field's hierarchy, 1 for the first.
     """
 
     names: tuple[str, ...]
@@ -41,27 +41,29 @@ class Categories:
 
 
 def category_field(catalog: Catalog) -> str | None:
-    """Return the field that most likely holds categories; None where there is none, or none that says anything."""
+    """Return the field that most likely holds categories; None where there is none, or all are empty."""
     there = [field for field in FIELDS if field in catalog.table.column_names]
     return next((field for field in there if _hierarchies(catalog.table.column(field))[2].any()), None)
 
 
 def read_categories(catalog: Catalog, field: str) -> Categories:
-    """Read the first level of a field that tells items apart.
+    """Read the categories from the first informative level of a hierarchical field.
 
-    A hierarchy is a list, or text with ">" or "|" between its levels. Its first level often is the shop's own name; a
-    level at which nine of ten items agree is passed over. Items whose hierarchy ends above have its last level.
+    A hierarchy is a list, or text with ">" or "|" between its levels. The first level often is the shop's own name: a
+    level at which nine of ten items agree is skipped. Items whose hierarchy ends earlier get its last level.
 
     Raises:
         DataError: the catalogue has no such field, or it is empty throughout.
     """
     names = catalog.table.column_names
     if field not in names:
-        raise DataError(f"the catalog has no field '{field}'; it has {', '.join(names)}.{did_you_mean(field, names)}")
+        raise DataError(
+            f"categories: the catalogue has no field '{field}'; it has {', '.join(names)}.{did_you_mean(field, names)}"
+        )
     values, starts, lengths = _hierarchies(catalog.table.column(field))
     known = lengths > 0
     if not known.any():
-        raise DataError(f"the field '{field}' is empty for all items; name another as category=FIELD")
+        raise DataError(f"categories: the field '{field}' is empty for all items; name another one with category=FIELD")
     for level in range(int(lengths.max())):
         at = starts[known] + np.minimum(level, lengths[known] - 1)
         encoded = values.take(pa.array(at)).dictionary_encode()
@@ -74,12 +76,12 @@ def read_categories(catalog: Catalog, field: str) -> Categories:
 
 
 def _hierarchies(column: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.int64]]:
-    """Return all levels of all items one after the other, and where each item's start (I,) and how many it has (I,)."""
+    """Return the levels of all items, concatenated, with each item's offset (I,) and number of levels (I,)."""
     array: Any = column.combine_chunks()
     if not (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)):
         array = pc.split_pattern_regex(pc.cast(array, pa.string()), _SEPARATOR)
     item = np.asarray(pc.list_parent_indices(array), dtype=np.int64)
     values = pc.utf8_trim_whitespace(pc.fill_null(pc.cast(pc.list_flatten(array), pa.string()), ""))
-    told = np.asarray(pc.not_equal(values, ""))
-    lengths = np.bincount(item[told], minlength=len(array)).astype(np.int64)
-    return values.filter(pa.array(told)), np.cumsum(lengths) - lengths, lengths
+    nonempty = np.asarray(pc.not_equal(values, ""))
+    lengths = np.bincount(item[nonempty], minlength=len(array)).astype(np.int64)
+    return values.filter(pa.array(nonempty)), np.cumsum(lengths) - lengths, lengths

@@ -1,4 +1,4 @@
-"""What evaluations are looked at against, and the ways to divide their cases, as people name them.
+"""Context of stored evaluations (catalogue, split, cases, vectors), and slicings by the names of the command line.
 
 Legend: `C` cases, `I` items, `D` features.
 """
@@ -30,17 +30,17 @@ from lexirec.evaluation.slices import (
 )
 
 KINDS = ("popularity", "coldness", "history", "category", "repeat", "memorisation", "pattern")
-"""What cases can be divided by."""
+"""Kinds of slicing."""
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluationContext:
-    """What evaluations are looked at against.
+    """Data that slices and beyond-accuracy measures need besides the reports.
 
     Attributes:
         catalog: the items.
-        split: for what was seen in training.
-        cases: that were evaluated, (C,).
+        split: the data split, for what was seen in training.
+        cases: the evaluated cases, (C,).
         vectors: of items (I, D); None for none.
     """
 
@@ -56,15 +56,15 @@ class EvaluationContext:
 
     @cached_property
     def transitions(self) -> Transitions:
-        """What followed what in training."""
+        """Item transitions of the training part."""
         return Transitions.of(self.split.train, self.split.n_items)
 
 
-def divided(ground: EvaluationContext, by: Sequence[str] = ()) -> tuple[list[Slicing], list[str]]:
-    """Divide the cases; what divides nothing is left out and told.
+def divided(context: EvaluationContext, by: Sequence[str] = ()) -> tuple[list[Slicing], list[str]]:
+    """Slice the cases by every kind; return the slicings, and notes on those that would have a single group.
 
     Args:
-        ground: whose cases they are.
+        context: catalogue, split and cases.
         by: `KIND` or `KIND=VALUE` of `KINDS`, such as `category=brand` or `popularity=5`; by default all kinds.
 
     Raises:
@@ -73,55 +73,57 @@ def divided(ground: EvaluationContext, by: Sequence[str] = ()) -> tuple[list[Sli
     """
     kept, notes = [], []
     for kind, value in [_kind(each) for each in by] or [(kind, None) for kind in KINDS]:
-        slicing = _slicing(kind, value, ground)
+        slicing = _slicing(kind, value, context)
         if slicing is None:
-            notes.append(f"not divided by {kind}: name a field as --by {kind}=FIELD")
+            notes.append(f"not sliced by {kind}: no field was recognised; name one with --by {kind}=FIELD")
         elif np.count_nonzero(slicing.counts()) < 2:
-            everybody = slicing.names[int(slicing.counts().argmax())]
-            notes.append(f"not divided by {slicing.kind}: all cases are '{everybody}'")
+            group = slicing.names[int(slicing.counts().argmax())]
+            notes.append(f"not sliced by {slicing.kind}: all cases are in the group '{group}'")
         else:
             kept.append(slicing)
     return kept, notes
 
 
-def surroundings(ground: EvaluationContext, exclude_seen: bool, by: Sequence[str] = ()) -> BeyondAccuracyContext:
-    """Return what lists are judged by; their categories are those that `by` names, else the most likely field's."""
+def beyond_accuracy_context(
+    context: EvaluationContext, exclude_seen: bool, by: Sequence[str] = ()
+) -> BeyondAccuracyContext:
+    """Context of beyond-accuracy measures; categories come from the field in `by`, else from the most likely one."""
     field = next((value for kind, value in map(_kind, by) if kind == "category"), None)
     return BeyondAccuracyContext(
-        histories=ground.cases.histories,
-        targets=ground.cases.targets,
-        counts=ground.counts,
+        histories=context.cases.histories,
+        targets=context.cases.targets,
+        counts=context.counts,
         exclude_seen=exclude_seen,
-        vectors=ground.vectors,
-        categories=_categories(ground.catalog, field),
+        vectors=context.vectors,
+        categories=_categories(context.catalog, field),
     )
 
 
 def _kind(given: str) -> tuple[str, str | None]:
     kind, equals, value = given.partition("=")
     if kind not in KINDS:
-        raise SettingsError(f"--by {given}: it should be one of {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
+        raise SettingsError(f"--by {given}: must be one of {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
     if equals and kind not in ("category", "popularity"):
         raise SettingsError(f"--by {given}: {kind} takes no value; write --by {kind}")
     if equals and not value:
-        raise SettingsError(f"--by {given}: there is nothing behind the '='; write --by {kind}, or name a value")
+        raise SettingsError(f"--by {given}: the value after '=' is missing; write --by {kind}, or --by {kind}=VALUE")
     if kind == "popularity" and equals and not (value.isdecimal() and 2 <= int(value) <= 20):
-        raise SettingsError(f"--by {given}: popularity is divided into 2 to 20 parts, such as --by popularity=5")
+        raise SettingsError(f"--by {given}: popularity takes 2 to 20 parts, such as --by popularity=5")
     return kind, value or None
 
 
-def _slicing(kind: str, value: str | None, ground: EvaluationContext) -> Slicing | None:
-    cases = ground.cases
+def _slicing(kind: str, value: str | None, context: EvaluationContext) -> Slicing | None:
+    cases = context.cases
     if kind == "category":
-        categories = _categories(ground.catalog, value)
+        categories = _categories(context.catalog, value)
         return by_category(cases.targets, categories) if categories is not None else None
     makers: Mapping[str, Callable[[], Slicing]] = {
-        "popularity": lambda: by_popularity(cases.targets, ground.counts, int(value or 3)),
-        "coldness": lambda: by_coldness(cases.targets, ground.split.train, ground.split.n_items),
+        "popularity": lambda: by_popularity(cases.targets, context.counts, int(value or 3)),
+        "coldness": lambda: by_coldness(cases.targets, context.split.train, context.split.n_items),
         "history": lambda: by_history(cases.histories.lengths),
         "repeat": lambda: by_repeat(cases),
-        "memorisation": lambda: by_memorisation(cases, ground.transitions),
-        "pattern": lambda: by_pattern(cases, ground.transitions),
+        "memorisation": lambda: by_memorisation(cases, context.transitions),
+        "pattern": lambda: by_pattern(cases, context.transitions),
     }
     return makers[kind]()
 

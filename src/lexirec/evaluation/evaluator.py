@@ -1,8 +1,8 @@
-"""Evaluation: a recommender ranks the whole catalogue for every case, and the figures say how they were made.
+"""Full-catalogue evaluation of a recommender: metrics, ranks and lists, saved with their protocol.
 
-Protocol of all figures: every item of the catalogue is a candidate, one target per case, metrics are per item; where a
-recommender names items by identifiers, identifier-level figures stand beside them (they count a shared identifier as a
-hit, as the reference implementations do). Ties go to the smaller item number.
+Every item of the catalogue is a candidate, every case has one target, and metrics are per item. For recommenders with
+identifiers, identifier-level metrics are reported beside them: they count a shared identifier as a hit, as the
+reference implementations do. Ties go to the smaller item number.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from lexirec.data.splits import Cases
 from lexirec.evaluation.metrics import Ranks, ranks_of, summarize
 
 LISTS = "lists.safetensors"
-"""The kept lists of an evaluation's folder."""
+"""File of the kept lists in an evaluation's folder."""
 KS = (1, 3, 5, 10, 20, 50)
 TIES = "equal scores go to the smaller item number"
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Figures with the protocol they were made by.
+    """Metrics, ranks and lists of one evaluation, with its protocol.
 
     Attributes:
         metrics: `recall@k`, `ndcg@k`, `mrr@k`, per item.
-        ranks: the rank of every case's target, int64 (C,); 0 where it is beyond the list.
-        protocol: how the figures were made; JSON values only.
-        invalid: places of all lists that held no item though one was left to recommend, or an item a second time.
-        seconds: time for making all lists.
+        ranks: rank of every case's target, int64 (C,); 0 where the list does not hold it.
+        protocol: the protocol card; JSON values only.
+        invalid: list positions that are empty although items were left to recommend, or repeat an item.
+        seconds: time for ranking all cases.
         identifier_metrics: the same metrics when a shared identifier counts as a hit; None without identifiers.
-        cases: `users` int64 (C,) and `targets` int32 (C,), what the ranks belong to.
-        lists: what was recommended to every case, (C, places); None where lists were not kept or not read.
+        cases: `user` int64 (C,) and `target` int32 (C,) of the ranks.
+        lists: recommended items of every case, (C, k); None where lists were not kept or not read.
     """
 
     metrics: dict[str, float]
@@ -64,7 +64,7 @@ class Report:
     lists: Ranking | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the command line prints: `metrics`, `invalid`, `protocol`, and `identifier_metrics` if any."""
+        """Return `metrics`, `invalid`, `protocol`, and `identifier_metrics` if any, as plain JSON values."""
         values: dict[str, Any] = {"metrics": self.metrics, "invalid": self.invalid, "protocol": self.protocol}
         return values if self.identifier_metrics is None else {**values, "identifier_metrics": self.identifier_metrics}
 
@@ -72,8 +72,8 @@ class Report:
         """Write `metrics.json` (figures and protocol), `ranks.parquet` (one row per case) and `lists.safetensors`.
 
         Args:
-            folder: where; made if absent.
-            keep_lists: places of the lists that are written, 8 bytes a place and case; 0 writes none, None all.
+            folder: target folder; created if absent.
+            keep_lists: list positions to keep, 8 bytes per position and case; 0 keeps none, None all.
         """
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ class Report:
 
     @classmethod
     def load(cls, folder: str | Path, *, lists: bool = True) -> Self:
-        """Read what `save` wrote; without `lists` only the figures and ranks, which is faster.
+        """Read a saved report; without `lists` only metrics and ranks, which is faster.
 
         Raises:
             ArtifactError: a file is missing or damaged.
@@ -105,14 +105,14 @@ class Report:
             ranking = None if kept is None else Ranking(kept["items"], kept["scores"])
             return cls(values["metrics"], ranks, *facts, cases, ranking)
         except (OSError, ValueError, KeyError, pa.ArrowException, SafetensorError) as error:
-            raise ArtifactError(f"{source}: no readable evaluation is here ({error}); evaluate again") from None
+            raise ArtifactError(f"{source}: the evaluation cannot be read ({error}); evaluate again") from None
 
     def tables(self) -> list[Table]:
-        """Lay the figures and the protocol card out for a terminal, as wide as that is."""
+        """Return metrics and protocol card as tables for a terminal."""
         return [_metrics_table({str(self.protocol.get("recommender", "")): self}), _protocol_table(self.protocol)]
 
     def __str__(self) -> str:
-        """Return the figures and the protocol card as text for people."""
+        """Return metrics and protocol card as text."""
         return "\n".join(map(_rendered, self.tables()))
 
 
@@ -125,17 +125,17 @@ def evaluate(
     batch_size: int = 1024,
     protocol: Mapping[str, Any] | None = None,
 ) -> Report:
-    """Rank the catalogue for every case and measure where the targets are.
+    """Rank the whole catalogue for every case and compute the metrics.
 
     Args:
-        recommender: anything with the `Recommender` protocol. Its `protocol` (beams, seed …) goes on the card; where
-            it has `identifiers`, or `semantic_ids` that items may share, metrics of that level are made, too.
+        recommender: an object with the `Recommender` protocol. Its `protocol` (beams, seed …) goes on the card; where
+            it has `identifiers`, or `semantic_ids` that items may share, identifier-level metrics are computed, too.
         cases: one prediction each, such as `split.test`.
-        ks: places at which metrics are cut; lists are as long as the largest.
-        exclude_seen: leave the items of a case's history out of its list (all that stand in `cases.histories`). A
-            target in its own history can then not be found; the card's `targets_seen` counts such cases.
-        batch_size: cases ranked at a time.
-        protocol: what else the card shall say, such as `split.protocol` (split, k-core, cap, counts, data digest).
+        ks: cut-offs of the metrics; lists are as long as the largest.
+        exclude_seen: exclude the items of a case's history (`cases.histories`) from its list. A target in its own
+            history cannot be found then; the card's `targets_seen` counts such cases.
+        batch_size: cases per batch.
+        protocol: further entries of the card, such as `split.protocol` (split, k-core, cap, counts, data digest).
 
     Raises:
         DataError: there are no cases, or their items are not in the recommender's catalogue.
@@ -165,8 +165,8 @@ def _lists(recommender: Recommender, histories: Sequences, k: int, exclude_seen:
         for first in range(0, len(histories), batch_size):
             rows = np.arange(first, min(first + batch_size, len(histories)))
             with quiet():
-                found = recommender.rank(histories.take(rows), k=k, exclude_seen=exclude_seen)
-            items[rows], scores[rows] = found.items, found.scores
+                ranking = recommender.rank(histories.take(rows), k=k, exclude_seen=exclude_seen)
+            items[rows], scores[rows] = ranking.items, ranking.scores
             progress.advance(len(rows))
     return Ranking(items, scores)
 
@@ -176,7 +176,7 @@ def metrics_text(reports: Mapping[str, Report], metrics: Sequence[str] | None = 
 
     Args:
         reports: name -> report.
-        metrics: names of metrics, such as `recall@10`; those a report lacks stay empty.
+        metrics: names of metrics, such as `recall@10`; a report without one gets an empty cell.
     """
     return _rendered(_metrics_table(reports, metrics))
 
@@ -224,12 +224,12 @@ def _rendered(table: Table) -> str:
 
 def _check(cases: Cases, n_items: int) -> None:
     if not len(cases):
-        raise DataError("evaluation: there are no cases; look at the split's counts of users and held-out events")
+        raise DataError("evaluation: the fold has no cases; check the split's counts of users and held-out events")
     largest = max(int(cases.targets.max()), int(cases.histories.items.max(initial=-1)))
     if largest >= n_items:
         raise DataError(
-            f"evaluation: the cases name item number {largest:,}, but the recommender's catalog has {n_items:,} items; "
-            "give cases of the same catalog"
+            f"evaluation: the cases hold item number {largest:,}, but the recommender's catalogue has {n_items:,} "
+            "items; pass cases of the same catalogue"
         )
 
 
@@ -248,7 +248,7 @@ def _card(recommender: Recommender, cases: Cases, ks: Sequence[int], exclude_see
 
 
 def _targets_seen(cases: Cases) -> int:
-    """How many targets stand in their own history."""
+    """Number of targets that occur in their own history."""
     rows = np.repeat(np.arange(len(cases)), cases.histories.lengths)
     return len(np.unique(rows[cases.histories.items == cases.targets[rows]]))
 
@@ -261,7 +261,7 @@ def _digest(cases: Cases) -> str:
 
 
 def _available(cases: Cases, n_items: int, exclude_seen: bool) -> NDArray[np.int64]:
-    """How many different items a case's list could hold: int64 (C,)."""
+    """Number of distinct items that a case's list could hold, int64 (C,)."""
     if not exclude_seen:
         return np.full(len(cases), n_items, dtype=np.int64)
     rows = np.repeat(np.arange(len(cases), dtype=np.int64), cases.histories.lengths)
@@ -270,7 +270,7 @@ def _available(cases: Cases, n_items: int, exclude_seen: bool) -> NDArray[np.int
 
 
 def _invalid(lists: NDArray[np.int32], available: NDArray[np.int64]) -> int:
-    """Count places that should hold an item and do not, and repeated items."""
+    """Number of empty positions that could hold an item, plus repeated items."""
     ordered = np.sort(lists, axis=1)
     repeated = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
     filled = (lists >= 0).sum(axis=1)

@@ -1,6 +1,6 @@
-"""Which item followed which in training: the patterns that a recommender may have memorised.
+"""Item-to-item transitions of the training part, to tell memorised test cases from those that need generalisation.
 
-Legend: `E` pairs asked about, `T` distinct transitions.
+Legend: `E` queried pairs, `T` distinct transitions.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from lexirec.data.sequences import Sequences
 
 _Integers = NDArray[np.integer[Any]]
 _ENTRIES = 4_000_000
-"""Neighbours looked at at a time."""
+"""Largest number of neighbours per batch."""
 
 
 @dataclass(frozen=True, eq=False)
 class Transitions:
-    """The distinct pairs of items that stood next to each other in a training sequence.
+    """The distinct ordered pairs of adjacent items in the training sequences.
 
     Attributes:
         keys: `first * n_items + second`, ascending, int64 (T,).
@@ -35,18 +35,20 @@ class Transitions:
 
     @classmethod
     def of(cls, train: Sequences, n_items: int) -> Transitions:
-        """Collect the transitions of training sequences; an item that follows itself is one, too."""
+        """Collect the transitions of training sequences; an item that follows itself counts."""
         items = train.items.astype(np.int64)
         inside = np.ones(max(len(items) - 1, 0), dtype=np.bool_)
         ends = train.offsets[1:-1]
-        inside[ends[(ends > 0) & (ends < len(items))] - 1] = False  # the last of a row and the first of the next
+        inside[ends[(ends > 0) & (ends < len(items))] - 1] = (
+            False  # not from the last item of a row to the first of the next
+        )
         return cls(np.unique((items[:-1] * n_items + items[1:])[inside]), n_items)
 
     def seen(self, first: _Integers, second: _Integers) -> NDArray[np.bool_]:
-        """Return whether each pair stood in training in this order, bool (E,)."""
-        asked = first.astype(np.int64) * self.n_items + second
-        place = np.searchsorted(self.keys, asked)
-        found: NDArray[np.bool_] = np.append(self.keys, -1)[place] == asked
+        """Return whether each pair was adjacent in training in this order, bool (E,)."""
+        queried = first.astype(np.int64) * self.n_items + second
+        position = np.searchsorted(self.keys, queried)
+        found: NDArray[np.bool_] = np.append(self.keys, -1)[position] == queried
         return found
 
     def through_one(self, first: _Integers, second: _Integers) -> NDArray[np.bool_]:
@@ -70,7 +72,7 @@ class Transitions:
 
 
 def _batches(sizes: _Integers) -> Iterator[slice]:
-    """Yield runs of pairs whose neighbours together are few enough."""
+    """Yield slices of pairs whose neighbours number at most `_ENTRIES` together."""
     ends, first = np.cumsum(sizes, dtype=np.int64), 0
     while first < len(sizes):
         done = ends[first - 1] if first else 0

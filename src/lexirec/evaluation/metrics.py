@@ -1,8 +1,8 @@
-"""Metrics of ranked lists: pure functions of the rank at which each target was found.
+"""Recall, NDCG and MRR as pure functions of the targets' ranks.
 
-A rank is 1 for the first place and 0 where the target is not in the list. Every case has one target, so recall equals
-the hit rate, and the ideal DCG is 1. Means run over cases (Krichene and Rendle, KDD 2020, on why the whole catalogue is
-ranked and never a sample of it).
+A rank is 1 for the first position and 0 where the target is not in the list. Every case has one target, so recall
+equals the hit rate, and the ideal DCG is 1. Means run over cases (Krichene and Rendle, KDD 2020, on why the whole
+catalogue is ranked and never a sample of it).
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ Ranks = NDArray[np.int64]
 
 
 def ranks_of(lists: NDArray[np.integer[Any]], targets: NDArray[np.integer[Any]]) -> Ranks:
-    """Find each target in its list.
+    """Return the rank of each target in its list.
 
     Args:
-        lists: item numbers, best first, shape (cases, places); −1 for an empty place.
+        lists: item numbers, best first, shape (cases, positions); −1 for an empty position.
         targets: item numbers, shape (cases,), none negative.
 
     Returns:
-        Ranks, shape (cases,): 1 for the first place, 0 where the list does not hold the target; an item that stands
-        twice counts at its better place.
+        Ranks, shape (cases,): 1 for the first position, 0 where the list does not hold the target; a repeated item
+        counts at its better position.
 
     Raises:
-        ValueError: lists and targets are not of one length, or a target is negative.
+        ValueError: lists and targets differ in length, or a target is negative.
     """
     if lists.ndim != 2 or targets.shape != lists.shape[:1]:
-        raise ValueError(f"lists {lists.shape} and targets {targets.shape} do not belong together")
+        raise ValueError(f"lists {lists.shape} and targets {targets.shape} differ in length")
     if targets.size and int(targets.min()) < 0:
         raise ValueError("targets: negative item number; −1 marks empty places and is never a target")
     if lists.shape[1] == 0:
         return np.zeros(len(targets), dtype=np.int64)
-    found = lists == targets[:, None]
-    return np.where(found.any(axis=1), found.argmax(axis=1) + 1, 0).astype(np.int64)
+    hits = lists == targets[:, None]
+    return np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0).astype(np.int64)
 
 
 def ranks_in_scores(scores: NDArray[np.floating[Any]], targets: NDArray[np.integer[Any]]) -> Ranks:
-    """Find the place of each target when all columns are sorted by score; equal scores go by column number.
+    """Return the rank of each target when all columns are sorted by score; ties go to the smaller column number.
 
     Args:
-        scores: shape (cases, items); −inf marks what may not appear.
+        scores: shape (cases, items); −inf marks excluded items.
         targets: column numbers, shape (cases,).
 
     Returns:
-        Ranks, shape (cases,): 1 for the first place, 0 for a target whose own score is −inf.
+        Ranks, shape (cases,): 1 for the first position, 0 for a target whose own score is −inf.
     """
     own = np.take_along_axis(scores, targets[:, None].astype(np.int64), axis=1)
     earlier = np.arange(scores.shape[1]) < targets[:, None]
@@ -62,12 +62,12 @@ def recall(ranks: Ranks, k: int) -> float:
 
 
 def ndcg(ranks: Ranks, k: int) -> float:
-    """Mean of 1 / log2(rank + 1) over all cases, 0 beyond place k (Järvelin and Kekäläinen, TOIS 2002; one target)."""
+    """Mean of 1 / log2(rank + 1) over cases, 0 beyond position k (Järvelin and Kekäläinen, TOIS 2002; one target)."""
     return _mean(np.where(_within(ranks, k), 1.0 / np.log2(np.maximum(ranks, 1) + 1.0), 0.0))
 
 
 def mrr(ranks: Ranks, k: int) -> float:
-    """Mean of 1 / rank over all cases, 0 beyond place k."""
+    """Mean of 1 / rank over all cases, 0 beyond position k."""
     return _mean(np.where(_within(ranks, k), 1.0 / np.maximum(ranks, 1), 0.0))
 
 
@@ -78,10 +78,10 @@ def summarize(ranks: Ranks, ks: Sequence[int] = (1, 3, 5, 10, 20, 50)) -> dict[s
 
 def _within(ranks: Ranks, k: int) -> NDArray[np.bool_]:
     if k < 1:
-        raise ValueError(f"k = {k}: at least 1 is needed")
+        raise ValueError(f"k = {k}: must be 1 or more")
     return (ranks >= 1) & (ranks <= k)
 
 
 def _mean(values: NDArray[np.float64]) -> float:
-    """Mean over cases; no cases at all give 0, so that an empty fold reads as nothing found."""
+    """Mean over cases; 0 for an empty fold."""
     return float(values.mean()) if values.size else 0.0

@@ -1,4 +1,4 @@
-"""What a measured figure, and a difference between two systems measured on the same cases, is worth."""
+"""Confidence intervals and paired significance tests of metrics, clustered by user, over one or several seeds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Integers = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """One system's metric.
+    """One system's metric with its confidence interval.
 
     Attributes:
         value: mean over cases, and over seeds.
@@ -48,7 +48,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a system is above another one (below where negative).
+    """Paired difference between two systems, a − b.
 
     Attributes:
         value: difference of the means over cases, and over seeds.
@@ -59,13 +59,13 @@ class Difference:
         p_value: two-sided: twice the share of replicates beyond 0, and where fewer than 30 users differ at least the p
             of the users' signs flipped at random.
         effect: Cohen's d over users: mean of the users' differences by their standard deviation.
-        better: share of users for whom the system is better.
-        worse: share of users for whom it is worse; the others see no difference.
-        users: how many users there are.
-        cases: how many cases they have.
-        seeds: how many seeds either system has.
-        freedom: degrees of freedom of `standard_error`; few where most of it stems from few seeds.
-        level: of the intervals.
+        better: share of users for whom a is better.
+        worse: share of users for whom a is worse; for the others both are equal.
+        users: number of users.
+        cases: number of cases.
+        seeds: number of seeds of a and of b.
+        freedom: degrees of freedom of `standard_error`; few where few seeds cause most of it.
+        level: confidence level of the intervals.
     """
 
     value: float
@@ -84,11 +84,11 @@ class Difference:
     level: float
 
     def detectable(self, *, power: float = 0.8, comparisons: int = 1) -> float:
-        """Return the smallest true difference that such a test finds with the given probability.
+        """Return the minimum detectable difference: the smallest true one found with probability `power`.
 
         Args:
-            power: that probability.
-            comparisons: how many comparisons share the error of 1 − level (Holm's first, strictest step).
+            power: probability of finding it.
+            comparisons: number of comparisons that share the error of 1 − level (Holm's first, strictest step).
         """
         tail = (1 - self.level) / 2 / comparisons
         beyond = student.isf(tail, self.freedom) + student.isf(1 - power, self.freedom)
@@ -104,39 +104,39 @@ def compare_ranks(
     k: int = 10,
     bootstrap: Bootstrap = STANDARD,
 ) -> Difference:
-    """Compare two systems measured on the same cases: a − b.
+    """Compare two systems measured on the same cases: a − b, paired by user.
 
     Args:
-        a: ranks of the targets (1 = first, 0 = not found), shape (cases,), or (seeds, cases).
-        b: the other system's, with as many cases; its seeds need not be as many.
-        users: whose case it is, shape (cases,).
+        a: ranks of the targets (1 = first, 0 = not resampled), shape (cases,), or (seeds, cases).
+        b: the other system's ranks on the same cases; its number of seeds may differ.
+        users: user of each case, shape (cases,).
         metric: `recall`, `ndcg` or `mrr`.
-        k: places that count.
+        k: cut-off of the metric.
         bootstrap: replicates, level and seed.
 
     Raises:
-        DataError: the shapes do not belong together, or there are fewer than two users.
+        DataError: the shapes differ, or there are fewer than two users.
         SettingsError: there is no such metric.
     """
     arms, cases = _by_user([np.atleast_2d(a), np.atleast_2d(b)], users, gains_by_rank(metric, k))
-    found = Resampled.of(arms, cases, bootstrap)
-    of_users, others = found.sums, float(arms[1].mean(axis=0).sum() / cases.sum())
+    resampled = Resampled.of(arms, cases, bootstrap)
+    of_users, others = resampled.sums, float(arms[1].mean(axis=0).sum() / cases.sum())
     shares = of_users / cases
     spread = float(shares.std(ddof=1))
     return Difference(
-        value=found.value,
-        relative=found.value / others if others else float("nan"),
-        standard_error=found.standard_error,
-        interval=found.percentiles(),
-        corrected=found.corrected(),
-        p_value=found.p_value(),
+        value=resampled.value,
+        relative=resampled.value / others if others else float("nan"),
+        standard_error=resampled.standard_error,
+        interval=resampled.percentiles(),
+        corrected=resampled.corrected(),
+        p_value=resampled.p_value(),
         effect=float(shares.mean()) / spread if spread else 0.0,
         better=float((of_users > ZERO).mean()),
         worse=float((of_users < -ZERO).mean()),
         users=len(cases),
         cases=int(cases.sum()),
         seeds=(len(arms[0]), len(arms[1])),
-        freedom=found.freedom,
+        freedom=resampled.freedom,
         level=bootstrap.level,
     )
 
@@ -149,24 +149,24 @@ def estimate_ranks(
     k: int = 10,
     bootstrap: Bootstrap = STANDARD,
 ) -> Estimate:
-    """Put an interval around one system's metric; arguments and errors are those of `compare_ranks`."""
+    """Estimate one system's metric with its interval; arguments and errors are those of `compare_ranks`."""
     arms, cases = _by_user([np.atleast_2d(ranks)], users, gains_by_rank(metric, k))
-    found = Resampled.of(arms, cases, bootstrap)
+    resampled = Resampled.of(arms, cases, bootstrap)
     seeds = tuple((arms[0].sum(axis=1) / cases.sum()).tolist())
-    return Estimate(found.value, found.standard_error, found.percentiles(), found.corrected(), seeds)
+    return Estimate(resampled.value, resampled.standard_error, resampled.percentiles(), resampled.corrected(), seeds)
 
 
 def holm(p_values: Sequence[float] | Floats) -> Floats:
-    """Adjust p-values for being many (Holm, Scandinavian Journal of Statistics 1979), in the order given.
+    """Adjust p-values for multiple comparisons (Holm, Scandinavian Journal of Statistics 1979), in the order given.
 
-    Where those below .05 are called differences, one or more of them is none in at most 5 % of such families.
+    Calling those below .05 significant keeps the family-wise error rate at 5 %.
 
     Raises:
         ValueError: a value is not between 0 and 1.
     """
     values = np.asarray(p_values, dtype=np.float64)
     if values.size and not ((values >= 0) & (values <= 1)).all():
-        raise ValueError("p-values lie between 0 and 1")
+        raise ValueError("p-values must lie between 0 and 1")
     order = np.argsort(values, kind="stable")
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(np.maximum.accumulate((len(values) - np.arange(len(values))) * values[order]), 1.0)
@@ -174,14 +174,14 @@ def holm(p_values: Sequence[float] | Floats) -> Floats:
 
 
 def gains_by_rank(metric: str, k: int) -> Floats:
-    """Return what a case with each rank 0 … k is worth: the metric of this case alone, shape (k + 1,).
+    """Return the gain of a single case for every rank 0 … k under a metric, shape (k + 1,).
 
     Raises:
         SettingsError: there is no such metric, or k is below 1.
     """
     if metric not in METRICS or k < 1:
         hint = did_you_mean(metric, METRICS)
-        raise SettingsError(f"metric '{metric}@{k}': it should be one of {', '.join(METRICS)}, at 1 or more.{hint}")
+        raise SettingsError(f"metric '{metric}@{k}': must be one of {', '.join(METRICS)}, at 1 or more.{hint}")
     return np.array([METRICS[metric](np.array([rank]), k) for rank in range(k + 1)])
 
 
@@ -189,10 +189,10 @@ def _by_user(arms: Sequence[_Integers], users: _Integers, gains: Floats) -> tupl
     """Sum the gains of every user: for every arm (seeds, users), and the users' numbers of cases (users,)."""
     shapes = [ranks.shape for ranks in arms]
     if any(len(shape) != 2 or shape[1:] != users.shape or not shape[0] for shape in shapes):
-        raise DataError(f"ranks {shapes} and users {users.shape} do not belong together; give one rank a case and seed")
+        raise DataError(f"ranks {shapes} and users {users.shape} differ in shape; pass one rank per case and seed")
     rows = np.unique(users, return_inverse=True)[1]
     cases = np.bincount(rows).astype(np.float64)
     if len(cases) < 2:
-        raise DataError(f"statistics: {len(cases)} users; at least two are needed to say how users differ")
-    worth = [gains[np.where((ranks > 0) & (ranks < len(gains)), ranks, 0)] for ranks in arms]
-    return [np.stack([np.bincount(rows, row, len(cases)) for row in gained]) for gained in worth], cases
+        raise DataError(f"statistics: {len(cases)} users; intervals need at least two")
+    gains_by_arm = [gains[np.where((ranks > 0) & (ranks < len(gains)), ranks, 0)] for ranks in arms]
+    return [np.stack([np.bincount(rows, row, len(cases)) for row in seeds]) for seeds in gains_by_arm], cases

@@ -1,4 +1,4 @@
-"""Metrics of slices, with intervals, all systems side by side.
+"""Metrics of several systems in every slice of the cases, with intervals clustered by user.
 
 Legend: `C` cases, `S` seeds, `G` groups.
 """
@@ -18,16 +18,16 @@ from lexirec.evaluation.slices import Slicing
 
 METRICS = ("recall", "ndcg")
 QUICK = Bootstrap(replicates=2_000)
-"""For intervals of many slices: their ends are within a twentieth of the width of those of more replicates."""
+"""Bootstrap for many slices: interval ends are within 1/20 of the width of those of more replicates."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A metric of a slice.
+    """One metric of one system in one slice.
 
     Attributes:
         value: mean over cases, and over seeds.
-        interval: users resampled with all their cases; None where a single user is all there is.
+        interval: users resampled with all their cases; None for a single user.
     """
 
     value: float
@@ -36,20 +36,20 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Sliced:
-    """The metrics of all systems in all groups of a slicing that have cases.
+    """Metrics of all systems in the non-empty groups of a slicing.
 
     Attributes:
-        kind: as the slicing's.
-        told: as the slicing's.
-        k: places that count.
-        names: of the groups.
-        cases: of each group.
-        users: of each group.
-        values: system -> `recall`, `ndcg` -> one entry a group.
+        kind: kind of the slicing.
+        description: definition of the groups.
+        k: cut-off of the metrics.
+        names: names of the groups.
+        cases: number of cases of each group.
+        users: number of users of each group.
+        values: system -> `recall`, `ndcg` -> one entry per group.
     """
 
     kind: str
-    told: str
+    description: str
     k: int
     names: tuple[str, ...]
     cases: tuple[int, ...]
@@ -61,16 +61,16 @@ class Sliced:
         return [
             {
                 "slice": name,
-                "cases": self.cases[place],
-                "users": self.users[place],
+                "cases": self.cases[group],
+                "users": self.users[group],
                 "system": system,
                 **{
                     key: value
-                    for metric, found in metrics.items()
-                    for key, value in _named(f"{metric}@{self.k}", found[place])
+                    for metric, measured in metrics.items()
+                    for key, value in _named(f"{metric}@{self.k}", measured[group])
                 },
             }
-            for place, name in enumerate(self.names)
+            for group, name in enumerate(self.names)
             for system, metrics in self.values.items()
         ]
 
@@ -86,23 +86,23 @@ def measure_slices(
     """Measure recall@k and NDCG@k of every system in every group, with intervals clustered by user.
 
     Args:
-        slicing: the groups; those without cases are left out.
+        slicing: the groups; empty ones are left out.
         ranks: system -> ranks of the targets, (C,) or (S, C).
-        users: whose case it is, (C,).
-        k: places that count.
-        bootstrap: how intervals are made.
+        users: user of each case, (C,).
+        k: cut-off of the metrics.
+        bootstrap: settings of the intervals.
     """
-    there = [place for place, count in enumerate(slicing.counts()) if count]
-    masks = [slicing.groups == place for place in there]
+    nonempty = [group for group, count in enumerate(slicing.counts()) if count]
+    masks = [slicing.groups == group for group in nonempty]
     values = {
         system: {metric: [_measure(rows, users, mask, (metric, k), bootstrap) for mask in masks] for metric in METRICS}
         for system, rows in ranks.items()
     }
     return Sliced(
         kind=slicing.kind,
-        told=slicing.told,
+        description=slicing.description,
         k=k,
-        names=tuple(slicing.names[place] for place in there),
+        names=tuple(slicing.names[group] for group in nonempty),
         cases=tuple(int(mask.sum()) for mask in masks),
         users=tuple(len(np.unique(users[mask])) for mask in masks),
         values=values,
@@ -117,14 +117,14 @@ def _measure(
     bootstrap: Bootstrap,
 ) -> Measured:
     name, k = metric
-    chosen, whose = np.atleast_2d(ranks)[:, mask], users[mask]
-    if (whose == whose[0]).all():
+    chosen, their_users = np.atleast_2d(ranks)[:, mask], users[mask]
+    if (their_users == their_users[0]).all():
         gains = gains_by_rank(name, k)
         return Measured(float(gains[np.where(chosen <= k, chosen, 0)].mean()), None)
-    found = estimate_ranks(chosen, whose, metric=name, k=k, bootstrap=bootstrap)
-    return Measured(found.value, found.interval)
+    estimate = estimate_ranks(chosen, their_users, metric=name, k=k, bootstrap=bootstrap)
+    return Measured(estimate.value, estimate.interval)
 
 
-def _named(metric: str, found: Measured) -> list[tuple[str, Any]]:
-    interval = None if found.interval is None else list(found.interval)
-    return [(metric, found.value), (f"{metric}_interval", interval)]
+def _named(metric: str, measured: Measured) -> list[tuple[str, Any]]:
+    interval = None if measured.interval is None else list(measured.interval)
+    return [(metric, measured.value), (f"{metric}_interval", interval)]

@@ -1,7 +1,4 @@
-"""What the tables of an experiment file can choose between: each a union of settings classes, told apart by `kind`.
-
-Baselines, codes and identifiers come from the tables (`registry.py`) of their packages.
-"""
+"""Choices of an experiment file's tables: tagged unions of the settings of data, codes, models and baselines."""
 
 from __future__ import annotations
 
@@ -51,7 +48,7 @@ class ToyShop(Settings):
     shop_seed: int = 0
     """Seed of the shop; not the experiment's, so that seeds are compared on one shop."""
     split: SplitSettings = DataSettings.model_fields["split"].default
-    """How training, validation and test are told apart."""
+    """How events are split into training, validation and test."""
     max_history: int = Field(default=20, ge=1)
     """Newest items kept of a history."""
 

@@ -1,9 +1,9 @@
-"""What an experiment file may say: the settings of every room, composed, under the names of the stages.
+"""Settings of an experiment file: one table per stage.
 
     [data] [vectors.NAME] [codes] [backbone] [pretraining] [lexicon] [identifiers] [neighbors] [model] [reinforcement]
     [baselines.NAME] [experts.NAME] [ensemble] or [ensemble.NAME] [evaluation]
 
-Only `[data]` is needed.
+Only `[data]` is required.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lexirec.core.config import DataPath, Settings, load_settings
 from lexirec.core.registry import PartSettings
@@ -40,30 +40,34 @@ from lexirec.semantic_ids.identifiers.registry import SCHEMES
 from lexirec.semantic_ids.lexicon.lexicon import TfIdfLexicon
 
 S = TypeVar("S", bound=Settings)
-_OWN_SEED = ("data", "evaluation")  # the shop and the sample of users stay the same when seeds are compared
+_SEEDED = (
+    "vectors", "codes", "backbone", "pretraining", "lexicon", "identifiers", "neighbors", "baselines", "model",
+    "reinforcement", "experts", "ensemble",
+)  # fmt: skip
+"""Tables whose parts take the experiment's seed; data and evaluation stay equal across seeds."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 # ------------------------------------------------------------------------------------------------------- evaluation
 
 
 class EvaluationSettings(Settings):
-    """What is measured, and how lists are made."""
+    """Settings of the evaluation: fold, cases, cut-offs, treatment of seen items."""
 
     ks: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 5, 10, 20, 50)
-    """Places at which metrics are cut."""
+    """Cut-offs k of the metrics; lists are as long as the largest."""
     seen: tuple[Literal["excluded", "included"], ...] = ("excluded", "included")
-    """Whether items of the history are kept out of the lists; both are measured, the first is the headline."""
+    """Whether items of the history are excluded from the lists; the first treatment is the headline."""
     fold: Literal["test", "validation"] = "test"
-    """The cases that are reported."""
+    """The fold that is evaluated."""
     cases: Literal["all", "unseen"] = "all"
-    """unseen: of the validation cases only those whose newest event nothing was trained on, as before a test case."""
+    """unseen: only validation cases whose newest history event is not in training, as it is for test cases."""
     sample_users: int | None = Field(default=None, ge=1)
-    """Measure this many cases, drawn once by `seed`, instead of all."""
+    """Evaluate this many cases, sampled by `seed`, instead of all."""
     seed: int = 0
     """Seed of the sample."""
     keep_lists: int = Field(default=50, ge=0)
-    """Places of every list that are kept beside the ranks, for `lexirec analyze`: 8 bytes a place and case, 9 MB for
-    Beauty's 22,363 cases; for millions of cases take 10, or 0 for none."""
+    """List positions to keep beside the ranks, for `lexirec analyze`: 8 bytes per position and case, 9 MB for Beauty's
+    22,363 cases; use 10 for millions of cases, or 0 for none."""
 
     @field_validator("ks", "seen")
     @classmethod
@@ -75,82 +79,87 @@ class EvaluationSettings(Settings):
     @model_validator(mode="after")
     def _unseen_are_of_validation(self) -> Self:
         if self.cases == "unseen" and self.fold != "validation":
-            raise ValueError('cases = "unseen" is a choice among validation cases; set fold = "validation"')
+            raise ValueError('cases = "unseen" selects validation cases; set fold = "validation"')
         return self
 
 
-# ------------------------------------------------------------------------------------ recommenders from elsewhere
+# --------------------------------------------------------------------------------------------------- experts
 
 
 class ExpertSettings(Settings):
-    """A recommender of another experiment, made on this experiment's data to take part in its fusions."""
+    """A recommender of another experiment file, trained on this experiment's data as a part of its ensembles."""
 
     experiment: DataPath
-    """The experiment file whose recipe is followed; its [data] are not read, and of the rest only what `part` needs."""
+    """The experiment file with the recipe; its [data] is ignored, and of the rest only what `part` needs is used."""
     part: Name = "model"
-    """Which of that file's recommenders: `model`, `reinforced`, or a baseline's name."""
+    """Recommender of that file: `model`, `reinforced`, or the name of a baseline."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of all its parts."""
     seed_step: int = Field(default=0, ge=0, lt=2**31)
-    """Added to the seed. Where seeds 0, 1 and 2 are compared, a second model of the same recipe has a step of 3: no
-    model then stands in two of the fusions."""
+    """Added to the seed. Where seeds 0, 1 and 2 are compared, give a second model of the same recipe a step of 3, so
+    that no model is part of two ensembles."""
     set: tuple[str, ...] = ()
-    """Further settings laid over the file, as on the command line: `"model.training.epochs=3"`."""
+    """Overrides of the file's settings, as on the command line: `"model.training.epochs=3"`."""
 
 
-# ------------------------------------------------------------------------------------------------- the whole of it
+# ----------------------------------------------------------------------------------------------- experiments
 
 
 class Experiment(Settings):
-    """One experiment: data, what is made of it, and what is measured."""
+    """One experiment: data, stages, recommenders and evaluation."""
 
     model_config = renamed(fusion="ensemble")
     name: str = Field(default="experiment", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """What results are found under; by default the name of the file."""
+    """Name of the results in the store; by default the name of the file."""
     seed: int = Field(default=0, ge=0, lt=2**32)
-    """Seed of every part that does not set its own."""
+    """Seed of every part that sets none of its own."""
     data: DataChoice
     """Items and interactions."""
     vectors: dict[Name, VectorSettings] = Field(default_factory=dict)
-    """Sources of item vectors; where there are several they are joined."""
+    """Sources of item vectors; several are concatenated."""
     codes: CodesChoice | None = None
-    """How items are clustered."""
+    """Quantizer or clustering that gives items their codes."""
     backbone: BackboneChoice | None = None
-    """The language model whose tokens spell identifiers; without one they are spelled in words."""
+    """The language model, whose tokens spell the identifiers; without one, identifiers are words."""
     pretraining: PretrainSettings | None = None
-    """How the backbone is pretrained on the catalogue's own text; without it, it is taken as it comes."""
+    """Pretraining of the backbone on the catalogue's text; none by default."""
     lexicon: LexiconChoice = TfIdfLexicon()
-    """What the codes' cells are called."""
+    """Labels of the codes' cells."""
     identifiers: IdentifierChoice | None = None
-    """How items are named; by default by the lexicon's terms on a tree of codes, by residual codes as tokens."""
+    """Scheme of the identifiers; by default lexicon terms for a tree of codes, code tokens for residual codes."""
     neighbors: NeighborsChoice | None = None
     """Similar items."""
     baselines: dict[Name, BaselineChoice] = Field(default_factory=dict)
-    """What the model is measured beside."""
+    """Baselines, evaluated beside the model."""
     model: ModelChoice | None = None
     """The generative model; without it an experiment measures baselines."""
     reinforcement: ReinforcementSettings | None = None
-    """How a causal model is polished; the polished one stands beside it as `reinforced`."""
+    """Reinforcement learning of a TS-Rec model; the result is the recommender `reinforced`."""
     experts: dict[Name, ExpertSettings] = Field(default_factory=dict)
-    """Recommenders of other experiments, by the names that fusions know them by; they are measured, too."""
+    """Recommenders of other experiments, by name; ensembles may use them, and they are evaluated, too."""
     ensemble: dict[Name, EnsembleSettings] = Field(default_factory=dict)
-    """Recommenders made of recommenders; a table without a name is called `fused`."""
+    """Ensembles of recommenders; a table without a name is called `fused`."""
     evaluation: EvaluationSettings = EvaluationSettings()
-    """How everything is measured."""
+    """Evaluation of all recommenders."""
 
     @field_validator("ensemble", mode="before")
     @classmethod
     def _one_fusion_needs_no_name(cls, given: Any) -> Any:
         return {FUSED: given} if isinstance(given, dict) and "of" in given else given
 
+    @field_validator(*_SEEDED)
+    @classmethod
+    def _with_the_seed(cls, value: Any, info: ValidationInfo) -> Any:
+        return _seeded(value, info.data.get("seed", 0))
+
     @property
     def parts(self) -> list[str]:
-        """What its own recommenders are called: its baselines, `model`, `reinforced`."""
+        """Names of its own recommenders: baselines, `model`, `reinforced`."""
         own = {"model": self.model, "reinforced": self.reinforcement}
         return [*self.baselines, *(name for name, settings in own.items() if settings is not None)]
 
     def with_evidence(self, fusion: EnsembleSettings) -> EnsembleSettings:
-        """Say what the memory that a fusion searches is smoothed with, where the fusion does not: what its own is."""
+        """Return an ensemble with the evidence of its partner search filled in from the searched memory's settings."""
         partner = fusion.partner
         if partner is None or partner.evidence is not None:
             return fusion
@@ -160,20 +169,20 @@ class Experiment(Settings):
 
     @property
     def naming(self) -> IdentifierChoice | None:
-        """How items are named: as the file says, else as suits the codes, else not at all."""
+        """Scheme of the identifiers: as set, else the default of the codes, else None."""
         if self.identifiers is not None or self.codes is None:
             return self.identifiers
         return SCHEMES[self.codes.usual_identifiers]()
 
     @property
     def spelling(self) -> IdentifierChoice | None:
-        """How items are spelled, whoever gets which identifier: `naming`, without the control that deals them out."""
+        """Scheme that spells the identifiers: `naming`, or the scheme that a permuted control permutes."""
         naming = self.naming
         return naming.of if isinstance(naming, PermutedIdentifiers) else naming
 
     @property
     def wants_words(self) -> bool:
-        """Whether the lexicon teaches the model what its tokens mean."""
+        """Whether the model trains on the lexicon's descriptions of its tokens."""
         return isinstance(self.model, TSRecSettings) and self.model.wants_words and self.codes is not None
 
     @model_validator(mode="after")
@@ -230,38 +239,31 @@ class Experiment(Settings):
         return self
 
     def _check_partner(self, name: str, fusion: EnsembleSettings) -> None:
-        """Refuse, before anything is trained, to search what is no memory or what leads."""
+        """Check that a searched partner is a memory and not the first part."""
         if fusion.partner is None:
             return
         part = fusion.partner.part
         if part not in self.experts and not isinstance(self.baselines.get(part), MemoryBaseline):
             memories = [each for each in fusion.of if isinstance(self.baselines.get(each), MemoryBaseline)]
-            raise ValueError(
-                f"'ensemble.{name}.partner.part' is '{part}', which is no memory; it should be one of "
-                f"{', '.join(memories) or 'the baselines of kind memory, and none takes part'}"
+            advice = (
+                f"it should be one of {', '.join(memories)}" if memories else "add a baseline of kind memory to 'of'"
             )
+            raise ValueError(f"'ensemble.{name}.partner.part' is '{part}', which is not of kind memory; {advice}")
         if fusion.of[0] == part and all(each in self.baselines for each in fusion.of):
             raise ValueError(
-                f"'ensemble.{name}.partner.part' is '{part}', the lead, whose partner is searched; name another part "
-                "of 'of' first"
+                f"'ensemble.{name}.partner.part' is '{part}', the first part of 'of'; the partner "
+                "must be another part, so put another one first"
             )
-
-    @model_validator(mode="after")
-    def _spread_the_seed(self) -> Self:
-        names = [name for name in type(self).model_fields if name not in _OWN_SEED]
-        parts = {name: _seeded(getattr(self, name), self.seed) for name in names}
-        self.__dict__.update(parts)  # frozen for everybody else
-        return self
 
 
 def smoothed(fusion: EnsembleSettings, evidence: Evidence) -> EnsembleSettings:
-    """Return a fusion whose partner is smoothed with `evidence`."""
+    """Return an ensemble whose partner is smoothed with `evidence`."""
     assert fusion.partner is not None
     return fusion.model_copy(update={"partner": fusion.partner.model_copy(update={"evidence": evidence})})
 
 
 def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Read an experiment file; its name is the file's unless it says otherwise.
+    """Read an experiment file; the experiment's name defaults to the file's.
 
     Raises:
         SettingsError: one line that names file, setting, what was given and what is allowed.
@@ -272,7 +274,7 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
 
 
 def _seeded(value: Any, seed: int) -> Any:
-    """Return settings with `seed` wherever a part has a seed and did not set it."""
+    """Return settings with `seed` in every part that has a seed field and did not set it."""
     if isinstance(value, dict):
         return {name: _seeded(inner, seed) for name, inner in value.items()}
     if not isinstance(value, Settings):

@@ -1,4 +1,4 @@
-"""What an experiment is made of: one recommender with what it needs, the experiments of its experts, its fusions."""
+"""Resolve the parts of an experiment: a single recommender with its needs, experts of other files, and ensembles."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from lexirec.pipeline.experiment import Experiment, load_experiment, smoothed
 
 
 def alone(experiment: Experiment, system: str) -> Experiment:
-    """Leave out of an experiment what a recommender does not need.
+    """Return an experiment reduced to one recommender and the parts that it needs.
 
     Raises:
-        SettingsError: as `fusions`, where an expert's memory is searched.
+        SettingsError: as of `fusions`, where an expert's memory is searched.
     """
     parts = _parts(experiment, system)
     own = {"model", "reinforced"} & parts
@@ -40,13 +40,13 @@ def alone(experiment: Experiment, system: str) -> Experiment:
 
 
 def _searching(experiment: Experiment) -> dict[str, EnsembleSettings]:
-    """Return the fusions with what they search by; of experts, files are read of those that are searched alone."""
+    """Return the ensembles with the evidence of their partner searches; reads the files of searched experts only."""
     searched = {fusion.partner.part for fusion in experiment.ensemble.values() if fusion.partner is not None}
     return fusions(experiment, {name: expert_experiment(experiment, name) for name in searched & {*experiment.experts}})
 
 
 def _parts(experiment: Experiment, system: str) -> set[str]:
-    """Return the recommenders that one is made of, itself included."""
+    """Return the recommenders that one depends on, itself included."""
     parts = {system}
     if system in experiment.ensemble:
         parts.update(*(_parts(experiment, name) for name in experiment.ensemble[system].of))
@@ -57,7 +57,7 @@ def _parts(experiment: Experiment, system: str) -> set[str]:
 
 
 def expert_experiment(experiment: Experiment, name: str) -> Experiment:
-    """Return the experiment that makes one of the experts: its file's recipe on this experiment's data, and no more.
+    """Return the experiment that makes one of the experts: its file's recipe on this experiment's data, reduced to it.
 
     Raises:
         SettingsError: the file cannot be read, does not fit these data, or has no such recommender.
@@ -65,25 +65,25 @@ def expert_experiment(experiment: Experiment, name: str) -> Experiment:
     expert = experiment.experts[name]
     data = as_toml(experiment.data.model_dump(mode="json", exclude_none=True))
     seed = f"seed={expert.seed + expert.seed_step}"
-    found = load_experiment(expert.experiment, ["data={}", f"data={data}", seed, *expert.set])
-    known = found.parts
+    other = load_experiment(expert.experiment, ["data={}", f"data={data}", seed, *expert.set])
+    known = other.parts
     if expert.part not in known:
         raise SettingsError(
-            f"'experts.{name}.part' is '{expert.part}'; {expert.experiment.name} has {', '.join(known) or 'none'}."
+            f"'experts.{name}.part' is '{expert.part}'; {expert.experiment.name} allows {', '.join(known) or 'none'}."
             f"{did_you_mean(expert.part, known)}"
         )
-    return alone(found, expert.part)
+    return alone(other, expert.part)
 
 
 def fusions(experiment: Experiment, experts: Mapping[str, Experiment]) -> dict[str, EnsembleSettings]:
-    """Return an experiment's fusions; a memory that is searched is smoothed with what its own file says.
+    """Return an experiment's ensembles, with the evidence of a searched memory read from that memory's own settings.
 
     Args:
-        experiment: whose `ensemble` is returned.
-        experts: name -> what `expert_experiment` returns for it.
+        experiment: the experiment with the ensembles.
+        experts: name -> result of `expert_experiment`.
 
     Raises:
-        SettingsError: an expert that is searched is no memory, or is smoothed with vectors that are not here.
+        SettingsError: a searched expert is no memory, or needs vectors that this experiment lacks.
     """
     return {name: _fusion(name, fusion, experiment, experts) for name, fusion in experiment.ensemble.items()}
 
@@ -98,13 +98,13 @@ def _fusion(
     own = experts[partner.part].baselines.get(expert.part)
     if not isinstance(own, MemoryBaseline):
         raise SettingsError(
-            f"'ensemble.{name}.partner.part' is '{partner.part}', which is no memory ('{expert.part}' of "
-            f"{expert.experiment.name}); name a part of kind memory"
+            f"'ensemble.{name}.partner.part' is '{partner.part}', which is not of kind memory ('{expert.part}' "
+            f"of {expert.experiment.name}); name a part of kind memory"
         )
-    found = fusion if partner.evidence is not None else smoothed(fusion, own.evidence)
-    if "vectors" in found.needed() and not experiment.vectors:
+    completed = fusion if partner.evidence is not None else smoothed(fusion, own.evidence)
+    if "vectors" in completed.needed() and not experiment.vectors:
         raise SettingsError(
             f"'ensemble.{name}.partner' needs vectors, as '{partner.part}' is smoothed with them: add a table such as "
             '[vectors.text] with kind = "lsa", or set partner.evidence'
         )
-    return found
+    return completed

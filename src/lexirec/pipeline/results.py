@@ -1,4 +1,4 @@
-"""What finished experiments left in a store: their recommenders, evaluations and how they compare."""
+"""Results of finished experiments in a store: settings, evaluations, and metrics side by side."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from lexirec.pipeline.stages.report import shared_protocol, stored_reports, syst
 from lexirec.reporting.content import SystemResult
 
 _MEASURED_ALIKE = ("cases_digest", "catalog", "candidates", "level", "fold", "sample_users")
-"""Fields of the protocol that must be equal where metrics stand side by side."""
-_TELLING = ("split", "max_history", "k_core", "users", "items", "interactions", "data")
-"""Fields that tell why they are not."""
+"""Protocol fields that must be equal for metrics to be compared."""
+_CAUSES = ("split", "max_history", "k_core", "users", "items", "interactions", "data")
+"""Protocol fields that usually explain a difference in those."""
 
 
-def settings_behind(run: RunRecord, step: Stage) -> dict[str, Any]:
-    """Return all settings that an artifact rests on, seeds left out: `stage: a.b` -> value.
+def settings_behind(run: RunRecord, stage: Stage) -> dict[str, Any]:
+    """Return the settings of an artifact and of all its inputs, without seeds: `stage: a.b` -> value.
 
-    Stages that are no longer in the store tell nothing.
+    Stages that are no longer in the store contribute nothing.
     """
-    made = {each.key: each for each in run.stages.values()}
-    found: dict[str, Any] = {}
-    waiting, visited = [step], set()
+    by_key = {each.key: each for each in run.stages.values()}
+    settings: dict[str, Any] = {}
+    waiting, visited = [stage], set()
     while waiting:
         each = waiting.pop()
         if each.key in visited or not (each.folder / ARTIFACT).is_file():
             continue
         visited.add(each.key)
         manifest = read_manifest(each.folder)
-        found |= {f"{each.name}: {name}": value for name, value in _flat(manifest.settings)}
+        settings |= {f"{each.name}: {name}": value for name, value in _flat(manifest.settings)}
         for name, key in manifest.inputs.items():
-            if key in made:
-                waiting.append(made[key])
+            if key in by_key:
+                waiting.append(by_key[key])
             else:
-                found[f"{each.name}: content of {name}"] = key
-    return found
+                settings[f"{each.name}: content of {name}"] = key
+    return settings
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -58,18 +58,18 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
 
 
 def evaluate_named(store: Store, name: str, fold: str, wanted: str | None = None, *, seen: str | None = None) -> Report:
-    """Return the evaluation of an experiment's recommender; what the store does not hold is measured.
+    """Return the evaluation of an experiment's recommender; it is run if the store lacks it.
 
     Args:
-        store: Where the experiment is.
+        store: Store of the experiment.
         name: The experiment.
         fold: `test` or `validation`.
-        wanted: A recommender of the experiment instead of its model or best baseline.
-        seen: Whether seen items are excluded or included; by default the experiment's headline.
+        wanted: Name of the recommender; by default the model or the best baseline.
+        seen: `excluded` or `included` seen items; by default the experiment's headline.
 
     Raises:
         ArtifactError: the experiment has not finished, or has no such recommender.
-        SettingsError: there is no such fold, or `seen` is neither.
+        SettingsError: `fold` or `seen` has another value.
     """
     run = find_run(store, name)
     stored = run.settings["evaluation"]
@@ -78,8 +78,8 @@ def evaluate_named(store: Store, name: str, fold: str, wanted: str | None = None
     settings = validate_settings({**stored, "fold": fold, "seen": both}, EvaluationSettings, "evaluate")
     recommender = chosen(run, wanted)
     inputs = {"data": run.stage("data"), "recommender": recommenders(run)[recommender]}
-    step = StageRunner(store, VERSIONS).stage(f"evaluation.{recommender}", evaluation.measure, settings, inputs)
-    return stored_reports(step.folder)[seen]
+    stage = StageRunner(store, VERSIONS).stage(f"evaluation.{recommender}", evaluation.measure, settings, inputs)
+    return stored_reports(stage.folder)[seen]
 
 
 def kinds(run: RunRecord) -> dict[str, str]:
@@ -88,19 +88,19 @@ def kinds(run: RunRecord) -> dict[str, str]:
 
 
 def measured(run: RunRecord) -> list[SystemResult]:
-    """Return an experiment's stored metrics, a row for each recommender."""
+    """Return an experiment's stored metrics, a row per recommender."""
     return systems(evaluations(run), kinds(run))
 
 
 def side_by_side(store: Store, names: Sequence[str]) -> list[SystemResult]:
-    """Return the stored metrics of several experiments; what they have in common stands there once.
+    """Return the stored metrics of several experiments; recommenders that they share appear once.
 
     Raises:
-        ArtifactError: they were not measured alike; the message names the fields that differ.
+        ArtifactError: their protocols differ; the message names the fields.
     """
     runs = [find_run(store, name) for name in names]
     for run in runs[1:]:
-        _check_alike(runs[0], run)
+        _check_protocols(runs[0], run)
     rows: dict[str, SystemResult] = {}
     for run in runs:
         for row in measured(run):
@@ -110,30 +110,32 @@ def side_by_side(store: Store, names: Sequence[str]) -> list[SystemResult]:
     return list(rows.values())
 
 
-def told_apart(here: Mapping[str, Any], there: Mapping[str, Any]) -> str | None:
-    """Say where two protocols differ, such as "max_history 20 and 3"; None where figures may stand side by side."""
+def protocol_difference(here: Mapping[str, Any], there: Mapping[str, Any]) -> str | None:
+    """Name the fields in which two protocols differ, such as "max_history 20 and 3"; None if they are comparable."""
     if all(here.get(name) == there.get(name) for name in _MEASURED_ALIKE):
         return None
-    names = [name for name in (*_TELLING, *_MEASURED_ALIKE) if here.get(name) != there.get(name)]
+    names = [name for name in (*_CAUSES, *_MEASURED_ALIKE) if here.get(name) != there.get(name)]
     return ", ".join(f"{name} {_short(here.get(name))} and {_short(there.get(name))}" for name in names[:4])
 
 
-def not_alike(first: str, other: str, told: str) -> ArtifactError:
-    """Return the error for two systems whose figures may not stand side by side."""
-    return ArtifactError(f"{first} and {other} were not measured alike ({told}); compare experiments of one protocol")
+def incomparable(first: str, other: str, difference: str) -> ArtifactError:
+    """Return the error for two systems with different protocols."""
+    return ArtifactError(
+        f"{first} and {other} were measured under different protocols ({difference}); compare runs of one protocol"
+    )
 
 
-def _check_alike(first: RunRecord, other: RunRecord) -> None:
-    told = told_apart(_protocol(first), _protocol(other))
-    if told is not None:
-        raise not_alike(first.name, other.name, told)
+def _check_protocols(first: RunRecord, other: RunRecord) -> None:
+    difference = protocol_difference(_protocol(first), _protocol(other))
+    if difference is not None:
+        raise incomparable(first.name, other.name, difference)
 
 
 def _protocol(run: RunRecord) -> dict[str, Any]:
-    found = evaluations(run)
-    if not found:
-        raise ArtifactError(f"{run.name} has measured nothing; add [baselines.NAME] or [model] to its experiment")
-    return shared_protocol(found)
+    folders = evaluations(run)
+    if not folders:
+        raise ArtifactError(f"{run.name} has no evaluation; add [baselines.NAME] or [model] to its experiment")
+    return shared_protocol(folders)
 
 
 def _short(value: Any) -> str:

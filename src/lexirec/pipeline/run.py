@@ -13,24 +13,24 @@ from lexirec.pipeline.runner import StageRunner, StopRequested
 
 
 def run_experiment(experiment: Experiment, store: Store, until: str | None = None) -> RunRecord | None:
-    """Run an experiment: make every stage that the store does not hold yet, in order.
+    """Run an experiment: execute every stage that the store lacks, in order.
 
-    Killed at any moment and called again, it carries on where it was; finished stages are taken from the store, the
-    unfinished one from its saved progress.
+    An interrupted run resumes when called again: finished stages are reused from the store, the unfinished one resumes
+    from its saved progress.
 
     Args:
-        experiment: What to do.
-        store: Where artifacts are kept.
+        experiment: Settings of the experiment.
+        store: Store of the artifacts.
         until: The stage after which to stop.
 
     Returns:
         The record of the finished run; None when it stopped at `until`.
 
     Raises:
-        LexirecError: something in the settings, files or store has to be put right by the user.
+        LexirecError: settings, files or store are invalid; the message says what to do.
     """
     if until is not None:
-        plan_experiment(experiment, store, until)  # refuses a stage that the experiment does not have
+        plan_experiment(experiment, store, until)  # raises if the experiment lacks this stage
     runner = StageRunner(store, VERSIONS, until)
     try:
         walk(experiment, runner)
@@ -40,16 +40,20 @@ def run_experiment(experiment: Experiment, store: Store, until: str | None = Non
 
 
 def plan_experiment(experiment: Experiment, store: Store, until: str | None = None) -> list[Stage]:
-    """Return the steps that `run_experiment` would take, with the state of each, without making anything."""
+    """Return the stages of `run_experiment` with the state of each, without executing any.
+
+    Raises:
+        SettingsError: the experiment has no stage `until`.
+    """
     known = [*VERSIONS, EXPERTS]
     if until is not None and until not in known:
         raise SettingsError(f"--until {until}: allowed are {', '.join(known)}.{did_you_mean(until, known)}")
     before = newest_run(store, experiment.name)
-    keys = {name: step.key for name, step in before.stages.items()} if before else {}
+    keys = {name: stage.key for name, stage in before.stages.items()} if before else {}
     runner = StageRunner(store, VERSIONS, until, act=False, before=keys)
     with contextlib.suppress(StopRequested):
         walk(experiment, runner)
-    groups = list(dict.fromkeys(step.group for step in runner.stages))
+    groups = list(dict.fromkeys(stage.group for stage in runner.stages))
     if until is not None and until not in groups:
-        raise SettingsError(f"--until {until}: {experiment.name} has no such stage; it has {', '.join(groups)}")
+        raise SettingsError(f"--until {until}: {experiment.name} has no such stage; allowed are {', '.join(groups)}")
     return runner.stages

@@ -1,7 +1,7 @@
-"""Run the stages of an experiment: each is made once, taken from the store afterwards, or only planned.
+"""Execute or plan the stages of an experiment; artifacts that the store holds are reused.
 
-`pipeline.graph` calls `StageRunner.step` once per stage, in order, with the stage's name, its inputs and the function
-that makes it. A runner that does not act records what it would do.
+`pipeline.graph` calls `StageRunner.stage` once per stage, in order, with its name, its inputs and the function that
+writes its artifact. With `act=False` a runner only records the stages.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ _log = logging.getLogger(__name__)
 
 
 class StopRequested(Exception):  # noqa: N818
-    """The stage at which the line was to stop is done."""
+    """The stage named by `until` is done."""
 
 
 @contextmanager
-def logged(step: Stage) -> Iterator[None]:
-    """Say in the log how a step is going."""
-    if step.state == "done":
-        _log.info("%s: taken from the store", step.name)
+def logged(stage: Stage) -> Iterator[None]:
+    """Log start and end of a stage."""
+    if stage.state == "done":
+        _log.info("%s: reused from the store", stage.name)
         yield
         return
-    _log.info("%s: %s", step.name, "carried on" if step.state == "unfinished" else "started")
+    _log.info("%s: %s", stage.name, "resumed" if stage.state == "unfinished" else "started")
     started = time.monotonic()
     yield
-    _log.info("%s: done in %.1f s", step.name, time.monotonic() - started)
+    _log.info("%s: done in %.1f s", stage.name, time.monotonic() - started)
 
 
 @dataclass
 class StageRunner:
-    """Steps in order, made or only planned.
+    """Adds stages in order and executes those that the store lacks.
 
     Attributes:
         store: Where artifacts are kept.
-        versions: Version of each stage's code.
+        versions: Code version of each stage.
         until: Stage after which to stop, or None.
-        act: Make what is not there; without it only say.
-        before: Step name -> key of the newest finished run, which tells stale from new.
+        act: Execute missing stages; False only plans them.
+        before: Stage name -> key in the newest finished run, which distinguishes stale stages from new ones.
         stages: The stages so far.
-        recipes: What their artifacts are made from, by key.
-        shown: What surrounds the making of a step, to tell people about it.
-        within: What steps are called after, and the one that bears the name itself; None on the line itself.
+        recipes: Recipes of their artifacts, by key.
+        display: Context manager around the execution of a stage, for logs and progress.
+        within: Prefix of stage names, and the stage that has the prefix alone as its name; None for no prefix.
     """
 
     store: Store
@@ -63,14 +63,14 @@ class StageRunner:
     before: Mapping[str, str] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
     recipes: dict[str, Recipe] = field(default_factory=dict)
-    shown: Callable[[Stage], AbstractContextManager[None]] = logged
+    display: Callable[[Stage], AbstractContextManager[None]] = logged
     within: tuple[str, str] | None = None
 
     def inside(self, name: str, last: str) -> Self:
-        """Return the same line for the steps of another experiment.
+        """Return a runner for another experiment's stages, sharing the list of stages.
 
-        Its steps are called `name.step`, and the one called `last` has the name alone; what the line has already is
-        not taken a second time.
+        Its stages are named `name.stage`, and the one called `last` has the name alone; a stage whose key is there
+        already is not added a second time.
         """
         return replace(self, within=(name, last))
 
@@ -84,49 +84,49 @@ class StageRunner:
         *,
         kind: str | None = None,
     ) -> Stage:
-        """Add a stage, making its artifact when it is not in the store.
+        """Add a stage, and execute it if the store lacks its artifact.
 
         Args:
             name: The stage, or `stage.variant` where an experiment has several.
             make: Writes the artifact: called with the settings, the folders of the inputs by name, and the folder to
                 write in.
-            settings: What the artifact depends on besides its inputs.
-            inputs: Earlier steps by the name `make` knows them by; None is left out.
-            raw: Files from outside by name; they enter the key through their content, not their place.
-            kind: Which stage of the pipeline it is, where that is not the first part of the name.
+            settings: Settings of the stage; they enter its key.
+            inputs: Earlier stages by the names under which `make` finds their folders; None is left out.
+            raw: External files by name; they enter the key by content, not by path.
+            kind: Kind of stage, where that is not the first part of the name.
         """
         kind = kind or name.partition(".")[0]
         name, last = self._called(name)
         group = name.partition(".")[0]
         if self.until is not None and group != self.until and any(done.group == self.until for done in self.stages):
             raise StopRequested
-        given = {key: step for key, step in inputs.items() if step is not None}
-        recipe = self._recipe(kind, settings, given, raw or {})
+        present = {key: earlier for key, earlier in inputs.items() if earlier is not None}
+        recipe = self._recipe(kind, settings, present, raw or {})
         if self.within is not None and not last and recipe.key in self.recipes:
-            return next(step for step in self.stages if step.key == recipe.key)
+            return next(earlier for earlier in self.stages if earlier.key == recipe.key)
         state = self._state(name, recipe)
-        step = Stage(name, kind, recipe.key, self.store.path(kind, recipe.key), state)
+        stage = Stage(name, kind, recipe.key, self.store.path(kind, recipe.key), state)
         if self.act:
-            folders = {key: earlier.folder for key, earlier in given.items()}
-            with self.shown(step):
+            folders = {key: earlier.folder for key, earlier in present.items()}
+            with self.display(stage):
                 self.store.ensure(recipe, lambda out: make(settings, {**folders, **(raw or {})}, out))
-        self.stages.append(step)
+        self.stages.append(stage)
         self.recipes[recipe.key] = recipe
-        return step
+        return stage
 
     def _called(self, name: str) -> tuple[str, bool]:
-        """Return what a step is called on this line, and whether it bears the name of all that lead to it."""
+        """Return the prefixed name of a stage, and whether it is the prefix alone."""
         if self.within is None:
             return name, False
-        whole, last = self.within
-        return (whole, True) if name == last else (f"{whole}.{name}", False)
+        prefix, last = self.within
+        return (prefix, True) if name == last else (f"{prefix}.{name}", False)
 
     def _recipe(
-        self, stage: str, settings: Settings | Mapping[str, Any], given: Mapping[str, Stage], raw: Mapping[str, Path]
+        self, stage: str, settings: Settings | Mapping[str, Any], inputs: Mapping[str, Stage], raw: Mapping[str, Path]
     ) -> Recipe:
         outside = set(getattr(type(settings), "outside_the_key", ()))
         plain = settings.model_dump(mode="json", exclude=outside) if isinstance(settings, Settings) else dict(settings)
-        keys = {key: step.key for key, step in given.items()}
+        keys = {key: earlier.key for key, earlier in inputs.items()}
         digests = {key: self.store.digest(path) for key, path in raw.items()}
         return Recipe(stage, self.versions[stage], plain, {**keys, **digests}, plain.get("seed"))
 
@@ -136,6 +136,3 @@ class StageRunner:
         if any((self.store.partial(recipe.stage, recipe.key) / PROGRESS).glob("*")):
             return "unfinished"
         return "stale" if name in self.before else "new"
-
-
-# ------------------------------------------------------------------------------------------------- records of runs

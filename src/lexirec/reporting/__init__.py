@@ -1,1 +1,1 @@
-"""Reports: already computed numbers become tables for the terminal, a Markdown page and figures. No torch here."""
+"""Reports from computed numbers: terminal tables, Markdown and HTML pages, figures. Without torch."""

@@ -1,4 +1,4 @@
-"""The figures of an analysis: slices, lists as lists, reliability."""
+"""Figures of `lexirec analyze`: metrics by slice, beyond-accuracy measures, reliability curves."""
 
 from __future__ import annotations
 
@@ -15,19 +15,17 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from lexirec.evaluation.beyond_accuracy import MEASURES
 from lexirec.evaluation.calibration import Bin, Calibration
 from lexirec.evaluation.slice_metrics import METRICS, Measured, Sliced
-from lexirec.reporting.style import CYCLE, GREY, INK, STYLE, save
+from lexirec.reporting.style import EXTENDED_CYCLE, GRID, INK, STYLE, save
 from lexirec.reporting.tables import counted, measure_text
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
-_MORE = (GREY, "#5A5A5A", "#8B5A2B", "#B8860B")
-"""Colours for systems beyond those that colour-blind eyes keep apart; their marks differ, too."""
 
 
 def slices_figure(sliced: Sliced) -> Figure:
-    """Draw recall and NDCG of every system in every group, with intervals; the number of cases stands under each."""
+    """Draw recall and NDCG of every system in every group, with intervals and the number of cases."""
     groups, systems = len(sliced.names), list(sliced.values)
     with mpl.rc_context(dict(STYLE)):
-        name = max(map(len, sliced.names)) / 11  # inches; about 11 letters go into one
+        name = max(map(len, sliced.names)) / 11  # inches, at about 11 letters per inch
         wide = max(7.2, 1.6 + groups * max(0.5 + 0.17 * len(systems), name))
         figure = Figure(figsize=(wide, 5.6 + 0.2 * _rows(systems, wide)), layout="constrained")
         axes = figure.subplots(len(METRICS), 1, sharex=True)
@@ -51,36 +49,36 @@ def _clusters(axis: Any, systems: Sequence[Sequence[Measured]]) -> None:
         away = np.abs(ends - values[:, None]).T
         axis.errorbar(at, values, yerr=away, linestyle="none", capsize=2, linewidth=1.2, **_look(place))
     for edge in range(1, len(systems[0]) if systems else 0):
-        axis.axvline(edge - 0.5, color="#E4E4E4", linewidth=0.8, zorder=0.5)
+        axis.axvline(edge - 0.5, color=GRID, linewidth=0.8, zorder=0.5)
     top = axis.get_ylim()[1]
-    axis.set_ylim(-0.02 * top, top)  # so that marks at 0 are whole
+    axis.set_ylim(-0.02 * top, top)  # markers at 0 are not cut off
     axis.grid(axis="y")
     axis.tick_params(axis="x", length=0)
     axis.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def beyond_figure(found: Mapping[str, Mapping[str, float | None]], k: int) -> Figure:
-    """Draw a panel of bars for every measure of the lists that anybody has."""
-    shown = [name for name in MEASURES if any(values[name] is not None for values in found.values())]
-    columns, systems = min(len(shown), 3), list(found)
+def beyond_figure(measures: Mapping[str, Mapping[str, float | None]], k: int) -> Figure:
+    """Draw a panel of bars for every beyond-accuracy measure that any system has."""
+    shown = [name for name in MEASURES if any(values[name] is not None for values in measures.values())]
+    columns, systems = min(len(shown), 3), list(measures)
     rows = -(-len(shown) // columns)
     with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(10.4, 0.5 + rows * (0.85 + 0.24 * len(systems))), layout="constrained")
         axes = np.atleast_1d(figure.subplots(rows, columns, sharey=True, squeeze=False)).ravel()
         for axis, name in zip(axes, shown, strict=False):
-            _panel(axis, name, [values[name] for values in found.values()])
+            _panel(axis, name, [values[name] for values in measures.values()])
         for axis in axes[len(shown) :]:
             axis.set_visible(False)
         axes[0].set_yticks(range(len(systems)), systems)
         axes[0].set_ylim(len(systems) - 0.4, -0.6)
-        figure.suptitle(f"The first {k} of every list", fontsize=12, fontweight="bold", x=0.01, ha="left")
+        figure.suptitle(f"Beyond accuracy of the top {k}", fontsize=12, fontweight="bold", x=0.01, ha="left")
     return figure
 
 
 def _panel(axis: Any, name: str, values: Sequence[float | None]) -> None:
-    known = [value or 0.0 for value in values]
-    low, high = min(0.0, *known), max(1e-9, *known)
-    for place, (value, drawn) in enumerate(zip(values, known, strict=True)):
+    lengths = [value or 0.0 for value in values]
+    low, high = min(0.0, *lengths), max(1e-9, *lengths)
+    for place, (value, drawn) in enumerate(zip(values, lengths, strict=True)):
         axis.barh(place, drawn, height=0.66, color=_look(place)["color"])
         beyond = max(drawn, 0.0) + 0.025 * (high - low)
         axis.text(beyond, place, measure_text(name, value), va="center", fontsize=8.5)
@@ -97,31 +95,31 @@ def _panel(axis: Any, name: str, values: Sequence[float | None]) -> None:
     axis.grid(axis="x")
 
 
-def calibration_figure(found: Mapping[str, Calibration]) -> Figure:
-    """Draw reliability of first and of all listed items, and the recall that models expect beside what they get."""
+def calibration_figure(calibrations: Mapping[str, Calibration]) -> Figure:
+    """Draw reliability curves of first and of all listed items, and expected beside measured recall@k."""
     with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(13.2, 4.6), layout="constrained")
         first, listed, lengths = figure.subplots(1, 3)
-        for place, each in enumerate(found.values()):
+        for place, each in enumerate(calibrations.values()):
             _reliability(first, each.top.bins, place)
             _reliability(listed, each.listed.bins, place)
             look = _look(place)
             lengths.plot(each.places, each.recall, linewidth=1.6, **look)
             lengths.plot(each.places, each.mass, linewidth=1.4, linestyle=(0, (4, 2)), color=look["color"])
-        _diagonal(first, [each.top.bins for each in found.values()], "linear")
-        _diagonal(listed, [each.listed.bins for each in found.values()], "log")
+        _diagonal(first, [each.top.bins for each in calibrations.values()], "linear")
+        _diagonal(listed, [each.listed.bins for each in calibrations.values()], "log")
         first.set_title("First item of each list")
         listed.set_title("All listed items (both axes logarithmic)")
-        lengths.set_title("Lists: solid found, dashed expected")
+        lengths.set_title("Recall@k: solid measured, dashed expected")
         lengths.set_xscale("log")
-        ticks = next(iter(found.values())).places
+        ticks = next(iter(calibrations.values())).places
         lengths.set_xticks(ticks, [str(k) for k in ticks])
         lengths.set_xticks([], minor=True)
-        lengths.set_xlabel("places of the list")
-        lengths.set_ylabel("recall found, mean probability held")
+        lengths.set_xlabel("list length k")
+        lengths.set_ylabel("recall@k, mean probability of the top k")
         lengths.set_ylim(bottom=0)
         lengths.grid(axis="both")
-        _legend(figure, list(found))
+        _legend(figure, list(calibrations))
     return figure
 
 
@@ -141,8 +139,8 @@ def _diagonal(axis: Any, systems: Sequence[Sequence[Bin]], scale: str) -> None:
     axis.annotate("as predicted", (high, high), (-4, 6), textcoords="offset points", ha="right", fontsize=8.5)
     axis.set_xscale(scale)
     axis.set_yscale(scale)
-    axis.set_xlabel("probability predicted")
-    axis.set_ylabel("share that came true, 95 % interval")
+    axis.set_xlabel("predicted probability")
+    axis.set_ylabel("observed share, 95 % interval")
     axis.grid(axis="both")
     for each in (axis.xaxis, axis.yaxis):
         each.set_major_formatter(FuncFormatter(_share))
@@ -161,10 +159,9 @@ def _share(value: float, _: Any) -> str:
 
 
 def _look(place: int) -> dict[str, Any]:
-    """Return the colour and mark of a system by its place."""
-    colours = (*CYCLE, *_MORE)
+    """Return colour and marker of the system with this index."""
     return {
-        "color": colours[place % len(colours)],
+        "color": EXTENDED_CYCLE[place % len(EXTENDED_CYCLE)],
         "marker": _MARKERS[place % len(_MARKERS)],
         "markersize": 4.5,
         "markeredgecolor": "white",
@@ -179,7 +176,7 @@ def _legend(figure: Figure, systems: Sequence[str]) -> None:
 
 
 def _columns(systems: Sequence[str], inches: float) -> int:
-    """Return how many entries of a legend stand side by side (about 11 letters an inch)."""
+    """Return the number of legend columns that fit (about 11 letters per inch)."""
     entry = (max(map(len, systems), default=0) + 7) / 11
     return max(1, min(len(systems), int(inches / entry)))
 
@@ -194,7 +191,7 @@ def draw(
     beyond: tuple[Mapping[str, Mapping[str, float | None]], int],
     calibrations: Mapping[str, Calibration],
 ) -> list[Path]:
-    """Write every figure as PNG and SVG into a folder (made if absent); return the paths of the PNGs."""
+    """Write every figure as PNG and SVG into a folder (created if absent); return the paths of the PNGs."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = {f"by-{sliced.kind.partition(' ')[0]}": slices_figure(sliced) for sliced in slices}
     if beyond[0]:

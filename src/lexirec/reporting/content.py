@@ -1,6 +1,6 @@
-"""What a report is made of: plain numbers and words that somebody else has computed, and what they say about the floor.
+"""Content of a report: metrics, breakdowns, curves and texts as plain data, and standings against reference baselines.
 
-Nothing here knows models, tensors or files. Metrics are named as by `evaluation.metrics.summarize` ("recall@10").
+Free of models, tensors and files. Metrics are named as by `evaluation.metrics.summarize` ("recall@10").
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Protocol = Literal["excluded", "included"]
-"""Whether items of the history may be recommended again: the two are never compared with each other."""
+"""Whether seen items are excluded from the lists; figures of the two are never compared with each other."""
 
 PROTOCOLS: Mapping[Protocol, str] = {"excluded": "seen items excluded", "included": "seen items kept"}
 
 
 def seen_in_words(seen: str) -> str:
-    """Return what tables call a treatment of seen items, `excluded` or `included`."""
+    """Return the words of tables for `excluded` or `included` seen items."""
     return next(words for protocol, words in PROTOCOLS.items() if protocol == seen)
 
 
 HEADLINE = ("recall@10", "ndcg@10")
-"""The metrics a system is judged by."""
+"""The metrics of standings and of the first figure."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class SystemResult:
     """One system's metrics.
 
     Attributes:
-        name: as it stands in tables and legends.
+        name: name in tables and legends.
         excluded: metric -> value with seen items excluded; None where that was not measured.
         included: the same with seen items kept.
-        floor: a simple reference (transitions, memory) that every learned system has to beat.
-        main: the system the report is about; at most one.
-        margins: metric -> half the width of its 95 % interval (seen items excluded), drawn where given.
+        floor: whether it is a reference baseline (transitions, memory), which every learned system should beat.
+        main: whether the report is about this system; at most one is.
+        margins: metric -> half the width of its 95 % interval (seen items excluded), drawn if present.
     """
 
     name: str
@@ -51,14 +51,15 @@ class SystemResult:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """One metric in groups of cases, for one or more systems.
+    """One metric by groups of cases, for one or more systems.
 
     Attributes:
-        title: what the groups divide, e.g. "popularity of the target".
+        title: criterion of the groups, e.g. "popularity of the target".
         metric: e.g. "recall@10".
         groups: names of the groups, in order, e.g. ("head", "tail").
         cases: number of cases in each group.
-        values: system -> one value a group.
+        values: system -> one value per group.
+        note: definition of the groups.
     """
 
     title: str
@@ -66,6 +67,7 @@ class Breakdown:
     groups: Sequence[str]
     cases: Sequence[int]
     values: Mapping[str, Sequence[float]]
+    note: str = ""
 
     def __post_init__(self) -> None:
         """Refuse rows of different lengths."""
@@ -78,13 +80,13 @@ class Breakdown:
 
 @dataclass(frozen=True)
 class Listing:
-    """A table of words and numbers as they are to be read, systems as rows.
+    """A table with one row per system, its cells already formatted.
 
     Attributes:
         title: heading.
-        columns: their heads.
-        rows: system -> one entry a column.
-        note: what the columns mean.
+        columns: column headings.
+        rows: system -> one cell per column.
+        note: definition of the columns.
     """
 
     title: str
@@ -95,13 +97,13 @@ class Listing:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """How training went: pairs of (step, value).
+    """Learning curve of a training: pairs of (step, value).
 
     Attributes:
         loss: training loss by step.
-        validation: the metric that chose the checkpoint, by step.
-        metric: its name.
-        best_step: the step of the checkpoint that was kept; None where it is not known.
+        validation: the metric that selected the checkpoint, by step.
+        metric: name of that metric.
+        best_step: step of the selected checkpoint; None where unknown.
     """
 
     loss: Sequence[tuple[int, float]]
@@ -112,12 +114,12 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class LevelCensus:
-    """The identifiers at one level of the tree.
+    """Statistics of the identifier tree at one level.
 
     Attributes:
         level: 1 for the first token.
         cells: distinct prefixes of this length.
-        tokens: distinct tokens at this place.
+        tokens: distinct tokens at this position.
         largest: items in the largest cell.
         entropy: evenness of the cells in bits, at most log2(cells).
         single_child: share of the cells that have exactly one child.
@@ -133,7 +135,7 @@ class LevelCensus:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """One recommended item in words."""
+    """One recommended item by its title."""
 
     title: str
     score: float | None = None
@@ -142,13 +144,13 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Shopper:
-    """A history with its recommendations, in words.
+    """One user's history and recommendations by title.
 
     Attributes:
-        name: who it is.
+        name: id of the user.
         history: titles, oldest first.
         suggestions: best first.
-        target: title of what was really bought next; None where unknown.
+        target: title of the item actually bought next; None where unknown.
     """
 
     name: str
@@ -159,19 +161,19 @@ class Shopper:
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Everything a report shows; what is empty is left out.
+    """Everything a report shows; empty parts are left out.
 
     Attributes:
         title: the heading.
-        lead: one or two sentences that stand alone.
+        lead: summary in one or two sentences.
         systems: rows of the metrics table, in order.
         protocol: the protocol card: split, k-core, ties, beams, seed, data hash, …
         learning: the learning curve of the main system.
         breakdowns: e.g. by popularity of the target and by history length (`lexirec.reporting.breakdowns`).
         census: identifiers by level.
         shoppers: a few histories with recommendations.
-        next_steps: what to try next, one Markdown sentence each.
-        listings: other tables of systems, e.g. what their lists are like beyond accuracy.
+        next_steps: suggestions, one Markdown sentence each.
+        listings: further tables of systems, e.g. beyond-accuracy measures.
     """
 
     title: str
@@ -186,7 +188,7 @@ class ReportContent:
     listings: Sequence[Listing] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what could not be told apart in a table."""
+        """Check that systems have distinct names and at most one is the main system."""
         check_systems(self.systems)
 
 
@@ -194,34 +196,37 @@ def check_systems(systems: Sequence[SystemResult]) -> None:
     """Raise ValueError for two systems of one name or for two main systems."""
     names = [system.name for system in systems]
     if len(set(names)) < len(names):
-        raise ValueError(f"two systems have the same name: {names}")
+        raise ValueError(f"report: system names must be distinct, given {names}")
     if sum(system.main for system in systems) > 1:
-        raise ValueError("at most one system can be the main one")
+        raise ValueError("report: at most one system can be the main system")
 
 
 Verdict = Literal["above", "mixed", "below"]
 
 _VERDICTS: tuple[Verdict, ...] = ("below", "mixed", "above")
-"""By the number of headline metrics in which a system is above the best floor."""
+"""By the number of headline metrics in which a system is above the best reference baseline."""
 
 _SAYS: Mapping[Verdict, str] = {
-    "below": "loses to the floor",
-    "mixed": "does not clearly beat the floor",
-    "above": "beats the floor",
+    "below": "loses to the reference baselines",
+    "mixed": "does not clearly beat the reference baselines",
+    "above": "beats the reference baselines",
 }
 
-_LISTED: Mapping[Verdict, str] = {"below": "Below the floor", "mixed": "Not clearly above the floor"}
+_LISTED: Mapping[Verdict, str] = {
+    "below": "Below the reference baselines",
+    "mixed": "Not clearly above the reference baselines",
+}
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How one system stands against the best floor under one protocol.
+    """Standing of one system against the best reference baseline under one protocol.
 
     Attributes:
         system: its name.
         protocol: "excluded" or "included".
-        verdict: "above" in both headline metrics, "below" where it reaches the floor in neither, else "mixed".
-        sentence: the same said plainly, with the numbers.
+        verdict: "above" in both headline metrics, "below" in neither, else "mixed".
+        sentence: the same as a sentence, with the numbers.
     """
 
     system: str
@@ -231,38 +236,38 @@ class Standing:
 
 
 def standings(systems: Sequence[SystemResult]) -> list[Standing]:
-    """Judge every system that is no floor against the best floor of each headline metric, per protocol."""
-    found: list[Standing] = []
+    """Compare every other system with the best reference baseline of each headline metric, per protocol."""
+    results: list[Standing] = []
     for protocol in PROTOCOLS:
-        floors = [system for system in systems if system.floor and _judged(system, protocol)]
-        if floors:
-            others = [system for system in systems if not system.floor and _judged(system, protocol)]
-            found.extend(_standing(system, floors, protocol) for system in others)
-    return found
+        references = [system for system in systems if system.floor and _has_headline(system, protocol)]
+        if references:
+            learned = [system for system in systems if not system.floor and _has_headline(system, protocol)]
+            results.extend(_standing(system, references, protocol) for system in learned)
+    return results
 
 
 def summary(systems: Sequence[SystemResult]) -> list[tuple[Verdict, str]]:
-    """Say in a few sentences how things stand: the main system with its numbers, and who loses to the floor."""
-    found: list[tuple[Verdict, str]] = []
+    """Summarise the standings: the main system with its numbers, and the systems that lose to reference baselines."""
+    sentences: list[tuple[Verdict, str]] = []
     main = {system.name for system in systems if system.main}
     for protocol, words in PROTOCOLS.items():
-        judged = [standing for standing in standings(systems) if standing.protocol == protocol]
-        found.extend((each.verdict, each.sentence) for each in judged if each.system in main)
+        here = [standing for standing in standings(systems) if standing.protocol == protocol]
+        sentences.extend((each.verdict, each.sentence) for each in here if each.system in main)
         for verdict, says in _LISTED.items():
-            names = [each.system for each in judged if each.verdict == verdict and each.system not in main]
+            names = [each.system for each in here if each.verdict == verdict and each.system not in main]
             if names:
-                found.append((verdict, f"{says}, {words}: {', '.join(names)}."))
-    return found
+                sentences.append((verdict, f"{says}, {words}: {', '.join(names)}."))
+    return sentences
 
 
-def _judged(system: SystemResult, protocol: Protocol) -> bool:
+def _has_headline(system: SystemResult, protocol: Protocol) -> bool:
     return all(metric in system.metrics(protocol) for metric in HEADLINE)
 
 
-def _standing(system: SystemResult, floors: Sequence[SystemResult], protocol: Protocol) -> Standing:
+def _standing(system: SystemResult, references: Sequence[SystemResult], protocol: Protocol) -> Standing:
     above, parts = 0, []
     for metric in HEADLINE:
-        best = max(floors, key=lambda floor: floor.metrics(protocol)[metric])
+        best = max(references, key=lambda reference: reference.metrics(protocol)[metric])
         ours, theirs = system.metrics(protocol)[metric], best.metrics(protocol)[metric]
         above += ours > theirs
         parts.append(f"{metric} {number(ours)} against {number(theirs)} ({best.name})")
@@ -272,13 +277,13 @@ def _standing(system: SystemResult, floors: Sequence[SystemResult], protocol: Pr
 
 
 def number(value: float | None) -> str:
-    """Write a metric as tables do: four decimals, no leading zero, a dash where there is none."""
+    """Format a metric for tables: four decimals, no leading zero, a dash for None."""
     if value is None:
         return "–"
     return f"{value:.4f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.4f}"
 
 
 def short(metric: str) -> str:
-    """Write "recall@10" as "R@10" and "ndcg@10" as "N@10" for narrow tables."""
+    """Abbreviate "recall@10" to "R@10" and "ndcg@10" to "N@10" for narrow tables."""
     name, _, k = metric.partition("@")
     return f"{name[:1].upper()}@{k}"

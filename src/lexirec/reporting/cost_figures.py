@@ -1,4 +1,4 @@
-"""Figures of what rows of a study cost: accuracy against cost, and how cost grows."""
+"""Figures of cost: accuracy against cost, growth of cost, search budgets and the weights of an ensemble."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lexirec.reporting.style import BLUE, CYCLE, INK, STYLE
 def cost_figure(
     panels: Mapping[str, Mapping[str, tuple[float, float]]], look: Mapping[str, Look], *, metric: str
 ) -> Figure:
-    """Draw accuracy against cost: a panel for each kind of cost, a mark for each row at (cost, metric)."""
+    """Draw accuracy against cost: a panel per kind of cost, a marker per row at (cost, metric)."""
     with mpl.rc_context(dict(STYLE)):
         rows = max(len(points) for points in panels.values())
         figure = Figure(figsize=(WIDTH, 3.3 + 0.16 * ((rows + 1) // 2)), layout="constrained")
@@ -45,7 +45,7 @@ def cost_figure(
 
 
 def growth_figure(panels: Mapping[str, Curve], *, label: str) -> Figure:
-    """Draw how costs grow with one setting: small panels from 0 up."""
+    """Draw costs against one setting, a small panel per kind of cost, axes from 0."""
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     with mpl.rc_context(dict(STYLE)):
@@ -65,25 +65,24 @@ def growth_figure(panels: Mapping[str, Curve], *, label: str) -> Figure:
 
 
 def short_number(value: float) -> str:
-    """Write a number of any size in a few signs: 1.2 k, 3.4 M, 0.05."""
+    """Format a number of any size briefly: 1.2 k, 3.4 M, 0.05."""
     for limit, sign in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit:
             return f"{value / limit:.3g} {sign}"
     return f"{value:.3g}"
 
 
-# --------------------------------------------------------------------------------------------------------------- budget
-# The best value so far beside what was spent on it: one line for each system that was tuned.
+# -------------------------------------------------------------------------------------------------- search budgets
 
 
 @dataclass(frozen=True)
 class Spending:
-    """How a system's search went.
+    """Trials of one system's hyperparameter search.
 
     Attributes:
         name: the system.
-        values: of its trials, in order; None where one failed.
-        minutes: of each trial.
+        values: metric of each trial, in order; None where it failed.
+        minutes: duration of each trial.
     """
 
     name: str
@@ -98,7 +97,7 @@ class Spending:
 
 
 def budget_figure(searches: Sequence[Spending], *, title: str, metric: str) -> Figure:
-    """Draw the best value so far by trials and by minutes; single trials are dots."""
+    """Draw the best value so far by trials and by minutes, a line per system; dots are single trials."""
     with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(10.4, 4.2), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
@@ -107,7 +106,7 @@ def budget_figure(searches: Sequence[Spending], *, title: str, metric: str) -> F
             _line(right, search, list(accumulate(search.minutes)), colour)
         left.set_xlabel("trials")
         left.xaxis.set_major_locator(MaxNLocator(integer=True))
-        right.set_xlabel("minutes of work")
+        right.set_xlabel("minutes")
         left.set_ylabel(f"{metric}, validation")
         left.yaxis.set_major_formatter(StrMethodFormatter("{x:.3f}"))
         for axis in (left, right):
@@ -125,19 +124,18 @@ def _line(axis: Any, search: Spending, places: Sequence[float], colour: str) -> 
     axis.plot([places[n] for n in tried], [search.values[n] for n in tried], ".", color=colour, alpha=0.45)
 
 
-# -------------------------------------------------------------------------------------------------------------- weights
-# The curve on which a fusion's weights were chosen.
+# ------------------------------------------------------------------------------------------- weights of ensembles
 
 
 @dataclass(frozen=True)
 class WeightCurve:
-    """What one part's weight is worth.
+    """Validation metric of an ensemble by the weight of one part.
 
     Attributes:
-        part: whose weight it is.
-        option: what else was tried, such as "floor 0.001".
+        part: the part.
+        option: value of the other parameter, such as "floor 0.001" (the smoothing floor of a product).
         points: (weight, metric), by weight.
-        chosen: the weights that were taken, one for each bin of cases; empty where another option won.
+        chosen: the chosen weights, one for each bin of cases; empty where another option was chosen.
     """
 
     part: str
@@ -147,7 +145,7 @@ class WeightCurve:
 
 
 def weights_figure(curves: Sequence[WeightCurve], *, title: str, metric: str) -> Figure:
-    """Draw a panel for every part: the metric along the weight, a line for every option, the chosen weights marked."""
+    """Draw a panel per part: the metric by weight, a line per option, chosen weights marked."""
     parts = list(dict.fromkeys(curve.part for curve in curves))
     with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(1.2 + 5.2 * len(parts), 3.9), layout="constrained")

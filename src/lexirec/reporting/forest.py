@@ -1,4 +1,4 @@
-"""Systems with their intervals, as forest plots: their differences from one of them, or their values side by side."""
+"""Forest plots: differences from a baseline with their intervals, or the metrics of all systems side by side."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from lexirec.reporting.content import number
 from lexirec.reporting.style import BLUE, GREY, INK, RED, STYLE
 
 Side = Literal["above", "below", "open"]
-"""Where a system stands: above or below the other one beyond chance, or it is not shown."""
+"""Significantly above or below the baseline, or open: no difference shown."""
 _LOOK: Mapping[Side, tuple[str, str]] = {"above": (BLUE, "o"), "below": (RED, "s"), "open": (GREY, "D")}
 
 
 @dataclass(frozen=True)
 class Effect:
-    """One difference.
+    """One system's difference from the baseline.
 
     Attributes:
         name: the system.
-        value: how far it is above the baseline.
-        interval: around `value`.
-        side: what was shown.
-        note: what stands beside it, such as its p-value.
+        value: the difference, positive where the system is better.
+        interval: confidence interval of `value`.
+        side: outcome of the test.
+        note: text beside the row, such as the p-value.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Effect:
 
 
 def forest_figure(effects: Sequence[Effect], *, title: str, label: str, legend: Mapping[Side, str]) -> Figure:
-    """Draw a row for every difference: a mark with its interval, and what stands beside it; a line at no difference.
+    """Draw a row per difference: a marker with its interval and note; a line at 0.
 
     Args:
         effects: the differences, from top to bottom.
         title: heading.
-        label: what the axis shows.
-        legend: what the sides are called; those that do not occur are left out.
+        label: label of the axis.
+        legend: side -> label; sides that do not occur are left out.
     """
     rows = range(len(effects))
     with mpl.rc_context(dict(STYLE)):
@@ -65,14 +65,14 @@ def forest_figure(effects: Sequence[Effect], *, title: str, label: str, legend: 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where one system stands.
+    """One system's metric with the outcome of its test against the baseline.
 
     Attributes:
         name: the system.
         value: its metric, the mean over its seeds.
-        interval: around `value`.
-        side: what was shown of it beside the system that all are compared with.
-        seeds: the metric of each seed.
+        interval: confidence interval of `value`.
+        side: outcome of the test against the baseline.
+        seeds: metric of each seed.
     """
 
     name: str
@@ -85,16 +85,16 @@ class Standing:
 def standings_figure(
     panels: Mapping[str, Sequence[Standing]], *, baseline: str, title: str, label: str, legend: Mapping[Side, str]
 ) -> Figure:
-    """Draw a row for every system and a panel for every treatment: a mark with its interval, its value beside it.
+    """Draw a row per system and a panel per treatment of seen items: a marker with its interval and value.
 
-    Several seeds stand as strokes of their own behind the mark; a line goes through where the baseline stands.
+    Strokes behind the marker are single seeds, where there are several; a line marks the value of the baseline.
 
     Args:
         panels: title -> the systems from top to bottom, the same in all.
         baseline: the system whose value the line marks.
         title: heading.
-        label: what the axes show.
-        legend: what the sides are called; those that do not occur are left out.
+        label: label of the axes.
+        legend: side -> label; sides that do not occur are left out.
     """
     names = [each.name for each in next(iter(panels.values()))]
     with mpl.rc_context(dict(STYLE)):
@@ -121,7 +121,7 @@ def standings_figure(
 
 
 def _values(axis: Any, standings: Sequence[Standing]) -> None:
-    """Put the values in a column of their own, right of the axis."""
+    """Write the values in a column right of the axis."""
     for row, each in enumerate(standings):
         weight = "normal" if each.side == "open" else "bold"
         place = axis.get_yaxis_transform()
@@ -129,26 +129,26 @@ def _values(axis: Any, standings: Sequence[Standing]) -> None:
 
 
 def signed(value: float) -> str:
-    """Write a difference of metrics: +.0042, −.0310, 0."""
+    """Format a difference of metrics: +.0042, −.0310, 0."""
     text = f"{abs(value):.4f}".removeprefix("0")
     sign = "+" if value > 0 else "−"
     return sign + text if text.strip(".0") else "0"
 
 
 def p_text(value: float) -> str:
-    """Write a p-value: .936, < .001."""
+    """Format a p-value: .936, < .001."""
     return "< .001" if value < 0.001 else f"{value:.3f}".replace("0.", ".", 1)
 
 
 def lay_out(axis: Any, title: str, label: str, write: Callable[[float], str], *, ticks: int) -> None:
-    """Lay out an axis whose rows are named: no axis of their own, and the numbers below as tables write them.
+    """Lay out an axis with named rows: no left spine, numbers below formatted as in tables.
 
     Args:
-        axis: of matplotlib.
+        axis: matplotlib axis.
         title: heading.
-        label: what the numbers are.
+        label: label of the numbers.
         write: number -> text.
-        ticks: how many numbers at most.
+        ticks: largest number of ticks.
     """
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
@@ -160,14 +160,14 @@ def lay_out(axis: Any, title: str, label: str, write: Callable[[float], str], *,
 
 
 def mark(axis: Any, row: int, value: float, interval: tuple[float, float], look: tuple[str, str]) -> None:
-    """Draw a value and the interval around it in their row; `look` is colour and marker."""
+    """Draw a value and its interval in a row; `look` is colour and marker."""
     colour, marker = look
     axis.plot(interval, (row, row), color=colour, linewidth=2.2, solid_capstyle="butt")
     axis.plot(value, row, marker, color=colour, markersize=6.5, markeredgecolor="white")
 
 
 def _notes(axis: Any, rows: Sequence[int], effects: Sequence[Effect]) -> None:
-    """Put the notes in a column of their own, right of the axis."""
+    """Write the notes in a column right of the axis."""
     place = axis.get_yaxis_transform()
     for row, effect in zip(rows, effects, strict=True):
         weight = "normal" if effect.side == "open" else "bold"

@@ -1,6 +1,6 @@
-"""One HTML file that needs nothing beside it: no network, no scripts; light and dark; readable on a phone.
+"""Write a page as one self-contained HTML file: no network, no scripts, light and dark, readable on a phone.
 
-Figures stand in it as SVG whose colours are the page's own, so that they follow its light or dark.
+Figures are inline SVG whose colours are CSS variables of the page, so that they follow light and dark mode.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ _COLOURS: Mapping[str, str] = {
     style.PINK: "pink",
     style.SKY: "sky",
     style.RED: "red",
-    style.GREY: "floor",
+    style.GREY: "grey",
     style.INK: "ink",
-    "#9A9A9A": "edge",
-    "#E4E4E4": "grid",
-    "#C2C2C2": "floor-pale",
-    "#5A5A5A": "floor-deep",
+    style.EDGE: "edge",
+    style.GRID: "grid",
+    style.PALE_GREY: "grey-pale",
+    style.DEEP_GREY: "grey-deep",
     "#000000": "ink",
-    "#FFFFFF": "paper",
+    style.WHITE: "paper",
 }
-"""Colours of figures -> the page's variables (`page.css`)."""
+"""Colours of figures -> CSS variables of the page (`page.css`)."""
 _PIXELS = 112
-"""Pixels of an inch at most, where a screen is wide: letters of 10 points are then as large as those around."""
+"""Largest scale of a figure in pixels per inch: its 10-point letters then match the page's."""
 _HEX = re.compile(r"#[0-9a-fA-F]{6}\b")
 
 
 def page_html(page: Page) -> str:
-    """Return the whole page."""
+    """Return the page as one HTML document."""
     style = files("lexirec.reporting").joinpath("page.css").read_text(encoding="utf-8")
     body = [f"<h1>{html.escape(page.title)}</h1>", f'<p class="lead">{inline_html(page.lead)}</p>', _contents(page)]
     for number, block in enumerate(page.blocks):
@@ -56,10 +56,10 @@ def page_html(page: Page) -> str:
 
 
 def _contents(page: Page) -> str:
-    """Return links to the sections."""
-    found = [(n, block) for n, block in enumerate(page.blocks) if isinstance(block, Heading) and block.level == 2]
-    links = "".join(f'<a href="#part-{number}">{inline_html(block.text)}</a>' for number, block in found)
-    return f'<nav aria-label="Sections">{links}</nav>' if len(found) > 1 else ""
+    """Return the navigation with links to the sections; empty for a single section."""
+    sections = [(n, block) for n, block in enumerate(page.blocks) if isinstance(block, Heading) and block.level == 2]
+    links = "".join(f'<a href="#part-{number}">{inline_html(block.text)}</a>' for number, block in sections)
+    return f'<nav aria-label="Sections">{links}</nav>' if len(sections) > 1 else ""
 
 
 def _block(block: Block, number: int) -> Iterator[str]:
@@ -82,11 +82,11 @@ def _block(block: Block, number: int) -> Iterator[str]:
 
 def _table(grid: Grid) -> str:
     def line(cells: Iterator[tuple[int, str, str, str]], tag: str) -> str:
-        told = [
+        filled = [
             f"<{tag}{_classes(('words',) if place < grid.words else (), tone)}>{text}{under}</{tag}>"
             for place, text, under, tone in cells
         ]
-        return f"<tr>{''.join(told)}</tr>"
+        return f"<tr>{''.join(filled)}</tr>"
 
     head = line(((place, inline_html(name), "", "") for place, name in enumerate(grid.header)), "th")
     rows = [line(((place, *_cell(cell)) for place, cell in enumerate(row)), "td") for row in grid.rows]
@@ -94,10 +94,10 @@ def _table(grid: Grid) -> str:
     return f'<div class="scroll"><table><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>{note}'
 
 
-def _cell(given: Cell | str) -> tuple[str, str, str]:
-    if isinstance(given, str):
-        return inline_html(given), "", ""
-    return inline_html(given.text), f"<small>{inline_html(given.under)}</small>" if given.under else "", given.tone
+def _cell(cell: Cell | str) -> tuple[str, str, str]:
+    if isinstance(cell, str):
+        return inline_html(cell), "", ""
+    return inline_html(cell.text), f"<small>{inline_html(cell.under)}</small>" if cell.under else "", cell.tone
 
 
 def _classes(names: tuple[str, ...], tone: str) -> str:
@@ -114,22 +114,24 @@ def _commands(block: Commands) -> str:
 
 
 def inline_html(text: str) -> str:
-    """Return text as HTML; what stands between backticks is code."""
+    """Return text as HTML; text between backticks is code."""
     parts = re.split(r"`([^`]+)`", text)
-    told = (f"<code>{html.escape(part)}</code>" if place % 2 else html.escape(part) for place, part in enumerate(parts))
-    return "".join(told)
+    escaped = (
+        f"<code>{html.escape(part)}</code>" if place % 2 else html.escape(part) for place, part in enumerate(parts)
+    )
+    return "".join(escaped)
 
 
 # ---------------------------------------------------------------------------------------------------------- figures
 
 
 def themed_svg(figure: Any, prefix: str, words: str) -> str:
-    """Return a figure as SVG to stand in a page: its text is text, its colours are the page's, its ids are its own.
+    """Return a figure as inline SVG: text as text, colours as CSS variables, ids unique in the page.
 
     Args:
         figure: a matplotlib figure.
-        prefix: put before all ids, which would else occur in every figure.
-        words: what it shows, for those who do not see it.
+        prefix: prefix of all ids, which matplotlib repeats in every figure.
+        words: alternative text.
     """
     written = io.StringIO()
     with mpl.rc_context({**style.STYLE, "svg.fonttype": "none"}):
@@ -148,6 +150,6 @@ def themed_svg(figure: Any, prefix: str, words: str) -> str:
     return _HEX.sub(_variable, drawn).strip()
 
 
-def _variable(found: re.Match[str]) -> str:
-    name = _COLOURS.get(found[0].upper())
-    return f"var(--{name})" if name else found[0]
+def _variable(colour: re.Match[str]) -> str:
+    name = _COLOURS.get(colour[0].upper())
+    return f"var(--{name})" if name else colour[0]

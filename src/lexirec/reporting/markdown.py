@@ -1,4 +1,7 @@
-"""A page as Markdown, its pictures beside it."""
+"""Write a page as Markdown, and publish it as `report.html` and `report.md` with its figures.
+
+`report.html` is self-contained; `report.md` refers to PNG files beside it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from lexirec.reporting.run_report import plain
 
 
 def page_markdown(page: Page) -> str:
-    """Return the page as Markdown; its pictures are `NAME.png` beside it."""
+    """Return the page as Markdown; its figures are `NAME.png` beside it."""
     parts = [f"# {plain(page.title)}", inline_markdown(page.lead)]
     for block in page.blocks:
         parts += _markdown(block)
@@ -48,12 +51,12 @@ def _markdown_table(grid: Grid) -> str:
 def _markdown_cell(given: Cell | str) -> str:
     cell = given if isinstance(given, Cell) else Cell(given)
     text = inline_markdown(cell.text)
-    told = f"**{text}**" if cell.tone in ("good", "bad", "strong") and text else text
-    return f"{told} {inline_markdown(cell.under)}" if cell.under else told
+    stressed = f"**{text}**" if cell.tone in ("good", "bad", "strong") and text else text
+    return f"{stressed} {inline_markdown(cell.under)}" if cell.under else stressed
 
 
 def inline_markdown(text: str) -> str:
-    """Return text whose code stays code and whose other signs are no markup."""
+    """Escape Markdown outside of code spans."""
     parts = re.split(r"(`[^`]+`)", text)
     return "".join(part if place % 2 else _plain(part) for place, part in enumerate(parts))
 
@@ -65,8 +68,7 @@ def _plain(text: str) -> str:
     return f"{' ' if text[0].isspace() else ''}{plain(text)}{' ' if text[-1].isspace() else ''}"
 
 
-# ----------------------------------------------------------------------------------------------------------- publishing
-# Pages as files: `report.html`, which needs nothing beside it, and `report.md` with its figures.
+# ------------------------------------------------------------------------------------------------------ publishing
 
 
 def write_page(folder: str | Path, page: Page) -> Path:
@@ -75,7 +77,7 @@ def write_page(folder: str | Path, page: Page) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     pictures = [block for block in page.blocks if isinstance(block, Picture)]
     if len({picture.name for picture in pictures}) < len(pictures):
-        raise ValueError(f"two pictures have the same name: {[picture.name for picture in pictures]}")
+        raise ValueError(f"page: names of figures must be distinct, given {[picture.name for picture in pictures]}")
     for picture in pictures:
         style.save(picture.figure, target, picture.name)
     (target / "report.md").write_text(page_markdown(page), encoding="utf-8")

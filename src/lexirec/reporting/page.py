@@ -1,6 +1,6 @@
-"""What a page is made of: blocks of plain numbers, words and figures, whatever it is written as.
+"""Blocks of a page (headings, text, tables, figures, commands), independent of its output format.
 
-Text is plain; what stands between `backticks` is code.
+Text is plain; text between `backticks` is code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Tone = Literal["", "good", "bad", "strong", "dim"]
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: what it says, what stands small below, and how it looks."""
+    """A table cell: its text, a small line below, and its tone."""
 
     text: str
     under: str = ""
@@ -23,7 +23,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Heading:
-    """The beginning of a section, or of a part of one (level 3)."""
+    """The heading of a section (level 2) or subsection (level 3)."""
 
     text: str
     level: Literal[2, 3] = 2
@@ -31,7 +31,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; a `loud` one has to be seen."""
+    """A paragraph; a `loud` one is emphasised."""
 
     text: str
     loud: bool = False
@@ -39,14 +39,14 @@ class Text:
 
 @dataclass(frozen=True)
 class Bullets:
-    """A list."""
+    """A bulleted list."""
 
     items: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table; the first `words` columns hold words, the others numbers."""
+    """A table; the first `words` columns are left-aligned text, the others numbers."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[Cell | str]]
@@ -56,7 +56,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: its file's name, the matplotlib figure, what it shows, in words."""
+    """A figure: the stem of its file name, the matplotlib figure, and its alternative text."""
 
     name: str
     figure: Any
@@ -65,7 +65,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Commands:
-    """Commands by what they make, folded where a page can fold."""
+    """A list of (label, command line), collapsed where the format can."""
 
     summary: str
     commands: Sequence[tuple[str, str]]
@@ -76,7 +76,7 @@ Block = Heading | Text | Bullets | Grid | Picture | Commands
 
 @dataclass(frozen=True)
 class Page:
-    """A title, a sentence or two that stand alone, and blocks."""
+    """A page: title, a summary of one or two sentences, and blocks."""
 
     title: str
     lead: str

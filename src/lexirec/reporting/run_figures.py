@@ -1,6 +1,6 @@
-"""The report's figures: numbers in, `Figure` out.
+"""Figures of a run's report: headline metrics, learning curve, breakdowns, identifier census.
 
-Figures are made without pyplot: no global state, no window system, safe in threads.
+Figures are created without pyplot: no global state, no window system, thread-safe.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from lexirec.reporting.content import (
     SystemResult,
     number,
 )
-from lexirec.reporting.style import BLUE, CYCLE, GREEN, GREY, INK, ORANGE, PLAIN, RED, STYLE
+from lexirec.reporting.style import BLUE, CYCLE, GREEN, GREY, GREYS, INK, ORANGE, PLAIN, RED, STYLE
 
 
 def systems_figure(systems: Sequence[SystemResult]) -> Figure:
-    """Draw the headline metrics of every system as bars; a dashed line carries the best floor across.
+    """Draw the headline metrics of every system as bars; a dashed line marks the best reference baseline.
 
-    Bars are measured with seen items excluded where anybody was, else with seen items kept; where both are known, a
-    ring shows the value with seen items kept.
+    Bars show metrics with seen items excluded where any system has them, else with seen items kept; where both are
+    known, a ring shows the value with seen items kept.
     """
     protocol = "excluded" if any(system.excluded for system in systems) else "included"
     with mpl.rc_context(dict(STYLE)):
@@ -64,9 +64,9 @@ def _bars(axis: Any, systems: Sequence[SystemResult], metric: str, protocol: Any
         text = number(value) if metric in system.metrics(protocol) else "not measured"
         weight, behind = "bold" if system.main else "normal", {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
         axis.text(end + 0.025 * reach, row, text, va="center", fontsize=9, fontweight=weight, bbox=behind)
-    floors = [value for system, value in zip(systems, values, strict=True) if system.floor]
-    if floors:
-        axis.axvline(max(floors), color=INK, linestyle=(0, (4, 3)), linewidth=1, zorder=0.5)
+    references = [value for system, value in zip(systems, values, strict=True) if system.floor]
+    if references:
+        axis.axvline(max(references), color=INK, linestyle=(0, (4, 3)), linewidth=1, zorder=0.5)
     axis.set_xlim(0, 1.26 * reach)
     axis.set_title(metric)
     axis.set_xlabel(PROTOCOLS[protocol])
@@ -86,8 +86,8 @@ def _key(figure: Figure, systems: Sequence[SystemResult], protocol: str) -> None
     if any(not system.main and not system.floor for system in systems):
         entries.append(Patch(color=PLAIN, label="other systems"))
     if any(system.floor for system in systems):
-        entries.append(Patch(color=GREY, label="floor"))
-        entries.append(Line2D([], [], color=INK, linestyle=(0, (4, 3)), linewidth=1, label="best floor"))
+        entries.append(Patch(color=GREY, label="reference baselines"))
+        entries.append(Line2D([], [], color=INK, linestyle=(0, (4, 3)), linewidth=1, label="best reference"))
     if protocol == "excluded" and any(system.included for system in systems):
         label = PROTOCOLS["included"]
         entries.append(Line2D([], [], ls="none", marker="o", mfc="white", mec=INK, label=label))
@@ -97,7 +97,7 @@ def _key(figure: Figure, systems: Sequence[SystemResult], protocol: str) -> None
 
 
 def learning_figure(curve: LearningCurve) -> Figure:
-    """Draw validation metric above and training loss below, over the same steps; the kept checkpoint is marked."""
+    """Draw validation metric and training loss over the training steps; the selected checkpoint is marked."""
     with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(7.2, 5.0), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True)
@@ -106,13 +106,13 @@ def learning_figure(curve: LearningCurve) -> Figure:
         top.set_ylabel(f"validation {curve.metric}")
         bottom.set_ylabel("training loss")
         bottom.set_xlabel("training step")
-        top.set_title("Learning")
+        top.set_title("Learning curve")
         top.set_ylim(bottom=0)
         kept = dict(curve.validation).get(curve.best_step) if curve.best_step is not None else None
         if kept is not None:
             for axis in (top, bottom):
                 axis.axvline(curve.best_step, color=INK, linestyle=(0, (4, 3)), linewidth=1, zorder=0.5)
-            label = f"kept: {number(kept)}"
+            label = f"selected: {number(kept)}"
             early = curve.best_step < np.mean(top.get_xlim())
             side: dict[str, Any] = {"xytext": (5, 6), "ha": "left"} if early else {"xytext": (-5, 6), "ha": "right"}
             top.annotate(label, (curve.best_step, 0), textcoords="offset points", **side)
@@ -129,13 +129,13 @@ def _line(axis: Any, points: Sequence[tuple[int, float]], colour: str, marker: s
 
 
 def breakdown_figure(breakdown: Breakdown, systems: Sequence[SystemResult] = ()) -> Figure:
-    """Draw one metric in groups as clusters of bars, one bar a system; the number of cases stands under each group.
+    """Draw one metric by groups as clusters of bars, a bar per system, with the number of cases of each group.
 
-    Systems that are known to be floors are grey and the main one is blue, as in `systems_figure`.
+    Reference baselines are grey and the main system is blue, as in `systems_figure`.
     """
     colours = _colours(list(breakdown.values), systems)
     with mpl.rc_context(dict(STYLE)):
-        group = max(1.35, max(map(len, breakdown.groups), default=0) / 11)  # inches; about 11 letters go into one
+        group = max(1.35, max(map(len, breakdown.groups), default=0) / 11)  # inches, at about 11 letters per inch
         figure = Figure(figsize=(max(6.4, 1.4 + group * len(breakdown.groups)), 3.6), layout="constrained")
         axis = figure.subplots()
         centres, width = np.arange(len(breakdown.groups)), 0.8 / max(len(breakdown.values), 1)
@@ -153,20 +153,20 @@ def breakdown_figure(breakdown: Breakdown, systems: Sequence[SystemResult] = ())
 
 
 def _legend_columns(figure: Figure, names: Sequence[str]) -> int:
-    """Return how many entries stand side by side without running out of the figure (about 11 letters an inch)."""
+    """Return the number of legend columns that fit (about 11 letters per inch)."""
     entry = (max(map(len, names), default=0) + 7) / 11
     return max(1, min(len(names), int(figure.get_figwidth() / entry)))
 
 
 def _colours(names: Sequence[str], systems: Sequence[SystemResult]) -> list[str]:
-    floors = {system.name for system in systems if system.floor}
+    references = {system.name for system in systems if system.floor}
     main = {system.name for system in systems if system.main}
-    greys, others = cycle((GREY, "#C2C2C2", "#5A5A5A")), cycle(CYCLE[1:] if main else CYCLE)
-    return [BLUE if name in main else next(greys) if name in floors else next(others) for name in names]
+    greys, others = cycle(GREYS), cycle(CYCLE[1:] if main else CYCLE)
+    return [BLUE if name in main else next(greys) if name in references else next(others) for name in names]
 
 
 def census_figure(census: Sequence[LevelCensus]) -> Figure:
-    """Draw the identifiers by level: how many cells and tokens there are, and how much of the tree is a single path."""
+    """Draw the identifiers by level: numbers of cells and tokens, evenness, and the share of single children."""
     levels = [row.level for row in census]
     with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(9.6, 3.4), layout="constrained")
@@ -190,7 +190,7 @@ def census_figure(census: Sequence[LevelCensus]) -> Figure:
         right.set_ylabel("share")
         right.set_title("Balance")
         for axis in (left, right):
-            axis.set_xlabel("level (place in the identifier)")
+            axis.set_xlabel("level (position in the identifier)")
             axis.set_xticks(levels)
             axis.grid(axis="y")
             axis.legend(fontsize=9, loc="best")

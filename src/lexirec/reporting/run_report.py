@@ -1,4 +1,4 @@
-"""Write a report folder: `report.md` and its figures, from numbers that are already computed."""
+"""Write the report of a run: `report.md` and its figures, from computed numbers."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ _KS = (5, 10)
 
 
 def write_report(folder: str | Path, content: ReportContent) -> Path:
-    """Write `report.md` with its figures (PNG shown, SVG beside) into `folder` (made if absent).
+    """Write `report.md` with its figures (PNG shown, SVG beside) into `folder` (created if absent).
+
+    Empty parts of `content` are left out; equal content gives equal files.
 
     Returns:
-        The path of `report.md`. Parts that are empty in `content` are left out; files of equal content are equal.
+        The path of `report.md`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,8 +54,8 @@ def write_report(folder: str | Path, content: ReportContent) -> Path:
 
 
 def _draw(folder: Path, content: ReportContent) -> dict[str, str]:
-    """Draw every figure that has numbers; part -> file name."""
-    # matplotlib takes long to load, and the terminal tables of this package do not need it.
+    """Draw every figure that has data; return part -> file name."""
+    # matplotlib takes long to import, and terminal tables do not need it
     from lexirec.reporting import run_figures, style
 
     files = {}
@@ -92,13 +94,15 @@ def _metrics_table(systems: Sequence[SystemResult], protocol: Protocol, columns:
             f"**{number(value)}**" if value is not None and value == best[protocol, metric] else number(value)
             for metric, value in zip(columns, values, strict=True)
         ]
-        against = "floor" if system.floor else _stress(verdicts.get(system.name, ""), verdicts.get(system.name, "–"))
+        against = (
+            "reference" if system.floor else _stress(verdicts.get(system.name, ""), verdicts.get(system.name, "–"))
+        )
         rows.append([f"**{plain(system.name)}**" if system.main else plain(system.name), *shown, against])
-    return _table(["system", *columns, "against the floor"], rows, numeric=range(1, len(columns) + 1))
+    return _table(["system", *columns, "against the references"], rows, numeric=range(1, len(columns) + 1))
 
 
 def _stress(verdict: str, text: str) -> str:
-    """Set what falls short of the floor in bold: it has to be seen."""
+    """Set verdicts short of the reference baselines in bold."""
     return f"**{text}**" if verdict in ("below", "mixed") else text
 
 
@@ -111,10 +115,10 @@ def _protocol_part(protocol: Mapping[str, Any]) -> Iterable[str]:
 
 def _learning_part(content: ReportContent, figures: Mapping[str, str]) -> Iterable[str]:
     if content.learning and "learning" in figures:
-        yield "## Learning"
+        yield "## Learning curve"
         if content.learning.best_step is not None:
             step, metric = content.learning.best_step, content.learning.metric
-            yield f"The checkpoint of step {step:,} was kept, by validation {metric}."
+            yield f"Validation {metric} selected the checkpoint of step {step:,}."
         yield _image("Validation metric and training loss by step", figures["learning"])
 
 
@@ -128,6 +132,7 @@ def _breakdown_parts(breakdowns: Sequence[Breakdown], figures: Mapping[str, str]
             for i, (group, cases) in enumerate(zip(breakdown.groups, breakdown.cases, strict=True))
         ]
         yield _table(header, rows, numeric=range(1, len(header)))
+        yield plain(breakdown.note)
         yield _image(heading, figures[breakdown.title])
 
 
@@ -162,7 +167,7 @@ def _census_part(census: Sequence[LevelCensus], figures: Mapping[str, str]) -> I
 
 def _shoppers_part(shoppers: Sequence[Shopper]) -> Iterable[str]:
     if shoppers:
-        yield "## Recommendations in words"
+        yield "## Example recommendations"
     for shopper in shoppers:
         yield f"### {plain(shopper.name)}"
         yield "Bought, oldest first:\n\n" + "\n".join(f"- {plain(title)}" for title in shopper.history)
@@ -172,7 +177,7 @@ def _shoppers_part(shoppers: Sequence[Shopper]) -> Iterable[str]:
         ]
         yield "Recommended:\n\n" + "\n".join(lines)
         if shopper.target is not None and not any(each.hit for each in shopper.suggestions):
-            yield f"Bought next, and not among them: {plain(shopper.target)}"
+            yield f"Bought next, not recommended: {plain(shopper.target)}"
 
 
 def _next_part(steps: Sequence[str]) -> Iterable[str]:
@@ -196,5 +201,5 @@ def _slug(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Make any text safe inside a Markdown table or list: one line, no markup of its own."""
+    """Escape text for a Markdown table or list: one line, no markup."""
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))

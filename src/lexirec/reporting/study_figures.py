@@ -1,6 +1,6 @@
-"""Figures of studies: rows as bars with intervals, groups of cases, numbers as lines, learning curves, shares.
+"""Figures of studies: bars with intervals, groups of cases, metrics over a numeric axis, learning curves, shares.
 
-A row keeps its colour, line and mark through all figures of a study (`looks`).
+A row keeps its colour, line style and marker in all figures of a study (`looks`).
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lexirec.reporting.content import number
-from lexirec.reporting.style import BLUE, CYCLE, GREY, INK, PLAIN, STYLE
+from lexirec.reporting.style import BLUE, CYCLE, GREYS, INK, PALE_GREY, PLAIN, STYLE, WHITE
 
 Role = Literal["reference", "variant", "baseline"]
 _LINES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
-_BARS: Mapping[Role, str] = {"reference": BLUE, "variant": PLAIN, "baseline": "#C2C2C2"}
+_BARS: Mapping[Role, str] = {"reference": BLUE, "variant": PLAIN, "baseline": PALE_GREY}
 WIDTH = 7.6
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One row's value.
+    """One row's metric.
 
     Attributes:
         name: the row.
         value: mean over seeds.
-        interval: around it.
-        seeds: the value with each seed.
-        role: what the row is in the study.
+        interval: confidence interval of `value`.
+        seeds: value of each seed.
+        role: role of the row in the study.
     """
 
     name: str
@@ -47,16 +47,16 @@ class Mark:
 
 @dataclass(frozen=True)
 class Curve:
-    """A line.
+    """One line of a figure.
 
     Attributes:
         name: the row it belongs to.
-        x: places along the axis.
+        x: positions on the axis.
         y: values.
-        low: lower ends of their intervals, where known.
+        low: lower ends of the intervals, where known.
         high: upper ends.
-        chance: what y would be by chance, where known.
-        shown: what a legend calls it, if not by its name.
+        chance: expected y by chance, where known.
+        shown: label in the legend; by default the name.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Look:
-    """How a row is drawn in every figure."""
+    """Colour, line style and marker of a row in every figure."""
 
     colour: str
     line: Any
@@ -78,24 +78,24 @@ class Look:
 
 
 def looks(roles: Mapping[str, Role]) -> dict[str, Look]:
-    """Give every row its colour, line and mark: the reference blue, baselines grey, the others each its own."""
-    others, greys, found = 0, 0, {}
+    """Assign colour, line style and marker to every row: reference blue, baselines grey, each variant its own."""
+    others, greys, by_row = 0, 0, {}
     for name, role in roles.items():
         if role == "reference":
-            found[name] = Look(BLUE, "-", "o")
+            by_row[name] = Look(BLUE, "-", "o")
         elif role == "baseline":
-            found[name] = Look((GREY, "#C2C2C2", "#5A5A5A")[greys % 3], (0, (4, 3)), _MARKS[-1 - greys % 5])
+            by_row[name] = Look(GREYS[greys % 3], (0, (4, 3)), _MARKS[-1 - greys % 5])
             greys += 1
         else:
             colours = CYCLE[1:]
             turn = others // len(colours)
-            found[name] = Look(colours[others % len(colours)], _LINES[turn % 3], _MARKS[1 + (others + turn) % 5])
+            by_row[name] = Look(colours[others % len(colours)], _LINES[turn % 3], _MARKS[1 + (others + turn) % 5])
             others += 1
-    return found
+    return by_row
 
 
 def rows_figure(panels: Mapping[str, Sequence[Mark]], *, level: float) -> Figure:
-    """Draw every row as a bar with its interval, a panel a metric; dots are seeds, a dashed line the reference."""
+    """Draw every row as a bar with its interval, a panel per metric; dots are seeds, a dashed line the reference."""
     rows = next(iter(panels.values()))
     names = ["\n".join(textwrap.wrap(mark.name, 30)) for mark in rows]
     heights = [0.30 + 0.14 * name.count("\n") for name in names]
@@ -108,16 +108,16 @@ def rows_figure(panels: Mapping[str, Sequence[Mark]], *, level: float) -> Figure
         for label, mark in zip(axes[0].get_yticklabels(), rows, strict=True):
             label.set_fontweight("bold" if mark.role == "reference" else "normal")
         axes[0].set_ylim(len(rows) - 0.4, -0.6)
-        told = f"{level:.0%} interval".replace("%", " %")
-        entries = [Line2D([], [], color=INK, marker="|", markersize=6, linewidth=1, label=told)]
+        interval = f"{level:.0%} interval".replace("%", " %")
+        entries = [Line2D([], [], color=INK, marker="|", markersize=6, linewidth=1, label=interval)]
         if any(len(mark.seeds) > 1 for mark in rows):
-            entries.append(Line2D([], [], ls="none", marker="o", ms=4, mfc="#FFFFFF", mec=INK, label="one seed"))
+            entries.append(Line2D([], [], ls="none", marker="o", ms=4, mfc=WHITE, mec=INK, label="one seed"))
         figure.legend(handles=entries, loc="outside lower center", ncols=len(entries), fontsize=9)
     return figure
 
 
 def groups_figure(panels: Mapping[str, Sequence[Mark]], *, metric: str) -> Figure:
-    """Draw every row as a bar in groups of cases, a panel for each group, all on one scale."""
+    """Draw every row as a bar by groups of cases, a panel per group, all on one scale."""
     columns = min(3, len(panels))
     lines, rows = -(-len(panels) // columns), next(iter(panels.values()))
     names = ["\n".join(textwrap.wrap(mark.name, 30)) for mark in rows]
@@ -149,7 +149,7 @@ def _bars(axis: Any, marks: Sequence[Mark], metric: str) -> None:
         axis.barh(row, mark.value, height=0.62, color=_BARS[mark.role])
         axis.plot(mark.interval, (row, row), color=INK, linewidth=1, marker="|", markersize=6)
         if len(mark.seeds) > 1:
-            axis.plot(mark.seeds, [row] * len(mark.seeds), "o", ms=4, mfc="#FFFFFF", mec=INK, mew=0.8)
+            axis.plot(mark.seeds, [row] * len(mark.seeds), "o", ms=4, mfc=WHITE, mec=INK, mew=0.8)
     reach = max([*(mark.interval[1] for mark in marks), *(seed for mark in marks for seed in mark.seeds), 1e-4])
     for row, mark in enumerate(marks):
         axis.text(1.29 * reach, row, number(mark.value), ha="right", va="center", fontsize=8.5)
@@ -169,7 +169,7 @@ def _bars(axis: Any, marks: Sequence[Mark], metric: str) -> None:
 def lines_figure(
     panels: Mapping[str, Sequence[Curve]], *, label: str, lines: Mapping[str, Mapping[str, float]] | None = None
 ) -> Figure:
-    """Draw metrics over a numeric axis, a panel for each metric; `lines` (metric -> name -> value) lie across."""
+    """Draw metrics over a numeric axis, a panel per metric; `lines` (metric -> name -> value) are horizontal."""
     with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(panels)))
@@ -182,7 +182,7 @@ def lines_figure(
                 if curve.low:
                     axis.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.16, linewidth=0)
             for place, (name, value) in enumerate((lines or {}).get(metric, {}).items()):
-                style = {"color": (GREY, "#C2C2C2", "#5A5A5A")[place % 3], "linestyle": _LINES[1 + place % 2]}
+                style = {"color": GREYS[place % 3], "linestyle": _LINES[1 + place % 2]}
                 axis.axhline(value, linewidth=1.3, label=name, **style)
             number_axis(axis, label, [x for curve in curves for x in curve.x])
             axis.set_title(metric)
@@ -190,38 +190,38 @@ def lines_figure(
     return figure
 
 
-def number_axis(axis: Any, label: str, given: Sequence[float]) -> None:
-    """Put a tick at every value that was run, on a logarithmic axis where they grow by factors."""
-    values = sorted(set(given))
+def number_axis(axis: Any, label: str, values_run: Sequence[float]) -> None:
+    """Set a tick at every values_run value; logarithmic where the values span a factor of 8 or more."""
+    values = sorted(set(values_run))
     positive = [value for value in values if value > 0]
     if len(positive) > 2 and positive[-1] / positive[0] >= 8:
         axis.set_xscale("symlog" if values[0] <= 0 else "log", **({"linthresh": positive[0]} if values[0] <= 0 else {}))
     axis.set_xticks(values, [f"{value:g}" for value in values])
     axis.minorticks_off()
     if len(values) > 1:
-        # matplotlib's own margins are those of a linear axis: too wide on the left of 0, none on the right
+        # matplotlib computes margins for a linear axis: too wide on the left of 0, none on the right
         scale = axis.xaxis.get_transform()
         first, last = (float(end) for end in scale.transform(np.array([values[0], values[-1]], dtype=float)))
-        room = 0.04 * (last - first)
-        axis.set_xlim(*scale.inverted().transform(np.array([first - room, last + room])))
+        margin = 0.04 * (last - first)
+        axis.set_xlim(*scale.inverted().transform(np.array([first - margin, last + margin])))
     axis.set_xlabel(label)
     axis.grid(axis="y")
     axis.yaxis.set_major_locator(MaxNLocator(5))
 
 
 def shared_legend(figure: Figure, axes: Any) -> None:
-    """Put one legend below all panels, without names that occur twice."""
-    found: dict[str, Any] = {}
+    """Draw one legend below all panels, each name once."""
+    handles: dict[str, Any] = {}
     for axis in axes:
         for handle, name in zip(*axis.get_legend_handles_labels(), strict=True):
-            found.setdefault(name, handle)
-    if len(found) > 1:
-        columns = max(1, min(len(found), int(WIDTH * 14.5 / (max(map(len, found)) + 7))))
-        figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns, fontsize=8.5)
+            handles.setdefault(name, handle)
+    if len(handles) > 1:
+        columns = max(1, min(len(handles), int(WIDTH * 14.5 / (max(map(len, handles)) + 7))))
+        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns, fontsize=8.5)
 
 
 def curves_figure(curves: Mapping[str, Sequence[Curve]], look: Mapping[str, Look], *, metric: str) -> Figure:
-    """Draw learning curves: each row's seeds as lines of one colour, over the steps of training."""
+    """Draw learning curves over the training steps, the seeds of a row in one colour."""
     with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(WIDTH, 3.6 + 0.16 * ((len(curves) + 1) // 2)), layout="constrained")
         axis = figure.subplots()
@@ -248,7 +248,7 @@ def curves_figure(curves: Mapping[str, Sequence[Curve]], look: Mapping[str, Look
 
 
 def places_figure(panels: Mapping[str, Sequence[Curve]], look: Mapping[str, Look], *, label: str) -> Figure:
-    """Draw shares by place (token, level, number of neighbours), a panel for each measure; thin dashes are chance."""
+    """Draw shares by position (token, level, number of neighbours), a panel per measure; thin dashes are chance."""
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     with mpl.rc_context(dict(STYLE)):
@@ -272,7 +272,7 @@ def places_figure(panels: Mapping[str, Sequence[Curve]], look: Mapping[str, Look
 
 
 def _share_axis(axis: Any, curves: Sequence[Curve]) -> None:
-    """Show shares from 0 up, to 100 % where they come near it, with a tick at every place."""
+    """Format an axis of shares: from 0, up to 100 % where values come near it, a tick at every position."""
     top = max(value for curve in curves for value in (*curve.y, *curve.chance))
     digits = 0 if top >= 0.1 else 1
     axis.set_ylim(0, 1.04 if top > 0.8 else 1.1 * max(top, 1e-9))

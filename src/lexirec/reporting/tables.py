@@ -1,4 +1,4 @@
-"""What an analysis found as tables for a terminal, as `rich` renderables."""
+"""Terminal tables of analyses and reports, as `rich` renderables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lexirec.reporting.content import PROTOCOLS, Protocol, Shopper, SystemResult
 
 
 def slices_table(sliced: Sliced) -> RenderableType:
-    """Lay out systems × groups: recall and NDCG, below them half the widths of their intervals; the best is bold."""
+    """Table of systems × groups: recall and NDCG, below them half the widths of their intervals; the best is bold."""
     table = _table(f"recall@{sliced.k}/NDCG@{sliced.k} by {sliced.kind}")
     for name, cases in zip(sliced.names, sliced.cases, strict=True):
         table.add_column(f"{name}\n{counted(cases)}", justify="right", overflow="fold")
@@ -35,24 +35,24 @@ def slices_table(sliced: Sliced) -> RenderableType:
             for place in range(len(sliced.names))
         ]
         table.add_row(Text(system), *cells)
-    return _told(table, sliced.told)
+    return _with_note(table, sliced.description)
 
 
-def beyond_table(found: Mapping[str, Mapping[str, float | None]], k: int) -> RenderableType:
-    """Lay out systems × measures of their lists; measures that nobody has are left out."""
-    table = _table(f"beyond accuracy, the first {k} of every list")
-    shown = [name for name in MEASURES if any(values[name] is not None for values in found.values())]
+def beyond_table(measures: Mapping[str, Mapping[str, float | None]], k: int) -> RenderableType:
+    """Table of systems × beyond-accuracy measures; measures that no system has are left out."""
+    table = _table(f"beyond accuracy of the top {k}")
+    shown = [name for name in MEASURES if any(values[name] is not None for values in measures.values())]
     for name in shown:
         head = MEASURES[name].title.replace(", ", "\n")
         table.add_column(f"{head} {MEASURES[name].aim}".rstrip(), justify="right", overflow="fold")
-    for system, values in found.items():
+    for system, values in measures.items():
         table.add_row(Text(system), *(measure_text(name, values[name]) for name in shown))
-    told = "; ".join(f"{MEASURES[name].title}: {MEASURES[name].told}" for name in shown)
-    return _told(table, told)
+    note = "; ".join(f"{MEASURES[name].title}: {MEASURES[name].description}" for name in shown)
+    return _with_note(table, note)
 
 
 def measure_text(name: str, value: float | None) -> str:
-    """Write a measure as tables do: bits with two decimals, lifts as signed per cents, shares with four decimals."""
+    """Format a measure: bits with two decimals, lifts as signed per cents, shares with four decimals."""
     if value is None or name in ("coverage", "gini", "unexpectedness", "serendipity"):
         return number(value)
     if name == "lift":
@@ -60,17 +60,17 @@ def measure_text(name: str, value: float | None) -> str:
     return f"{value:.2f}" if name == "novelty" else f"{value:.3f}"
 
 
-def calibration_table(found: Mapping[str, Calibration]) -> RenderableType:
-    """Lay out what systems' probabilities are worth: of first items, of all listed ones, of whole lists."""
-    table = _table("a model's own probabilities, seen items kept")
-    some = next(iter(found.values()))
+def calibration_table(calibrations: Mapping[str, Calibration]) -> RenderableType:
+    """Table of calibration by system: first items, all listed items, whole lists."""
+    table = _table("calibration of item probabilities, seen items kept")
+    some = next(iter(calibrations.values()))
     longest = some.places[-1]
     lengths = [place for place, k in enumerate(some.places) if k in (5, 10, longest)]
-    heads = ["first item\npredicted → true", "error,\nfirst", "error,\nlisted"]
-    heads += [f"recall@{some.places[place]}\nexpected → found" for place in lengths]
-    for head in (*heads, f"first {longest} hold\nmedian [10 %, 90 %]"):
+    heads = ["first item\npredicted → observed", "error,\nfirst", "error,\nlisted"]
+    heads += [f"recall@{some.places[place]}\nexpected → measured" for place in lengths]
+    for head in (*heads, f"probability of top {longest}\nmedian [10 %, 90 %]"):
         table.add_column(head, justify="right", overflow="fold")
-    for system, each in found.items():
+    for system, each in calibrations.items():
         cells = [
             f"{number(each.mass[0])} → {number(each.recall[0])}",
             number(each.top.error),
@@ -79,27 +79,29 @@ def calibration_table(found: Mapping[str, Calibration]) -> RenderableType:
             f"{each.covered[1]:.2f} [{each.covered[0]:.2f}, {each.covered[2]:.2f}]",
         ]
         table.add_row(Text(system), *cells)
-    return _told(
+    return _with_note(
         table,
-        "error: expected calibration error, Σ n_b / N |true_b − predicted_b|, ten bins of equally many first items, "
-        "or of equal shares of all listed probability; recall expected: the mean probability that the places hold",
+        "error: expected calibration error, Σ n_b / N |observed_b − predicted_b|, in ten bins with equally many first "
+        "items, or with equal shares of all listed probability; expected recall@k: mean probability of the top k",
     )
 
 
-def reliability_table(found: Mapping[str, Calibration]) -> RenderableType:
-    """Lay out the bins of first items, systems side by side."""
+def reliability_table(calibrations: Mapping[str, Calibration]) -> RenderableType:
+    """Table of the reliability bins of first items, a column per system."""
     table = _table("probability of the first item", "cases")
-    for system in found:
-        table.add_column(f"{system}\npredicted → true", justify="right", overflow="fold")
-    longest = max(len(each.top.bins) for each in found.values())
+    for system in calibrations:
+        table.add_column(f"{system}\npredicted → observed", justify="right", overflow="fold")
+    longest = max(len(each.top.bins) for each in calibrations.values())
     for place in range(longest):
         which = {0: "least certain", longest - 1: "most certain"}.get(place, "")
-        table.add_row(which or f"{place + 1}", *(_bin(each.top.bins[place : place + 1]) for each in found.values()))
-    return _told(table, "in brackets the 95 % interval of what came true, users resampled")
+        table.add_row(
+            which or f"{place + 1}", *(_bin(each.top.bins[place : place + 1]) for each in calibrations.values())
+        )
+    return _with_note(table, "in brackets the 95 % interval of the observed share, users resampled")
 
 
 def counted(cases: int) -> str:
-    """Write a number of cases."""
+    """Format a number of cases."""
     return "1 case" if cases == 1 else f"{cases:,} cases"
 
 
@@ -109,13 +111,9 @@ def _table(title: str, first: str = "system") -> Table:
     return table
 
 
-def _told(table: Table, words: str) -> RenderableType:
-    """Put words below a table, in the terminal's width and not in the table's."""
+def _with_note(table: Table, words: str) -> RenderableType:
+    """Put a note below a table, wrapped at the width of the terminal."""
     return Group(table, Text(f"{words}\n", "dim"))
-
-
-# ------------------------------------------------------------------------------------------------------------- terminal
-# The report's tables for a terminal, as `rich` renderables.
 
 
 def _cell(measured: Sequence[Measured], *, bold: bool) -> Text:
@@ -132,15 +130,16 @@ def _half(interval: Interval) -> float:
 def _bin(bins: Sequence[Bin]) -> Text:
     if not bins:
         return Text("")
-    found = bins[0]
-    between = "" if found.interval is None else f" [{number(found.interval[0])}, {number(found.interval[1])}]"
-    return Text.assemble(f"{number(found.predicted)} → {number(found.observed)}", (between, "dim"))
+    first = bins[0]
+    between = "" if first.interval is None else f" [{number(first.interval[0])}, {number(first.interval[1])}]"
+    return Text.assemble(f"{number(first.predicted)} → {number(first.observed)}", (between, "dim"))
 
 
 def metrics_table(systems: Sequence[SystemResult], *, ks: Sequence[int] = (5, 10), title: str | None = None) -> Table:
-    """Lay out systems × metrics, one block of columns a protocol that was measured; the best of a column is bold.
+    """Table of systems × metrics, a block of columns per measured protocol; the best of a column is bold.
 
-    Floors are marked; under the table stands how the main system compares with the best floor, and who loses to it.
+    Reference baselines are marked; the caption compares the main system with the best of them and names the systems
+    that lose to it.
     """
     check_systems(systems)
     columns = metric_columns(systems, ks)
@@ -156,13 +155,13 @@ def metrics_table(systems: Sequence[SystemResult], *, ks: Sequence[int] = (5, 10
         cells = [
             _best_cell(system.metrics(protocol).get(metric), best[protocol, metric]) for protocol, metric in columns
         ]
-        table.add_row(Text(f"{system.name}, floor" if system.floor else system.name), *cells, style=style)
+        table.add_row(Text(f"{system.name}, reference" if system.floor else system.name), *cells, style=style)
     table.caption = _caption(systems, columns)
     return table
 
 
 def metric_columns(systems: Sequence[SystemResult], ks: Sequence[int]) -> list[tuple[Protocol, str]]:
-    """List the columns of a metrics table: recall and NDCG at each k, for every protocol that was measured."""
+    """Return the columns of a metrics table: recall and NDCG at each k, for every measured protocol."""
     measured = [protocol for protocol in PROTOCOLS if any(system.metrics(protocol) for system in systems)]
     return [(protocol, f"{metric}@{k}") for protocol in measured for k in ks for metric in ("recall", "ndcg")]
 
@@ -170,7 +169,7 @@ def metric_columns(systems: Sequence[SystemResult], ks: Sequence[int]) -> list[t
 def best_values(
     systems: Sequence[SystemResult], columns: Sequence[tuple[Protocol, str]]
 ) -> dict[tuple[Protocol, str], float | None]:
-    """Find the best value of each column; None where nobody has one."""
+    """Return the best value of each column; None for an empty one."""
     return {
         (protocol, metric): max(
             (s.metrics(protocol)[metric] for s in systems if metric in s.metrics(protocol)), default=None
@@ -180,7 +179,7 @@ def best_values(
 
 
 def _caption(systems: Sequence[SystemResult], columns: Sequence[tuple[Protocol, str]]) -> Text:
-    """Explain the columns' second line and say plainly who loses to the floor."""
+    """Explain the second line of the column headings; summarise the standings."""
     words = {"excluded": "excl. = seen items excluded", "included": "kept = seen items kept"}
     lines = [", ".join(words[protocol] for protocol in dict.fromkeys(protocol for protocol, _ in columns))]
     lines.extend(sentence for _, sentence in summary(systems))
@@ -188,7 +187,7 @@ def _caption(systems: Sequence[SystemResult], columns: Sequence[tuple[Protocol, 
 
 
 def protocol_table(protocol: Mapping[str, Any]) -> Table:
-    """Lay out the protocol card, one line a field."""
+    """Table of the protocol card, a row per field."""
     table = Table(title="protocol", title_justify="left", box=box.SIMPLE_HEAD, show_header=False, padding=(0, 1, 0, 0))
     table.add_column(style="dim")
     table.add_column(overflow="fold")
@@ -198,7 +197,7 @@ def protocol_table(protocol: Mapping[str, Any]) -> Table:
 
 
 def in_words(value: Any) -> str:
-    """Write a protocol field for people: yes and no, lists with commas."""
+    """Format a protocol field: yes and no, lists with commas."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
@@ -211,7 +210,7 @@ def in_words(value: Any) -> str:
 
 
 def shopper_panel(shopper: Shopper) -> Panel:
-    """Show a history (oldest first), what is recommended, and what was really bought next."""
+    """Panel with a history (oldest first), its recommendations and the item actually bought next."""
     lines = [Text("bought, oldest first", style="dim")]
     lines += [Text(f"  {title}") for title in shopper.history]
     lines.append(Text("recommended", style="dim"))
@@ -219,7 +218,7 @@ def shopper_panel(shopper: Shopper) -> Panel:
         mark = "  ← bought next" if suggestion.hit else ""
         lines.append(Text(f"{place:3d}  {suggestion.title}{mark}", style="bold green" if suggestion.hit else ""))
     if shopper.target is not None and not any(suggestion.hit for suggestion in shopper.suggestions):
-        lines.append(Text(f"bought next (not among them): {shopper.target}", style="dim"))
+        lines.append(Text(f"bought next, not recommended: {shopper.target}", style="dim"))
     return Panel(Group(*lines), title=Text(shopper.name), title_align="left", box=box.ROUNDED)
 
 

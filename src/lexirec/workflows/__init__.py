@@ -1,1 +1,1 @@
-"""workflows."""
+"""Workflows over experiments: demo, scaffold, doctor, audit, comparison, tuning, transfer, studies, benchmarks."""

@@ -1,4 +1,4 @@
-"""The demonstration: the main job, from two tables to recommendations in words, on the built-in toy shop."""
+"""Demo on the built-in toy shop: run a family's experiment and show metrics and recommendations."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ EXPERIMENTS = {"gram": "toy-gram.toml", "tsrec": "toy-tsrec.toml"}
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What the demonstration found.
+    """Results of the demo.
 
     Attributes:
         run: The finished run of the toy experiment.
-        content: Metrics, protocol and shoppers with their recommendations.
-        report: The report's copy in the demonstration's folder.
+        content: Metrics, protocol and example recommendations.
+        report: Copy of the report in the demo's folder.
     """
 
     run: RunRecord
@@ -37,10 +37,10 @@ class Demonstration:
 
 
 def demonstrate(folder: Path, overrides: Sequence[str] = (), family: str = "gram") -> Demonstration:
-    """Run a family's toy experiment and put its report into `folder`, the artifacts into `folder/store`.
+    """Run a family's toy experiment; write its report into `folder` and the artifacts into `folder/store`.
 
     Raises:
-        LexirecError: there is no such family, a setting is wrong or the folder cannot be written.
+        LexirecError: the family or a setting is invalid, or the folder cannot be written.
     """
     if family not in EXPERIMENTS:
         allowed = ", ".join(EXPERIMENTS)
@@ -48,12 +48,12 @@ def demonstrate(folder: Path, overrides: Sequence[str] = (), family: str = "gram
     experiment = load_experiment(shipped(EXPERIMENTS[family]), overrides)
     done = run.run_experiment(experiment, Store(folder / "store"))
     if done is None:  # only with `until`
-        raise SettingsError("the demonstration runs to its end")
+        raise SettingsError("demo: the run stopped before its end")
     return Demonstration(done, content_of(done), _copy(done.stage("report").folder, folder))
 
 
 def content_of(run: RunRecord) -> ReportContent:
-    """Return what the report of a finished run shows."""
+    """Return the report's content for a finished run."""
     inputs = {"data": run.stage("data").folder, "recommender": recommenders(run)[chosen(run)].folder}
     inputs |= {f"evaluation.{name}": folder for name, folder in evaluations(run).items()}
     if "identifiers" in run.stages:

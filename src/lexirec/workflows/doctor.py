@@ -1,4 +1,4 @@
-"""Is this machine fit for the work: what is installed, what there is room for, and what to do about the rest."""
+"""Check the installation and the machine: packages, threads, device, memory, disk, optional extras."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ENOUGH_DISK, _ENOUGH_MEMORY = 5 * _GIB, 4 * _GIB
 _REQUIRED = ("numpy", "scipy", "scikit-learn", "pyarrow", "duckdb", "torch", "transformers")
 _EXTRAS = {
     "sentence_transformers": ("sentence vectors", 'pip install "lexirec[text]"'),
-    "openai": ("teachers behind an endpoint", 'pip install "lexirec[teacher]"'),
+    "openai": ("LLM labels by an endpoint", 'pip install "lexirec[teacher]"'),
     "implicit": ("the baseline of kind 'als'", 'pip install "lexirec[als]"'),
     "peft": ("fine-tuning by low-rank updates", 'pip install "lexirec[lora]"'),
     "optuna": ("lexirec tune", 'pip install "lexirec[tune]"'),
@@ -28,7 +28,7 @@ _EXTRAS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """One checked property: its state, value and advice."""
 
     name: str
     state: Literal["ok", "note", "problem"]
@@ -37,19 +37,19 @@ class Finding:
 
 
 def examine(store: Path) -> list[Finding]:
-    """Look at versions, threads, device, memory, the store's disk and the optional extras."""
+    """Check versions, threads, device, memory, the store's disk and the optional extras."""
     return [*_software(), *_processors(), _memory(), *_disk(store), *_extras()]
 
 
 def _software() -> Iterator[Finding]:
-    found = versions()
+    installed = versions()
     fit = sys.version_info >= (3, 11)
-    yield Finding("python", "ok" if fit else "problem", found["python"], "" if fit else "use Python 3.11 or newer")
-    yield Finding("lexirec", "ok", f"{found.get('lexirec', 'not installed')} ({(commit() or 'no checkout')[:12]})")
+    yield Finding("python", "ok" if fit else "problem", installed["python"], "" if fit else "use Python 3.11 or newer")
+    yield Finding("lexirec", "ok", f"{installed.get('lexirec', 'not installed')} ({(commit() or 'no checkout')[:12]})")
     for package in _REQUIRED:
-        have = package in found
+        have = package in installed
         advice = "" if have else f"install it: pip install {package}, or run make setup"
-        yield Finding(package, "ok" if have else "problem", found.get(package, "not installed"), advice)
+        yield Finding(package, "ok" if have else "problem", installed.get(package, "not installed"), advice)
 
 
 def _processors() -> Iterator[Finding]:
@@ -60,14 +60,14 @@ def _processors() -> Iterator[Finding]:
 
     threads = torch.get_num_threads()
     fit = threads <= cores
-    advice = "" if fit else f"more threads than cores slow each other down: set OMP_NUM_THREADS={cores}"
+    advice = "" if fit else f"more threads than cores are slower: set OMP_NUM_THREADS={cores}"
     yield Finding("threads", "ok" if fit else "note", f"{threads} on {cores} cores", advice)
     if torch.cuda.is_available():
         yield Finding("device", "ok", f"cuda: {torch.cuda.get_device_name(0)}")
     elif torch.backends.mps.is_available():
         yield Finding("device", "ok", "mps")
     else:
-        yield Finding("device", "note", "cpu", "training works, and is slow for backbones above 'small'")
+        yield Finding("device", "note", "cpu", "training works, but is slow for backbones above 'small'")
 
 
 def _memory() -> Finding:
@@ -76,21 +76,21 @@ def _memory() -> Finding:
     except (ValueError, OSError):
         return Finding("memory", "note", "unknown on this system")
     meminfo = Path("/proc/meminfo")
-    if meminfo.exists():  # what the kernel can give away counts as free too
+    if meminfo.exists():  # includes memory that the kernel can reclaim
         free = next(int(line.split()[1]) * 1024 for line in meminfo.open() if line.startswith("MemAvailable"))
     fit = free >= _ENOUGH_MEMORY
-    advice = "" if fit else "close other programs; smaller batches help"
+    advice = "" if fit else "close other programs, or use smaller batches"
     return Finding("memory", "ok" if fit else "note", f"{free / _GIB:.1f} GiB available", advice)
 
 
 def _disk(store: Path) -> Iterator[Finding]:
-    place = next(folder for folder in (store.absolute(), *store.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(place).free
+    folder = next(folder for folder in (store.absolute(), *store.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(folder).free
     fit = free >= _ENOUGH_DISK
-    advice = "" if fit else "a run of a real catalogue needs some GiB: free space or choose another --store"
-    yield Finding("disk", "ok" if fit else "note", f"{free / _GIB:.1f} GiB free at {place}", advice)
+    advice = "" if fit else "a run on a real catalogue needs some GiB: free space or choose another --store"
+    yield Finding("disk", "ok" if fit else "note", f"{free / _GIB:.1f} GiB free at {folder}", advice)
     try:
-        with tempfile.TemporaryFile(dir=place):
+        with tempfile.TemporaryFile(dir=folder):
             yield Finding("store", "ok", f"{store} can be written")
     except OSError as error:
         yield Finding("store", "problem", f"{store} cannot be written: {error.strerror}", "choose another --store")

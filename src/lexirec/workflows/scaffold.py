@@ -1,7 +1,7 @@
-"""A first experiment for somebody's own tables, written from what is in them: `lexirec init`.
+"""Write a first experiment file for a user's own tables, inferred from their content (`lexirec init`).
 
-What is written is an ordinary experiment file that extends a shipped recipe. Sizes that depend on the catalogue and on
-the number of events are those of data sets of like size in `experiments/`; beyond the largest they are guesses.
+The file extends a shipped recipe. Sizes that depend on the numbers of items and events are those of data sets of
+similar size in `experiments/`; beyond the largest they are guesses.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ RECIPES = {"gram": "lexirec:gram.toml", "tsrec": "lexirec:tsrec.toml"}
 
 _DAY = 86_400
 _UNLIKE = 0.3
-"""Share of validation cases whose newest event nobody was trained on, above which training is unlike use."""
+"""Share of validation cases whose newest history event is not in training, above which training differs from use."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """An experiment file that was written.
+    """A written experiment file.
 
     Attributes:
         path: The file.
         text: Its content.
-        items: Items that can be used.
-        users: Users with an event that can be used.
-        events: Events that can be used.
-        guess: What the tables' columns seem to be.
-        remarks: What its reader should know, a sentence each.
+        items: Number of usable items.
+        users: Number of users with a usable event.
+        events: Number of usable events.
+        guess: Inferred roles of the tables' columns.
+        remarks: Notes on the data, a sentence each.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class _Tables:
-    """Two tables as they were found and read."""
+    """The two tables, with inferred columns and content."""
 
     items: Path
     interactions: Path
@@ -65,36 +65,36 @@ class _Tables:
 
     @property
     def rejected(self) -> dict[str, int]:
-        """Rows that cannot be used, by reason."""
+        """Rejected rows, by reason."""
         given = {**self.catalog.rejected, **self.events.rejected}
         return {reason: count for reason, count in given.items() if count}
 
     @property
     def repeats(self) -> int:
-        """Events of the same user, item and time as another, dropped."""
+        """Number of dropped events that repeat another's user, item and time."""
         return int(self.events.protocol.get("repeats_dropped", 0))
 
 
 def draft_experiment(
     items: Path | str, interactions: Path | str, out: Path | str = "experiment.toml", *, family: str = "gram"
 ) -> Draft:
-    """Look at two tables and write an experiment for them.
+    """Infer the columns of two tables and write an experiment for them.
 
     Args:
         items: Table of items: Parquet, CSV/TSV or JSON Lines, also .gz/.zst.
         interactions: Table of events, likewise.
-        out: The experiment file; one that is there is left alone.
+        out: The experiment file; an existing one is not overwritten.
         family: "gram" or "tsrec".
 
     Raises:
-        SettingsError: there is no such family, or the file is there already.
-        DataError: a table cannot be used, or nobody has enough events; one line.
+        SettingsError: the family is unknown, or the file exists.
+        DataError: a table cannot be used, or no user has enough events.
     """
     if family not in RECIPES:
         raise SettingsError(f"--family {family}: allowed are {', '.join(RECIPES)}.{did_you_mean(family, RECIPES)}")
     target = Path(out)
     if target.exists():
-        raise SettingsError(f"{target} is there already and is left alone; give another name with --out")
+        raise SettingsError(f"{target} exists and is not overwritten; give another name with --out")
     tables = _read(Path(items), Path(interactions))
     remarks = (*tables.guess.remarks, *_remarks(tables))
     text = "\n".join(_parts(tables, target, family, remarks)).rstrip() + "\n"
@@ -117,23 +117,23 @@ def _read(items: Path, interactions: Path) -> _Tables:
         split=Published() if guess.published_split else LeaveLastOut(),
     )
     catalog, events = read_data(settings)
-    if events.times is not None and (events.times % _DAY != 0).any():  # of whole days, repeats may well be true ones
+    if events.times is not None and (events.times % _DAY != 0).any():  # times of whole days: repeats may be real
         events = events.without_repeats()
     return _Tables(items, interactions, guess, catalog, events, split_data(settings, events))
 
 
 def _remarks(tables: _Tables) -> Iterator[str]:
-    """Say what of the tables may surprise."""
+    """Yield remarks on rejected rows, repeats, short histories and items without events."""
     for reason, count in tables.rejected.items():
-        yield f"{count:,} rows are left out: {reason}"
+        yield f"{count:,} rows are rejected: {reason}"
     if tables.repeats:
-        yield f"{tables.repeats:,} events repeat one of the same user, item and time; one of each is kept"
+        yield f"{tables.repeats:,} events repeat the user, item and time of another and are dropped"
     measured = len(tables.split.test)
     if measured < len(tables.events) and not tables.guess.published_split:
-        yield f"{measured:,} of {len(tables.events):,} users have events enough (three) to be measured"
+        yield f"{measured:,} of {len(tables.events):,} users have enough events (three) to be evaluated"
     never = int((tables.events.sequences.counts(len(tables.catalog)) == 0).sum())
     if never:
-        yield f"{never:,} of {len(tables.catalog):,} items were never taken; their texts alone speak for them"
+        yield f"{never:,} of {len(tables.catalog):,} items have no event; they are recommended by their texts alone"
 
 
 # ----------------------------------------------------------------------------------------------------------- writing
@@ -152,15 +152,15 @@ def _parts(tables: _Tables, target: Path, family: str, remarks: tuple[str, ...])
         yield _table("data.split", {"kind": "published"})
     sizes = _sizes(family, n_items, len(tables.split.train.items))
     if sizes:
-        yield "# What depends on how much there is; the rest is as in the recipe."
+        yield "# Sizes for this amount of data; the rest is as in the recipe."
     for name, values in sizes.items():
         yield _table(name, values)
     unlike = bool(unseen_cases(tables.split).mean() > _UNLIKE)
     if unlike and len(tables.split.train) >= DistillationSettings().folds:
-        # as measured where data are split by time (docs/decisions/0013); leave-last-out lost a little
-        yield "# Many cases follow events that nobody was trained on: the memory teaches what follows each item."
+        # better where data are split by time (docs/decisions/0013); slightly worse under leave-last-out
+        yield "# Many histories end with events outside training: the memory (item co-occurrence) is distilled."
         yield _table("model.training.distillation", {"share": 0.3, "rehearsal": 2})
-    yield "# What is served: model and memory in one beam, weighed on validation by how well each case is covered."
+    yield "# Serve an ensemble of model and memory, with weights chosen on validation by bins of training coverage."
     yield _table("ensemble", _fusion(family, unlike=unlike))
 
 
@@ -184,7 +184,7 @@ def _data(tables: _Tables, target: Path) -> dict[str, Any]:
 
 
 def _sizes(family: str, n_items: int, n_events: int) -> dict[str, dict[str, Any]]:
-    """Return the tables whose values depend on the size of the data, where they differ from the recipe's."""
+    """Return the settings tables that depend on the size of the data, where they differ from the recipe's."""
     if family == "tsrec":
         return {"codes": {"branching": 64}} if n_items <= 3_000 else {}
     tables: dict[str, dict[str, Any]] = {}
@@ -195,7 +195,7 @@ def _sizes(family: str, n_items: int, n_events: int) -> dict[str, dict[str, Any]
         tables["codes"] = {"branching": 64, "levels": 5}
     if n_events < 100_000:
         tables["model.training"] = {"epochs": 8, "batch_targets": 200}
-    elif n_events > 500_000:  # a guess: more to learn from, fewer rounds
+    elif n_events > 500_000:  # a guess: more data, fewer epochs
         tables["model.training"] = {"epochs": 3}
     return tables
 
@@ -210,9 +210,9 @@ def _fusion(family: str, *, unlike: bool) -> dict[str, Any]:
 
 
 def _place(path: Path, target: Path) -> str:
-    """Return a path as it is written into a file: relative where it lies beside or below."""
-    folder, found = target.parent.resolve(), path.resolve()
-    return found.relative_to(folder).as_posix() if found.is_relative_to(folder) else os.fspath(found)
+    """Return a path as written into the file: relative if it lies in or below the file's folder."""
+    folder, resolved = target.parent.resolve(), path.resolve()
+    return resolved.relative_to(folder).as_posix() if resolved.is_relative_to(folder) else os.fspath(resolved)
 
 
 def _table(name: str, values: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from lexirec.models.baselines.base import (
     save_fitted,
     unpack_matrix,
 )
-from lexirec.models.baselines.item_similarity import EaseSettings, ItemKnnSettings
+from lexirec.models.baselines.item_similarity import EaseSettings, ItemKnn, ItemKnnSettings
 
 ROWS = Sequences.from_lists([[2, 0, 2], [], [1]])
 
@@ -57,3 +57,12 @@ def test_rows_are_made_of_copies():
     histories = Sequences.from_lists([[3, 0, 3], [2, 1]])
     binary_rows(histories, 4)
     assert histories == Sequences.from_lists([[3, 0, 3], [2, 1]])
+
+
+def test_a_scorer_whose_arrays_or_matrices_are_missing_is_refused(tmp_path):
+    save_fitted(tmp_path, ItemKnnSettings(), a=np.zeros(1))
+    with pytest.raises(ArtifactError, match="the array 'shares' is missing"):
+        ItemKnn.load(tmp_path)
+    save_fitted(tmp_path, ItemKnnSettings(), shares=np.zeros(1, np.float32))
+    with pytest.raises(ArtifactError, match=r"the array 'similarities\.data' is missing"):
+        ItemKnn.load(tmp_path)

@@ -86,7 +86,7 @@ def test_cases_whose_newest_event_is_unseen_are_measured_alone(tmp_path):
     drawn = measured_cases(asked.model_copy(update={"sample_users": 1}), split)
     assert len(drawn) == 1
     assert drawn.users[0] in (1, 2)
-    with pytest.raises(DataError, match="as under leave-last-out; measure all"):
+    with pytest.raises(DataError, match="as under leave-last-out; use all cases"):
         measured_cases(asked, replace(split, validation=cases.take(np.array([0]))))
     with pytest.raises(ValidationError, match="set fold = "):
         EvaluationSettings(cases="unseen")

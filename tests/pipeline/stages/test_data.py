@@ -30,7 +30,7 @@ def test_times_stand_beside_the_training_events(tables, tmp_path):
 def test_data_without_times_have_none(tables, tmp_path):
     prepare_times(tables.model_copy(update={"interaction_columns": {"time": ""}}), {}, tmp_path)
     assert load_times(tmp_path) is None
-    assert "no times" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "no event times" in (tmp_path / "summary.md").read_text(encoding="utf-8")
 
 
 def test_the_toy_shop_has_times(tmp_path):

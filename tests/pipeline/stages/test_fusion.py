@@ -37,13 +37,13 @@ def test_fused_recommenders_stand_beside_the_others(finished):
     assert "ranks" in report
 
 
-def test_the_stage_tells_and_draws_how_weights_were_chosen(finished):
+def test_the_stage_reports_and_draws_how_weights_were_chosen(finished):
     _, done = finished
     folder = done.stage("fused").folder
     summary = (folder / "summary.md").read_text()
     assert "chosen on" in summary
-    assert "real search on" in summary
-    assert "where the weights were chosen on the other half" in summary
+    assert "full search on" in summary
+    assert "with weights chosen on the other half" in summary
     assert "| weight |" in summary
     assert (folder / "weights.png").stat().st_size > 5000
 
@@ -98,7 +98,7 @@ def test_a_memory_is_tuned_in_its_place(finished):
     )
     summary = (folder / "summary.md").read_text()
     assert "partner: the best of 3 memories, trial " in summary
-    assert "where the partner was chosen on the other half of the users" in summary
+    assert "partner chosen on the other half of the users" in summary
     assert "| trial | ndcg@10 | window |" in summary
     assert (folder / "partner.png").stat().st_size > 5000
     assert made.settings.partner.seed == SETTINGS["seed"]
@@ -164,15 +164,15 @@ def test_a_table_without_a_name_is_called_fused():
         ({"memory": {"of": ["sasrec", "memory"]}}, "is the name of a part already"),
         (
             {"tuned": {"of": ["sasrec", "memory"], "partner": {"part": "sasrec"}}},
-            "'ensemble.tuned.partner.part' is 'sasrec', which is no memory; it should be one of memory",
+            "'ensemble.tuned.partner.part' is 'sasrec', which is not of kind memory; it should be one of memory",
         ),
         (
             {"tuned": {"of": ["sasrec", "popularity"], "partner": {"part": "popularity"}}},
-            "one of the baselines of kind memory, and none takes part",
+            "add a baseline of kind memory to 'of'",
         ),
         (
             {"tuned": {"of": ["memory", "sasrec"], "partner": {}}},
-            "'ensemble.tuned.partner.part' is 'memory', the lead, whose partner is searched; name another",
+            "'ensemble.tuned.partner.part' is 'memory', the first part of 'of'; the partner must be another part",
         ),
     ],
 )

@@ -68,7 +68,7 @@ def test_short_lists_have_no_breakdown_at_ten(done):
     assert (short.breakdowns, short.listings) == ([], [])
 
 
-def test_lists_are_told_beyond_accuracy(done):
+def test_lists_are_reported_beyond_accuracy(done):
     (found,) = content(done).listings
     assert list(found.rows) == list(SETTINGS["baselines"])
     assert {"coverage ↑", "Gini ↓", "diversity, categories ↑"} <= set(found.columns)
@@ -124,7 +124,7 @@ def test_the_protocol_holds_the_models_own_settings_compactly(done, with_model):
     settings = {"name": "small", "kinds": kinds(done), "evaluation": done.settings["evaluation"]}
     found = report_content(settings, with_model)
     assert found.protocol["model"] == "late-fusion, beam search, width 7"
-    assert found.protocol["model_settings"] == {"search.num_beams": 7, "all others": "as by default"}
+    assert found.protocol["model_settings"] == {"search.num_beams": 7, "all others": "default"}
     assert [row.name for row in found.systems if row.main] == ["model"]
     assert any("lexirec compare small" in step for step in found.next_steps)
     assert "model" not in content(done).protocol

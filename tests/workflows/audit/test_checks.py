@@ -97,7 +97,7 @@ def test_planted_test_items_in_training_rows():
     assert shop()[1].user_ids[split.test.users[0]] in found.examples[0]
     without_tables = evidence(split=leaky, interactions=None, times=None)
     (again,) = look("held-out-in-training", without_tables)
-    assert again.share == pytest.approx(found.share, abs=0.02), "histories that are cut tell nothing"
+    assert again.share == pytest.approx(found.share, abs=0.02), "histories that are truncated tell nothing"
 
 
 def test_planted_validation_items_in_training_rows():
@@ -134,7 +134,7 @@ def test_planted_future_in_the_history():
     assert "later" in found.found
 
 
-def test_histories_of_other_people_are_told():
+def test_histories_of_other_people_are_reported():
     split = clean_split()
     turned = with_test(split, histories=split.test.histories.take(np.roll(np.arange(len(split.test)), 1)))
     assert severities("answer-in-history", evidence(split=turned))[-1] == "distortion"
@@ -244,12 +244,12 @@ def test_first_events_alone_are_a_distortion_of_a_split_by_time():
     assert "first events" in found.found
 
 
-def test_leave_one_out_is_told_of_everybodys_future_as_a_note():
+def test_leave_one_out_is_reported_of_everybodys_future_as_a_note():
     (found,) = look("everybodys-future", evidence())
     assert found.severity == "note"
 
 
-def test_ties_and_orders_against_time_are_told():
+def test_ties_and_orders_against_time_are_reported():
     _, interactions = shop()
     days = np.floor(interactions.times / (90 * 86_400))
     assert "same time" in look("ties-in-time", evidence(times=days))[0].found
@@ -390,7 +390,7 @@ def test_cut_histories_are_counted_exactly_where_the_tables_are_there():
     assert roughly.found.startswith("at most")
 
 
-def test_a_core_counted_on_all_events_is_told():
+def test_a_core_counted_on_all_events_is_reported():
     _, interactions = shop()
     core, catalog = interactions.k_core(6, shop()[0])
     given = evidence(catalog=catalog, interactions=core, split=leave_last_out(core))
@@ -439,7 +439,7 @@ def test_ties_are_bounded():
 
 def test_what_a_test_set_can_show():
     (found,) = look("sample-size", evidence())
-    assert "can be told from chance" in found.found
+    assert "minimum detectable difference" in found.found
     several = Cases(
         np.zeros(6, dtype=np.int64), clean_split().test.targets[:6], clean_split().test.histories.take(range(6))
     )
@@ -460,7 +460,7 @@ def test_stored_differences_that_are_noise_are_named():
     assert "smaller than what this test set can show" in found.found
 
 
-def test_one_seed_is_told():
+def test_one_seed_is_reported():
     settings = {"baselines": {"s": {"kind": "sasrec"}}}
     assert severities("seeds", evidence(seeds=[3], settings=settings)) == ["note"]
     assert severities("seeds", evidence(seeds=[3, 4], settings=settings)) == []
@@ -500,7 +500,7 @@ def test_a_check_that_breaks_off_keeps_what_it_found():
     assert found.not_looked_at == {"one": "the rest is not there", "two": "a file is damaged"}
 
 
-def test_a_handful_of_users_who_make_up_half_of_the_repeats_are_told():
+def test_a_handful_of_users_who_make_up_half_of_the_repeats_are_reported():
     split = clean_split()
     targets, users = split.test.targets.copy(), split.test.users.copy()
     firsts = split.test.histories.items[split.test.histories.offsets[:-1]]

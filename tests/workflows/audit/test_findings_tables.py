@@ -14,15 +14,15 @@ def written(audit: Audit) -> str:
     return console.file.getvalue()
 
 
-def test_a_finding_is_told_in_full():
+def test_a_finding_is_reported_in_full():
     text = written(Audit("mine", [FOUND], {"neighbors": "do they?"}, {"vectors": "there are none"}, 2.0))
     for part in ("leak", "neighbors", "12.3% of cases", "what it is", "up, by much", "mend it", "user a; user b"):
         assert part in text
-    assert "not looked at: vectors: there are none" in text
-    assert text.rstrip().endswith("1 leak, 0 distortions, 0 notes; 1 checks made in 2 s")
+    assert "skipped: vectors: there are none" in text
+    assert text.rstrip().endswith("1 leak, 0 distortions, 0 notes; 1 checks ran in 2 s")
 
 
-def test_stages_that_are_missing_for_one_reason_are_told_together():
+def test_stages_that_are_missing_for_one_reason_are_reported_together():
     missing = {f"stage evaluation.{number}": "not made" for number in range(40)}
     text = " ".join(written(Audit("mine", [], {}, missing)).split())
     assert text.count("not made") == 1

@@ -144,12 +144,12 @@ def test_the_exit_status_says_whether_a_leak_was_found(lexirec, file, tmp_path):
 
 
 def test_mistakes_are_one_line(lexirec, file, tmp_path):
-    with pytest.raises(SettingsError, match="--set is for experiment files"):
+    with pytest.raises(SettingsError, match="--set applies to experiment files"):
         audit(Store(tmp_path), "mine", ["seed=1"])
     with pytest.raises(ArtifactError, match="no finished experiment 'mine'"):
         audit(Store(tmp_path), "mine")
     (tmp_path / "items.parquet").unlink()
     status, _, err = lexirec("audit", file, "--store", tmp_path / "store")
     assert status == 1
-    assert err.startswith("lexirec: data.items: there is no file")
+    assert err.startswith("lexirec: data.items: file ")
     assert err.count("\n") == 1

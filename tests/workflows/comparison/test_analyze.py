@@ -12,7 +12,7 @@ from lexirec.data.ranking import Ranking
 from lexirec.evaluation.context import EvaluationContext
 from lexirec.evaluation.evaluator import LISTS
 from lexirec.pipeline.stages.report import stored_reports
-from lexirec.workflows.comparison.analyze import analyze_named, analyze_systems, ground_of
+from lexirec.workflows.comparison.analyze import analyze_named, analyze_systems, context_of
 from tests.worlds.small_run import experiment, small_run
 
 
@@ -23,7 +23,7 @@ def store() -> Store:
 
 @pytest.fixture(scope="module")
 def ground() -> EvaluationContext:
-    return ground_of(small_run()[1])
+    return context_of(small_run()[1])
 
 
 def reports(name: str, seen: str = "excluded"):
@@ -46,7 +46,7 @@ def test_an_experiment_is_looked_at_whole(store):
     assert "no calibration: no system's scores are probabilities over the catalogue" in found.notes
 
 
-def test_it_is_told_as_text_and_as_json(store):
+def test_it_is_reported_as_text_and_as_json(store):
     found = analyze_named(store, ["small:memory", "best=small:sasrec"], k=5, by=["history", "category=brand"])
     assert [each.kind for each in found.slices] == ["history", "category (brand)"]
     text = found.text()
@@ -81,42 +81,40 @@ def test_probabilities_of_all_seeds_are_calibrated_together(ground):
     assert sum(each.count for each in found.calibrations["m"].top.bins) == 240
     assert found.calibrations["m"].recall[0] == pytest.approx(np.mean(kept.ranks == 1))
     assert found.calibrations["m"].mass[-1] == pytest.approx(1)
-    assert "a model's own probabilities" in found.text()
+    assert "calibration of item probabilities" in found.text()
 
 
 def test_probabilities_are_read_from_lists_with_seen_items(store, tmp_path):
-    """Under the name `told`: the memory, whose scores are said to be probabilities, with both protocols or one."""
+    """Under the name `calibrated`: the memory, whose scores are marked as probabilities, with both protocols or one."""
     done = find_run(store, "small")
     mine = Store(tmp_path)
-    for name, seen in (("told", ("excluded", "included")), ("half", ("excluded",))):
+    for name, seen in (("calibrated", ("excluded", "included")), ("half", ("excluded",))):
         step = replace(done.stage("evaluation.memory"), key=name * 16, folder=mine.path("evaluation", name * 16))
         for each in seen:
             probable(reports("memory", each)).save(step.folder / each)
         record(mine, name, experiment(), [done.stage("data"), done.stage("baselines.memory"), step])
     shutil.copytree(done.stage("data").folder, mine.path("data", done.stage("data").key))
-    assert list(analyze_named(mine, ["told:memory"], by=["history"]).calibrations) == ["told: memory"]
+    assert list(analyze_named(mine, ["calibrated:memory"], by=["history"]).calibrations) == ["calibrated: memory"]
     half = analyze_named(mine, ["half:memory"], by=["history"])
     assert half.calibrations == {}
     assert any(
-        "no calibration: half: memory was measured with seen items excluded, not included" in n for n in half.notes
+        "no calibration: half: memory was evaluated with seen items excluded, not included" in n for n in half.notes
     )
     for path in (tmp_path / "evaluation").rglob(LISTS):
         path.unlink()
-    with pytest.raises(ArtifactError, match="half: memory: its evaluation kept no lists; evaluate again"):
+    with pytest.raises(ArtifactError, match="half: memory: its evaluation kept no lists; run the experiment again"):
         analyze_named(mine, ["half:memory"])
 
 
-def test_what_cannot_be_looked_at_is_told(store, ground):
-    with pytest.raises(SettingsError, match="-k 0: at least one place"):
+def test_what_cannot_be_looked_at_is_reported(store, ground):
+    with pytest.raises(SettingsError, match="-k 0: must be 1 or more"):
         analyze_named(store, ["small"], k=0)
-    with pytest.raises(
-        ArtifactError, match="popularity: its evaluation kept 10 places of the lists; take -k 10 or less"
-    ):
+    with pytest.raises(ArtifactError, match="popularity: its evaluation kept lists of 10 items; use -k 10 or less"):
         analyze_named(store, ["small"], k=11)
-    with pytest.raises(SettingsError, match="--by colour: it should be one of"):
+    with pytest.raises(SettingsError, match="--by colour: must be one of"):
         analyze_named(store, ["small"], by=["colour"])
-    with pytest.raises(ArtifactError, match=r"not measured alike \(seen items excluded and included"):
+    with pytest.raises(ArtifactError, match=r"measured under different protocols \(seen items excluded and included"):
         analyze_systems({"a": [reports("memory")], "b": [reports("memory", "included")]}, ground)
     other = replace(ground, cases=ground.cases.take(np.arange(119, -1, -1)))
-    with pytest.raises(ArtifactError, match="of other cases than the experiment's"):
+    with pytest.raises(ArtifactError, match="do not match the experiment's cases"):
         analyze_systems({"a": [reports("memory")]}, other)

@@ -86,7 +86,7 @@ def test_json_is_plain(comparison):
 
 def test_text_says_how_it_was_made(comparison):
     text = " ".join(comparison.text().split())
-    assert "ndcg@10 beside floor, seen items excluded" in text
+    assert "ndcg@10 compared with floor, seen items excluded" in text
     assert "1,000 resamples of 500 users" in text
     assert "Holm over 3 comparisons" in text
     assert re.search(r"better +\.\d{4} +3 +\+\.\d{4} \(\+\d", text)
@@ -118,38 +118,38 @@ def other_cases(name):
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "difference"),
     [
         (report(2, exclude_seen=False), "seen items excluded and included"),
         (report(2, catalog="c" * 64), "catalog aaaaaaaaaaaa and cccccccccccc"),
         (report(2, cases_digest="c" * 64, max_history=3), "max_history None and 3, cases_digest bbbbbbbbbbbb and cccc"),
-        (other_cases("target"), "cases of other targets"),
-        (other_cases("user"), "cases of other users"),
+        (other_cases("target"), "cases with different targets"),
+        (other_cases("user"), "cases with different users"),
         (replace(report(2), ranks=np.ones(3, dtype=np.int64)), "cases 1,500 and 3"),
     ],
 )
-def test_what_was_not_measured_alike_is_refused_and_named(other, told):
-    with pytest.raises(ArtifactError, match=rf"a and b were not measured alike \({told}"):
+def test_different_protocols_are_refused_and_named(other, difference):
+    with pytest.raises(ArtifactError, match=rf"a and b were measured under different protocols \({difference}"):
         compare_systems({"a": [report(1)], "b": [other]})
-    with pytest.raises(ArtifactError, match="a and another seed of a were not measured alike"):
+    with pytest.raises(ArtifactError, match="a and another seed of a were measured under different protocols"):
         compare_systems({"a": [report(1), other], "b": [report(3)]})
 
 
 def test_reports_that_do_not_name_users_are_refused():
-    with pytest.raises(ArtifactError, match="does not say whose cases"):
+    with pytest.raises(ArtifactError, match="does not hold the users"):
         compare_systems({"a": [replace(report(1), cases={})], "b": [report(2)]})
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metric": "ndcg"}, "metric 'ndcg': it should be such as ndcg@10"),
+        ({"metric": "ndcg"}, "metric 'ndcg': must have the form ndcg@10"),
         ({"metric": "ndgc@10"}, r"Did you mean 'ndcg'\?"),
-        ({"metric": "ndcg@50"}, "lists are 10 long; take @10 or less"),
-        ({"baseline": "c"}, "there is no baseline 'c' among a, b"),
+        ({"metric": "ndcg@50"}, "the lists hold 10 items; use @10 or less"),
+        ({"baseline": "c"}, "baseline 'c' is not among a, b"),
     ],
 )
-def test_mistakes_are_told(options, message):
+def test_mistakes_are_reported(options, message):
     with pytest.raises(SettingsError, match=message):
         compare_systems({"a": [report(1)], "b": [report(2)]}, **options)
 

@@ -43,7 +43,7 @@ def test_every_cell_is_the_mean_over_seeds_with_its_interval(table):
             assert cell.endswith(f"[{number(found.interval[0])}, {number(found.interval[1])}]")
 
 
-def test_seeds_are_counted_and_the_best_is_told(table):
+def test_seeds_are_counted_and_the_best_is_reported(table):
     by_name = {row[0]: row for row in rows(table.markdown())[2:]}
     seeds = table.comparisons["excluded"]["ndcg@10"].systems["many"].seeds
     assert by_name["many"][5:] == [f"3 ± {number(float(np.std(seeds, ddof=1)))}", number(max(seeds))]
@@ -66,7 +66,7 @@ def test_it_says_which_runs_it_stands_for(table):
     assert "- many: `seeded:memory@0,1,2`" in table.markdown()
 
 
-def test_one_experiment_alone_is_told_beside_its_best_baseline_under_both_treatments(store):
+def test_one_experiment_alone_is_reported_beside_its_best_baseline_under_both_treatments(store):
     found = results_table(store, ["small"], metrics=["recall@10"], bootstrap=QUICK)
     assert list(found.comparisons) == ["excluded", "included"]
     (excluded,), (included,) = (by_metric.values() for by_metric in found.comparisons.values())
@@ -76,12 +76,12 @@ def test_one_experiment_alone_is_told_beside_its_best_baseline_under_both_treatm
     assert len(found.tables()) == 2
 
 
-def test_what_cannot_be_told_is_refused(store):
-    with pytest.raises(ArtifactError, match="seeded: memory was measured with seen items excluded, not included"):
+def test_invalid_tables_are_refused(store):
+    with pytest.raises(ArtifactError, match="seeded: memory was evaluated with seen items excluded, not included"):
         results_table(store, SEEDED, bootstrap=QUICK)
-    with pytest.raises(SettingsError, match="needs a metric"):
+    with pytest.raises(SettingsError, match="give a metric"):
         results_table(store, SEEDED, metrics=[])
-    with pytest.raises(SettingsError, match="lists are"):
+    with pytest.raises(SettingsError, match="the lists hold"):
         results_table(store, SEEDED, metrics=["ndcg@1000"], seen=["excluded"])
 
 
@@ -107,7 +107,7 @@ def test_the_command_prints_and_writes(store, tmp_path, capsys):
     assert (tmp_path / "all.png").stat().st_size > 5000
 
 
-def test_it_is_drawn_as_it_is_told(store, monkeypatch):
+def test_it_is_drawn_as_it_is_reported(store, monkeypatch):
     asked = {}
     real = tabulating.standings_figure
     monkeypatch.setattr(

@@ -63,12 +63,12 @@ def test_mistakes_in_a_variant_name_study_row_and_setting(tmp_path):
     with pytest.raises(SettingsError, match=r"windows.toml: 'without text': .*evidnce.* Did you mean .*evidence"):
         load_study(write_study(tmp_path, wrong))
     for setting, given in (("recommender", "memroy"), ("baselines", '["popularty"]')):
-        with pytest.raises(SettingsError, match=f"'{setting}' names '.*small.toml has .*Did you mean"):
+        with pytest.raises(SettingsError, match=f"'{setting}' names '.*small.toml allows .*Did you mean"):
             small_study(tmp_path, f"{setting}={given}")
 
 
 def test_metrics_beyond_the_lists_are_refused(tmp_path):
-    with pytest.raises(SettingsError, match="names ndcg@20, but the lists of 'reference' have 10 places; take @10"):
+    with pytest.raises(SettingsError, match="names ndcg@20, but the lists of 'reference' hold 10 items; use @10"):
         small_study(tmp_path, 'metrics=["ndcg@20"]')
 
 
@@ -108,9 +108,9 @@ def test_a_folder_takes_the_recipe_but_not_the_people(tmp_path):
     assert (data.users, data.user_columns) == (None, {})
 
 
-def test_data_that_are_not_there_are_told(tmp_path):
+def test_data_that_are_not_there_are_reported(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"holds no items table"):
+    with pytest.raises(DataError, match=r"holds no table of items"):
         small_study(tmp_path, f'data=["{tmp_path}/empty"]')
     with pytest.raises(SettingsError, match="'data' names empty twice"):
         small_study(tmp_path, f'data=["{tmp_path}/empty", "{tmp_path}/x/empty"]')

@@ -87,7 +87,7 @@ def test_without_categories_only_the_next_item_is_looked_at(world):
     assert {each.measure for each in load_meaning(world / "out")} == {"next item among them"}
 
 
-def test_damage_is_told(world):
+def test_damage_is_reported(world):
     (world / "out" / "meaning.json").write_text(json.dumps([{"of": "x"}]))
     with pytest.raises(ArtifactError, match="run the study again"):
         load_meaning(world / "out")

@@ -15,7 +15,7 @@ from lexirec.workflows.studies.collect import gather
 from lexirec.workflows.studies.design import load_study
 from lexirec.workflows.studies.findings import find
 from lexirec.workflows.studies.page import study_page
-from lexirec.workflows.studies.plan import LikeStages, plan_study
+from lexirec.workflows.studies.plan import SimilarStages, plan_study
 from lexirec.workflows.studies.report import findings_table, plan_table, report_study
 from lexirec.workflows.studies.run import run_study, write_traces
 from tests.worlds.small_study import STUDY, small_study, write_study
@@ -33,7 +33,7 @@ def done(tmp_path_factory):
 
 def test_a_plan_counts_what_is_there_shared_and_to_do(done):
     _, store, before, outcome = done
-    kinds = [stage.step.kind for stage in before.stages.values()]
+    kinds = [stage.stage.kind for stage in before.stages.values()]
     assert kinds.count("data") == 1, "eight runs share one data stage"
     assert kinds.count("evaluation") == kinds.count("baselines") == 5, (
         "counts do not depend on seeds, so runs share them"
@@ -53,7 +53,7 @@ def test_costs_are_expected_from_like_stages(done):
     folder, store, _, _ = done
     larger = load_study(folder / "windows.toml", ["baselines.memory.history_decay=0.5"])
     plan = plan_study(larger, store)
-    assert {stage.step.kind for stage in plan.to_do} == {"baselines", "evaluation"}
+    assert {stage.stage.kind for stage in plan.to_do} == {"baselines", "evaluation"}
     assert not plan.unknown
     assert plan.seconds > 0
     assert "by like stages in the store" in plan.cost()
@@ -71,11 +71,11 @@ def test_times_are_scaled_by_epochs(done, tmp_path):
     took = next(
         stage.seconds
         for stage in plan_study(load_study(path, quick), store).stages.values()
-        if stage.step.kind == "baselines"
+        if stage.stage.kind == "baselines"
     )
-    expected = next(stage.seconds for stage in longer.to_do if stage.step.kind == "baselines")
+    expected = next(stage.seconds for stage in longer.to_do if stage.stage.kind == "baselines")
     assert expected == pytest.approx(5 * took)
-    assert LikeStages(store).seconds(longer.to_do[0].recipe) == pytest.approx(5 * took)
+    assert SimilarStages(store).seconds(longer.to_do[0].recipe) == pytest.approx(5 * took)
 
 
 def test_every_run_is_recorded_once(done):
@@ -213,4 +213,4 @@ def test_one_display_tells_run_stage_and_count(tmp_path, caplog, monkeypatch):
     assert any("run 1 of 4: reference, seed 0: data" in line for line in told)
     assert any("evaluation.memory, Evaluating" in line for line in told)
     assert not any(line.startswith("Evaluating") for line in lines)
-    assert not any("taken from the store" in line for line in lines)
+    assert not any("reused from the store" in line for line in lines)

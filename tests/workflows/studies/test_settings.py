@@ -33,11 +33,11 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_mistakes_are_told_in_one_line(tmp_path, case):
+def test_mistakes_are_reported_in_one_line(tmp_path, case):
     line, message = WRONG[case]
-    with pytest.raises(SettingsError, match=message) as told:
+    with pytest.raises(SettingsError, match=message) as raised:
         load_study_file(write_study(tmp_path, f'base = "small.toml"\n{line}\n'))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 AXES = {
@@ -51,7 +51,7 @@ AXES = {
 
 
 @pytest.mark.parametrize("case", AXES)
-def test_mistakes_in_axes_are_told(tmp_path, case):
+def test_mistakes_in_axes_are_reported(tmp_path, case):
     line, message = AXES[case]
     with pytest.raises(SettingsError, match=message):
         load_study_file(write_study(tmp_path, f'base = "small.toml"\n[axes.one]\n{line}\n'))

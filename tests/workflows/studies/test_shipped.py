@@ -50,7 +50,7 @@ def test_they_load_and_plan_on_the_toy_shop(path, tmp_path):
     plan = plan_study(study, Store(tmp_path))
     assert len(study.runs) == 2 * len(study.rows)
     assert len({run.experiment.name for run in study.runs}) == len(study.rows)
-    kinds = {stage.step.kind for stage in plan.stages.values()}
+    kinds = {stage.stage.kind for stage in plan.stages.values()}
     assert {"data", "identifiers", "model", "evaluation"} <= kinds
     assert set(study.settings.measures) <= kinds
     assert plan.existing == []
@@ -60,7 +60,7 @@ def test_they_load_and_plan_on_the_toy_shop(path, tmp_path):
 def test_as_shipped_they_load_or_say_where_data_belong(path, tmp_path, monkeypatch):
     monkeypatch.setenv("LEXIREC_DATA", str(tmp_path / "nowhere"))
     if path.stem == "cross-domain":
-        with pytest.raises(DataError, match="holds no items table"):
+        with pytest.raises(DataError, match="holds no table of items"):
             load_study(path)
         return
     study = load_study(path)
@@ -76,7 +76,7 @@ def test_variants_differ_from_each_other(tmp_path):
     for path in FILES:
         study = load_study(path, on_the_toy_shop(path))
         plan = plan_study(study, Store(tmp_path))
-        last = {name: steps["evaluation.model"].key for name, steps in plan.steps.items()}
+        last = {name: steps["evaluation.model"].key for name, steps in plan.by_run.items()}
         assert len(set(last.values())) == len(last), path.stem
 
 

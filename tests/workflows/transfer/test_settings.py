@@ -10,11 +10,14 @@ from tests.worlds.small_transfer import wanted
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"source": {"codes": {"kind": "published", "path": "x"}}}, "codes.kind is 'published', .* needs a quantiser"),
-        ({"source": {"model": None}}, 'a transfer carries a \\[model\\] of kind "causal"'),
+        (
+            {"source": {"codes": {"kind": "published", "path": "x"}}},
+            "codes.kind is 'published', .* a transfer needs residual-kmeans",
+        ),
+        ({"source": {"model": None}}, 'a transfer needs a \\[model\\] of kind "causal"'),
         ({"source": {"identifiers": {"kind": "text"}}}, 'needs \\[identifiers\\] of kind "codes"'),
-        ({"source": {"vectors": {"text": {"kind": "precomputed", "path": "x"}}}}, "gifts: .* were made elsewhere"),
-        ({"source": {"vectors": {"text": {"kind": "collaborative"}}}}, "know nothing of other items; take texts"),
+        ({"source": {"vectors": {"text": {"kind": "precomputed", "path": "x"}}}}, "gifts: .* are precomputed"),
+        ({"source": {"vectors": {"text": {"kind": "collaborative"}}}}, "cannot embed other items; use text vectors"),
         ({"source": {"neighbors": {"kind": "published", "path": "x"}}, "fine_tune": True}, "gifts: .* are published"),
     ],
 )

@@ -127,8 +127,8 @@ def test_the_best_settings_are_an_experiment_that_runs(finished):
 def test_the_report_shows_budget_and_curve(finished):
     _, _, found = finished
     page = (found.folder / "report.md").read_text()
-    assert "3 trials for each recommender" in page
-    assert "test cases were not looked at" in page
+    assert "3 trials per recommender" in page
+    assert "test cases are not used" in page
     assert "| memory | 3 | 0 |" in page
     assert (found.folder / "budget.png").stat().st_size > 5000
 
@@ -196,10 +196,10 @@ def test_trials_can_be_judged_on_cases_like_those_of_the_test_alone(files, tmp_p
     unseen = int(unseen_cases(split).sum())
     assert 0 < unseen < len(split.validation)
     assert {(card["cases"], card["newest_event"]) for card in cards} == {(unseen, "unseen")}
-    assert "validation cases whose newest event was not trained on" in (found.folder / "report.md").read_text()
+    assert "validation cases whose newest history event is not in training" in (found.folder / "report.md").read_text()
 
 
-def test_failures_count_and_are_told(files, tmp_path):
+def test_failures_count_and_are_reported(files, tmp_path):
     space = files[1]
     space.write_text('trials = 2\n[space.memory]\n"baselines.memory.gap_decay" = { low = 0.5, high = 40.0 }\n')
     found = tuned(files, tmp_path / "store", trials=4)
@@ -264,10 +264,10 @@ def test_the_command_tells_what_it_found(finished, capsys):
         with pytest.raises(SystemExit) as exit:
             cli.main(arguments)
         assert not exit.value.code
-    table, told = capsys.readouterr().out.split("{", 1)
+    table, written = capsys.readouterr().out.split("{", 1)
     assert "baselines.memory.window=" in table
     assert "lexirec run " in table
-    by_name = {row["recommender"]: row for row in json.loads("{" + told)["recommenders"]}
+    by_name = {row["recommender"]: row for row in json.loads("{" + written)["recommenders"]}
     assert by_name["memory"]["best"] == found.best("memory").value
 
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,11 +29,13 @@ from lexirec.data.splits import Cases
 from lexirec.models.distillation import DistillationTeacher, copy_trainer
 from lexirec.models.gram.decoder import GramSearcher
 from lexirec.models.gram.network import GramNetwork
-from lexirec.models.gram.recommender import GramRecommender
 from lexirec.models.gram.settings import GramTrainingSettings
 from lexirec.nn.search import SearchSettings
 from lexirec.training.arguments import NdcgValidator, early_stopping
 from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, run_training
+
+if TYPE_CHECKING:
+    from lexirec.models.gram.recommender import GramRecommender
 
 
 def fit_recommender(

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,7 +29,6 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, prefix_cases
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
-from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.rewards import Meanings, Rewards, columns_of, token_meanings
 from lexirec.models.tsrec.rollouts import Proposals, Proposer, group_loss
 from lexirec.models.tsrec.settings import GrpoSettings, ReinforcementSettings
@@ -38,6 +37,10 @@ from lexirec.training.arguments import METRIC, Stop
 from lexirec.training.batching import batches_by_length
 from lexirec.training.checkpoints import check_initial_weights
 from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, run_training
+
+if TYPE_CHECKING:
+    from lexirec.models.tsrec.recommender import TSRecRecommender
+
 
 COLUMNS = ("reward", "hits", "kl", "entropy", "diversity", "coverage", "zero_advantage", "clipped")
 """Columns of the learning curve beside the loss: means over the batches since the last row."""

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,7 +25,6 @@ from lexirec.models.tsrec.examples import Examples
 from lexirec.models.tsrec.mixture import TaskTexts, make_examples
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
-from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.settings import LoraSettings, SftSettings, Trainable
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.search import SearchSettings
@@ -33,6 +32,9 @@ from lexirec.training.arguments import NdcgValidator, early_stopping
 from lexirec.training.batching import batches_by_length
 from lexirec.training.checkpoints import check_initial_weights
 from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, run_training
+
+if TYPE_CHECKING:
+    from lexirec.models.tsrec.recommender import TSRecRecommender
 
 
 def fit_recommender(

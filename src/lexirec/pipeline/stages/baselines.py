@@ -1,4 +1,4 @@
-"""The stages that fit baselines and find similar items."""
+"""Stages of baselines and of item neighbours."""
 
 from __future__ import annotations
 
@@ -52,27 +52,27 @@ def baseline_inputs(inputs: Folders, out: Path) -> BaselineInputs:
 
 
 def prepare_neighbors(settings: NeighborsChoice, inputs: Folders, out: Path) -> None:
-    """Find the neighbours of every item."""
+    """Compute or read the neighbours of every item."""
     split, catalog = load_split(inputs["data"]), load_catalog(inputs["data"])
     match settings:
         case SasrecNeighbors():
-            found = neighbors.nearest(Sasrec.load(inputs["sasrec"] / "scorer").item_vectors(), settings.k)
+            result = neighbors.nearest(Sasrec.load(inputs["sasrec"] / "scorer").item_vectors(), settings.k)
         case CoOccurrenceNeighbors():
-            found = neighbors.co_occurrence(split.train, len(catalog), settings.k, window=settings.window)
+            result = neighbors.co_occurrence(split.train, len(catalog), settings.k, window=settings.window)
         case MemoryNeighbors():
-            found = Memory.fitted(settings.baseline(), baseline_inputs(inputs, out)).neighbors(settings.k)
+            result = Memory.fitted(settings.baseline(), baseline_inputs(inputs, out)).neighbors(settings.k)
         case PublishedNeighbors():
-            found = neighbors.read_published(inputs["published"], catalog).first(settings.k)
+            result = neighbors.read_published(inputs["published"], catalog).first(settings.k)
         case _:
-            found = neighbors.nearest(joined_vectors(inputs), settings.k)
-    found.save(out)
-    write_summary(out, "Neighbours", _neighbor_lines(found, catalog))
+            result = neighbors.nearest(joined_vectors(inputs), settings.k)
+    result.save(out)
+    write_summary(out, "Neighbours", _neighbor_lines(result, catalog))
 
 
-def _neighbor_lines(found: Neighbors, catalog: Catalog) -> list[str]:
-    without = int((found.items < 0).all(axis=1).sum())
+def _neighbor_lines(similar: Neighbors, catalog: Catalog) -> list[str]:
+    without = int((similar.items < 0).all(axis=1).sum())
     name = item_names(catalog)
-    lines = [f"items: {len(found):,}, of which {without:,} have no neighbour"]
-    for item in range(min(5, len(found))):
-        lines.append(f"{name[item]}: {'; '.join(name[other] for other in found.items[item, :3] if other >= 0)}")
+    lines = [f"items: {len(similar):,}, of which {without:,} have no neighbour"]
+    for item in range(min(5, len(similar))):
+        lines.append(f"{name[item]}: {'; '.join(name[other] for other in similar.items[item, :3] if other >= 0)}")
     return lines

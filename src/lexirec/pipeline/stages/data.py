@@ -1,6 +1,6 @@
-"""When the events of the training part happened: a stage of its own, made only where something asks for it.
+"""Stages of the data: catalogue, split and texts about users; times of the training events; summaries of stages.
 
-A split keeps the order of events and not their times, which hardly anything needs.
+A split keeps the order of events without their times, which few recommenders need: they are a stage of their own.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ def prepare_times(settings: DataChoice, inputs: Folders, out: Path) -> None:
     tables, _, interactions = read_tables(settings)
     times = interactions.times
     if times is not None:
-        # Splitting the events' own numbers tells which of them the training part holds, and in which order.
+        # splitting the event numbers instead of items gives the training events in the order of the split
         numbers = Sequences(np.arange(len(times), dtype=np.int32), interactions.sequences.offsets)
         times = times[split_data(tables, replace(interactions, sequences=numbers)).train.items]
         np.save(out / _FILE, times, allow_pickle=False)
-    lines = ["events have no times" if times is None else f"events with times: {len(times):,}"]
+    lines = ["the data have no event times" if times is None else f"events with times: {len(times):,}"]
     write_summary(out, "Times of the training events", lines)
 
 
 def load_times(folder: Path) -> NDArray[np.float64] | None:
-    """Return the times of the training events in the order of the split, in seconds since 1970; None without any."""
+    """Return the times of the training events in the order of the split, in seconds since 1970; None without times."""
     return load_array(folder / _FILE) if (folder / _FILE).is_file() else None
 
 
@@ -49,13 +49,13 @@ Folders = Mapping[str, Path]
 
 
 PREFERENCES = "preferences.json"
-"""Of the data stage: a text per training row, empty where nothing was written about its user."""
+"""File of the data stage: a text per training row, empty for users without one."""
 
 
 def write_summary(
     out: Path, title: str, lines: Sequence[str], tables: Mapping[str, Sequence[Mapping[str, float]]] | None = None
 ) -> None:
-    """Write `summary.md`, what `lexirec show` prints of a stage: lines, then tables of equal rows by their titles."""
+    """Write `summary.md`, which `lexirec show` prints: a list of lines, then tables by title."""
     parts = [f"# {title}", "\n".join(f"- {line}" for line in lines)]
     for name, rows in (tables or {}).items():
         if rows:
@@ -69,8 +69,11 @@ def write_summary(
 
 
 def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
-    """Read the tables and split them: `catalog/`, `split/`, `user_ids.npy`, `rejects.parquet` if any are, and what was
-    written about the users of the training rows, if anything was."""
+    """Read and split the tables.
+
+    Writes `catalog/`, `split/`, `user_ids.npy`, and where there are any `rejects.parquet`, `preferences.json` and
+    `rejected_users.parquet`.
+    """
     tables, catalog, interactions = read_tables(settings, rejects=out / "rejects.parquet")
     split = split_data(tables, interactions)
     catalog.save(out / "catalog")
@@ -79,18 +82,18 @@ def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
     lines = _data_lines(split, catalog)
     if tables.users is not None:
         bad_rows = Rejects(tables.on_bad_row)
-        told_of = interactions.user_ids[split.train_users]
-        texts = read_preferences(tables.users, told_of, columns=tables.user_columns, rejects=bad_rows)
+        train_user_ids = interactions.user_ids[split.train_users]
+        texts = read_preferences(tables.users, train_user_ids, columns=tables.user_columns, rejects=bad_rows)
         if tables.on_bad_row == "reject":
             bad_rows.save(out / "rejected_users.parquet")
         (out / PREFERENCES).write_text(json.dumps(texts, ensure_ascii=False) + "\n", encoding="utf-8")
-        lines.append(f"preferences: {sum(map(bool, texts)):,} of {len(texts):,} training users")
+        lines.append(f"preferences: texts about {sum(map(bool, texts)):,} of {len(texts):,} training users")
         lines += [f"users left out, {reason}: {count:,}" for reason, count in bad_rows.counts.items()]
     write_summary(out, "Data", lines)
 
 
 def read_tables(settings: DataChoice, *, rejects: Path | None = None) -> tuple[DataSettings, Catalog, Interactions]:
-    """Return how both tables are read, and what is in them; rejected rows are written where `rejects` says."""
+    """Return the settings and content of both tables; rejected rows are written to the file `rejects`."""
     if not isinstance(settings, ToyShop):
         return settings, *read_data(settings, rejects=rejects)
     with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +102,7 @@ def read_tables(settings: DataChoice, *, rejects: Path | None = None) -> tuple[D
 
 
 def _toy_tables(settings: ToyShop, folder: Path) -> DataSettings:
-    """Write the toy shop's two tables and say how they are read."""
+    """Write the toy shop's two tables; return the settings to read them."""
     toy_shop(seed=settings.shop_seed, items=settings.products, shoppers=settings.shoppers).write(folder)
     return DataSettings(
         items=folder / "items.parquet",
@@ -111,7 +114,7 @@ def _toy_tables(settings: ToyShop, folder: Path) -> DataSettings:
 
 
 def load_preferences(folder: Path) -> list[str] | None:
-    """Return what was written about each training row's user, from a data stage; None where there is no such table."""
+    """Return the text about each training row's user from a data stage; None without a table of users."""
     file = folder / PREFERENCES
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
@@ -127,7 +130,7 @@ def load_split(folder: Path) -> Split:
 
 
 def item_names(catalog: Catalog) -> list[str]:
-    """Return what items are called in words: their titles, or their ids where there is none."""
+    """Return the items' titles, or ids where there is no title."""
     if "title" not in catalog.table.column_names:
         return catalog.item_ids
     return [title or item_id for title, item_id in zip(catalog.field("title"), catalog.item_ids, strict=True)]

@@ -1,4 +1,4 @@
-"""The stage that measures a recommender on the cases of a fold."""
+"""Stage that evaluates a recommender on the cases of a fold."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ from lexirec.pipeline.stages.data import load_split, write_summary
 
 
 def measured_cases(settings: EvaluationSettings, split: Split) -> Cases:
-    """Return the cases that are reported: a fold or part of it, or a fixed random sample of that.
+    """Return the cases to evaluate: a fold or its unseen cases, or a fixed random sample of them.
 
     Raises:
-        DataError: unseen ones are asked for, and there are none.
+        DataError: `cases` is "unseen", and there are no such cases.
     """
     cases = split.test if settings.fold == "test" else split.validation
     if settings.cases == "unseen":
         cases = cases.take(np.flatnonzero(unseen_cases(split)))
         if not len(cases):
             raise DataError(
-                'cases = "unseen" (choose_on, where settings are searched): every validation history ends with an event'
-                " that was trained on, as under leave-last-out; measure all of them, or hold some back with"
-                " data.split.hold_back = 0.2"
+                'cases = "unseen" (choose_on, where settings are searched): every validation history ends with a'
+                " training event, as under leave-last-out; use all cases, or set data.split.hold_back = 0.2"
             )
     if settings.sample_users is None or settings.sample_users >= len(cases):
         return cases
@@ -38,7 +37,7 @@ def measured_cases(settings: EvaluationSettings, split: Split) -> Cases:
 
 
 def measure(settings: EvaluationSettings, inputs: Folders, out: Path) -> None:
-    """Measure a recommender with seen items excluded and included, as asked: one saved report in each folder."""
+    """Evaluate a recommender under every treatment of seen items; save one report per treatment."""
     recommender, split = load_recommender(inputs["recommender"]), load_split(inputs["data"])
     cases = measured_cases(settings, split)
     protocol: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The stage that makes one recommender of several: weights chosen on validation, verified by the real search, drawn."""
+"""Stage that fits an ensemble: weights chosen on validation candidates, then verified by the full search."""
 
 from __future__ import annotations
 
@@ -26,70 +26,74 @@ from lexirec.reporting.style import save
 
 METRIC = f"ndcg@{PLACES}"
 _SHOWN = 10
-"""Partners of which the summary tells."""
+"""Largest number of partners in the summary."""
 _VERIFIED = 1000
-"""Cases ranked by the real search after choosing: enough to see a candidate list that is too short."""
+"""Cases ranked by the full search to verify the choice: enough to notice candidate lists that are too short."""
 
 
 def fuse(settings: EnsembleSettings, inputs: Mapping[str, Path], out: Path) -> None:
-    """Choose the weights of a fusion and save it as a complete recommender.
+    """Choose the weights of an ensemble and save it as a recommender.
 
     Args:
-        settings: what is fused, and how.
+        settings: parts, kind and rule of the ensemble.
         inputs: `data`, the folder of every part by its name, and vectors where a partner is smoothed with them.
-        out: where the recommender goes, with `summary.md`, the curve of the weights as `weights.png`, and that of a
-            partner's search as `partner.png`.
+        out: folder of the recommender, `summary.md`, the metric by weight (`weights.png`), and the search of the
+            partner (`partner.png`).
     """
     split = load_split(inputs["data"])
     parts = {name: load_recommender(inputs[name]) for name in settings.of}
-    made = EnsembleRecommender(parts, settings)
+    ensemble = EnsembleRecommender(parts, settings)
     partner = None
     if settings.partner is not None:
-        alike: dict[str, Any] = {}
+        evidence: dict[str, Any] = {}
         match settings.partner.evidence:
             case "vectors":
-                alike["vectors"] = joined_vectors(inputs)
+                evidence["vectors"] = joined_vectors(inputs)
             case "text":
-                alike["texts"] = made.catalog.texts()
-        partner = find_partner(made.names, made.parts, settings, split, progress_folder(out), **alike)
-        parts[settings.partner.part] = ScoreRecommender(made.catalog, partner.memory)
-        made = EnsembleRecommender(parts, settings)
+                evidence["texts"] = ensemble.catalog.texts()
+        partner = find_partner(ensemble.names, ensemble.parts, settings, split, progress_folder(out), **evidence)
+        parts[settings.partner.part] = ScoreRecommender(ensemble.catalog, partner.memory)
+        ensemble = EnsembleRecommender(parts, settings)
         save(_searched(partner, settings.partner.part), out, "partner")
-    made.fit(split).save(out)
-    save(weights_figure(_curves(made), title=_title(made), metric=METRIC), out, "weights")
-    lines = [*_told(made), *([] if partner is None else _found(partner)), _verified(made, split)]
-    trials = {} if partner is None else {"Partners that were tried, best first": _by_worth(partner)}
-    write_summary(out, "Fused recommender", lines, {"What was tried": _tried(made), **trials})
+    ensemble.fit(split).save(out)
+    save(weights_figure(_curves(ensemble), title=_title(ensemble), metric=METRIC), out, "weights")
+    lines = [
+        *_weight_lines(ensemble),
+        *([] if partner is None else _partner_lines(partner)),
+        _verified(ensemble, split),
+    ]
+    trials = {} if partner is None else {"Partner search, best trials first": _best_trials(partner)}
+    write_summary(out, "Ensemble", lines, {"Weights tried": _tried(ensemble), **trials})
 
 
-def _told(made: EnsembleRecommender) -> list[str]:
-    settings, facts = made.settings, made.weights.facts
+def _weight_lines(ensemble: EnsembleRecommender) -> list[str]:
+    settings, facts = ensemble.settings, ensemble.weights.facts
     option = "floor" if settings.kind == "product" else "constant"
     lines = [
-        f"{settings.kind} of {', '.join(made.names)}; weights {_in_words(made.weights_by_part())}; {option} "
-        f"{made.weights.option:g}",
+        f"{settings.kind} of {', '.join(ensemble.names)}; weights {_in_words(ensemble.weights_by_part())}; {option} "
+        f"{ensemble.weights.option:g}",
         f"chosen on {facts['cases']:,} cases of {facts['chosen_on']}: {METRIC} {facts[METRIC]:.4f}",
-        f"{facts['unseen']:.0%} of validation histories end with an event that no part was trained on; the others "
-        "flatter parts that learn, so their partners' weights may come out too small",
+        f"{facts['unseen']:.0%} of validation histories end with an event outside training; the others favour trained "
+        "parts, so the weights of their partners may be too small",
     ]
-    if len(made.weights.edges):
-        edges = ", ".join(f"{edge:.2f}" for edge in made.weights.edges)
-        lines.append(f"bins of cases by log(1 + what was seen after the history's items) meet at {edges}")
+    if len(ensemble.weights.edges):
+        edges = ", ".join(f"{edge:.2f}" for edge in ensemble.weights.edges)
+        lines.append(f"edges of the bins of cases by log(1 + training successors of the history's items): {edges}")
     held = ", ".join(f"{rule} {value:.4f}" for rule, value in facts["held_out"].items())
-    return [*lines, f"{METRIC} where the weights were chosen on the other half of the users: {held}"]
+    return [*lines, f"{METRIC} with weights chosen on the other half of the users: {held}"]
 
 
-def _found(partner: Partner) -> list[str]:
+def _partner_lines(partner: Partner) -> list[str]:
     first, best = partner.trials[0], partner.best
     return [
         f"partner: the best of {len(partner.trials)} memories, trial {best.number + 1}; on {partner.cases:,} cases "
-        f"{METRIC} {best.value:.4f}, with its own settings {first.value:.4f}",
-        f"where the partner was chosen on the other half of the users: {partner.held_out:.4f}, with its own settings "
+        f"{METRIC} {best.value:.4f}, with the baseline's settings {first.value:.4f}",
+        f"partner chosen on the other half of the users: {partner.held_out:.4f}, with the baseline's settings "
         f"{np.mean(first.halves):.4f}",
     ]
 
 
-def _by_worth(partner: Partner) -> list[dict[str, float]]:
+def _best_trials(partner: Partner) -> list[dict[str, float]]:
     trials = sorted(partner.trials, key=lambda trial: (-trial.value, trial.number))[:_SHOWN]
     return [{"trial": each.number + 1, METRIC: each.value, **_numbers(each.params)} for each in trials]
 
@@ -100,25 +104,31 @@ def _numbers(params: Mapping[str, Any]) -> dict[str, float]:
 
 def _searched(partner: Partner, name: str) -> Figure:
     values, minutes = zip(*((trial.value, trial.seconds / 60) for trial in partner.trials), strict=True)
-    return budget_figure([Spending(name, values, minutes)], title=f"{name}, tuned in its place", metric=METRIC)
-
-
-def _verified(made: EnsembleRecommender, split: Split) -> str:
-    """Rank some of the cases by the real search, which has all items and not only candidates."""
-    cases = chosen_cases(made.settings, split)[0].sample(_VERIFIED, seed=0)
-    with quiet():
-        excluded = made.settings.seen == "excluded"
-        report = evaluate(made, cases, ks=(PLACES,), exclude_seen=excluded)
-        exact = made.search(cases.histories, k=PLACES, exclude_seen=excluded).exact.mean()
-    proven = (
-        f"; {exact:.1%} of the lists provably those of an exhaustive search" if made.settings.kind == "product" else ""
+    return budget_figure(
+        [Spending(name, values, minutes)], title=f"{name}: search as part of the ensemble", metric=METRIC
     )
-    return f"real search on {len(cases):,} of the cases: {METRIC} {report.metrics[METRIC]:.4f}{proven}"
 
 
-def _title(made: EnsembleRecommender) -> str:
-    weights = _in_words({name: weight for name, weight in made.weights_by_part().items() if name != made.names[0]})
-    return f"{made.names[0]} with {weights}"
+def _verified(ensemble: EnsembleRecommender, split: Split) -> str:
+    """Evaluate a sample of the cases by the full search, over all items instead of candidates."""
+    cases = chosen_cases(ensemble.settings, split)[0].sample(_VERIFIED, seed=0)
+    with quiet():
+        excluded = ensemble.settings.seen == "excluded"
+        report = evaluate(ensemble, cases, ks=(PLACES,), exclude_seen=excluded)
+        exact = ensemble.search(cases.histories, k=PLACES, exclude_seen=excluded).exact.mean()
+    proven = (
+        f"; {exact:.1%} of the lists proven equal to an exhaustive search"
+        if ensemble.settings.kind == "product"
+        else ""
+    )
+    return f"full search on {len(cases):,} of the cases: {METRIC} {report.metrics[METRIC]:.4f}{proven}"
+
+
+def _title(ensemble: EnsembleRecommender) -> str:
+    weights = _in_words(
+        {name: weight for name, weight in ensemble.weights_by_part().items() if name != ensemble.names[0]}
+    )
+    return f"{ensemble.names[0]} with {weights}"
 
 
 def _in_words(weights: Mapping[str, Any]) -> str:
@@ -128,22 +138,22 @@ def _in_words(weights: Mapping[str, Any]) -> str:
     )
 
 
-def _curves(made: EnsembleRecommender) -> list[WeightCurve]:
-    chosen = {name: made.weights.values[:, expert].tolist() for expert, name in enumerate(made.names[1:])}
-    option = "floor" if made.settings.kind == "product" else "constant"
+def _curves(ensemble: EnsembleRecommender) -> list[WeightCurve]:
+    chosen = {name: ensemble.weights.values[:, expert].tolist() for expert, name in enumerate(ensemble.names[1:])}
+    option = "floor" if ensemble.settings.kind == "product" else "constant"
     points: dict[tuple[str, float], list[tuple[float, float]]] = {}
-    for row in made.weights.tried:
+    for row in ensemble.weights.tried:
         points.setdefault((row["part"], row["option"]), []).append((row["weight"], row[METRIC]))
     return [
-        WeightCurve(part, f"{option} {tried:g}", sorted(each), chosen[part] if tried == made.weights.option else ())
+        WeightCurve(part, f"{option} {tried:g}", sorted(each), chosen[part] if tried == ensemble.weights.option else ())
         for (part, tried), each in points.items()
     ]
 
 
-def _tried(made: EnsembleRecommender) -> list[dict[str, float]]:
-    """Return a row per weight: what each part and option is worth with it."""
+def _tried(ensemble: EnsembleRecommender) -> list[dict[str, float]]:
+    """Return a row per weight with the metric of each part and option."""
     rows: dict[float, dict[str, float]] = {}
-    for tried in made.weights.tried:
+    for tried in ensemble.weights.tried:
         row = rows.setdefault(tried["weight"], {"weight": tried["weight"]})
         row[f"{tried['part']}, {tried['option']:g}"] = tried[METRIC]
     return list(rows.values())

@@ -1,4 +1,4 @@
-"""The stages up to identifiers and neighbours: each reads the folders of its inputs and writes one folder."""
+"""Stages from item vectors to identifiers: vectors, codes, tokenizer, lexicon, identifiers."""
 
 from __future__ import annotations
 
@@ -36,13 +36,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SEMANTIC_IDS = "semantic_ids.npy"
-"""Of residual codes: int32 (n_items, levels), items that share one have equal rows."""
-
-
-# ------------------------------------------------------------------------------------------------------------- data
-
-
-# ------------------------------------------------------------------------------------------- vectors and identifiers
+"""File of residual codes without the collision level: int32 (n_items, levels); items that share one have equal rows."""
 
 
 def prepare_tokenizer(settings: Mapping[str, object], inputs: Folders, out: Path) -> None:
@@ -69,7 +63,7 @@ def load_saved_tokenizer(folder: Path | None) -> PreTrainedTokenizerBase | None:
 
 
 def prepare_vectors(settings: Settings, inputs: Folders, out: Path) -> None:
-    """Make one source of item vectors: `vectors.npy`, float32 (n_items, d), L2-normalised."""
+    """Compute one source of item vectors: `vectors.npy`, float32 (n_items, d), L2-normalised."""
     if isinstance(settings, PrecomputedVectors):
         settings = settings.model_copy(update={"path": inputs["file"]})
     if isinstance(settings, CollaborativeVectors):
@@ -84,16 +78,16 @@ def prepare_vectors(settings: Settings, inputs: Folders, out: Path) -> None:
 
 
 def joined_vectors(inputs: Folders) -> NDArray[np.float32]:
-    """Return all sources of vectors among the inputs (`vectors.NAME`) as one matrix: float32 (n_items, d)."""
+    """Concatenate all sources of vectors among the inputs (`vectors.NAME`): float32 (n_items, d)."""
     sources = [load_array(folder / "vectors.npy") for name, folder in inputs.items() if name.startswith("vectors.")]
     return concatenate(sources)
 
 
 def prepare_codes(settings: CodesChoice, inputs: Folders, out: Path) -> None:
-    """Give the items codes: `codes.parquet`, and of residual ones `semantic_ids.npy`.
+    """Fit or read the items' codes: `codes.parquet`, and for residual codes `semantic_ids.npy`.
 
-    Semantic IDs are the codes without the level that only tells colliding items apart. A codebook that was fitted here
-    is kept, for catalogues to come.
+    Semantic IDs are the codes without the level that only separates colliding items. A codebook fitted here is saved,
+    so that later catalogues can be encoded with it.
     """
     readers: dict[str, Callable[[], Any]] = {
         "catalog": lambda: load_catalog(inputs["data"]),
@@ -116,7 +110,7 @@ def _tree_lines(codes: Codes) -> list[str]:
 
 
 def prepare_lexicon(settings: LexiconChoice, inputs: Folders, out: Path) -> None:
-    """Name the cells of the codes: with terms of the items' texts, by a teacher, or as somebody published."""
+    """Label the cells of the codes: with terms of the items' texts, by an LLM, or from a published file."""
     catalog, codes = load_catalog(inputs["data"]), Codes.load(inputs["codes"])
     match settings:
         case TfIdfLexicon():
@@ -135,7 +129,7 @@ def prepare_lexicon(settings: LexiconChoice, inputs: Folders, out: Path) -> None
 
 
 def prepare_identifiers(settings: IdentifierChoice, inputs: Folders, out: Path) -> None:
-    """Name the items, and describe and draw the tree of the names."""
+    """Build the identifiers; describe and draw their tree."""
     catalog, tokenizer = load_catalog(inputs["data"]), load_saved_tokenizer(inputs.get("tokenizer"))
     codes = Codes.load(inputs["codes"]) if "codes" in inputs else None
     readers: dict[str, Callable[[], Any]] = {"codes": lambda: codes} if codes is not None else {}
@@ -150,6 +144,3 @@ def prepare_identifiers(settings: IdentifierChoice, inputs: Folders, out: Path) 
     write_summary(
         out, "Identifiers", lines, {"Levels of the codes": report.level_rows(), "Depths": report.depth_rows()}
     )
-
-
-# -------------------------------------------------------------------------------------------------------- neighbours

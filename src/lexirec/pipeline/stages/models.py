@@ -1,4 +1,4 @@
-"""The stages that train generative models: pretraining, fine-tuning, reinforcement."""
+"""Stages that train generative models: pretraining, fine-tuning, reinforcement."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from lexirec.semantic_ids.lexicon.lexicon import Lexicon
 from lexirec.training.arguments import METRIC
 
 CURVE = "curve.json"
-"""The learning curve of a model, beside its weights."""
+"""File of the learning curve, beside a model's weights."""
 
 
 class BackboneStage(Settings):
-    """What pretraining depends on besides its inputs: the backbone's name has its content beside it."""
+    """Settings that enter the key of pretraining; a local backbone also enters by its content."""
 
     backbone: BackboneSettings | CausalBackboneSettings
     pretraining: PretrainSettings
@@ -44,14 +44,14 @@ class BackboneStage(Settings):
 
 
 class ModelStage(Settings):
-    """What the model's stage depends on besides its inputs: the backbone's name has its content beside it."""
+    """Settings that enter the key of the model; a local backbone also enters by its content."""
 
     backbone: BackboneSettings | CausalBackboneSettings
     model: GramSettings | TSRecSettings
 
 
 def pretrain_backbone(settings: BackboneStage, inputs: Folders, out: Path) -> None:
-    """Pretrain the backbone on the catalogue's own text, and save it as a folder that backbones are loaded from."""
+    """Pretrain the backbone on the catalogue's text and save it as a loadable checkpoint."""
     tokenizer = load_saved_tokenizer(inputs["tokenizer"])
     backbone = _load(settings.backbone, tokenizer, settings.seed)
     texts = load_catalog(inputs["data"]).texts()
@@ -64,76 +64,80 @@ def pretrain_backbone(settings: BackboneStage, inputs: Folders, out: Path) -> No
 
 
 def fit_model(settings: ModelStage, inputs: Folders, out: Path) -> None:
-    """Train the generative model and save it as a complete recommender, with its learning curve."""
-    made: TSRecRecommender | GramRecommender
+    """Train the generative model and save it as a recommender with its learning curve."""
+    recommender: TSRecRecommender | GramRecommender
     if isinstance(settings.model, TSRecSettings):
-        made = build_causal(settings.backbone, settings.model, inputs)
-        fit_tsrec(made, inputs, out)
+        recommender = build_tsrec(settings.backbone, settings.model, inputs)
+        fit_tsrec(recommender, inputs, out)
     else:
-        made = _fit_gram(settings.backbone, settings.model, inputs, out)
-    save_trained(made, out)
+        recommender = _fit_gram(settings.backbone, settings.model, inputs, out)
+    save_trained(recommender, out)
 
 
 def reinforce_model(settings: ReinforcementSettings, inputs: Folders, out: Path) -> None:
-    """Polish a trained causal recommender, and save it as one of its own."""
-    split, made = load_split(inputs["data"]), TSRecRecommender.load(inputs["model"])
+    """Reinforce a trained TS-Rec recommender and save the result as a new recommender."""
+    split, recommender = load_split(inputs["data"]), TSRecRecommender.load(inputs["model"])
     scorer = ScoreRecommender.load(inputs["scorer"]).scorer.scores if "scorer" in inputs else None
-    given = any(name.startswith("vectors.") for name in inputs)
-    made.reinforce(
+    has_vectors = any(name.startswith("vectors.") for name in inputs)
+    recommender.reinforce(
         split.train,
         settings,
         validation=split.validation,
         folder=progress_folder(out),
-        vectors=joined_vectors(inputs) if given else None,
+        vectors=joined_vectors(inputs) if has_vectors else None,
         scorer=scorer,
     )
-    save_trained(made, out)
-    write_summary(out, "Reinforced model", _judged(made.curve))
+    save_trained(recommender, out)
+    write_summary(out, "Reinforced model", _best_lines(recommender.curve))
 
 
 def _fit_gram(
     backbone: BackboneSettings | CausalBackboneSettings, settings: GramSettings, inputs: Folders, out: Path
 ) -> GramRecommender:
     catalog, split = load_catalog(inputs["data"]), load_split(inputs["data"])
-    knowledge = GramInputs(Identifiers.load(inputs["identifiers"]), *_known(inputs, grounded=settings.network.grounded))
-    made = GramRecommender.build(catalog, _backbone(backbone, settings.seed, inputs), knowledge, settings)
-    made.fit(split.train, validation=split.validation, folder=progress_folder(out))
-    write_summary(out, "Model", _late_fusion_lines(made, split))
-    return made
+    item_inputs = GramInputs(
+        Identifiers.load(inputs["identifiers"]), *_neighbors_and_vectors(inputs, grounded=settings.network.grounded)
+    )
+    recommender = GramRecommender.build(catalog, _backbone(backbone, settings.seed, inputs), item_inputs, settings)
+    recommender.fit(split.train, validation=split.validation, folder=progress_folder(out))
+    write_summary(out, "Model", _gram_lines(recommender, split))
+    return recommender
 
 
-def build_causal(
+def build_tsrec(
     backbone: BackboneSettings | CausalBackboneSettings, settings: TSRecSettings, inputs: Folders
 ) -> TSRecRecommender:
-    """Return an untrained causal recommender from the inputs of a model's stage."""
-    known = spelled_items(inputs, grounded=settings.network.grounded)
+    """Return an untrained TS-Rec recommender from the inputs of a model's stage."""
+    item_inputs = tsrec_inputs(inputs, grounded=settings.network.grounded)
     loaded = _backbone(backbone, settings.seed, inputs)
-    return TSRecRecommender.build(load_catalog(inputs["data"]), loaded, known, settings)
+    return TSRecRecommender.build(load_catalog(inputs["data"]), loaded, item_inputs, settings)
 
 
-def fit_tsrec(made: TSRecRecommender, inputs: Folders, out: Path, training: SftSettings | None = None) -> None:
-    """Fine-tune a causal recommender on the training part of its data, and say how it went in `summary.md`."""
+def fit_tsrec(recommender: TSRecRecommender, inputs: Folders, out: Path, training: SftSettings | None = None) -> None:
+    """Fine-tune a TS-Rec recommender on the training part of its data; write `summary.md`."""
     split = load_split(inputs["data"])
-    told = load_preferences(inputs["data"]) if made.settings.tasks.preference else None
-    made.fit(split.train, validation=split.validation, folder=progress_folder(out), training=training, preferences=told)
-    write_summary(out, "Model", _causal_lines(made, split))
+    texts = load_preferences(inputs["data"]) if recommender.settings.tasks.preference else None
+    recommender.fit(
+        split.train, validation=split.validation, folder=progress_folder(out), training=training, preferences=texts
+    )
+    write_summary(out, "Model", _tsrec_lines(recommender, split))
 
 
-def spelled_items(inputs: Folders, *, grounded: bool) -> TSRecInputs:
-    """Return what a model's inputs know about the items of a causal recommender."""
-    neighbors, vectors = _known(inputs, grounded=grounded)
+def tsrec_inputs(inputs: Folders, *, grounded: bool) -> TSRecInputs:
+    """Return the item inputs of a TS-Rec recommender: identifiers, token texts, semantic IDs, neighbours, vectors."""
+    neighbors, vectors = _neighbors_and_vectors(inputs, grounded=grounded)
     identifiers = Identifiers.load(inputs["identifiers"])
     return TSRecInputs(identifiers, words_of(inputs), _semantic_ids(inputs), neighbors, vectors)
 
 
-def _known(inputs: Folders, *, grounded: bool) -> tuple[Neighbors | None, NDArray[np.float32] | None]:
+def _neighbors_and_vectors(inputs: Folders, *, grounded: bool) -> tuple[Neighbors | None, NDArray[np.float32] | None]:
     neighbors = Neighbors.load(inputs["neighbors"]) if "neighbors" in inputs else None
-    given = grounded and any(name.startswith("vectors.") for name in inputs)
-    return neighbors, joined_vectors(inputs) if given else None
+    has_vectors = grounded and any(name.startswith("vectors.") for name in inputs)
+    return neighbors, joined_vectors(inputs) if has_vectors else None
 
 
 def words_of(inputs: Folders) -> Sequence[TokenWords]:
-    """Return what the lexicon among the inputs says about the tokens of the codes; nothing without one."""
+    """Return keywords and descriptions of the code tokens from the lexicon among the inputs; empty without one."""
     if "lexicon" not in inputs:
         return ()
     return token_words(Lexicon.load(inputs["lexicon"]), Codes.load(inputs["codes"]))
@@ -145,11 +149,12 @@ def _semantic_ids(inputs: Folders) -> NDArray[np.int32] | None:
 
 
 def _backbone(settings: BackboneSettings | CausalBackboneSettings, seed: int, inputs: Folders) -> Backbone:
-    """Load the backbone, the pretrained one where there is one."""
+    """Load the backbone, from the pretraining stage where there is one."""
     if "backbone" in inputs:
-        changed: dict[str, Any] = dict.fromkeys(_SIZES & set(type(settings).model_fields))  # the folder has its own
+        # the checkpoint has its own sizes
+        changed: dict[str, Any] = dict.fromkeys(_SIZES & set(type(settings).model_fields))
         if isinstance(settings, CausalBackboneSettings):
-            changed["dropout"] = settings.rate  # a scratch model stays one, although it comes from a folder now
+            changed["dropout"] = settings.rate  # that of a scratch model, although it is loaded from a folder now
         settings = settings.model_copy(update={"name": str(inputs["backbone"]), **changed})
         return _load(settings, load_saved_tokenizer(inputs["backbone"]), seed)
     return _load(settings, load_saved_tokenizer(inputs["tokenizer"]), seed)
@@ -164,35 +169,35 @@ def _load(settings: BackboneSettings | CausalBackboneSettings, tokenizer: Any, s
     return load_backbone(settings, tokenizer=tokenizer, seed=seed)
 
 
-def save_trained(made: TSRecRecommender | GramRecommender, out: Path) -> None:
-    """Write a trained recommender as a complete folder, with its learning curve."""
-    made.save(out)
-    _write_curve(out, made.curve)
+def save_trained(recommender: TSRecRecommender | GramRecommender, out: Path) -> None:
+    """Save a trained recommender with its learning curve."""
+    recommender.save(out)
+    _write_curve(out, recommender.curve)
 
 
 def _write_curve(out: Path, curve: Sequence[Mapping[str, float]]) -> None:
     (out / CURVE).write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
 
 
-def _late_fusion_lines(made: GramRecommender, split: Split) -> list[str]:
-    lines = [f"weights: {count_parameters(made.model):,}"]
-    if made.census is not None:
-        lines += [f"tokens read of {part.name}: {part.share:.1%}" for part in made.census.parts]
-        lines.append(f"prompts of items: {made.census.mean_length:.1f} tokens on average")
-    told = made.user_census(split.validation.histories)
-    lines += [told.warning] if told is not None and told.warning else []
-    return lines + _judged(made.curve)
+def _gram_lines(recommender: GramRecommender, split: Split) -> list[str]:
+    lines = [f"weights: {count_parameters(recommender.model):,}"]
+    if recommender.census is not None:
+        lines += [f"share of {part.name} tokens in the prompt: {part.share:.1%}" for part in recommender.census.parts]
+        lines.append(f"prompts of items: {recommender.census.mean_length:.1f} tokens on average")
+    census = recommender.user_census(split.validation.histories)
+    lines += [census.warning] if census is not None and census.warning else []
+    return lines + _best_lines(recommender.curve)
 
 
-def _causal_lines(made: TSRecRecommender, split: Split) -> list[str]:
-    lines = [f"weights: {count_parameters(made.model):,}"]
-    lines += [f"examples of {task}: {count:,}" for task, count in made.example_counts.items()]
-    lines += [f"SA-Init: {name} {value}" for name, value in (made.sa_init_report or {}).items()]
-    told = made.user_census(split.validation.histories)
-    lines += [told.warning] if told.warning else []
-    return lines + _judged(made.curve)
+def _tsrec_lines(recommender: TSRecRecommender, split: Split) -> list[str]:
+    lines = [f"weights: {count_parameters(recommender.model):,}"]
+    lines += [f"examples of {task}: {count:,}" for task, count in recommender.example_counts.items()]
+    lines += [f"SA-Init: {name} {value}" for name, value in (recommender.sa_init_report or {}).items()]
+    census = recommender.user_census(split.validation.histories)
+    lines += [census.warning] if census.warning else []
+    return lines + _best_lines(recommender.curve)
 
 
-def _judged(curve: Sequence[Mapping[str, float]]) -> list[str]:
+def _best_lines(curve: Sequence[Mapping[str, float]]) -> list[str]:
     chosen = max((row[METRIC] for row in curve if METRIC in row), default=None)
     return [f"best {METRIC}: {chosen:.4f}"] if chosen is not None else []

@@ -1,10 +1,11 @@
-"""The last stage: stored evaluations, identifiers and training become a report for people."""
+"""Stage of the report: metrics, breakdowns, learning curve, identifier census and example recommendations."""
 
 from __future__ import annotations
 
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from lexirec.core.renamed import current
 from lexirec.core.runs import OWN
 from lexirec.data.splits import Split
 from lexirec.evaluation.beyond_accuracy import MEASURES, beyond_accuracy
-from lexirec.evaluation.context import EvaluationContext, surroundings
+from lexirec.evaluation.context import EvaluationContext, beyond_accuracy_context
 from lexirec.evaluation.evaluator import Report
 from lexirec.evaluation.memorization import Transitions
 from lexirec.evaluation.metrics import Ranks
@@ -26,7 +27,7 @@ from lexirec.pipeline.experiment import EvaluationSettings
 from lexirec.pipeline.stages.data import Folders, item_names, load_catalog, load_split
 from lexirec.pipeline.stages.evaluation import measured_cases
 from lexirec.pipeline.stages.models import CURVE
-from lexirec.reporting.breakdowns import by_groups, by_history, by_popularity
+from lexirec.reporting.breakdowns import by_history, by_popularity, by_slicing
 from lexirec.reporting.content import (
     Breakdown,
     LearningCurve,
@@ -44,13 +45,12 @@ from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.semantic_ids.identifiers.report import census
 from lexirec.training.arguments import METRIC
 
-FLOORS = ("transitions", "memory")
-"""Kinds of baselines that every learned recommender has to beat."""
+REFERENCES = ("transitions", "memory")
+"""Kinds of the reference baselines, which every learned recommender should beat."""
 _SHOPPERS, _SHOWN = 3, 5
 _PLACES = 10
-_STEPS = ("seen: last item", "seen: earlier item", "only composed", "unknown")
-"""What training may know of the step to a target, as `analysis.by_pattern` orders it: memorisation can solve the first
-two, the others need generalisation."""
+_PATTERNS = ("seen: last item", "seen: earlier item", "only composed", "unknown")
+"""Names of the groups of `by_pattern`: memorisation can solve the first two, the others need generalisation."""
 
 
 def make_report(settings: Mapping[str, Any], inputs: Folders, out: Path) -> None:
@@ -60,12 +60,12 @@ def make_report(settings: Mapping[str, Any], inputs: Folders, out: Path) -> None
 
 
 def report_content(settings: Mapping[str, Any], inputs: Folders) -> ReportContent:
-    """Put together what a report shows.
+    """Collect the content of a report.
 
     Args:
         settings: The experiment's `name`, the `kinds` of its recommenders, and its `evaluation`.
-        inputs: `data`, each `evaluation.NAME`, the `identifiers` if there are any, and the `recommender` whose lists
-            are shown in words and whose learning curve is drawn.
+        inputs: `data`, each `evaluation.NAME`, the `identifiers` if there are any, and the `recommender` of the example
+            recommendations and the learning curve.
     """
     measured = EvaluationSettings.model_validate(settings["evaluation"])
     split = load_split(inputs["data"])
@@ -92,22 +92,22 @@ def evaluations_of(inputs: Folders) -> dict[str, Path]:
 
 
 def systems(evaluations: Mapping[str, Path], kinds: Mapping[str, str]) -> list[SystemResult]:
-    """Turn stored evaluations into rows of a metrics table.
+    """Return stored evaluations as rows of a metrics table.
 
     Args:
         evaluations: Name -> folder of its evaluation.
-        kinds: Name -> kind of recommender, which tells floors.
+        kinds: Name -> kind of recommender, which identifies reference baselines.
     """
     own = [name for name in OWN if name in evaluations]
     return [_system(name, folder, kinds.get(name, ""), main=name in own[-1:]) for name, folder in evaluations.items()]
 
 
 def stored_reports(folder: Path, *, lists: bool = False) -> dict[str, Report]:
-    """Return the reports of one evaluation by how seen items were treated, `excluded` and `included`.
+    """Return the reports of one evaluation by treatment of seen items, `excluded` and `included`.
 
     Args:
-        folder: of the evaluation.
-        lists: read the kept lists, too.
+        folder: Folder of the evaluation.
+        lists: Whether to read the kept lists, too.
     """
     return {
         seen: Report.load(folder / seen, lists=lists) for seen in ("excluded", "included") if (folder / seen).is_dir()
@@ -115,14 +115,14 @@ def stored_reports(folder: Path, *, lists: bool = False) -> dict[str, Report]:
 
 
 def shared_protocol(evaluations: Mapping[str, Path]) -> dict[str, Any]:
-    """Return what the protocols of all evaluations have in common."""
+    """Return the protocol fields that are equal in all evaluations."""
     cards = [report.protocol for folder in evaluations.values() for report in stored_reports(folder).values()]
     first, rest = cards[0], cards[1:]
     return {name: value for name, value in first.items() if all(card.get(name) == value for card in rest)}
 
 
 def _own_protocol(evaluations: Mapping[str, Path]) -> dict[str, Any]:
-    """Return how the model makes its lists: its search, and those of its settings that are not the usual ones."""
+    """Return the model's search, and its settings that differ from the defaults."""
     if OWN[0] not in evaluations:
         return {}
     card = next(iter(stored_reports(evaluations[OWN[0]]).values())).protocol
@@ -134,12 +134,12 @@ def _own_protocol(evaluations: Mapping[str, Path]) -> dict[str, Any]:
     lists = f"{card['recommender']}, {card['search']}"
     return {
         "model": lists,
-        "model_settings": {**unusual, "all others": "as by default"} if unusual else "as by default",
+        "model_settings": {**unusual, "all others": "default"} if unusual else "default",
     }
 
 
 def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield nested settings by the names that `--set` takes below `model.`."""
+    """Yield nested settings by their dotted names below `model.`, as `--set` takes them."""
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{before}{name}.")
@@ -148,14 +148,14 @@ def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, 
 
 
 def _learning(recommender: Path | None) -> LearningCurve | None:
-    """Return how training went, where the recommender kept it beside its weights."""
+    """Return the learning curve saved beside the recommender's weights, if there is one."""
     path = recommender / CURVE if recommender is not None else None
     if path is None or not path.is_file():
         return None
     rows = json.loads(path.read_text(encoding="utf-8"))
     loss = [(int(row["step"]), row["loss"]) for row in rows if "loss" in row]
     chosen = [(int(row["step"]), row[METRIC]) for row in rows if METRIC in row]
-    best = max(chosen, key=lambda point: point[1])[0] if chosen else None  # of equal ones the first was kept
+    best = max(chosen, key=lambda point: point[1])[0] if chosen else None  # of equal values, training keeps the first
     return LearningCurve(loss, chosen, METRIC.removeprefix("validation_"), best)
 
 
@@ -169,7 +169,7 @@ def _system(name: str, folder: Path, kind: str, *, main: bool) -> SystemResult:
         name,
         metrics.get("excluded"),
         metrics.get("included"),
-        floor=kind in FLOORS,
+        floor=kind in REFERENCES,
         main=main,
         margins=margins,
     )
@@ -177,17 +177,17 @@ def _system(name: str, folder: Path, kind: str, *, main: bool) -> SystemResult:
 
 def _margins(ranks: Ranks, k: int = 10) -> dict[str, float]:
     """Return half the widths of the 95 % intervals of recall@k and ndcg@k over cases (normal approximation)."""
-    found = (ranks >= 1) & (ranks <= k)
-    gains = np.where(found, 1.0 / np.log2(np.maximum(ranks, 1) + 1.0), 0.0)
+    hits = (ranks >= 1) & (ranks <= k)
+    gains = np.where(hits, 1.0 / np.log2(np.maximum(ranks, 1) + 1.0), 0.0)
     root = np.sqrt(max(len(ranks), 1))
-    return {f"recall@{k}": float(1.96 * found.std() / root), f"ndcg@{k}": float(1.96 * gains.std() / root)}
+    return {f"recall@{k}": float(1.96 * hits.std() / root), f"ndcg@{k}": float(1.96 * gains.std() / root)}
 
 
 def _lead(split: Split, rows: Sequence[SystemResult]) -> str:
     facts = split.protocol
     return (
         f"{len(rows)} recommenders measured on {facts['users']:,} users, {facts['items']:,} items and "
-        f"{facts['interactions']:,} interactions, split by {facts['split']}; every list ranks the whole catalogue."
+        f"{facts['interactions']:,} interactions, split by {facts['split']}; all items are candidates."
     )
 
 
@@ -197,56 +197,56 @@ def _breakdowns(evaluations: Mapping[str, Path], settings: EvaluationSettings, s
         return []
     ranks = {name: stored_reports(folder)[headline].ranks for name, folder in evaluations.items()}
     popularity = by_popularity(ranks, cases.targets, split.train.counts(split.n_items))
-    steps = by_pattern(cases, Transitions.of(split.train, split.n_items)).groups
-    memorised = by_groups("what training knew of the step to the target", ranks, _STEPS, steps)
+    patterns = replace(by_pattern(cases, Transitions.of(split.train, split.n_items)), names=_PATTERNS)
+    memorised = by_slicing("what training knew of the step to the target", patterns, ranks)
     return [popularity, by_history(ranks, cases.histories.lengths), memorised]
 
 
 def _beyond_accuracy(evaluations: Mapping[str, Path], settings: EvaluationSettings, data: Path) -> list[Listing]:
-    """Say what the lists are like as lists; nothing where they were not kept."""
+    """Return the table of beyond-accuracy measures; none where lists were not kept."""
     split, catalog = load_split(data), load_catalog(data)
     cases, headline = measured_cases(settings, split), settings.seen[0]
     if not len(cases) or min(max(settings.ks), settings.keep_lists) < _PLACES:
         return []
-    around = surroundings(EvaluationContext(catalog, split, cases), headline == "excluded")
-    found = {}
+    context = beyond_accuracy_context(EvaluationContext(catalog, split, cases), headline == "excluded")
+    measures = {}
     for name, folder in evaluations.items():
         lists = Report.load(folder / headline).lists
         if lists is not None:
-            found[name] = beyond_accuracy(lists.items[:, :_PLACES], around)
-    shown = [name for name in MEASURES if any(values[name] is not None for values in found.values())]
+            measures[name] = beyond_accuracy(lists.items[:, :_PLACES], context)
+    shown = [name for name in MEASURES if any(values[name] is not None for values in measures.values())]
     if not shown:
         return []
-    rows = {name: [measure_text(each, values[each]) for each in shown] for name, values in found.items()}
-    note = "; ".join(f"{MEASURES[name].title}: {MEASURES[name].told}" for name in shown)
+    rows = {name: [measure_text(each, values[each]) for each in shown] for name, values in measures.items()}
+    note = "; ".join(f"{MEASURES[name].title}: {MEASURES[name].description}" for name in shown)
     heads = [f"{MEASURES[name].title} {MEASURES[name].aim}".rstrip() for name in shown]
-    return [Listing(f"Beyond accuracy: the first {_PLACES} of every list", heads, rows, note)]
+    return [Listing(f"Beyond accuracy of the top {_PLACES}", heads, rows, note)]
 
 
 def _next_steps(name: str, rows: Sequence[SystemResult], inputs: Folders, split: Split) -> list[str]:
-    """Suggest what to do now: use it, bring the reader's own tables, change something, and mend what loses."""
+    """Suggest next steps: recommend, use other data, change one setting, improve a model below the references."""
     steps = [
         f"Recommend for any history: `lexirec recommend {name} --history {_example(inputs, split)} --explain`.",
-        "Bring your own tables: `lexirec init items.csv events.csv --out mine.toml` writes an experiment for them, "
+        "Use your own tables: `lexirec init items.csv events.csv --out mine.toml` writes an experiment for them, "
         "`lexirec run mine.toml` runs it.",
-        f"See what a stage made: `lexirec show {name} {'identifiers' if 'identifiers' in inputs else 'data'}`.",
+        f"Inspect a stage: `lexirec show {name} {'identifiers' if 'identifiers' in inputs else 'data'}`.",
     ]
     if any(row.main for row in rows):
         steps.append(
-            "Change one thing: run the experiment again with `--set name=narrow --set model.search.num_beams=10`, then "
-            f"`lexirec compare {name} narrow`; only what the change touches is made anew."
+            "Change one setting: run the experiment again with `--set name=narrow --set model.search.num_beams=10`, "
+            f"then `lexirec compare {name} narrow`; only stages that depend on the setting run again."
         )
     losing = {standing.system for standing in standings(rows) if standing.verdict != "above"}
     if any(row.main and row.name in losing for row in rows):
         steps.append(
-            "The model does not beat the floor yet: train longer, use a larger backbone or better vectors, "
+            "The model does not beat the reference baselines: train longer, use a larger backbone or better vectors, "
             "and compare on the validation fold (`lexirec evaluate NAME --fold validation`)."
         )
     return steps
 
 
 def _example(inputs: Folders, split: Split) -> str:
-    """Return the ids of a real history's newest two items, ready for the command line."""
+    """Return the newest two item ids of a test history, quoted for the command line."""
     catalog, newest = load_catalog(inputs["data"]), split.test.histories.last(2)
     items = newest.row(0).tolist() if len(newest) else []
     return shlex.join(catalog.item_ids[item] for item in items) or "ITEM_ID ITEM_ID"
@@ -262,7 +262,7 @@ def _census(folder: Path | None) -> list[LevelCensus]:
 
 
 def _shoppers(inputs: Folders, split: Split) -> list[Shopper]:
-    """Show the lists of a few test users, chosen once for all by a fixed seed, in words."""
+    """Return recommendations by title for a few test users, sampled with a fixed seed."""
     long_enough = np.flatnonzero(split.test.histories.lengths >= min(3, split.test.histories.lengths.max(initial=1)))
     if not len(long_enough):
         return []

@@ -1,4 +1,4 @@
-"""The audit: does anything know what it is asked, and are figures what they seem to be?
+"""Audit of an experiment: leakage of held-out data, and distortions of its evaluation protocol.
 
-One function per check, from `Evidence` to findings; `examine` makes all of them. Nothing is trained here.
+One function per check, from `Evidence` to findings; `examine` runs all of them. The audit trains nothing.
 """

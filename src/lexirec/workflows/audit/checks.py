@@ -1,4 +1,4 @@
-"""All checks by name, with the question each answers, and the walk through them."""
+"""Registry of the audit's checks, with the question of each, and the function that runs them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lexirec.core.errors import LexirecError
 from lexirec.core.progress import Progress
-from lexirec.workflows.audit import held_out, items, prompts, protocol, side_information, time_order
+from lexirec.workflows.audit import held_out, items, prompts, protocol, sample_size, side_information, time_order
 from lexirec.workflows.audit.evidence import Evidence
 from lexirec.workflows.audit.findings import Audit, Finding, NotLookedError, ordered
 
@@ -24,37 +24,37 @@ class Check(NamedTuple):
 
 CHECKS: tuple[Check, ...] = (
     Check("held-out-in-training", "do training rows hold held-out events?", held_out.held_out_in_training),
-    Check("answer-in-history", "do histories hold the answer, or what came later?", held_out.histories_hold_the_answer),
-    Check("duplicates", "do events stand in the data twice, across the split?", held_out.duplicates_across_splits),
-    Check("copied-cases", "do test cases stand in training word for word?", held_out.copied_cases),
-    Check("folds", "is anything chosen on the test fold?", held_out.folds_overlap),
-    Check("own-future", "does training hold what a test user took later?", time_order.own_future),
+    Check("answer-in-history", "do histories hold the target, or later events?", held_out.histories_hold_the_answer),
+    Check("duplicates", "are events duplicated across the split?", held_out.duplicates_across_splits),
+    Check("copied-cases", "do training rows repeat test cases?", held_out.copied_cases),
+    Check("folds", "is anything selected on the test fold?", held_out.folds_overlap),
+    Check("own-future", "does training hold later events of test users?", time_order.own_future),
     Check("everybodys-future", "are training events later than test events?", time_order.everybodys_future),
-    Check("ties-in-time", "does time decide which event is asked for?", time_order.ties_in_time),
+    Check("ties-in-time", "do ties in time decide which event is the target?", time_order.ties_in_time),
     Check("training-windows", "do training windows hold only training successions?", prompts.rows_hold_the_held_out),
-    Check("training-prompts", "do training questions hold answers?", prompts.questions_hold_answers),
-    Check("neighbors", "do neighbours know held-out interactions?", side_information.neighbors_know),
-    Check("vectors", "do vectors know held-out interactions?", side_information.vectors_know),
-    Check("identifiers", "do identifiers know held-out interactions?", side_information.identifiers_know),
-    Check("texts", "do texts know held-out interactions, or sales to come?", side_information.texts_know),
+    Check("training-prompts", "do training prompts hold their targets?", prompts.questions_hold_answers),
+    Check("neighbors", "do neighbours leak held-out interactions?", side_information.neighbors_know),
+    Check("vectors", "do vectors leak held-out interactions?", side_information.vectors_know),
+    Check("identifiers", "do identifiers leak held-out interactions?", side_information.identifiers_know),
+    Check("texts", "do texts leak held-out interactions or later sales?", side_information.texts_know),
     Check("baselines", "were baselines fitted on the training part alone?", side_information.scorers_know),
     Check("shared-identifiers", "do items share identifiers?", items.shared_identifiers),
     Check("twins", "are there near-duplicate items?", items.twins),
-    Check("never-trained", "what of the test part is new to training?", items.never_trained),
-    Check("filter", "was the data filtered by looking ahead?", items.filter_on_everything),
-    Check("ties-in-scores", "what are ties between items worth?", items.ties_between_items),
-    Check("repeated-targets", "do targets stand in their own history?", protocol.repeated_targets),
-    Check("cut-histories", "are histories cut?", protocol.cut_histories),
+    Check("never-trained", "which test targets and users are not in training?", items.never_trained),
+    Check("filter", "does a filter count held-out events?", items.filter_on_everything),
+    Check("ties-in-scores", "how much do ties between scores matter?", items.ties_between_items),
+    Check("repeated-targets", "do targets repeat items of their history?", protocol.repeated_targets),
+    Check("cut-histories", "are histories truncated?", protocol.cut_histories),
     Check("candidates", "is the whole catalogue ranked, for all cases?", protocol.candidates),
-    Check("beams", "are beams wide enough and without favour?", protocol.beams),
-    Check("generation-defaults", "do checkpoints bring defaults that bend decoding?", protocol.generation_defaults),
-    Check("sample-size", "which differences can this test set show?", protocol.small_differences),
-    Check("seeds", "do figures rest on one seed?", protocol.seeds),
+    Check("beams", "are beams wide enough, and unbiased by length?", protocol.beams),
+    Check("generation-defaults", "do checkpoints set generation defaults?", protocol.generation_defaults),
+    Check("sample-size", "which differences can this test set detect?", sample_size.small_differences),
+    Check("seeds", "do figures rest on one seed?", sample_size.seeds),
 )
 
 
 def examine(evidence: Evidence, checks: Iterable[Check] = CHECKS) -> Audit:
-    """Make checks one after another; what cannot be looked at is said, not passed over."""
+    """Run the checks; those that cannot run are reported with the reason."""
     started, chosen = time.monotonic(), tuple(checks)
     findings: list[Finding] = []
     asked, without = {}, {f"stage {name}": why for name, why in evidence.missing.items()}
@@ -65,7 +65,7 @@ def examine(evidence: Evidence, checks: Iterable[Check] = CHECKS) -> Audit:
                 if not len(evidence.split.test):
                     raise NotLookedError("there are no test cases")
                 for each in check.look(evidence):
-                    findings.append(replace(each, check=check.name))  # kept, should a later one not be to be had
+                    findings.append(replace(each, check=check.name))  # kept if a later one fails
                 asked[check.name] = check.asks
             except (NotLookedError, LexirecError) as error:
                 without[check.name] = str(error)

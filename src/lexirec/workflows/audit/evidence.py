@@ -1,4 +1,4 @@
-"""What an audit looks at: the data, their split, and what an experiment made of them, as far as it is there."""
+"""Evidence of an audit: tables, split and artifacts of an experiment, as far as they exist."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ _SHOWN = 3
 
 @dataclass(eq=False)
 class Evidence:
-    """Everything the checks may ask for; what is None is not there, and `missing` says why.
+    """Data and artifacts for the checks; None where absent, with the reason in `missing`.
 
     Attributes:
         experiment: The settings.
         catalog: The items.
         split: The stage `data`, as the experiment's stages read it.
-        interactions: All events, read from the tables anew and independent of `split`.
+        interactions: All events, read again from the tables, independently of `split`.
         times: Seconds of the events beside `interactions.sequences.items`, float64 (N,), NaN where unknown.
         vectors: Sources of item vectors by name, float32 (I, d).
         codes: The items' codes.
         semantic_ids: int32 (I, levels), codes that items may share.
-        identifiers: How items are spelled.
-        tokenizer: Of the backbone.
-        words: What a lexicon says about tokens.
+        identifiers: Identifiers of the items.
+        tokenizer: Tokenizer of the backbone.
+        words: Keywords and descriptions of tokens, from a lexicon.
         neighbors: Similar items.
         scorers: Fitted baselines by name.
         reports: Evaluations by recommender and seen protocol.
-        seeds: Seeds with which the experiment has finished.
-        checkpoints: Folders of language models by what they are.
-        missing: Attribute -> why it is not there.
+        seeds: Seeds of the finished runs.
+        checkpoints: Folders of language models by role.
+        missing: Attribute -> reason for its absence.
     """
 
     experiment: Experiment
@@ -74,10 +74,10 @@ class Evidence:
     missing: Mapping[str, str] = field(default_factory=dict)
 
     def need(self, name: str) -> Any:
-        """Return an attribute that has to be there.
+        """Return an attribute that a check requires.
 
         Raises:
-            NotLookedError: it is not.
+            NotLookedError: it is absent.
         """
         value = getattr(self, name)
         if value is None or (isinstance(value, Mapping | tuple) and not value):
@@ -85,7 +85,7 @@ class Evidence:
         return value
 
     def says(self, setting: str) -> bool:
-        """Say whether the model or a baseline has a setting of this name anywhere, such as `seed` or `epochs`."""
+        """Whether the model or a baseline has a setting of this name, such as `seed` or `epochs`."""
         parts = [self.experiment.model, *self.experiment.baselines.values()]
         return any(f'"{setting}":' in part.model_dump_json() for part in parts if part is not None)
 
@@ -115,10 +115,10 @@ class Evidence:
 
     @cached_property
     def labels(self) -> NDArray[np.int8]:
-        """Say of each event whether it is trained on, held out or held back: int8 (N,), found anew from the rule.
+        """Label of each event (training, held out, held back), int8 (N,), recomputed from the rule of the split.
 
         Raises:
-            NotLookedError: the tables are not there, or the rule is none of those known here.
+            NotLookedError: the tables are absent, or the rule is unknown.
         """
         interactions, protocol = self.need("interactions"), self.split.protocol
         match protocol.get("split"):
@@ -132,11 +132,11 @@ class Evidence:
                 labels[interactions.times >= protocol["test_from"]] = TEST
                 return np.asarray(labels)
             case other:
-                raise NotLookedError(f"which events are held out is not known of the split '{other}'")
+                raise NotLookedError(f"the held-out events of the split '{other}' cannot be recomputed")
 
     @cached_property
     def one_test_event_at_the_end(self) -> bool:
-        """Whether test events are the last ones of their users, one each, as leave-one-out has it."""
+        """Whether test events are the last ones of their users, one each, as under leave-one-out."""
         sequences, labels = self.need("interactions").sequences, self.labels
         tests = np.flatnonzero(labels == TEST)
         last = np.zeros(len(labels), dtype=bool)
@@ -145,7 +145,7 @@ class Evidence:
         return bool(len(tests) and last[tests].mean() > 0.99 and len(tests) <= 1.01 * users)
 
     def keys(self, users: NDArray[Any], items: NDArray[Any]) -> Keys:
-        """Return user and item as one number each."""
+        """Return each pair of user and item as one number."""
         return np.asarray(users.astype(np.int64) * self.n_items + items, dtype=np.int64)
 
     # -------------------------------------------------------------------------------------------------------- names
@@ -155,26 +155,26 @@ class Evidence:
         return str(self.catalog.item_ids[int(number)])
 
     def user(self, number: int) -> str:
-        """Return a user's id, or number where ids are not known."""
+        """Return a user's id, or number where ids are unknown."""
         return str(self.interactions.user_ids[int(number)]) if self.interactions is not None else f"#{number}"
 
     def case_names(self, cases: Cases, rows: NDArray[Any]) -> tuple[str, ...]:
-        """Name the first few of the given cases."""
+        """Describe the first few of the given cases."""
         some = np.asarray(rows)[:_SHOWN]
         return tuple(f"user {self.user(cases.users[row])}, target {self.item(cases.targets[row])}" for row in some)
 
     def event_names(self, events: NDArray[Any]) -> tuple[str, ...]:
-        """Name the first few of the given events of the interactions."""
+        """Describe the first few of the given events."""
         items = self.need("interactions").sequences.items
         return tuple(f"user {self.user(self.event_users[e])}, item {self.item(items[e])}" for e in events[:_SHOWN])
 
     def pair_names(self, earlier: NDArray[Any], later: NDArray[Any]) -> tuple[str, ...]:
-        """Name the first few pairs of items."""
+        """Describe the first few pairs of items."""
         pairs = zip(earlier[:_SHOWN], later[:_SHOWN], strict=True)
         return tuple(f"item {self.item(one)} -> item {self.item(other)}" for one, other in pairs)
 
     def item_names(self, items: NDArray[Any]) -> tuple[str, ...]:
-        """Name the first few items."""
+        """Describe the first few items."""
         return tuple(f"item {self.item(item)}" for item in items[:_SHOWN])
 
 
@@ -187,12 +187,12 @@ def _last_out(sequences: Sequences, share: float) -> NDArray[np.int8]:
 
 
 def rows_of(cases: Cases) -> Keys:
-    """Return the case that each item of all histories belongs to: int64 (items of all histories,)."""
+    """Return the case of each item of all histories: int64 (items of all histories,)."""
     return np.repeat(np.arange(len(cases), dtype=np.int64), cases.histories.lengths)
 
 
 def times_taken(keys: Keys, values: Keys) -> Keys:
-    """Count how often each of `values` stands among `keys`: int64, as long as `values`."""
+    """Count how often each of `values` occurs in `keys`: int64, as long as `values`."""
     known, counts = np.unique(keys, return_counts=True)
     if not len(known):
         return np.zeros(len(values), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What an audit finds, and what it did not look at."""
+"""Findings of an audit, checks that were skipped, and their terminal tables."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from rich.table import Table
 from rich.text import Text
 
 Severity = Literal["leak", "distortion", "note"]
-"""leak: something learned, read or chosen knows what is asked for. distortion: figures are not what they seem to be.
-note: a property of the protocol that a reader of the figures should know."""
+"""leak: held-out data reached training, inputs or model selection. distortion: figures are biased. note: a property of
+the protocol that readers of the figures should know."""
 SEVERITIES: tuple[Severity, ...] = ("leak", "distortion", "note")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found.
+    """One finding.
 
     Attributes:
-        severity: How bad it is.
-        found: What was found, with counts.
-        effect: What it does to the figures, in which direction, and how much where that can be computed.
-        advice: What to do about it.
-        share: Share of the test cases it touches; None where that is not a matter of cases.
-        examples: Two or three of them, by ids.
-        check: Name of the check that found it.
+        severity: Its severity.
+        found: The finding, with counts.
+        effect: Direction of its effect on the figures, with the size where it can be computed.
+        advice: What to do.
+        share: Share of affected test cases; None where cases are not affected individually.
+        examples: Two or three affected cases, by ids.
+        check: Name of the check.
     """
 
     severity: Severity
@@ -41,19 +41,20 @@ class Finding:
 
 
 class NotLookedError(Exception):
-    """A check cannot be made; the message says why, in words for the reader of the audit."""
+    """A check cannot run; the message is the reason shown in the audit."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """All that an audit found.
+    """Result of an audit.
 
     Attributes:
-        experiment: What was looked at.
-        findings: The worst first; of one severity those first that touch most cases.
-        asked: Check -> the question it answers, of all checks that were made.
-        not_looked_at: Check -> why it was not made, or not wholly.
-        seconds: How long it took.
+        experiment: Name of the experiment.
+        findings: Ordered by severity, then by share of affected cases.
+        asked: Check -> its question, for all checks that ran.
+        not_looked_at: Check -> why it did not run, or only in part.
+        seconds: Duration.
+        stages: Stage -> folder of the artifact that was audited.
     """
 
     experiment: str
@@ -65,16 +66,16 @@ class Audit:
 
     @property
     def counts(self) -> dict[Severity, int]:
-        """How many findings there are of each severity."""
+        """Number of findings by severity."""
         return {severity: sum(each.severity == severity for each in self.findings) for severity in SEVERITIES}
 
     def at_least(self, severity: Severity) -> bool:
-        """Say whether something as bad as that was found."""
+        """Whether there is a finding of this severity or worse."""
         bad = SEVERITIES[: SEVERITIES.index(severity) + 1]
         return any(each.severity in bad for each in self.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what `lexirec audit --json` prints; JSON values only."""
+        """Return the audit as plain JSON values, as `lexirec audit --json` prints it."""
         return {
             "experiment": self.experiment,
             "counts": self.counts,
@@ -87,30 +88,26 @@ class Audit:
 
 
 def ordered(findings: Sequence[Finding]) -> list[Finding]:
-    """Return findings the worst first, then by the share of cases they touch."""
+    """Order findings by severity, then by share of affected cases."""
     return sorted(findings, key=lambda each: (SEVERITIES.index(each.severity), -(each.share or 0.0)))
 
 
 def percent(share: float) -> str:
-    """Write a share in percent, with one digit, or two where it is small."""
+    """Format a share in percent, with one decimal, or two where it is small."""
     return f"{share:.1%}" if share >= 0.01 or share == 0 else f"{share:.2%}"
 
 
-# --------------------------------------------------------------------------------------------------------------- tables
-# An audit for people: findings the worst first, then what was and what was not looked at.
-
+# ----------------------------------------------------------------------------------------------------- terminal tables
 
 _STYLES = {"leak": "bold red", "distortion": "yellow", "note": "cyan"}
-
-
 _SHOWN = 120
 
 
 def tables(audit: Audit) -> Iterator[RenderableType]:
-    """Lay out the findings, and say what was not looked at; the verdict comes last, where it is read first."""
+    """Yield the table of findings, the skipped checks with reasons, and last the verdict."""
     table = Table(title=f"audit of {audit.experiment}", title_justify="left", box=box.SIMPLE_HEAD, show_lines=True)
-    table.add_column("finding")
-    table.add_column("what, what it does, what to do", overflow="fold")
+    table.add_column("severity, check")
+    table.add_column("finding, effect, advice", overflow="fold")
     for each in audit.findings:
         table.add_row(_head(each), _body(each))
     if audit.findings:
@@ -119,15 +116,15 @@ def tables(audit: Audit) -> Iterator[RenderableType]:
     for name, why in audit.not_looked_at.items():
         reasons.setdefault(why, []).append(name)
     for why, names in reasons.items():
-        yield Text(f"not looked at: {_short(names)}: {why}", style="dim")
+        yield Text(f"skipped: {_short(names)}: {why}", style="dim")
     yield Text(verdict(audit))
 
 
 def verdict(audit: Audit) -> str:
-    """Say in one line what came out."""
+    """Return the counts of findings and checks in one line."""
     counts = audit.counts
     words = [f"{counts[name]} {name if counts[name] == 1 else f'{name}s'}" for name in SEVERITIES]
-    return f"{', '.join(words)}; {len(audit.asked)} checks made in {audit.seconds:.0f} s"
+    return f"{', '.join(words)}; {len(audit.asked)} checks ran in {audit.seconds:.0f} s"
 
 
 def _head(each: Finding) -> Text:
@@ -148,5 +145,5 @@ def _body(each: Finding) -> Text:
 
 
 def _short(names: list[str]) -> str:
-    told = ", ".join(names)
-    return told if len(told) <= _SHOWN else f"{told[:_SHOWN].rpartition(', ')[0]} … ({len(names)} in all)"
+    listed = ", ".join(names)
+    return listed if len(listed) <= _SHOWN else f"{listed[:_SHOWN].rpartition(', ')[0]} … ({len(names)} in all)"

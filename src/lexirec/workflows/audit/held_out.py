@@ -1,4 +1,4 @@
-"""Held-out events where they must not be: in training rows, in histories, twice in the data, in both folds."""
+"""Audit checks of held-out events: in training rows, in histories, duplicated across the split, in both folds."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lexirec.workflows.audit.evidence import Evidence, Keys, rows_of, times_take
 from lexirec.workflows.audit.findings import Finding, percent
 
 SMALL = 0.005
-"""Share of test cases below which what data repeat is no leak; ten times as much where times are whole days."""
+"""Share of test cases below which duplicates are no leak; ten times as much where times are whole days."""
 _DAY = 86_400
 _LONG = 4
-"""Items of a history from which on two users with equal ones are no coincidence."""
+"""Length of a history from which on equal ones of two users are no coincidence."""
 
 
 def held_out_in_training(evidence: Evidence) -> Iterator[Finding]:
-    """Compare the training rows, item by item and user by user, with what the split's rule leaves for training."""
+    """Compare the training rows, per user and item, with the training events by the rule of the split."""
     excess = _excess(evidence)
     for fold, cases in (("test", evidence.split.test), ("validation", evidence.split.validation)):
         hit = np.flatnonzero(np.isin(evidence.keys(cases.users, cases.targets), excess))
@@ -29,9 +29,9 @@ def held_out_in_training(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(
                 "leak",
                 f"the training rows hold the targets of {len(hit):,} of {len(cases):,} {fold} cases ({percent(share)})",
-                f"up: whatever is fitted has seen these answers; recall can rise by as much as {share:.3f}"
-                + ("" if fold == "test" else " on the fold that chooses weights and settings"),
-                "make the data stage again from the tables; if it comes from elsewhere, take held-out events out of it",
+                f"up: fitted models have seen these targets; recall can rise by up to {share:.3f}"
+                + ("" if fold == "test" else " on the fold that selects weights and settings"),
+                "run the data stage again from the tables; if it comes from elsewhere, remove held-out events from it",
                 share if fold == "test" else None,
                 evidence.case_names(cases, hit),
             )
@@ -39,7 +39,7 @@ def held_out_in_training(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _held_back_in_training(evidence: Evidence, excess: Keys) -> Iterator[Finding]:
-    """Look among users and items that stand too often in the training rows for events that were held back."""
+    """Look for held-back events among the excess user-item pairs of the training rows."""
     if evidence.interactions is None or not evidence.split.protocol.get("hold_back"):
         return
     events = np.flatnonzero(evidence.labels == HELD_BACK)
@@ -50,22 +50,22 @@ def _held_back_in_training(evidence: Evidence, excess: Keys) -> Iterator[Finding
             "leak",
             f"the training rows hold {len(hit):,} of {len(events):,} events ({percent(share)}) that "
             "data.split.hold_back keeps out of them",
-            "none on the figures of the test; validation histories end with events that were taught, so that weights "
-            'chosen with choose_on = "unseen" are not chosen on such cases as the test\'s',
-            "make the data stage again from the tables",
+            "none on test figures; validation histories end with training events, so weights chosen with "
+            'choose_on = "unseen" are not chosen on cases like those of the test',
+            "run the data stage again from the tables",
             examples=evidence.event_names(hit),
         )
 
 
 def _excess(evidence: Evidence) -> Keys:
-    """Return users with items that stand more often in the training rows than there are training events of them."""
+    """Return the user-item pairs that occur more often in the training rows than in the training events."""
     trained = np.unique(evidence.train_keys)
     counts = times_taken(evidence.train_keys, trained)
     if evidence.interactions is not None:
         allowed = times_taken(evidence.event_keys[evidence.labels == TRAIN], trained)
         return np.asarray(trained[counts > allowed])
-    # Without the tables, cases with whole histories tell: training events of their targets must stand in them.
-    found = []
+    # without the tables, use cases with complete histories: training events of their targets must be in the history
+    excess = []
     for cases in (evidence.split.test, evidence.split.validation):
         whole = cases.histories.lengths < int(evidence.split.protocol.get("max_history", 1))
         rows = rows_of(cases)
@@ -73,47 +73,52 @@ def _excess(evidence: Evidence) -> Keys:
             evidence.keys(rows, cases.histories.items), evidence.keys(np.arange(len(cases)), cases.targets)
         )
         keys = evidence.keys(cases.users, cases.targets)
-        found.append(keys[whole & (times_taken(evidence.train_keys, keys) > in_history)])
-    return np.concatenate(found)
+        excess.append(keys[whole & (times_taken(evidence.train_keys, keys) > in_history)])
+    return np.concatenate(excess)
 
 
 def histories_hold_the_answer(evidence: Evidence) -> Iterator[Finding]:
-    """Look in every history for the target's own event, for what the user took later, and for what was never taken."""
+    """Look in every history for the target's own event, for later events of the user, and for events of others."""
     keys = evidence.event_keys
     known, first = np.unique(keys, return_index=True)
     last = len(keys) - 1 - np.unique(keys[::-1], return_index=True)[1]
     for fold, cases in (("test", evidence.split.test), ("validation", evidence.split.validation)):
         rows = rows_of(cases)
-        told, asked = evidence.keys(cases.users[rows], cases.histories.items), evidence.keys(cases.users, cases.targets)
+        in_history, targets = (
+            evidence.keys(cases.users[rows], cases.histories.items),
+            evidence.keys(cases.users, cases.targets),
+        )
         own = times_taken(
             evidence.keys(rows, cases.histories.items), evidence.keys(np.arange(len(cases)), cases.targets)
         )
-        answered = (own > 0) & (own >= times_taken(keys, asked))
-        later = _place(known, first, told, -1) > _place(known, last, asked, len(keys))[rows]
-        strange = np.unique(rows[~np.isin(told, known)])
-        yield from _told(
-            evidence, fold, cases, np.flatnonzero(answered), "the target's own event stands in the history"
+        answered = (own > 0) & (own >= times_taken(keys, targets))
+        later = _place(known, first, in_history, -1) > _place(known, last, targets, len(keys))[rows]
+        strange = np.unique(rows[~np.isin(in_history, known)])
+        yield from _answered(
+            evidence, fold, cases, np.flatnonzero(answered), "the history holds the target's own event"
         )
-        yield from _told(evidence, fold, cases, np.unique(rows[later]), "the history holds what the user took later")
+        yield from _answered(
+            evidence, fold, cases, np.unique(rows[later]), "the history holds later events of the user"
+        )
         if len(strange):
             yield Finding(
                 "distortion",
-                f"{len(strange):,} {fold} cases have histories with items that their users never took",
-                "either way: models are asked about other people's histories",
-                "make the data stage again from the tables",
+                f"{len(strange):,} {fold} cases have histories with items without an event of the user",
+                "either way: cases have histories of other users",
+                "run the data stage again from the tables",
                 len(strange) / len(cases) if fold == "test" else None,
                 evidence.case_names(cases, strange),
             )
 
 
-def _told(evidence: Evidence, fold: str, cases: Cases, hit: NDArray[np.int64], what: str) -> Iterator[Finding]:
+def _answered(evidence: Evidence, fold: str, cases: Cases, hit: NDArray[np.int64], what: str) -> Iterator[Finding]:
     if len(hit):
         share = len(hit) / len(cases)
         yield Finding(
             "leak",
             f"in {len(hit):,} of {len(cases):,} {fold} cases ({percent(share)}) {what}",
-            f"up with seen items included, by as much as {share:.3f} of recall; models read the answer in the question",
-            "cut histories at the target: only events before it may stand there",
+            f"up with seen items included, by up to {share:.3f} of recall: the input contains the target",
+            "truncate histories before the target",
             share if fold == "test" else None,
             evidence.case_names(cases, hit),
         )
@@ -125,7 +130,7 @@ def _place(known: Keys, places: NDArray[np.int64], wanted: Keys, otherwise: int)
 
 
 def duplicates_across_splits(evidence: Evidence) -> Iterator[Finding]:
-    """Find events (user, item and time) that stand in the data twice, once for training and once held out."""
+    """Find duplicate events (user, item and time), one in training and one held out."""
     labels, times = evidence.labels, evidence.need("times")
     timed = np.flatnonzero(np.isfinite(times))
     moments = np.unique(times[timed], return_inverse=True)[1]
@@ -143,9 +148,9 @@ def duplicates_across_splits(evidence: Evidence) -> Iterator[Finding]:
     whole_days = bool((times[timed] % _DAY == 0).all())
     yield Finding(
         "distortion" if share < SMALL or (whole_days and share < 10 * SMALL) else "leak",
-        f"{len(hit):,} test events ({percent(share)}) stand in the data before, with the same user, item and time"
-        + (" (times are whole days, so some may be true repeats)" if whole_days else ""),
-        f"up with seen items included (the answer is in training rows and history), down by as much as {share:.4f} of "
+        f"{len(hit):,} test events ({percent(share)}) are duplicates, with the user, item and time of an earlier event"
+        + (" (times are whole days, so some may be real repeats)" if whole_days else ""),
+        f"up with seen items included (the target is in training rows and history), down by up to {share:.4f} of "
         "recall with seen items excluded, where such a target cannot be found",
         "set data.drop_repeats = true",
         share,
@@ -154,7 +159,7 @@ def duplicates_across_splits(evidence: Evidence) -> Iterator[Finding]:
 
 
 def copied_cases(evidence: Evidence) -> Iterator[Finding]:
-    """Find test cases whose whole history and target another user's training row begins with."""
+    """Find test cases whose history and target are the beginning of another user's training row."""
     cases = evidence.split.test
     trained = prefix_cases(evidence.split.train, int(evidence.split.protocol.get("max_history", 20)))
     learned = np.isin(fingerprints(cases.histories, cases.targets), fingerprints(trained.histories, trained.targets))
@@ -164,29 +169,30 @@ def copied_cases(evidence: Evidence) -> Iterator[Finding]:
     if len(hit):
         yield Finding(
             "leak" if share >= SMALL else "note",
-            f"{len(hit):,} of {len(cases):,} test cases ({percent(share)}) stand in training word for word: a history "
-            f"of {_LONG} items or more, and the same target ({short:,} more with shorter histories)",
-            f"up, by as much as {share:.4f} of recall: copies of users, or rows that are repeated, are remembered, not "
-            "understood",
-            "look whether users are copies of each other, and keep one of each",
+            f"{len(hit):,} of {len(cases):,} test cases ({percent(share)}) repeat a training row: a history of "
+            f"{_LONG} items or more, and the same target ({short:,} more with shorter histories)",
+            f"up, by up to {share:.4f} of recall: copies of users or rows are memorised",
+            "check whether users are copies of each other, and keep one of each",
             share,
             evidence.case_names(cases, hit),
         )
 
 
 def fingerprints(histories: Sequences, targets: NDArray[np.int32]) -> NDArray[np.uint64]:
-    """Hash each history, in order, with its target: uint64 (rows,); equal rows are equal, others almost never."""
+    """Hash each history, in order, with its target: uint64 (rows,); equal rows hash equally, others almost never."""
     powers = np.cumprod(np.full(int(histories.lengths.max(initial=0)) + 2, 0x9E3779B97F4A7C15, dtype=np.uint64))
     place = np.arange(len(histories.items)) - np.repeat(histories.offsets[:-1], histories.lengths)
     mixed = _mixed(histories.items) * powers[place + 1]
     sums = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(mixed, dtype=np.uint64)])
     of_history = sums[histories.offsets[1:]] - sums[histories.offsets[:-1]]
-    found: NDArray[np.uint64] = _mixed(of_history + histories.lengths.astype(np.uint64)) ^ (_mixed(targets) * powers[0])
-    return found
+    hashes: NDArray[np.uint64] = _mixed(of_history + histories.lengths.astype(np.uint64)) ^ (
+        _mixed(targets) * powers[0]
+    )
+    return hashes
 
 
 def _mixed(numbers: NDArray[np.integer]) -> NDArray[np.uint64]:
-    """Scatter numbers over all 64 bits (the finaliser of SplitMix64)."""
+    """Hash numbers to 64 bits (the finaliser of SplitMix64)."""
     value = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -195,11 +201,11 @@ def _mixed(numbers: NDArray[np.integer]) -> NDArray[np.uint64]:
 
 
 def folds_overlap(evidence: Evidence) -> Iterator[Finding]:
-    """Look for selection on test: cases in both folds, no validation cases, or figures of the fold that chooses."""
+    """Look for selection on test: cases in both folds, an empty validation fold, or figures of the validation fold."""
     test, validation = evidence.split.test, evidence.split.validation
-    asked = (evidence.keys(fold.users, fold.targets).astype(np.uint64) for fold in (test, validation))
+    pairs = (evidence.keys(fold.users, fold.targets).astype(np.uint64) for fold in (test, validation))
     here, there = (
-        fingerprints(fold.histories, fold.targets) ^ _mixed(key) for fold, key in zip((test, validation), asked)
+        fingerprints(fold.histories, fold.targets) ^ _mixed(key) for fold, key in zip((test, validation), pairs)
     )
     hit = np.flatnonzero(np.isin(here, there))
     if len(hit):
@@ -207,7 +213,7 @@ def folds_overlap(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             "leak",
             f"{len(hit):,} of {len(test):,} test cases ({percent(share)}) are validation cases, too",
-            "up: epochs, weights and settings are chosen by the answers they are then measured on",
+            "up: epochs, weights and settings are selected on test cases",
             "make the folds disjoint",
             share,
             evidence.case_names(test, hit),
@@ -217,13 +223,13 @@ def folds_overlap(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             "distortion",
             "the validation fold is empty",
-            "down or up: training runs to its last epoch, and whoever then chooses by the test figures selects on test",
+            "down or up: training runs to its last epoch; choosing by test figures then selects on test",
             "use a split with validation cases",
         )
     if evidence.experiment.evaluation.fold == "validation" and learns:
         yield Finding(
             "distortion",
-            "evaluation.fold is 'validation': figures are of the cases that chose epochs and weights",
-            "up: the best of several tries on these very cases is reported",
+            "evaluation.fold is 'validation': figures are of the cases that selected epochs and weights",
+            "up: the best of several tries on the same cases is reported",
             'report evaluation.fold = "test"',
         )

@@ -1,4 +1,4 @@
-"""Items: identifiers they share, twins, items nobody bought before, filters and ties that favour some of them."""
+"""Audit checks of items: shared identifiers, near-duplicates, cold items and users, filters, ties of scores."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MANY_TWINS = 0.01
 
 
 def shared_identifiers(evidence: Evidence) -> Iterator[Finding]:
-    """Count items that share a semantic ID, and what counting by semantic ID would add to recall."""
+    """Count items that share a semantic ID, and the recall that counting per semantic ID would add."""
     names = evidence.semantic_ids
     if names is None:
         names = evidence.need("identifiers").tokens
@@ -39,11 +39,11 @@ def shared_identifiers(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         "note",
         f"{int(shared.sum()):,} of {len(names):,} items ({percent(float(shared.mean()))}) share a semantic ID with "
-        f"another, up to {int(sizes.max())} items one; {len(hit):,} of {len(targets):,} test targets "
+        f"another, up to {int(sizes.max())} items per ID; {len(hit):,} of {len(targets):,} test targets "
         f"({percent(share)}) do",
         f"figures per semantic ID, as reference implementations count, exceed those per item by at most {share:.4f} "
         f"of recall{_gained(evidence)}; ours are per item",
-        "compare figures per item with figures per item only",
+        "compare figures per item only with figures per item",
         share,
         evidence.case_names(evidence.split.test, hit),
     )
@@ -60,13 +60,13 @@ def _gained(evidence: Evidence) -> str:
 
 
 def twins(evidence: Evidence) -> Iterator[Finding]:
-    """Count test targets with a near-duplicate: in their history, and in the catalogue."""
+    """Count test targets with a near-duplicate in their history or in the catalogue."""
     cases, groups = evidence.split.test, _titles(evidence)
     pairs = _alike(evidence)
     rows = rows_of(cases)
-    target, told = cases.targets[rows].astype(np.int64), cases.histories.items.astype(np.int64)
-    namesake = (groups[target] == groups[told]) & (target != told)
-    alike = np.isin(target * evidence.n_items + told, pairs)
+    target, read = cases.targets[rows].astype(np.int64), cases.histories.items.astype(np.int64)
+    namesake = (groups[target] == groups[read]) & (target != read)
+    alike = np.isin(target * evidence.n_items + read, pairs)
     hit, named = np.unique(rows[namesake | alike]), len(np.unique(rows[namesake]))
     sizes = np.bincount(groups)
     has_one = (sizes[groups] > 1)[cases.targets] | np.isin(cases.targets, pairs // evidence.n_items)
@@ -75,12 +75,12 @@ def twins(evidence: Evidence) -> Iterator[Finding]:
         return
     yield Finding(
         "distortion" if share >= _MANY_TWINS else "note",
-        f"{len(hit):,} of {len(cases):,} test targets ({percent(share)}) have a twin in their history ({named:,} of "
-        f"the same title, others by a cosine above {_ALIKE}); {percent(all_share)} have one in the catalogue"
-        + ("" if evidence.vectors else "; titles only were compared"),
-        f"up by at most {share:.3f} of recall for models that read text, as a twin of what was taken is found by its "
-        f"words and is no seen item; down by at most {all_share:.3f} for all, as a twin of the target counts as a miss",
-        "merge variants of an item, or report the cases without twins beside the whole",
+        f"{len(hit):,} of {len(cases):,} test targets ({percent(share)}) have a near-duplicate in their history "
+        f"({named:,} of the same title, others by a cosine above {_ALIKE}); {percent(all_share)} have one in the "
+        "catalogue" + ("" if evidence.vectors else "; only titles were compared"),
+        f"up by at most {share:.3f} of recall for models that read text, as a duplicate of a history item matches its "
+        f"text and is not excluded; down by at most {all_share:.3f} for all, as a duplicate of the target is a miss",
+        "merge variants of an item, or also report the cases without duplicates",
         share,
         evidence.case_names(cases, hit),
     )
@@ -100,24 +100,24 @@ def _titles(evidence: Evidence) -> NDArray[np.int64]:
 
 
 def _alike(evidence: Evidence) -> NDArray[np.int64]:
-    """Return target × items + twin for test targets (at most 5,000 of them) with vectors alike: int64 (pairs,)."""
+    """Return target × items + duplicate for test targets (at most 5,000) with similar vectors: int64 (pairs,)."""
     if not evidence.vectors:
         return np.empty(0, dtype=np.int64)
     vectors = concatenate(list(evidence.vectors.values()))
     targets = np.unique(evidence.split.test.targets).astype(np.int64)
     if len(targets) > _MOST_TARGETS:
         targets = np.sort(np.random.default_rng(0).choice(targets, _MOST_TARGETS, replace=False))
-    found, size = [np.empty(0, dtype=np.int64)], max(1, _BLOCK // max(len(vectors), 1))
-    for first in track(range(0, len(targets), size), "looking for twins"):
+    pairs, size = [np.empty(0, dtype=np.int64)], max(1, _BLOCK // max(len(vectors), 1))
+    for first in track(range(0, len(targets), size), "looking for near-duplicates"):
         some = targets[first : first + size]
         row, other = np.nonzero(vectors[some] @ vectors.T > _ALIKE)
         apart = some[row] != other
-        found.append(some[row[apart]] * evidence.n_items + other[apart])
-    return np.concatenate(found)
+        pairs.append(some[row[apart]] * evidence.n_items + other[apart])
+    return np.concatenate(pairs)
 
 
 def never_trained(evidence: Evidence) -> Iterator[Finding]:
-    """Count test targets and test users that training has never seen."""
+    """Count test targets and test users without a training event."""
     cases = evidence.split.test
     cold = evidence.split.train.counts(evidence.n_items)[cases.targets] == 0
     strangers = ~np.isin(cases.users, evidence.split.train_users)
@@ -127,8 +127,8 @@ def never_trained(evidence: Evidence) -> Iterator[Finding]:
             "note",
             f"{len(hit):,} of {len(cases):,} test targets ({percent(share)}, {len(np.unique(cases.targets[hit])):,} "
             "items) never occur in training",
-            f"down: whoever knows items by number alone reaches a recall of {1 - share:.3f} at most; texts reach more",
-            "report cold and warm targets apart",
+            f"down: models of item numbers reach a recall of {1 - share:.3f} at most; models of texts can reach more",
+            "report cold and warm targets separately",
             share,
             evidence.case_names(cases, hit),
         )
@@ -137,7 +137,7 @@ def never_trained(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             "note",
             f"{len(hit):,} of {len(cases):,} test cases ({percent(share)}) are of users without any training event",
-            "none for recommenders that read histories; down for those that know users by number",
+            "none for recommenders that read histories; down for models of user numbers",
             "nothing to do",
             share,
             evidence.case_names(cases, hit),
@@ -145,7 +145,7 @@ def never_trained(evidence: Evidence) -> Iterator[Finding]:
 
 
 def filter_on_everything(evidence: Evidence) -> Iterator[Finding]:
-    """Find a k-core that was counted on all events, the held-out ones among them."""
+    """Find a k-core counted on all events, including held-out ones."""
     sequences = evidence.need("interactions").sequences
     counts = sequences.counts(evidence.n_items)
     taken = counts[counts > 0]
@@ -158,21 +158,20 @@ def filter_on_everything(evidence: Evidence) -> Iterator[Finding]:
     cases = evidence.split.test
     hit = np.flatnonzero(trained[cases.targets] < k)
     share = len(hit) / max(len(cases), 1)
-    whence = f"data.k_core = {k} is" if set_here else f"the tables are a {k}-core already, which was"
+    whence = f"data.k_core = {k} is" if set_here else f"the tables are a {k}-core already,"
     yield Finding(
         "distortion" if share >= 0.01 else "note",
-        f"{whence} counted on all events, the held-out ones among them; {len(hit):,} of {len(cases):,} test targets "
-        f"({percent(share)}) have fewer than {k} training events and are in the catalogue thanks to events to come",
-        "up beside operation: items that never find buyers are left out by looking ahead; the same for all systems "
-        "compared",
-        "say so beside the figures; filter on training events for what is to be said about operation",
+        f"{whence} counted on all events, held-out ones included; {len(hit):,} of {len(cases):,} test targets "
+        f"({percent(share)}) have fewer than {k} training events and pass the filter by held-out events",
+        "up compared with production, as the filter removes items without later events; equal for all systems",
+        "state it with the figures; filter on training events for claims about production",
         share,
         evidence.case_names(cases, hit),
     )
 
 
 def ties_between_items(evidence: Evidence) -> Iterator[Finding]:
-    """Ask what ties are worth where they are most frequent, in plain counts of transitions, and whom they favour."""
+    """Measure the effect of tied scores, in transition counts where they are most frequent, and which items gain."""
     cases, n_items = evidence.split.test, evidence.n_items
     chosen = np.random.default_rng(0).choice(len(cases), min(_SAMPLE, len(cases)), replace=False)
     cases = cases.take(np.sort(chosen))
@@ -192,11 +191,11 @@ def ties_between_items(evidence: Evidence) -> Iterator[Finding]:
         )
         yield Finding(
             "distortion" if abs(order) > 0.1 and high - low >= 0.01 else "note",
-            f"plain counts tie often: recall@10 of transitions (seen items included, {len(cases):,} cases) lies "
-            f"between {low:.4f} and {high:.4f} as ties are broken; the table of items has {favoured} (rank correlation "
-            f"with popularity {order:+.2f})",
-            f"either way for baselines that count, by at most {high - low:.4f} of recall@10; ties go to the item that "
-            "stands first in the table, for all systems alike",
-            "nothing to do here; figures of others who break ties in the target's favour are too high by that",
+            f"counts tie often: recall@10 of transitions (seen items included, {len(cases):,} cases) lies between "
+            f"{low:.4f} and {high:.4f} depending on how ties are broken; the table of items has {favoured} (rank "
+            f"correlation with popularity {order:+.2f})",
+            f"either way for count baselines, by at most {high - low:.4f} of recall@10; ties go to the earlier item of "
+            "the table, for all systems",
+            "nothing to do; figures that break ties in favour of the target are too high by this amount",
             None,
         )

@@ -1,9 +1,9 @@
-"""Does what stands beside the interactions (neighbours, vectors, identifiers, texts, scorers) know the held-out ones?
+"""Leakage probe: do neighbours, vectors, identifiers or scorers contain held-out interactions?
 
-Held-out successions that no training row shows are the touchstone: something made from the training part can only guess
-them. How often a list of companions holds them is compared with two others: how often it holds successions that
-training shows just once (what it remembers), and how often lists made here, from the training part and the texts alone,
-hold the held-out ones (what can be guessed).
+The probe uses held-out successions (last item, target) that no training row contains: lists made from the training part
+can only guess them. The share that a list of similar items contains is compared with two others: the share of
+successions that occur once in training (what the list memorises), and the share of the held-out ones in reference lists
+made here from the training part and texts alone (what can be guessed).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FEW_PAIRS = 30
 _BLOCK = 1 << 24
 
 Lists = Callable[[NDArray[np.int64]], NDArray[np.int64]]
-"""Items (rows,) -> their companions (rows, any), −1 where there is none."""
+"""Items (rows,) -> their similar items (rows, any), −1 for none."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +40,23 @@ class Pairs:
     later: NDArray[np.int64]
 
     def held_by(self, lists: Lists) -> float:
-        """Share of the pairs whose later item is among the earlier one's companions."""
+        """Share of the pairs whose later item is in the earlier one's list."""
         anchors, row = np.unique(self.earlier, return_inverse=True)
-        companions = lists(anchors)
-        return float((companions[row] == self.later[:, None]).any(axis=1).mean()) if len(row) else 0.0
+        similar = lists(anchors)
+        return float((similar[row] == self.later[:, None]).any(axis=1).mean()) if len(row) else 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class Successions:
-    """What the touchstone is made of.
+    """Successions of the probe.
 
     Attributes:
-        evidence: Where from.
-        together: Pairs of items at most ten places apart in a training row, counted both ways: sparse (I, I).
+        evidence: The evidence.
+        together: Counts of item pairs at most ten positions apart in a training row, both ways: sparse (I, I).
         unseen: Held-out successions that are not among them.
-        once: Successions of training rows that stand there once.
-        cases: Share of the test cases that the unseen ones are.
-        width: Most companions of an item that references give.
+        once: Successions that occur once in training rows.
+        cases: Share of the test cases with an unseen succession.
+        width: Length of the reference lists.
     """
 
     evidence: Evidence
@@ -68,12 +68,12 @@ class Successions:
 
     @classmethod
     def of(cls, evidence: Evidence) -> Successions:
-        """Count the training part, and take up to 2,000 pairs of either kind."""
+        """Count the training part, and sample up to 2,000 pairs of either kind."""
         random, n_items, cases = np.random.default_rng(0), evidence.n_items, evidence.split.test
         together = pair_counts(evidence.split.train, n_items, window=_WINDOW, backward=1.0)
-        told = np.flatnonzero(cases.histories.lengths)
-        last = cases.histories.items[cases.histories.offsets[1:][told] - 1].astype(np.int64)
-        later = cases.targets[told].astype(np.int64)
+        nonempty = np.flatnonzero(cases.histories.lengths)
+        last = cases.histories.items[cases.histories.offsets[1:][nonempty] - 1].astype(np.int64)
+        later = cases.targets[nonempty].astype(np.int64)
         new = np.flatnonzero((_counts(together, last, later) == 0) & (last != later))
         chosen = _some(new, random)
         train = evidence.split.train
@@ -86,13 +86,13 @@ class Successions:
 
     @cached_property
     def references(self) -> dict[str, Lists]:
-        """Lists made from the training part and the texts alone."""
-        found: dict[str, Lists] = {"two steps in training": self._two_steps}
+        """Reference lists, made from the training part and the texts alone."""
+        lists: dict[str, Lists] = {"two steps in training": self._two_steps}
         try:
             words = TfidfVectorizer(sublinear_tf=True, min_df=2, dtype=np.float32)
             texts = sparse.csr_array(words.fit_transform(self.evidence.catalog.texts()))
-        except ValueError:  # no word stands in two texts
-            return found
+        except ValueError:  # no word occurs in two texts
+            return lists
 
         def alike(rows: Sequences) -> NDArray[np.float32]:
             return np.asarray((texts[rows.items] @ texts.T).toarray(), dtype=np.float32)
@@ -105,11 +105,11 @@ class Successions:
             carried = sparse.csr_array((weights.ravel(), (row, np.maximum(near, 0).ravel())), shape=shape)
             return np.asarray((carried @ self.together).toarray(), dtype=np.float32)
 
-        found["texts"] = lambda items: best_of(alike, items, self.width, self.evidence.n_items)
-        found["training, carried over by texts"] = lambda items: best_of(
+        lists["texts"] = lambda items: best_of(alike, items, self.width, self.evidence.n_items)
+        lists["training, carried over by texts"] = lambda items: best_of(
             followed, items, self.width, self.evidence.n_items
         )
-        return found
+        return lists
 
     def _two_steps(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
         def spread(rows: Sequences) -> NDArray[np.float32]:
@@ -137,83 +137,83 @@ def _some(places: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
 def best_of(
     scores: Callable[[Sequences], NDArray[np.floating[Any]]], items: NDArray[np.int64], k: int, n_items: int
 ) -> NDArray[np.int64]:
-    """Return the k items with the highest scores for histories of one item each, that one left out: int64 (rows, k)."""
-    found, size = np.full((len(items), k), -1, dtype=np.int64), max(1, _BLOCK // max(n_items, 1))
+    """Return the k highest scored items for histories of one item each, without that item: int64 (rows, k)."""
+    best, size = np.full((len(items), k), -1, dtype=np.int64), max(1, _BLOCK // max(n_items, 1))
     for first in range(0, len(items), size):
         some = items[first : first + size].astype(np.int32)
         values = np.array(scores(Sequences(some, np.arange(len(some) + 1))), dtype=np.float32)
         values[np.arange(len(some)), some] = -np.inf
-        found[first : first + size] = top_k(values, k)[0]
-    return found
+        best[first : first + size] = top_k(values, k)[0]
+    return best
 
 
 def nearest_of(vectors: NDArray[np.float32], items: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-    """Return the k nearest by cosine of some items, themselves left out: int64 (rows, k)."""
+    """Return the k nearest items by cosine, without the item itself: int64 (rows, k)."""
     return best_of(lambda rows: vectors[rows.items] @ vectors.T, items, k, len(vectors))
 
 
 @lru_cache(maxsize=1)
 def successions(evidence: Evidence) -> Successions:
-    """Return the touchstone of some evidence; it is made once."""
+    """Return the successions of the evidence, cached."""
     return Successions.of(evidence)
 
 
-def judge(evidence: Evidence, lists: Lists, width: int, name: str, *, ours: bool = False) -> Iterator[Finding]:
-    """Say whether lists of companions know held-out successions.
+def probe(evidence: Evidence, lists: Lists, width: int, name: str, *, ours: bool = False) -> Iterator[Finding]:
+    """Test whether lists of similar items contain more held-out successions than can be guessed.
 
     Args:
-        evidence: What they are held against.
-        lists: What is judged.
-        width: Companions of an item.
-        name: What it is called, in the plural, within a sentence.
-        ours: Made here from the training part: then only what is wrong is said.
+        evidence: The evidence.
+        lists: The lists to test.
+        width: Length of the lists.
+        name: Their name in sentences, in the plural.
+        ours: Whether this experiment reference them from the training part; then only leaks are reported.
 
     Raises:
-        NotLookedError: too few held-out successions are new.
+        NotLookedError: too few held-out successions are new to training.
     """
-    found = successions(evidence)
-    unseen, count = found.unseen, len(found.unseen.earlier)
+    probed = successions(evidence)
+    unseen, count = probed.unseen, len(probed.unseen.earlier)
     if count < _FEW_PAIRS:
         raise NotLookedError(f"only {count} held-out successions are new to training")
-    held, known = unseen.held_by(lists), found.once.held_by(lists)
+    held, known = unseen.held_by(lists), probed.once.held_by(lists)
     guessed = {
-        title: unseen.held_by(lambda items, made=made: made(items)[:, :width])  # type: ignore[misc]
-        for title, made in found.references.items()
+        title: unseen.held_by(lambda items, reference=reference: reference(items)[:, :width])  # type: ignore[misc]
+        for title, reference in probed.references.items()
     }
     best = max(guessed, key=lambda title: guessed[title])
     figures = (
-        f"of {count:,} held-out successions that training never shows, {name} hold {percent(held)}, and lists made "
-        f"here from {best} {percent(guessed[best])}; of those that training shows once they hold {percent(known)}"
+        f"of {count:,} held-out successions absent from training, {name} contain {percent(held)}, and reference lists "
+        f"from {best} {percent(guessed[best])}; of those that occur once in training they contain {percent(known)}"
     )
-    if not _knows(held, known, guessed[best], count):
+    if not _leaks(held, known, guessed[best], count):
         if not ours:
             effect = (
-                "none that shows: held-out successions are held less often than learned ones, as is right"
+                "none probed: held-out successions are contained less often than training ones, as expected"
                 if known > held + 3 * _noise(known, count)
-                else "none that shows; such lists remember too little for this to be certain"
+                else "none probed; such lists memorise too little for a certain result"
             )
-            yield Finding("note", figures, effect, "nothing to do; where they come from is worth knowing all the same")
+            yield Finding("note", figures, effect, "nothing to do; check where the lists come from")
         return
-    worth = (held - guessed[best]) * found.cases
+    at_stake = (held - guessed[best]) * probed.cases
     anchors, row = np.unique(unseen.earlier, return_inverse=True)
     hit = np.flatnonzero((lists(anchors)[row] == unseen.later[:, None]).any(axis=1))
     yield Finding(
         "leak",
-        f"{name} know held-out interactions: {figures}",
-        f"up: what reads them is told answers; about {worth:.3f} of recall are at stake",
+        f"{name} contain held-out interactions: {figures}",
+        f"up: models that read them see targets; about {at_stake:.3f} of recall is at stake",
         "make them from the training part alone",
-        worth,
+        at_stake,
         evidence.pair_names(unseen.earlier[hit], unseen.later[hit]),
     )
 
 
-def _knows(held: float, known: float, guessed: float, count: int) -> bool:
-    """Say whether `held` is beyond what can be guessed: clearly, by half as much again, and near what is remembered."""
+def _leaks(held: float, known: float, guessed: float, count: int) -> bool:
+    """Whether `held` exceeds guessing: significantly, by half as much again, and by a share of what is memorised."""
     beyond = held - guessed
-    remembered = beyond >= 0.3 * max(known - guessed, beyond)
-    return beyond >= 0.05 and held >= 1.5 * guessed and beyond > 4 * _noise(guessed, count) and remembered
+    memorised = beyond >= 0.3 * max(known - guessed, beyond)
+    return beyond >= 0.05 and held >= 1.5 * guessed and beyond > 4 * _noise(guessed, count) and memorised
 
 
 def _noise(share: float, count: int) -> float:
-    """Return the standard error of a share of so many pairs."""
+    """Standard error of a share of `count` pairs."""
     return float(np.sqrt(max(share * (1 - share), 1 / count) / count))

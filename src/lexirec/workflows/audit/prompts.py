@@ -1,4 +1,4 @@
-"""What models read in training: rows that they learn from, and questions that hold their own answers."""
+"""Audit checks of training inputs: windows with held-out successions, and prompts that contain their targets."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _MANY, _SOME = 0.5, 0.05
 
 
 def questions_hold_answers(evidence: Evidence) -> Iterator[Finding]:
-    """Build the questions of training as the model's family does, and look for their answers in them.
+    """Build the training prompts as the model does, and look for their targets in them.
 
-    Answers that the history names rightly (repeats) do not count.
+    Targets that occur in the history (repeats) do not count.
     """
     for task, examples in training_examples(evidence):
-        yield from answers_told(evidence, task, examples)
+        yield from answers_in_questions(evidence, task, examples)
         yield from held_out_asked(evidence, task, examples)
 
 
@@ -38,7 +38,7 @@ def training_examples(evidence: Evidence) -> Iterator[tuple[str, Examples]]:
     """Build the training examples of the experiment's model, task by task, of up to 20,000 rows each.
 
     Raises:
-        NotLookedError: there is no generative model, or what it is built from is not there.
+        NotLookedError: there is no generative model, or its inputs are absent.
     """
     model = evidence.experiment.model
     if model is None:
@@ -49,13 +49,13 @@ def training_examples(evidence: Evidence) -> Iterator[tuple[str, Examples]]:
     elif isinstance(model, GramSettings) and model.network.user_prompt == "identifiers":
         yield "user prompt", _late_fusion_examples(evidence, model, _with_tokens(tokenizer, identifiers))
     else:
-        raise NotLookedError("histories are read as rows of items, not as tokens; the rows are looked at instead")
+        raise NotLookedError("the model reads items, not tokens of identifiers; the check training-windows covers it")
 
 
 def _with_tokens(tokenizer: Any, identifiers: Any) -> tuple[Any, Any]:
     from copy import deepcopy
 
-    own = deepcopy(tokenizer)  # new tokens must not reach whoever else holds the tokenizer
+    own = deepcopy(tokenizer)  # the tokenizer is shared: add tokens to a copy
     own.add_tokens(identifiers.new_pieces(own))
     return own, identifiers.in_vocabulary(own)
 
@@ -98,35 +98,35 @@ def _late_fusion_examples(evidence: Evidence, model: GramSettings, named: tuple[
 
 
 def _some_rows(train: Sequences) -> Sequences:
-    """Return as many training rows as make about 20,000 cases."""
+    """Return the first training rows, up to about 20,000 cases."""
     keep = int(np.searchsorted(np.cumsum(np.maximum(train.lengths - 1, 0)), _MOST_ROWS)) + 1
     return train if keep >= len(train) else train.take(np.arange(keep))
 
 
-def answers_told(evidence: Evidence, task: str, examples: Examples) -> Iterator[Finding]:
-    """Find the answers that stand in their own questions, token by token."""
-    told = spelled_in(examples.prompts, examples.targets)
+def answers_in_questions(evidence: Evidence, task: str, examples: Examples) -> Iterator[Finding]:
+    """Find prompts that contain their own target, token by token."""
+    contained = spelled_in(examples.prompts, examples.targets)
     items = examples.items.numpy()
     rows = np.repeat(np.arange(len(examples)), examples.histories.lengths)
     named = np.zeros(len(examples), dtype=bool)
     named[rows[examples.histories.items == items[rows]]] = True
     fair = ~named
-    share = float(told[fair].mean()) if fair.any() else 0.0
+    share = float(contained[fair].mean()) if fair.any() else 0.0
     if share >= _SOME:
-        hit = np.flatnonzero(told & fair)
+        hit = np.flatnonzero(contained & fair)
         yield Finding(
             "leak" if share >= _MANY else "distortion",
-            f"the questions of the task '{task}' hold their own answers in {len(hit):,} of {int(fair.sum()):,} rows "
+            f"the prompts of the task '{task}' contain their own targets in {len(hit):,} of {int(fair.sum()):,} rows "
             f"({percent(share)})",
-            "down: the task is solved by copying and teaches nothing; in reinforcement the reward is given away",
-            "take the answer out of the question",
+            "down: copying solves the task; in reinforcement it earns the reward",
+            "remove the target from the prompt",
             None,
             evidence.item_names(items[hit][items[hit] >= 0]),
         )
 
 
 def held_out_asked(evidence: Evidence, task: str, examples: Examples) -> Iterator[Finding]:
-    """Find questions about a history and its next item that are a held-out case and no training event."""
+    """Find training prompts whose history and target are a held-out case and no training case."""
     items = examples.items.numpy()
     asks = (items >= 0) & (examples.histories.lengths >= 2)
     rows = np.flatnonzero(asks)
@@ -140,7 +140,7 @@ def held_out_asked(evidence: Evidence, task: str, examples: Examples) -> Iterato
         if len(hit):
             yield Finding(
                 "leak",
-                f"{len(hit):,} training questions of the task '{task}' ask for held-out targets after their histories",
+                f"{len(hit):,} training prompts of the task '{task}' have held-out targets after their histories",
                 f"up: {len(np.unique(asked[np.isin(asked, held)])):,} of {len(cases):,} cases were trained on",
                 "build examples from training rows alone",
                 None,
@@ -149,10 +149,9 @@ def held_out_asked(evidence: Evidence, task: str, examples: Examples) -> Iterato
 
 
 def spelled_in(prompts: Ragged, answers: Ragged) -> NDArray[np.bool_]:
-    """Say of each row whether its answer stands in its prompt, whole and unbroken: bool (rows,).
+    """Whether each row's prompt contains its answer as a contiguous run of tokens: bool (rows,).
 
-    Works on places where the answer's first token stands, which become fewer token by token. Empty answers do not
-    count.
+    Starts from the positions of the answer's first token and filters them token by token. Empty answers do not count.
     """
     values, offsets = prompts.values.numpy(), prompts.offsets.numpy()
     words, starts = answers.values.numpy(), answers.offsets.numpy()
@@ -173,7 +172,7 @@ def spelled_in(prompts: Ragged, answers: Ragged) -> NDArray[np.bool_]:
 
 
 def rows_hold_the_held_out(evidence: Evidence) -> Iterator[Finding]:
-    """Look at the windows that a late-fusion model learns from: each succession in them must be one of training."""
+    """Check that every succession in the training windows of a GRAM model occurs in the training rows."""
     model = evidence.experiment.model
     if not isinstance(model, GramSettings):
         return
@@ -186,9 +185,9 @@ def rows_hold_the_held_out(evidence: Evidence) -> Iterator[Finding]:
         asked = _of_cases(evidence.split.test, evidence.n_items)
         yield Finding(
             "leak",
-            f"the model's training windows hold {len(strange):,} successions that the training rows do not, "
+            f"the model's training windows hold {len(strange):,} successions absent from the training rows, "
             f"{len(np.intersect1d(strange, asked)):,} of them test successions",
-            "up: answers are trained on",
+            "up: the model trains on targets",
             "build windows from training rows alone",
             None,
             evidence.pair_names(strange // evidence.n_items, strange % evidence.n_items),
@@ -202,6 +201,6 @@ def _successions(rows: Sequences, n_items: int) -> NDArray[np.int64]:
 
 
 def _of_cases(cases: Cases, n_items: int) -> NDArray[np.int64]:
-    told = np.flatnonzero(cases.histories.lengths)
-    last = cases.histories.items[cases.histories.offsets[1:][told] - 1].astype(np.int64)
-    return np.unique(last * n_items + cases.targets[told])
+    nonempty = np.flatnonzero(cases.histories.lengths)
+    last = cases.histories.items[cases.histories.offsets[1:][nonempty] - 1].astype(np.int64)
+    return np.unique(last * n_items + cases.targets[nonempty])

@@ -1,7 +1,7 @@
-"""From an experiment file or a finished run to its audit: what is in the store is used, what is cheap is made.
+"""Run an audit of an experiment file or a finished run: reuse stored stages, run cheap ones, skip the others.
 
-Nothing is trained: stages that train, or call a model or an endpoint, are looked at where the store holds them, and
-else the audit says that it did not.
+The audit trains nothing: stages that train, or call a model or an endpoint, are audited where the store holds them, and
+reported as skipped otherwise.
 """
 
 from __future__ import annotations
@@ -48,34 +48,33 @@ _CHEAP: Mapping[str, frozenset[str] | None] = {
     "identifiers": None,
     "neighbors": frozenset({"co-occurrence", "memory", "vectors", "published"}),
 }
-"""Stages that an audit makes where they are not there, and of which kinds; None for all."""
+"""Stages that an audit runs if the store lacks them -> their kinds; None for all kinds."""
 
 
 def audit(store: Store, what: str | Path, overrides: Sequence[str] = ()) -> Audit:
     """Audit an experiment file, or a finished run by its name.
 
     Args:
-        store: Where stages are looked for, and where cheap ones that are not there are made.
+        store: Store of the stages; cheap missing ones are added.
         what: An experiment file (`.toml`), or the name of an experiment that has finished.
-        overrides: Settings of the day, `a.b=c`; for files only.
+        overrides: `a.b=c`, for files only.
 
     Raises:
-        LexirecError: there is neither, or the tables cannot be read.
+        LexirecError: the file or run does not exist, or the tables cannot be read.
     """
     if Path(what).suffix == ".toml" or Path(what).is_file():
         experiment = load_experiment(what, overrides)
-        steps, missing = _walked(experiment, store)
+        folders, missing = _walked(experiment, store)
     elif overrides:
-        raise SettingsError(f"audit {what}: --set is for experiment files; a finished run is audited as it is")
+        raise SettingsError(f"audit {what}: --set applies to experiment files only; give the file")
     else:
         run = find_run(store, str(what))
         experiment = validate_settings(run.settings, Experiment, f"run {run.name}")
-        there = {name: store.complete(step.kind, step.key) for name, step in run.stages.items()}
-        steps = {name: step.folder for name, step in run.stages.items() if there[name]}
-        missing = {name: "its folder is gone from the store" for name in run.stages if not there[name]}
-    evidence = gather(experiment, store, steps, missing)
-    found = examine(evidence)
-    return replace(found, stages={name: str(folder) for name, folder in steps.items()})
+        there = {name: store.complete(stage.kind, stage.key) for name, stage in run.stages.items()}
+        folders = {name: stage.folder for name, stage in run.stages.items() if there[name]}
+        missing = {name: "its artifact is missing from the store" for name in run.stages if not there[name]}
+    evidence = gather(experiment, store, folders, missing)
+    return replace(examine(evidence), stages={name: str(folder) for name, folder in folders.items()})
 
 
 # ------------------------------------------------------------------------------------------------------------- stages
@@ -83,7 +82,7 @@ def audit(store: Store, what: str | Path, overrides: Sequence[str] = ()) -> Audi
 
 @dataclass
 class _CheapStageRunner(StageRunner):
-    """A line that makes what is cheap, takes what is done, and notes the rest."""
+    """A runner that reuses stored stages, executes cheap ones, and notes the reason for skipping the others."""
 
     missing: dict[str, str] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
@@ -98,63 +97,65 @@ class _CheapStageRunner(StageRunner):
         *,
         kind: str | None = None,
     ) -> Stage:
-        """Add a step, made if it is cheap; the line does not act by itself."""
-        step = super().stage(name, make, settings, inputs, raw, kind=kind)
-        recipe = self.recipes[step.key]
-        if step.state == "done" or self.store.complete(step.kind, step.key):
-            return step
+        """Add a stage, and execute it if it is cheap (the base class only plans)."""
+        stage = super().stage(name, make, settings, inputs, raw, kind=kind)
+        recipe = self.recipes[stage.key]
+        if stage.state == "done" or self.store.complete(stage.kind, stage.key):
+            return stage
         why = self._not_made(recipe)
         if why is None:
             folders = {key: earlier.folder for key, earlier in inputs.items() if earlier is not None}
             try:
-                with logged(step):
+                with logged(stage):
                     self.store.ensure(recipe, lambda out: make(settings, {**folders, **(raw or {})}, out))
-                return step
+                return stage
             except (LexirecError, OSError) as error:
-                if step.kind == "data":
+                if stage.kind == "data":
                     raise
-                why = f"it could not be made: {error}"
+                why = f"it failed: {error}"
         self.absent.add(recipe.key)
-        self.missing[step.name] = why
-        return step
+        self.missing[stage.name] = why
+        return stage
 
     def _not_made(self, recipe: Recipe) -> str | None:
         if self.absent & set(recipe.inputs.values()):
-            return "what it is made from is not in the store"
+            return "its inputs are not in the store"
         if recipe.stage not in _CHEAP:
-            return "it has not been made yet, and an audit trains nothing"
+            return "it has not run yet, and an audit trains nothing"
         kinds = _CHEAP[recipe.stage]
         teacher = recipe.settings.get("teacher", "none")
         if (kinds is None or recipe.settings.get("kind") in kinds) or (recipe.stage == "lexicon" and teacher == "none"):
             return None
-        return f"it has not been made yet, and is too dear for an audit (kind {recipe.settings.get('kind')})"
+        return f"it has not run yet, and is too expensive for an audit (kind {recipe.settings.get('kind')})"
 
 
 def _walked(experiment: Experiment, store: Store) -> tuple[dict[str, Path], dict[str, str]]:
-    """Walk the experiment's stages; return the folders of those there are, and why others are not."""
+    """Return the folders of the experiment's stages, and the reasons for missing ones."""
     runner = _CheapStageRunner(store, VERSIONS, act=False)
     walk(experiment, runner)
-    return {step.name: step.folder for step in runner.stages if store.complete(step.kind, step.key)}, runner.missing
+    return {
+        stage.name: stage.folder for stage in runner.stages if store.complete(stage.kind, stage.key)
+    }, runner.missing
 
 
-def gather(experiment: Experiment, store: Store, steps: Mapping[str, Path], missing: Mapping[str, str]) -> Evidence:
-    """Read what the stages hold, and the tables anew.
+def gather(experiment: Experiment, store: Store, folders: Mapping[str, Path], missing: Mapping[str, str]) -> Evidence:
+    """Read the artifacts of the stages, and the tables again.
 
     Args:
         experiment: The settings.
-        store: Where other seeds are looked for.
-        steps: Folder of each stage that is there.
-        missing: Stage -> why it is not.
+        store: Store of the experiment's other seeds.
+        folders: Stage -> folder of its artifact.
+        missing: Stage -> reason for its absence.
 
     Raises:
-        ArtifactError: not even the data are there, or a stage cannot be read.
+        ArtifactError: the data stage is missing, or an artifact cannot be read.
     """
-    if "data" not in steps:
-        raise ArtifactError(f"{experiment.name}: the stage data is not in the store {store.root}; run it again")
-    catalog, split = load_catalog(steps["data"]), load_split(steps["data"])
+    if "data" not in folders:
+        raise ArtifactError(f"{experiment.name}: stage data is not in the store {store.root}; run the experiment again")
+    catalog, split = load_catalog(folders["data"]), load_split(folders["data"])
     notes = dict(missing)
     for name, expert in experiment.experts.items():
-        notes.setdefault(f"{EXPERTS}.{name}", f"what it reads is audited by itself: lexirec audit {expert.experiment}")
+        notes.setdefault(f"{EXPERTS}.{name}", f"audit its experiment separately: lexirec audit {expert.experiment}")
     tables = _tables(experiment, split.protocol, notes)
     return Evidence(
         experiment=experiment,
@@ -164,19 +165,19 @@ def gather(experiment: Experiment, store: Store, steps: Mapping[str, Path], miss
         times=tables[1],
         vectors={
             name.partition(".")[2]: load_array(folder / "vectors.npy")
-            for name, folder in steps.items()
+            for name, folder in folders.items()
             if name.startswith("vectors.")
         },
-        codes=Codes.load(steps["codes"]) if "codes" in steps else None,
-        semantic_ids=_semantic_ids(steps),
-        identifiers=Identifiers.load(steps["identifiers"]) if "identifiers" in steps else None,
-        tokenizer=load_saved_tokenizer(steps.get("tokenizer")),
-        words=words_of(steps) if "codes" in steps and experiment.wants_words else (),
-        neighbors=Neighbors.load(steps["neighbors"]) if "neighbors" in steps else None,
-        scorers=_scorers(steps),
-        reports=_reports(steps),
+        codes=Codes.load(folders["codes"]) if "codes" in folders else None,
+        semantic_ids=_semantic_ids(folders),
+        identifiers=Identifiers.load(folders["identifiers"]) if "identifiers" in folders else None,
+        tokenizer=load_saved_tokenizer(folders.get("tokenizer")),
+        words=words_of(folders) if "codes" in folders and experiment.wants_words else (),
+        neighbors=Neighbors.load(folders["neighbors"]) if "neighbors" in folders else None,
+        scorers=_scorers(folders),
+        reports=_reports(folders),
         seeds=run_seeds(store, experiment.name),
-        checkpoints=_checkpoints(experiment, steps),
+        checkpoints=_checkpoints(experiment, folders),
         missing=notes,
     )
 
@@ -184,14 +185,14 @@ def gather(experiment: Experiment, store: Store, steps: Mapping[str, Path], miss
 def _tables(
     experiment: Experiment, protocol: Mapping[str, Any], notes: dict[str, str]
 ) -> tuple[Any, NDArray[np.float64] | None]:
-    """Read the interactions anew, and when they happened; None where that cannot be, with the reason in `notes`."""
+    """Read interactions and times again from the tables; None where that fails, with the reason in `notes`."""
     try:
         tables, catalog, interactions = read_tables(experiment.data)
     except (LexirecError, OSError) as error:
         notes["interactions"] = notes["times"] = f"the tables cannot be read again ({error})"
         return None, None
     if interactions.digest != protocol.get("data"):
-        why = "the tables have changed since the stage data was made from them; the stage alone is looked at"
+        why = "the tables have changed since stage data ran; only the stage is audited"
         notes["interactions"] = notes["times"] = why
         return None, None
     if interactions.times is not None:
@@ -202,38 +203,38 @@ def _tables(
     return interactions, times
 
 
-def _semantic_ids(steps: Mapping[str, Path]) -> NDArray[np.int32] | None:
-    file = steps["codes"] / SEMANTIC_IDS if "codes" in steps else None
+def _semantic_ids(folders: Mapping[str, Path]) -> NDArray[np.int32] | None:
+    file = folders["codes"] / SEMANTIC_IDS if "codes" in folders else None
     return load_array(file) if file is not None and file.is_file() else None
 
 
-def _scorers(steps: Mapping[str, Path]) -> dict[str, ScoreRecommender]:
-    names = {name: folder for name, folder in steps.items() if name.startswith("baselines.")}
-    found = {}
+def _scorers(folders: Mapping[str, Path]) -> dict[str, ScoreRecommender]:
+    names = {name: folder for name, folder in folders.items() if name.startswith("baselines.")}
+    scorers = {}
     for name, folder in names.items():
         try:
-            found[name.partition(".")[2]] = ScoreRecommender.load(folder)
-        except (ArtifactError, KeyError) as error:  # a recommender of another kind
-            _log.info("%s is not looked at: %s", name, error)
-    return found
+            scorers[name.partition(".")[2]] = ScoreRecommender.load(folder)
+        except (ArtifactError, KeyError) as error:  # not a score-based recommender
+            _log.info("%s is skipped: %s", name, error)
+    return scorers
 
 
-def _reports(steps: Mapping[str, Path]) -> dict[str, dict[str, Report]]:
-    found: dict[str, dict[str, Report]] = {}
-    for name, folder in steps.items():
+def _reports(folders: Mapping[str, Path]) -> dict[str, dict[str, Report]]:
+    reports: dict[str, dict[str, Report]] = {}
+    for name, folder in folders.items():
         if name.startswith("evaluation."):
             ways = [seen for seen in ("excluded", "included") if (folder / seen / "metrics.json").is_file()]
-            found[name.partition(".")[2]] = {seen: Report.load(folder / seen) for seen in ways}
-    return found
+            reports[name.partition(".")[2]] = {seen: Report.load(folder / seen) for seen in ways}
+    return reports
 
 
-def _checkpoints(experiment: Experiment, steps: Mapping[str, Path]) -> dict[str, Path]:
-    """Return the folders of language models on this disk: the backbone as it came, and the trained ones."""
-    found = {}
+def _checkpoints(experiment: Experiment, folders: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the local folders of language models: the original backbone and the trained ones."""
+    checkpoints = {}
     if experiment.backbone is not None and Path(experiment.backbone.name).is_dir():
-        found["backbone"] = Path(experiment.backbone.name)
+        checkpoints["backbone"] = Path(experiment.backbone.name)
     for name in ("backbone", "model", "reinforced"):
-        if name in steps:
-            inner = steps[name] / "backbone"
-            found[f"stage {name}"] = inner if inner.is_dir() else steps[name]
-    return found
+        if name in folders:
+            inner = folders[name] / "backbone"
+            checkpoints[f"stage {name}"] = inner if inner.is_dir() else folders[name]
+    return checkpoints

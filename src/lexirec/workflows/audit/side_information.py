@@ -1,4 +1,4 @@
-"""What goes into a model or stands beside it: neighbours, vectors, identifiers, texts, fitted baselines."""
+"""Audit checks of inputs and baselines: neighbours, vectors, identifiers, texts and fitted baselines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lexirec.semantic_ids.quantizers.published_codes import PublishedCodes
 from lexirec.semantic_ids.quantizers.rqvae import RqVae
 from lexirec.workflows.audit.evidence import Evidence
 from lexirec.workflows.audit.findings import Finding, NotLookedError, percent
-from lexirec.workflows.audit.leakage_probe import best_of, judge, nearest_of, successions
+from lexirec.workflows.audit.leakage_probe import best_of, nearest_of, probe, successions
 
 _COMPANIONS = 20
 _OF_TEXTS = ("lsa", "sentence-transformers")
@@ -31,12 +31,12 @@ _ID_LENGTH = 6
 
 
 def neighbors_know(evidence: Evidence) -> Iterator[Finding]:
-    """Judge the neighbours; those that are counts are counted anew, from the training part and from all events."""
+    """Probe the neighbours; count-based ones are also recomputed from the training part and from all events."""
     neighbors, settings = evidence.need("neighbors"), evidence.experiment.neighbors
     if isinstance(settings, CoOccurrenceNeighbors | MemoryNeighbors):
         yield from _counted_anew(evidence, neighbors, settings)
     ours = settings is not None and settings.kind != "published"
-    yield from judge(
+    yield from probe(
         evidence, lambda items: neighbors.items[items], neighbors.items.shape[1], "the neighbours", ours=ours
     )
 
@@ -53,15 +53,15 @@ def _counted_anew(
             "leak",
             f"the neighbours are not those of the training part ({percent(from_training)} agree) but those of all "
             f"events ({percent(from_all)} agree)",
-            "up: prompts and grounded rows name items that were taken together in held-out events",
-            "make the stage neighbors again",
+            "up: prompts and grounded rows contain pairs of held-out events",
+            "run the stage neighbors again",
         )
     else:
         yield Finding(
             "distortion",
-            f"the neighbours are not what the settings make of the training rows ({percent(from_training)} agree)",
-            "either way: figures belong to other neighbours than the settings say",
-            "make the stage neighbors again",
+            f"the neighbours do not match the settings and training rows ({percent(from_training)} agree)",
+            "either way: figures belong to other neighbours than the settings describe",
+            "run the stage neighbors again",
         )
 
 
@@ -80,7 +80,7 @@ def _made(evidence: Evidence, settings: CoOccurrenceNeighbors | MemoryNeighbors,
 
 
 def _same(one: Neighbors, other: Neighbors) -> float:
-    """Share of the neighbours in common, whatever their order."""
+    """Share of the neighbours in common, in any order."""
     size = int(max(one.items.max(initial=0), other.items.max(initial=0))) + 1
     sets = [
         np.unique((np.arange(len(each))[:, None] * np.int64(size) + each.items)[each.items >= 0])
@@ -90,17 +90,17 @@ def _same(one: Neighbors, other: Neighbors) -> float:
 
 
 def vectors_know(evidence: Evidence) -> Iterator[Finding]:
-    """Judge vectors that may know more than texts: those from files, and those made of interactions."""
+    """Probe vectors that are not made from texts alone: those from files and from interactions."""
     for name in _foreign(evidence):
         vectors = evidence.need("vectors").get(name)
         if vectors is None:
-            raise NotLookedError(evidence.missing.get(f"vectors.{name}", f"vectors.{name} are not there"))
+            raise NotLookedError(evidence.missing.get(f"vectors.{name}", f"vectors.{name} are missing"))
         lists = partial(nearest_of, vectors, k=_COMPANIONS)
-        yield from judge(evidence, lists, _COMPANIONS, f"the vectors '{name}'", ours=_counted_here(evidence, name))
+        yield from probe(evidence, lists, _COMPANIONS, f"the vectors '{name}'", ours=_counted_here(evidence, name))
 
 
 def _foreign(evidence: Evidence) -> list[str]:
-    """Name the vectors that are not made of texts alone."""
+    """Return the names of vectors that are not made from texts alone."""
     return [name for name, each in evidence.experiment.vectors.items() if each.kind not in _OF_TEXTS]
 
 
@@ -109,7 +109,7 @@ def _counted_here(evidence: Evidence, name: str) -> bool:
 
 
 def identifiers_know(evidence: Evidence) -> Iterator[Finding]:
-    """Judge codes and identifiers that may have been made from interactions: items that share most of them."""
+    """Probe codes and identifiers that may depend on interactions, by items with long common prefixes."""
     codes, naming = evidence.experiment.codes, evidence.experiment.naming
     foreign = isinstance(codes, PublishedCodes) or (isinstance(codes, RqVae) and codes.letter.collaborative)
     foreign = foreign or bool(_foreign(evidence))
@@ -128,7 +128,7 @@ def identifiers_know(evidence: Evidence) -> Iterator[Finding]:
             total += alike
         return total
 
-    yield from judge(
+    yield from probe(
         evidence,
         lambda items: best_of(shared, items, _COMPANIONS, len(tokens)),
         _COMPANIONS,
@@ -137,7 +137,7 @@ def identifiers_know(evidence: Evidence) -> Iterator[Finding]:
 
 
 def texts_know(evidence: Evidence) -> Iterator[Finding]:
-    """Look in the texts that models read for ids of other items ("also bought"), and for figures of sales."""
+    """Look in the text fields for ids of other items ("also bought") and for sales figures."""
     yield from _named_items(evidence)
     yield from _figures_of_sales(evidence)
 
@@ -145,7 +145,7 @@ def texts_know(evidence: Evidence) -> Iterator[Finding]:
 def _named_items(evidence: Evidence) -> Iterator[Finding]:
     ids = pa.array(evidence.catalog.item_ids, pa.string())
     if np.median(pc.utf8_length(ids).to_numpy()) < _ID_LENGTH:
-        return  # such ids cannot be told from numbers and words
+        return  # too short to distinguish from numbers and words
     for name in evidence.catalog.text_fields:
         words = pc.split_pattern_regex(pa.array(evidence.catalog.field(name), pa.string()), r"[^\w.:-]+")
         owners = pc.list_parent_indices(words).to_numpy().astype(np.int64)
@@ -162,17 +162,17 @@ def _named_items(evidence: Evidence) -> Iterator[Finding]:
         items = len(np.unique(pairs // evidence.n_items)) / evidence.n_items
         yield Finding(
             "leak" if touched >= 0.005 else "note",
-            f"the text field '{name}' names other items of the catalogue ({percent(items)} of the items do); among the "
-            f"held-out successions that training never shows are {percent(share)} named so",
+            f"the text field '{name}' contains ids of other items ({percent(items)} of the items do); it contains "
+            f"{percent(share)} of the held-out successions absent from training",
             f"up: lists such as 'also bought' were counted from all events; about {touched:.3f} of recall is at stake",
-            f"leave '{name}' out of data.text",
+            f"remove '{name}' from data.text",
             touched,
             evidence.pair_names(unseen.earlier[hit], unseen.later[hit]),
         )
 
 
 def _figures_of_sales(evidence: Evidence) -> Iterator[Finding]:
-    """Find numeric text fields that go with popularity in the test part beyond what the training part tells."""
+    """Find numeric text fields that correlate with test popularity beyond training popularity."""
     cases = evidence.split.test
     later = np.bincount(cases.targets, minlength=evidence.n_items)
     before = evidence.split.train.counts(evidence.n_items)
@@ -189,49 +189,48 @@ def _figures_of_sales(evidence: Evidence) -> Iterator[Finding]:
         if abs(beyond) >= 0.1:
             yield Finding(
                 "distortion",
-                f"the text field '{name}' holds numbers that go with how often items are asked for in the test part, "
-                f"beyond what the training part tells (rank correlation {beyond:+.2f})",
-                "up: such figures (sales ranks, counts of reviews) were taken when the data were collected, after the "
-                "test events",
-                f"leave '{name}' out of data.text, or say so beside the figures",
+                f"the text field '{name}' holds numbers that correlate with the popularity of test targets, beyond "
+                f"training popularity (partial rank correlation {beyond:+.2f})",
+                "up: such figures (sales ranks, review counts) were recorded after the test events",
+                f"remove '{name}' from data.text, or state it with the figures",
             )
 
 
 def _rest(values: NDArray[Any], given: NDArray[Any]) -> NDArray[np.float64]:
-    """Return what a straight line through `given` does not explain."""
+    """Return the residual of a linear regression on `given`."""
     slope, height = np.polyfit(given, values, 1)
     return np.asarray(values - slope * given - height, dtype=np.float64)
 
 
 def scorers_know(evidence: Evidence) -> Iterator[Finding]:
-    """Compare what fitted baselines counted with the training part, and judge what they hold to go together."""
+    """Compare the counts of fitted baselines with the training part, and probe their item scores."""
     scorers = {name: recommender.scorer for name, recommender in evidence.need("scorers").items()}
     wrong = {name: _counted_elsewhere(evidence, scorer) for name, scorer in scorers.items()}
     for name, counts in wrong.items():
         if counts:
             yield Finding(
                 "leak",
-                f"the baseline '{name}' was not fitted on this training part: its {' and '.join(counts)} are others"
+                f"the baseline '{name}' was not fitted on this training part: its {' and '.join(counts)} differ"
                 + _from_all(evidence, scorers[name]),
-                "up, where held-out events were counted: popular and paired items of the test part score higher",
-                f"make baselines.{name} again",
+                "up if held-out events were counted: popular and co-occurring items of the test part score higher",
+                f"run baselines.{name} again",
             )
     for name, scorer in scorers.items():
-        if not wrong[name] and _kind(scorer) not in ("popularity", "recency"):  # those know no pairs
+        if not wrong[name] and _kind(scorer) not in ("popularity", "recency"):  # these have no item pairs
             lists = partial(best_of, scorer.scores, k=_COMPANIONS, n_items=evidence.n_items)
-            yield from judge(evidence, lists, _COMPANIONS, f"the highest scores of the baseline '{name}'", ours=True)
+            yield from probe(evidence, lists, _COMPANIONS, f"the highest scores of the baseline '{name}'", ours=True)
 
 
 def _counted_elsewhere(evidence: Evidence, scorer: Any) -> list[str]:
-    """Name what a scorer counted otherwise than the training part has it."""
+    """Return the counts of a scorer that differ from those of the training part."""
     train, n_items, wrong = evidence.split.train, evidence.n_items, []
-    shares = getattr(scorer, "shares", None) if _kind(scorer) != "recency" else None  # whose shares fade with time
+    shares = getattr(scorer, "shares", None) if _kind(scorer) != "recency" else None  # its shares decay with time
     if shares is not None and not np.allclose(shares, popularity(train, n_items), rtol=1e-4, atol=1e-9):
         wrong.append("shares of events")
-    scorer = getattr(scorer, "counted", scorer)  # transitions are a memory within
+    scorer = getattr(scorer, "counted", scorer)  # transitions wrap a memory
     if isinstance(scorer, Memory):
-        told = scorer.settings
-        counts = pair_counts(train, n_items, window=told.window, gap_decay=told.gap_decay, backward=told.backward)
+        how = scorer.settings
+        counts = pair_counts(train, n_items, window=how.window, gap_decay=how.gap_decay, backward=how.backward)
         if abs(scorer.counts - counts).max() > 1e-3:
             wrong.append("pairs of items")
     return wrong
@@ -246,4 +245,4 @@ def _from_all(evidence: Evidence, scorer: Any) -> str:
         return ""
     everything = popularity(evidence.interactions.sequences, evidence.n_items)
     same = np.allclose(scorer.shares, everything, rtol=1e-4, atol=1e-9)
-    return "; they are those of all events, the held-out ones among them" if same else ""
+    return "; they are those of all events, held-out ones included" if same else ""

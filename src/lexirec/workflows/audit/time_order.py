@@ -1,4 +1,4 @@
-"""Time: training on a user's own future, on other people's future, and orders that the times do not decide."""
+"""Audit checks of time: training on later events of a user or of others, and ties in time."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _MANY_TIES = 0.05
 
 
 def own_future(evidence: Evidence) -> Iterator[Finding]:
-    """Find test events that the same user's training events come after, in the order of the sequences."""
+    """Find test events followed by training events of the same user, in the order of the sequences."""
     labels, users = evidence.labels, evidence.event_users
     places = np.arange(len(labels))
     newest = np.full(len(evidence.need("interactions")), -1, dtype=np.int64)
     trained = labels == TRAIN
-    newest[users[trained]] = places[trained]  # places ascend, so the last one stays
+    newest[users[trained]] = places[trained]  # ascending, so the last one is kept
     tests = np.flatnonzero(labels == TEST)
     hit = tests[newest[users[tests]] > tests]
     if len(hit):
@@ -41,9 +41,9 @@ def own_future(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             "leak",
             f"{later:,} training events come after a test event of the same user; {len(hit):,} of {len(tests):,} test "
-            f"events ({percent(share)}) have such a future in the training part",
-            f"up, by as much as {share:.3f} of recall: what was taken later tells what was taken before",
-            "give a user's later events to the held-out parts, too, or drop them",
+            f"events ({percent(share)}) have later training events",
+            f"up, by up to {share:.3f} of recall: later events reveal earlier ones",
+            "hold a user's later events out, too, or drop them",
             share,
             tuple(f"user {evidence.user(users[place])}, target {evidence.item(items[place])}" for place in hit[:3]),
         )
@@ -56,7 +56,7 @@ def _first_test(users: np.ndarray, tests: np.ndarray, n_users: int) -> np.ndarra
 
 
 def everybodys_future(evidence: Evidence) -> Iterator[Finding]:
-    """Count training events later than test events, whoever they belong to."""
+    """Count training events later than test events, of any user."""
     labels, times = evidence.labels, evidence.need("times")
     known = np.isfinite(times)
     trained, tests = np.sort(times[known & (labels == TRAIN)]), times[known & (labels == TEST)]
@@ -69,11 +69,11 @@ def everybodys_future(evidence: Evidence) -> Iterator[Finding]:
         if some:
             yield Finding(
                 "note",
-                f"leave-one-out lets models learn from other people's future: {percent(float(later.mean()))} of the "
+                f"leave-one-out trains on later events of other users: {percent(float(later.mean()))} of the "
                 f"training events are later than the test event on average, and {percent(some)} of the test events "
                 f"have some{of}",
-                "up beside operation, for everything that learns from other users; the same for all systems compared",
-                "say so beside the figures; a global-temporal split shows what remains in operation",
+                "up compared with production, for models that learn from other users; equal for all systems",
+                "state it with the figures; a global-temporal split measures performance in production",
                 some,
             )
         return
@@ -83,7 +83,7 @@ def everybodys_future(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _later_than_the_cut(evidence: Evidence, cut: float, after: int, trained: int, of: str) -> Finding:
-    """Say what training events in the test period of a split by time are worth: with successions, or alone."""
+    """Return the finding on training events in the test period of a split by time, with or without successions."""
     sequences, labels, times = evidence.need("interactions").sequences, evidence.labels, evidence.need("times")
     starts = np.zeros(len(labels), dtype=bool)
     starts[sequences.offsets[:-1][sequences.lengths > 0]] = True
@@ -93,14 +93,14 @@ def _later_than_the_cut(evidence: Evidence, cut: float, after: int, trained: int
     counted = (
         f"; {following:,} of them follow another event"
         if following
-        else "; all are their users' first events, which follow nothing"
+        else "; all are their users' first events, without successions"
     )
     return Finding(
         "leak" if following else "distortion",
-        f"the split is one by time, yet {after:,} of {trained:,} training events ({percent(after / trained)}) are "
+        f"the split is by time, but {after:,} of {trained:,} training events ({percent(after / trained)}) are "
         f"later than the first test event ({_day(cut)}), the last of them at {_day(times[late].max())}{counted}{of}",
         f"up: popularity {'and successions ' if following else ''}of the test period is learned; {percent(known)} of "
-        "the test cases have a transition that is known from those events alone",
+        "the test cases have a transition known from those events alone",
         "drop training events from the first test event on",
         known,
         tuple(
@@ -129,7 +129,7 @@ def _known_from_later(evidence: Evidence, cut: float) -> float:
 
 
 def ties_in_time(evidence: Evidence) -> Iterator[Finding]:
-    """Count test events whose place among the user's events is not decided by time."""
+    """Count test events with the same time as another event of the user, and events out of order."""
     labels, times, users = evidence.labels, evidence.need("times"), evidence.event_users
     same = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
     tied = np.concatenate([[False], same]) | np.concatenate([same, [False]])
@@ -142,9 +142,9 @@ def ties_in_time(evidence: Evidence) -> Iterator[Finding]:
             "distortion" if share >= _MANY_TIES else "note",
             f"{int(tied[tests].sum()):,} of {int(tests.sum()):,} test events ({percent(share)}) have the same time as "
             f"another event of their user",
-            f"either way: which of them is asked for is decided {order}; another order is another test set, and "
-            "figures of papers that broke ties otherwise are of other cases",
-            "say how ties are broken (the protocol card does), and compare only systems measured on the same cases",
+            f"either way: ties are broken {order}; another order gives another test set, and papers that broke ties "
+            "differently have other cases",
+            "state how ties are broken (the protocol card does), and compare only systems evaluated on the same cases",
             share,
         )
     backwards = (users[1:] == users[:-1]) & (times[1:] < times[:-1])
@@ -152,53 +152,46 @@ def ties_in_time(evidence: Evidence) -> Iterator[Finding]:
         at = np.flatnonzero(backwards)
         yield Finding(
             "distortion",
-            f"{len(at):,} events stand behind later ones of the same user: the order of the sequences is not that of "
-            "the times",
-            "either way: histories are not what came before the target",
+            f"{len(at):,} events come after later ones of the same user: the sequences are not ordered by time",
+            "either way: histories hold events after the target",
             'map the column of times, for example interaction_columns = {time = "timestamp"}',
             None,
             tuple(f"user {evidence.user(users[place])}" for place in at[:3]),
         )
 
 
-# ---------------------------------------------------------------------------------------------------------------- times
-# Times of events from the table of interactions, also where the experiment does not use them or some are unknown.
-
+# ------------------------------------------------------------------------------- event times of the table
 
 _NAMES = ("time", "timestamp", "unixReviewTime", "unix_time", "ts", "date", "datetime", "created_at")
-
-
-_EARLIEST, _LATEST = 631_152_000.0, 4_102_444_800.0  # 1990 and 2100: whatever lies outside counts something else
-
-
+_EARLIEST, _LATEST = 631_152_000.0, 4_102_444_800.0  # 1990 and 2100: numbers outside are no times
 _log = logging.getLogger(__name__)
 
 
 def read_times(settings: DataSettings, catalog: Catalog, interactions: Interactions) -> NDArray[np.float64] | None:
-    """Find a column of times, mapped or not, and lay it beside the events.
+    """Read event times from the table of interactions, also if the experiment does not map the column.
 
-    Events are matched by user and item; of several with the same, in their order.
+    Events are matched by user and item, repeated ones in their order.
 
     Returns:
-        float64 (N,), seconds since 1970 beside `interactions.sequences.items`, NaN where unknown; None where there is
-        no such column, or its numbers are no moments.
+        float64 (N,), seconds since 1970 beside `interactions.sequences.items`, NaN where unknown; None without such a
+        column, or if its values are no times.
     """
     with Workspace() as work:
         source = work.open(settings.interactions)
         wanted = dict(settings.interaction_columns)
-        given = [name for name in (wanted.get("time"), *_NAMES) if name and name in source.columns]
-        if not given:
+        candidates = [name for name in (wanted.get("time"), *_NAMES) if name and name in source.columns]
+        if not candidates:
             return None
         try:
-            table = _table(work, source, wanted, given[0], settings)
+            table = _table(work, source, wanted, candidates[0], settings)
         except (duckdb.Error, DataError) as error:
-            _log.info("the column %s holds no times (%s)", given[0], error)
+            _log.info("the column %s holds no times (%s)", candidates[0], error)
             return None
     return _beside(interactions, catalog, table)
 
 
 def _table(work: Workspace, source: Source, wanted: dict[str, str], time: str, settings: DataSettings) -> pa.Table:
-    """Read user, item and seconds of every row, in the order in which the events of a user stand."""
+    """Read user, item and seconds of every row, in the order of each user's events."""
     columns = {name: source.column(name, wanted) for name in ("user_id", "item_id")}
     moment = source.column("time", {**wanted, "time": time}).number(PER_SECOND[settings.time_unit])
     place = wanted.get("position", "position" if "position" in source.columns else "")
@@ -218,14 +211,16 @@ def _beside(interactions: Interactions, catalog: Catalog, table: pa.Table) -> ND
     seconds = np.where((seconds >= _EARLIEST) & (seconds <= _LATEST), seconds, np.nan)
     if not np.isfinite(seconds).any():
         return None
-    given = np.where((users.to_numpy() >= 0) & (items >= 0), users.to_numpy().astype(np.int64) * n_items + items, -1)
+    there_keys = np.where(
+        (users.to_numpy() >= 0) & (items >= 0), users.to_numpy().astype(np.int64) * n_items + items, -1
+    )
     wanted = np.repeat(np.arange(len(sequences), dtype=np.int64), sequences.lengths) * n_items + sequences.items
-    here, there = _numbered(wanted), _numbered(given)
-    order = np.lexsort((there, given))
-    found = np.full(len(wanted), np.nan)
-    at = _search(given[order], there[order], wanted, here)
-    found[at >= 0] = seconds[order[at[at >= 0]]]
-    return found
+    here, there = _numbered(wanted), _numbered(there_keys)
+    order = np.lexsort((there, there_keys))
+    result = np.full(len(wanted), np.nan)
+    at = _search(there_keys[order], there[order], wanted, here)
+    result[at >= 0] = seconds[order[at[at >= 0]]]
+    return result
 
 
 def _numbered(keys: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -234,15 +229,15 @@ def _numbered(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     ordered = keys[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(keys) else np.zeros(0, int)
     number = np.arange(len(keys)) - np.repeat(starts, np.diff(np.append(starts, len(keys))))
-    found = np.empty(len(keys), dtype=np.int64)
-    found[order] = number
-    return found
+    numbers = np.empty(len(keys), dtype=np.int64)
+    numbers[order] = number
+    return numbers
 
 
 def _search(
     keys: NDArray[np.int64], numbers: NDArray[np.int64], wanted: NDArray[np.int64], which: NDArray[np.int64]
 ) -> NDArray[Any]:
-    """Return the place of each wanted (key, number) among sorted ones, −1 where there is none."""
-    at = np.searchsorted(keys, wanted) + which  # equal keys stand side by side, numbered from 0
+    """Return the index of each wanted (key, number) among sorted ones, −1 for none."""
+    at = np.searchsorted(keys, wanted) + which  # equal keys are adjacent, numbered from 0
     safe = np.minimum(at, max(len(keys) - 1, 0))
     return np.where((at < len(keys)) & (keys[safe] == wanted) & (numbers[safe] == which), at, -1)

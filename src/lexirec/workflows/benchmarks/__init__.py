@@ -1,1 +1,1 @@
-"""Speed and memory, each against a reference path in the same run, on random weights and generated data."""
+"""Benchmarks of speed and memory against reference implementations, on random weights and generated data."""

@@ -1,7 +1,8 @@
-"""Beams that share one reading of the prompt against stock `generate` with a prefix function, on a causal model.
+"""Benchmark of TS-Rec decoding: beams over one shared prompt cache against stock `generate` with a prefix function.
 
-`generate` reads the prompt once per beam and asks Python which tokens may follow; ours reads it once. Both score by the
-whole vocabulary, so that their lists can be compared; ours is timed over legal children, too, which is how it is used.
+`generate` encodes the prompt once per beam and calls a Python function for the allowed tokens; ours encodes it once.
+Both normalise over the whole vocabulary, so that their lists can be compared; ours is also timed over legal children
+only, its default.
 
 Legend: `B` users, `L` tokens, `I` items.
 """
@@ -31,7 +32,7 @@ from lexirec.workflows.benchmarks.measure import Answer, Competitor, apart, timi
 
 LEVELS = 3
 TOLERANCE = 1e-4
-"""How much scores may differ for two lists to count as the same."""
+"""Largest difference of scores between equal lists."""
 
 Nested = dict[int, Any]
 Ranked = tuple[list[int], list[float]]
@@ -39,19 +40,19 @@ Ranked = tuple[list[int], list[float]]
 
 @dataclass(frozen=True)
 class CausalSizes:
-    """How large a benchmark is; by default Qwen2.5-0.5B and a trie like that of MiniOneRec's Industrial.
+    """Sizes of the benchmark; by default Qwen2.5-0.5B and a trie like that of MiniOneRec's Industrial.
 
     Attributes:
-        layers: of the model.
-        width: of its hidden states.
-        heads: of its attention.
-        key_heads: that they share.
-        inner: width of its feed-forward layers.
-        vocabulary: rows of its embedding; the last ones are the tokens of identifiers.
+        layers: layers of the model.
+        width: width of the hidden states.
+        heads: attention heads.
+        key_heads: key-value heads.
+        inner: width of the feed-forward layers.
+        vocabulary: rows of the embedding; the last ones are the tokens of identifiers.
         codes: tokens of the second and of the third level.
-        nodes: of the trie on each level; the last are the items.
+        nodes: nodes of the trie per level; the last are the items.
         prompt: tokens of a prompt.
-        beams: prefixes kept, and items wanted.
+        beams: beam width, and number of items returned.
     """
 
     layers: int = 24
@@ -69,19 +70,20 @@ class CausalSizes:
 def bench_causal_decode(
     users: int = 2, repeats: int = 3, sizes: CausalSizes | None = None, seed: int = 0
 ) -> dict[str, Any]:
-    """Rank the whole catalogue for some users, one at a time, by beams and by `generate`.
+    """Rank the whole catalogue for some users, one at a time, by our beam search and by `generate`.
 
     Args:
-        users: each with a prompt of random tokens.
-        repeats: how often ours is timed for each user; the reference is timed once.
-        sizes: of model and catalogue.
-        seed: of weights, identifiers and prompts.
+        users: number of users, each with a prompt of random tokens.
+        repeats: timings of ours per user; the reference is timed once.
+        sizes: sizes of model and catalogue.
+        seed: seed of weights, identifiers and prompts.
 
     Returns:
-        `speedup` (medians), `processor_speedup` (of processor time, which a busy machine hardly changes),
-        `speedup_over_legal_children` (ours by default settings), `memory_ratio` (peak growth of resident memory, ours /
-        reference, from when the model was there), `identical` (same items in the same order, scores within 1e-4),
-        seconds with their spread, and the floor: one reading of the prompt by the stock model.
+        `speedup` (medians), `processor_speedup` (of processor time, which depends little on other load),
+        `speedup_over_legal_children` (ours with default settings), `memory_ratio` (peak growth of resident memory, ours
+        / reference, after the model was loaded), `identical` (same items in the same order, scores within 1e-4),
+        seconds with their spread, and as lower bound (`floor_seconds`) one forward pass of the prompt by the stock
+        model.
     """
     sizes = sizes or CausalSizes()
     words = sizes.vocabulary - sizes.nodes[0] - 2 * sizes.codes
@@ -104,14 +106,14 @@ def bench_causal_decode(
 
 
 def _round(beams: Competitor, prompt: list[int], width: int, progress: Progress) -> tuple[Answer, Answer, Answer]:
-    """Time ours once each way, and one reading of the prompt."""
-    found = (
+    """Time ours over vocabulary and legal children, and one forward pass of the prompt."""
+    answers = (
         beams.ask("rank", prompt, width),
         beams.ask("rank_over_legal_children", prompt, width),
         beams.ask("read", prompt),
     )
     progress.advance()
-    return found
+    return answers
 
 
 def _figures(sizes: CausalSizes, answers: dict[str, list[list[Answer]]]) -> dict[str, Any]:
@@ -148,12 +150,12 @@ def _same(one: Ranked, other: Ranked) -> bool:
 
 
 def semantic_ids(sizes: CausalSizes, seed: int) -> NDArray[np.int32]:
-    """Return identifiers (I, 3) whose trie has exactly `sizes.nodes` nodes per level; cells are of unequal size."""
+    """Return identifiers (I, 3) whose trie has exactly `sizes.nodes` nodes per level, with cells of unequal size."""
     first, pairs, items = sizes.nodes
     rng = np.random.default_rng([seed, 0])
-    liking = np.log(rng.dirichlet(np.full(first, 1.2)))[:, None] + rng.gumbel(size=(first, sizes.codes))
-    liking[np.arange(first), liking.argmax(1)] = np.inf  # no cell is empty
-    chosen = np.argsort(-liking, axis=None, kind="stable")[:pairs]
+    affinity = np.log(rng.dirichlet(np.full(first, 1.2)))[:, None] + rng.gumbel(size=(first, sizes.codes))
+    affinity[np.arange(first), affinity.argmax(1)] = np.inf  # no cell is empty
+    chosen = np.argsort(-affinity, axis=None, kind="stable")[:pairs]
     more = rng.choice(pairs, size=items - pairs, p=rng.dirichlet(np.full(pairs, 0.5)))
     pair_I = np.sort(np.concatenate([np.arange(pairs), more]))
     place_I = np.arange(items) - np.searchsorted(pair_I, pair_I)
@@ -170,7 +172,7 @@ def semantic_ids(sizes: CausalSizes, seed: int) -> NDArray[np.int32]:
 
 
 def _language(sizes: CausalSizes, seed: int) -> Any:
-    """Return a stock model with random weights."""
+    """Return a stock Qwen2 with random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = Qwen2Config(
@@ -186,7 +188,7 @@ def _language(sizes: CausalSizes, seed: int) -> Any:
 
 
 class _Reference:
-    """Stock `generate`, asking a nested dictionary which tokens may follow (MiniOneRec, spec section 8)."""
+    """Stock `generate` with a prefix function over nested dictionaries (MiniOneRec, spec section 8)."""
 
     def __init__(self, sizes: CausalSizes, seed: int) -> None:
         self._model = _language(sizes, seed)
@@ -199,9 +201,9 @@ class _Reference:
                 node = node.setdefault(token, {})
 
     def rank(self, prompt: list[int], width: int) -> Ranked:
-        """Return the best items behind a prompt and their scores."""
+        """Return the best items for a prompt and their scores."""
         ids_1L = torch.tensor([prompt])
-        found = self._model.generate(
+        generated = self._model.generate(
             ids_1L,
             attention_mask=torch.ones_like(ids_1L),
             prefix_allowed_tokens_fn=self._allowed(len(prompt)),
@@ -214,8 +216,8 @@ class _Reference:
             output_scores=True,
             return_dict_in_generate=True,
         )
-        items = [self._item[tuple(row)] for row in found.sequences[:, len(prompt) :].tolist()]
-        return items, found.sequences_scores.tolist()
+        items = [self._item[tuple(row)] for row in generated.sequences[:, len(prompt) :].tolist()]
+        return items, generated.sequences_scores.tolist()
 
     def _allowed(self, length: int) -> Callable[[int, Tensor], list[int]]:
         def allowed(_: int, text_L: Tensor) -> list[int]:
@@ -228,7 +230,7 @@ class _Reference:
 
 
 class _Beams:
-    """One reading of the prompt, beams side by side behind it."""
+    """Our beam search: the prompt is encoded once, and all beams share its cache."""
 
     def __init__(self, sizes: CausalSizes, seed: int) -> None:
         backbone, trie = _language(sizes, seed), Trie.build(semantic_ids(sizes, seed))
@@ -236,28 +238,28 @@ class _Beams:
             TSRecNetwork(backbone, TSRecNetworkSettings(likelihood=likelihood), trie).eval()
             for likelihood in ("vocabulary", "catalog")
         )
-        self._weights = PackedLinears(backbone.get_decoder())  # as `causal_ranking` does
+        self._weights = PackedLinears(backbone.get_decoder())  # as in `causal_ranking`
         with torch.inference_mode():
             self._rows = {model: for_searching(model.rows()) for model in (self._whole, self._legal)}
 
     def rank(self, prompt: list[int], width: int) -> Ranked:
-        """Return what `generate` returns."""
+        """Return items and scores as `generate` does, normalised over the vocabulary."""
         return self._search(self._whole, prompt, width, length_penalty=0.0)
 
     def rank_over_legal_children(self, prompt: list[int], width: int) -> Ranked:
-        """Return the best items by the probabilities among legal children."""
+        """Return items and scores normalised over legal children."""
         return self._search(self._legal, prompt, width, length_penalty=None)
 
     @torch.inference_mode()
     def read(self, prompt: list[int]) -> None:
-        """Read the prompt and nothing more, by the stock model without its language head."""
+        """Run one forward pass of the prompt, without language head."""
         self._whole.backbone.get_decoder()(input_ids=torch.tensor([prompt]), use_cache=True)
 
     @torch.inference_mode()
     def _search(self, model: TSRecNetwork, prompt: list[int], width: int, length_penalty: float | None) -> Ranked:
         ids_1L = torch.tensor([prompt])
-        told, seen = (ids_1L, torch.ones_like(ids_1L)), torch.full((1, 1), -1)
+        prompt_and_mask, seen = (ids_1L, torch.ones_like(ids_1L)), torch.full((1, 1), -1)
         with self._weights.in_use():
-            steps = TSRecStepDecoder(model, told, seen, rows=self._rows[model])
-            found = beam_search(model.trie, steps, width=width, k=width, length_penalty=length_penalty)
-        return found.items[0].tolist(), found.scores[0].tolist()
+            steps = TSRecStepDecoder(model, prompt_and_mask, seen, rows=self._rows[model])
+            result = beam_search(model.trie, steps, width=width, k=width, length_penalty=length_penalty)
+        return result.items[0].tolist(), result.scores[0].tolist()

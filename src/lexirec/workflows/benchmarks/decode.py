@@ -1,7 +1,7 @@
-"""Beams over fused prompts against stock `generate` with a prefix function: time, peak memory, same lists.
+"""Benchmark of GRAM decoding: beam search over cached item encodings against stock `generate` with a prefix function.
 
-Both paths live in processes of their own, so that the memory of one does not hide in that of the other, and take
-turns, so that both meet the same machine.
+Both paths run in processes of their own, so that their memory is measured separately, and take turns, so that both run
+under the same load.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from lexirec.nn.vocabulary_head import for_searching
 from lexirec.workflows.benchmarks import reference as stock
 from lexirec.workflows.benchmarks.causal_decode import bench_causal_decode
 from lexirec.workflows.benchmarks.fixtures import LEVELS, Sizes, make_world
-from lexirec.workflows.benchmarks.measure import floor, timings
+from lexirec.workflows.benchmarks.measure import least_time, timings
 
 FAMILIES = ("late-fusion", "causal")
 TOLERANCE = 1e-4
-"""How much scores may differ for two lists to count as the same."""
+"""Largest difference of scores between equal lists."""
 
 
 class Answer(NamedTuple):
-    """The best items of one user with their scores, what it took, and the peak growth of memory so far (MiB)."""
+    """The best items of one user with scores, seconds, and the peak growth of memory so far (MiB)."""
 
     items: list[int]
     scores: list[float]
@@ -45,7 +45,7 @@ class Answer(NamedTuple):
 
 
 class _Path(Protocol):
-    """One of the two ways, set up in a process of its own."""
+    """One of the two implementations, in a process of its own."""
 
     encoding_seconds: float
 
@@ -57,30 +57,31 @@ class _Path(Protocol):
 def bench_decode(
     family: str = "late-fusion", users: int = 2, repeats: int = 5, sizes: Sizes | None = None, seed: int = 0
 ) -> dict[str, Any]:
-    """Rank the whole catalogue for some users, one at a time, by beams and by `generate`.
+    """Rank the whole catalogue for some users, one at a time, by our beam search and by `generate`.
 
     The reference encodes all prompts of the user and calls transformers' `generate` with `prefix_allowed_tokens_fn`
-    over a dictionary trie (GRAM, spec sections 9 and 11). Ours reads item encodings made beforehand, which a
-    catalogue has once, encodes the user prompt, and searches; both give length-normalised scores.
+    over a dictionary trie (GRAM, spec sections 9 and 11). Ours reads item encodings computed in advance,
+    once per catalogue, encodes the user prompt, and searches; both give length-normalised scores.
 
     Args:
-        family: of recommenders; what is measured for causal ones, `causal_decode` says.
-        users: each with a full history of items of his own.
-        repeats: how often ours is timed for each user; the reference is timed once.
-        sizes: of model and catalogue; by default T5-small on Beauty. Causal models are measured at a size of their own.
-        seed: of weights, identifiers and histories.
+        family: family of recommenders; for `causal` see `causal_decode`.
+        users: number of users, each with a full history of distinct items.
+        repeats: timings of ours per user; the reference is timed once.
+        sizes: sizes of model and catalogue; by default T5-small on Beauty. Causal models have sizes of their own.
+        seed: seed of weights, identifiers and histories.
 
     Returns:
-        `speedup` (medians; item encodings at hand), `speedup_with_encoding` (ours encodes the history's items too),
-        `memory_ratio` (peak growth of resident memory, ours / reference, from when model and encodings were there),
-        `identical` (same items in the same order, scores within 1e-4), seconds with their spread, and the floor.
+        `speedup` (medians; item encodings cached), `speedup_with_encoding` (ours encodes the history's items, too),
+        `memory_ratio` (peak growth of resident memory, ours / reference, after model and encodings were loaded),
+        `identical` (same items in the same order, scores within 1e-4), seconds with their spread, and the lower bound
+        `floor_seconds`.
 
     Raises:
-        SettingsError: there is no such family.
+        SettingsError: the family is unknown.
     """
     if family not in FAMILIES:
         raise SettingsError(
-            f"there is no family '{family}'; allowed: {', '.join(FAMILIES)}{did_you_mean(family, FAMILIES)}"
+            f"bench decode: family '{family}' is unknown; use {', '.join(FAMILIES)}.{did_you_mean(family, FAMILIES)}"
         )
     if family == "causal":
         return bench_causal_decode(users, repeats, seed=seed)
@@ -130,7 +131,7 @@ def _figures(sizes: Sizes, theirs: list[Answer], ours: list[list[Answer]], encod
         "prompt_tokens": sizes.prompt,
         "width": sizes.width,
         "threads": torch.get_num_threads(),
-        **floor(*_least_work(sizes)),
+        **least_time(*_least_work(sizes)),
     }
 
 
@@ -140,7 +141,7 @@ def _same(one: Answer, other: Answer) -> bool:
 
 
 def _least_work(sizes: Sizes) -> tuple[float, float]:
-    """Return operations and bytes that ours cannot do without: user prompt, keys and values, the beams' steps."""
+    """Return the least operations and bytes of ours: user prompt, keys and values, decoding steps of the beams."""
     size = SIZES[sizes.backbone.removeprefix("scratch:")]
     width, layers, inner = size["d_model"], size["layers"], size["feed_forward"]
     tokens = (sizes.history + 1) * sizes.prompt
@@ -160,7 +161,7 @@ _memory: PeakMemory | None = None
 
 @contextmanager
 def _process(name: str, sizes: Sizes, seed: int, pool: int) -> Iterator[ProcessPoolExecutor]:
-    """Start a process in which one path is set up; the first of what it is asked waits until it is."""
+    """Start a process with one of the paths; its first task waits for the set-up."""
     arguments = (name, sizes, seed, pool, torch.get_num_threads())
     with ProcessPoolExecutor(1, get_context("spawn"), _set_up, arguments) as executor:
         yield executor
@@ -174,7 +175,7 @@ def _set_up(name: str, sizes: Sizes, seed: int, pool: int, threads: int) -> None
 
 
 def _warm_up(width: int) -> float:
-    """Rank for a short history once; return the seconds that encoding one item took (0: none were encoded)."""
+    """Rank once for a short history; return the seconds per encoded item (0 if none were encoded)."""
     assert _path is not None
     _path.rank([0], min(width, 2))
     return _path.encoding_seconds
@@ -190,7 +191,7 @@ def _answer(history: list[int], width: int) -> Answer:
 
 
 class _Reference:
-    """All prompts encoded for each user, `generate` with a prefix function."""
+    """Stock transformers: all prompts encoded per user, `generate` with a prefix function."""
 
     encoding_seconds = 0.0
 
@@ -204,17 +205,17 @@ class _Reference:
         """Return the best items of a history and their scores."""
         newest_first_BH = torch.tensor([history[::-1]])
         tokens, scores = stock.generate(self._world, self._trie, newest_first_BH, width)
-        # the start (0), the end (1) and padding (0) are no part of an identifier
+        # start (0), end (1) and padding (0) are not part of an identifier
         return [self._item[tuple(token for token in row if token > 1)] for row in tokens.tolist()], scores.tolist()
 
 
 class _Beams:
-    """Item encodings made beforehand, one search for each user."""
+    """Our beam search over cached item encodings."""
 
     def __init__(self, sizes: Sizes, seed: int, pool: int) -> None:
         self._model = make_world(sizes, seed).model
         backbone = self._model.backbone
-        self._weights = PackedLinears(backbone.encoder, backbone.decoder)  # as `late_fusion_ranking` does
+        self._weights = PackedLinears(backbone.encoder, backbone.decoder)  # as in `late_fusion_ranking`
         begin = time.perf_counter()
         with torch.inference_mode(), self._weights.in_use():
             parts = [self._model.encode_items(torch.tensor([item])) for item in range(pool)]
@@ -227,5 +228,5 @@ class _Beams:
         """Return the best items of a history and their scores."""
         with self._weights.in_use():
             steps = GramStepDecoder(self._model, torch.tensor([history]), rows=self._rows, cache=self._cache)
-            found = beam_search(self._model.trie, steps, width=width, k=width, length_penalty=1.0)
-        return found.items[0].tolist(), found.scores[0].tolist()
+            result = beam_search(self._model.trie, steps, width=width, k=width, length_penalty=1.0)
+        return result.items[0].tolist(), result.scores[0].tolist()

@@ -1,4 +1,4 @@
-"""What benchmarks run on: random weights, identifiers in a tree like GRAM's, prompts of full length.
+"""Data of the benchmarks: a model with random weights, identifiers in a tree like GRAM's, prompts of full length.
 
 Legend: `I` items, `L` tokens, `U` users.
 """
@@ -23,28 +23,29 @@ from lexirec.nn.tokenizer import train_tokenizer
 
 END = 1
 LEVELS = 7
-"""Tokens of an identifier, its collision counter and the end left out (GRAM's Beauty)."""
+"""Tokens of an identifier without collision counter and end (GRAM's Beauty)."""
 
 _FIRST_WORD = 200
-"""Token ids below are for the template's pieces and for collision counters."""
+"""Smaller token ids are reserved for the template and for collision counters."""
 _CELLS = 128
 _CHILDREN = 84
 _FAVOURED = (0.42, 0.5, 0.6, 0.7, 0.8)
-"""Chance that an item takes its node's favourite token, at levels 3 to 7; with these, the tree thins out as the one
-GRAM published for Beauty does (spec section 4.3: 108, 6,600, 10,126, 11,257 prefixes of one to four tokens)."""
+"""Probability that an item takes its node's favourite token, at levels 3 to 7; with these values the tree has the shape
+of the one that GRAM published for Beauty (spec section 4.3: 108, 6,600, 10,126, 11,257 prefixes of one to four
+tokens)."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large a benchmark is; by default T5-small on Beauty.
+    """Sizes of the benchmark; by default T5-small on Beauty.
 
     Attributes:
-        backbone: a scratch backbone, which says layers and widths.
-        vocabulary: rows of its embedding.
+        backbone: a scratch backbone, which defines layers and widths.
+        vocabulary: rows of the embedding.
         items: items of the catalogue.
-        prompt: tokens of every item prompt, and the most of a user prompt.
+        prompt: tokens of every item prompt, and largest number of a user prompt.
         history: items of a history.
-        width: beams, and items wanted.
+        width: beam width, and number of items returned.
     """
 
     backbone: str = "scratch:small"
@@ -56,7 +57,7 @@ class Sizes:
 
 
 class World(NamedTuple):
-    """A model with what it was made of: identifiers (I, longest) without the end, prompts of items and users."""
+    """A model with its identifiers (I, longest), without the end token, and its item and user prompts."""
 
     model: GramNetwork
     tokens: NDArray[np.int32]
@@ -65,7 +66,7 @@ class World(NamedTuple):
 
 
 def make_world(sizes: Sizes, seed: int) -> World:
-    """Make a late-fusion model of the paper's kind (full-vocabulary likelihood, dropout off) with random weights."""
+    """Build a GRAM model as in the paper (full-vocabulary likelihood, no dropout) with random weights."""
     tokens = gram_like_identifiers(sizes.items, sizes.vocabulary, seed)
     rng = np.random.default_rng([seed, 1])
     words = rng.integers(_FIRST_WORD, sizes.vocabulary, size=sizes.items * sizes.prompt, dtype=np.int32)
@@ -88,10 +89,10 @@ def make_world(sizes: Sizes, seed: int) -> World:
 
 
 def gram_like_identifiers(items: int, vocabulary: int, seed: int) -> NDArray[np.int32]:
-    """Return identifiers (I, 8) of seven tokens, −1 padded; equal ones get a counter, as GRAM's do.
+    """Return identifiers (I, 8) of seven tokens, −1 padded; equal ones get a counter, as in GRAM.
 
-    Items meet in 128 cells of unequal size, then in up to 84 children each; below, an item takes its node's favourite
-    token or a random one.
+    Items fall into 128 cells of unequal size, then into up to 84 children each; below, an item takes its node's
+    favourite token or a random one.
     """
     rng = np.random.default_rng([seed, 0])
     words = vocabulary - _FIRST_WORD
@@ -110,7 +111,7 @@ def gram_like_identifiers(items: int, vocabulary: int, seed: int) -> NDArray[np.
 
 
 def _counters(group_I: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return a token that tells the items of a group apart, −1 where an item is alone."""
+    """Return a token that distinguishes the items of a group, −1 where an item is alone."""
     order = np.argsort(group_I, kind="stable")
     sizes = np.bincount(group_I)
     place_I = np.empty_like(order)
@@ -119,10 +120,10 @@ def _counters(group_I: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def beauty_like_lengths(users: int) -> NDArray[np.int64]:
-    """Return the lengths of training rows (U,), longest first, so that each row stands for an equal share of users.
+    """Return the lengths of training rows (U,), longest first, each row representing an equal share of users.
 
     Lengths follow 3 + ⌊5.25 · (u^(−1/2.2) − 1)⌋, at most 202, fitted to the training rows of Beauty: mean 6.9 items and
-    6.7 items in the history of a target, both as there. A row is as long as the rows of its share on average.
+    6.7 items in the history of a target, both as there. A row has the mean length of the rows of its share.
     """
     per_share = 10_000
     chance = (np.arange(users * per_share) + 0.5) / (users * per_share)

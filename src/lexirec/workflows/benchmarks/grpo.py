@@ -1,4 +1,4 @@
-"""A GRPO step that reads each prompt once against one that repeats it per completion: time, loss, gradients.
+"""Benchmark of a GRPO step: each prompt encoded once against once per completion; time, loss, gradients.
 
 Legend: `B` prompts, `G` completions of a prompt, `S` tokens of an identifier, `L` tokens, `V` vocabulary,
 `C` children.
@@ -24,13 +24,13 @@ from lexirec.decoding.trie import Trie
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.rollouts import advantages, group_loss
 from lexirec.models.tsrec.settings import Limits, TSRecNetworkSettings
-from lexirec.workflows.benchmarks.measure import floor, timings
+from lexirec.workflows.benchmarks.measure import least_time, timings
 
 TOLERANCE = 1e-4
-"""How much losses may differ, and gradients relative to the greatest entry of their tensor."""
+"""Largest difference of losses, and of gradients relative to the largest entry of their tensor."""
 REFERENCE = (
-    "the prompt is repeated for each completion on stock transformers, with logits of the completions' steps alone;"
-    " log-probabilities among legal tokens, clipping and KL are the same, and so is what both leave out: the search"
+    "stock transformers with the prompt repeated for each completion, and logits of the completion tokens only;"
+    " log-probabilities over legal tokens, clipping and KL are the same; both exclude the search"
 )
 _LIMITS = Limits()
 _LEVELS = (48, 256, 256)  # codes per level, as MiniOneRec's for Industrial
@@ -38,17 +38,17 @@ _LEVELS = (48, 256, 256)  # codes per level, as MiniOneRec's for Industrial
 
 @dataclass(frozen=True)
 class GroupSizes:
-    """How large a step is.
+    """Sizes of a GRPO step.
 
     Attributes:
-        layers: of a Qwen2.
-        width: of its hidden states.
-        heads: of its attention.
-        inner: width of its feed-forward layers.
-        vocabulary: words, to which the tokens of identifiers are added.
-        items: of the catalogue.
+        layers: layers of the Qwen2.
+        width: width of the hidden states.
+        heads: attention heads.
+        inner: width of the feed-forward layers.
+        vocabulary: words, without the tokens of identifiers.
+        items: items of the catalogue.
         prompt: tokens of a prompt.
-        group: completions of a prompt.
+        group: completions per prompt.
     """
 
     layers: int = 8
@@ -78,7 +78,7 @@ class GroupWorld(NamedTuple):
 
 
 Scorer = Callable[[TSRecNetwork, GroupWorld], Tensor]
-"""Gives the log-probabilities (B, G, S) of the steps of the proposed items among legal tokens."""
+"""Function that returns the log-probabilities (B, G, S) of the proposed items' tokens among legal ones."""
 
 
 class _Step(NamedTuple):
@@ -88,19 +88,20 @@ class _Step(NamedTuple):
 
 
 def bench_grpo(prompts: int = 2, repeats: int = 3, sizes: GroupSizes | None = None, seed: int = 0) -> dict[str, Any]:
-    """Take the same GRPO step with prompts read once and with prompts repeated per completion.
+    """Run the same GRPO step with prompts encoded once and with prompts repeated per completion.
 
     A step is the reference model's forward pass, the policy's forward and backward, and AdamW (learning rate 0, so that
     all steps have the same weights). Loss and gradients are compared on one prompt in double precision.
 
     Args:
-        prompts: of a step.
-        repeats: steps of each way that are timed, in turns.
-        sizes: of model, catalogue, prompts and groups.
-        seed: of weights and all else.
+        prompts: prompts per step.
+        repeats: timed steps of each way, in turns.
+        sizes: sizes of model, catalogue, prompts and groups.
+        seed: seed of weights and data.
 
     Returns:
-        `speedup` (medians), `identical`, seconds with their spread, tokens read, the floor.
+        `speedup` (medians), `identical`, seconds with their spread, tokens encoded, the lower bound
+        `floor_seconds`.
     """
     sizes = sizes or GroupSizes()
     world = make_group_world(sizes, prompts, seed)
@@ -125,7 +126,7 @@ def bench_grpo(prompts: int = 2, repeats: int = 3, sizes: GroupSizes | None = No
 
 
 def make_group_world(sizes: GroupSizes, prompts: int, seed: int) -> GroupWorld:
-    """Make policy and reference with random, slightly different weights, random prompts, proposals and rewards."""
+    """Build policy and reference with random, slightly different weights, random prompts, proposals and rewards."""
     rng = np.random.default_rng([seed, 0])
     tokens = _identifiers(sizes, rng)
     with torch.random.fork_rng(devices=[]):
@@ -151,7 +152,7 @@ def make_group_world(sizes: GroupSizes, prompts: int, seed: int) -> GroupWorld:
 
 
 def _identifiers(sizes: GroupSizes, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return identifiers (I, 3) of residual codes, each its own; every level has tokens of its own."""
+    """Return distinct identifiers (I, 3) of residual codes, with separate tokens per level."""
     chosen = rng.choice(int(np.prod(_LEVELS)), sizes.items, replace=False)
     first = sizes.vocabulary + np.cumsum((0, *_LEVELS[:-1]))
     codes: NDArray[np.int64] = np.stack(np.unravel_index(chosen, _LEVELS), axis=1).astype(np.int64)
@@ -165,12 +166,12 @@ def _shake(model: nn.Module) -> None:
 
 
 def shared(model: TSRecNetwork, world: GroupWorld) -> Tensor:
-    """Read each prompt once, all completions side by side behind it."""
+    """Encode each prompt once; all completions share its cache."""
     return model.path_logp(world.prompts_BL, torch.ones_like(world.prompts_BL).bool(), world.items_BG).logp
 
 
 def repeated(model: TSRecNetwork, world: GroupWorld) -> Tensor:
-    """Read each prompt once per completion, as stock code does; the last token of a completion is left out."""
+    """Encode each prompt once per completion, as stock code does; a completion's last token is no input."""
     trie, group = model.trie, world.items_BG.shape[1]
     path_RS = trie.ancestors()[world.items_BG].flatten(0, 1)
     tokens_RS = trie.token[path_RS]
@@ -206,15 +207,15 @@ def _step(world: GroupWorld, scores: Scorer, optimizer: torch.optim.Optimizer | 
 
 
 def _agreement(world: GroupWorld, progress: Progress) -> dict[str, Any]:
-    found: list[_Step] = []
+    steps: list[_Step] = []
     for model in (world.policy, world.reference):
         model.double()
     for scores in WAYS:
-        found.append(_step(world, scores))
+        steps.append(_step(world, scores))
         progress.advance()
     for model in (world.policy, world.reference):
         model.float()
-    ours, theirs = found
+    ours, theirs = steps
     losses, gradients = abs(ours.loss - theirs.loss), _difference(ours.gradients, theirs.gradients)
     return {
         "identical": max(losses, gradients) <= TOLERANCE,
@@ -224,14 +225,14 @@ def _agreement(world: GroupWorld, progress: Progress) -> dict[str, Any]:
 
 
 def _difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
-    """Return how far gradients differ, relative to the greatest entry of each tensor; all of them must be there."""
+    """Largest difference of gradients relative to the largest entry of each tensor; infinite if one is missing."""
     if ours.keys() != theirs.keys():
         return float("inf")
     return max(float((ours[name] - theirs[name]).abs().max() / theirs[name].abs().max()) for name in ours)
 
 
 def _work(sizes: GroupSizes, prompts: int, policy: TSRecNetwork) -> dict[str, Any]:
-    """Return the tokens read either way and the least time of ours: four passes over layers, AdamW over weights."""
+    """Return the tokens encoded either way and the lower bound of ours: four passes over layers, AdamW over weights."""
     entered = len(_LEVELS) - 1
     ours = prompts * (sizes.prompt + entered * sizes.group)
     per_token = sizes.layers * (8 * sizes.width**2 + 6 * sizes.width * sizes.inner + 4 * sizes.prompt * sizes.width)
@@ -242,5 +243,5 @@ def _work(sizes: GroupSizes, prompts: int, policy: TSRecNetwork) -> dict[str, An
         "prompt_tokens": sizes.prompt,
         "tokens": ours,
         "reference_tokens": prompts * sizes.group * (sizes.prompt + entered),
-        **floor(4.0 * ours * per_token, 4.0 * 8 * weights),
+        **least_time(4.0 * ours * per_token, 4.0 * 8 * weights),
     }

@@ -1,4 +1,4 @@
-"""Competitors in processes of their own, so that the memory of one does not hide in that of the other."""
+"""Measure implementations in separate processes: time, processor time, peak memory growth, and lower bounds."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from lexirec.core.environment import PeakMemory
 
 
 class Answer(NamedTuple):
-    """What a competitor returned and what it took.
+    """Result and cost of one call.
 
     Attributes:
-        value: what was returned.
-        seconds: by the clock on the wall.
-        processor_seconds: of all its threads; other programs on the machine hardly change them.
-        growth: of its memory since it was set up, at most, in MiB.
+        value: returned value.
+        seconds: wall-clock time.
+        processor_seconds: processor time of all threads, which depends little on other load.
+        growth: peak growth of memory since set-up, in MiB.
     """
 
     value: Any
@@ -32,27 +32,27 @@ class Answer(NamedTuple):
 
 
 class Competitor:
-    """A competitor in another process; one method is asked at a time."""
+    """An object in another process; one method call at a time."""
 
     def __init__(self, executor: ProcessPoolExecutor) -> None:
-        """Ask through an executor of one process."""
+        """Wrap an executor with a single process."""
         self._executor = executor
 
     def ask(self, method: str, *arguments: Any) -> Answer:
-        """Call a method there and wait for what it returns."""
+        """Call a method in the other process and wait for the result."""
         return self._executor.submit(_answer, method, arguments).result()
 
 
 @contextmanager
 def apart(make: Callable[..., Any], *arguments: Any) -> Iterator[Competitor]:
-    """Make something in a process of its own, with as many threads as here; the first question waits until it is there.
+    """Create an object in a process of its own, with as many threads as here; the first call waits for the set-up.
 
     Args:
-        make: a class or function at the top of a module.
-        arguments: for it.
+        make: a class or function at module level.
+        arguments: its arguments.
     """
-    given = (make, arguments, torch.get_num_threads())
-    with ProcessPoolExecutor(1, get_context("spawn"), _set_up, given) as executor:
+    set_up = (make, arguments, torch.get_num_threads())
+    with ProcessPoolExecutor(1, get_context("spawn"), _set_up, set_up) as executor:
         yield Competitor(executor)
 
 
@@ -77,17 +77,16 @@ def _answer(method: str, arguments: tuple[Any, ...]) -> Answer:
     return Answer(value, seconds, processor_seconds, _memory.growth)
 
 
-# ------------------------------------------------------------------------------------------------------------ measuring
-# Measuring: medians and spreads, the peak growth of resident memory, and how fast this machine could be at all.
+# ---------------------------------------------------------------------------------------- statistics and lower bounds
 
 
 def timings(name: str, seconds: Sequence[float]) -> dict[str, float | list[float]]:
-    """Return the median and the least and greatest of some times, under keys that begin with `name`."""
+    """Return median, minimum and maximum of times, under keys that begin with `name`."""
     return {f"{name}seconds": median(seconds), f"{name}seconds_spread": [min(seconds), max(seconds)]}
 
 
-def floor(operations: float, moved: float) -> dict[str, float]:
-    """Return the least time this machine needs for so many operations and bytes, at its measured best rates."""
+def least_time(operations: float, moved: float) -> dict[str, float]:
+    """Return a lower bound on the time of so many operations and bytes, at this machine's measured peak rates."""
     left, right, out = torch.randn(2048, 512), torch.randn(512, 2048), torch.empty(2048, 2048)
     rate = left.shape[0] * 512 * 2048 * 2 / _best(lambda: torch.mm(left, right, out=out))
     source, target = torch.ones(2**24), torch.empty(2**24)

@@ -1,7 +1,7 @@
-"""The reference paths: what GRAM's code does with a T5, on stock transformers (spec sections 7, 9 and 11).
+"""Reference implementation of GRAM on stock transformers, as in its code (spec sections 7, 9 and 11).
 
-Every sample reads its own prompts: each item of each history is encoded anew, as is the user prompt. Padding prompts,
-which GRAM encodes too, are left out here, so that the reference is not slower than it has to be.
+Every sample encodes its own prompts: each item of its history and the user prompt. Padding prompts, which GRAM encodes,
+too, are left out, so that the reference is not slower than necessary.
 
 Legend: `B` samples, `H` history, `P` prompts of a sample, `L` tokens of a prompt, `T` tokens in all, `D` features.
 """
@@ -23,14 +23,14 @@ Nested = dict[int, Any]
 
 
 class Fused(NamedTuple):
-    """What the decoder reads: states (B, T, D), positions added, and mask (B, T)."""
+    """Input of the decoder: states (B, T, D) with positions added, and mask (B, T)."""
 
     states_BTD: Tensor
     mask_BT: Tensor
 
 
 def fuse(world: World, histories_BH: Tensor) -> Fused:
-    """Encode the prompts of every sample and set them in a line.
+    """Encode the prompts of every sample and concatenate them.
 
     Args:
         world: model and prompts.
@@ -61,18 +61,18 @@ def _widen(tokens: Tensor, length: int) -> Tensor:
 
 
 def loss(world: World, histories_BH: Tensor, labels_BL: Tensor) -> Tensor:
-    """Return the stock model's loss: mean cross-entropy of the tokens, −100 left out."""
+    """Return the stock model's loss: mean cross-entropy of the tokens, without labels of −100."""
     fused = fuse(world, histories_BH)
-    found: Tensor = world.model.backbone(
+    value: Tensor = world.model.backbone(
         encoder_outputs=BaseModelOutput(last_hidden_state=fused.states_BTD),
         attention_mask=fused.mask_BT.long(),
         labels=labels_BL,
     ).loss
-    return found
+    return value
 
 
 def nest(tokens: NDArray[np.int32]) -> Nested:
-    """Return the usual trie: a dictionary of dictionaries, the end token last."""
+    """Return a trie of nested dictionaries, the end token last."""
     root: Nested = {}
     for row in tokens.tolist():
         node = root
@@ -83,7 +83,7 @@ def nest(tokens: NDArray[np.int32]) -> Nested:
 
 @torch.no_grad()
 def generate(world: World, trie: Nested, histories_BH: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Let `generate` spell the best identifiers of one user under a prefix function, as GRAM does.
+    """Generate the best identifiers of one user under a prefix function, as GRAM does.
 
     Returns:
         Tokens (width, length), start and end included, best first; and scores (width,).
@@ -96,7 +96,7 @@ def generate(world: World, trie: Nested, histories_BH: Tensor, width: int) -> tu
         return list(node) or [END]
 
     fused = fuse(world, histories_BH)
-    found = world.model.backbone.generate(
+    generated = world.model.backbone.generate(
         encoder_outputs=BaseModelOutput(last_hidden_state=fused.states_BTD),
         attention_mask=fused.mask_BT.long(),
         prefix_allowed_tokens_fn=allowed,
@@ -109,4 +109,4 @@ def generate(world: World, trie: Nested, histories_BH: Tensor, width: int) -> tu
         output_scores=True,
         return_dict_in_generate=True,
     )
-    return found.sequences, found.sequences_scores
+    return generated.sequences, generated.sequences_scores

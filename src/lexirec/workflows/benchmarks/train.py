@@ -1,4 +1,4 @@
-"""Packed windows against one sample per prefix: the time of the same targets, the same loss and gradients.
+"""Benchmark of GRAM training: packed windows against one sample per prefix; time, loss and gradients.
 
 Legend: `B` samples, `H` history, `L` tokens of an identifier.
 """
@@ -21,22 +21,22 @@ from lexirec.models.gram.training import Windows, packed_windows, windows_per_pr
 from lexirec.nn.t5 import SIZES
 from lexirec.workflows.benchmarks import reference
 from lexirec.workflows.benchmarks.fixtures import Sizes, World, beauty_like_lengths, make_world
-from lexirec.workflows.benchmarks.measure import floor, timings
+from lexirec.workflows.benchmarks.measure import least_time, timings
 
 TOLERANCE = 1e-4
-"""How much losses may differ, and gradients relative to the greatest entry of their tensor."""
+"""Largest difference of losses, and of gradients relative to the largest entry of their tensor."""
 BATCH_PROMPTS = 100
-"""Item prompts of a batch, padding included."""
+"""Item prompts per batch, padding included."""
 ALIKE = 0.8
-"""A batch's shortest row is no shorter than this share of its longest, as in an epoch of many users."""
+"""Least ratio of a batch's shortest to its longest row, as in an epoch of many users."""
 REFERENCE = (
-    "one sample per prefix on stock transformers: each item of each history is encoded for each prefix, and so is the"
-    " user prompt; padding prompts, which GRAM encodes too, are not encoded; samples of like length are batched"
+    "stock transformers with one sample per prefix: each prefix encodes every item of its history and the user prompt;"
+    " padding prompts, which GRAM encodes, too, are not encoded; samples of similar length are batched"
 )
 
 
 class Pass(NamedTuple):
-    """One pass over all targets: mean loss of their tokens, gradients by name, seconds."""
+    """One pass over all targets: mean loss per token, gradients by name, seconds."""
 
     loss: float
     gradients: dict[str, Tensor]
@@ -47,21 +47,21 @@ def bench_train(users: int = 14, repeats: int = 1, sizes: Sizes | None = None, s
     """Train on the same targets from packed windows and from one sample per prefix.
 
     A pass is a forward and a backward over every target in small batches and one step of AdamW (learning rate 0, so
-    that all passes have the same weights; dropout is off). Users have rows as long as Beauty's, each standing for an
-    equal share of them, so a pass is a small epoch: with 14 users the reference encodes 5.85 times as many item prompts
-    as ours, on Beauty 5.86 times (880,671 and 150,203). Windows of rows above 21 items overlap, and histories in them
-    may be shorter than the reference's; loss and gradients are compared where histories are equal, and in double
-    precision: in single precision a unit of a ReLU that is zero up to rounding may switch, and with it a gradient.
+    that all passes have the same weights; dropout is off). Rows have the lengths of Beauty's, each representing an
+    equal share of users, so a pass is a small epoch: with 14 users the reference encodes 5.85 times as many item
+    prompts as ours, on Beauty 5.86 times (880,671 and 150,203). Windows of rows above 21 items overlap, and histories
+    in them may be shorter than the reference's; loss and gradients are compared where histories are equal, and in
+    double precision: in single precision a ReLU unit near zero may switch by rounding, and with it a gradient.
 
     Args:
-        users: training rows.
-        repeats: passes of each way that are timed, in turns.
-        sizes: of model and catalogue; by default T5-small on Beauty. `width` means nothing here.
-        seed: of weights, identifiers and rows.
+        users: number of training rows.
+        repeats: timed passes of each way, in turns.
+        sizes: sizes of model and catalogue; by default T5-small on Beauty. `width` is not used.
+        seed: seed of weights, identifiers and rows.
 
     Returns:
-        `speedup` (medians), `identical` (loss and gradients of a quarter of the users), seconds with their spread, what
-        was encoded, the floor.
+        `speedup` (medians), `identical` (loss and gradients of a quarter of the users), seconds with their spread,
+        items encoded, the lower bound `floor_seconds`.
     """
     sizes = sizes or Sizes()
     world, rows = make_world(sizes, seed), _rows(users, sizes, seed)
@@ -89,14 +89,14 @@ def _figures(sizes: Sizes, passes: tuple[list[Pass], list[Pass]]) -> dict[str, A
 
 
 def _agreement(world: World, rows: Sequences, history: int, progress: Progress) -> dict[str, Any]:
-    """Compare loss and gradients in double precision on some users' newest items, as many as one window holds."""
+    """Compare loss and gradients in double precision on the newest window of some users."""
     world.model.double()
-    found: list[Pass] = []
+    passes: list[Pass] = []
     for cut, loss in WAYS:
-        found.append(_pass(world, cut(rows.last(history + 1), history), loss))
+        passes.append(_pass(world, cut(rows.last(history + 1), history), loss))
         progress.advance()
     world.model.float()
-    ours, theirs = found
+    ours, theirs = passes
     losses, gradients = abs(ours.loss - theirs.loss), _difference(ours.gradients, theirs.gradients)
     return {
         "identical": max(losses, gradients) <= TOLERANCE,
@@ -106,7 +106,7 @@ def _agreement(world: World, rows: Sequences, history: int, progress: Progress) 
 
 
 def _ready(world: World) -> torch.optim.Optimizer:
-    """Return AdamW after its first step, in which it makes its state."""
+    """Return AdamW after its first step, which allocates its state."""
     optimizer = torch.optim.AdamW(world.model.parameters(), lr=0.0)
     for weight in world.model.parameters():
         weight.grad = torch.zeros_like(weight)
@@ -121,7 +121,7 @@ def _work(sizes: Sizes, world: World, rows: Sequences) -> dict[str, Any]:
         "targets": int(packed.targets.sum()),
         "items_encoded": int((packed.rows.lengths - 1).sum()),
         "reference_items_encoded": int((separate.rows.lengths - 1).sum()),
-        **floor(*_least_work(sizes, world, packed, separate)),
+        **least_time(*_least_work(sizes, world, packed, separate)),
     }
 
 
@@ -136,7 +136,7 @@ def _pass(
     loss: Callable[[World, Windows, NDArray[np.int64]], Tensor],
     optimizer: torch.optim.Optimizer | None = None,
 ) -> Pass:
-    """Run forward and backward over all targets, batch by batch, then one step."""
+    """Run forward and backward over all targets, batch by batch, then one optimizer step."""
     tokens = _target_tokens(world, windows)
     world.model.zero_grad()
     begin = time.perf_counter()
@@ -153,7 +153,7 @@ def _pass(
 
 
 def _alike(windows: Windows) -> list[NDArray[np.int64]]:
-    """Group windows of like length, longest first; few users would else share batches that no epoch has."""
+    """Batch windows of similar length, longest first, as an epoch of many users would."""
     lengths = windows.rows.lengths
     parts: list[list[int]] = []
     for number in np.argsort(-lengths, kind="stable").tolist():
@@ -165,15 +165,15 @@ def _alike(windows: Windows) -> list[NDArray[np.int64]]:
 
 
 def _target_tokens(world: World, windows: Windows) -> NDArray[np.int64]:
-    """Return the tokens, ends included, of each window's targets."""
+    """Return the number of target tokens of each window, end tokens included."""
     lengths = (world.tokens >= 0).sum(axis=1) + 1
     spelled = [lengths[windows.rows.row(number)[first:]].sum() for number, first in enumerate(windows.first)]
     return np.array(spelled, dtype=np.int64)
 
 
 def _packed_loss(world: World, windows: Windows, part: NDArray[np.int64]) -> Tensor:
-    found: Tensor = world.model(**windows.batch(part))["loss"]
-    return found
+    loss: Tensor = world.model(**windows.batch(part))["loss"]
+    return loss
 
 
 def _separate_loss(world: World, windows: Windows, part: NDArray[np.int64]) -> Tensor:
@@ -188,24 +188,24 @@ def _newest_first(rows: Sequences) -> Tensor:
 
 
 def _difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
-    """Return how far gradients differ, relative to the greatest entry of each tensor; all of them must be there."""
+    """Largest difference of gradients relative to the largest entry of each tensor; infinite if one is missing."""
     if ours.keys() != theirs.keys():
         return float("inf")
     return max(float((ours[name] - theirs[name]).abs().max() / theirs[name].abs().max()) for name in ours)
 
 
 WAYS = (packed_windows, _packed_loss), (windows_per_prefix, _separate_loss)
-"""Ours and the reference: how rows are cut, and what a batch costs."""
+"""Ours and the reference: how rows become samples, and the loss of a batch."""
 
 
 def _least_work(sizes: Sizes, world: World, packed: Windows, separate: Windows) -> tuple[float, float]:
-    """Return operations of encoding, keys, values and steps, three times for the backward, and bytes of weights."""
+    """Return the operations of encoder, keys, values and decoder, times three for the backward; bytes of weights."""
     size = SIZES[sizes.backbone.removeprefix("scratch:")]
     width, layers, inner = size["d_model"], size["layers"], size["feed_forward"]
     users_RL = world.user_prompts(_newest_first(separate.rows)[:, 1:])[1]
-    told = int((packed.rows.lengths - 1).sum()) * sizes.prompt + int(users_RL.sum())
+    read = int((packed.rows.lengths - 1).sum()) * sizes.prompt + int(users_RL.sum())
     per_token = layers * (12 * width**2 + 4 * width * inner + 4 * sizes.prompt * width)
     per_step = layers * (12 * width**2 + 4 * width * inner) + 2 * width * sizes.vocabulary
-    forward = told * per_token + int(_target_tokens(world, packed).sum()) * per_step
+    forward = read * per_token + int(_target_tokens(world, packed).sum()) * per_step
     weights = sum(weight.numel() for weight in world.model.parameters())
     return 3.0 * forward, 4.0 * 7 * weights  # AdamW reads four and writes three numbers for each weight

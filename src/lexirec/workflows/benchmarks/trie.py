@@ -1,4 +1,4 @@
-"""The flat trie against nested dictionaries, the usual way to constrain `generate`, side by side in one run.
+"""Benchmark of the flat trie against nested dictionaries, the usual constraint of `generate`.
 
 Shapes: `B` batch, `W` width, `C` children, `M` candidates, `V` vocabulary.
 """
@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 
 def bench_trie(items: int = 100_000, repeats: int = 3, seed: int = 0) -> dict[str, float | int | bool]:
-    """Time building the trie, and walking beams down it: legal children, their scores, the best of them, at each step.
+    """Time building the trie and a beam search over it: legal children, their scores, and the best of them per step.
 
     The dictionary path does what GRAM's and GENRE's decoders do: it copies each beam's prefix to the host, walks the
-    nested dictionaries and masks the whole vocabulary. Both walks read the same random scores, so that they must take
-    the same beams. Times are medians in seconds, warmed up.
+    nested dictionaries and masks the whole vocabulary. Both searches use the same random scores and must keep the same
+    beams. Times are medians in seconds after a warm-up.
 
     Returns:
         items, nodes, `build_seconds`, `dict_build_seconds`, `build_speedup`, `walk_seconds`, `dict_walk_seconds`,
@@ -54,7 +54,7 @@ def bench_trie(items: int = 100_000, repeats: int = 3, seed: int = 0) -> dict[st
 
 
 def _timed(work: Callable[[], T], repeats: int) -> tuple[T, float]:
-    """Return what `work` returns and the median of its times, the first of which is thrown away."""
+    """Return the result of `work` and its median time, without the first run."""
     seconds = []
     for _ in range(repeats + 1):
         begin = time.perf_counter()
@@ -64,7 +64,7 @@ def _timed(work: Callable[[], T], repeats: int) -> tuple[T, float]:
 
 
 def _random_identifiers(items: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return distinct identifiers of one length with a crowded top: 64 first tokens, then up to 256 a node."""
+    """Return distinct identifiers of equal length: 64 first tokens, then up to 256 children per node."""
     tokens = rng.integers(0, 256, size=(items, LEVELS))
     tokens[:, 0] %= 64
     return np.unique(tokens, axis=0)
@@ -80,7 +80,7 @@ def _nested(tokens: NDArray[np.int64]) -> Nested:
 
 
 def _walk(trie: Trie, scores_SBV: Tensor) -> Tensor:
-    """Return (B, W, levels) the tokens of the best beams, by the flat trie."""
+    """Return the tokens of the best beams by the flat trie, (B, W, levels)."""
     nodes_BW = torch.zeros((BATCH, 1), dtype=torch.int64)
     sums_BW = torch.zeros((BATCH, 1))
     for depth, scores_BV in enumerate(scores_SBV):
@@ -97,7 +97,7 @@ def _walk(trie: Trie, scores_SBV: Tensor) -> Tensor:
 
 
 def _walk_nested(root: Nested, scores_SBV: Tensor) -> Tensor:
-    """Return the same beams by nested dictionaries and a mask over the vocabulary for each beam and step."""
+    """Return the same beams by nested dictionaries and a vocabulary mask per beam and step."""
     prefixes_BWL = torch.zeros((BATCH, 1, 0), dtype=torch.int64)
     sums_BW = torch.zeros((BATCH, 1))
     for scores_BV in scores_SBV:

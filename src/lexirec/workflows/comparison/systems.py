@@ -1,4 +1,4 @@
-"""What people call systems, `gram=beauty:model@0,1,2`, and the stored evaluations behind the names."""
+"""Resolve system names such as `gram=beauty:model@0,1,2` to stored evaluations, and compare them."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from lexirec.evaluation.evaluator import Report
 from lexirec.models.loading import chosen
 from lexirec.pipeline.results import settings_behind
 from lexirec.pipeline.stages.report import stored_reports
-from lexirec.workflows.comparison.compare import Comparison, Systems, compare_systems
+from lexirec.workflows.comparison.comparability import Systems
+from lexirec.workflows.comparison.compare import Comparison, compare_systems
 
 _MEMBER = re.compile(r"(?P<name>[^:@,=]+)(?::(?P<recommender>[^:@,=]+))?(?:@(?P<seed>\d+|all))?")
 ALL = "all"
-"""Instead of a seed: every seed with which the experiment has finished."""
+"""In place of a seed: every finished seed of the experiment."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """One evaluated recommender.
+    """One evaluated recommender of one run.
 
     Attributes:
         name: the experiment.
-        recommender: which of its recommenders; None for its model or best baseline.
-        seed: the experiment's seed; None for the newest run whatever its seed.
+        recommender: name of the recommender; None for the model or the best baseline.
+        seed: seed of the run; None for the newest run.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Member:
     seed: int | None = None
 
     def __str__(self) -> str:
-        """Return the member as it is written on the command line."""
+        """Return the member in the notation of the command line."""
         recommender = "" if self.recommender is None else f":{self.recommender}"
         return f"{self.name}{recommender}{'' if self.seed is None else f'@{self.seed}'}"
 
@@ -56,19 +57,19 @@ def compare_named(
 
     Args:
         store: where the experiments are.
-        names: `[LABEL=]NAME[:RECOMMENDER][@SEED]`; several with commas between them are the seeds of one system, and
-            after the first a seed alone will do: `beauty@0,1,2`, `beauty@all`. A bare name that stands alone means all
+        names: `[LABEL=]NAME[:RECOMMENDER][@SEED]`; several separated by commas are the seeds of one system, of
+            which later ones may be just the seed: `beauty@0,1,2`, `beauty@all`. A single bare name means all
             recommenders of the experiment.
-        baseline: what the others are compared with, by its label or as it stands in `names`; by default the first, and
-            where one experiment's recommenders are compared, the best of its baselines.
+        baseline: label or name (as in `names`) of the baseline; by default the first, and the best baseline where one
+            experiment's recommenders are compared.
         metric: such as `ndcg@10`.
-        of: the recommender meant where a name has none.
+        of: default recommender of names without one.
         seen: `excluded` or `included`; by default the headline of the first experiment.
 
     Raises:
-        ArtifactError: something has not finished or was not measured, or systems were not measured alike.
-        SettingsError: a name, the baseline or the metric cannot be understood, or the seeds of a system differ in more
-            than seeds.
+        ArtifactError: a run has not finished, an evaluation is missing, or protocols differ.
+        SettingsError: a name, the baseline or the metric is invalid, or the members of a system differ in more than
+            seeds.
     """
     systems, labels = stored_systems(store, names, of=of, seen=seen)
     against = labels.get(baseline, baseline) if baseline else usual_baseline(store, names, systems, metric)
@@ -76,8 +77,7 @@ def compare_named(
 
 
 def usual_baseline(store: Store, names: Sequence[str], systems: Systems, metric: str) -> str | None:
-    """Return what systems are compared with where nobody says: of one experiment the best of its baselines, the hardest
-    to beat; None where the first will do."""
+    """Return the default baseline: the best baseline of a single experiment; None (the first system) otherwise."""
     if len(names) > 1 or len(systems) < 2:
         return None
     settings = find_run(store, names[0]).settings
@@ -87,32 +87,32 @@ def usual_baseline(store: Store, names: Sequence[str], systems: Systems, metric:
 def stored_systems(
     store: Store, names: Sequence[str], *, of: str | None = None, seen: str | None = None, lists: bool = False
 ) -> tuple[Systems, dict[str, str]]:
-    """Return the reports behind names by their labels, and the label of every name; arguments are as above.
+    """Return label -> reports, and name -> label; arguments as of `compare_named`.
 
-    With `lists` the reports hold their kept lists, too.
+    With `lists` the reports include their kept lists.
     """
     if len(names) == 1 and of is None and re.fullmatch(r"[^:@,=]+", names[0]):
         names = [f"{name}={names[0]}:{name}" for name in evaluations(find_run(store, names[0]))]
     systems: dict[str, list[Report]] = {}
     labels: dict[str, str] = {}
-    for given in names:
-        label, members = read_name(store, given)
-        found = [_stored(store, member, of, seen, lists) for member in members]
-        label = label or f"{members[0].name}: {found[0][0]}"
+    for name in names:
+        label, members = read_name(store, name)
+        stored = [_stored(store, member, of, seen, lists) for member in members]
+        label = label or f"{members[0].name}: {stored[0][0]}"
         if label in systems:
-            raise SettingsError(f"'{label}' is given twice; tell systems apart as LABEL={given.rpartition('=')[2]}")
-        _check_seeds(store, given, members, of)
-        systems[label], labels[given] = [report for _, report in found], label
-        seen = seen or ("excluded" if found[0][1].protocol["exclude_seen"] else "included")
+            raise SettingsError(f"'{label}' is given twice; label the systems as LABEL={name.rpartition('=')[2]}")
+        _check_seeds(store, name, members, of)
+        systems[label], labels[name] = [report for _, report in stored], label
+        seen = seen or ("excluded" if stored[0][1].protocol["exclude_seen"] else "included")
     return systems, labels
 
 
 def read_name(store: Store, given: str) -> tuple[str | None, list[Member]]:
-    """Return the label, if there is one, and the members of a system: `gram=beauty:model@0,1,2`.
+    """Parse a name such as `gram=beauty:model@0,1,2` into its label, if any, and its members.
 
     Raises:
-        SettingsError: it cannot be understood.
-        ArtifactError: it names every seed of an experiment that has not finished.
+        SettingsError: the name is invalid.
+        ArtifactError: it names all seeds of an experiment that has not finished.
     """
     label, equals, rest = given.rpartition("=")
     members: list[Member] = []
@@ -120,16 +120,16 @@ def read_name(store: Store, given: str) -> tuple[str | None, list[Member]]:
         if part.isdecimal() and members and members[-1].seed is not None:
             members.append(Member(members[-1].name, members[-1].recommender, int(part)))
             continue
-        found = _MEMBER.fullmatch(part)
-        if found is None or (equals and not label):
+        match = _MEMBER.fullmatch(part)
+        if match is None or (equals and not label):
             raise SettingsError(
-                f"'{given}' cannot be understood; write [LABEL=]NAME[:RECOMMENDER][@SEED,SEED…], such as "
+                f"'{given}': must have the form [LABEL=]NAME[:RECOMMENDER][@SEED,SEED…], such as "
                 "gram=beauty:model@0,1,2"
             )
-        members.extend(_members(store, found["name"], found["recommender"], found["seed"]))
+        members.extend(_members(store, match["name"], match["recommender"], match["seed"]))
     twice = next((member for member in members if members.count(member) > 1), None)
     if twice is not None:
-        raise SettingsError(f"'{given}' names {twice} twice; each seed of a system counts once")
+        raise SettingsError(f"'{given}' names {twice} twice; name each seed once")
     return label or None, members
 
 
@@ -150,22 +150,22 @@ def _stored(store: Store, member: Member, of: str | None, seen: str | None, list
     seen = seen or _headline(run, reports)
     if seen not in reports:
         raise ArtifactError(
-            f"{member.name}: {recommender} was measured with seen items {' and '.join(reports)}, not {seen}; "
+            f"{member.name}: {recommender} was evaluated with seen items {' and '.join(reports)}, not {seen}; "
             f'run it again with --set evaluation.seen=["excluded", "included"]'
         )
     return recommender, reports[seen]
 
 
 def _check_seeds(store: Store, given: str, members: Sequence[Member], of: str | None) -> None:
-    """Refuse members that differ in more than seeds: their spread would be that of the settings."""
+    """Check that members differ in seeds only; else their spread would mix in the effect of settings."""
     first, *others = [(member, _behind(store, member, of)) for member in members]
     for member, settings in others:
         names = sorted(first[1].keys() & settings.keys())
         other = next((name for name in names if first[1][name] != settings[name]), None)
         if other is not None:
             raise SettingsError(
-                f"'{given}': {first[0]} and {member} are no seeds of one system: {other} is "
-                f"{shown(first[1][other])} and {shown(settings[other])}; give each recipe a name of its own "
+                f"'{given}': {first[0]} and {member} differ in more than the seed: {other} is "
+                f"{shown(first[1][other])} and {shown(settings[other])}; give each variant its own name "
                 "(--set name=…)"
             )
 
@@ -181,7 +181,7 @@ def _headline(run: RunRecord, reports: dict[str, Report]) -> str:
 
 
 def _best_baseline(systems: Systems, metric: str, *others: Iterable[str]) -> str | None:
-    """Return the best of an experiment's baselines, the hardest to beat; None where it has none."""
+    """Return the best of an experiment's baselines; None where it has none."""
     known = {*OWN, *chain(*others)}
     values = {name: reports[0].metrics.get(metric, 0.0) for name, reports in systems.items() if name not in known}
     return max(values, key=values.__getitem__, default=None)

@@ -1,7 +1,7 @@
-"""Many systems in one table: every metric with its interval, seeds, and which differences from a baseline are shown.
+"""Results table of several systems: metrics with intervals, seeds, and significant differences from a baseline.
 
-Rows are systems, in the order given; columns are metrics, once for each treatment of seen items. What is shown is
-corrected for all systems of the table at once, metric by metric (Holm).
+Rows are systems, in the order given; columns are metrics, a table per treatment of seen items. P-values are corrected
+over all systems of the table, metric by metric (Holm).
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from lexirec.workflows.comparison.compare import ONE_SEED, STYLES, Comparison, c
 from lexirec.workflows.comparison.systems import stored_systems, usual_baseline
 
 METRICS = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
-"""What a table tells by default."""
+"""Default columns."""
 _MARKS: Mapping[Side, str] = {"above": " ▲", "below": " ▼", "open": ""}
 
 
 @dataclass(frozen=True)
 class ResultsTable:
-    """Systems beside a baseline in several metrics.
+    """Systems compared with a baseline in several metrics.
 
     Attributes:
         comparisons: treatment of seen items (`excluded`, `included`) -> metric -> comparison; all of the same systems.
-        runs: system -> the stored runs it stands for, as `compare` takes them.
+        runs: system -> its stored runs, in the notation of `compare`.
     """
 
     comparisons: Mapping[str, Mapping[str, Comparison]]
@@ -45,16 +45,16 @@ class ResultsTable:
     def as_json(self) -> dict[str, Any]:
         """Return every comparison as plain JSON values: treatment of seen items -> metric -> comparison."""
         return {
-            seen: {metric: found.as_json() for metric, found in by_metric.items()}
+            seen: {metric: comparison.as_json() for metric, comparison in by_metric.items()}
             for seen, by_metric in self.comparisons.items()
         }
 
     def tables(self) -> list[Table]:
-        """Lay the results out for a terminal: a table for each treatment of seen items, two lines a system."""
+        """Return terminal tables, one per treatment of seen items, two lines per system."""
         return [self._table(seen) for seen in self.comparisons]
 
     def markdown(self) -> str:
-        """Write the results as Markdown: a table for each treatment of seen items, and what the marks mean."""
+        """Return the results as Markdown: a table per treatment of seen items, and a legend of the marks."""
         parts = []
         for seen, by_metric in self.comparisons.items():
             heads = ["system", *(short(metric) for metric in by_metric), "seeds", "best seed"]
@@ -68,33 +68,33 @@ class ResultsTable:
     def draw(self, folder: str | Path, name: str = "table") -> Path:
         """Draw all systems in the headline metric into `name.png` and `name.svg`; return the PNG's path.
 
-        The headline metric is the last one's, by default NDCG@10; treatments of seen items stand side by side.
+        The headline metric is the last one, by default NDCG@10; a panel per treatment of seen items.
         """
         Path(folder).mkdir(parents=True, exist_ok=True)
-        found = self._headline(next(iter(self.comparisons)))
+        comparison = self._headline(next(iter(self.comparisons)))
         panels = {seen_in_words(seen).capitalize(): self._standings(seen) for seen in self.comparisons}
-        above, below = (f"shown to be {side} {found.baseline}" for side in ("above", "below"))
+        above, below = (f"significantly {side} {comparison.baseline}" for side in ("above", "below"))
         figure = standings_figure(
             panels,
-            baseline=found.baseline,
-            title=f"{found.metric}; the line is {found.baseline}",
-            label=f"{found.metric} with {found.bootstrap.level:.0%} interval",
+            baseline=comparison.baseline,
+            title=f"{comparison.metric}; the line is {comparison.baseline}",
+            label=f"{comparison.metric} with {comparison.bootstrap.level:.0%} interval",
             legend={"above": above, "below": below, "open": "no difference shown"},
         )
         return Path(folder) / save(figure, Path(folder), name)
 
     def _standings(self, seen: str) -> list[Standing]:
-        found = self._headline(seen)
+        comparison = self._headline(seen)
         return [
-            Standing(name, each.value, each.interval, _side(found, name), each.seeds)
-            for name, each in found.systems.items()
+            Standing(name, each.value, each.interval, _side(comparison, name), each.seeds)
+            for name, each in comparison.systems.items()
         ]
 
     def _rows(self, seen: str) -> Iterator[list[str]]:
-        """Write one row of cells per system, each metric with its interval and mark."""
+        """Yield a row of cells per system, each metric with its interval and mark."""
         by_metric = self.comparisons[seen]
         for name in next(iter(by_metric.values())).systems:
-            cells = [_cell(found, name) for found in by_metric.values()]
+            cells = [_cell(comparison, name) for comparison in by_metric.values()]
             seeds = self._headline(seen).systems[name]
             yield [name, *cells, _seeds(seeds), _best(seeds)]
 
@@ -105,7 +105,7 @@ class ResultsTable:
         for head in (*(short(metric) for metric in by_metric), "seeds\n±", "best"):
             table.add_column(head, justify="right", overflow="fold")
         for name in next(iter(by_metric.values())).systems:
-            cells = [_two_lines(found, name) for found in by_metric.values()]
+            cells = [_two_lines(comparison, name) for comparison in by_metric.values()]
             seeds = self._headline(seen).systems[name]
             spread = "" if seeds.spread is None else number(seeds.spread)
             table.add_row(Text(name), *cells, f"{len(seeds.seeds)}\n{spread}", _best(seeds))
@@ -113,19 +113,19 @@ class ResultsTable:
         return table
 
     def _headline(self, seen: str) -> Comparison:
-        """Return the comparison whose seeds are told: the last metric's, by default NDCG@10."""
+        """Return the comparison in the headline metric: the last one, by default NDCG@10."""
         return list(self.comparisons[seen].values())[-1]
 
     def _words(self) -> str:
-        found = self._headline(next(iter(self.comparisons)))
-        any_difference = next(iter(found.differences.values()))
-        level = f"{found.bootstrap.level:.0%}".replace("%", " %")
+        comparison = self._headline(next(iter(self.comparisons)))
+        any_difference = next(iter(comparison.differences.values()))
+        level = f"{comparison.bootstrap.level:.0%}".replace("%", " %")
         return (
-            f"Means over seeds with {level} intervals ({found.bootstrap.replicates:,} resamples of "
-            f"{any_difference.users:,} users with all their {any_difference.cases:,} cases, and of seeds). ▲ ▼: shown "
-            f"to be above or below {found.baseline}, p < {1 - found.bootstrap.level:.2f} after Holm over "
-            f"{len(found.differences)}. Seeds and the best of them by {short(found.metric)}."
-            + (f" Rows with {ONE_SEED}." if found.one_seed else "")
+            f"Means over seeds with {level} intervals ({comparison.bootstrap.replicates:,} resamples of "
+            f"{any_difference.users:,} users with all their {any_difference.cases:,} cases, and of seeds). ▲ ▼: "
+            f"significantly above or below {comparison.baseline}, p < {1 - comparison.bootstrap.level:.2f} after Holm "
+            f"over {len(comparison.differences)}. Seeds and the best of them by {short(comparison.metric)}."
+            + (f" Rows with {ONE_SEED}." if comparison.one_seed else "")
         )
 
 
@@ -138,28 +138,28 @@ def results_table(
     seen: Sequence[str] = ("excluded", "included"),
     bootstrap: Bootstrap = STANDARD,
 ) -> ResultsTable:
-    """Put stored evaluations of several systems into one table.
+    """Build the results table of several systems from stored evaluations.
 
     Args:
         store: where the experiments are.
-        names: systems, as `named_systems.compare_named` takes them.
-        baseline: what the others are compared with, by its label or as it stands in `names`; by default the first, and
-            where one experiment's recommenders are told, the best of its baselines.
+        names: systems, as in `systems.compare_named`.
+        baseline: label or name (as in `names`) of the baseline; by default the first, and the best baseline where one
+            experiment's recommenders are compared.
         metrics: such as `ndcg@10`.
-        seen: treatments of seen items; each is a table.
+        seen: treatments of seen items, a table each.
         bootstrap: replicates, level and seed of the intervals.
 
     Raises:
-        ArtifactError: something has not finished or was not measured, or systems were not measured alike.
-        SettingsError: a name, the baseline or a metric cannot be understood, or there is none.
+        ArtifactError: a run has not finished, an evaluation is missing, or protocols differ.
+        SettingsError: a name, the baseline or a metric is invalid, or there is none.
     """
     if not metrics or not seen:
-        raise SettingsError("a results table needs a metric and a treatment of seen items; such as ndcg@10, excluded")
+        raise SettingsError("results table: give a metric and a treatment of seen items, such as ndcg@10, excluded")
     comparisons: dict[str, dict[str, Comparison]] = {}
     labels: dict[str, str] = {}
     for protocol in seen:
         systems, labels = stored_systems(store, names, seen=protocol)
-        # one for all columns: the hardest to beat in the last metric under the first treatment
+        # one baseline for all columns: the best in the last metric under the first treatment
         baseline = labels.get(baseline, baseline) if baseline else usual_baseline(store, names, systems, metrics[-1])
         comparisons[protocol] = {
             metric: compare_systems(systems, baseline=baseline, metric=metric, bootstrap=bootstrap)
@@ -168,28 +168,28 @@ def results_table(
     return ResultsTable(comparisons, {label: given.rpartition("=")[2] for given, label in labels.items()})
 
 
-def _cell(found: Comparison, name: str) -> str:
-    low, high = found.systems[name].interval
-    return f"{number(found.systems[name].value)}{_MARKS[_side(found, name)]} [{number(low)}, {number(high)}]"
+def _cell(comparison: Comparison, name: str) -> str:
+    low, high = comparison.systems[name].interval
+    return f"{number(comparison.systems[name].value)}{_MARKS[_side(comparison, name)]} [{number(low)}, {number(high)}]"
 
 
-def _two_lines(found: Comparison, name: str) -> Text:
-    low, high = found.systems[name].interval
-    side = _side(found, name)
-    above = f"{_MARKS[side]} {number(found.systems[name].value)}".strip()
+def _two_lines(comparison: Comparison, name: str) -> Text:
+    low, high = comparison.systems[name].interval
+    side = _side(comparison, name)
+    above = f"{_MARKS[side]} {number(comparison.systems[name].value)}".strip()
     return Text.assemble((above, STYLES[side]), "\n", (f"{number(low)}–{number(high)}", "dim"))
 
 
-def _side(found: Comparison, name: str) -> Side:
-    return found.side(name) if name in found.differences else "open"
+def _side(comparison: Comparison, name: str) -> Side:
+    return comparison.side(name) if name in comparison.differences else "open"
 
 
-def _seeds(found: Estimate) -> str:
-    return "1" if found.spread is None else f"{len(found.seeds)} ± {number(found.spread)}"
+def _seeds(estimate: Estimate) -> str:
+    return "1" if estimate.spread is None else f"{len(estimate.seeds)} ± {number(estimate.spread)}"
 
 
-def _best(found: Estimate) -> str:
-    return number(max(found.seeds))
+def _best(estimate: Estimate) -> str:
+    return number(max(estimate.seeds))
 
 
 def _escaped(cell: str) -> str:

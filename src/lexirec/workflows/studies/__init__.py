@@ -1,1 +1,1 @@
-"""Studies: one experiment in many variants, with seeds, run as one and told in one report."""
+"""Studies: one experiment in many variants and seeds, run together and summarised in one report."""

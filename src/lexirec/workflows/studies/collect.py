@@ -1,4 +1,4 @@
-"""What the runs of a study left in the store, gathered: figures, curves and costs of every run, and the tidy table."""
+"""Collect the results of a study's runs from the store: metrics, curves, costs, and the table `runs.parquet`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lexirec.reporting.content import Breakdown
 from lexirec.workflows.studies.cost import load_cost
 from lexirec.workflows.studies.design import Row, Study, StudyRun
 from lexirec.workflows.studies.meaning import Meaning, load_meaning
-from lexirec.workflows.studies.plan import recommender_step
+from lexirec.workflows.studies.plan import recommender_stage
 from lexirec.workflows.studies.run import Outcome
 from lexirec.workflows.studies.settings import StudySettings
 
@@ -35,12 +35,12 @@ _WEIGHTS = re.compile(r"^- weights: ([\d,]+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class StageCost:
-    """What making one stage took.
+    """Cost of one stage.
 
     Attributes:
         seconds: time.
-        peak_memory: highest resident memory of the process meanwhile, in bytes; None where it was not measured.
-        bytes: size of what was made.
+        peak_memory: peak resident memory of the process during the stage, in bytes; None where it was not measured.
+        bytes: size of the artifact.
     """
 
     seconds: float
@@ -49,23 +49,23 @@ class StageCost:
 
 
 @dataclass(frozen=True)
-class Made:
-    """One measured recommender of a study: a row with a seed, or a baseline.
+class RecommenderResult:
+    """One evaluated recommender of a study: a row with one seed, or a baseline.
 
     Attributes:
-        row: the row it belongs to; of a baseline that of the reference.
+        row: its row; for a baseline the reference's.
         seed: its seed.
         recommender: its name in the experiment.
-        baseline: whether it is a reference row.
-        reports: its evaluations by how seen items were treated.
-        steps: the stages it was made from.
-        stages: what each of them took, by name.
-        own: what the recommender's own stage took.
-        parameters: its weights; None where it has none or does not say.
+        baseline: whether it is a baseline.
+        reports: its evaluations by treatment of seen items.
+        stages: its stages by name.
+        costs: costs of its stages, by name.
+        own: cost of the recommender's own stage.
+        parameters: number of weights; None where it has none or the number is unknown.
         curve: its learning curve; empty without one.
-        cost: what `cost` measured; empty where it was not.
-        meaning: what `meaning` measured.
-        groups: its metrics in groups of cases.
+        cost: results of the measure `cost`; empty if not measured.
+        meaning: results of the measure `meaning`.
+        groups: its metrics by groups of cases.
     """
 
     row: Row
@@ -73,8 +73,8 @@ class Made:
     recommender: str
     baseline: bool
     reports: dict[str, Report] = field(repr=False)
-    steps: dict[str, Stage] = field(repr=False)
-    stages: dict[str, StageCost] = field(repr=False)
+    stages: dict[str, Stage] = field(repr=False)
+    costs: dict[str, StageCost] = field(repr=False)
     own: StageCost
     parameters: int | None
     curve: list[dict[str, float]] = field(repr=False)
@@ -84,7 +84,7 @@ class Made:
 
     @property
     def label(self) -> str:
-        """What its row is called."""
+        """Label of its row."""
         return self.recommender if self.baseline else self.row.label
 
     @property
@@ -94,44 +94,44 @@ class Made:
         return report.seconds / max(1, len(report.ranks)) if report is not None else None
 
 
-def gather(outcome: Outcome) -> list[Made]:
-    """Read what all finished runs left: the studied recommender of each, and the baselines of those that have some."""
-    settings, found = outcome.study.settings, []
+def gather(outcome: Outcome) -> list[RecommenderResult]:
+    """Read the results of all finished runs: the studied recommender of each, and the baselines where it has any."""
+    settings, results = outcome.study.settings, []
     for run in outcome.finished:
-        steps = outcome.steps[run.name]
-        found.append(_made(settings, run, steps, settings.recommender))
-        found += [_made(settings, run, steps, name, baseline=True) for name in run.baselines]
-    return found
+        stages = outcome.stages[run.name]
+        results.append(_result(settings, run, stages, settings.recommender))
+        results += [_result(settings, run, stages, name, baseline=True) for name in run.baselines]
+    return results
 
 
-def _made(
-    settings: StudySettings, run: StudyRun, steps: Mapping[str, Stage], name: str, *, baseline: bool = False
-) -> Made:
-    own = recommender_step(settings.model_copy(update={"recommender": name}), steps)
-    reports = _headline_first(stored_reports(steps[f"evaluation.{name}"].folder), run)
-    others = {"data": steps["data"]} if baseline else steps
-    named = {step: each for step, each in others.items() if not step.startswith(("evaluation.", "baselines."))}
-    named |= {own.name: own, "evaluation": steps[f"evaluation.{name}"]}
-    stages = {step: _stage_cost(each) for step, each in named.items()}
-    return Made(
+def _result(
+    settings: StudySettings, run: StudyRun, stages: Mapping[str, Stage], name: str, *, baseline: bool = False
+) -> RecommenderResult:
+    own = recommender_stage(settings.model_copy(update={"recommender": name}), stages)
+    reports = _headline_first(stored_reports(stages[f"evaluation.{name}"].folder), run)
+    others = {"data": stages["data"]} if baseline else stages
+    named = {stage: each for stage, each in others.items() if not stage.startswith(("evaluation.", "baselines."))}
+    named |= {own.name: own, "evaluation": stages[f"evaluation.{name}"]}
+    costs = {stage: _stage_cost(each) for stage, each in named.items()}
+    return RecommenderResult(
         run.row,
         run.seed,
         name,
         baseline,
         reports,
         named,
-        stages,
-        stages[own.name],
+        costs,
+        costs[own.name],
         _parameters(own.folder),
         _curve(own.folder),
-        load_cost(steps["cost"].folder) if "cost" in steps and not baseline else {},
-        load_meaning(steps["meaning"].folder) if "meaning" in steps and not baseline else [],
-        list(_groups(settings, run, steps, next(iter(reports.values())), name if baseline else run.row.label)),
+        load_cost(stages["cost"].folder) if "cost" in stages and not baseline else {},
+        load_meaning(stages["meaning"].folder) if "meaning" in stages and not baseline else [],
+        list(_groups(settings, run, stages, next(iter(reports.values())), name if baseline else run.row.label)),
     )
 
 
-def _stage_cost(step: Stage) -> StageCost:
-    manifest = read_manifest(step.folder)
+def _stage_cost(stage: Stage) -> StageCost:
+    manifest = read_manifest(stage.folder)
     return StageCost(manifest.seconds, manifest.peak_memory, sum(entry.bytes for entry in manifest.files.values()))
 
 
@@ -141,8 +141,8 @@ def _headline_first(reports: dict[str, Report], run: StudyRun) -> dict[str, Repo
 
 def _parameters(folder: Path) -> int | None:
     summary = folder / "summary.md"
-    told = _WEIGHTS.search(summary.read_text(encoding="utf-8")) if summary.is_file() else None
-    return int(told[1].replace(",", "")) if told else None
+    match = _WEIGHTS.search(summary.read_text(encoding="utf-8")) if summary.is_file() else None
+    return int(match[1].replace(",", "")) if match else None
 
 
 def _curve(folder: Path) -> list[dict[str, float]]:
@@ -152,11 +152,11 @@ def _curve(folder: Path) -> list[dict[str, float]]:
 
 
 def _groups(
-    settings: StudySettings, run: StudyRun, steps: Mapping[str, Stage], report: Report, label: str
+    settings: StudySettings, run: StudyRun, stages: Mapping[str, Stage], report: Report, label: str
 ) -> Iterator[Breakdown]:
     if not settings.groups:
         return
-    split: Split = load_split(steps["data"].folder)
+    split: Split = load_split(stages["data"].folder)
     cases: Cases = measured_cases(run.experiment.evaluation, split)
     k = int(settings.metrics[0].partition("@")[2])
     if "popularity" in settings.groups:
@@ -168,8 +168,8 @@ def _groups(
 # ---------------------------------------------------------------------------------------------------------- the table
 
 
-def write_table(study: Study, made: list[Made], folder: Path) -> Path:
-    """Write `runs.parquet`: a row for every run, metric, fold, treatment of seen items and group of cases.
+def write_table(study: Study, results: list[RecommenderResult], folder: Path) -> Path:
+    """Write `runs.parquet`: a row per run, metric, fold, treatment of seen items and group of cases.
 
     Columns: `study`, `row`, `data`, `reference`, `baseline`, `recommender`, `run` (the experiment's name), `seed`, an
     `axis.NAME` for every axis (numbers where all its labels are), `kind` of figure (`accuracy`, `meaning`, `cost`,
@@ -177,7 +177,7 @@ def write_table(study: Study, made: list[Made], folder: Path) -> Path:
     `seconds` of training, `all_seconds` of all stages, `seconds_per_user`, `parameters`, `peak_memory` (bytes) and
     `stages` (name -> key).
     """
-    rows = [{**_facts(study, each), **figure} for each in made for figure in _figures(each)]
+    rows = [{**_facts(study, each), **figure} for each in results for figure in _figures(each)]
     table = pa.Table.from_pylist(rows, schema=_schema(study))
     pq.write_table(table, folder / TABLE, compression="zstd")
     return folder / TABLE
@@ -201,46 +201,46 @@ def _schema(study: Study) -> pa.Schema:
     )
 
 
-def _facts(study: Study, made: Made) -> dict[str, Any]:
+def _facts(study: Study, result: RecommenderResult) -> dict[str, Any]:
     axes: dict[str, Any] = {}
     for name, axis in study.settings.axes.items():
-        label = made.row.chosen[name]
+        label = result.row.chosen[name]
         axes[f"axis.{name}"] = axis.numbers[label] if axis.numbers else label
     return {
         "study": study.settings.name,
-        "row": made.label,
-        "data": made.row.data,
-        "reference": made.row.reference and not made.baseline,
-        "baseline": made.baseline,
-        "recommender": made.recommender,
-        "run": f"{study.settings.name}.{made.row.slug}",
-        "seed": made.seed,
+        "row": result.label,
+        "data": result.row.data,
+        "reference": result.row.reference and not result.baseline,
+        "baseline": result.baseline,
+        "recommender": result.recommender,
+        "run": f"{study.settings.name}.{result.row.slug}",
+        "seed": result.seed,
         **axes,
-        "seconds": made.own.seconds,
-        "all_seconds": sum(stage.seconds for stage in made.stages.values()),
-        "seconds_per_user": made.seconds_per_user,
-        "parameters": made.parameters,
-        "peak_memory": made.own.peak_memory,
-        "stages": [(name, step.key) for name, step in made.steps.items()],
+        "seconds": result.own.seconds,
+        "all_seconds": sum(stage.seconds for stage in result.costs.values()),
+        "seconds_per_user": result.seconds_per_user,
+        "parameters": result.parameters,
+        "peak_memory": result.own.peak_memory,
+        "stages": [(name, stage.key) for name, stage in result.stages.items()],
     }
 
 
-def _figures(made: Made) -> Iterator[dict[str, Any]]:
-    for seen, report in made.reports.items():
+def _figures(result: RecommenderResult) -> Iterator[dict[str, Any]]:
+    for seen, report in result.reports.items():
         where = {"kind": "accuracy", "fold": report.protocol.get("fold"), "seen": seen}
         for metric, value in report.metrics.items():
             yield {**where, "metric": metric, "group": "all", "cases": len(report.ranks), "value": value}
-    seen, report = next(iter(made.reports.items()))
-    for breakdown in made.groups:
-        values = breakdown.values[made.label]
+    seen, report = next(iter(result.reports.items()))
+    for breakdown in result.groups:
+        values = breakdown.values[result.label]
         for group, cases, value in zip(breakdown.groups, breakdown.cases, values, strict=True):
             where = {"kind": "accuracy", "fold": report.protocol.get("fold"), "seen": seen, "metric": breakdown.metric}
             yield {**where, "group": f"{breakdown.title}: {group}", "cases": cases, "value": value}
-    for each in made.meaning:
+    for each in result.meaning:
         measure = {"metric": f"{each.of}: {each.measure}", "group": str(each.place)}
         yield {"kind": "meaning", **measure, "value": each.value, "chance": each.chance}
-    for name, value in made.cost.items():
+    for name, value in result.cost.items():
         yield {"kind": "cost", "metric": name, "value": value}
-    for name, stage in made.stages.items():
+    for name, stage in result.costs.items():
         for metric in ("seconds", "peak_memory", "bytes"):
             yield {"kind": "stage", "metric": metric, "group": name, "value": getattr(stage, metric)}

@@ -1,7 +1,7 @@
-"""What a training step and a recommendation cost: seconds, peak memory, floating-point operations and bytes.
+"""Measure the cost of a training step and of a recommendation: seconds, peak memory, operations and bytes.
 
-Measured in a process of its own, so that nothing else hides in its memory. Operations are those that PyTorch's counter
-knows (products of matrices and attention, two per multiply-add); what is computed outside of PyTorch is not counted.
+Measured in a process of its own, so that memory of other work is not included. Operations are those that PyTorch's
+counter supports (matrix products and attention, two per multiply-add); work outside PyTorch is not counted.
 """
 
 from __future__ import annotations
@@ -44,33 +44,33 @@ Batches = list[dict[str, Tensor]]
 
 
 class CostSettings(Settings):
-    """How cost is measured."""
+    """Settings of the cost measurement."""
 
     steps: int = Field(default=3, ge=1)
-    """Training steps that are timed; batches from all over an epoch."""
+    """Timed training steps, with batches spread over an epoch."""
     users: int = Field(default=16, ge=1)
-    """Users that are recommended to, one at a time, then all at once."""
+    """Number of users to rank for, one at a time, then together."""
     k: int = Field(default=10, ge=1)
-    """Items recommended to each."""
+    """Length of the lists."""
     seed: int = 0
-    """Of which batches and users."""
+    """Seed of the sampled batches and users."""
 
 
 def measure_cost(settings: CostSettings, inputs: Folders, out: Path) -> None:
     """Measure a trained recommender: `cost.json`."""
     folders = str(inputs["recommender"]), str(inputs["data"])
     with apart(Costs, *folders, settings.model_dump()) as measured:
-        found = {part: measured.ask(part).value for part in ("size", "decoding", "training")}
-    (out / FILE).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    lines = [f"{part}, {name.replace('_', ' ')}: {value:,.6g}" for part in found for name, value in found[part].items()]
+        costs = {part: measured.ask(part).value for part in ("size", "decoding", "training")}
+    (out / FILE).write_text(json.dumps(costs, indent=1) + "\n", encoding="utf-8")
+    lines = [f"{part}, {name.replace('_', ' ')}: {value:,.6g}" for part in costs for name, value in costs[part].items()]
     write_summary(out, "Cost", lines)
 
 
 def load_cost(folder: Path) -> dict[str, float]:
-    """Read what the stage wrote as flat figures, such as `training seconds per step`; what does not apply is absent.
+    """Read `cost.json` as flat figures, such as `training seconds per step`; figures that do not apply are absent.
 
     Raises:
-        ArtifactError: it is missing or damaged.
+        ArtifactError: the file is missing or damaged.
     """
     try:
         parts = json.loads((folder / FILE).read_text(encoding="utf-8"))
@@ -82,22 +82,22 @@ def load_cost(folder: Path) -> dict[str, float]:
 
 
 class Costs:
-    """A recommender and its data, in the process in which it is measured."""
+    """A recommender with its data, in the measuring process."""
 
     def __init__(self, recommender: str, data: str, settings: dict[str, Any]) -> None:
-        """Load both."""
+        """Load recommender and data."""
         self._settings = CostSettings.model_validate(settings)
         self._recommender: Any = load_recommender(recommender)
         self._split: Split = load_split(Path(data))
 
     @property
     def _network(self) -> nn.Module | None:
-        """The network whose training can be measured; None for recommenders of another kind."""
+        """The trainable network; None for recommenders without one."""
         trainable = isinstance(self._recommender, GramRecommender | TSRecRecommender)
         return self._recommender.model if trainable else None
 
     def size(self) -> dict[str, float]:
-        """Return the number of weights and the bytes they take, with what else is kept for the items."""
+        """Return the number of weights, and the bytes of weights and item tables."""
         if self._network is None:
             return {}
         state = self._network.state_dict().values()
@@ -105,7 +105,7 @@ class Costs:
         return {"parameters": count_parameters(self._network), "bytes": sum(stored.values())}
 
     def decoding(self) -> dict[str, float]:
-        """Recommend to users, one at a time and together; what is done once for a catalogue stands apart."""
+        """Measure ranking for users, one at a time and together; the catalogue's encoding is reported separately."""
         chosen = np.random.default_rng(self._settings.seed).permutation(len(self._split.test))[: self._settings.users]
         histories = self._split.test.histories.take(np.sort(chosen))
 
@@ -115,11 +115,11 @@ class Costs:
 
         everybody = list(range(len(histories)))
         catalog_memory = _from_now_on()
-        first = _timed(rank, everybody[:1])  # encodes the catalogue where a family does that
+        first = _timed(rank, everybody[:1])  # includes encoding the catalogue, where the family does that
         catalog_growth, memory = catalog_memory.growth, _from_now_on()
         seconds = [_timed(rank, [user]) for user in everybody]
         growth = memory.growth
-        found = {
+        costs = {
             "seconds_per_user_alone": median(seconds),
             "seconds_per_user_together": _timed(rank, everybody) / len(everybody),
             "growth_mebibytes": growth,
@@ -127,10 +127,10 @@ class Costs:
             "catalogue_growth_mebibytes": catalog_growth,
         }
         operations = sum(_operations(rank, [user]) for user in everybody) / len(everybody)
-        return found | ({"operations_per_user": operations} if operations else {})
+        return costs | ({"operations_per_user": operations} if operations else {})
 
     def training(self) -> dict[str, float]:
-        """Train a few steps whose learning rate is 0; nothing for recommenders that are not trained in steps."""
+        """Measure a few training steps with learning rate 0; empty for recommenders without training steps."""
         if self._network is None:
             return {}
         given, per_epoch, targets = self._batches()
@@ -156,7 +156,7 @@ class Costs:
         }
 
     def _batches(self) -> tuple[Batches, int, float]:
-        """Return batches from all over an epoch, how many an epoch has, and the targets in one on average."""
+        """Return batches spread over an epoch, the number of batches of an epoch, and the mean targets per batch."""
         model, train, seed = self._recommender, self._split.train, self._settings.seed
         if isinstance(model, GramRecommender):
             how = model.settings.training
@@ -175,16 +175,16 @@ class Costs:
         return given, epochs.per_epoch, len(examples) / epochs.per_epoch
 
     def _places(self, count: int) -> list[int]:
-        """Return the numbers of the batches that are measured."""
+        """Return the indices of the measured batches."""
         places = np.linspace(0, count - 1, min(count, self._settings.steps))
         return [int(place) for place in np.unique(places.round())]
 
 
 def _from_now_on() -> PeakMemory:
-    """Measure memory from now on, after what was freed has been given back: else it would hide what comes."""
+    """Start measuring memory, after returning freed memory to the system, which would hide later growth."""
     gc.collect()
     if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # another C library
+        with contextlib.suppress(OSError, AttributeError):  # other C libraries lack malloc_trim
             ctypes.CDLL(None).malloc_trim(0)
     return PeakMemory()
 

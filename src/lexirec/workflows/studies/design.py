@@ -1,4 +1,4 @@
-"""The design of a study: from axes, data and seeds to rows of a table, and the experiments that fill them."""
+"""Expand a study file into rows (axes × data sets) and runs (rows × seeds), each an experiment."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from lexirec.workflows.studies.settings import (
 
 @dataclass(frozen=True)
 class Row:
-    """One variant, whatever its seeds: a row of the study's table.
+    """One variant on one data set, over all seeds: a row of the study's table.
 
     Attributes:
-        label: what it is called; unique among the rows of one data set.
-        slug: the same for names of files and experiments, unique in the study.
-        data: the data set, "" where there is only that of the base.
+        label: its label, unique among the rows of one data set.
+        slug: label for names of files and experiments, unique in the study.
+        data: name of the data set, "" for the base's own.
         chosen: axis -> label of its variant.
         reference: whether the others are compared with it.
-        overrides: what makes it, over the base.
-        data_overrides: what puts the data set in the place of the base's.
+        overrides: overrides of the base.
+        data_overrides: overrides that replace the base's data.
     """
 
     label: str
@@ -60,9 +60,9 @@ class StudyRun:
     Attributes:
         row: the row.
         seed: the seed.
-        experiment: what is run.
-        baselines: baselines of it that are reference rows; only the first run of each data set has any.
-        command: the command line that makes the same alone.
+        experiment: the experiment to run.
+        baselines: its baselines that are rows of the table; only the first run of each data set has any.
+        command: the command line that runs it alone.
     """
 
     row: Row
@@ -73,7 +73,7 @@ class StudyRun:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Name in messages and tables."""
         return f"{self.row.name}, seed {self.seed}"
 
 
@@ -82,9 +82,9 @@ class Study:
     """A study with its runs.
 
     Attributes:
-        settings: what the file says.
-        path: the file.
-        runs: all runs, in order; those of the reference come first.
+        settings: settings of the study file.
+        path: the study file.
+        runs: all runs, in order, the reference's first.
     """
 
     settings: StudySettings
@@ -98,16 +98,16 @@ class Study:
 
     @property
     def data(self) -> list[str]:
-        """The names of the data sets, in order; one empty name where there is only that of the base."""
+        """The names of the data sets, in order; one empty name for the base's own data."""
         return list(dict.fromkeys(row.data for row in self.rows))
 
 
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
-    """Read a study file and every experiment it asks for: mistakes in any of them are told before the first run.
+    """Read a study file and the experiments of all its runs, so that errors are reported before the first run.
 
     Args:
         path: the file.
-        overrides: `a.b=c`, of the study's own settings or of every run's experiment.
+        overrides: `a.b=c`, for the study's own settings or for every run's experiment.
 
     Raises:
         SettingsError: one line that names file, setting, what was given and what is allowed.
@@ -162,20 +162,20 @@ def _combinations(settings: StudySettings) -> Iterator[dict[str, str]]:
 
 
 def _label(settings: StudySettings, chosen: Mapping[str, str]) -> str:
-    """Say what a row is by what is not as in the reference, or by its variant where there is one axis."""
+    """Return a row's label: its differences from the reference, or its variant where there is one axis."""
     axes = settings.axes
     if not axes:
         return settings.recommender
-    told = [name for name in axes if chosen[name] != axes[name].compared_with]
+    differing = [name for name in axes if chosen[name] != axes[name].compared_with]
     if len(axes) == 1:
-        told = list(axes)
-    if not told:
+        differing = list(axes)
+    if not differing:
         return "reference"
-    return ", ".join(variant_text(name, axes[name], chosen[name]) for name in told)
+    return ", ".join(variant_text(name, axes[name], chosen[name]) for name in differing)
 
 
 def variant_text(name: str, axis: Axis, label: str) -> str:
-    """Say what a variant is: its label, with the axis in front where a label alone says nothing."""
+    """Return a variant's label, with the axis in front of values and numbers."""
     bare = axis.setting is not None or axis.numbers is not None
     return f"{axis.title or name.replace('_', ' ')} {label}" if bare else label
 
@@ -185,19 +185,19 @@ def _slug(*parts: str) -> str:
 
 
 def _data_sets(file: StudyFile) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the name of every data set, and what it overrides."""
+    """Return the name and the overrides of every data set."""
     if not file.settings.data:
         return [("", ())]
     names = [data_name(path) for path in file.settings.data]
     for name in names:
         if names.count(name) > 1:
-            raise SettingsError(f"{file.path.name}: 'data' names {name} twice; give each data set a name of its own")
+            raise SettingsError(f"{file.path.name}: 'data' names {name} twice; names of data sets must be distinct")
     base = load_experiment(file.settings.base, _common(file))
     return [(name, data_overrides(path, base.data)) for name, path in zip(names, file.settings.data, strict=True)]
 
 
 def _common(file: StudyFile) -> tuple[str, ...]:
-    """Return what all runs override: what the file says, relative to it, then what was asked for today."""
+    """Return the overrides of all runs: those of the file (paths relative to it), then those of the command line."""
     return (*(written_in(file.path.resolve().parent, override) for override in file.settings.set), *file.overrides)
 
 
@@ -208,7 +208,7 @@ def _run(file: StudyFile, row: Row, seed: int) -> StudyRun:
     """Load the experiment of a row and seed.
 
     Raises:
-        SettingsError: it cannot be; the message names the study, the row and the setting.
+        SettingsError: it is invalid; the message names study, row and setting.
     """
     folder, name = file.path.resolve().parent, f"{file.settings.name}.{row.slug}"
     made_by = (written_in(folder, override) for override in row.overrides)
@@ -221,7 +221,7 @@ def _run(file: StudyFile, row: Row, seed: int) -> StudyRun:
 
 
 def _command(base: Path, overrides: Sequence[str], folder: Path) -> str:
-    """Write the command that runs the same experiment, from the working directory."""
+    """Return the command line that runs the same experiment from the working directory."""
     words = ["lexirec", "run", os.path.relpath(base)]
     for override in overrides:
         words += ["--set", _from_here(override, folder)]
@@ -229,7 +229,7 @@ def _command(base: Path, overrides: Sequence[str], folder: Path) -> str:
 
 
 def _from_here(override: str, folder: Path) -> str:
-    """Write an override whose path is relative to the study's folder relative to the working directory."""
+    """Rewrite an override's path, relative to the study's folder, relative to the working directory."""
     name, _, value = override.partition("=")
     if not hasattr(override, "folder") or "/" not in value or value.startswith(("/", "~", "$")):
         return str(override)
@@ -238,7 +238,7 @@ def _from_here(override: str, folder: Path) -> str:
 
 
 def _trimmed(run: StudyRun, settings: StudySettings, baselines: tuple[str, ...]) -> StudyRun:
-    """Leave out of an experiment what the study does not look at."""
+    """Remove the parts of a run's experiment that the study does not evaluate."""
     whole, wanted = run.experiment, {settings.recommender, *baselines}
     fusions = {name: fusion for name, fusion in whole.ensemble.items() if name in wanted}
     parts = {part for fusion in fusions.values() for part in fusion.of}
@@ -268,13 +268,13 @@ def _check_recommenders(file: StudyFile, run: StudyRun) -> None:
 
 
 def _check_places(file: StudyFile, run: StudyRun) -> None:
-    """Refuse metrics beyond the ends of the lists."""
+    """Check that the lists are long enough for the metrics."""
     longest = max(run.experiment.evaluation.ks)
     for metric in file.settings.metrics:
         if int(metric.partition("@")[2]) > longest:
             raise SettingsError(
-                f"{file.path.name}: 'metrics' names {metric}, but the lists of '{run.row.name}' have {longest} places; "
-                f"take @{longest} or less, or raise evaluation.ks"
+                f"{file.path.name}: 'metrics' names {metric}, but the lists of '{run.row.name}' hold {longest} items; "
+                f"use @{longest} or less, or raise evaluation.ks"
             )
 
 
@@ -285,4 +285,4 @@ def _has(experiment: Experiment, name: str) -> bool:
 def _check_name(file: StudyFile, setting: str, given: str, known: Collection[str]) -> None:
     if given not in known:
         base, hint = file.settings.base.name, did_you_mean(given, known)
-        raise SettingsError(f"{file.path.name}: '{setting}' names '{given}'; {base} has {', '.join(known)}.{hint}")
+        raise SettingsError(f"{file.path.name}: '{setting}' names '{given}'; {base} allows {', '.join(known)}.{hint}")

@@ -1,4 +1,4 @@
-"""From findings to figures: which numbers go into which panel."""
+"""Figures of a study's report, drawn from its findings."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ _GROWTH: Mapping[str, tuple[str, float]] = {
     "training operations per epoch": ("training epoch, operations", 1),
     "size bytes": ("weights and tables (MiB)", 2**-20),
 }
-"""Figures of cost that are drawn, in order: what a panel is called, and its unit."""
+"""Cost figure -> title of its panel and factor of its unit, in order."""
 
 
 def role(finding: Finding) -> Role:
-    """Return what a row is in the study."""
+    """Return the role of a row in the study."""
     return "baseline" if finding.baseline else "reference" if finding.reference else "variant"
 
 
 def looks_of(findings: Iterable[Finding]) -> dict[str, Look]:
-    """Give every row its look, the same in all figures and for all data sets."""
+    """Assign every row its look, the same in all figures and for all data sets."""
     return looks({each.label: role(each) for each in findings})
 
 
@@ -66,7 +66,7 @@ def bars(settings: StudySettings, here: Sequence[Finding], name: str, level: flo
 
 
 def differences(settings: StudySettings, here: Sequence[Finding], name: str, level: float) -> Picture | None:
-    """Draw how far each row is from the reference, with its interval."""
+    """Draw each row's difference from the reference, with its interval."""
     effects = []
     for each in here:
         if each.difference is None or each.adjusted is None:
@@ -79,14 +79,14 @@ def differences(settings: StudySettings, here: Sequence[Finding], name: str, lev
         return None
     legend: dict[Side, str] = {"above": "above", "below": "below", "open": "no difference shown"}
     label = f"difference of {settings.metrics[0]}, p after Holm, {seen_in_words(here[0].seen)}"
-    figure = forest_figure(effects, title=f"Beside “{reference}”", label=label, legend=legend)
+    figure = forest_figure(effects, title=f"Compared with “{reference}”", label=label, legend=legend)
     return Picture(
         name, figure, f"Differences of {settings.metrics[0]} from “{reference}” with their intervals{_on(here[0].data)}"
     )
 
 
 def over_axis(settings: StudySettings, here: Sequence[Finding], axis: str, name: str) -> Picture | None:
-    """Draw the metrics over a numeric axis; a line for each combination of the other axes that was run along it."""
+    """Draw the metrics over a numeric axis, a line per combination of the other axes."""
     numbers = settings.axes[axis].numbers
     if numbers is None:
         return None
@@ -140,7 +140,7 @@ def _line_name(settings: StudySettings, others: Sequence[tuple[str, str]], alone
 
 
 def learning(here: Sequence[Finding], look: Mapping[str, Look], name: str) -> Picture | None:
-    """Draw the validation metric of every row that was trained in epochs."""
+    """Draw the learning curve of every row that has one."""
     curves: dict[str, list[Curve]] = {}
     for each in here:
         for member in each.members:
@@ -151,18 +151,18 @@ def learning(here: Sequence[Finding], look: Mapping[str, Look], name: str) -> Pi
     if not curves:
         return None
     figure = curves_figure(curves, look, metric=METRIC.replace("_", " "))
-    return Picture(name, figure, f"Learning curves, a line for each seed{_on(here[0].data)}")
+    return Picture(name, figure, f"Learning curves, a line per seed{_on(here[0].data)}")
 
 
 def against_cost(
     settings: StudySettings, here: Sequence[Finding], look: Mapping[str, Look], name: str
 ) -> Picture | None:
-    """Draw the first metric against seconds of training, weights, and seconds for a user."""
+    """Draw the first metric against training seconds, number of weights, and seconds per user."""
     metric = settings.metrics[0]
     costs = {
         "training, seconds": lambda one: one.own.seconds,
         "weights": lambda one: one.parameters,
-        "a user's list, seconds": lambda one: one.seconds_per_user,
+        "one user, seconds": lambda one: one.seconds_per_user,
     }
     panels = {}
     for title, cost in costs.items():
@@ -176,7 +176,7 @@ def against_cost(
 
 
 def growth(settings: StudySettings, here: Sequence[Finding], axis: str, name: str) -> Picture | None:
-    """Draw how what was measured of cost grows along a numeric axis, the other axes as in the reference."""
+    """Draw the measured costs over a numeric axis, the other axes as in the reference."""
     numbers = settings.axes[axis].numbers
     if numbers is None:
         return None
@@ -193,7 +193,7 @@ def growth(settings: StudySettings, here: Sequence[Finding], axis: str, name: st
         return None
     x = [numbers[each.members[0].row.chosen[axis]] for each in rows]
     panels = {
-        "training in all, seconds": Curve(
+        "training, total seconds": Curve(
             "", x, [_mean(one.own.seconds for one in each.members) or 0.0 for each in rows]
         )
     }
@@ -205,26 +205,26 @@ def growth(settings: StudySettings, here: Sequence[Finding], axis: str, name: st
         if all(value is not None for value in found):
             panels[title] = Curve("", x, [value * unit for value in found if value is not None])
     title = settings.axes[axis].title or axis.replace("_", " ")
-    return Picture(name, growth_figure(panels, label=title), f"How cost grows with {title}{_on(here[0].data)}")
+    return Picture(name, growth_figure(panels, label=title), f"Cost by {title}{_on(here[0].data)}")
 
 
 def meaning(here: Sequence[Finding], look: Mapping[str, Look], of: str, name: str) -> Picture | None:
-    """Draw what names or neighbours have to do with categories and with what is taken next, beside chance.
+    """Draw how identifiers, codes or neighbours agree with categories and with the next item, beside chance.
 
-    Rows that share them, and so have the same figures, are one line.
+    Rows with equal figures, because they share these stages, are one line.
     """
     panels: dict[str, list[Curve]] = {}
-    told: dict[str, list[str]] = {}
+    labels: dict[str, list[str]] = {}
     for each in here:
         measures = list(_measures(each, of))
         if measures:
-            told.setdefault(repr(measures), []).append(each.label)
+            labels.setdefault(repr(measures), []).append(each.label)
     for each in here:
         measures = list(_measures(each, of))
-        alike = told.get(repr(measures), [])
+        alike = labels.get(repr(measures), [])
         if not alike or alike[0] != each.label:
             continue
-        shown = each.label if len(alike) == 1 else f"{each.label} and {len(alike) - 1} alike"
+        shown = each.label if len(alike) == 1 else f"{each.label} and {len(alike) - 1} equal rows"
         for measure, values, chances in measures:
             x = sorted(values)
             curve = Curve(each.label, x, [values[at] for at in x], chance=[chances[at] for at in x], shown=shown)
@@ -233,12 +233,12 @@ def meaning(here: Sequence[Finding], look: Mapping[str, Look], of: str, name: st
         return None
     label = {"identifiers": "tokens of the identifier", "codes": "levels of the codes"}.get(of, "neighbours")
     what = of.replace("neighbors", "neighbours")
-    words = f"What {what} have to do with categories and with the next item{_on(here[0].data)}; thin dashes: by chance"
+    words = f"Agreement of {what} with categories and with the next item{_on(here[0].data)}; thin dashes: by chance"
     return Picture(name, places_figure(panels, look, label=label), words)
 
 
 def _measures(finding: Finding, of: str) -> Iterable[tuple[str, dict[int, float], dict[int, float]]]:
-    """Yield each measure with its values and chances by place, means over seeds."""
+    """Yield each measure with its values and chance levels by position, means over seeds."""
     found = [each for member in finding.members for each in member.meaning if each.of == of]
     for measure in dict.fromkeys(each.measure for each in found):
         places = sorted({each.place for each in found if each.measure == measure})
@@ -250,21 +250,21 @@ def _measures(finding: Finding, of: str) -> Iterable[tuple[str, dict[int, float]
 
 
 def groups_of(here: Sequence[Finding], place: int) -> Breakdown | None:
-    """Return one way to group cases with all rows in it, means over seeds; rows with other groups are left out."""
-    told = [each for each in here if len(each.members[0].groups) > place]
-    if not told:
+    """Return one breakdown with all rows, means over seeds; rows with different groups are left out."""
+    grouped = [each for each in here if len(each.members[0].groups) > place]
+    if not grouped:
         return None
-    first = told[0].members[0].groups[place]
-    alike = [each for each in told if each.members[0].groups[place].groups == first.groups]
+    first = grouped[0].members[0].groups[place]
+    alike = [each for each in grouped if each.members[0].groups[place].groups == first.groups]
     values = {
         each.label: np.mean([member.groups[place].values[member.label] for member in each.members], axis=0).tolist()
         for each in alike
     }
-    return Breakdown(first.title, first.metric, first.groups, first.cases, values)
+    return Breakdown(first.title, first.metric, first.groups, first.cases, values, first.note)
 
 
 def groups(breakdown: Breakdown, here: Sequence[Finding], name: str) -> Picture:
-    """Draw rows in groups of cases."""
+    """Draw a breakdown: rows by groups of cases."""
     roles = {each.label: role(each) for each in here}
     panels = {
         f"{group} ({cases:,})": [

@@ -1,4 +1,4 @@
-"""What a study found: every row with its interval, its difference from the reference, and what is more than chance."""
+"""Findings of a study: every row with its interval and its tested difference from the reference."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from lexirec.core.errors import ArtifactError
 from lexirec.evaluation.bootstrap import STANDARD, Bootstrap
 from lexirec.evaluation.evaluator import Report
 from lexirec.evaluation.significance import Difference, Estimate, compare_ranks, estimate_ranks, holm
-from lexirec.workflows.comparison.compare import check_alike
-from lexirec.workflows.studies.collect import Made
+from lexirec.workflows.comparison.comparability import check_comparable
+from lexirec.workflows.studies.collect import RecommenderResult
 from lexirec.workflows.studies.settings import StudySettings
 
 
@@ -27,17 +27,16 @@ class Finding:
         members: one for every seed that finished.
         estimates: metric -> mean over seeds and users, with its interval.
         difference: from the reference of the same data, in the study's first metric; None for the reference itself, and
-            where it was not measured alike.
-        adjusted: p of the difference after Holm over all comparisons of the study; None where it is not a comparison of
-            the headline (seen items as the study's base says first).
-        unlike: why there is no difference, if it was not measured alike.
-        metrics: the study's metrics, the first of them the one in which differences are tested.
+            where the protocols differ.
+        adjusted: p-value of the difference after Holm over all comparisons of the study; None outside the headline
+            treatment of seen items (the first of the study's base).
+        unlike: difference of the protocols, if any.
     """
 
     data: str
     label: str
     seen: str
-    members: tuple[Made, ...] = field(repr=False)
+    members: tuple[RecommenderResult, ...] = field(repr=False)
     estimates: dict[str, Estimate] = field(repr=False)
     difference: Difference | None = None
     adjusted: float | None = None
@@ -45,7 +44,7 @@ class Finding:
 
     @property
     def baseline(self) -> bool:
-        """Whether it is a reference row."""
+        """Whether it is a baseline."""
         return self.members[0].baseline
 
     @property
@@ -54,46 +53,50 @@ class Finding:
         return self.members[0].row.reference and not self.baseline
 
     def shown(self, level: float) -> str:
-        """Return `above` or `below` where the difference is more than chance after Holm, else `open`."""
+        """Return `above` or `below` where the difference is significant after Holm, else `open`."""
         if self.difference is None or self.adjusted is None or self.adjusted >= 1 - level:
             return "open"
         return "above" if self.difference.value > 0 else "below"
 
 
-def find(settings: StudySettings, made: Sequence[Made], bootstrap: Bootstrap = STANDARD) -> list[Finding]:
-    """Estimate every row and compare it with the reference of its data, seed by seed of either taken together.
+def find(
+    settings: StudySettings, results: Sequence[RecommenderResult], bootstrap: Bootstrap = STANDARD
+) -> list[Finding]:
+    """Estimate every row and compare it with the reference of its data, over the seeds of both.
 
     The p-values of all differences of the study's first metric, seen items treated as in the headline, are one family
     for Holm's correction, over all data sets.
     """
-    found: list[Finding] = []
-    for data in dict.fromkeys(each.data for each in (one.row for one in made)):
-        here = [one for one in made if one.row.data == data]
+    findings: list[Finding] = []
+    for data in dict.fromkeys(each.data for each in (one.row for one in results)):
+        here = [one for one in results if one.row.data == data]
         for seen in dict.fromkeys(seen for one in here for seen in one.reports):
-            found += _beside_reference(settings, data, seen, here, bootstrap)
-    headline = {data: next(each.seen for each in found if each.data == data) for data in {each.data for each in found}}
-    family = [each for each in found if each.difference is not None and each.seen == headline[each.data]]
+            findings += _beside_reference(settings, data, seen, here, bootstrap)
+    headline = {
+        data: next(each.seen for each in findings if each.data == data) for data in {each.data for each in findings}
+    }
+    family = [each for each in findings if each.difference is not None and each.seen == headline[each.data]]
     adjusted = holm([each.difference.p_value for each in family if each.difference is not None]).tolist()
     by_place = {id(each): p for each, p in zip(family, adjusted, strict=True)}
-    return [replace(each, adjusted=by_place.get(id(each))) for each in found]
+    return [replace(each, adjusted=by_place.get(id(each))) for each in findings]
 
 
 def _beside_reference(
-    settings: StudySettings, data: str, seen: str, made: Sequence[Made], bootstrap: Bootstrap
+    settings: StudySettings, data: str, seen: str, results: Sequence[RecommenderResult], bootstrap: Bootstrap
 ) -> list[Finding]:
-    rows: dict[str, list[Made]] = {}
-    for one in made:
+    rows: dict[str, list[RecommenderResult]] = {}
+    for one in results:
         if seen in one.reports:
             rows.setdefault(f"{'baseline ' if one.baseline else ''}{one.label}", []).append(one)
     reference = next((row for row in rows.values() if row[0].row.reference and not row[0].baseline), None)
-    found = []
+    findings = []
     for members in rows.values():
         reports = [one.reports[seen] for one in members]
         finding = Finding(data, members[0].label, seen, tuple(members), _estimates(settings, reports, bootstrap))
         if reference is not None and members is not reference:
             finding = _compared(settings, finding, reports, [one.reports[seen] for one in reference], bootstrap)
-        found.append(finding)
-    return found
+        findings.append(finding)
+    return findings
 
 
 def _estimates(settings: StudySettings, reports: Sequence[Report], bootstrap: Bootstrap) -> dict[str, Estimate]:
@@ -113,9 +116,9 @@ def _compared(
     reference: Sequence[Report],
     bootstrap: Bootstrap,
 ) -> Finding:
-    """Add the difference from the reference, or why there is none."""
+    """Add the difference from the reference, or the reason for its absence."""
     try:
-        users = check_alike({"the reference": reference, finding.label: reports})
+        users = check_comparable({"the reference": reference, finding.label: reports})
     except ArtifactError as error:
         return replace(finding, unlike=str(error))
     name, _, k = settings.metrics[0].partition("@")

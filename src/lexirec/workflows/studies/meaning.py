@@ -1,6 +1,6 @@
-"""Do identifiers and neighbours carry meaning? Both are set beside categories and beside what is really taken next.
+"""Measure how identifiers, codes and neighbours agree with item categories and with the next item, beside chance.
 
-Every figure stands beside the same figure by chance: of the same tree, or the same lists, dealt out to other items.
+The chance level of a figure is the same figure for the same tree, or the same lists, with shuffled items.
 
 Legend of shapes: `I` items, `C` cases, `K` neighbours.
 """
@@ -33,27 +33,27 @@ Numbers = NDArray[np.int64]
 
 
 class MeaningSettings(Settings):
-    """How meaning is measured."""
+    """Settings of the measurement."""
 
     field: str = "categories"
-    """The field of the catalogue that says what items are: a list from the broadest to the narrowest, or a text with
-    `>` or `|` between; without it only what is taken next is looked at."""
+    """Field of the catalogue with the categories: a list from broad to narrow, or text separated by `>` or `|`; without
+    it only the next item is compared."""
     shuffles: int = Field(default=10, ge=1)
-    """How often items are shuffled for what chance would give."""
+    """Number of shuffles for the chance level."""
     seed: int = 0
-    """Of the shuffles."""
+    """Seed of the shuffles."""
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """One figure beside its chance.
+    """One figure with its chance level.
 
     Attributes:
         of: `identifiers`, `codes` or `neighbors`.
         measure: what is measured, such as `purity, broad category`.
         place: tokens of the prefix, level of the codes, or number of neighbours.
-        value: what was found.
-        chance: the same of shuffled items, mean.
+        value: measured value.
+        chance: mean over shuffled items.
     """
 
     of: str
@@ -64,21 +64,21 @@ class Meaning:
 
 
 def measure_meaning(settings: MeaningSettings, inputs: Folders, out: Path) -> None:
-    """Measure identifiers, codes and neighbours, those that are there: `meaning.json`."""
+    """Measure the identifiers, codes and neighbours among the inputs: `meaning.json`."""
     catalog, cases = load_catalog(inputs["data"]), load_split(inputs["data"]).test
-    found = [*_of_names(settings, inputs, catalog, cases), *_of_neighbors(settings, inputs, catalog, cases)]
-    (out / FILE).write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n", encoding="utf-8")
+    figures = [*_of_names(settings, inputs, catalog, cases), *_of_neighbors(settings, inputs, catalog, cases)]
+    (out / FILE).write_text(json.dumps([asdict(each) for each in figures], indent=1) + "\n", encoding="utf-8")
     lines = [
-        f"{each.of}, {each.measure} @{each.place}: {each.value:.4f}, by chance {each.chance:.4f}" for each in found
+        f"{each.of}, {each.measure} @{each.place}: {each.value:.4f}, by chance {each.chance:.4f}" for each in figures
     ]
     write_summary(out, "Meaning", lines)
 
 
 def load_meaning(folder: Path) -> list[Meaning]:
-    """Read what the stage wrote.
+    """Read `meaning.json`.
 
     Raises:
-        ArtifactError: it is missing or damaged.
+        ArtifactError: the file is missing or damaged.
     """
     try:
         return [Meaning(**row) for row in json.loads((folder / FILE).read_text(encoding="utf-8"))]
@@ -90,7 +90,7 @@ def load_meaning(folder: Path) -> list[Meaning]:
 
 
 def _of_names(settings: MeaningSettings, inputs: Folders, catalog: Catalog, cases: Cases) -> Iterator[Meaning]:
-    """Measure prefixes of identifiers, and of codes: one category inside, and the next item in the same one."""
+    """Measure prefixes of identifiers and codes: purity of categories, and whether the next item shares the prefix."""
     pairs, kinds = _last_and_next(cases), categories(catalog, settings.field)
     for of, groups in _groups(inputs).items():
         for place, group_I in enumerate(groups, start=1):
@@ -103,7 +103,7 @@ def _of_names(settings: MeaningSettings, inputs: Folders, catalog: Catalog, case
 
 
 def _of_neighbors(settings: MeaningSettings, inputs: Folders, catalog: Catalog, cases: Cases) -> Iterator[Meaning]:
-    """Measure lists of neighbours: the next item among them, and neighbours of the same category."""
+    """Measure neighbours: the share of next items among them, and of neighbours of the same category."""
     if "neighbors" not in inputs:
         return
     near_IK = Neighbors.load(inputs["neighbors"]).items
@@ -118,7 +118,7 @@ def _of_neighbors(settings: MeaningSettings, inputs: Folders, catalog: Catalog, 
 
 
 def purity(group_I: Numbers, category_I: Numbers, order: Numbers) -> float:
-    """Return the share of items whose category is the commonest of their group, categories taken in an order."""
+    """Return the share of items with the most frequent category of their group, categories permuted by `order`."""
     width = int(category_I.max(initial=0)) + 1
     pairs, counts = np.unique(group_I * width + category_I[order], return_counts=True)
     most = np.zeros(int(group_I.max(initial=0)) + 1, dtype=np.int64)
@@ -135,32 +135,32 @@ def _hits(near_IK: NDArray[np.int32], last_C: Numbers, target_C: Numbers, order:
 
 
 def _alike(near_IK: NDArray[np.int32], category_I: Numbers, order: Numbers) -> float:
-    """Return the share of neighbours of the items' own category, among those whose category is known."""
+    """Return the share of neighbours with the item's own category, among those with a known one."""
     own_I1, theirs_IK = category_I[order][:, None], category_I[np.maximum(near_IK, 0)]
     known_IK = (near_IK >= 0) & (own_I1 >= 0) & (theirs_IK >= 0)
     return float((own_I1 == theirs_IK)[known_IK].mean()) if known_IK.any() else 0.0
 
 
 def _beside_chance(settings: MeaningSettings, figure: Callable[[Numbers], float], items: int) -> tuple[float, float]:
-    """Return a figure of the items in order, and its mean over shuffled ones."""
+    """Return a figure of the items, and its mean over shuffled items."""
     rng = np.random.default_rng(settings.seed)
     chance = [figure(rng.permutation(items)) for _ in range(settings.shuffles)]
     return figure(np.arange(items)), float(np.mean(chance))
 
 
-# ------------------------------------------------------------------------------------------------- what is looked at
+# ------------------------------------------------------------------------------------------------------- groups
 
 
 def _groups(inputs: Folders) -> dict[str, list[Numbers]]:
-    """Return the group of every item by the first 1, 2, … parts of its name; beyond an end an item stays alone."""
-    found = {}
+    """Return the group of every item by the first 1, 2, … tokens or codes; a finished identifier is its own group."""
+    groups = {}
     if "identifiers" in inputs:
         tokens_IK = Identifiers.load(inputs["identifiers"]).tokens.astype(np.int64)
-        found["identifiers"] = _prefixes(tokens_IK)
+        groups["identifiers"] = _prefixes(tokens_IK)
     if "codes" in inputs:
         codes = Codes.load(inputs["codes"])
-        found["codes"] = [codes.prefixes(level) for level in range(codes.levels)]
-    return found
+        groups["codes"] = [codes.prefixes(level) for level in range(codes.levels)]
+    return groups
 
 
 def _prefixes(tokens_IK: Numbers) -> list[Numbers]:
@@ -169,9 +169,9 @@ def _prefixes(tokens_IK: Numbers) -> list[Numbers]:
 
 
 def categories(catalog: Catalog, field: str) -> dict[str, Numbers]:
-    """Return the items' broad and narrow categories as numbers, −1 where unknown; nothing where there is no such field.
+    """Return the items' broad and narrow categories as numbers, −1 where unknown; empty without such a field.
 
-    Broad is the first level that tells items apart, narrow the whole path.
+    Broad is the first informative level, narrow the whole path.
     """
     if field not in catalog.table.column_names:
         return {}
@@ -184,7 +184,7 @@ def categories(catalog: Catalog, field: str) -> dict[str, Numbers]:
 
 
 def _last_and_next(cases: Cases) -> tuple[Numbers, Numbers]:
-    """Return the newest item of every history that is not empty, and the item taken next: (C,), (C,)."""
+    """Return the last item of every non-empty history and the target: (C,), (C,)."""
     there = np.flatnonzero(cases.histories.lengths > 0)
     last = cases.histories.items[cases.histories.offsets[1:][there] - 1]
     return last.astype(np.int64), cases.targets[there].astype(np.int64)

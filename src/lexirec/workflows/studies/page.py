@@ -1,4 +1,4 @@
-"""The report of a study, from its findings to a page of blocks."""
+"""The report page of a study, built from its findings."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _OWN_CARD = ("recommender", "search", "length_penalty", "settings", "seed")
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What the parts of the page are made of."""
+class _Sections:
+    """Inputs of the page's sections."""
 
     settings: StudySettings
     outcome: Outcome
@@ -38,86 +38,88 @@ class _Told:
 
     @property
     def data(self) -> list[str]:
-        """Data sets of which there is anything to tell."""
+        """Data sets with findings."""
         return list(dict.fromkeys(each.data for each in self.findings))
 
     def name(self, what: str, *parts: str) -> str:
-        """Return the name of a figure's file."""
+        """Return the stem of a figure's file name."""
         return "-".join([what, *(part.lower().replace(" ", "-").replace("_", "-") for part in parts if part)])
 
 
 def study_page(outcome: Outcome, findings: Sequence[Finding]) -> Page:
-    """Put together what a study's report shows."""
+    """Return the report of a study as a page."""
     settings = outcome.study.settings
-    told = _Told(settings, outcome, findings, figures.looks_of(findings))
+    page = _Sections(settings, outcome, findings, figures.looks_of(findings))
     parts = (_failures, _summary, _varied, _results, _axes, _groups, _meaning, _growth, _learning, _cost, _protocol)
-    blocks: list[Block] = [block for part in (*parts, _commands, _reading) for block in part(told)]
-    return Page(settings.name, _lead(told), blocks)
+    blocks: list[Block] = [block for part in (*parts, _commands, _reading) for block in part(page)]
+    return Page(settings.name, _lead(page), blocks)
 
 
-def _lead(told: _Told) -> str:
-    rows, seeds = len(told.outcome.study.rows), len(told.settings.seeds)
-    runs = f"{len(told.outcome.finished)} of {len(told.outcome.study.runs)} runs came to their end"
+def _lead(page: _Sections) -> str:
+    rows, seeds = len(page.outcome.study.rows), len(page.settings.seeds)
+    runs = f"{len(page.outcome.finished)} of {len(page.outcome.study.runs)} runs finished"
     counts = f"{_count(rows, 'row')}, {_count(seeds, 'seed')} each; {runs}."
-    return f"{told.settings.about.strip()} {counts}".strip()
+    return f"{page.settings.about.strip()} {counts}".strip()
 
 
-def _failures(told: _Told) -> Iterator[Block]:
-    if told.outcome.failures:
-        yield Text(f"{_count(len(told.outcome.failures), 'run')} failed and are missing below:", loud=True)
-        yield Bullets([f"{each.run.name}, stage {each.stage}: {each.message}" for each in told.outcome.failures])
+def _failures(page: _Sections) -> Iterator[Block]:
+    if page.outcome.failures:
+        yield Text(f"{_count(len(page.outcome.failures), 'run')} failed and are missing below:", loud=True)
+        yield Bullets([f"{each.run.name}, stage {each.stage}: {each.message}" for each in page.outcome.failures])
 
 
 # --------------------------------------------------------------------------------------------------------- findings
 
 
-def _summary(told: _Told) -> Iterator[Block]:
-    """Say in words what is more than chance."""
-    lines = [line for data in told.data for line in said(told.settings, told.of(data), _comparisons(told))]
+def _summary(page: _Sections) -> Iterator[Block]:
+    """Summarise the significant differences."""
+    lines = [line for data in page.data for line in said(page.settings, page.of(data), _comparisons(page))]
     if lines:
-        yield Heading("What it found")
+        yield Heading("Findings")
         yield Bullets(lines)
 
 
-def _comparisons(told: _Told) -> int:
-    return max(1, sum(each.adjusted is not None for each in told.findings))
+def _comparisons(page: _Sections) -> int:
+    return max(1, sum(each.adjusted is not None for each in page.findings))
 
 
-def _varied(told: _Told) -> Iterator[Block]:
-    settings = told.settings
+def _varied(page: _Sections) -> Iterator[Block]:
+    settings = page.settings
     if not settings.axes and not settings.data:
         return
-    yield Heading("What was varied")
-    one = "one at a time, the rest as in the reference" if settings.design == "one-at-a-time" else "in all combinations"
-    yield Text(f"From `{settings.base.name}`, {one}. Rows in bold are what the others are compared with.")
+    yield Heading("Variants")
+    one = (
+        "one at a time, the others as in the reference" if settings.design == "one-at-a-time" else "in all combinations"
+    )
+    yield Text(f"Variants of `{settings.base.name}`, {one}. References are in bold.")
     rows: list[list[Cell | str]] = []
     for name, axis in settings.axes.items():
         for label, overrides in axis.labelled.items():
-            told_label = Cell(label, tone="strong" if label == axis.compared_with else "")
-            made = " ".join(f"`{override}`" for override in overrides) or "as the base says"
-            rows.append([axis.title or name.replace("_", " "), told_label, made])
+            shown_label = Cell(label, tone="strong" if label == axis.compared_with else "")
+            made = " ".join(f"`{override}`" for override in overrides) or "as in the base"
+            rows.append([axis.title or name.replace("_", " "), shown_label, made])
     if rows:
         yield Grid(["axis", "variant", "settings"], rows, words=3)
     if settings.set:
-        yield Text("For all runs: " + ", ".join(f"`{override}`" for override in settings.set) + ".")
+        yield Text("Overrides of all runs: " + ", ".join(f"`{override}`" for override in settings.set) + ".")
     if settings.data:
-        yield Text("On each of: " + ", ".join(told.outcome.study.data) + ".")
+        yield Text("Data sets: " + ", ".join(page.outcome.study.data) + ".")
 
 
-def _results(told: _Told) -> Iterator[Block]:
-    if told.findings:
+def _results(page: _Sections) -> Iterator[Block]:
+    if page.findings:
         yield Heading("Results")
-    for data in told.data:
+    for data in page.data:
         if data:
             yield Heading(data, level=3)
-        for seen in dict.fromkeys(each.seen for each in told.findings if each.data == data):
-            here = told.of(data, seen)
+        for seen in dict.fromkeys(each.seen for each in page.findings if each.data == data):
+            here = page.of(data, seen)
             yield Text(f"{seen_in_words(seen).capitalize()}, {_fold(here)} fold, {_cases(here)}.")
-            yield results_table(told.settings, here)
-            headline = here == told.of(data)
+            yield results_table(page.settings, here)
+            headline = here == page.of(data)
             if headline:
-                yield figures.bars(told.settings, here, told.name("rows", data), STANDARD.level)
-                drawn = figures.differences(told.settings, here, told.name("differences", data), STANDARD.level)
+                yield figures.bars(page.settings, here, page.name("rows", data), STANDARD.level)
+                drawn = figures.differences(page.settings, here, page.name("differences", data), STANDARD.level)
                 if drawn is not None:
                     yield drawn
 
@@ -136,107 +138,107 @@ def _cases(here: Sequence[Finding]) -> str:
 # ---------------------------------------------------------------------------------------------------- along the axes
 
 
-def _axes(told: _Told) -> Iterator[Block]:
+def _axes(page: _Sections) -> Iterator[Block]:
     drawn = [
         picture
-        for data in told.data
-        for axis in told.settings.axes
-        if (picture := figures.over_axis(told.settings, told.of(data), axis, told.name("by", axis, data))) is not None
+        for data in page.data
+        for axis in page.settings.axes
+        if (picture := figures.over_axis(page.settings, page.of(data), axis, page.name("by", axis, data))) is not None
     ]
     if drawn:
-        yield Heading("Along the axes")
+        yield Heading("Metrics by axis")
         yield from drawn
 
 
-def _groups(told: _Told) -> Iterator[Block]:
-    """Tell metrics in groups of cases, as a table and a figure each."""
-    found: list[Block] = []
-    for data in told.data:
-        here = told.of(data)
-        for place in range(len(told.settings.groups)):
+def _groups(page: _Sections) -> Iterator[Block]:
+    """Yield a table and a figure per way to group the cases."""
+    blocks: list[Block] = []
+    for data in page.data:
+        here = page.of(data)
+        for place in range(len(page.settings.groups)):
             breakdown = figures.groups_of(here, place)
             if breakdown is not None:
                 heads = [f"{group}" for group in breakdown.groups]
                 rows = [[name, *map(number, values)] for name, values in breakdown.values.items()]
                 counts = ["cases", *(f"{count:,}" for count in breakdown.cases)]
-                found.append(Grid([f"{breakdown.metric}, {breakdown.title}", *heads], [*rows, counts]))
-                found.append(figures.groups(breakdown, here, told.name("by", breakdown.title, data)))
-    if found:
-        yield Heading("By groups of cases")
-        yield from found
+                blocks.append(Grid([f"{breakdown.metric}, {breakdown.title}", *heads], [*rows, counts], breakdown.note))
+                blocks.append(figures.groups(breakdown, here, page.name("by", breakdown.title, data)))
+    if blocks:
+        yield Heading("Metrics by groups of cases")
+        yield from blocks
 
 
-def _meaning(told: _Told) -> Iterator[Block]:
-    found = [
+def _meaning(page: _Sections) -> Iterator[Block]:
+    blocks = [
         picture
-        for data in told.data
+        for data in page.data
         for of in ("identifiers", "codes", "neighbors")
-        if (picture := figures.meaning(told.of(data), told.look, of, told.name("meaning", of, data))) is not None
+        if (picture := figures.meaning(page.of(data), page.look, of, page.name("meaning", of, data))) is not None
     ]
-    if found:
-        yield Heading("Do names and neighbours carry meaning?")
+    if blocks:
+        yield Heading("Identifiers and neighbours beside categories")
         yield Text(
-            "Purity: the share of items whose category is the commonest among those whose names begin alike. Beside "
-            "each line stands what the same tree, or the same lists, would show on shuffled items: where the lines "
-            "meet, names say nothing. Towards the end of an identifier every item is alone, and purity is 100 %."
+            "Purity: the share of items with the most frequent category among items with the same prefix. Thin dashes "
+            "show the same tree, or the same lists, on shuffled items: where the lines meet, identifiers carry no "
+            "information. At the end of an identifier every item is alone, and purity is 100 %."
         )
-        yield from found
+        yield from blocks
 
 
-def _growth(told: _Told) -> Iterator[Block]:
-    found = [
+def _growth(page: _Sections) -> Iterator[Block]:
+    blocks = [
         picture
-        for data in told.data
-        for axis in told.settings.axes
-        if (picture := figures.growth(told.settings, told.of(data), axis, told.name("cost-by", axis, data))) is not None
+        for data in page.data
+        for axis in page.settings.axes
+        if (picture := figures.growth(page.settings, page.of(data), axis, page.name("cost-by", axis, data))) is not None
     ]
-    if any(member.cost for each in told.findings for member in each.members):
-        yield Heading("What it takes")
+    if any(member.cost for each in page.findings for member in each.members):
+        yield Heading("Cost")
         yield Text(
-            "Operations are those of PyTorch's counter: products of matrices and attention, two per multiply-add. "
-            "Memory is the growth of the resident memory of a process of its own."
+            "Operations are those of PyTorch's counter: matrix products and attention, two per multiply-add. "
+            "Memory is the growth of resident memory in a separate process."
         )
-        yield from found
-        yield from (grid for data in told.data for grid in stage_tables(told.of(data)))
+        yield from blocks
+        yield from (grid for data in page.data for grid in stage_tables(page.of(data)))
 
 
 # ------------------------------------------------------------------------------------------------ learning and cost
 
 
-def _learning(told: _Told) -> Iterator[Block]:
-    found = [
+def _learning(page: _Sections) -> Iterator[Block]:
+    blocks = [
         picture
-        for data in told.data
-        if (picture := figures.learning(told.of(data), told.look, told.name("learning", data))) is not None
+        for data in page.data
+        if (picture := figures.learning(page.of(data), page.look, page.name("learning", data))) is not None
     ]
-    if found:
-        yield Heading("Learning")
-        yield from found
+    if blocks:
+        yield Heading("Learning curves")
+        yield from blocks
 
 
-def _cost(told: _Told) -> Iterator[Block]:
-    if not told.findings:
+def _cost(page: _Sections) -> Iterator[Block]:
+    if not page.findings:
         return
     yield Heading("Accuracy against cost")
-    for data in told.data:
-        here = told.of(data)
-        drawn = figures.against_cost(told.settings, here, told.look, told.name("cost", data))
+    for data in page.data:
+        here = page.of(data)
+        drawn = figures.against_cost(page.settings, here, page.look, page.name("cost", data))
         if drawn is not None:
             yield drawn
         yield cost_table(here)
 
 
-# ------------------------------------------------------------------------------------------------------- how it was
+# ------------------------------------------------------------------------------------------- protocol and commands
 
 
-def _protocol(told: _Told) -> Iterator[Block]:
-    if not told.findings:
+def _protocol(page: _Sections) -> Iterator[Block]:
+    if not page.findings:
         return
     yield Heading("Protocol")
-    for data in told.data:
+    for data in page.data:
         if data:
             yield Heading(data, level=3)
-        cards = [member.reports[each.seen].protocol for each in told.of(data) for member in each.members]
+        cards = [member.reports[each.seen].protocol for each in page.of(data) for member in each.members]
         shared = {
             name: value
             for name, value in cards[0].items()
@@ -248,27 +250,27 @@ def _protocol(told: _Told) -> Iterator[Block]:
         yield Grid(["", "value"], rows, words=2)
 
 
-def _commands(told: _Told) -> Iterator[Block]:
-    yield Heading("How each row was made")
-    runs = told.outcome.study.runs
-    again = f"lexirec study {told.outcome.study.path}"
-    yield Text(f"All of it: `{again}`. One alone, with the seed in its command:")
+def _commands(page: _Sections) -> Iterator[Block]:
+    yield Heading("Commands")
+    runs = page.outcome.study.runs
+    again = f"lexirec study {page.outcome.study.path}"
+    yield Text(f"The whole study: `{again}`. Single runs:")
     yield Commands(f"{_count(len(runs), 'command')}", [(run.name, run.command) for run in runs])
 
 
-def _reading(told: _Told) -> Iterator[Block]:
-    yield Heading("How to read it")
-    own = "the model" if told.settings.recommender in OWN else told.settings.recommender
+def _reading(page: _Sections) -> Iterator[Block]:
+    yield Heading("How to read this report")
+    own = "the model" if page.settings.recommender in OWN else page.settings.recommender
     yield Bullets(
         [
-            f"Rows are {own}, trained anew for every seed; baselines were made once, with the first seed.",
+            f"Rows are {own}, trained with every seed; baselines are fitted once, with the first seed.",
             f"Intervals and p-values come from the paired bootstrap over users with all their cases "
-            f"({STANDARD.replicates:,} resamples), seeds as a factor where there are several. Two or three seeds say "
-            "little about all seeds (Student's t): such intervals are wide, and honest.",
-            f"Differences are tested in {told.settings.metrics[0]} alone, seen items treated as in the first table; "
-            f"Holm corrects for {_count(_comparisons(told), 'comparison')}. “No difference shown” does not show that "
-            "there is none.",
-            "All figures, one row for every run and metric, are in `runs.parquet`.",
+            f"({STANDARD.replicates:,} resamples), with seeds as a factor where there are several. With two or three "
+            "seeds (Student's t) intervals are wide.",
+            f"Differences are tested in {page.settings.metrics[0]} only, with seen items as in the first table; "
+            f"Holm corrects for {_count(_comparisons(page), 'comparison')}. “No difference shown” does not show "
+            "equality.",
+            "`runs.parquet` holds all figures, a row per run and metric.",
         ]
     )
 

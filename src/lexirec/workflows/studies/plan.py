@@ -1,4 +1,4 @@
-"""What a study would do: its stages, those that several runs share, those to be made, and what that would take."""
+"""Plan a study: its stages, those shared by several runs, those to run, and their expected time."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from lexirec.workflows.studies.meaning import MeaningSettings, measure_meaning
 from lexirec.workflows.studies.settings import StudySettings
 
 _ALIKE = 0.9
-"""Manifests whose likeness is at least this share of the best one's count as like stages."""
+"""Stages whose similarity is at least this share of the best one's count as similar."""
 
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """One stage that the study needs, once, however many runs read it.
+    """One stage of the study, shared by all runs that need it.
 
     Attributes:
-        step: the stage, under the name that the first run gives it.
-        recipe: what it is made from.
-        runs: how many runs need it.
-        seconds: how long it took, or is expected to take from like stages in the store; None where there is none.
+        stage: the stage, with the name that the first run gives it.
+        recipe: its recipe.
+        runs: number of runs that need it.
+        seconds: time it took, or is expected to take by similar stages in the store; None without any.
     """
 
-    step: Stage
+    stage: Stage
     recipe: Recipe
     runs: int
     seconds: float | None
@@ -42,20 +42,20 @@ class PlannedStage:
     @property
     def state(self) -> State:
         """Whether it is done, new, stale or unfinished."""
-        return self.step.state
+        return self.stage.state
 
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What a study would do.
+    """The stages of a study before it runs.
 
     Attributes:
-        stages: all stages by key, in the order in which they would be made.
-        steps: run -> its steps by name.
+        stages: all stages by key, in the order in which they would run.
+        by_run: run -> its stages by name.
     """
 
     stages: dict[str, PlannedStage]
-    steps: dict[str, dict[str, Stage]] = field(repr=False)
+    by_run: dict[str, dict[str, Stage]] = field(repr=False)
 
     @property
     def existing(self) -> list[PlannedStage]:
@@ -64,79 +64,81 @@ class StudyPlan:
 
     @property
     def shared(self) -> list[PlannedStage]:
-        """Stages that more than one run reads."""
+        """Stages that more than one run needs."""
         return [stage for stage in self.stages.values() if stage.runs > 1]
 
     @property
     def to_do(self) -> list[PlannedStage]:
-        """Stages that have to be made."""
+        """Stages to run."""
         return [stage for stage in self.stages.values() if stage.state != "done"]
 
     @property
     def seconds(self) -> float:
-        """Seconds that the stages to be made are expected to take, those left out whose like was never made."""
+        """Expected seconds of the stages to run, without those of unknown cost."""
         return sum(stage.seconds for stage in self.to_do if stage.seconds is not None)
 
     @property
     def unknown(self) -> list[PlannedStage]:
-        """Stages to be made whose like was never made."""
+        """Stages to run without a similar one in the store."""
         return [stage for stage in self.to_do if stage.seconds is None]
 
     def summary(self) -> str:
-        """Say the same in a sentence."""
+        """Return a summary in one sentence."""
         counts = f"{len(self.stages):,} stages, {len(self.existing):,} done, {len(self.to_do):,} to do"
         saved = sum(stage.runs - 1 for stage in self.stages.values())
-        shared = f"{len(self.shared):,} shared by several runs, which saves making {saved:,}"
-        return f"{len(self.steps):,} runs, {counts}; {shared}; {self.cost()}"
+        shared = f"{len(self.shared):,} shared by several runs, which saves {saved:,}"
+        return f"{len(self.by_run):,} runs, {counts}; {shared}; {self.cost()}"
 
     def cost(self) -> str:
-        """Say how long it is expected to take."""
+        """Return the expected time in words."""
         if not self.to_do:
-            return "nothing is left to do"
+            return "nothing left to do"
         if len(self.unknown) == len(self.to_do):
-            return "cost unknown: nothing like it is in the store"
+            return "cost unknown: the store has no similar stages"
         more = f", and {len(self.unknown):,} stages of unknown cost" if self.unknown else ""
-        return f"about {duration(self.seconds)}{more}, by like stages in the store"
+        return f"about {duration(self.seconds)}{more}, by similar stages in the store"
 
 
 def plan_study(study: Study, store: Store) -> StudyPlan:
-    """Walk all runs without making anything.
+    """Plan all runs without executing any stage.
 
     Raises:
         DataError: a file of data is missing.
     """
-    like, steps = LikeStages(store), {}
+    similar, by_run = SimilarStages(store), {}
     first: dict[str, tuple[Stage, Recipe]] = {}
     runs: dict[str, int] = {}
     for run in study.runs:
         runner = StageRunner(store, VERSIONS, act=False, before=_before(store, run))
-        steps[run.name] = walk_run(study.settings, run, runner)
-        for step in runner.stages:
-            first.setdefault(step.key, (step, runner.recipes[step.key]))
-        for key in {step.key for step in runner.stages}:
+        by_run[run.name] = walk_run(study.settings, run, runner)
+        for stage in runner.stages:
+            first.setdefault(stage.key, (stage, runner.recipes[stage.key]))
+        for key in {stage.key for stage in runner.stages}:
             runs[key] = runs.get(key, 0) + 1
-    stages = {key: PlannedStage(step, recipe, runs[key], like.seconds(recipe)) for key, (step, recipe) in first.items()}
-    return StudyPlan(stages, steps)
+    stages = {
+        key: PlannedStage(stage, recipe, runs[key], similar.seconds(recipe)) for key, (stage, recipe) in first.items()
+    }
+    return StudyPlan(stages, by_run)
 
 
 def _before(store: Store, run: StudyRun) -> dict[str, str]:
     before = newest_run(store, run.experiment.name)
-    return {name: step.key for name, step in before.stages.items()} if before else {}
+    return {name: stage.key for name, stage in before.stages.items()} if before else {}
 
 
-class LikeStages:
-    """How long stages like a given one took, by the manifests of a store."""
+class SimilarStages:
+    """Times of similar stages, by the manifests of a store."""
 
     def __init__(self, store: Store) -> None:
-        """Look into a store when asked."""
+        """Read the manifests of a store on demand."""
         self._store = store
         self._known: dict[str, list[tuple[Manifest, set[tuple[str, str]]]]] = {}
 
     def seconds(self, recipe: Recipe) -> float | None:
-        """Return the median time of the stages most like this one; None where there is none of its kind.
+        """Return the median time of the most similar stages; None without any of its kind.
 
-        Likeness is the share of settings and inputs that are equal, where inputs (above all the data) count double.
-        Times are scaled by the number of epochs.
+        Similarity is the share of equal settings and inputs, with inputs (above all the data) counted twice. Times are
+        scaled by the number of epochs.
         """
         known = self._stages(recipe.stage)
         same = next((manifest for manifest, _ in known if manifest.key == recipe.key), None)
@@ -149,10 +151,10 @@ class LikeStages:
         times = [manifest.seconds * _epochs(recipe.settings, manifest.settings) for manifest in close]
         return median(times) if times else None
 
-    def learn(self, step: Stage) -> None:
-        """Take notice of a stage that has been made meanwhile."""
-        if step.kind in self._known:
-            self._add(self._known[step.kind], read_manifest(step.folder))
+    def add(self, stage: Stage) -> None:
+        """Add a stage that has finished meanwhile."""
+        if stage.kind in self._known:
+            self._add(self._known[stage.kind], read_manifest(stage.folder))
 
     def _stages(self, stage: str) -> list[tuple[Manifest, set[tuple[str, str]]]]:
         if stage not in self._known:
@@ -161,7 +163,7 @@ class LikeStages:
                 try:
                     self._add(self._known[stage], read_manifest(folder))
                 except ArtifactError:
-                    continue  # damaged: `lexirec verify` tells
+                    continue  # damaged: `lexirec verify` reports it
         return self._known[stage]
 
     @staticmethod
@@ -170,7 +172,7 @@ class LikeStages:
 
 
 def traits(settings: Mapping[str, Any], inputs: Mapping[str, str]) -> set[tuple[str, str]]:
-    """Return settings by their dotted names and inputs (twice) as pairs, to be compared."""
+    """Return settings by dotted name, and inputs twice, as a set of pairs."""
     pairs = {(name, repr(value)) for name, value in flat(settings) if not name.endswith("seed")}
     return pairs | {(f"input {place} {name}", key) for name, key in inputs.items() for place in range(2)}
 
@@ -194,7 +196,7 @@ def _kind(settings: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _epochs(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float:
-    """Return how much longer the training is."""
+    """Return the ratio of the numbers of epochs."""
     ratio, there = 1.0, dict(flat(theirs))
     for name, value in flat(ours):
         if name.endswith("epochs") and value and there.get(name):
@@ -203,23 +205,22 @@ def _epochs(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float:
 
 
 def duration(seconds: float) -> str:
-    """Write a time for people: 40 s, 12 min, 1 h 50 min."""
+    """Format a time: 40 s, 12 min, 1 h 50 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-# --------------------------------------------------------------------------------------------------------------- stages
-# The stages of one run of a study: those of its experiment up to the evaluations, and what the study measures.
+# ----------------------------------------------------------------------------------------------- stages of one run
 
 
 VERSIONS: Mapping[str, int] = {**graph.VERSIONS, "cost": 1, "meaning": 1}
-"""Versions of the stages, those of studies among them."""
+"""Code versions of the stages, including those of studies."""
 
 
 def walk_run(settings: StudySettings, run: StudyRun, runner: StageRunner) -> dict[str, Stage]:
-    """Take every step of a run; steps by their names.
+    """Add every stage of a run, up to the evaluations and the study's measures; return them by name.
 
     Reports of single experiments are left out: the study has its own.
     """
@@ -227,17 +228,17 @@ def walk_run(settings: StudySettings, run: StudyRun, runner: StageRunner) -> dic
     with suppress(StopRequested):
         graph.walk(run.experiment, runner)
     runner.until = None
-    steps = {step.name: step for step in runner.stages}
+    stages = {stage.name: stage for stage in runner.stages}
     if "meaning" in settings.measures:
-        given = {name: steps.get(name) for name in ("data", "codes", "identifiers", "neighbors")}
+        given = {name: stages.get(name) for name in ("data", "codes", "identifiers", "neighbors")}
         runner.stage("meaning", measure_meaning, MeaningSettings(), given)
     if "cost" in settings.measures:
-        given = {"data": steps["data"], "recommender": recommender_step(settings, steps)}
+        given = {"data": stages["data"], "recommender": recommender_stage(settings, stages)}
         runner.stage("cost", measure_cost, CostSettings(), given)
-    return {step.name: step for step in runner.stages}
+    return {stage.name: stage for stage in runner.stages}
 
 
-def recommender_step(settings: StudySettings, steps: Mapping[str, Stage]) -> Stage:
-    """Return the step that makes the recommender that is studied."""
+def recommender_stage(settings: StudySettings, stages: Mapping[str, Stage]) -> Stage:
+    """Return the stage of the studied recommender."""
     name = settings.recommender
-    return next(steps[known] for known in (name, f"baselines.{name}", f"fused.{name}") if known in steps)
+    return next(stages[known] for known in (name, f"baselines.{name}", f"fused.{name}") if known in stages)

@@ -1,4 +1,4 @@
-"""What a study tells: its report, and tables for the terminal."""
+"""Write the report of a study, and build its terminal tables."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from lexirec.workflows.studies.plan import StudyPlan, duration
 from lexirec.workflows.studies.run import Outcome, write_traces
 
 FOLDER = "studies"
-"""Where reports go by default, below the store."""
+"""Default folder of reports, below the store."""
 
 
 def report_study(outcome: Outcome, folder: str | Path) -> list[Finding]:
     """Write `report.html`, `report.md` with its figures and `runs.parquet`; traces of failures into `failures/`.
 
     Returns:
-        What was found, a row each.
+        The findings, one per row.
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    made = gather(outcome)
-    findings = find(outcome.study.settings, made)
-    write_table(outcome.study, made, target)
+    results = gather(outcome)
+    findings = find(outcome.study.settings, results)
+    write_table(outcome.study, results, target)
     write_traces(outcome, target)
     write_page(target, study_page(outcome, findings))
     return findings
 
 
 def report_folder(study: Study, store: Store, chosen: Path | None) -> Path:
-    """Return where a study's report goes."""
+    """Return the folder of a study's report."""
     return chosen or store.root / FOLDER / study.settings.name
 
 
@@ -50,12 +50,12 @@ def report_folder(study: Study, store: Store, chosen: Path | None) -> Path:
 
 
 def plan_table(plan: StudyPlan) -> Table:
-    """Lay out the stages of a study by kind: how many there are, are shared, are to do, and what they are to take."""
+    """Table of a study's stages by kind: total, done, shared, to do, and expected time."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=plan.summary(), caption_justify="left")
-    for name in ("stage", "there are", "done", "shared", "to do", "expected"):
+    for name in ("stage", "total", "done", "shared", "to do", "expected"):
         table.add_column(name, justify="left" if name == "stage" else "right", overflow="fold")
-    for kind in dict.fromkeys(stage.step.kind for stage in plan.stages.values()):
-        some = [stage for stage in plan.stages.values() if stage.step.kind == kind]
+    for kind in dict.fromkeys(stage.stage.kind for stage in plan.stages.values()):
+        some = [stage for stage in plan.stages.values() if stage.stage.kind == kind]
         to_do = [stage for stage in some if stage.state != "done"]
         known = [stage.seconds for stage in to_do if stage.seconds is not None]
         expected = "" if not to_do else duration(sum(known)) if known else "unknown"
@@ -65,7 +65,7 @@ def plan_table(plan: StudyPlan) -> Table:
 
 
 def findings_table(findings: Sequence[Finding], metrics: Sequence[str]) -> Table:
-    """Lay out what a study found, seen items treated as in its headline; green is shown above, red shown below."""
+    """Table of findings with seen items as in the headline; green is significantly above, red below."""
     headline = {each.data: each.seen for each in reversed(findings)}
     rows = [each for each in findings if each.seen == headline[each.data]]
     title = seen_in_words(rows[0].seen) if rows else ""

@@ -1,4 +1,4 @@
-"""What a study file may say: a base experiment, what is varied in it, with which seeds, and what is measured.
+"""Settings of a study file: base experiment, axes of variants, data sets, seeds and measures.
 
 name, about, base, set, data, seeds, metrics, recommender, baselines, measures, groups, design
 [axes.NAME]            variants = {"label" = ["a.b=c", …], …}, or setting = "a.b" and values = [1, 2, 3]
@@ -28,18 +28,18 @@ Value = bool | int | float | str
 
 
 class Axis(Settings):
-    """One thing that is varied: variants by their labels, each with the settings that make it."""
+    """One axis of variation: variants by label, each with its overrides."""
 
     title: str | None = None
-    """What tables and figures call it; by default its name."""
+    """Title in tables and figures; by default its name."""
     variants: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Label -> overrides `a.b=c`; none for what the base file says."""
+    """Label -> overrides `a.b=c`; none for the base as it is."""
     setting: str | None = None
-    """Instead of variants: the one setting that takes each of `values`, which become the labels."""
+    """Instead of variants: one setting that takes each of `values`, which are the labels."""
     values: tuple[Value, ...] = ()
-    """Values of `setting`; where they are numbers, figures have lines."""
+    """Values of `setting`; numbers give line figures."""
     reference: Value | None = None
-    """Label (or value) that the others are compared with; by default the first."""
+    """Label (or value) of the reference; by default the first."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -59,59 +59,59 @@ class Axis(Settings):
 
     @property
     def labelled(self) -> dict[str, tuple[str, ...]]:
-        """Label -> overrides, however they were given."""
+        """Label -> overrides, from `variants` or from `setting` and `values`."""
         if self.setting is None:
             return dict(self.variants)
         return {_text(value): (f"{self.setting}={_text(value)}",) for value in self.values}
 
     @property
     def compared_with(self) -> str:
-        """The label that the others are compared with."""
+        """Label of the reference."""
         return next(iter(self.labelled)) if self.reference is None else _text(self.reference)
 
     @property
     def numbers(self) -> dict[str, float] | None:
         """Label -> number, where all labels are numbers and there are two or more; else None."""
-        found: dict[str, float] = {}
+        by_label: dict[str, float] = {}
         for label in self.labelled:
             try:
-                found[label] = float(label)
+                by_label[label] = float(label)
             except ValueError:
                 return None
-        return found if len(found) > 1 else None
+        return by_label if len(by_label) > 1 else None
 
 
 class StudySettings(Settings):
-    """A study: many runs of one experiment that differ in what is studied."""
+    """A study: runs of one experiment that differ along axes, data sets and seeds."""
 
     name: str = Field(default="study", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    """What its runs and its report are called; by default the name of the file."""
+    """Name of its runs and its report; by default the name of the file."""
     about: str = ""
-    """What it asks, in a sentence or two; stands above the results."""
+    """Question of the study, in a sentence or two, shown above the results."""
     base: DataPath
-    """The experiment that is varied."""
+    """The base experiment."""
     set: tuple[str, ...] = ()
-    """Overrides `a.b=c` of the base that hold for all runs."""
+    """Overrides `a.b=c` of the base for all runs."""
     axes: dict[Name, Axis] = Field(default_factory=dict)
-    """What is varied."""
+    """Axes of variation."""
     design: Literal["one-at-a-time", "crossed"] = "one-at-a-time"
     """one-at-a-time: every variant of every axis, the other axes as in the reference (an ablation). crossed: every
     combination."""
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = (0,)
     """Seeds of every variant."""
     metrics: tuple[str, ...] = ("ndcg@10", "recall@10")
-    """What is told; differences are tested in the first."""
+    """Reported metrics; differences are tested in the first."""
     recommender: str = "model"
-    """Which of the experiment's recommenders is studied: `model`, `reinforced`, or the name of a baseline."""
+    """The studied recommender: `model`, `reinforced`, or the name of a baseline."""
     baselines: tuple[str, ...] = ()
-    """Baselines of the base that stand beside it as reference rows; each is made once, with the first seed."""
+    """Baselines of the base to show beside it; each is fitted once, with the first seed."""
     data: tuple[DataPath, ...] = ()
-    """Folders with `items` and `interactions`, or experiments whose data are taken: the whole study on each of them."""
+    """Folders with `items` and `interactions`, or experiment files with data; the whole study runs on each of them."""
     measures: tuple[Measure, ...] = ()
     """cost: seconds, memory, floating-point operations and bytes of a training step and a decoded user. meaning:
-    whether identifiers and neighbours go with categories and with what is taken next."""
+    agreement of identifiers and neighbours with categories and with the next item."""
     groups: tuple[Group, ...] = ()
-    """Metrics by popularity of the target, by length of the history."""
+    """Metrics by popularity of the target, or by length of the history."""
 
     @field_validator("seeds", "metrics", "data", "measures", "groups", "baselines")
     @classmethod
@@ -150,12 +150,12 @@ class StudySettings(Settings):
 
 @dataclass(frozen=True)
 class StudyFile:
-    """A study as it was asked for.
+    """A study file with overrides.
 
     Attributes:
-        path: its file.
-        settings: what the file says, with the overrides that concern the study itself.
-        overrides: those that concern every run's experiment.
+        path: the file.
+        settings: settings of the file, with the overrides of the study itself.
+        overrides: overrides of every run's experiment.
     """
 
     path: Path
@@ -164,7 +164,7 @@ class StudyFile:
 
 
 def load_study_file(path: str | Path, overrides: Sequence[str] = ()) -> StudyFile:
-    """Read a study file; overrides that name a setting of the study change it, all others the base of every run.
+    """Read a study file; overrides of study settings apply to the study, all others to the experiment of every run.
 
     `seeds=[0,1]` and `axes.part.reference=full` are the study's; `model.training.epochs=1` and `data.max_history=5` are
     the experiment's.
@@ -196,43 +196,37 @@ def _text(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-# --------------------------------------------------------------------------------------------------------- foreign data
-# Other data for the same recipe: folders with two tables, or the data of another experiment, as overrides.
-
+# ------------------------------------------------------------------------------------------------------- data sets
 
 _TABLES = {"items": ("items",), "interactions": ("interactions", "events")}
-
-
 _PEOPLE = ("users", "user_columns")
-
-
 _SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz")
 
 
 def data_name(path: Path) -> str:
-    """Return what a data set is called: its folder's name, or its experiment's."""
+    """Return the name of a data set: of its folder, or of its experiment file."""
     return path.stem if path.suffix == ".toml" else path.name
 
 
 def data_overrides(path: Path, base: DataChoice) -> tuple[str, ...]:
-    """Return the overrides that put a data set in the place of an experiment's own.
+    """Return the overrides that replace an experiment's data by a data set.
 
-    A folder brings its tables and, of the base's text fields, those that it has; columns, split and cap of histories
-    stay the base's, its texts about users do not, since they are about others. An experiment brings its whole `[data]`.
+    A folder replaces the tables and keeps the base's text fields that it has, columns, split and cap of histories, but
+    not its texts about users, who are others. An experiment file replaces the whole `[data]`.
 
     Raises:
-        DataError: there is no such folder, or it lacks a table or every text field.
-        SettingsError: the experiment cannot be read.
+        DataError: the folder does not exist, or lacks a table or every text field.
+        SettingsError: the experiment is invalid.
     """
     if path.suffix == ".toml":
-        given = load_experiment(path).data.model_dump(mode="json", exclude_unset=True)
-        return _instead(given)
+        theirs = load_experiment(path).data.model_dump(mode="json", exclude_unset=True)
+        return _instead(theirs)
     tables = {name: _table(path, name, stems) for name, stems in _TABLES.items()}
     with Workspace() as workspace:
         columns = workspace.open(tables["items"]).columns
     text = [field for field in base.text if field in columns]
     if not text:
-        raise DataError(f"{tables['items']}: none of the text fields {', '.join(base.text)} is there; set data.text")
+        raise DataError(f"{tables['items']}: has none of the text fields {', '.join(base.text)}; set data.text")
     recipe = base.model_dump(mode="json", exclude_unset=True)
     kept = {name: value for name, value in recipe.items() if name in DataSettings.model_fields and name not in _PEOPLE}
     places = {name: str(table) for name, table in tables.items()}
@@ -240,13 +234,13 @@ def data_overrides(path: Path, base: DataChoice) -> tuple[str, ...]:
 
 
 def _instead(data: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the overrides that put a whole table `[data]` in the place of another, of which nothing stays."""
+    """Return the overrides that replace the whole table `[data]`."""
     return ("data={}", f"data={as_toml(data)}")
 
 
 def _table(folder: Path, name: str, stems: tuple[str, ...]) -> Path:
-    found = [folder / f"{stem}{suffix}" for stem in stems for suffix in _SUFFIXES]
-    there = next((path for path in found if path.is_file()), None)
+    candidates = [folder / f"{stem}{suffix}" for stem in stems for suffix in _SUFFIXES]
+    there = next((path for path in candidates if path.is_file()), None)
     if there is None:
-        raise DataError(f"data: {folder} holds no {name} table; {name}.parquet, .csv or .jsonl is looked for")
+        raise DataError(f"data: {folder} holds no table of {name}; add {name}.parquet, .csv or .jsonl")
     return there

@@ -1,4 +1,4 @@
-"""Findings as tables and sentences."""
+"""Tables and summary sentences of a study's findings."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ _MEBIBYTE = 2**20
 
 
 def said(settings: StudySettings, here: Sequence[Finding], comparisons: int) -> Iterator[str]:
-    """Say in words what is more than chance in one data set.
+    """Yield sentences on the best row and on significant and open differences in one data set.
 
     Args:
-        settings: of the study.
-        here: the rows, seen items treated as in the headline.
-        comparisons: how many there are in the whole study.
+        settings: settings of the study.
+        here: findings with seen items as in the headline.
+        comparisons: number of comparisons in the whole study.
     """
     metric, on = settings.metrics[0], f"On {here[0].data}, " if here[0].data else ""
     ranked = [each for each in here if metric in each.estimates and not each.unlike]
     if ranked:
         best = max(ranked, key=lambda each: each.estimates[metric].value)
         value = number(best.estimates[metric].value)
-        yield f"{on or 'In all, '}the best {metric} is that of “{best.label}”, {value} ({seen_in_words(best.seen)})."
+        yield f"{on or 'Overall, '}“{best.label}” has the best {metric}, {value} ({seen_in_words(best.seen)})."
     reference = next((each.label for each in here if each.reference), None)
     for side in ("above", "below"):
         shown = [each for each in here if each.shown(STANDARD.level) == side]
         if shown:
             names = "; ".join(f"“{each.label}” by {by(each)}" for each in shown)
-            yield f"{on or 'Found: '}beyond chance {side} “{reference}”: {names}."
-    found = [(each, each.difference) for each in here if each.difference is not None and each.adjusted is not None]
-    unclear = [(each, found) for each, found in found if each.shown(STANDARD.level) == "open"]
+            yield f"{on or 'Found: '}significantly {side} “{reference}”: {names}."
+    tested = [(each, each.difference) for each in here if each.difference is not None and each.adjusted is not None]
+    unclear = [(each, difference) for each, difference in tested if each.shown(STANDARD.level) == "open"]
     if unclear:
         least = max(difference.detectable(comparisons=max(1, comparisons)) for _, difference in unclear)
         names = "; ".join(f"“{each.label}”" for each, _ in unclear)
         yield (
-            f"{on or 'Open: '}no difference from “{reference}” is shown for {names}. What could have been shown there, "
-            f"with 80 % power, is {number(least)}."
+            f"{on or 'Open: '}no difference from “{reference}” is shown for {names}. The minimum detectable "
+            f"difference, with 80 % power, is {number(least)}."
         )
 
 
 def by(finding: Finding) -> str:
-    """Write a difference with its share of the reference: +.0042 (+3.1 %)."""
+    """Format a difference, absolute and relative to the reference: +.0042 (+3.1 %)."""
     assert finding.difference is not None
     relative = f"{finding.difference.relative:+.1%}".replace("-", "−").replace("%", " %")
     return f"{signed(finding.difference.value)} ({relative})"
 
 
 def results_table(settings: StudySettings, here: Sequence[Finding]) -> Grid:
-    """Lay out the rows of one data set under one treatment of seen items."""
+    """Table of the rows of one data set under one treatment of seen items."""
     metrics, first = settings.metrics, settings.metrics[0]
     compared = any(each.difference is not None for each in here)
     header = ["", *metrics, *([f"Δ {first}", "p"] if compared else []), "seeds"]
@@ -78,8 +78,8 @@ def results_table(settings: StudySettings, here: Sequence[Finding]) -> Grid:
         for each in here
     ]
     level = f"{STANDARD.level:.0%}".replace("%", " %")
-    notes = [f"± is the spread of the seeds; below stands the {level} interval over users and seeds."]
-    notes += [f"Δ is the difference of {first} from the reference, p that of Holm."] if compared else []
+    notes = [f"± is the standard deviation over seeds; below is the {level} interval over users and seeds."]
+    notes += [f"Δ is the difference of {first} from the reference, p its p-value after Holm."] if compared else []
     notes += [f"“{each.label}” is not compared: {each.unlike}." for each in here if each.unlike]
     return Grid(header, rows, " ".join(notes))
 
@@ -110,7 +110,7 @@ def _difference(finding: Finding) -> list[Cell]:
 
 
 def cost_table(here: Sequence[Finding]) -> Grid:
-    """Lay out what the rows' own training and lists took."""
+    """Table of training time, weights, time per user and peak memory of the rows."""
     rows: list[list[Cell | str]] = []
     for each in here:
         training = [one.own.seconds for one in each.members]
@@ -126,8 +126,8 @@ def cost_table(here: Sequence[Finding]) -> Grid:
                 f"{max(peak) / _MEBIBYTE:,.0f}" if peak else "–",
             ]
         )
-    header = ["", "training", "weights", "a user's list, ms", "peak memory of training, MiB"]
-    return Grid(header, rows, "Times are those of the machine the runs were made on, with whatever else ran there.")
+    header = ["", "training", "weights", "one user, ms", "peak memory of training, MiB"]
+    return Grid(header, rows, "Times depend on the machine and on its other load.")
 
 
 def _seconds(seconds: float) -> str:
@@ -135,18 +135,18 @@ def _seconds(seconds: float) -> str:
 
 
 def stage_tables(here: Sequence[Finding]) -> Iterator[Grid]:
-    """Lay out seconds, peak memory and size of every stage by row, means over seeds."""
+    """Tables of seconds, peak memory and size of every stage by row, means over seeds."""
     measures: dict[str, Callable[[StageCost], float | None]] = {
         "stage, seconds": lambda stage: stage.seconds,
         "stage, peak memory, MiB": lambda stage: None if stage.peak_memory is None else stage.peak_memory / _MEBIBYTE,
         "stage, size on disk, MiB": lambda stage: stage.bytes / _MEBIBYTE,
     }
     rows = [each for each in here if not each.baseline]
-    names = list(dict.fromkeys(name for each in rows for name in each.members[0].stages))
+    names = list(dict.fromkeys(name for each in rows for name in each.members[0].costs))
     notes = (
-        "A stage that rows share was made once and counts for each of them.",
-        "Peak memory is that of the whole process while the stage was made: libraries are in it, and what stays from "
-        "stages before. “–” was made before memory was measured.",
+        "A stage shared by several rows ran once and counts for each of them.",
+        "Peak memory is that of the whole process during the stage, with libraries and data of earlier stages. “–” was "
+        "not measured.",
         "",
     )
     for (title, measure), note in zip(measures.items(), notes, strict=True):
@@ -156,6 +156,6 @@ def stage_tables(here: Sequence[Finding]) -> Iterator[Grid]:
 
 
 def _mean(finding: Finding, stage: str, measure: Callable[[StageCost], float | None]) -> str:
-    given = [measure(one.stages[stage]) for one in finding.members if stage in one.stages]
-    known = [value for value in given if value is not None]
+    measured = [measure(one.costs[stage]) for one in finding.members if stage in one.costs]
+    known = [value for value in measured if value is not None]
     return short_number(sum(known) / len(known)) if known else "–"

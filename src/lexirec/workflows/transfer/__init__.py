@@ -1,1 +1,1 @@
-"""One catalogue's model carried to another: what may be chosen, the stages, and the run that measures it there."""
+"""Transfer of a TS-Rec model from one catalogue to another: settings, stages, and the run that evaluates it there."""

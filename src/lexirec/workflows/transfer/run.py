@@ -1,11 +1,11 @@
-"""Transfer: what a causal recommender learned on one catalogue, measured on another (the cross-domain claim of TS-Rec).
+"""Transfer a TS-Rec recommender to another catalogue and evaluate it there (the cross-domain claim of TS-Rec).
 
     source: data -> vectors -> codes -> lexicon -> identifiers -> model -> reinforced
                         |         |                                 |
-    target: data -> vectors -> codes -> identifiers -----------> zero-shot -> fine-tuned     untrained, alone, floors
+    target: data -> vectors -> codes -> identifiers -----------> zero-shot -> fine-tuned     untrained, alone, baselines
 
-The second catalogue's semantic IDs come from the first one's quantiser, so that tokens mean the same in both. Every
-step is one of the store, and what either experiment has made already is taken from there.
+The second catalogue's semantic IDs come from the first one's quantiser, so that tokens mean the same in both. All
+stages are stages of the store: those that either experiment has run already are reused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from lexirec.core.runs import RunRecord, Stage, newest_run, record
 from lexirec.core.store import Store
 from lexirec.models.tsrec.settings import TSRecSettings
-from lexirec.pipeline import graph
+from lexirec.pipeline import graph, item_stages
 from lexirec.pipeline.components import VectorNeighbors
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.runner import StageRunner, StopRequested
@@ -41,23 +41,23 @@ from lexirec.workflows.transfer.settings import (
 from lexirec.workflows.transfer.stages import Carried
 
 VERSIONS = {**graph.VERSIONS, "untrained": 1, "carried": 1, "fine-tuned": 1}
-"""Versions of the stages; those of experiments are shared with them."""
-_CALLED = {"alone.model": "alone"}
+"""Code versions of the stages; experiments share theirs."""
+_RENAMED = {"alone.model": "alone"}
 _log = logging.getLogger(__name__)
 
 
 def transfer(chosen: Transfer, store: Store) -> RunRecord:
-    """Train on the source, carry what was learned to the target, and measure it there beside what knows the target.
+    """Train on the source, transfer the model to the target, and evaluate it there beside the target's own baselines.
 
-    Killed at any moment and called again, it carries on where it was.
+    An interrupted run resumes when called again.
 
     Returns:
         The record of the finished run: recommenders `zero-shot`, `untrained`, and with `fine_tune` `fine-tuned` and
-        `alone`, beside the target's baselines; the source's steps are called `source.…`.
+        `alone`, beside the target's baselines; the source's stages are named `source.…`.
 
     Raises:
-        SettingsError: the source has no causal model, no quantiser of its own, or vectors the target cannot have.
-        LexirecError: something in the settings, files or store has to be put right by the user.
+        SettingsError: the source has no TS-Rec model, no quantiser of its own, or vectors the target cannot have.
+        LexirecError: settings, files or store are invalid; the message says what to do.
     """
     runners = _Runners(chosen, store, act=True)
     _walk(chosen, runners)
@@ -65,23 +65,23 @@ def transfer(chosen: Transfer, store: Store) -> RunRecord:
 
 
 def plan_transfer(chosen: Transfer, store: Store) -> list[Stage]:
-    """Return the steps that `transfer` would take, with the state of each, without making anything."""
+    """Return the stages of `transfer` with the state of each, without executing any."""
     runners = _Runners(chosen, store, act=False)
     _walk(chosen, runners)
     return runners.stages
 
 
 class _Runners:
-    """Lines of steps of one run, those of each part of it under names of their own."""
+    """The stage runners of one transfer, one per part, with a name prefix each."""
 
     def __init__(self, chosen: Transfer, store: Store, *, act: bool) -> None:
         before = newest_run(store, chosen.name)
-        self._keys = {name: step.key for name, step in before.stages.items()} if before else {}
+        self._keys = {name: stage.key for name, stage in before.stages.items()} if before else {}
         self._store, self._act = store, act
         self._runners: list[tuple[str, StageRunner]] = []
 
     def runner(self, prefix: str = "", until: str | None = None) -> StageRunner:
-        """Open a line whose steps are called `prefix` + name in the record."""
+        """Open a runner whose stages are named `prefix` + name in the record."""
         known = {name.removeprefix(prefix): key for name, key in self._keys.items() if name.startswith(prefix)}
         runner = StageRunner(self._store, VERSIONS, until, self._act, known)
         self._runners.append((prefix, runner))
@@ -89,14 +89,14 @@ class _Runners:
 
     @property
     def stages(self) -> list[Stage]:
-        """All steps by the names they have in the record."""
-        named = {prefix + step.name: step for prefix, runner in self._runners for step in runner.stages}
-        return [replace(step, name=_CALLED.get(name, name)) for name, step in named.items()]
+        """All stages, with their names in the record."""
+        named = {prefix + stage.name: stage for prefix, runner in self._runners for stage in runner.stages}
+        return [replace(stage, name=_RENAMED.get(name, name)) for name, stage in named.items()]
 
 
 @dataclass(frozen=True)
 class _Named:
-    """The target's items as the source names them: steps by the names that stages know them by."""
+    """The stages of the target's items, with identifiers by the source's quantiser."""
 
     data: Stage
     vectors: dict[str, Stage]
@@ -104,17 +104,17 @@ class _Named:
     identifiers: Stage
 
     def inputs(self, model: TSRecSettings) -> dict[str, Stage | None]:
-        """Return what such a model reads of them."""
+        """Return the inputs of a model's stage."""
         spelled = {"data": self.data, "codes": self.codes, "identifiers": self.identifiers}
         return {**spelled, **(self.vectors if model.network.grounded else {})}
 
 
 def _walk(chosen: Transfer, runners: _Runners) -> None:
-    """Take every step, from the raw files to the report."""
+    """Add every stage, from the raw files to the report."""
     model = check_transfer(chosen)
-    floors = _floors(chosen, runners)
+    target = _target_baselines(chosen, runners)
     source = _source(chosen.source, runners)
-    named = _name_target(chosen, runners, source, floors["data"])
+    named = _name_target(chosen, runners, source, target["data"])
     there = _learned_there(chosen, runners, named)
     near = there.get("neighbors") if chosen.settings.neighbors == "training" else _near_in_text(chosen, runners, named)
     inputs: dict[str, Stage | None] = {**named.inputs(model), "neighbors": near}
@@ -137,29 +137,29 @@ def _walk(chosen: Transfer, runners: _Runners) -> None:
         )
         given = {**named.inputs(model), **there, "model": carried["zero-shot"]}
         recommenders["fine-tuned"] = runner.stage("fine-tuned", stages.carry_model, settings, given)
-    _measure(chosen, runners.runner(), floors, named, recommenders)
+    _measure(chosen, runners.runner(), target, named, recommenders)
 
 
-# -------------------------------------------------------------------------------------------------------- the steps
+# ----------------------------------------------------------------------------------------------------------- stages
 
 
-def _floors(chosen: Transfer, runners: _Runners) -> dict[str, Stage]:
-    """Fit and measure the target's baselines as an experiment of their own; with `data`, which all else reads."""
+def _target_baselines(chosen: Transfer, runners: _Runners) -> dict[str, Stage]:
+    """Add the target's data, baselines and their evaluations, as an experiment of their own."""
     baselines = chosen.baselines
     near = any("neighbors" in each.needed() for each in baselines.values())
     wants = near or any("vectors" in each.needed() for each in baselines.values())
-    nothing: dict[str, Any] = dict.fromkeys(
+    removed: dict[str, Any] = dict.fromkeys(
         ("codes", "identifiers", "backbone", "pretraining", "model", "reinforcement")
     )
     if not near:
-        nothing["neighbors"] = None
+        removed["neighbors"] = None
     kept = {"baselines": baselines, "vectors": chosen.target.vectors if wants else {}}
     _log.info("target %s: data and baselines", chosen.target.name)
-    return _walked(chosen.target.model_copy(update={**nothing, **kept}), runners.runner(until="evaluation"))
+    return _walked(chosen.target.model_copy(update={**removed, **kept}), runners.runner(until="evaluation"))
 
 
 def _source(source: Experiment, runners: _Runners) -> dict[str, Stage]:
-    """Train the source's model, and polish it if the experiment does; its baselines and evaluations are left out."""
+    """Add the source's stages up to its model or reinforced model, without baselines and evaluations."""
     scorer = source.reinforcement.scorer if source.reinforcement is not None else None
     baselines = {name: each for name, each in source.baselines.items() if name == scorer}
     last = "reinforced" if source.reinforcement is not None else "model"
@@ -170,35 +170,37 @@ def _source(source: Experiment, runners: _Runners) -> dict[str, Stage]:
 def _walked(experiment: Experiment, runner: StageRunner) -> dict[str, Stage]:
     with contextlib.suppress(StopRequested):
         graph.walk(experiment, runner)
-    return {step.name: step for step in runner.stages}
+    return {stage.name: stage for stage in runner.stages}
 
 
 def _name_target(chosen: Transfer, runners: _Runners, source: Mapping[str, Stage], data: Stage) -> _Named:
-    """Put the target's items into the source's space, and spell them by its quantiser."""
+    """Embed the target's items in the source's vector space and give them identifiers by its quantiser."""
     codes, naming = chosen.source.codes, chosen.source.naming
     assert isinstance(codes, Quantiser)
     assert naming is not None
     runner, vectors = runners.runner("carried."), {}
-    _log.info("target %s: named by the source's quantiser", chosen.target.name)
+    _log.info("target %s: identifiers by the source's quantiser", chosen.target.name)
     for name, settings in chosen.source.vectors.items():
-        step = f"vectors.{name}"
+        stage = f"vectors.{name}"
         if isinstance(settings, PrecomputedVectors):
             theirs = chosen.target.vectors[name]
             assert isinstance(theirs, PrecomputedVectors)
-            vectors[step] = runner.stage(step, preparing.prepare_vectors, theirs, {"data": data}, {"file": theirs.path})
+            vectors[stage] = runner.stage(
+                stage, preparing.prepare_vectors, theirs, {"data": data}, {"file": theirs.path}
+            )
             continue
         folder = isinstance(settings, SentenceVectors) and Path(settings.model).is_dir()
         raw = {"model": Path(settings.model)} if isinstance(settings, SentenceVectors) and folder else {}
         given = {"data": data, "first": source["data"]}
-        vectors[step] = runner.stage(step, stages.embed_target, settings, given, raw)
+        vectors[stage] = runner.stage(stage, stages.embed_target, settings, given, raw)
     given = {"codebook": source["codes"], **vectors}
-    found = runner.stage("codes", stages.apply_codebook, codes.collisions, given)
-    spelled = runner.stage("identifiers", preparing.prepare_identifiers, naming, {"data": data, "codes": found})
-    return _Named(data, vectors, found, spelled)
+    carried = runner.stage("codes", stages.apply_codebook, codes.collisions, given)
+    spelled = runner.stage("identifiers", preparing.prepare_identifiers, naming, {"data": data, "codes": carried})
+    return _Named(data, vectors, carried, spelled)
 
 
 def _near_in_text(chosen: Transfer, runners: _Runners, named: _Named) -> Stage | None:
-    """Find the neighbours of the target's items by vectors alone, as many as the source's have."""
+    """Add the target's neighbours by vectors, as many as the source has; None where the source has none."""
     if chosen.source.neighbors is None or chosen.settings.neighbors == "none":
         return None
     settings, given = VectorNeighbors(k=chosen.source.neighbors.k), {"data": named.data, **named.vectors}
@@ -206,34 +208,34 @@ def _near_in_text(chosen: Transfer, runners: _Runners, named: _Named) -> Stage |
 
 
 def _learned_there(chosen: Transfer, runners: _Runners, named: _Named) -> dict[str, Stage | None]:
-    """Return what models that learn on the target know besides: neighbours by its training part, words of its texts."""
+    """Add what models trained on the target read besides: neighbours from its training part, a lexicon of its texts."""
     if not sees_training(chosen):
         return {}
     runner, source = runners.runner("target."), chosen.source
-    given = chosen.target.model_copy(update={"neighbors": neighbors_there(chosen)})
-    found = {"neighbors": graph.neighbors_step(given, runner, named.data, named.vectors)}
+    experiment = chosen.target.model_copy(update={"neighbors": neighbors_there(chosen)})
+    learned = {"neighbors": item_stages.neighbors_stage(experiment, runner, named.data, named.vectors)}
     if source.wants_words and chosen.settings.fine_tune:
         inputs = {"data": named.data, "codes": named.codes}
-        found["lexicon"] = graph.lexicon_step(source, runner, inputs, named.vectors)
-    return found
+        learned["lexicon"] = item_stages.lexicon_stage(source, runner, inputs, named.vectors)
+    return learned
 
 
-def _untrained(source: Experiment, runners: _Runners, steps: Mapping[str, Stage]) -> Stage:
-    """Build the source's model as training finds it."""
+def _untrained(source: Experiment, runners: _Runners, stages_of_source: Mapping[str, Stage]) -> Stage:
+    """Add the source's model before training."""
     assert source.backbone is not None
     assert source.model is not None
     wanted = ("data", "tokenizer", "codes", "identifiers", "lexicon", "neighbors", "backbone")
-    inputs = {name: step for name, step in steps.items() if name in wanted or name.startswith("vectors.")}
-    raw = {} if "backbone" in steps else graph.backbone_files(source.backbone)
-    stage = ModelStage(backbone=source.backbone, model=source.model)
+    inputs = {name: stage for name, stage in stages_of_source.items() if name in wanted or name.startswith("vectors.")}
+    raw = {} if "backbone" in stages_of_source else item_stages.backbone_files(source.backbone)
+    settings = ModelStage(backbone=source.backbone, model=source.model)
     runner = runners.runner("source.")
-    return runner.stage("untrained", stages.build_untrained, stage, inputs, raw)
+    return runner.stage("untrained", stages.build_untrained, settings, inputs, raw)
 
 
 def _alone(
     chosen: Transfer, runners: _Runners, source: Mapping[str, Stage], named: _Named, there: Mapping[str, Stage | None]
 ) -> Stage:
-    """Train the source's model on the target from the start; its backbone, too, is pretrained on the target's text."""
+    """Add the source's model trained on the target from scratch, with its backbone pretrained on the target's text."""
     model = chosen.source.model
     assert isinstance(model, TSRecSettings)
     changes: dict[str, Any] = {}
@@ -250,19 +252,19 @@ def _alone(
         "lexicon": there.get("lexicon"),
     }
     runner = runners.runner("alone.")
-    made = graph.model_step(experiment, runner, given, named.vectors, there.get("neighbors"))
-    assert made is not None
-    return made
+    model_alone = graph.model_stage(experiment, runner, given, named.vectors, there.get("neighbors"))
+    assert model_alone is not None
+    return model_alone
 
 
 def _measure(
-    chosen: Transfer, runner: StageRunner, floors: Mapping[str, Stage], named: _Named, recommenders: Mapping[str, Stage]
+    chosen: Transfer, runner: StageRunner, target: Mapping[str, Stage], named: _Named, recommenders: Mapping[str, Stage]
 ) -> None:
-    """Measure everything that is about the transfer, and report it beside the baselines."""
-    evaluations = {name: step for name, step in floors.items() if step.group == "evaluation"}
+    """Add the evaluations of the transferred recommenders and the report beside the baselines."""
+    evaluations = {name: stage for name, stage in target.items() if stage.group == "evaluation"}
     for name, recommender in recommenders.items():
-        step, given = f"evaluation.{name}", {"data": named.data, "recommender": recommender}
-        evaluations[step] = runner.stage(step, evaluation.measure, chosen.evaluation, given)
+        stage, given = f"evaluation.{name}", {"data": named.data, "recommender": recommender}
+        evaluations[stage] = runner.stage(stage, evaluation.measure, chosen.evaluation, given)
     saw = {name: each.model_dump() for name, each in what_each_saw(chosen).items()}
     saw["baselines"] = {"source": "nothing", "target": "training interactions, item texts where their kind reads them"}
     settings = {

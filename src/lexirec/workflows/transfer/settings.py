@@ -1,4 +1,4 @@
-"""What a transfer is made of, two experiments and what is carried between them, and whether that can be done."""
+"""Settings of a transfer: source and target experiments, what is transferred, and checks that they fit."""
 
 from __future__ import annotations
 
@@ -21,50 +21,50 @@ from lexirec.semantic_ids.quantizers.rqkmeans_plus import ResidualKMeansPlus
 from lexirec.semantic_ids.quantizers.rqvae import RqVae
 
 Quantiser = ResidualKMeans | RqVae | ResidualKMeansPlus
-"""What gives codes to the items of any catalogue."""
+"""Quantisers that can encode items of another catalogue."""
 COUNTED = ("popularity", "recency", "transitions", "memory")
-"""Kinds of baselines that are counted in no time: the floors of a transfer."""
+"""Kinds of the reference baselines of a transfer, which are counts and take no training."""
 
 
 class TransferSettings(Settings):
-    """What is carried from one catalogue to another, and what is measured beside it."""
+    """What is transferred from one catalogue to another, and what is evaluated beside it."""
 
     neighbors: Literal["text", "training", "none"] = "text"
-    """Whose rows a grounded head that was trained with neighbours mixes in, zero-shot: those of the nearest items by
-    vectors; those of the target's training part, chosen as the target's [neighbors] or else the source's say, which
-    is zero-shot no more; nobody's."""
+    """Neighbours whose rows a grounded head (trained with neighbours) mixes in, zero-shot. text: nearest by vectors.
+    training: from the target's training part, by the target's [neighbors] or else the source's; not zero-shot then.
+    none: no neighbours."""
     fine_tune: bool = False
-    """Let the carried model go on learning on the target's training part, beside one that learns there alone."""
+    """Fine-tune the transferred model on the target's training part, and train another one there from scratch."""
     training: SftSettings | None = None
-    """How both learn there; by default as the source's model did."""
+    """Training of both; by default that of the source's model."""
     category: str | None = None
-    """What the target's items are, where prompts say so; by default what they said of the source's."""
+    """Category of the target's items in prompts; by default that of the source."""
     beside: Literal["floors", "all"] = "floors"
-    """Baselines of the target that are measured: popularity, transitions and other counts, or all of them."""
+    """Baselines of the target to evaluate: floors are the reference baselines (popularity, other counts)."""
 
 
 class Transfer(Settings):
-    """A transfer: two experiments, and what is carried."""
+    """A transfer between two experiments."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """What results are found under."""
+    """Name of the results in the store."""
     source: Experiment
-    """What is learned: its data, vectors, codes, lexicon, backbone and model."""
+    """Experiment whose model is trained: data, vectors, codes, lexicon, backbone and model."""
     target: Experiment
-    """Where it is measured: its data, baselines and evaluation; its model and its own codes are left out."""
+    """Experiment on whose data it is evaluated: data, baselines and evaluation; its model and codes are ignored."""
     settings: TransferSettings = TransferSettings()
-    """What is carried."""
+    """What is transferred."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def seed(self) -> int:
-        """The source's seed, by which runs of one name are told apart."""
+        """The source's seed, which distinguishes runs of one name."""
         return self.source.seed
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def baselines(self) -> dict[str, BaselineChoice]:
-        """The target's baselines that are measured; where records of experiments have them."""
+        """The evaluated baselines of the target, under the name that records of experiments use."""
         if self.settings.beside == "all":
             return self.target.baselines
         return {name: each for name, each in self.target.baselines.items() if each.kind in COUNTED}
@@ -72,7 +72,7 @@ class Transfer(Settings):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def evaluation(self) -> EvaluationSettings:
-        """How everything is measured; where records of experiments have it."""
+        """Evaluation of all recommenders, under the name that records of experiments use."""
         return self.target.evaluation
 
 
@@ -82,11 +82,11 @@ def load_transfer(
     """Read the two experiment files.
 
     Args:
-        source: What is learned.
-        target: Where it is measured.
+        source: Experiment file of the source.
+        target: Experiment file of the target.
         overrides: `"source.a.b=c"` and `"target.a.b=c"` for one experiment, `"seed=c"` for both, anything else for
             `TransferSettings`.
-        name: What results are found under, by default `SOURCE-to-TARGET`.
+        name: Name of the results; by default `SOURCE-to-TARGET`.
 
     Raises:
         SettingsError: one line that names file, setting, what was given and what is allowed.
@@ -111,40 +111,38 @@ def load_transfer(
 
 
 class Saw(Settings):
-    """What a recommender has seen of the two catalogues, before it reads the histories it is asked about."""
+    """Data of the two catalogues that a recommender has seen, besides the histories of the evaluated cases."""
 
     source: str
     target: str
 
 
 def check_transfer(chosen: Transfer) -> TSRecSettings:
-    """Return the settings of the model that is carried, if it can be.
+    """Check that the model can be transferred and return its settings.
 
     Raises:
-        SettingsError: it cannot.
+        SettingsError: it cannot; the message names the setting.
     """
     source, model, where = chosen.source, chosen.source.model, f"{chosen.source.name}:"
     if not isinstance(model, TSRecSettings):
-        raise SettingsError(f'{where} a transfer carries a [model] of kind "causal"; add one, or take another source')
+        raise SettingsError(f'{where} a transfer needs a [model] of kind "causal"; add one, or use another source')
     if not isinstance(source.codes, Quantiser):
         kind = source.codes.kind if source.codes is not None else "none"
         raise SettingsError(
-            f"{where} codes.kind is '{kind}', which gives other items no codes; a transfer needs a quantiser: "
-            "residual-kmeans, residual-kmeans-plus or rq-vae"
+            f"{where} codes.kind is '{kind}', which cannot encode other items; a transfer needs residual-kmeans, "
+            "residual-kmeans-plus or rq-vae"
         )
     if not isinstance(source.naming, CodeIdentifiers):
-        raise SettingsError(
-            f'{where} a transfer needs [identifiers] of kind "codes", as residual codes have by default'
-        )
+        raise SettingsError(f'{where} a transfer needs [identifiers] of kind "codes", the default of residual codes')
     for name, settings in source.vectors.items():
         if isinstance(settings, CollaborativeVectors):
             raise SettingsError(
-                f"{where} vectors.{name} are of kind 'collaborative' and know nothing of other items; take texts"
+                f"{where} vectors.{name} are of kind 'collaborative' and cannot embed other items; use text vectors"
             )
         theirs = chosen.target.vectors.get(name)
         if isinstance(settings, PrecomputedVectors) and not isinstance(theirs, PrecomputedVectors):
             raise SettingsError(
-                f"{chosen.target.name}: the source's vectors.{name} were made elsewhere; give the target's, too, "
+                f"{chosen.target.name}: the source's vectors.{name} are precomputed; give the target's, too, "
                 f'as [vectors.{name}] with kind = "precomputed"'
             )
     if (
@@ -159,17 +157,17 @@ def check_transfer(chosen: Transfer) -> TSRecSettings:
 
 
 def sees_training(chosen: Transfer) -> bool:
-    """Say whether anything but the baselines reads the target's training part."""
+    """Whether anything but the baselines reads the target's training part."""
     return chosen.settings.fine_tune or chosen.settings.neighbors == "training"
 
 
 def neighbors_there(chosen: Transfer) -> NeighborsChoice | None:
-    """Return how neighbours of the target's training part are chosen, where the source's model has any."""
+    """Settings of neighbours from the target's training part; None where the source's model has none."""
     return (chosen.target.neighbors or chosen.source.neighbors) if chosen.source.neighbors is not None else None
 
 
 def what_each_saw(chosen: Transfer) -> dict[str, Saw]:
-    """Say what each recommender has seen before it reads the histories it is measured on."""
+    """Return, for each recommender, the data of both catalogues that it has seen."""
     collaborative = isinstance(chosen.source.codes, RqVae) and chosen.source.codes.letter.collaborative
     spelled = "item texts and, in the codes, training interactions" if collaborative else "item texts"
     learned, texts = "item texts, training and validation interactions", "item texts"

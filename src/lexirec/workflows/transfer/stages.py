@@ -1,7 +1,6 @@
-"""The stages of a transfer: the other catalogue's vectors and codes by the first one's means, and models carried to it.
+"""Stages of a transfer: the target's vectors and codes in the source's spaces, and models transferred to it.
 
-Each reads the folders of its inputs and writes one folder. `data` is the other catalogue's everywhere, `first` the
-first one's.
+Each reads the folders of its inputs and writes one folder. `data` is the target's everywhere, `first` the source's.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from lexirec.pipeline.stages.data import Folders, load_catalog, write_summary
 from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, joined_vectors
 from lexirec.pipeline.stages.models import (
     ModelStage,
-    build_causal,
+    build_tsrec,
     fit_tsrec,
     save_trained,
-    spelled_items,
+    tsrec_inputs,
 )
 from lexirec.pipeline.stages.report import evaluations_of, report_content, stored_reports
 from lexirec.reporting.content import ReportContent
@@ -40,17 +39,17 @@ from lexirec.workflows.transfer.settings import Saw
 
 
 class Carried(Settings):
-    """How a recommender is carried, and what it has seen afterwards."""
+    """Settings of a transferred recommender, and what it has seen afterwards."""
 
     saw: Saw
     category: str | None = None
-    """What the other items are, where prompts say so."""
+    """Category of the target's items in prompts."""
     training: SftSettings | None = None
-    """How it goes on learning there; None where it does not."""
+    """Fine-tuning on the target; None for none."""
 
 
 def embed_target(settings: LsaVectors | SentenceVectors, inputs: Folders, out: Path) -> None:
-    """Make vectors of the other catalogue in the space of the first one's: `vectors.npy`, float32 (n_items, d)."""
+    """Embed the target's items in the source's vector space: `vectors.npy`, float32 (n_items, d)."""
     catalog, first = load_catalog(inputs["data"]), load_catalog(inputs["first"])
     vectors = embed_items_like(catalog, first, settings, folder=progress_folder(out) / "shards")
     np.save(out / "vectors.npy", vectors, allow_pickle=False)
@@ -60,59 +59,61 @@ def embed_target(settings: LsaVectors | SentenceVectors, inputs: Folders, out: P
 
 
 def apply_codebook(settings: CollisionSettings, inputs: Folders, out: Path) -> None:
-    """Give the other catalogue's items codes by the first one's quantiser; the files are those of the stage `codes`.
+    """Encode the target's items with the source's quantiser; the files are those of the stage `codes`.
 
-    A further level that would tell some items apart is left out where the first catalogue has none: spelling then adds
-    a token to those items alone, and all others are spelled as the model knows it.
+    A further level for collisions is left out where the source has none: the identifiers then add a token to colliding
+    items alone, and all others keep the length that the model was trained on.
     """
     book = Codebook.load(inputs["codebook"])
-    found = book.apply(joined_vectors(inputs), settings)
-    codes, levels = found.codes, book.levels
-    lines = [f"{name}: {value}" for name, value in found.report.summary().items()]
+    encoded = book.apply(joined_vectors(inputs), settings)
+    codes, levels = encoded.codes, book.levels
+    lines = [f"{name}: {value}" for name, value in encoded.report.summary().items()]
     if Codes.load(inputs["codebook"]).levels == levels < codes.levels:
         codes = Codes(codes.values[:, :levels], codes.kind)
-        lines.append("the further level: left out, as the first catalog has none; those items alone are counted")
+        lines.append("collision level: left out, as the source has none; colliding items get a counter token")
     codes.save(out)
-    found.save(out)
-    draw_quantizer(found.report, out)
+    encoded.save(out)
+    draw_quantizer(encoded.report, out)
     np.save(out / SEMANTIC_IDS, codes.values[:, :levels], allow_pickle=False)
     write_summary(out, "Codes", lines)
 
 
 def build_untrained(settings: ModelStage, inputs: Folders, out: Path) -> None:
-    """Save the first catalogue's model as training finds it."""
-    build_causal(settings.backbone, settings.model, inputs).save(out)  # type: ignore[arg-type]
-    write_summary(out, "Model", ["as training finds it"])
+    """Save the source's model before training."""
+    build_tsrec(settings.backbone, settings.model, inputs).save(out)  # type: ignore[arg-type]
+    write_summary(out, "Model", ["untrained"])
 
 
 def carry_model(settings: Carried, inputs: Folders, out: Path) -> None:
-    """Carry a model to the other catalogue, let it go on learning there if asked, and save it as a whole recommender.
+    """Transfer a model to the target, fine-tune it there if set, and save it as a recommender.
 
-    Where there is a `lexicon`, its words about tokens take the place of those that the model learned from.
+    A `lexicon` among the inputs replaces the token descriptions that the model was trained on.
     """
     trained = TSRecRecommender.load(inputs["model"])
-    known = spelled_items(inputs, grounded=trained.settings.network.grounded)
-    fresh = unseen_tokens(trained, known.identifiers)
-    made = transfer_to(trained, load_catalog(inputs["data"]), known, category=settings.category)
-    tokens = made.identifiers.tokens
-    with_fresh = np.isin(tokens, made.backbone.tokenizer.convert_tokens_to_ids(fresh)).any(axis=1)
-    made.origin = {
+    item_inputs = tsrec_inputs(inputs, grounded=trained.settings.network.grounded)
+    fresh = unseen_tokens(trained, item_inputs.identifiers)
+    recommender = transfer_to(trained, load_catalog(inputs["data"]), item_inputs, category=settings.category)
+    tokens = recommender.identifiers.tokens
+    with_fresh = np.isin(tokens, recommender.backbone.tokenizer.convert_tokens_to_ids(fresh)).any(axis=1)
+    recommender.origin = {
         "saw": settings.saw.model_dump(),
         "tokens_used": len(np.unique(tokens[tokens >= 0])),
         "tokens_new_to_the_source": len(fresh),
         "items_with_new_tokens": int(with_fresh.sum()),
     }
     if settings.training is None:
-        made.save(out)
-        write_summary(out, "Carried model", [f"{name.replace('_', ' ')}: {value}" for name, value in _told(made)])
+        recommender.save(out)
+        write_summary(
+            out, "Transferred model", [f"{name.replace('_', ' ')}: {value}" for name, value in _facts(recommender)]
+        )
         return
-    fit_tsrec(made, inputs, out, settings.training)
-    save_trained(made, out)
+    fit_tsrec(recommender, inputs, out, settings.training)
+    save_trained(recommender, out)
 
 
-def _told(made: TSRecRecommender) -> list[tuple[str, Any]]:
-    """Return what is known of a carried recommender, what it saw catalogue by catalogue."""
-    facts = dict(made.origin)
+def _facts(recommender: TSRecRecommender) -> list[tuple[str, Any]]:
+    """Return the origin of a transferred recommender, with what it saw of each catalogue."""
+    facts = dict(recommender.origin)
     return [(f"saw of the {name}", value) for name, value in facts.pop("saw").items()] + list(facts.items())
 
 
@@ -123,7 +124,7 @@ def make_transfer_report(settings: Mapping[str, Any], inputs: Folders, out: Path
 
 
 def transfer_content(settings: Mapping[str, Any], inputs: Folders) -> ReportContent:
-    """Put together what a transfer's report shows: that of an experiment, and what each recommender saw of what.
+    """Collect the content of a transfer's report: that of an experiment, and what each recommender has seen.
 
     Args:
         settings: as for `report_content`, and `saw`: name of a recommender -> `Saw` as plain values.
@@ -134,7 +135,7 @@ def transfer_content(settings: Mapping[str, Any], inputs: Folders) -> ReportCont
 
 
 def saw_card(saw: Mapping[str, Mapping[str, str]], evaluations: Mapping[str, Path]) -> dict[str, Any]:
-    """Return the lines of a protocol card that say what was carried and what each recommender had seen."""
+    """Return the entries of the protocol card on new tokens and on what each recommender has seen."""
     card = next(iter(stored_reports(evaluations["zero-shot"]).values())).protocol
     facts = {name: card[name] for name in ("tokens_used", "tokens_new_to_the_source", "items_with_new_tokens")}
     lines = {f"{name}_saw": f"source: {what['source']}; target: {what['target']}" for name, what in saw.items()}

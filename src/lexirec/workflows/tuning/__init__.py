@@ -1,1 +1,1 @@
-"""Settings searched with equal budgets: what may be tried, trials one by one, and what was found."""
+"""Hyperparameter search with equal budgets per recommender: search space, trials, report."""

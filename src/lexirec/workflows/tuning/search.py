@@ -1,10 +1,10 @@
-"""Tuning with equal budgets: the same number of trials, or of minutes, for every recommender of an experiment.
+"""Hyperparameter search with equal budgets: the same number of trials, or minutes, for every recommender.
 
-Trials are chosen by optuna's tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), the first with the
-experiment's own values, so that tuning never ends below them on validation. They are judged by NDCG@10 of validation
-cases and by nothing else: test cases are not looked at. A trial is a part of the pipeline, so what trials share is made
-once, and a trial that was cut off is carried on. The search is kept as optuna's journal and as one file per trial; each
-proposal is drawn by a seed of its own, so that a search that was cut off goes on as if it had not been.
+Optuna's tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) proposes the trials; the first has the
+experiment's own values, so that tuning never ends below them on validation. Trials are selected by NDCG@10 on
+validation cases only; test cases are not used. Trials run as stages of the pipeline, so shared stages run once and an
+interrupted trial resumes. The search is stored as optuna's journal and as one file per trial; each proposal has a seed
+of its own, so that an interrupted search continues as if it had not been.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from lexirec.workflows.tuning.space import TuningSettings, current_names, load_s
 from lexirec.workflows.tuning.trials import METRIC, Trial, Tuning, cost, load_trials, run_trial
 
 TUNING = "tuning"
-"""Folder of the store in which searches are kept, `tuning/<experiment>-<key>/`."""
+"""Folder of the store with the searches, `tuning/<experiment>-<key>/`."""
 _VERSION = 1
 _IDLE = 20
-"""Trials in a row that made nothing (failed, or known already) after which a recommender's search ends."""
+"""Trials in a row without new work (failed, or run before) after which a recommender's search ends."""
 _log = logging.getLogger(__name__)
 
 
@@ -50,14 +50,14 @@ def tune(
 
     Args:
         path: the experiment.
-        space: what may be tried, see `space.TuningSettings`.
-        store: where artifacts and the search are kept.
+        space: the search space, see `space.TuningSettings`.
+        store: store of artifacts and search.
         sets: overrides of the experiment.
-        trials: the budget of every recommender instead of the file's; a search may be continued with a greater one.
-        minutes: likewise.
+        trials: budget per recommender, overriding the file's; a search may be continued with a larger one.
+        minutes: budget per recommender in minutes, likewise.
 
     Raises:
-        SettingsError: a file, or what may be tried, cannot be understood.
+        SettingsError: a file or the search space is invalid.
         LexirecError: no trial of a recommender succeeded.
     """
     experiment = load_experiment(path, sets)
@@ -68,19 +68,21 @@ def tune(
     folder = search_folder(experiment, settings, store)
     with exclusive(folder / "search.lock", "this search"):
         searches = {system: _Search(system, settings, folder) for system in settings.space}
-        found = Tuning(experiment, settings, folder, {name: each.trials for name, each in searches.items()})
-        while open_systems := _open(found):
-            system = min(open_systems, key=found.spent)  # turns are taken, so that what is cut off is fair, too
-            searches[system].step(path, sets, store, experiment)
-            write_tuning(found, path, sets)
-        write_tuning(found, path, sets)
+        tuning = Tuning(experiment, settings, folder, {name: each.trials for name, each in searches.items()})
+        while open_systems := _open(tuning):
+            system = min(
+                open_systems, key=tuning.spent
+            )  # in turns, so that an interrupted search has spent equal budgets
+            searches[system].run_next(path, sets, store, experiment)
+            write_tuning(tuning, path, sets)
+        write_tuning(tuning, path, sets)
     for system in settings.space:
-        found.best(system)
-    return found
+        tuning.best(system)
+    return tuning
 
 
 def search_folder(experiment: Experiment, settings: TuningSettings, store: Store) -> Path:
-    """Return where a search is kept: a name of its own for every experiment, content of its data, and space."""
+    """Return the folder of a search, unique for experiment, content of the data, and search space."""
     data = plan_experiment(experiment, store, until="data")[0]
     described = experiment.model_dump(mode="json", exclude={"name", "evaluation"})
     tried = settings.model_dump(mode="json", exclude={"trials", "minutes"})
@@ -90,9 +92,9 @@ def search_folder(experiment: Experiment, settings: TuningSettings, store: Store
     return folder
 
 
-def _open(found: Tuning) -> list[str]:
-    limit, _ = found.settings.budget
-    return [name for name in found.settings.space if found.spent(name) < limit and not _idle(found.trials[name])]
+def _open(tuning: Tuning) -> list[str]:
+    limit, _ = tuning.settings.budget
+    return [name for name in tuning.settings.space if tuning.spent(name) < limit and not _idle(tuning.trials[name])]
 
 
 def _idle(trials: Sequence[Trial]) -> bool:
@@ -100,7 +102,7 @@ def _idle(trials: Sequence[Trial]) -> bool:
 
 
 class _Search:
-    """The search for one recommender: optuna's journal beside the trials that were finished."""
+    """The search for one recommender: optuna's journal and the finished trials."""
 
     def __init__(self, system: str, settings: TuningSettings, folder: Path) -> None:
         self.system, self._folder = system, folder / system
@@ -110,8 +112,8 @@ class _Search:
         self.trials = load_trials(self._folder)
         self._journal.settle({trial.number: trial.value for trial in self.trials})
 
-    def step(self, path: Path, sets: Sequence[str], store: Store, experiment: Experiment) -> None:
-        """Run one trial: one that was cut off, else a new one."""
+    def run_next(self, path: Path, sets: Sequence[str], store: Store, experiment: Experiment) -> None:
+        """Run one trial: an interrupted one, else a new one."""
         number, params = self._journal.next(_own_values(experiment, self._dimensions))
         limit, unit = self._settings.budget
         _log.info(
@@ -123,25 +125,25 @@ class _Search:
             current_names(params, experiment),
         )
         metrics: dict[str, float] = {}
-        steps: list[Stage] = []
+        stages: list[Stage] = []
         error: str | None = None
         try:
             changed = load_experiment(path, [*sets, *_overrides(current_names(params, experiment))])
-            metrics, steps = run_trial(changed, self.system, store, self._settings)
+            metrics, stages = run_trial(changed, self.system, store, self._settings)
         except (LexirecError, MemoryError) as problem:
             if not number:
-                raise  # the experiment's own values: something else is wrong, and would be in every trial
+                raise  # with the experiment's own values: every other trial would fail, too
             error = " ".join(str(problem).split()) or "not enough memory"
             _log.warning("%s, trial %d failed: %s", self.system, number + 1, error)
-        keys = {step.name: step.key for step in steps}
-        trial = Trial(number, params, metrics.get(METRIC), metrics, cost(steps, self.trials), error, keys)
+        keys = {stage.name: stage.key for stage in stages}
+        trial = Trial(number, params, metrics.get(METRIC), metrics, cost(stages, self.trials), error, keys)
         trial.save(self._folder)
         self.trials.append(trial)
         self._journal.tell(number, trial.value)
 
 
 def _check(path: Path, sets: Sequence[str], name: str, dimension: Dimension) -> None:
-    """Refuse a setting that the experiment does not take, whichever value is tried."""
+    """Check that the experiment takes the setting with either end of its range."""
     refused: SettingsError | None = None
     for value in dimension.ends:
         try:
@@ -155,17 +157,17 @@ def _check(path: Path, sets: Sequence[str], name: str, dimension: Dimension) -> 
 
 
 def _own_values(experiment: Experiment, dimensions: Mapping[str, Dimension]) -> dict[str, Value]:
-    """Return the experiment's own values of the settings that are tried, where they are among what may be tried."""
-    found = {}
+    """Return the experiment's own values of the searched settings, where they lie in the search space."""
+    values = {}
     for name, dimension in dimensions.items():
         value: Any = experiment
         for key in spelled(experiment, name).split("."):
             value = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
         if not isinstance(value, Settings) and dimension.holds(value):
-            found[name] = value
-    return found
+            values[name] = value
+    return values
 
 
 def _overrides(params: Mapping[str, Value]) -> list[str]:
-    """Write values as `--set` takes them."""
+    """Format values as `--set` takes them."""
     return [f"{name}={as_toml(value)}" for name, value in params.items()]

@@ -1,4 +1,4 @@
-"""What a search over settings may try, and how much it may spend: the same for every recommender."""
+"""Search space and budget of a hyperparameter search, the budget equal for every recommender."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lexirec.pipeline.experiment import Experiment, Name
 
 
 class TuningSettings(Settings):
-    """A search: what may be tried for each recommender, and what each may spend.
+    """Search space per recommender, and the budget of each.
 
     trials = 20
     [space.sasrec]
@@ -25,69 +25,67 @@ class TuningSettings(Settings):
     """
 
     space: dict[Name, dict[str, Dimension]] = Field(min_length=1)
-    """By recommender of the experiment: settings, named as `--set` takes them, and what may be tried for each."""
+    """Recommender -> setting (named as for `--set`) -> its range or values."""
     trials: int | None = Field(default=None, ge=1)
-    """Trials of every recommender; 20 where no budget is given."""
+    """Trials per recommender; 20 if no budget is given."""
     minutes: Annotated[float, Field(gt=0)] | None = None
-    """Minutes of every recommender instead; the trial in which they end is finished."""
+    """Minutes per recommender instead; the trial in which they end is finished."""
     seen: Literal["excluded", "included"] | None = None
-    """Whether validation lists leave out seen items; by default as the experiment's headline."""
+    """Treatment of seen items on validation; by default the experiment's headline."""
     choose_on: Literal["validation", "unseen"] = "validation"
-    """unseen: only those validation cases whose newest event nothing was trained on, as for fusions; where data are
-    split by time, they are like the test's."""
+    """unseen: only validation cases whose newest history event is not in training, as for ensembles; with a split by
+    time they are like the test cases."""
     sample_users: int | None = Field(default=None, ge=1)
-    """Validation cases that are measured, drawn once; by default all."""
+    """Number of validation cases to evaluate, sampled once; by default all."""
     seed: int = 0
-    """Seed of what is proposed."""
+    """Seed of the proposals."""
 
     @model_validator(mode="after")
     def _is_a_search(self) -> Self:
         if self.trials is not None and self.minutes is not None:
-            raise ValueError("'trials' and 'minutes' are both given; one budget, the same for all, is enough")
+            raise ValueError("'trials' and 'minutes' are both given; give one budget")
         names = [name for dimensions in self.space.values() for name in dimensions]
         twice = [name for name in names if names.count(name) > 1]
         if twice:
-            raise ValueError(
-                f"'{twice[0]}' belongs to two recommenders; what both depend on is no part of either's search"
-            )
+            raise ValueError(f"'{twice[0]}' is searched for two recommenders; search a setting for one only")
         empty = [name for name, dimensions in self.space.items() if not dimensions]
         if empty:
-            raise ValueError(f"'space.{empty[0]}' is empty; name a setting, or leave the table out")
+            raise ValueError(f"'space.{empty[0]}' is empty; name a setting, or remove the table")
         return self
 
     @property
     def budget(self) -> tuple[float, str]:
-        """What each recommender may spend, and of what."""
+        """Budget per recommender and its unit, `trials` or `minutes`."""
         return (self.minutes, "minutes") if self.minutes is not None else (float(self.trials or 20), "trials")
 
 
 def load_space(
     path: str | Path, experiment: Experiment, *, trials: int | None = None, minutes: float | None = None
 ) -> TuningSettings:
-    """Read a file of settings to be tried.
+    """Read a search space.
 
     Args:
         path: the TOML file.
-        experiment: whose recommenders it is about.
-        trials: the budget, instead of what the file says.
-        minutes: likewise.
+        experiment: experiment with the recommenders.
+        trials: budget in trials, overriding the file's.
+        minutes: budget in minutes, likewise.
 
     Raises:
-        SettingsError: it cannot be understood, the experiment has no such recommender, or there are two budgets.
+        SettingsError: the file is invalid, the experiment lacks a recommender, or two budgets are given.
     """
     settings = load_settings(path, TuningSettings)
     if trials is not None and minutes is not None:
-        raise SettingsError("tune: --trials and --minutes are both given; one budget, the same for all, is enough")
-    given = trials if minutes is None else minutes
-    if given is not None and given <= 0:
-        raise SettingsError(f"tune: a budget of {given:g} allows nothing; give more than 0")
+        raise SettingsError("tune: --trials and --minutes are both given; give one budget")
+    budget = trials if minutes is None else minutes
+    if budget is not None and budget <= 0:
+        raise SettingsError(f"tune: budget {budget:g} must be above 0")
     if trials is not None or minutes is not None:
         settings = settings.model_copy(update={"trials": trials, "minutes": minutes})
     known = list(recommender_names(experiment))
     for system in settings.space:
         if system not in known:
             raise SettingsError(
-                f"{Path(path).name}: 'space.{system}' is no recommender of {experiment.name}; it has "
+                f"{Path(path).name}: 'space.{system}' is not a recommender of {experiment.name}; allowed are "
                 f"{', '.join(known)}.{did_you_mean(system, known)}"
             )
     space = {system: _as_stored(tried, experiment, Path(path).name) for system, tried in settings.space.items()}
@@ -115,7 +113,7 @@ def current_names(params: Mapping[str, Value], experiment: Experiment) -> dict[s
 
 
 def recommender_names(experiment: Experiment) -> Iterator[str]:
-    """Yield what an experiment's recommenders are called."""
+    """Yield the names of an experiment's recommenders."""
     yield from experiment.baselines
     if experiment.model is not None:
         yield "model"

@@ -1,4 +1,4 @@
-"""One trial of a search: the part of an experiment that one recommender needs, run and measured on validation cases."""
+"""Trials of a hyperparameter search: one recommender of an experiment, run and evaluated on validation cases."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from lexirec.pipeline.stages.report import stored_reports
 from lexirec.workflows.tuning.space import TuningSettings
 
 METRIC = "ndcg@10"
-"""What trials are judged by, on validation cases."""
+"""Metric that selects trials, on validation cases."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What was tried, and what it was worth.
+    """One trial: its settings, metrics and cost.
 
     Attributes:
         number: from 0.
         params: setting -> value.
-        value: NDCG@10 of validation cases; None where it failed.
-        metrics: all that was measured.
-        seconds: what it took to make what no earlier trial of this recommender had made.
-        error: why it failed.
-        steps: step -> key of its artifact.
+        value: NDCG@10 on validation cases; None where the trial failed.
+        metrics: all metrics.
+        seconds: time of the stages that no earlier trial of this recommender had run.
+        error: message of the failure, if any.
+        steps: stage -> key of its artifact.
     """
 
     number: int
@@ -47,7 +47,7 @@ class Trial:
     steps: Mapping[str, str] | None = None
 
     def save(self, folder: Path) -> None:
-        """Write it down, whole or not at all."""
+        """Save the trial atomically."""
         write_json(folder / f"{self.number:05}.json", asdict(self))
 
 
@@ -56,10 +56,10 @@ class Tuning:
     """A search, finished or not.
 
     Attributes:
-        experiment: as it is before tuning.
-        settings: what may be tried, and the budget.
-        folder: where it is kept.
-        trials: by recommender, in order.
+        experiment: the experiment before tuning.
+        settings: search space and budget.
+        folder: folder of the search.
+        trials: recommender -> its trials, in order.
     """
 
     experiment: Experiment
@@ -73,33 +73,33 @@ class Tuning:
         Raises:
             LexirecError: every trial failed.
         """
-        judged = [trial for trial in self.trials[system] if trial.value is not None]
-        if not judged:
-            error = next((trial.error for trial in self.trials[system]), "there was none")
-            raise LexirecError(f"no trial of '{system}' succeeded; the first one: {error}")
-        return max(judged, key=lambda trial: (trial.value or 0.0, -trial.number))
+        finished = [trial for trial in self.trials[system] if trial.value is not None]
+        if not finished:
+            error = next((trial.error for trial in self.trials[system]), "no trial was run")
+            raise LexirecError(f"tune: every trial of '{system}' failed; the first with: {error}")
+        return max(finished, key=lambda trial: (trial.value or 0.0, -trial.number))
 
     def spent(self, system: str) -> float:
-        """Return what a recommender has spent of the budget, in its unit."""
+        """Return the spent budget of a recommender, in the budget's unit."""
         if self.settings.budget[1] == "trials":
             return float(len(self.trials[system]))
         return sum(trial.seconds for trial in self.trials[system]) / 60
 
 
 def load_trials(folder: Path) -> list[Trial]:
-    """Return the trials that were written down, in order."""
+    """Return the saved trials, in order."""
     return [Trial(**json.loads(path.read_text("utf-8"))) for path in sorted(folder.glob("[0-9]*.json"))]
 
 
 def run_trial(
     experiment: Experiment, system: str, store: Store, settings: TuningSettings
 ) -> tuple[dict[str, float], list[Stage]]:
-    """Make one recommender of an experiment and measure it; return its metrics and the steps that led there."""
+    """Run and evaluate one recommender of an experiment; return its metrics and its stages."""
     runner = StageRunner(store, VERSIONS, until=_last_group(experiment, system))
     with contextlib.suppress(StopRequested):
         walk(alone(experiment, system), runner)
-    steps = {step.name: step for step in runner.stages}
-    inputs = {"data": steps["data"], "recommender": _recommender(steps, system)}
+    stages = {stage.name: stage for stage in runner.stages}
+    inputs = {"data": stages["data"], "recommender": _recommender(stages, system)}
     seen = settings.seen or experiment.evaluation.seen[0]
     measured = EvaluationSettings(
         ks=(1, 5, 10),
@@ -109,8 +109,8 @@ def run_trial(
         sample_users=settings.sample_users,
         keep_lists=0,
     )
-    found = StageRunner(store, VERSIONS).stage(f"evaluation.{system}", evaluation.measure, measured, inputs)
-    return dict(stored_reports(found.folder)[seen].metrics), [*runner.stages, found]
+    evaluated = StageRunner(store, VERSIONS).stage(f"evaluation.{system}", evaluation.measure, measured, inputs)
+    return dict(stored_reports(evaluated.folder)[seen].metrics), [*runner.stages, evaluated]
 
 
 def _last_group(experiment: Experiment, system: str) -> str:
@@ -119,12 +119,12 @@ def _last_group(experiment: Experiment, system: str) -> str:
     return FUSED if system in experiment.ensemble else system
 
 
-def _recommender(steps: Mapping[str, Stage], system: str) -> Stage:
+def _recommender(stages: Mapping[str, Stage], system: str) -> Stage:
     names = (f"baselines.{system}", system, f"{FUSED}.{system}")
-    return next(steps[name] for name in names if name in steps)
+    return next(stages[name] for name in names if name in stages)
 
 
-def cost(steps: Sequence[Stage], before: Iterable[Trial]) -> float:
-    """Return the seconds that went into what no earlier trial had made."""
-    made = {key for trial in before for key in (trial.steps or {}).values()}
-    return round(sum(seconds(step) for step in steps if step.key not in made), 3)
+def cost(stages: Sequence[Stage], before: Iterable[Trial]) -> float:
+    """Return the seconds of the stages that no earlier trial had run."""
+    earlier = {key for trial in before for key in (trial.steps or {}).values()}
+    return round(sum(seconds(stage) for stage in stages if stage.key not in earlier), 3)
