@@ -3,7 +3,7 @@ import torch
 
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.training.arguments import METRIC, NdcgValidator, early_stopping, sample
+from lexirec.training.arguments import METRIC, NdcgValidator, early_stopping
 
 
 def cases(number: int) -> Cases:
@@ -29,10 +29,10 @@ def test_the_choice_is_ndcg_of_its_cases():
 
 
 def test_a_sample_is_fixed_and_in_order():
-    chosen = sample(cases(50), 7, seed=3)
+    chosen = cases(50).sample(7, seed=3)
     assert len(chosen) == 7
     assert np.array_equal(chosen.targets, np.sort(chosen.targets))
-    assert np.array_equal(chosen.targets, sample(cases(50), 7, seed=3).targets)
-    assert not np.array_equal(chosen.targets, sample(cases(50), 7, seed=4).targets)
+    assert np.array_equal(chosen.targets, cases(50).sample(7, seed=3).targets)
+    assert not np.array_equal(chosen.targets, cases(50).sample(7, seed=4).targets)
     whole = cases(5)
-    assert sample(whole, 5, seed=0) is whole
+    assert whole.sample(5, seed=0) is whole

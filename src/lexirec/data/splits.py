@@ -58,6 +58,12 @@ class Cases:
         """Return the given cases, in the given order."""
         return Cases(self.users[rows], self.targets[rows], self.histories.take(rows))
 
+    def sample(self, most: int, seed: int) -> Cases:
+        """Return at most `most` cases: a fixed random sample, in their order, where there are more."""
+        if len(self) <= most:
+            return self
+        return self.take(np.sort(np.random.default_rng(seed).choice(len(self), most, replace=False)))
+
     def save(self, folder: Path | str) -> None:
         """Write `users.npy`, `targets.npy` and the histories into `folder`."""
         target = Path(folder)

@@ -46,7 +46,7 @@ class PretrainSettings(TrainerSettings):
     weight_decay: float = Field(default=0.01, ge=0)
     """Of matrices; norms have none."""
     evals_per_epoch: int = Field(default=1, ge=1)
-    """How often weights are judged."""
+    """Number of validations per epoch."""
     batch_size: int = Field(default=16, ge=1)
     """Blocks of a batch."""
     max_length: int = Field(default=256, ge=8)

@@ -27,7 +27,7 @@ class TrainerArguments(Protocol):
 
     @property
     def warmup_ratio(self) -> float:
-        """Share of the steps over which the learning rate rises."""
+        """Share of the steps in which the learning rate rises."""
 
     @property
     def gradient_accumulation_steps(self) -> int:
@@ -39,15 +39,15 @@ class TrainerArguments(Protocol):
 
     @property
     def ema_decay(self) -> float:
-        """Decay of the moving average of weights that is judged and kept; 0 for none."""
+        """Decay of the moving average of weights that is validated and kept; 0 for none."""
 
     @property
     def evals_per_epoch(self) -> int:
-        """How often weights are judged."""
+        """Number of validations per epoch."""
 
     @property
     def checkpoints_per_epoch(self) -> int:
-        """How often the state is saved."""
+        """Number of checkpoints per epoch."""
 
     @property
     def seed(self) -> int:
@@ -100,11 +100,3 @@ class NdcgValidator:
 def early_stopping(most: int) -> Stop:
     """Stop when the last `most` validations brought no improvement."""
     return lambda values: len(values) - 1 - int(np.argmax(values)) >= most
-
-
-def sample(cases: Cases, users: int, seed: int) -> Cases:
-    """Return at most `users` cases: a fixed random sample where there are more."""
-    if len(cases) <= users:
-        return cases
-    chosen = np.random.default_rng(seed).choice(len(cases), users, replace=False)
-    return cases.take(np.sort(chosen))

@@ -154,7 +154,7 @@ def test_an_unknown_id_is_named_with_the_nearest():
 def test_batches_do_not_change_rankings(monkeypatch):
     recommender = ScoreRecommender(tiny_catalog(ITEMS), ItemKnn().fit(TRAIN, ITEMS))
     whole = recommender.rank(TRAIN, k=5, exclude_seen=True)
-    monkeypatch.setattr("lexirec.models.baselines.recommender._CELLS", 3 * ITEMS)
+    monkeypatch.setattr("lexirec.models.baselines.base._CELLS", 3 * ITEMS)
     parts = recommender.rank(TRAIN, k=5, exclude_seen=True)
     assert np.array_equal(parts.items, whole.items)
 

@@ -71,8 +71,8 @@ class Als(Baseline):
 
     def scores(self, histories: Sequences) -> NDArray[np.float32]:
         """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""
-        found = np.asarray(self.fold_in(histories) @ self.vectors.T, dtype=np.float32)
-        return answer_newcomers(found, histories, self.shares)
+        products = np.asarray(self.fold_in(histories) @ self.vectors.T, dtype=np.float32)
+        return answer_newcomers(products, histories, self.shares)
 
     def fold_in(self, histories: Sequences) -> NDArray[np.float32]:
         """Return the vector of every history, with the items' held fixed: float32 (rows, dimensions)."""

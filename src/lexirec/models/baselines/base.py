@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeVar
@@ -33,6 +33,8 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 
 S = TypeVar("S", bound=Settings)
+_CELLS = 1 << 24
+"""Maximum number of scores in memory: 64 MiB in float32."""
 
 
 def history_rows(histories: Sequences, n_items: int, decay: float = 1.0) -> Matrix:
@@ -59,6 +61,13 @@ def popularity(train: Sequences, n_items: int) -> NDArray[np.float32]:
     """Return each item's share of all training events: float32 (n_items,), summing to 1 unless there are none."""
     counts = train.counts(n_items)
     return (counts / max(int(counts.sum()), 1)).astype(np.float32)
+
+
+def score_batches(rows: int, n_items: int) -> Iterator[NDArray[np.int64]]:
+    """Yield row numbers in batches whose scores of all items fit into memory."""
+    size = max(1, _CELLS // max(n_items, 1))
+    for first in range(0, rows, size):
+        yield np.arange(first, min(first + size, rows))
 
 
 def dense(scores: Any) -> NDArray[np.float32]:

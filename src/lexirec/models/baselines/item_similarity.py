@@ -48,10 +48,10 @@ class ItemKnn(Baseline):
 
     def fit(self, train: Sequences, n_items: int) -> Self:
         """Find every item's neighbours among the items of the same users."""
-        found = nearest(sparse.csr_array(binary_rows(train, n_items).T), self.settings.neighbors)
-        rows, places = np.nonzero((found.items >= 0) & (found.scores > 0))
-        cells = (rows, found.items[rows, places])
-        self.similarities = sparse.csr_array((found.scores[rows, places], cells), shape=(n_items, n_items))
+        neighbors = nearest(sparse.csr_array(binary_rows(train, n_items).T), self.settings.neighbors)
+        rows, places = np.nonzero((neighbors.items >= 0) & (neighbors.scores > 0))
+        cells = (rows, neighbors.items[rows, places])
+        self.similarities = sparse.csr_array((neighbors.scores[rows, places], cells), shape=(n_items, n_items))
         self.shares = popularity(train, n_items)
         return self
 

@@ -167,9 +167,9 @@ class Memory(Baseline):
     def scores(self, histories: Sequences) -> NDArray[np.float32]:
         """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""
         rows = history_rows(histories, len(self.shares), self.settings.history_decay)
-        found = self._spread(scaled(rows, by_column=self.row_scale))
-        found *= self.column_scale
-        return answer_newcomers(found, histories, self.shares)
+        spread = self._spread(scaled(rows, by_column=self.row_scale))
+        spread *= self.column_scale
+        return answer_newcomers(spread, histories, self.shares)
 
     def neighbors(self, k: int) -> Neighbors:
         """Return every item's k best neighbours by the smoothed counts, without itself.
@@ -181,10 +181,10 @@ class Memory(Baseline):
         for first in range(0, n_items, _BLOCK):
             rows = np.arange(first, min(first + _BLOCK, n_items))
             one_each = Sequences(rows.astype(np.int32), np.arange(len(rows) + 1, dtype=np.int64))
-            found = self.scores(one_each)
-            found[np.arange(len(rows)), rows] = 0.0
-            found[found <= 0] = -np.inf
-            items[rows], best = top_k(found, k)
+            scores_of_rows = self.scores(one_each)
+            scores_of_rows[np.arange(len(rows)), rows] = 0.0
+            scores_of_rows[scores_of_rows <= 0] = -np.inf
+            items[rows], best = top_k(scores_of_rows, k)
             scores[rows] = np.where(np.isneginf(best), 0.0, best)
         return Neighbors(items, scores)
 
@@ -235,8 +235,8 @@ class Memory(Baseline):
     def _mean_sum(self) -> float:
         return float(self.counts.sum()) / max(self.counts.shape[0], 1)
 
-    def _similarities(self, found: Neighbors) -> Matrix:
-        return _weights(found.first(self.settings.neighbors), self.settings.similarity_power)
+    def _similarities(self, neighbors: Neighbors) -> Matrix:
+        return _weights(neighbors.first(self.settings.neighbors), self.settings.similarity_power)
 
     def save(self, folder: str | Path) -> None:
         """Write the counts, the similarities and the settings into the folder."""

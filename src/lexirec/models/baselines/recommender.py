@@ -1,12 +1,12 @@
-"""Recommenders: a catalogue and something that ranks it for histories, saved as one complete folder.
+"""Baselines as recommenders: rank the whole catalogue exactly by a scorer of all items; save and load the result.
 
-`Recommender` is the protocol everything above speaks to. `ScoreRecommender` wraps any scorer that gives every item a
-number (popularity, the memory, EASE, SASRec …). Ties go to the smaller item number, so rankings are reproducible.
+`ScoreRecommender` wraps any scorer (popularity, memory, EASE, SASRec …) and satisfies the protocol
+`data.ranking.Recommender`. Ties go to the smaller item number, so rankings are reproducible.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -19,20 +19,17 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
 from lexirec.data.ranking import Ranking, check_request, forbid
 from lexirec.data.sequences import Sequences
-from lexirec.models.baselines.base import Baseline, Scorer
+from lexirec.models.baselines.base import Baseline, Scorer, score_batches
 from lexirec.models.baselines.registry import BASELINES
 from lexirec.models.recommend import Options, Recommendation, recommend
 from lexirec.models.saving import MANIFEST, load_catalog, read_manifest, write_manifest
-
-_CELLS = 1 << 24
-"""Most scores held at a time: 64 MiB in float32."""
 
 
 class ScoreRecommender:
     """Ranks the whole catalogue by a scorer, exactly, in batches."""
 
     def __init__(self, catalog: Catalog, scorer: Scorer) -> None:
-        """Put a catalogue and a scorer fitted on its item numbers together."""
+        """Combine a catalogue and a scorer fitted on its item numbers."""
         self._catalog, self.scorer = catalog, scorer
 
     @property
@@ -47,7 +44,7 @@ class ScoreRecommender:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a protocol card says about how lists are made."""
+        """How lists are made, for the protocol card."""
         return {"recommender": self.kind, "search": "exact", "settings": self.scorer.settings.model_dump(mode="json")}
 
     def rank(
@@ -62,16 +59,21 @@ class ScoreRecommender:
         items = np.full((len(histories), k), -1, dtype=np.int32)
         scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
         with Progress("Ranking", total=len(histories)) as progress:
-            for rows in _batches(len(histories), len(self._catalog)):
+            for rows in score_batches(len(histories), len(self._catalog)):
                 part = histories.take(rows)
-                found = self.scorer.scores(part)
-                forbid(found, part, exclude_seen, allowed if allowed is None or allowed.ndim == 1 else allowed[rows])
-                items[rows], scores[rows] = top_k(found, k)
+                scores_of_part = self.scorer.scores(part)
+                forbid(
+                    scores_of_part,
+                    part,
+                    exclude_seen,
+                    allowed if allowed is None or allowed.ndim == 1 else allowed[rows],
+                )
+                items[rows], scores[rows] = top_k(scores_of_part, k)
                 progress.advance(len(rows))
         return Ranking(items, scores)
 
     def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:
-        """Recommend items for one history of item ids, oldest first; see `recommending.recommend`."""
+        """Recommend items for one history of item ids, oldest first; see `models.recommend.recommend`."""
         return recommend(self, history, k=k, **options)
 
     def save(self, folder: str | Path) -> None:
@@ -98,9 +100,3 @@ def _scorer_class(manifest: dict[str, Any], folder: Path) -> type[Baseline]:
     if kind not in BASELINES:
         raise ArtifactError(f"{folder / MANIFEST}: the scorer '{kind}' is unknown to this version")
     return BASELINES[kind]
-
-
-def _batches(rows: int, n_items: int) -> Iterator[NDArray[np.int64]]:
-    size = max(1, _CELLS // max(n_items, 1))
-    for first in range(0, rows, size):
-        yield np.arange(first, min(first + size, rows))

@@ -5,7 +5,7 @@ one negative (Klenitskiy and Vasilev, RecSys 2023), pre-norm blocks, and optiona
 temperature, text vectors and neighbours in the item vectors.
 
 `block = "ligr"` with `negatives = 256` and `proposal = "uniform"` is eSASRec (Tikhonovich et al., RecSys 2025,
-arXiv 2508.06450). Ours draws one sample of negatives for a step instead of one for every place, and corrects it to an
+arXiv 2508.06450). Ours draws one sample of negatives for a step instead of one per position, and corrects it to an
 estimate of the whole softmax; the inner width of its feed-forward layers is 8/3 of the dimensions, as many weights as
 in the other block, where theirs is four times.
 
@@ -38,7 +38,7 @@ class SasrecSettings(AttentionSettings):
 
 
 class SasrecBaseline(SasrecSettings):
-    """SASRec in an experiment file: the network, and what its item vectors are made from besides the items' numbers."""
+    """SASRec in an experiment file: the network, and the inputs of its item vectors besides the items' own rows."""
 
     with_vectors: bool = False
     """Add a linear map of the experiment's vectors to the item vectors."""
@@ -46,7 +46,7 @@ class SasrecBaseline(SasrecSettings):
     """Add the mean of an item's neighbours to its vector."""
 
     def needed(self) -> tuple[str, ...]:
-        """Return `vectors` and `neighbors` where item vectors are made from them."""
+        """Return `vectors` and `neighbors` where item vectors use them."""
         wanted = {"vectors": self.with_vectors, "neighbors": self.with_neighbors}
         return tuple(name for name, used in wanted.items() if used)
 
@@ -148,8 +148,8 @@ class Sasrec(SequenceScorer):
     def fitted(cls, settings: SasrecSettings, inputs: BaselineInputs) -> Self:
         """Return a network trained on the training rows, with vectors and neighbours where the settings add them."""
         extras = settings if isinstance(settings, SasrecBaseline) else SasrecBaseline()
-        made = cls(settings.alone() if isinstance(settings, SasrecBaseline) else settings)
-        return made.fit(
+        scorer = cls(settings.alone() if isinstance(settings, SasrecBaseline) else settings)
+        return scorer.fit(
             inputs.train,
             inputs.n_items,
             validation=inputs.validation,

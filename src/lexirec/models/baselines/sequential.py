@@ -1,7 +1,6 @@
 """Base classes of sequential baselines: item vectors, logits over the catalogue, scores, saving.
 
-SASRec, GRU4Rec and the HSTU-style network differ only in how they turn a history into states. `sequential_training`
-trains all of them.
+SASRec, GRU4Rec and HSTU differ only in how they turn a history into states; `sequential_training` trains all of them.
 
 Shapes: B rows, L positions, D dimensions, I items, T targets, K neighbours, F features of a text vector.
 """
@@ -147,7 +146,6 @@ class SequenceNetwork(nn.Module, ABC):
         """Return logits, (T, I), of states over the given item vectors."""
         if not self.cosine:
             return states_TD @ vectors_ID.T
-        # the clamp keeps a learned temperature from collapsing the softmax early in training
         cosine_TI = F.normalize(states_TD, dim=-1) @ F.normalize(vectors_ID, dim=-1).T
         return cosine_TI * self.log_scale.exp().clamp(max=100.0)
 
@@ -234,8 +232,8 @@ class SequenceScorer(Baseline):
     @classmethod
     def fitted(cls, settings: Any, inputs: BaselineInputs) -> Self:
         """Return a network trained on the training rows; validation cases choose the epoch."""
-        made = cls(settings)
-        return made.fit(inputs.train, inputs.n_items, validation=inputs.validation, progress=inputs.progress)
+        scorer = cls(settings)
+        return scorer.fit(inputs.train, inputs.n_items, validation=inputs.validation, progress=inputs.progress)
 
     def build(
         self,
@@ -249,10 +247,10 @@ class SequenceScorer(Baseline):
         Raises:
             DataError: the vectors or neighbours are not one row per item.
         """
-        for name, given in (("text vectors", vectors), ("neighbours", neighbors)):
-            if given is not None and len(given) != n_items:
+        for name, rows in (("text vectors", vectors), ("neighbours", neighbors)):
+            if rows is not None and len(rows) != n_items:
                 raise DataError(
-                    f"{self.label}: {len(given):,} rows of {name} for {n_items:,} items; give one row per item"
+                    f"{self.label}: {len(rows):,} rows of {name} for {n_items:,} items; give one row per item"
                 )
         text_IF = None if vectors is None else torch.from_numpy(np.asarray(vectors, dtype=np.float32))
         neighbors_IK = None if neighbors is None else torch.from_numpy(neighbors.items.astype(np.int64))
@@ -270,8 +268,8 @@ class SequenceScorer(Baseline):
         # right-padded: the newest real item of each row is at its length − 1
         last_B = torch.from_numpy(np.maximum((items_BL >= 0).sum(axis=1) - 1, 0)).to(self.device)
         newest_BD = states_BLD[torch.arange(len(last_B), device=self.device), last_B]
-        found: NDArray[np.float32] = self.network.logits(newest_BD, vectors_ID).float().cpu().numpy()
-        return answer_newcomers(found, histories, self.shares)
+        logits_of_rows: NDArray[np.float32] = self.network.logits(newest_BD, vectors_ID).float().cpu().numpy()
+        return answer_newcomers(logits_of_rows, histories, self.shares)
 
     @torch.inference_mode()
     def item_vectors(self) -> NDArray[np.float32]:

@@ -70,7 +70,9 @@ def fit_sequences(
         )
     model.shares = popularity(train, n_items)
     model.network = model.build(n_items, vectors=vectors, neighbors=neighbors)
-    run = _Run(model, rows, _sample(validation, model.settings.training))
+    training = model.settings.training
+    chosen = validation.sample(training.validation_cases, training.seed) if validation is not None else None
+    run = _Run(model, rows, chosen if chosen is not None and len(chosen) else None)
     if progress is not None:
         run.resume(progress / _FILE)
     run.train(None if progress is None else progress / _FILE)
@@ -82,8 +84,8 @@ def fit_sequences(
 def training_rows(train: Sequences, max_history: int) -> Sequences:
     """Cut rows into pieces of at most `max_history` + 1 items that overlap by one; rows of one item are left out."""
     pieces = np.maximum(-(-(train.lengths - 1) // max_history), 0)
-    place = np.arange(int(pieces.sum())) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    starts = np.repeat(train.offsets[:-1], pieces) + place * max_history
+    piece = np.arange(int(pieces.sum())) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    starts = np.repeat(train.offsets[:-1], pieces) + piece * max_history
     lengths = np.minimum(np.repeat(train.offsets[1:], pieces) - starts, max_history + 1)
     return train.windows(starts, lengths)
 
@@ -196,12 +198,12 @@ class _Run:
 
     def _sampled_loss(self, states_TD: Tensor, targets_T: Tensor, vectors_ID: Tensor) -> Tensor:
         drawn_N = torch.multinomial(self.proposal_I, self.settings.negatives, replacement=True)
-        used, place = torch.unique(torch.cat([targets_T, drawn_N]), return_inverse=True)
+        used, index = torch.unique(torch.cat([targets_T, drawn_N]), return_inverse=True)
         logits = self.network.logits(states_TD, vectors_ID[used]).float()
-        target_logits_T = logits.gather(1, place[: len(targets_T), None])[:, 0]
+        target_logits_T = logits.gather(1, index[: len(targets_T), None])[:, 0]
         log_expected_N = self.proposal_I[drawn_N].log() + math.log(len(drawn_N))
         clash_TN = targets_T[:, None] == drawn_N[None, :]
-        return sampled_cross_entropy(logits[:, place[len(targets_T) :]], target_logits_T, log_expected_N, clash_TN)
+        return sampled_cross_entropy(logits[:, index[len(targets_T) :]], target_logits_T, log_expected_N, clash_TN)
 
     def _validate(self, cases: Cases) -> float:
         size = max(1, (1 << 24) // len(self.model.shares))
@@ -261,15 +263,6 @@ def _groups(network: SequenceNetwork, settings: SequenceTrainingSettings) -> lis
         {"params": [p for p in learned if p.ndim >= 2], "weight_decay": settings.weight_decay},
         {"params": [p for p in learned if p.ndim < 2], "weight_decay": 0.0},
     ]
-
-
-def _sample(cases: Cases | None, settings: SequenceTrainingSettings) -> Cases | None:
-    if cases is None or not len(cases):
-        return None
-    if len(cases) <= settings.validation_cases:
-        return cases
-    chosen = np.random.default_rng(settings.seed).choice(len(cases), settings.validation_cases, replace=False)
-    return cases.take(np.sort(chosen))
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ Legend: `C` cases, `K` candidates, `I` items.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -18,13 +18,11 @@ from lexirec.data.neighbors import top_k
 from lexirec.data.ranking import Recommender, forbid
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
+from lexirec.models.baselines.base import score_batches
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.ensemble.weights import Candidates, Floats, coverage
 from lexirec.models.score_distributions import log_floored, log_softmax, shares
 from lexirec.nn.search import TrieSearcher
-
-_CELLS = 1 << 24
-"""Maximum number of scores in memory: 64 MiB in float32."""
 
 
 class Part:
@@ -104,13 +102,6 @@ def _reached(
     return logs[:, :-1]
 
 
-def batches(rows: int, n_items: int) -> Iterator[NDArray[np.int64]]:
-    """Yield row numbers in batches whose scores of all items fit into memory."""
-    size = max(1, _CELLS // max(n_items, 1))
-    for first in range(0, rows, size):
-        yield np.arange(first, min(first + size, rows))
-
-
 def reciprocal(positions: NDArray[np.int32], constant: float) -> Floats:
     """Return 1 / (constant + rank), ranks from 1, of list positions from 0; 0 for negative positions."""
     return np.where(positions >= 0, 1.0 / (constant + 1 + positions), 0.0).astype(np.float32)
@@ -151,7 +142,7 @@ def candidates(parts: Sequence[Part], cases: Cases, settings: EnsembleSettings, 
     read = _read_product if settings.kind == "product" else _read_ranks
     blocks: list[tuple[NDArray[np.int32], list[NDArray[Any]]]] = []
     with Progress("Choosing weights", total=len(cases)) as progress:
-        for rows in batches(len(cases), len(support)):
+        for rows in score_batches(len(cases), len(support)):
             with quiet():
                 blocks.append(read(parts, cases.histories.take(rows), settings))
             progress.advance(len(rows))

@@ -26,15 +26,15 @@ from lexirec.core.store import write_json
 from lexirec.data.neighbors import Neighbors, nearest
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
+from lexirec.models.baselines.base import score_batches
 from lexirec.models.baselines.memory import Memory, MemorySettings, text_neighbors
-from lexirec.models.ensemble.candidates import Part, batches, best, gathered, union
+from lexirec.models.ensemble.candidates import Part, best, gathered, union
 from lexirec.models.ensemble.settings import EnsembleSettings, PartnerSettings
 from lexirec.models.ensemble.weights import (
     Candidates,
     Floats,
     choose_weights,
     chosen_cases,
-    sample_cases,
     support_of,
     weighted_scores,
 )
@@ -132,7 +132,7 @@ def find_partner(
     trial_folder.mkdir(parents=True, exist_ok=True)
     # opened before the scoring, so that a missing optuna is reported at once
     journal = Journal(trial_folder / "journal.jsonl", wanted.part, wanted.space, seed=wanted.seed, joint=True)
-    cases = sample_cases(chosen_cases(settings, split)[0], wanted.cases, wanted.seed)
+    cases = chosen_cases(settings, split)[0].sample(wanted.cases, wanted.seed)
     fixed = _FixedScores(folder / "readings", cases, settings)
     for name, part in zip(names, parts, strict=True):
         if name != wanted.part:
@@ -212,7 +212,7 @@ class _FixedScores:
     def add(self, name: str, part: Part) -> None:
         """Score all cases with a part, or read the scores of an earlier run."""
         n_items = len(part.recommender.catalog)
-        self.blocks = list(batches(len(self.cases), n_items))
+        self.blocks = list(score_batches(len(self.cases), n_items))
         scores, lists, unseen = (
             list[NDArray[np.float32]](),
             list[NDArray[np.int32]](),

@@ -26,7 +26,8 @@ from lexirec.data.neighbors import top_k
 from lexirec.data.ranking import Ranking, Recommender, check_request, forbid
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Split
-from lexirec.models.ensemble.candidates import Part, batches, candidates, places_in, reciprocal, union
+from lexirec.models.baselines.base import score_batches
+from lexirec.models.ensemble.candidates import Part, candidates, places_in, reciprocal, union
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.ensemble.weights import EnsembleWeights, choose_weights, chosen_cases, support_of
 from lexirec.models.recommend import Options, Recommendation, recommend
@@ -151,7 +152,7 @@ class EnsembleRecommender:
         self, histories: Sequences, k: int, exclude_seen: bool, allowed: NDArray[np.bool_] | None
     ) -> SearchResult:
         result = _empty_result(len(histories), k, exact=True)
-        for rows in batches(len(histories), len(self.catalog)):
+        for rows in score_batches(len(histories), len(self.catalog)):
             part = histories.take(rows)
             scores = self._experts(part) + self.parts[0].log_probabilities(part, self.weights.option)
             forbid(scores, part, exclude_seen, allowed if allowed is None or allowed.ndim == 1 else allowed[rows])
@@ -168,7 +169,7 @@ class EnsembleRecommender:
             for part in self.parts
         ]
         weights = np.concatenate([np.ones((len(histories), 1), np.float32), self.weights.of(histories)], axis=1)
-        for rows in batches(len(histories), n_items):
+        for rows in score_batches(len(histories), n_items):
             items = union([each[rows] for each in lists])
             places = (places_in(items, each[rows], n_items) for each in lists)
             terms = (reciprocal(each, self.weights.option) * weights[rows, p, None] for p, each in enumerate(places))

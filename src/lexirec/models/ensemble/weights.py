@@ -68,15 +68,8 @@ def chosen_cases(settings: EnsembleSettings, split: Split) -> tuple[Cases, dict[
             f'ensemble.choose_on is "{settings.choose_on}", but there is no such case; set "validation", hold some '
             "back with data.split.hold_back = 0.2 (leave-last-out), or fix the weight with ensemble.weights = [1.0]"
         )
-    cases = sample_cases(cases, settings.cases, settings.seed)
+    cases = cases.sample(settings.cases, settings.seed)
     return cases, {**facts, "cases": len(cases)}
-
-
-def sample_cases(cases: Cases, most: int, seed: int) -> Cases:
-    """Return at most `most` cases, a random sample in their order."""
-    if len(cases) <= most:
-        return cases
-    return cases.take(np.sort(np.random.default_rng(seed).choice(len(cases), most, replace=False)))
 
 
 # --------------------------------------------------------------------------------------------------------- weights

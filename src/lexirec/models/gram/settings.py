@@ -116,7 +116,7 @@ class GramTrainingSettings(TrainerSettings):
     validation_num_beams: int = Field(default=20, ge=10)
     """Beam width of validation; the final evaluation uses the search settings."""
     evals_per_epoch: int = Field(default=1, ge=1)
-    """How often weights are judged."""
+    """Number of validations per epoch."""
     patience: int = Field(default=3, ge=1)
     """Validations in a row without a better model after which training stops."""
     distillation: DistillationSettings = DistillationSettings()

@@ -31,7 +31,7 @@ from lexirec.models.gram.decoder import GramSearcher
 from lexirec.models.gram.network import GramNetwork
 from lexirec.models.gram.settings import GramTrainingSettings
 from lexirec.nn.search import SearchSettings
-from lexirec.training.arguments import NdcgValidator, early_stopping, sample
+from lexirec.training.arguments import NdcgValidator, early_stopping
 from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, run_training
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _validator(validation: Cases | None, settings: GramTrainingSettings) -> Ndcg
     if validation is None:
         return None
     search = SearchSettings(num_beams=settings.validation_num_beams)
-    return NdcgValidator(sample(validation, settings.validation_users, settings.seed), partial(_best_ten, search))
+    return NdcgValidator(validation.sample(settings.validation_users, settings.seed), partial(_best_ten, search))
 
 
 def _best_ten(search: SearchSettings, model: GramNetwork, histories: Sequences) -> NDArray[np.int32]:

@@ -33,7 +33,7 @@ from lexirec.models.tsrec.rewards import Meanings, Rewards, columns_of, token_me
 from lexirec.models.tsrec.rollouts import Proposals, Proposer, group_loss
 from lexirec.models.tsrec.settings import GrpoSettings, ReinforcementSettings
 from lexirec.models.tsrec.sft import ndcg_validator
-from lexirec.training.arguments import METRIC, Stop, sample
+from lexirec.training.arguments import METRIC, Stop
 from lexirec.training.batching import batches_by_length
 from lexirec.training.checkpoints import check_initial_weights
 from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, run_training
@@ -117,7 +117,7 @@ def reinforce(
     if not len(cases):
         raise DataError("there are no training cases; give training rows of at least two items")
     check_initial_weights(folder, model.state_dict().items())
-    cases = sample(cases, settings.cases, settings.seed)
+    cases = cases.sample(settings.cases, settings.seed)
     prompts = builder.next_item(cases.histories)
     run = TrainingRun(
         settings,

@@ -108,10 +108,10 @@ def _norm(table: Tensor, target: _Target, settings: SaInitSettings) -> float | N
     if settings.norm == "resize":
         rows = table[torch.from_numpy(target.ids).to(table.device)]
         return float(torch.linalg.vector_norm(rows.double(), dim=1).mean())
-    known = np.ones(target.vocabulary, dtype=bool)  # rows beyond the vocabulary are spare and untrained
-    known[target.all_ids] = False
+    trained = np.ones(target.vocabulary, dtype=bool)  # rows beyond the vocabulary are spare and untrained
+    trained[target.all_ids] = False
     norms = torch.linalg.vector_norm(table[: target.vocabulary], dim=1, dtype=torch.float32).double()
-    return float(norms[torch.from_numpy(known).to(table.device)].mean())
+    return float(norms[torch.from_numpy(trained).to(table.device)].mean())
 
 
 def _others(levels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
@@ -146,13 +146,13 @@ def _cosines(rows_TD: NDArray[np.float64], levels: NDArray[np.int64]) -> dict[st
 
 
 def _ids_of(tokenizer: PreTrainedTokenizerBase, words: Sequence[TokenWords]) -> NDArray[np.int64]:
-    known, seen = tokenizer.get_vocab(), set()
+    vocabulary, seen = tokenizer.get_vocab(), set()
     for word in words:
-        if word.token not in known:
+        if word.token not in vocabulary:
             raise SettingsError(
                 f"token '{word.token}' is not in the tokenizer's vocabulary; add it with `add_tokens` first"
             )
         if word.token in seen:
             raise SettingsError(f"token '{word.token}' occurs twice; give each token once, with all its words")
         seen.add(word.token)
-    return np.array([known[word.token] for word in words], dtype=np.int64)
+    return np.array([vocabulary[word.token] for word in words], dtype=np.int64)

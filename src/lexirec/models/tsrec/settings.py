@@ -109,7 +109,7 @@ class GrpoSettings(TrainerSettings):
     max_grad_norm: float = Field(default=0.3, gt=0)
     """Global norm at which gradients are clipped."""
     evals_per_epoch: int = Field(default=10, ge=1)
-    """How often weights are judged."""
+    """Number of validations per epoch."""
     cases: int = Field(default=20_000, ge=1)
     """Training cases; a fixed random sample where there are more."""
     batch_size: int = Field(default=16, ge=1)

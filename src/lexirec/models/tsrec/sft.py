@@ -28,7 +28,7 @@ from lexirec.models.tsrec.prompts import PromptBuilder
 from lexirec.models.tsrec.settings import LoraSettings, SftSettings, Trainable
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.search import SearchSettings
-from lexirec.training.arguments import NdcgValidator, early_stopping, sample
+from lexirec.training.arguments import NdcgValidator, early_stopping
 from lexirec.training.batching import batches_by_length
 from lexirec.training.checkpoints import check_initial_weights
 from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, run_training
@@ -90,7 +90,7 @@ def fit_tsrec(
     validation: Cases | None,
     builder: PromptBuilder,
     folder: Path,
-    known: int | None = None,
+    base_vocabulary: int | None = None,
     teacher: DistillationTeacher | None = None,
 ) -> list[dict[str, float]]:
     """Fine-tune a model; afterwards it holds the weights of its best validation, low-rank updates merged.
@@ -102,8 +102,8 @@ def fit_tsrec(
         validation: cases that choose the weights, decoded as in use; without them the last weights are kept.
         builder: of the validation prompts.
         folder: of the checkpoints; training resumes from the newest one.
-        known: size of the vocabulary before identifier tokens were added: embeddings below it stay fixed unless all
-            weights are trained. By default the smallest token of an identifier.
+        base_vocabulary: size of the vocabulary before identifier tokens were added: embeddings below it stay fixed
+            unless all weights are trained. By default the smallest token of an identifier.
         teacher: gives soft targets for cases of training rows; None for none.
 
     Returns:
@@ -116,8 +116,8 @@ def fit_tsrec(
     """
     if not len(examples):
         raise DataError("there are no training examples; give training rows of at least two items")
-    known = int(model.trie.token[1:].min()) if known is None else known
-    training = Training(model, settings.trainable, known, lora=settings.lora, seed=settings.seed)
+    base_vocabulary = int(model.trie.token[1:].min()) if base_vocabulary is None else base_vocabulary
+    training = Training(model, settings.trainable, base_vocabulary, lora=settings.lora, seed=settings.seed)
     try:
         check_initial_weights(folder, training.fixed())
         validator = ndcg_validator(
@@ -175,27 +175,29 @@ def ndcg_validator(
     def best_ten(model: TSRecNetwork, histories: Sequences) -> NDArray[np.int32]:
         return TSRecSearcher(model, builder, search).rank(histories, 10).items
 
-    return NdcgValidator(sample(cases, users, seed), best_ten)
+    return NdcgValidator(cases.sample(users, seed), best_ten)
 
 
 class Training:
     """A model prepared for full or partial training; `finish` merges and unfreezes it again.
 
-    In every mode the backbone's embeddings from `known` on are trained, those of added and spare tokens. After each
-    backward pass the gradient of all other rows is set to zero, and no weight decay acts on the tables, so those rows
-    stay equal bit by bit. Parameters outside the backbone (a grounded head) are always trained.
+    In every mode the backbone's embeddings from `base_vocabulary` on are trained, those of added and spare tokens.
+    After each backward pass the gradient of all other rows is set to zero, and no weight decay acts on the tables, so
+    those rows stay equal bit by bit. Parameters outside the backbone (a grounded head) are always trained.
 
     Attributes:
         undecayed: names of the parameters without weight decay.
     """
 
-    def __init__(self, model: TSRecNetwork, trainable: Trainable, known: int, *, lora: LoraSettings, seed: int) -> None:
+    def __init__(
+        self, model: TSRecNetwork, trainable: Trainable, base_vocabulary: int, *, lora: LoraSettings, seed: int
+    ) -> None:
         """Freeze the weights that are not trained.
 
         Args:
             model: changed in place.
             trainable: full, lora or embeddings, as in `SftSettings`.
-            known: size of the vocabulary before identifier tokens were added.
+            base_vocabulary: size of the vocabulary before identifier tokens were added.
             lora: settings of low-rank updates.
             seed: of their initial weights.
 
@@ -214,7 +216,7 @@ class Training:
         tables = {id(table): table for table in _tables(model.backbone)}
         for table in tables.values():
             table.requires_grad_(True)
-            hook = table.register_post_accumulate_grad_hook(_zero_gradients_below(known))  # type: ignore[no-untyped-call]
+            hook = table.register_post_accumulate_grad_hook(_zero_gradients_below(base_vocabulary))  # type: ignore[no-untyped-call]
             self._hooks.append(hook)
         self.undecayed = frozenset(name for name, weight in model.named_parameters() if id(weight) in tables)
 
@@ -238,12 +240,12 @@ def _tables(backbone: Any) -> list[Tensor]:
     return [part.weight for part in (backbone.get_input_embeddings(), backbone.get_output_embeddings())]
 
 
-def _zero_gradients_below(known: int) -> Callable[[Tensor], None]:
-    def zero_known_rows(table: Tensor) -> None:
+def _zero_gradients_below(base_vocabulary: int) -> Callable[[Tensor], None]:
+    def zero_old_rows(table: Tensor) -> None:
         if table.grad is not None:
-            table.grad[:known] = 0
+            table.grad[:base_vocabulary] = 0
 
-    return zero_known_rows
+    return zero_old_rows
 
 
 def _adapters(backbone: nn.Module, settings: LoraSettings, seed: int) -> Any:

@@ -17,7 +17,7 @@ from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.ensemble.partner_search import Partner, find_partner
 from lexirec.models.ensemble.recommender import EnsembleRecommender
 from lexirec.models.ensemble.settings import PLACES, EnsembleSettings
-from lexirec.models.ensemble.weights import chosen_cases, sample_cases
+from lexirec.models.ensemble.weights import chosen_cases
 from lexirec.models.loading import load_recommender
 from lexirec.pipeline.stages.data import load_split, write_summary
 from lexirec.pipeline.stages.identifiers import joined_vectors
@@ -111,7 +111,7 @@ def _searched(partner: Partner, name: str) -> Figure:
 
 def _verified(ensemble: EnsembleRecommender, split: Split) -> str:
     """Evaluate a sample of the cases by the full search, over all items instead of candidates."""
-    cases = sample_cases(chosen_cases(ensemble.settings, split)[0], _VERIFIED, seed=0)
+    cases = chosen_cases(ensemble.settings, split)[0].sample(_VERIFIED, seed=0)
     with quiet():
         excluded = ensemble.settings.seen == "excluded"
         report = evaluate(ensemble, cases, ks=(PLACES,), exclude_seen=excluded)
