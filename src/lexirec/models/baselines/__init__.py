@@ -1,1 +1,1 @@
-"""baselines."""
+"""Baselines: counting, item similarity, matrix factorisation and sequential networks, and the table that names them."""
