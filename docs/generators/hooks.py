@@ -20,11 +20,11 @@ from python_reference import python_pages
 from settings_reference import settings_pages
 
 import lexirec
-from lexirec.cli import app
+from lexirec.cli.options import app
 from lexirec.core.config import Settings
 from lexirec.pipeline.experiment import Experiment
 from lexirec.workflows.studies.settings import StudySettings
-from lexirec.workflows.tuning.space import TuningSettings
+from lexirec.workflows.tuning.settings import TuningSettings
 
 FILES: dict[str, type[Settings]] = {"Studies": StudySettings, "Search spaces": TuningSettings}
 """Files besides experiments: heading -> what reads them."""

@@ -14,7 +14,7 @@ from annotated_types import Ge
 from pydantic import Field
 
 import lexirec
-from lexirec.cli import app
+from lexirec.cli.options import app
 from lexirec.core.config import Settings, usual_kind
 from lexirec.pipeline.experiment import Experiment
 

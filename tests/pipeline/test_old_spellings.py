@@ -16,7 +16,7 @@ from lexirec.pipeline.run import plan_experiment
 from lexirec.semantic_ids.lexicon.lexicon import TfIdfLexicon
 from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon, LLMLexicon
 from lexirec.workflows.tuning.search import search_folder
-from lexirec.workflows.tuning.space import current_names, load_space
+from lexirec.workflows.tuning.settings import current_names, load_space
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 OLD = {

@@ -9,7 +9,7 @@ import torch
 
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.distillation import DistillationSettings
+from lexirec.models.distillation_teacher import DistillationSettings
 
 
 def check_copies(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from lexirec.core.errors import DataError
 from lexirec.core.progress import Progress
 from lexirec.data.catalog import Catalog
-from lexirec.data.readers.columns import ROW, Column, Source, unreadable_line
 from lexirec.data.readers.duckdb_source import Workspace
+from lexirec.data.readers.sql_columns import ROW, Column, Source, unreadable_line
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 from lexirec.data.splits import TEST, TRAIN, VALIDATION
 

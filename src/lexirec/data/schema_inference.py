@@ -15,8 +15,8 @@ import duckdb
 
 from lexirec.core.errors import DataError
 from lexirec.data.events import EARLIEST, PER_SECOND, SPLIT_LABELS, TimeUnit
-from lexirec.data.readers.columns import Column, Source
 from lexirec.data.readers.duckdb_source import Workspace, one_line
+from lexirec.data.readers.sql_columns import Column, Source
 
 
 def _names(text: str) -> tuple[str, ...]:

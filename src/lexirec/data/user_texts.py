@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lexirec.core.errors import DataError, did_you_mean
-from lexirec.data.readers.columns import ROW, unreadable_line
 from lexirec.data.readers.duckdb_source import Workspace, one_line
+from lexirec.data.readers.sql_columns import ROW, unreadable_line
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 
 

@@ -19,7 +19,7 @@ from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, LeaveLastOut, Published, read_data, split_data
 from lexirec.data.schema_inference import Guess, guess_tables
 from lexirec.data.splits import Split, unseen_cases
-from lexirec.models.distillation import DistillationSettings
+from lexirec.models.distillation_teacher import DistillationSettings
 
 RECIPES = {"gram": "lexirec:gram.toml", "tsrec": "lexirec:tsrec.toml"}
 """The shipped recipe of each family."""

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lexirec.data.readers.columns import ROW
 from lexirec.data.readers.duckdb_source import Workspace
+from lexirec.data.readers.sql_columns import ROW
 
 
 @pytest.fixture

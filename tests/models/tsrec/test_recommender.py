@@ -7,7 +7,7 @@ from lexirec.core.errors import ArtifactError, DataError, LexirecError, Settings
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.splits import prefix_cases
 from lexirec.evaluation.evaluator import evaluate
-from lexirec.models.distillation import DistillationSettings, DistillationTeacher
+from lexirec.models.distillation_teacher import DistillationSettings, DistillationTeacher
 from lexirec.models.loading import load_recommender
 from lexirec.models.tsrec.keywords import token_words
 from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender

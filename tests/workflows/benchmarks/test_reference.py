@@ -1,7 +1,7 @@
 import torch
 from torch.testing import assert_close
 
-from lexirec.models.gram.packed_batch import Batch
+from lexirec.models.gram.window_batch import Batch
 from lexirec.workflows.benchmarks import reference
 from lexirec.workflows.benchmarks.fixtures import make_world
 from tests.workflows.benchmarks.test_fixtures import TINY

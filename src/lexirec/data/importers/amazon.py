@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from lexirec.data.importers.base import Conversion, Imported, Row, find_file, records
-from lexirec.data.readers.columns import Source
+from lexirec.data.readers.sql_columns import Source
 
 _SCHEMA = pa.schema(
     [

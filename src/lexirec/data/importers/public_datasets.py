@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from lexirec.core.errors import DataError
 from lexirec.data.importers.base import Conversion, Imported, Row, find_file, records
-from lexirec.data.readers.columns import Source
+from lexirec.data.readers.sql_columns import Source
 
 _MOVIES = pa.schema(
     [("item_id", pa.string()), ("title", pa.string()), ("categories", pa.list_(pa.string())), ("year", pa.int64())]

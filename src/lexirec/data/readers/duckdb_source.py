@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from lexirec.core.errors import DataError, did_you_mean
-from lexirec.data.readers.columns import LINE, ROW, Column, Kind, Source, json_column, literal, quoted
+from lexirec.data.readers.sql_columns import LINE, ROW, Column, Kind, Source, json_column, literal, quoted
 
 _KINDS: dict[str, Kind] = {
     ".parquet": "parquet",

@@ -9,8 +9,8 @@ import duckdb
 import pyarrow as pa
 
 from lexirec.core.errors import DataError
-from lexirec.data.readers.columns import ROW, Column, Source, quoted, unreadable_line
 from lexirec.data.readers.duckdb_source import Workspace, one_line
+from lexirec.data.readers.sql_columns import ROW, Column, Source, quoted, unreadable_line
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 
 

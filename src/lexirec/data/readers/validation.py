@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lexirec.core.errors import DataError
-from lexirec.data.readers.columns import ROW, Source, literal
 from lexirec.data.readers.duckdb_source import Workspace
+from lexirec.data.readers.sql_columns import ROW, Source, literal
 
 OnBadRow = Literal["error", "reject"]
 
@@ -47,7 +47,7 @@ class Check:
 
 
 MALFORMED_LINE = Check("malformed line", "unreadable", "", "NULL", "each line must hold one JSON object in UTF-8")
-"""Check of a scan with a column `unreadable` (see `lexirec.data.readers.columns.unreadable_line`)."""
+"""Check of a scan with a column `unreadable` (see `lexirec.data.readers.sql_columns.unreadable_line`)."""
 
 
 class Rejects:

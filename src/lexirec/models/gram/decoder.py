@@ -18,7 +18,7 @@ from lexirec.core.progress import Progress
 from lexirec.data.sequences import Sequences
 from lexirec.decoding.lookahead import Ahead, look_ahead
 from lexirec.models.gram.network import GramNetwork
-from lexirec.models.gram.packed_batch import Batch
+from lexirec.models.gram.window_batch import Batch
 from lexirec.nn.cpu_kernels import PackedLinears
 from lexirec.nn.grounded_head import MassHead
 from lexirec.nn.head_base import Rows

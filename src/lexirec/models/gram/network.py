@@ -23,7 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from lexirec.decoding.trie import Trie
-from lexirec.models.gram.packed_batch import (
+from lexirec.models.gram.settings import GramNetworkSettings
+from lexirec.models.gram.user_prompts import UserPrompts
+from lexirec.models.gram.window_batch import (
     Batch,
     Encoder,
     encode_blocks,
@@ -33,8 +35,6 @@ from lexirec.models.gram.packed_batch import (
     prepend_begin,
     without_unread,
 )
-from lexirec.models.gram.settings import GramNetworkSettings
-from lexirec.models.gram.user_prompts import UserPrompts
 from lexirec.nn.cpu_kernels import look_up, shared_gradient, use_byte_dropout
 from lexirec.nn.cross_attention import FusedPrompts
 from lexirec.nn.embedding_table import ItemRows
@@ -101,7 +101,7 @@ class GramNetwork(SharedWeights):
             items_BM: items of the windows, −1 padded.
             targets_BQ: positions of the targets, −1 padded.
             soft_targets: (R, I) teacher probabilities of the real targets, in this order, scaled by their share of the
-                loss (`models.distillation`); or None.
+                loss (`models.distillation_teacher`); or None.
         """
         batch = Batch(items_BM, targets_BQ)
         # one word table with one dense gradient buffer serves encoder, decoder and head (CPU speed-up)

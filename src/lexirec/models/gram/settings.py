@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from lexirec.core.config import Settings
 from lexirec.core.renamed import renamed
 from lexirec.core.trainer_settings import TrainerSettings
-from lexirec.models.distillation import DistillationSettings, check_teachable
+from lexirec.models.distillation_teacher import DistillationSettings, check_teachable
 from lexirec.nn.head_base import HeadSettings
 from lexirec.nn.search import SearchSettings
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.distillation import DistillationTeacher, copy_trainer
+from lexirec.models.distillation_teacher import DistillationTeacher, copy_trainer
 from lexirec.models.gram.decoder import GramSearcher
 from lexirec.models.gram.network import GramNetwork
 from lexirec.models.gram.settings import GramTrainingSettings

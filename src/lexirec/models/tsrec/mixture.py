@@ -66,7 +66,7 @@ def make_examples(
         train: Training sequences, oldest first; nothing else about users is read.
         texts: Titles, descriptions, keywords and preferences.
         settings: Weights and lengths.
-        rehearsed: Rows learned beside the training sequences, numbered after them (`models.distillation`).
+        rehearsed: Rows learned beside the training sequences, numbered after them (`models.distillation_teacher`).
         seed: Of the mixture.
 
     Raises:

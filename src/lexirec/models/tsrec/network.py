@@ -68,7 +68,7 @@ class TSRecNetwork(CachedLM):
             starts: (R,) position of the target's first token.
             seen: (R, H) item numbers of the history, −1 padded.
             soft_targets: (R, I) teacher probabilities, scaled by their share of the loss
-                (`models.distillation`); or None.
+                (`models.distillation_teacher`); or None.
 
         Raises:
             DataError: a row is empty or not padded on the right.

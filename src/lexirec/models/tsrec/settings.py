@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from lexirec.core.config import Settings
 from lexirec.core.registry import WeightSettings
 from lexirec.core.trainer_settings import TrainerSettings
-from lexirec.models.distillation import DistillationSettings, check_teachable
+from lexirec.models.distillation_teacher import DistillationSettings, check_teachable
 from lexirec.models.tsrec.keywords import Pooling
 from lexirec.models.tsrec.registry import REWARDS, TASKS
 from lexirec.nn.head_base import HeadSettings

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.models.distillation import DistillationTeacher, copy_trainer
+from lexirec.models.distillation_teacher import DistillationTeacher, copy_trainer
 from lexirec.models.tsrec.decoder import TSRecSearcher
 from lexirec.models.tsrec.examples import Examples
 from lexirec.models.tsrec.mixture import TaskTexts, make_examples

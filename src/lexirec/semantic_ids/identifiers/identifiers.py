@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.semantic_ids.codes import Codes, read_artifact
-from lexirec.semantic_ids.identifiers.prefixes import choose_terms, cut_shortest, find_clash, made_unique
+from lexirec.semantic_ids.identifiers.prefixes import cut_shortest, find_clash, made_unique
+from lexirec.semantic_ids.identifiers.term_choice import choose_terms
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon
 from lexirec.semantic_ids.lexicon.tfidf import readable, vocabulary_of
 

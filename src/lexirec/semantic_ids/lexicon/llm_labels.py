@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.lexicon.contrastive import contrastive_lexicon
+from lexirec.semantic_ids.lexicon.contrastive_lexicon import contrastive_lexicon
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon
 from lexirec.semantic_ids.lexicon.llm_clients import connect
 from lexirec.semantic_ids.lexicon.llm_prompts import Question, questions_about

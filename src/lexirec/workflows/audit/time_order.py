@@ -17,8 +17,8 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.events import PER_SECOND
 from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings
-from lexirec.data.readers.columns import ROW, Source
 from lexirec.data.readers.duckdb_source import Workspace
+from lexirec.data.readers.sql_columns import ROW, Source
 from lexirec.data.splits import TEST, TRAIN
 from lexirec.workflows.audit.evidence import Evidence
 from lexirec.workflows.audit.findings import Finding, NotLookedError, percent

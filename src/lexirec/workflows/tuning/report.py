@@ -13,7 +13,7 @@ from lexirec.core.config import as_toml
 from lexirec.core.search_space import Value
 from lexirec.reporting.cost_figures import Spending, budget_figure
 from lexirec.reporting.style import save
-from lexirec.workflows.tuning.space import current_names
+from lexirec.workflows.tuning.settings import current_names
 from lexirec.workflows.tuning.trials import METRIC, Tuning
 
 BEST = "best.toml"

@@ -26,7 +26,7 @@ from lexirec.pipeline.experiment import Experiment, load_experiment
 from lexirec.pipeline.run import plan_experiment
 from lexirec.training.hyperparameter_search import Journal
 from lexirec.workflows.tuning.report import write_tuning
-from lexirec.workflows.tuning.space import TuningSettings, current_names, load_space
+from lexirec.workflows.tuning.settings import TuningSettings, current_names, load_space
 from lexirec.workflows.tuning.trials import METRIC, Trial, Tuning, cost, load_trials, run_trial
 
 TUNING = "tuning"

@@ -18,7 +18,7 @@ from lexirec.pipeline.resolve import alone
 from lexirec.pipeline.runner import StageRunner, StopRequested
 from lexirec.pipeline.stages import evaluation
 from lexirec.pipeline.stages.report import stored_reports
-from lexirec.workflows.tuning.space import TuningSettings
+from lexirec.workflows.tuning.settings import TuningSettings
 
 METRIC = "ndcg@10"
 """Metric that selects trials, on validation cases."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from lexirec.models.gram.packed_batch import (
+from lexirec.models.gram.window_batch import (
     Batch,
     encode_blocks,
     history_positions,

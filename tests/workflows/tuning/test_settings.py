@@ -6,7 +6,7 @@ from lexirec.core.config import validate_settings
 from lexirec.core.errors import SettingsError
 from lexirec.pipeline.experiment import load_experiment
 from lexirec.workflows.tuning.search import _check
-from lexirec.workflows.tuning.space import TuningSettings, load_space, recommender_names
+from lexirec.workflows.tuning.settings import TuningSettings, load_space, recommender_names
 from tests.worlds.small_run import experiment
 
 FOLDER = Path(__file__).resolve().parents[3] / "experiments"

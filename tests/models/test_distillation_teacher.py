@@ -10,7 +10,13 @@ from pydantic import ValidationError
 from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.memory import Memory, MemorySettings
-from lexirec.models.distillation import REHEARSED, DistillationSettings, DistillationTeacher, ItemLogProbs, rehearse
+from lexirec.models.distillation_teacher import (
+    REHEARSED,
+    DistillationSettings,
+    DistillationTeacher,
+    ItemLogProbs,
+    rehearse,
+)
 from lexirec.models.gram.settings import GramSettings, GramTrainingSettings
 from lexirec.models.gram.training import fit_gram
 from lexirec.models.tsrec.settings import SftSettings, TSRecSettings
@@ -101,7 +107,7 @@ def test_what_is_rehearsed_is_drawn_from_the_memory():
 def test_rehearsal_in_blocks_draws_for_the_same_items(monkeypatch):
     memory = Memory().fit(Sequences.from_lists([[0, 1], [2, 3], [1, 4]]), 6)
     whole = rehearse(memory, 6, 2)
-    monkeypatch.setattr("lexirec.models.distillation._ENTRIES", 12)
+    monkeypatch.setattr("lexirec.models.distillation_teacher._ENTRIES", 12)
     assert rehearse(memory, 6, 2).items[::2].tolist() == whole.items[::2].tolist()
 
 

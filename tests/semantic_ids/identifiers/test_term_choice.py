@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.identifiers.prefixes import choose_terms
+from lexirec.semantic_ids.identifiers.term_choice import choose_terms
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon, LexiconLevel
 
 

@@ -7,7 +7,7 @@ from scipy import sparse
 
 from lexirec.data.catalog import Catalog
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.lexicon.contrastive import contrast, contrastive_lexicon
+from lexirec.semantic_ids.lexicon.contrastive_lexicon import contrast, contrastive_lexicon
 from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon
 
 TITLES = [
