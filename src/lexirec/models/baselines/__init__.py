@@ -1,1 +1,1 @@
-"""Baselines: counting, item similarity, matrix factorisation and sequential networks, and the table that names them."""
+"""Baselines: popularity, item-to-item and sequential scorers of all items, and the table that names them."""
