@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from lexirec.data.item_categories import Categories
 from lexirec.data.sequences import Sequences
 from lexirec.evaluation import beyond_accuracy as beyond
 from lexirec.evaluation.beyond_accuracy import (
@@ -23,7 +24,6 @@ from lexirec.evaluation.beyond_accuracy import (
     popularity_reference,
     vector_diversity,
 )
-from lexirec.evaluation.categories import Categories
 
 LISTS = np.array([[0, 1], [0, -1], [3, 0]], dtype=np.int32)
 HISTORIES = Sequences.from_lists([[1, 2], [2], [0, 3]])

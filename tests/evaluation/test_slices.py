@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lexirec.data.item_categories import Categories
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.evaluation.categories import Categories
 from lexirec.evaluation.memorization import Transitions
 from lexirec.evaluation.slices import (
     by_category,

@@ -7,7 +7,7 @@ import pytest
 from lexirec import cli
 from lexirec.core.errors import SettingsError
 from lexirec.core.progress import quiet
-from lexirec.core.resources import shipped
+from lexirec.core.shipped_files import shipped
 from lexirec.workflows.demo import EXPERIMENTS, content_of, demonstrate
 from tests.worlds.small_run import small_run
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lexirec.core.resources import given_file
+from lexirec.core.shipped_files import given_file
 
 app = typer.Typer(
     name="lexirec",

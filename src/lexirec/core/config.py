@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, mo
 from lexirec.core.config_errors import explain, origin_of, shown
 from lexirec.core.errors import SettingsError, did_you_mean
 from lexirec.core.renamed import Spellings, current
-from lexirec.core.resources import given_file
+from lexirec.core.shipped_files import given_file
 
 S = TypeVar("S", bound="Settings")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

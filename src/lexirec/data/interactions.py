@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.catalog import Catalog
-from lexirec.data.events import TimeUnit, read_events
 from lexirec.data.readers.duckdb_source import Workspace, one_line
+from lexirec.data.readers.events import TimeUnit, read_events
 from lexirec.data.readers.validation import OnBadRow, Rejects
 from lexirec.data.sequences import Sequences, load_array
 

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from lexirec.core.config import DataPath, Settings, usual_kind
 from lexirec.data.catalog import Catalog
-from lexirec.data.events import TimeUnit
 from lexirec.data.interactions import Interactions
+from lexirec.data.readers.events import TimeUnit
 from lexirec.data.readers.validation import OnBadRow, Rejects
 from lexirec.data.splits import Split, global_temporal, leave_last_out, predefined_split
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import duckdb
 
 from lexirec.core.errors import DataError
-from lexirec.data.events import EARLIEST, PER_SECOND, SPLIT_LABELS, TimeUnit
 from lexirec.data.readers.duckdb_source import Workspace, one_line
+from lexirec.data.readers.events import EARLIEST, PER_SECOND, SPLIT_LABELS, TimeUnit
 from lexirec.data.readers.sql_columns import Column, Source
 
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.data.item_categories import Categories
 from lexirec.data.sequences import Sequences
-from lexirec.evaluation.categories import Categories
 
 Lists = NDArray[np.int32]
 Floats = NDArray[np.float64]

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from lexirec.core.errors import SettingsError, did_you_mean
 from lexirec.data.catalog import Catalog
+from lexirec.data.item_categories import Categories, category_field, read_categories
 from lexirec.data.splits import Cases, Split
 from lexirec.evaluation.beyond_accuracy import BeyondAccuracyContext
-from lexirec.evaluation.categories import Categories, category_field, read_categories
 from lexirec.evaluation.memorization import Transitions
 from lexirec.evaluation.slices import (
     Slicing,

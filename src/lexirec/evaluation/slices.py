@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.data.item_categories import Categories
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.evaluation.categories import Categories
 from lexirec.evaluation.memorization import Transitions
 
 _Integers = NDArray[np.integer[Any]]

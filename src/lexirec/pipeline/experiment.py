@@ -17,8 +17,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from lexirec.core.config import DataPath, Settings, load_settings
 from lexirec.core.registry import PartSettings
 from lexirec.core.renamed import renamed
-from lexirec.core.resources import given_file
 from lexirec.core.runs import FUSED
+from lexirec.core.shipped_files import given_file
 from lexirec.models.baselines.memory import Evidence, MemoryBaseline
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.pretraining import PretrainSettings

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lexirec.core.errors import SettingsError, did_you_mean
-from lexirec.core.resources import shipped
 from lexirec.core.runs import RunRecord, evaluations, recommenders
+from lexirec.core.shipped_files import shipped
 from lexirec.core.store import Store
 from lexirec.models.loading import chosen
 from lexirec.pipeline import run

@@ -3,9 +3,9 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from lexirec.models.gram.decoder import encode_catalog
 from lexirec.models.gram.network import GramNetwork
 from lexirec.models.gram.settings import GramNetworkSettings
+from lexirec.models.gram.step_decoder import encode_catalog
 from lexirec.models.gram.window_batch import Batch
 from lexirec.nn.t5_layers import decode
 from tests.worlds.ensemble import (

@@ -12,9 +12,9 @@ from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.evaluation.metrics import ndcg, ranks_of
-from lexirec.models.gram.decoder import GramSearcher
 from lexirec.models.gram.network import GramNetwork
 from lexirec.models.gram.settings import GramTrainingSettings
+from lexirec.models.gram.step_decoder import GramSearcher
 from lexirec.models.gram.training import fit_gram
 from lexirec.nn.search import SearchSettings
 from lexirec.testing import circle_walks

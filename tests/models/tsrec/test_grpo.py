@@ -7,12 +7,12 @@ import torch
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.splits import prefix_cases
 from lexirec.evaluation.metrics import ndcg, ranks_of
-from lexirec.models.tsrec.decoder import TSRecSearcher
 from lexirec.models.tsrec.grpo import COLUMNS, reinforce, stop_on_drop
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.rewards import Rewards
 from lexirec.models.tsrec.settings import GrpoSettings, RewardSettings, SftSettings
 from lexirec.models.tsrec.sft import fit_tsrec
+from lexirec.models.tsrec.step_decoder import TSRecSearcher
 from lexirec.nn.search import SearchSettings
 from lexirec.training.arguments import METRIC
 from tests.worlds.ensemble import apart

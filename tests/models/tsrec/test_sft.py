@@ -6,10 +6,10 @@ import torch
 
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.evaluation.metrics import ndcg, ranks_of
-from lexirec.models.tsrec.decoder import TSRecSearcher
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.settings import SftSettings
 from lexirec.models.tsrec.sft import _batch, fit_tsrec
+from lexirec.models.tsrec.step_decoder import TSRecSearcher
 from lexirec.nn.ragged import side_by_side
 from lexirec.nn.search import SearchSettings
 from lexirec.training.arguments import METRIC

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from lexirec.core.errors import DataError
 from lexirec.core.progress import track
-from lexirec.data.events import time_checks
 from lexirec.data.readers.duckdb_source import Workspace
+from lexirec.data.readers.events import time_checks
 from lexirec.data.readers.sql_columns import ROW, Source, unreadable_line
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, OnBadRow, Rejects, flag_bad_rows, handle_bad_rows
 

@@ -17,10 +17,10 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
 from lexirec.models.base import GenerativeRecommender
-from lexirec.models.gram.decoder import GramSearcher
 from lexirec.models.gram.item_prompts import PromptCensus, item_prompts
 from lexirec.models.gram.network import GramNetwork
 from lexirec.models.gram.settings import GramSettings, GramTrainingSettings, PromptSettings
+from lexirec.models.gram.step_decoder import GramSearcher
 from lexirec.models.gram.user_prompts import UserCensus, UserPrompts
 from lexirec.models.saving import put_weights, read_parts, undamaged, write_manifest, write_parts
 from lexirec.nn.embedding_table import ItemRows, MixedRows, given_rows, item_features

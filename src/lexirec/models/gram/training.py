@@ -27,9 +27,9 @@ from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.models.distillation_teacher import DistillationTeacher, copy_trainer
-from lexirec.models.gram.decoder import GramSearcher
 from lexirec.models.gram.network import GramNetwork
 from lexirec.models.gram.settings import GramTrainingSettings
+from lexirec.models.gram.step_decoder import GramSearcher
 from lexirec.nn.search import SearchSettings
 from lexirec.training.arguments import NdcgValidator, early_stopping
 from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, run_training

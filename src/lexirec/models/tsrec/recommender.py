@@ -21,11 +21,11 @@ from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
 from lexirec.models.base import GenerativeRecommender
 from lexirec.models.saving import put_weights, read_parts, undamaged, write_manifest, write_parts
-from lexirec.models.tsrec.decoder import TSRecSearcher
 from lexirec.models.tsrec.keywords import TokenWords, token_words
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import HistoryCensus, PromptBuilder
 from lexirec.models.tsrec.settings import ReinforcementSettings, SftSettings, TSRecSettings
+from lexirec.models.tsrec.step_decoder import TSRecSearcher
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal, restore_causal, save_causal
 from lexirec.nn.embedding_table import ItemRows, MixedRows, given_rows, item_features
 from lexirec.nn.t5 import Backbone, add_tokens

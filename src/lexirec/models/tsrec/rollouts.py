@@ -16,11 +16,11 @@ from torch import Tensor
 
 from lexirec.core.progress import quiet
 from lexirec.data.splits import Cases
-from lexirec.models.tsrec.decoder import TSRecSearcher
 from lexirec.models.tsrec.network import PathScores, TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
 from lexirec.models.tsrec.rewards import Rewards
 from lexirec.models.tsrec.settings import Limits
+from lexirec.models.tsrec.step_decoder import TSRecSearcher
 from lexirec.nn.ragged import Ragged
 from lexirec.nn.search import SearchSettings
 

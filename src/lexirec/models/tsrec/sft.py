@@ -20,12 +20,12 @@ from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.models.distillation_teacher import DistillationTeacher, copy_trainer
-from lexirec.models.tsrec.decoder import TSRecSearcher
 from lexirec.models.tsrec.examples import Examples
 from lexirec.models.tsrec.mixture import TaskTexts, make_examples
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import PromptBuilder
 from lexirec.models.tsrec.settings import LoraSettings, SftSettings, Trainable
+from lexirec.models.tsrec.step_decoder import TSRecSearcher
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.search import SearchSettings
 from lexirec.training.arguments import NdcgValidator, early_stopping

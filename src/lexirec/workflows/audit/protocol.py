@@ -218,6 +218,3 @@ def _read(file: Path) -> list[tuple[str, Any]]:
     except (OSError, ValueError):
         return []
     return list(value.items()) if isinstance(value, dict) else []
-
-
-# ---------------------------------------------------------------------------------- what a sample of this size can show

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from lexirec.core.errors import DataError
 from lexirec.data.catalog import Catalog
-from lexirec.data.events import PER_SECOND
 from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings
 from lexirec.data.readers.duckdb_source import Workspace
+from lexirec.data.readers.events import PER_SECOND
 from lexirec.data.readers.sql_columns import ROW, Source
 from lexirec.data.splits import TEST, TRAIN
 from lexirec.workflows.audit.evidence import Evidence

@@ -23,9 +23,9 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from lexirec.core.progress import Progress
 from lexirec.decoding.beam import beam_search
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.decoder import TSRecStepDecoder
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.settings import TSRecNetworkSettings
+from lexirec.models.tsrec.step_decoder import TSRecStepDecoder
 from lexirec.nn.cpu_kernels import PackedLinears
 from lexirec.nn.vocabulary_head import for_searching
 from lexirec.workflows.benchmarks.measure import Answer, Competitor, apart, timings

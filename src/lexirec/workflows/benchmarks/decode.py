@@ -21,7 +21,7 @@ from lexirec.core.environment import PeakMemory
 from lexirec.core.errors import SettingsError, did_you_mean
 from lexirec.core.progress import Progress
 from lexirec.decoding.beam import beam_search
-from lexirec.models.gram.decoder import GramStepDecoder, ItemStates
+from lexirec.models.gram.step_decoder import GramStepDecoder, ItemStates
 from lexirec.nn.cpu_kernels import PackedLinears
 from lexirec.nn.t5 import SIZES
 from lexirec.nn.vocabulary_head import for_searching

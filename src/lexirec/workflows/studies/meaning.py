@@ -20,9 +20,9 @@ from pydantic import Field
 from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError
 from lexirec.data.catalog import Catalog
+from lexirec.data.item_categories import read_categories
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.splits import Cases
-from lexirec.evaluation.categories import read_categories
 from lexirec.pipeline.stages.data import Folders, load_catalog, load_split, write_summary
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lexirec.core.config import DataPath, Settings, as_toml, load_settings
 from lexirec.core.errors import DataError, SettingsError, did_you_mean
-from lexirec.core.resources import given_file
+from lexirec.core.shipped_files import given_file
 from lexirec.data.loading import DataSettings
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.evaluation.significance import gains_by_rank

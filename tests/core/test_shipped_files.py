@@ -1,7 +1,7 @@
 import pytest
 
 from lexirec.core.errors import SettingsError
-from lexirec.core.resources import given_file, shipped
+from lexirec.core.shipped_files import given_file, shipped
 from lexirec.pipeline.experiment import load_experiment
 
 

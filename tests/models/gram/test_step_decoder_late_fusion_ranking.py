@@ -4,7 +4,7 @@ import torch
 
 from lexirec.data.sequences import Sequences
 from lexirec.decoding.exact import exact_scores, top_items
-from lexirec.models.gram.decoder import GramSearcher, GramStepDecoder
+from lexirec.models.gram.step_decoder import GramSearcher, GramStepDecoder
 from lexirec.nn.search import SearchSettings
 from tests.worlds.ensemble import ITEMS, combinations, fusion, name, padded
 

@@ -4,8 +4,8 @@ import torch
 from lexirec.decoding.beam import beam_search
 from lexirec.decoding.constraints import allowed_bias
 from lexirec.decoding.exact import exact_scores, top_items
-from lexirec.models.gram.decoder import GramStepDecoder, ItemStates, encode_catalog
 from lexirec.models.gram.network import GramNetwork
+from lexirec.models.gram.step_decoder import GramStepDecoder, ItemStates, encode_catalog
 from tests.worlds.ensemble import ITEMS, combinations, fusion, name, padded
 
 EVERY = pytest.mark.parametrize("chosen", combinations(), ids=name)

@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM
 from lexirec.decoding.beam import beam_search
 from lexirec.decoding.exact import exact_scores
 from lexirec.decoding.trie import Trie
-from lexirec.models.tsrec.decoder import TSRecStepDecoder
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.settings import TSRecNetworkSettings
+from lexirec.models.tsrec.step_decoder import TSRecStepDecoder
 from tests.worlds.tsrec import (
     END,
     FAMILIES,

@@ -4,7 +4,7 @@ import torch
 
 from lexirec.data.sequences import Sequences
 from lexirec.decoding.exact import exact_scores, top_items
-from lexirec.models.tsrec.decoder import TSRecSearcher, TSRecStepDecoder
+from lexirec.models.tsrec.step_decoder import TSRecSearcher, TSRecStepDecoder
 from lexirec.nn.ragged import Ragged
 from lexirec.nn.search import SearchSettings
 from tests.worlds.ensemble import padded

@@ -3,7 +3,7 @@ import pytest
 
 from lexirec.core.errors import DataError
 from lexirec.data.catalog import Catalog
-from lexirec.evaluation.categories import category_field, read_categories
+from lexirec.data.item_categories import category_field, read_categories
 
 
 def catalog(**fields):
