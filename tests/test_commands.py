@@ -198,7 +198,7 @@ def test_compare(lexirec, store):
     record(small, "again", experiment(), list(done.stages.values()))
     status, out, _ = lexirec("compare", "small", "again", "--store", store)
     assert status == 0
-    stored, compared = out.split("ndcg@10 beside small: ")
+    stored, compared = out.split("ndcg@10 compared with small: ")
     assert "small: memory" in stored
     assert "again" not in stored.split("system")[1], "what is the same artifact stands there once"
     assert re.search(r"again: .*\bopen\b", compared), "it does not differ from itself"
@@ -220,7 +220,7 @@ def test_compare_one_recommender_of_several_experiments(lexirec, store):
     small, done = small_run()
     record(small, "again", experiment(), list(done.stages.values()))
     out = lexirec("compare", "a=small", "b=again:popularity", "--of", "memory", "--store", store)[1]
-    assert out.startswith("ndcg@10 beside a")
+    assert out.startswith("ndcg@10 compared with a")
     assert "b" in out
 
 
@@ -255,7 +255,7 @@ def test_analyze(lexirec, store, tmp_path):
         (["recommend", "small", "--history", "toy-00001", "--deny", "brnd=x"], r"Did you mean 'brand'\?"),
         (["run", "nowhere.toml"], r"there is no settings file nowhere\.toml"),
         (["compare", "small:memory", "small:memry"], r"Did you mean 'memory'\?"),
-        (["compare", "small:memory", "small", "--metric", "ndcg"], "it should be such as ndcg@10, recall@5 or mrr@20"),
+        (["compare", "small:memory", "small", "--metric", "ndcg"], "must have the form ndcg@10, recall@5 or mrr@20"),
         (["analyze", "small", "--by", "histroy"], r"Did you mean 'history'\?"),
         (["import", "grm", "a", "b"], r"There is no format 'grm'; .*Did you mean 'gram'\?"),
         (["fetch", "movielens/1mm", "somewhere"], r"Did you mean '1m'\?"),

@@ -46,7 +46,7 @@ def test_what_was_written_about_users_is_learned(tables, tmp_path):
     assert len(texts) == len(users)
     told = sum(map(bool, texts))
     assert 0 < told < len(texts)
-    assert f"preferences: {told:,} of {len(texts):,} training users" in (data / "summary.md").read_text()
+    assert f"preferences: texts about {told:,} of {len(texts):,} training users" in (data / "summary.md").read_text()
     assert f"examples of preference: {told:,}" in (steps["model"].folder / "summary.md").read_text()
 
 

@@ -79,7 +79,7 @@ def test_a_time_split_is_taught_by_the_memory_and_chooses_weights_on_unseen_even
 def test_nothing_is_overwritten_and_mistakes_are_reported(shop):
     tables = shop / "items.parquet", shop / "interactions.parquet"
     (shop / "mine.toml").write_text("seed = 1\n")
-    with pytest.raises(SettingsError, match=r"mine\.toml is there already and is left alone"):
+    with pytest.raises(SettingsError, match=r"mine\.toml exists and is not overwritten"):
         draft_experiment(*tables, shop / "mine.toml")
     with pytest.raises(SettingsError, match=r"--family gramm: allowed are gram, tsrec\. Did you mean 'gram'"):
         draft_experiment(*tables, shop / "new.toml", family="gramm")

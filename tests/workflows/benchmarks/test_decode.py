@@ -26,5 +26,7 @@ def test_it_prints_one_object_and_both_paths_agree(monkeypatch, capsys):
 
 
 def test_an_unknown_family_is_named_with_those_there_are():
-    with pytest.raises(SettingsError, match=r"'late-fuson'; allowed: late-fusion.*Did you mean 'late-fusion'"):
+    with pytest.raises(
+        SettingsError, match=r"'late-fuson' is unknown; use late-fusion, causal.*Did you mean 'late-fusion'"
+    ):
         bench_decode("late-fuson")

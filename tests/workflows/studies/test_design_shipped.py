@@ -119,9 +119,9 @@ def test_the_command_plans_runs_and_reports(tmp_path, capsys, monkeypatch):
     assert "item prompts 2" in out
     text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     for word in (
-        "Do names and neighbours carry meaning?",
-        "Learning",
-        "By groups of cases",
+        "Identifiers and neighbours beside categories",
+        "Learning curves",
+        "Metrics by groups of cases",
         "item_prompts=2",
         "weights",
     ):

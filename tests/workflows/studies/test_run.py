@@ -43,7 +43,7 @@ def test_a_plan_counts_what_is_there_shared_and_to_do(done):
     assert "cost unknown" in before.summary()
     after = plan_study(outcome.study, store)
     assert after.to_do == []
-    assert "nothing is left to do" in after.summary()
+    assert "nothing left to do" in after.summary()
     text = io.StringIO()
     Console(file=text, width=120).print(plan_table(before))
     assert "unknown" in text.getvalue()
@@ -56,7 +56,7 @@ def test_costs_are_expected_from_like_stages(done):
     assert {stage.stage.kind for stage in plan.to_do} == {"baselines", "evaluation"}
     assert not plan.unknown
     assert plan.seconds > 0
-    assert "by like stages in the store" in plan.cost()
+    assert "by similar stages in the store" in plan.cost()
 
 
 def test_times_are_scaled_by_epochs(done, tmp_path):
@@ -166,7 +166,7 @@ def test_a_failing_run_does_not_lose_the_others(tmp_path, monkeypatch):
     assert outcome.failures[1].stage == "data"
     assert len(outcome.finished) == 2
     text = page_markdown(study_page(outcome, find(study.settings, gather(outcome))))
-    assert "2 of 4 runs came to their end" in text
+    assert "2 of 4 runs finished" in text
     assert "**2 runs failed" in text
     assert "window 9" in text
     write_traces(outcome, tmp_path / "out")
