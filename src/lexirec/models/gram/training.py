@@ -46,7 +46,7 @@ def fit_recommender(
     validation: Cases | None,
     folder: str | Path | None,
 ) -> None:
-    """Train a recommender in position, after its distillation teacher where there is one; see `GramRecommender.fit`."""
+    """Train a recommender in place, after its distillation teacher where there is one; see `GramRecommender.fit`."""
     flat = recommender.settings.network.flat
     with tempfile.TemporaryDirectory() as temporary:
         checkpoints = Path(folder or temporary)
@@ -81,7 +81,7 @@ def fit_gram(
     """Train a model; afterwards it holds the weights of its best validation.
 
     Args:
-        model: the model to train, in position.
+        model: the model to train, in place.
         train: training rows of item numbers, oldest first.
         settings: of the training.
         validation: cases that choose the weights; without them the last weights are kept.

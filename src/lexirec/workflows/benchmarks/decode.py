@@ -215,7 +215,7 @@ class _Beams:
     def __init__(self, sizes: Sizes, seed: int, pool: int) -> None:
         self._model = make_world(sizes, seed).model
         backbone = self._model.backbone
-        self._weights = PackedLinears(backbone.encoder, backbone.decoder)  # as in `late_fusion_ranking`
+        self._weights = PackedLinears(backbone.encoder, backbone.decoder)  # as `GramSearcher` does
         begin = time.perf_counter()
         with torch.inference_mode(), self._weights.in_use():
             parts = [self._model.encode_items(torch.tensor([item])) for item in range(pool)]
