@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from lexirec.core.errors import DataError, did_you_mean
 from lexirec.data.readers.sql_columns import LINE, ROW, Column, Kind, Source, json_column, literal, quoted
+from lexirec.data.readers.text_format import TextFormat
 
 _KINDS: dict[str, Kind] = {
     ".parquet": "parquet",
@@ -31,6 +32,7 @@ _KINDS: dict[str, Kind] = {
 }
 _COMPRESSED = (".gz", ".zst")
 _ALLOWED = ".parquet, .csv, .tsv, .jsonl, .ndjson or .json (text also with .gz or .zst behind it)"
+_USUAL = TextFormat()
 _JSON_SAMPLE = 100_000
 _MAX_MEMORY = 6 * 2**30
 
@@ -84,8 +86,8 @@ class Workspace:
         """Return a result in Arrow batches, for results that should not be in memory twice."""
         return self.connection.sql(sql).to_arrow_reader(size)
 
-    def open(self, path: Path | str) -> Source:
-        """Inspect a file and return the source that scans it.
+    def open(self, path: Path | str, format: TextFormat = _USUAL) -> Source:
+        """Inspect a file and return the source that scans it; `format` describes delimited text.
 
         Raises:
             DataError: The file is missing, a folder, empty, of an unknown kind, damaged or not UTF-8.

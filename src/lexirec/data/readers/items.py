@@ -11,11 +11,16 @@ import pyarrow as pa
 from lexirec.core.errors import DataError
 from lexirec.data.readers.duckdb_source import Workspace, one_line
 from lexirec.data.readers.sql_columns import ROW, Column, Source, quoted, unreadable_line
+from lexirec.data.readers.text_format import TextFormat
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 
 
 def read_items(
-    path: Path | str, text: tuple[str, ...], columns: Mapping[str, str] | None, rejects: Rejects
+    path: Path | str,
+    text: tuple[str, ...],
+    columns: Mapping[str, str] | None,
+    rejects: Rejects,
+    format: TextFormat | None = None,
 ) -> pa.Table:
     """Read, check and type a table of items; see `Catalog.read`.
 
@@ -23,7 +28,7 @@ def read_items(
         DataError: the file cannot be used.
     """
     with Workspace() as work:
-        source = work.open(path)
+        source = work.open(path, format or TextFormat())
         try:
             return _read(work, source, text, columns, rejects)
         except duckdb.Error as error:
