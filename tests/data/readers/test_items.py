@@ -14,7 +14,8 @@ from lexirec.data.interactions import Interactions
 HELPERS = [
     "bad", "unreadable", "first_row", "lexirec_row", "lexirec_line", "json", "given", "item_given", "time_given",
     "number", "known", "users", "events", "items", "first", "f0", "v0", "v1", "copy", "rowid", "filename",
-    "*", 'a"b', "it's", "%", "a b", "~x/y", "$", "0", "select", "ROW", "名前", "a.b", "[x]", "(x)", "--", ";", "NULL", "item id",
+    "*", 'a"b', "it's", "%", "a b", "~x/y", "$", "0", "select", "ROW", "名前", "a.b", "[x]", "(x)", "--",
+    ";", "NULL", "item id",
 ]  # fmt: skip
 
 
