@@ -16,7 +16,7 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.sql_columns import ROW, Column, Source, unreadable_line
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
-from lexirec.data.splits import TEST, TRAIN, VALIDATION
+from lexirec.data.splits import HELD_BACK, TEST, TRAIN, VALIDATION
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
@@ -31,8 +31,9 @@ SPLIT_LABELS = {
     "val": VALIDATION,
     "dev": VALIDATION,
     "test": TEST,
+    "history": HELD_BACK,
 }
-"""Accepted names of the parts of a predefined split."""
+"""Accepted names of the parts of a predefined split; "history" is in histories, but in no part."""
 _OPTIONAL = ("time", "position", "split")
 
 
@@ -166,7 +167,8 @@ def _checks(roles: Mapping[str, Column], n_items: int, per_second: int) -> list[
                 "split IS NULL",
                 roles["split"].name,
                 "coalesce(split_given, '')",
-                'allowed are train, valid, validation and test (or map split = "" to ignore the column)',
+                "allowed are train, valid, validation and test, or history for what is in histories alone (or map"
+                ' split = "" to ignore the column)',
             )
         )
     return checks
