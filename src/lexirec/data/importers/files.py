@@ -6,7 +6,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lexirec.data.importers.base import Conversion
 
 Row = dict[str, Any]
+T = TypeVar("T")
 
 _CHUNK = 2**22
 _FREELY = 2**30
@@ -66,8 +67,8 @@ def lines(conversion: Conversion, path: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, line
 
 
-def records(conversion: Conversion, path: Path, parse: Callable[[bytes], Row]) -> Iterator[Row]:
-    """Yield one record per line of a text file (plain, .gz or .zst).
+def records(conversion: Conversion, path: Path, parse: Callable[[bytes], T]) -> Iterator[T]:
+    """Yield what `parse` makes of each line of a text file (plain, .gz or .zst).
 
     Raises:
         DataError: A line cannot be parsed, unless bad rows are rejected.
@@ -75,7 +76,7 @@ def records(conversion: Conversion, path: Path, parse: Callable[[bytes], Row]) -
     for number, line in lines(conversion, path):
         try:
             record = parse(line)
-        except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        except (ValueError, TypeError, AttributeError, SyntaxError, RecursionError, MemoryError) as error:
             refuse(conversion, path, number, line, f"malformed line ({type(error).__name__})")
             continue
         yield record

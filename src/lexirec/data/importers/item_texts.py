@@ -29,6 +29,9 @@ _STYLE = re.compile(
     r"|transform|transition|vertical-align|visibility|white-space|width|z-index)[\w-]*\s*:\s*[^{}]+\}",
     re.IGNORECASE,
 )
+_GAP = "\0"
+"""What stands where markup was: a blank, but not before a full stop or comma."""
+_BEFORE_MARK = re.compile(rf"{_GAP}+(?=[.,;:!?)\]]+(?:\s|{_GAP}|$))")
 _TIMES = 3
 """How often entities are decoded: some texts were encoded twice."""
 
@@ -50,7 +53,7 @@ def plain_text(value: Any) -> str | None:
         if decoded == text:
             break
         text = _without_markup(decoded)
-    text = " ".join(text.split())
+    text = " ".join(_BEFORE_MARK.sub("", text).replace(_GAP, " ").split())
     return None if not text or is_page_code(text) else text
 
 
@@ -61,5 +64,5 @@ def is_page_code(text: str) -> bool:
 
 def _without_markup(text: str) -> str:
     for pattern in (_COMMENT, _CODE, _TAG, _CUT_TAG):
-        text = pattern.sub(" ", text)
+        text = pattern.sub(_GAP, text)
     return text

@@ -57,8 +57,10 @@ def json_lines(conversion: Conversion, path: Path, split: Callable[[Row], Iterab
         return conversion.work.open(path)
     rewritten = conversion.work.folder / f"lines-{len(list(conversion.work.folder.iterdir()))}.jsonl"
     with rewritten.open("w", encoding="utf-8") as out:
-        for record in records(conversion, path, loose):
-            for row in (record,) if split is None else split(record):
+        for rows in records(
+            conversion, path, lambda line: [loose(line)] if split is None else list(split(loose(line)))
+        ):
+            for row in rows:
                 out.write(_whole_characters(json.dumps(row, ensure_ascii=False)) + "\n")
     return replace(conversion.work.open(rewritten), path=path)
 

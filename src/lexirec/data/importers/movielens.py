@@ -13,7 +13,7 @@ import pyarrow as pa
 from lexirec.core.errors import DataError
 from lexirec.data.importers.base import Conversion, Imported
 from lexirec.data.importers.event_columns import EventColumns, Kept, Moment
-from lexirec.data.importers.files import Row, find_file, unzipped
+from lexirec.data.importers.files import Row, find_file, refuse, unzipped
 from lexirec.data.readers.sql_columns import Source
 
 _MOVIES = pa.schema(
@@ -61,7 +61,7 @@ def import_movielens(folder: Path, conversion: Conversion) -> Imported:
     movies = find_file(folder, wanted, wanted.__eq__)
     conversion.take_events(_source(ratings, conversion), _EVENTS)
     read = _movies_100k if wanted == "u.item" else _movies
-    conversion.take_items(read(movies), _MOVIES, f"Reading {movies.name}")
+    conversion.take_items(read(conversion, movies), _MOVIES, f"Reading {movies.name}")
     return conversion.finish()
 
 
@@ -102,27 +102,30 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line.rstrip("\r")
 
 
-def _movies(path: Path) -> Iterator[Row]:
+def _movies(conversion: Conversion, path: Path) -> Iterator[Row]:
     if path.suffix == ".dat":
         rows = [(number, line.split("::")) for number, line in _lines(path)]
     else:
         rows = list(enumerate(csv.reader(io.StringIO(_text(path))), start=1))[1:]
     for number, row in rows:
         if len(row) != 3:
-            raise DataError(f"{path}, line {number}: the line has {len(row)} fields, not three: id, title and genres.")
+            reason = f"the line has {len(row)} fields, not three (id, title and genres)"
+            refuse(conversion, path, number, "|".join(row).encode(), reason)
+            continue
         item_id, title, genres = row
         yield _movie(item_id, title, genres.split("|"))
 
 
-def _movies_100k(path: Path) -> Iterator[Row]:
+def _movies_100k(conversion: Conversion, path: Path) -> Iterator[Row]:
     expected = 5 + len(_GENRES_100K)
     for number, line in _lines(path):
         fields = line.split("|")
         if len(fields) != expected:
-            raise DataError(
-                f"{path}, line {number}: the line has {len(fields)} fields, not {expected}: id, title, two dates, an"
-                f" address and {len(_GENRES_100K)} flags of genres."
+            reason = (
+                f"the line has {len(fields)} fields, not {expected} (id, title, two dates, an address and 19 genres)"
             )
+            refuse(conversion, path, number, line.encode(), reason)
+            continue
         genres = [genre for genre, flag in zip(_GENRES_100K, fields[5:]) if flag.strip() == "1"]
         title = "" if fields[1] == "unknown" else fields[1]  # movie 267 has no title
         yield _movie(fields[0], title, genres)

@@ -119,12 +119,11 @@ def _event_columns(file: _Atomic) -> EventColumns | ListColumns:
         )
     time = next((name for name in ("timestamp", "time") if types.get(name) in ("float", "token")), None)
     if history is None and item is not None:
-        used = (user, item, time)
-        kept = _kept({name: kind for name, kind in types.items() if name not in used})
+        kept = _kept({name: kind for name, kind in types.items() if name not in (user, item, time)})
         return EventColumns(user, item, Moment(time) if time else None, kept)
     times = next((name for name in ("timestamp_list", "time_list") if name in types), None)
     length = next((name for name in ("item_length", f"{history}_length") if name in types), None)
-    used = (user, item, history, time, times, length)
+    used = {user, item, history, time, times, length}
     kept = _kept({name: kind for name, kind in types.items() if name not in used})
     return ListColumns(user, item, str(history), time, times, length, kept)
 
