@@ -183,7 +183,7 @@ def test_addresses_are_the_official_ones():
         ("amazon-2014/Beaty", "There is no 'Beaty' of amazon-2014; .* Did you mean 'Beauty'"),
         ("amazon-2014", "There is no '' of amazon-2014; there are Amazon_Instant_Video"),
         ("amazon-2023/Books/all", "There is no 'Books/all' of amazon-2023"),
-        ("movielens/2m", "there are 1m, 10m"),
+        ("movielens/2m", "there are 100k, 1m, 10m"),
     ],
 )
 def test_unknown_data_sets_name_the_nearest(name, message):

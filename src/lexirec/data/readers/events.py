@@ -167,8 +167,7 @@ def _checks(roles: Mapping[str, Column], n_items: int, per_second: int) -> list[
                 "split IS NULL",
                 roles["split"].name,
                 "coalesce(split_given, '')",
-                "allowed are train, valid, validation and test, or history for what is in histories alone (or map"
-                ' split = "" to ignore the column)',
+                'allowed are train, valid, validation and test (or map split = "" to ignore the column)',
             )
         )
     return checks
