@@ -53,7 +53,7 @@ BOOKS = [
         "publication_year": "1984",
         "language_code": "",
     },
-    {"book_id": "130580", "title": "", "title_without_series": "Bone", "authors": [], "popular_shelves": []},
+    {"book_id": "130580", "title": "", "title_without_series": "Bone", "authors": "", "popular_shelves": []},
 ]
 AUTHORS = [
     {"author_id": "7", "name": "Ronald J. Fields"},

@@ -95,6 +95,9 @@ def test_a_whole_file_beside_parts_is_refused(tmp_path):
     folder = write(tmp_path, {"ds.inter": header, "ds.train.inter": header, "ds.item": ITEMS})
     with pytest.raises(DataError, match=r"ds\.inter lies beside ds\.train\.inter, a part of a split; leave either"):
         import_dataset("recbole", folder, tmp_path / "out")
+    parts = write(tmp_path / "parts", {"ds.part1.inter": header, "ds.part2.inter": header, "ds.item": ITEMS})
+    with pytest.raises(DataError, match=r"are called ds\.part1\.inter, ds\.part2\.inter; call them NAME\.train\.inter"):
+        import_dataset("recbole", parts, tmp_path / "out")
     (folder / "ds.inter").rename(folder / "b.training.inter")
     with pytest.raises(DataError, match=r"several files are the part 'train': b\.training\.inter, ds\.train\.inter"):
         import_dataset("recbole", folder, tmp_path / "out")
@@ -186,6 +189,12 @@ def test_lists_of_separate_sessions_are_refused(tmp_path):
 
 def test_lists_alone(tmp_path):
     lists(tmp_path, "u | 3 2 1", "v | 0 1", header="user_id:token | item_id:token_seq")
+    assert histories(tmp_path / "out") == {"u": ["3", "2", "1"], "v": ["0", "1"]}
+
+
+def test_lists_as_python_writes_them_line_ends_of_windows_and_a_byte_order_mark(tmp_path):
+    text = "\ufeff" + tsv(LISTS, "u | ['3', '2'] | 1", "v | [0] | 1").replace("\n", "\r\n")
+    import_dataset("recbole", write(tmp_path / "raw", {"ds.item": ITEMS, "ds.inter": text}), tmp_path / "out")
     assert histories(tmp_path / "out") == {"u": ["3", "2", "1"], "v": ["0", "1"]}
 
 

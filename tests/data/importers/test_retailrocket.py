@@ -76,6 +76,11 @@ def test_bad_rows(tmp_path):
     files = {**FILES, "item_properties_part2.csv": "timestamp,itemid,property,value\nyesterday,1,790,n1\n"}
     with pytest.raises(DataError, match=r"part2\.csv, row 1, column 'timestamp': no time"):
         import_dataset("retailrocket", write(tmp_path / "raw", files), tmp_path / "out")
+    files = {**FILES, "events.csv": "timestamp,visitorid,event,itemid\n1,2,3,4\n"}
+    with pytest.raises(
+        DataError, match=r"events\.csv: there is no column 'transactionid'; the columns are timestamp, "
+    ):
+        import_dataset("retailrocket", write(tmp_path / "other", files), tmp_path / "out")
     files = {"events.csv": FILES["events.csv"], "category_tree.csv": FILES["category_tree.csv"]}
     with pytest.raises(DataError, match=r"there is no item_properties_part1\.csv in this folder\."):
         import_dataset("retailrocket", write(tmp_path / "less", files), tmp_path / "out")

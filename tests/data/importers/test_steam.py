@@ -123,6 +123,9 @@ def test_a_line_that_is_no_record(tmp_path):
     folder = write(tmp_path / "odd", packed(australian_user_reviews="{'reviews': ['a']}\n", steam_games=GAMES))
     with pytest.raises(DataError, match=r"line 1: malformed line \(AttributeError\)"):
         import_dataset("steam", folder, tmp_path / "out")
+    folder = write(tmp_path / "none", packed(australian_user_reviews="{'reviews': []}\n", steam_games=GAMES))
+    with pytest.raises(DataError, match=r"australian_user_reviews\.json\.gz: no line holds an event"):
+        import_dataset("steam", folder, tmp_path / "out")
     no_item = "{'username': 'u', 'date': '2016-01-01'}\n"
     folder = write(tmp_path / "less", packed(steam_reviews=REVIEWS + no_item, steam_games=GAMES))
     with pytest.raises(DataError, match=r"row 4, column 'item': empty item id"):

@@ -19,6 +19,7 @@ from lexirec.core.progress import track
 from lexirec.data.importers.event_columns import EventColumns, event_sql
 from lexirec.data.importers.files import Row, batches
 from lexirec.data.readers.duckdb_source import Workspace
+from lexirec.data.readers.plain_text import literal_path
 from lexirec.data.readers.sql_columns import ROW, Source, literal, quoted, unreadable_line
 from lexirec.data.readers.validation import Check, OnBadRow, Rejects, flag_bad_rows, handle_bad_rows
 
@@ -168,7 +169,7 @@ class Conversion:
         self._join_events()
         self.work.run(
             f"CREATE TEMP VIEW raw_items AS SELECT * EXCLUDE (file_row_number), file_row_number AS {_N}"
-            f" FROM read_parquet({literal(str(self._item_file))}, file_row_number = true)"
+            f" FROM read_parquet({literal(literal_path(self._item_file))}, file_row_number = true)"
         )
         used = "true" if keep_unused else "item_id IN (SELECT item_id FROM raw_events)"
         self.work.run(

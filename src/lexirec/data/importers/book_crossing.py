@@ -19,7 +19,7 @@ from lexirec.data.importers.base import Conversion, Imported
 from lexirec.data.importers.event_columns import EventColumns, Kept
 from lexirec.data.importers.files import Row, find_file, find_files, in_utf8, refuse, unzipped
 from lexirec.data.importers.item_texts import plain_text
-from lexirec.data.readers.sql_columns import Column, Source, quoted
+from lexirec.data.readers.sql_columns import Source
 
 _RATINGS = re.compile(r"^(?:bx[-_ ]?)?(?:book[-_ ]?)?ratings\.csv$", re.IGNORECASE)
 _BOOKS = re.compile(r"^(?:bx[-_ ]?)?books\.csv$", re.IGNORECASE)
@@ -84,11 +84,9 @@ def _ratings(conversion: Conversion, path: Path) -> Source:
     names, delimiter = _header(path, _OF_RATINGS, plain)
     if _has_backslashed_quotes(plain):
         plain = _rewritten(conversion, plain, delimiter)
-    # Names of further columns may differ by nothing that was kept of them, so columns are numbered.
-    numbered = [f"column{number}" for number in range(1, len(names) + 1)]
-    source = conversion.work.delimited(path, plain, numbered, delimiter, header=True)
-    columns = {name: Column(name, "VARCHAR", f"trim({quoted(number)})") for name, number in zip(names, numbered)}
-    return replace(source, columns=columns)
+    source = conversion.work.delimited(path, plain, names, delimiter, header=True)
+    trimmed = {name: replace(column, sql=f"trim({column.sql})") for name, column in source.columns.items()}
+    return replace(source, columns=trimmed)
 
 
 def _has_backslashed_quotes(path: Path) -> bool:

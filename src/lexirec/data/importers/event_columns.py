@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lexirec.core.errors import DataError
 from lexirec.data.readers.events import time_checks
 from lexirec.data.readers.sql_columns import Column, Source, literal, quoted
 from lexirec.data.readers.validation import MALFORMED_LINE, Check
@@ -60,6 +61,20 @@ class EventColumns:
     kept: Mapping[str, Kept] = field(default_factory=dict)
 
 
+def need(source: Source, name: str) -> Column:
+    """Return the column of that name.
+
+    Raises:
+        DataError: The file has none, so it is not of this data set, or of another release.
+    """
+    if name in source.columns:
+        return source.columns[name]
+    raise DataError(
+        f"{source.path}: there is no column '{name}'; the columns are {source.column_names}. Files of this format have"
+        " it, so this is another file, or one that was changed."
+    )
+
+
 def present(source: Source, kept: Mapping[str, Kept]) -> dict[str, Kept]:
     """Return the columns that the file has."""
     return {ours: column for ours, column in kept.items() if column.name in source.columns}
@@ -99,11 +114,11 @@ def event_sql(source: Source, columns: EventColumns) -> tuple[dict[str, str], li
     Kept columns are called `kept:NAME`, with `given:NAME` for the text of numbers and flags: a file's own names never
     meet the names of the checks.
     """
-    user, item = (source.column(ours, {ours: name}) for ours, name in (("user", columns.user), ("item", columns.item)))
+    user, item = need(source, columns.user), need(source, columns.item)
     selected = {"user_id": user.text, "item_id": item.text}
     checks = [MALFORMED_LINE, *id_checks(user.name, item.name)]
     if columns.time is not None:
-        column = source.column("time", {"time": columns.time.name})
+        column = need(source, columns.time.name)
         value = seconds(column, columns.time)
         selected |= {"time": value, "time_given": f"CASE WHEN ({value}) IS NULL THEN {column.text} END"}
         checks += time_checks(column.name, columns.time.per_second)
@@ -116,7 +131,7 @@ def kept_columns(source: Source, kept_of: Mapping[str, Kept]) -> tuple[dict[str,
     selected: dict[str, str] = {}
     checks: list[Check] = []
     for ours, kept in kept_of.items():
-        column = source.column(ours, {ours: kept.name})
+        column = need(source, kept.name)
         selected[f"kept:{ours}"] = kept_sql(column, kept.kind)
         if kept.kind != "text" and not column.is_list and not column.is_number:
             selected[f"given:{ours}"] = f"CASE WHEN NOT {is_missing(column.text)} THEN {column.text} END"

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lexirec.data.importers.base import Conversion, Imported
-from lexirec.data.importers.event_columns import EventColumns, Kept, Moment, present
+from lexirec.data.importers.event_columns import EventColumns, Kept, Moment, need, present
 from lexirec.data.importers.files import Row, find_file, find_files, optional_file
 from lexirec.data.importers.item_texts import plain_text
 from lexirec.data.readers.sql_columns import LINE, ROW, Column, Source
@@ -107,14 +107,14 @@ def _take_summary(conversion: Conversion, folder: Path) -> None:
 def _mapped(conversion: Conversion, source: Source, name: str, path: Path) -> Source:
     """Return the source with the ids of a map (`NAME_csv`, `NAME`) in place of its numbers; unknown numbers stay."""
     ids = conversion.work.open(path)
-    selected = {"number": ids.column(f"{name}_csv").text, "id": ids.column(name).text}
+    selected = {"number": need(ids, f"{name}_csv").text, "id": need(ids, name).text}
     known = Check("empty id", "coalesce(number, '') = '' OR coalesce(id, '') = ''", name, "id", "both are needed")
     table = conversion.checked(ids, selected, [MALFORMED_LINE, known])
-    column = source.column(name)
+    column = need(source, name)
     scan = (
         f"(SELECT raw.*, {table}.id AS mapped_{name} FROM {source.scan} AS raw"
         f" LEFT JOIN (SELECT number, min(id) AS id FROM {table} GROUP BY number) AS {table}"
-        f" ON {table}.number = raw.{name})"
+        f" ON {table}.number = {column.text})"
     )
     mapped = Column(name, "VARCHAR", f"coalesce(mapped_{name}, {column.text})")
     return replace(source, scan=scan, columns={**source.columns, name: mapped})
@@ -123,7 +123,7 @@ def _mapped(conversion: Conversion, source: Source, name: str, path: Path) -> So
 def _books(conversion: Conversion, folder: Path, path: Path) -> Iterator[Row]:
     """Yield the books in the order of the file, with names of authors and genres where their files are there."""
     source = conversion.work.open(path)
-    authors = f"CAST(json_extract({LINE}, '$.authors') AS JSON[])"
+    authors = f"TRY_CAST(json_extract({LINE}, '$.authors') AS JSON[])"
     ids = "[json_extract_string(e, '$.author_id') FOR e IN {0} IF {1}]"
     main = ids.format(authors, "coalesce(json_extract_string(e, '$.role'), '') = ''")
     selected = {
@@ -162,7 +162,7 @@ def _names(conversion: Conversion, folder: Path) -> str:
         conversion.remark("there is no goodreads_book_authors.json.gz in the folder, so books have no authors")
         return "(SELECT NULL::VARCHAR AS author, NULL::VARCHAR AS name WHERE false)"
     source = conversion.work.open(path)
-    selected = {"author": source.column("author_id").text, "name": source.column("name").text}
+    selected = {"author": need(source, "author_id").text, "name": need(source, "name").text}
     table = conversion.checked(source, selected, [MALFORMED_LINE])
     return f"(SELECT author, any_value(name) AS name FROM {table} WHERE coalesce(name, '') <> '' GROUP BY author)"
 
@@ -175,7 +175,7 @@ def _genres(conversion: Conversion, folder: Path) -> str:
     source = conversion.work.open(path)
     votes = f"map_entries(TRY_CAST(json_extract({LINE}, '$.genres') AS MAP(VARCHAR, BIGINT)))"
     ordered = f"[e.name FOR e IN list_sort([{{'votes': -v.value, 'name': v.key}} FOR v IN {votes}])]"
-    table = conversion.checked(source, {"item_id": source.column("book_id").text, "genres": ordered}, [MALFORMED_LINE])
+    table = conversion.checked(source, {"item_id": need(source, "book_id").text, "genres": ordered}, [MALFORMED_LINE])
     return f"(SELECT item_id, any_value(genres) AS genres FROM {table} GROUP BY item_id)"
 
 

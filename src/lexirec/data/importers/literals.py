@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lexirec.core.errors import DataError
 from lexirec.data.importers.files import Row, lines, records
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def json_lines(conversion: Conversion, path: Path, split: Callable[[Row], Iterab
         ):
             for row in rows:
                 out.write(_whole_characters(json.dumps(row, ensure_ascii=False)) + "\n")
+    if not rewritten.stat().st_size:
+        raise DataError(f"{path}: no line holds an event; at least one is needed.")
     return replace(conversion.work.open(rewritten), path=path)
 
 

@@ -105,21 +105,22 @@ def _table(conversion: Conversion, path: Path, names: Sequence[str], mark: str) 
 def _impressions(conversion: Conversion, part: _Part) -> str | None:
     """Read the impressions of a part; returns the name of their table, None where they do not say what was clicked."""
     source = _table(conversion, part.folder / "behaviors.tsv", _BEHAVIORS, "impressions")
+    text = {name: column.text for name, column in source.columns.items()}
     ((rows, labelled),) = conversion.work.rows(
-        f"SELECT count(*), count(*) FILTER (regexp_matches(impressions, '-[01](\\s|$)')) FROM {source.scan}"
+        f"SELECT count(*), count(*) FILTER (regexp_matches({text['impressions']}, '-[01](\\s|$)')) FROM {source.scan}"
     )
     if rows and not labelled:
         conversion.count_left_out("impression without labels", rows)
         return None
     value = seconds(source.columns["time"], _TIME)
-    shown = "string_split_regex(trim(coalesce(impressions, '')), '\\s+')"
+    shown = f"string_split_regex(trim(coalesce({text['impressions']}, '')), '\\s+')"
     clicked = f"[regexp_replace(e, '-1$', '') FOR e IN {shown} IF regexp_matches(e, '.-1$')]"
     selected = {
-        "impression_id": "impression_id",
-        "user_id": "user_id",
+        "impression_id": text["impression_id"],
+        "user_id": text["user_id"],
         "time": value,
-        "time_given": f"CASE WHEN ({value}) IS NULL THEN time END",
-        "history": "trim(coalesce(history, ''))",
+        "time_given": f"CASE WHEN ({value}) IS NULL THEN {text['time']} END",
+        "history": f"trim(coalesce({text['history']}, ''))",
         "clicks": clicked,
         "wrong": f"array_to_string([e FOR e IN {shown} IF NOT regexp_matches(e, '.-[01]$')], ' ')",
     }
@@ -182,13 +183,14 @@ def _news(conversion: Conversion, path: Path) -> str:
     if not path.exists():
         raise DataError(f"{path}: there is no such file; news.tsv belongs beside behaviors.tsv.")
     source = _table(conversion, path, _NEWS, "title")
-    described = "nullif(trim(abstract), '')" if "abstract" in source.columns else "CAST(NULL AS VARCHAR)"
+    text = {name: column.text for name, column in source.columns.items()}
+    category, subcategory = text["category"], text["subcategory"]
     selected = {
-        "item_id": "news_id",
-        "title": "nullif(trim(title), '')",
-        "categories": "[e FOR e IN CASE WHEN category = subcategory THEN [category] ELSE [category, subcategory] END"
-        " IF e <> '']",
-        "description": described,
+        "item_id": text["news_id"],
+        "title": f"nullif(trim({text['title']}), '')",
+        "categories": f"[e FOR e IN CASE WHEN {category} = {subcategory} THEN [{category}]"
+        f" ELSE [{category}, {subcategory}] END IF e <> '']",
+        "description": f"nullif(trim({text.get('abstract', 'CAST(NULL AS VARCHAR)')}), '')",
     }
     empty = Check("empty item id", "trim(coalesce(item_id, '')) = ''", "news", "item_id", "every news needs an id")
     return conversion.checked(source, selected, [MALFORMED_LINE, empty])

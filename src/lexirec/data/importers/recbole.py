@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from lexirec.core.errors import DataError
@@ -73,6 +73,11 @@ def _event_files(folder: Path) -> list[tuple[Path, str | None]]:
     paths = find_files(folder, ".inter file", lambda name: name.endswith(".inter"))
     parts = {path: _PARTS.get(match[1].lower()) for path in paths if (match := _PART.match(path.name))}
     known = {path: part for path, part in parts.items() if part is not None}
+    if not known and len(paths) > 1 and len(parts) == len(paths):
+        raise DataError(
+            f"{folder}: the parts of the split are called {', '.join(path.name for path in paths)}; call them"
+            " NAME.train.inter, NAME.valid.inter and NAME.test.inter, or leave one file in the folder."
+        )
     if not known:
         return [(find_file(folder, ".inter file", lambda name: name.endswith(".inter")), None)]
     if others := [path.name for path in paths if path not in known]:
@@ -97,11 +102,8 @@ def _atomic(conversion: Conversion, path: Path, part: str | None = None) -> _Ato
             f"{path}, line 1: the header is '{header[:80]}'; each name must differ and needs one of the types"
             f" {', '.join(_TYPES)}, such as item_id:token, and tabs between them."
         )
-    # Names that differ by case alone are one name in SQL, so columns are numbered there.
-    numbered = [f"column{number}" for number in range(1, len(types) + 1)]
-    source = conversion.work.delimited(path, path, numbered, "\t", header=True, quote="")
-    columns = {name: replace(source.columns[number], name=name) for name, number in zip(types, numbered)}
-    return _Atomic(replace(source, columns=columns), types, part)
+    source = conversion.work.delimited(path, path, list(types), "\t", header=True, quote="")
+    return _Atomic(source, types, part)
 
 
 def _event_columns(file: _Atomic) -> EventColumns | ListColumns:

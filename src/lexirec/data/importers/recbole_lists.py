@@ -133,7 +133,10 @@ def _read(conversion: Conversion, file: HistoryFile) -> str:
 
 
 def _words(source: Source, name: str) -> str:
-    return f"[e FOR e IN string_split_regex(trim(coalesce({source.columns[name].text}, '')), '[\\s,]+') IF e <> '']"
+    """Return SQL for the values of a list: blanks separate them, or commas, as in lists that Python wrote."""
+    text = f"trim(coalesce({source.columns[name].text}, ''))"
+    bare = f"CASE WHEN {text} LIKE '[%]' THEN regexp_replace({text}, '[\\[\\]''\"]', '', 'g') ELSE {text} END"
+    return f"[e FOR e IN string_split_regex({bare}, '[\\s,]+') IF e <> '']"
 
 
 def _steps(direction: str) -> str:

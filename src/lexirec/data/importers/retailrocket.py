@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lexirec.core.errors import DataError
 from lexirec.data.importers.base import Conversion, Imported
-from lexirec.data.importers.event_columns import EventColumns, Kept, Moment
+from lexirec.data.importers.event_columns import EventColumns, Kept, Moment, need
 from lexirec.data.importers.files import find_file, find_files, unzipped
 from lexirec.data.readers.sql_columns import ROW
 from lexirec.data.readers.validation import MALFORMED_LINE, Check
@@ -77,10 +77,10 @@ def _read_properties(conversion: Conversion, paths: list[Path]) -> None:
     for path in paths:
         source = conversion.work.open(path)
         selected = {
-            "item_id": source.column("itemid").text,
-            "name": f"trim({source.column('property').text})",
-            "value": f"nullif(trim({source.column('value').text}), '')",
-            "time": source.column("timestamp").number(),
+            "item_id": need(source, "itemid").text,
+            "name": f"trim({need(source, 'property').text})",
+            "value": f"nullif(trim({need(source, 'value').text}), '')",
+            "time": need(source, "timestamp").number(),
         }
         checks = [
             MALFORMED_LINE,
@@ -103,7 +103,7 @@ def _whole(text: str) -> str:
 def _read_paths(conversion: Conversion, path: Path) -> None:
     """Create the table `paths`: each category and the names of its path from the root."""
     source = conversion.work.open(path)
-    selected = {"category": source.column("categoryid").text, "parent": _whole(source.column("parentid").text)}
+    selected = {"category": need(source, "categoryid").text, "parent": _whole(need(source, "parentid").text)}
     empty = Check("empty category", "coalesce(category, '') = ''", "categoryid", "category", "a category needs an id")
     tree = conversion.checked(source, selected, [MALFORMED_LINE, empty])
     conversion.work.run(

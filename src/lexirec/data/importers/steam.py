@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from lexirec.data.importers.base import Conversion, Imported
-from lexirec.data.importers.event_columns import EventColumns, Kept, Moment, present
+from lexirec.data.importers.event_columns import EventColumns, Kept, Moment, need, present
 from lexirec.data.importers.files import Row, find_file, records
 from lexirec.data.importers.item_texts import plain_text
 from lexirec.data.importers.literals import json_lines, loose
@@ -106,7 +106,7 @@ def _of_library(record: Row) -> Iterator[Row]:
 
 def _with_years(conversion: Conversion, source: Source) -> Source:
     """Return the source with a year in every date: Steam leaves out that of the crawl, one after the newest named."""
-    column = source.column("date")
+    column = need(source, "date")
     year = f"TRY_CAST(regexp_extract({column.text}, '(\\d{{4}})\\.?\\s*$', 1) AS BIGINT)"
     ((newest, without),) = conversion.work.rows(
         f"SELECT max({year}), count(*) FILTER ({year} IS NULL AND {column.text} <> '') FROM {source.scan}"
