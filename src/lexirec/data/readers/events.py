@@ -18,7 +18,7 @@ from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.sql_columns import ROW, Column, Source, unreadable_line
 from lexirec.data.readers.text_format import TextFormat
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
-from lexirec.data.splits import TEST, TRAIN, VALIDATION
+from lexirec.data.splits import HELD_BACK, TEST, TRAIN, VALIDATION
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
@@ -33,8 +33,9 @@ SPLIT_LABELS = {
     "val": VALIDATION,
     "dev": VALIDATION,
     "test": TEST,
+    "history": HELD_BACK,
 }
-"""Accepted names of the parts of a predefined split."""
+"""Accepted names of the parts of a predefined split; "history" is in histories, but in no part."""
 _OPTIONAL = ("time", "position", "split")
 
 IdSpelling = Literal["blanks", "case", "decimals", "leading-zeros"]
