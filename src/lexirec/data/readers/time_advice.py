@@ -1,0 +1,130 @@
+"""What to say of times that cannot be read with certainty: what they may be, and the formats that fit them."""
+
+from __future__ import annotations
+
+import time
+
+from lexirec.data.readers.duckdb_source import Workspace
+from lexirec.data.readers.sql_columns import literal
+from lexirec.data.readers.time_formats import formats_of_strptime
+from lexirec.data.readers.time_zones import ALLOWED_ZONES
+
+SPREADSHEET = "spreadsheet"
+"""The `time_format` of days since the end of 1899, as spreadsheets count them."""
+
+_ALMOST_ALL = 0.98
+_EARLIEST = "TIMESTAMP '1990-01-01'"
+_POSITION = 'map a column that only orders events as "position"'
+_KNOWN = (
+    "times are seconds since 1970, dates such as 2014-07-01 or 2014-07-01T12:30:00+02:00, and other usual formats with"
+    " four digits for the year and English names of months"
+)
+_DIGITS = {
+    "%d%m%Y": (7, 8),
+    "%m%d%Y": (7, 8),
+    "%y%m%d": (5, 6),
+    "%y%m%d%H": (7, 8),
+    "%Y%m": (6, 6),
+    "%d%m%Y%H%M%S": (13, 14),
+    "%m%d%Y%H%M%S": (13, 14),
+}
+"""Formats of dates in digits that have no clear order -> how many digits a number in that format has."""
+
+
+def setting(work: Workspace, dates: tuple[str, ...]) -> str:
+    """Return the advice to set `time_format`, with those formats of these dates that fit the table `time_sample`."""
+    fitting = _fitting(work, formats_of_strptime(dates))
+    if not fitting:
+        return 'set time_format, such as "%d.%m.%Y %H:%M" (lexirec init: --time-format)'
+    return f"set time_format = {' or '.join(f'{chr(34)}{each}{chr(34)}' for each in fitting[:2])} (lexirec init: --time-format)"
+
+
+def _fitting(work: Workspace, candidates: list[str]) -> list[str]:
+    """Return the formats of `strptime` that read (nearly) all of the sample, best first."""
+    between = f"BETWEEN {_EARLIEST} AND make_timestamp({int(time.time() + 86_400) * 10**6})"
+    tests = ", ".join(
+        f"count(*) FILTER (CAST(try_strptime(t, {literal(each)}) AS TIMESTAMP) {between})" for each in candidates
+    )
+    ((n, *counts),) = work.rows(f"SELECT count(*), {tests} FROM time_sample")
+    ranked = sorted(zip(counts, candidates, strict=True), key=lambda pair: -pair[0])
+    return [each for count, each in ranked if count >= _ALMOST_ALL * n]
+
+
+def digits_problem(work: Workspace, n: int, per_second: int | None) -> str:
+    """Return why numbers cannot be read as times, "" if nothing speaks against them.
+
+    Args:
+        work: The workspace with the table `time_sample`, of which most values are numbers.
+        n: Number of values.
+        per_second: Units in a second, if most numbers are times since 1970; None if they are not.
+    """
+    if per_second is not None:
+        return _rounded(work, n, per_second)
+    now = time.time() + 86_400
+    digits = "regexp_extract(t, '^\\s*(\\d+)(?:\\.0*)?\\s*$', 1)"
+    between = f"BETWEEN {_EARLIEST} AND make_timestamp({int(now) * 10**6})"
+    tests = ", ".join(
+        f"count(*) FILTER (length(d) BETWEEN {short} AND {long} AND"
+        f" try_strptime(lpad(d, {long}, '0'), {literal(format)}) {between})"
+        for format, (short, long) in _DIGITS.items()
+    )
+    ((example, days, years, *counts),) = work.rows(
+        f"SELECT min(t), count(*) FILTER (x BETWEEN 32874 AND {now / 86_400 + 25_569:.0f}),"
+        f" count(*) FILTER (x BETWEEN 1990 AND {1970 + now / 31_556_952:.0f}), {tests}"
+        f" FROM (SELECT t, {digits} AS d, TRY_CAST(t AS DOUBLE) AS x FROM time_sample)"
+    )
+    fitting = [format for format, count in zip(_DIGITS, counts, strict=True) if count >= _ALMOST_ALL * n]
+    if fitting:
+        formats = " or ".join(f'"{each}"' for each in fitting)
+        return f"'{example}' may be a date in digits; set time_format = {formats} (lexirec init: --time-format), or {_POSITION}"
+    if days >= _ALMOST_ALL * n:
+        return (
+            f"'{example}' may count the days of a spreadsheet; set time_format = \"{SPREADSHEET}\" (lexirec init:"
+            f" --time-format), or {_POSITION}"
+        )
+    if years >= _ALMOST_ALL * n:
+        return f"values such as '{example}' are years, which do not order events; {_KNOWN}"
+    return ""
+
+
+def _rounded(work: Workspace, n: int, per_second: int) -> str:
+    """Return whether all numbers are in scientific notation and rounded to more than a second."""
+    number = "regexp_extract(t, '^\\s*\\d(?:\\.(\\d*))?e\\+?(\\d+)\\s*$', ['digits', 'power'], 'i')"
+    ((example, count, finest),) = work.rows(
+        "SELECT min(t), count(p), min(p - length(m.digits)) FROM"
+        f" (SELECT t, m, TRY_CAST(m.power AS INTEGER) AS p FROM (SELECT t, {number} AS m FROM time_sample))"
+    )
+    if count < _ALMOST_ALL * n or 10**finest <= per_second:
+        return ""
+    rounded = f"{10**finest // per_second:,} seconds"
+    return f"times such as '{example}' are rounded to {rounded}, which loses the order of events; write them in full"
+
+
+def other_problem(work: Workspace, example: str | None = None) -> tuple[str, str]:
+    """Return an example of values that are in no known format, and why it is none."""
+    patterns = {
+        "clock": r"\s*\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?(\s*[AaPp]\.?[Mm]\.?)?\s*",
+        "short": r"\s*(\d{1,2}[-/.]\d{1,2}[-/.]\d{2}|\d{1,2}[-/ ]?[A-Za-z]{3,9}[-/ ]?\d{2})([ T,].*)?",
+        "zone": r".*\d:\d{2}\S*\s*[A-Za-z]{2,5}\)?\s*",
+    }
+    tests = ", ".join(
+        f"min(t) FILTER (regexp_full_match(t, {literal(each)})), count(*) FILTER (regexp_full_match(t, {literal(each)}))"
+        for each in patterns.values()
+    )
+    ((n, first, *found),) = work.rows(f"SELECT count(*), min(t), {tests} FROM time_sample")
+    shown = dict(zip(patterns, zip(found[::2], found[1::2], strict=True), strict=True))
+    often = {name: value for name, (value, count) in shown.items() if 2 * count >= n}
+    if "clock" in often:
+        return often["clock"], f"values such as '{often['clock']}' have no date; {_KNOWN}"
+    if "short" in often:
+        dates = [
+            f"{a}{mark}{b}{mark}{c}"
+            for mark in "/.-"
+            for a, b, c in (("%m", "%d", "%y"), ("%d", "%m", "%y"), ("%y", "%m", "%d"), ("%d", "%b", "%y"))
+        ]
+        advice = setting(work, (*dates, "%d%b%y", "%d %b %y"))
+        return often["short"], f"'{often['short']}' has two digits for the year; {advice}"
+    if "zone" in often and example is not None:
+        return example, f"the zone of '{example}' is not known; allowed are {ALLOWED_ZONES}"
+    example = str(example or first)
+    return example, f"'{' '.join(example.split())[:60]}' is in no known format; {_KNOWN}; {setting(work, ())}"
