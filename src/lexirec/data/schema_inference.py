@@ -15,8 +15,9 @@ from lexirec.core.errors import DataError
 from lexirec.data.column_names import ENOUGH, SAMPLE, called, first_called, names
 from lexirec.data.id_inference import item_columns
 from lexirec.data.readers.duckdb_source import Workspace, one_line
-from lexirec.data.readers.events import SPLIT_LABELS, TimeUnit
+from lexirec.data.readers.events import SPLIT_LABELS
 from lexirec.data.readers.sql_columns import Column, Source
+from lexirec.data.readers.times import TimeUnit
 from lexirec.data.time_inference import POSITION_NAMES, TIME_NAMES, order_of
 
 _USER = names(

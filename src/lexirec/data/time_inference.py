@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from lexirec.data.column_names import MOSTLY, SAMPLE, names
 from lexirec.data.readers.duckdb_source import Workspace
-from lexirec.data.readers.events import EARLIEST, PER_SECOND, TimeUnit
 from lexirec.data.readers.sql_columns import Column, Source
+from lexirec.data.readers.times import EARLIEST, PER_SECOND, TimeUnit
 
 TIME_NAMES = names(
     "time timestamp unix_review_time unix_time ts datetime date t_dat event_time created_at invoice_date review_time"

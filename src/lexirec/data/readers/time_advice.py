@@ -14,7 +14,8 @@ SPREADSHEET = "spreadsheet"
 
 _ALMOST_ALL = 0.98
 _EARLIEST = "TIMESTAMP '1990-01-01'"
-_POSITION = 'map a column that only orders events as "position"'
+_OPTION = "(lexirec init: --time-format)"
+_POSITION = 'map it as "position" if it only counts events'
 _KNOWN = (
     "times are seconds since 1970, dates such as 2014-07-01 or 2014-07-01T12:30:00+02:00, and other usual formats with"
     " four digits for the year and English names of months"
@@ -35,8 +36,12 @@ def setting(work: Workspace, dates: tuple[str, ...]) -> str:
     """Return the advice to set `time_format`, with those formats of these dates that fit the table `time_sample`."""
     fitting = _fitting(work, formats_of_strptime(dates))
     if not fitting:
-        return 'set time_format, such as "%d.%m.%Y %H:%M" (lexirec init: --time-format)'
-    return f"set time_format = {' or '.join(f'{chr(34)}{each}{chr(34)}' for each in fitting[:2])} (lexirec init: --time-format)"
+        return f'set time_format, such as "%d.%m.%Y %H:%M" {_OPTION}'
+    return f"set time_format = {_either(fitting[:2])} {_OPTION}"
+
+
+def _either(formats: list[str]) -> str:
+    return " or ".join(f'"{each}"' for each in formats)
 
 
 def _fitting(work: Workspace, candidates: list[str]) -> list[str]:
@@ -75,12 +80,11 @@ def digits_problem(work: Workspace, n: int, per_second: int | None) -> str:
     )
     fitting = [format for format, count in zip(_DIGITS, counts, strict=True) if count >= _ALMOST_ALL * n]
     if fitting:
-        formats = " or ".join(f'"{each}"' for each in fitting)
-        return f"'{example}' may be a date in digits; set time_format = {formats} (lexirec init: --time-format), or {_POSITION}"
+        return f"'{example}' may be a date in digits; set time_format = {_either(fitting)} {_OPTION}, or {_POSITION}"
     if days >= _ALMOST_ALL * n:
         return (
-            f"'{example}' may count the days of a spreadsheet; set time_format = \"{SPREADSHEET}\" (lexirec init:"
-            f" --time-format), or {_POSITION}"
+            f"'{example}' may count the days of a spreadsheet; set time_format = \"{SPREADSHEET}\" {_OPTION}, or"
+            f" {_POSITION}"
         )
     if years >= _ALMOST_ALL * n:
         return f"values such as '{example}' are years, which do not order events; {_KNOWN}"
@@ -107,10 +111,8 @@ def other_problem(work: Workspace, example: str | None = None) -> tuple[str, str
         "short": r"\s*(\d{1,2}[-/.]\d{1,2}[-/.]\d{2}|\d{1,2}[-/ ]?[A-Za-z]{3,9}[-/ ]?\d{2})([ T,].*)?",
         "zone": r".*\d:\d{2}\S*\s*[A-Za-z]{2,5}\)?\s*",
     }
-    tests = ", ".join(
-        f"min(t) FILTER (regexp_full_match(t, {literal(each)})), count(*) FILTER (regexp_full_match(t, {literal(each)}))"
-        for each in patterns.values()
-    )
+    fits = [f"FILTER (regexp_full_match(t, {literal(each)}))" for each in patterns.values()]
+    tests = ", ".join(f"min(t) {each}, count(*) {each}" for each in fits)
     ((n, first, *found),) = work.rows(f"SELECT count(*), min(t), {tests} FROM time_sample")
     shown = dict(zip(patterns, zip(found[::2], found[1::2], strict=True), strict=True))
     often = {name: value for name, (value, count) in shown.items() if 2 * count >= n}

@@ -6,6 +6,8 @@ The parts are y (year), n (number of the month) or b (its English name), d (day)
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lexirec.data.readers.sql_columns import literal
@@ -150,6 +152,31 @@ def fast_seconds(text: str, strptime: str, zone: str) -> str:
     return timestamp_in_zone(
         f"try_strptime({text}, {literal(strptime)})", "UTC" if strptime.endswith(_IN_UTC) else zone
     )
+
+
+_CODES = {
+    "%Y": r"\d{4}",
+    "%m": r"\d{1,2}",
+    "%d": r"\d{1,2}",
+    "%b": r"[A-Za-z]{3}",
+    "%z": r"[+-]\d\d:?\d\d",
+    "%H": r"\d{1,2}",
+    "%I": r"\d{1,2}",
+    "%M": r"\d\d",
+    "%S": r"\d\d",
+    "%f": r"\d{1,6}",
+    "%p": "[AaPp][Mm]",
+}
+
+
+def most_frequent(texts: Sequence[str], dates: tuple[str, ...]) -> str | None:
+    """Return the format of `strptime`, of those with these dates, that most texts look like; None if none does."""
+    counts = {}
+    for format in formats_of_strptime(dates):
+        pattern = re.sub(r"%[A-Za-z]", lambda code: _CODES[code[0]], re.escape(format).replace("\\%", "%"))
+        counts[format] = sum(re.fullmatch(pattern, text, re.ASCII) is not None for text in texts)
+    best = max(counts, key=lambda format: counts[format], default=None)
+    return best if best is not None and counts[best] else None
 
 
 def formats_of_strptime(dates: tuple[str, ...]) -> list[str]:

@@ -10,7 +10,14 @@ from lexirec.data.readers.sql_columns import literal
 
 ABBREVIATIONS = {
     **dict.fromkeys(("Z", "UT", "UTC", "GMT"), 0),
-    **{"EDT": -4, "EST": -5, "CDT": -5, "CST": -6, "MDT": -6, "MST": -7, "PDT": -7, "PST": -8},
+    "EDT": -4,
+    "EST": -5,
+    "CDT": -5,
+    "CST": -6,
+    "MDT": -6,
+    "MST": -7,
+    "PDT": -7,
+    "PST": -8,
 }
 """Hours of the abbreviations of RFC 822. Others, such as IST, BST or CET, have several meanings or none by standard."""
 

@@ -14,6 +14,8 @@ from typing import Literal
 from lexirec.core.errors import DataError
 from lexirec.data.readers.duckdb_source import Workspace, one_line
 from lexirec.data.readers.sql_columns import ROW, Column, Source, literal
+from lexirec.data.readers.text_format import NULL_WORDS
+from lexirec.data.readers.text_values import missing
 from lexirec.data.readers.time_advice import SPREADSHEET, digits_problem, other_problem, setting
 from lexirec.data.readers.time_formats import (
     COMPACT,
@@ -23,7 +25,7 @@ from lexirec.data.readers.time_formats import (
     PLAIN,
     TimeFormat,
     fast_seconds,
-    formats_of_strptime,
+    most_frequent,
     seconds_of,
 )
 from lexirec.data.readers.time_zones import area_names, check_zone, timestamp_in_zone
@@ -37,10 +39,12 @@ SAMPLE_SIZE = 20_000
 """Values that the format is recognised by; only the order of day and month takes all values."""
 HALF = 0.5
 """Share of the values that must be times in one format for the column to be read in it."""
+_FEW = 200
 CLEAR = 0.98
 """Share of the first values from which on no others are looked at."""
 
-_MISSING = r"(?i)\s*(nan|nat|none|null|nil|n/?a|<na>|-+|\?|\\n|undefined|0000-00-00.*|)\s*"
+_NO_DATE = "0000-00-00%"
+"""Dates of MySQL that stand for none."""
 
 
 def latest() -> float:
@@ -55,6 +59,7 @@ class TimeOptions:
     unit: TimeUnit = "s"
     format: str | None = None
     zone: str = "UTC"
+    null_words: tuple[str, ...] = NULL_WORDS
 
 
 @dataclass(frozen=True)
@@ -91,9 +96,9 @@ class Recognised:
     areas: tuple[str, ...] = ()
 
 
-def filled(text: str) -> str:
-    """Return an SQL condition: whether a text is a value and not a word for a missing one."""
-    return f"({text} IS NOT NULL AND NOT regexp_full_match({text}, {literal(_MISSING)}))"
+def filled(text: str, null_words: tuple[str, ...]) -> str:
+    """Return an SQL condition: whether a text is a value, or stands for a missing one."""
+    return f"(NOT {missing(text, null_words)} AND {text} NOT LIKE {literal(_NO_DATE)})"
 
 
 def read_times(work: Workspace, source: Source, column: Column, options: TimeOptions) -> TimeReading:
@@ -110,7 +115,7 @@ def read_times(work: Workspace, source: Source, column: Column, options: TimeOpt
         return _typed(column, zone)
     if options.format is not None:
         return given_format(work, column, options.format, zone)
-    filled_values = f"(SELECT {ROW}, {column.text} AS t FROM {source.scan}) WHERE {filled('t')}"
+    filled_values = f"(SELECT {ROW}, {column.text} AS t FROM {source.scan}) WHERE {filled('t', options.null_words)}"
     found = Recognised()
     for order in ("", f"ORDER BY hash({ROW})"):  # the first rows first: only doubt is worth a scan of the whole file
         work.run(
@@ -241,21 +246,16 @@ def settle(work: Workspace, source: Source, column: Column, found: Recognised, o
 
 
 def _fast(work: Workspace, format: TimeFormat, zone: str, areas: tuple[str, ...]) -> str | None:
-    """Return the format of `strptime` that reads most of the sample, each value as the slower pattern does."""
-    candidates = formats_of_strptime(format.dates)
-    if not candidates:
+    """Return a format of `strptime` that reads most of the sample, and as the slower pattern does; None without one."""
+    some = [text for (text,) in work.rows(f"SELECT t FROM time_sample ORDER BY hash(t) LIMIT {_FEW}")]
+    fast = most_frequent(some, format.dates)
+    if fast is None:
         return None
-    columns = ", ".join(f"{fast_seconds('t', each, zone)} AS f{number}" for number, each in enumerate(candidates))
-    same = ", ".join(
-        f"count(f{number}) * CAST(coalesce(bool_and(abs(f{number} - s) < 1e-6) FILTER (f{number} IS NOT NULL), false)"
-        f" AS INTEGER)"
-        for number in range(len(candidates))
+    ((same,),) = work.rows(
+        "SELECT bool_and(abs(f - s) < 1e-6) FILTER (f IS NOT NULL) FROM (SELECT"
+        f" {fast_seconds('t', fast, zone)} AS f, {seconds_of('t', format, zone, areas)} AS s FROM time_sample)"
     )
-    (counts,) = work.rows(
-        f"SELECT {same} FROM (SELECT ({seconds_of('t', format, zone, areas)}) AS s, {columns} FROM time_sample)"
-    )
-    count, fast = max(zip(counts, candidates, strict=True), key=lambda pair: pair[0])
-    return fast if count else None
+    return fast if same else None
 
 
 def _day_or_month(work: Workspace, source: Source, column: Column, formats: tuple[TimeFormat, ...]) -> TimeFormat:
@@ -269,8 +269,8 @@ def _day_or_month(work: Workspace, source: Source, column: Column, formats: tupl
     )
     if first is None and second is None:
         raise DataError(
-            f"{source.path}, column '{column.name}': '{example}' may be {formats[0].words} or {formats[1].words}, and no"
-            f" value has a day over 12 that would tell; {setting(work, formats[0].dates + formats[1].dates)}."
+            f"{source.path}, column '{column.name}': '{example}' may be {formats[0].words} or {formats[1].words}, and"
+            f" no value has a day over 12 that would tell; {setting(work, formats[0].dates + formats[1].dates)}."
         )
     if first is not None and second is not None:
         raise DataError(
