@@ -18,7 +18,7 @@ from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.catalog import Catalog
 from lexirec.data.readers.duckdb_source import Workspace, one_line
 from lexirec.data.readers.events import EventOptions, read_events
-from lexirec.data.readers.times import TimeUnit
+from lexirec.data.readers.time_recognition import TimeUnit
 from lexirec.data.readers.validation import OnBadRow, Rejects
 from lexirec.data.sequences import Sequences, load_array
 

@@ -15,7 +15,7 @@ from lexirec.data.interactions import Interactions
 from lexirec.data.readers.events import EventOptions
 from lexirec.data.readers.id_spelling import IdSpelling
 from lexirec.data.readers.text_format import TextFormats
-from lexirec.data.readers.times import TimeUnit
+from lexirec.data.readers.time_recognition import TimeUnit
 from lexirec.data.readers.validation import OnBadRow, Rejects
 from lexirec.data.splits import Split, global_temporal, leave_last_out, predefined_split
 

@@ -20,7 +20,8 @@ from lexirec.core.progress import track
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.sql_columns import ROW, Source, unreadable_line
 from lexirec.data.readers.time_checks import time_checks
-from lexirec.data.readers.times import PER_SECOND, TimeOptions, read_times
+from lexirec.data.readers.time_recognition import PER_SECOND
+from lexirec.data.readers.times import TimeOptions, read_times
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, OnBadRow, Rejects, flag_bad_rows, handle_bad_rows
 
 Row = dict[str, Any]

@@ -15,19 +15,17 @@ from lexirec.core.progress import Progress
 from lexirec.data.catalog import Catalog
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.id_spelling import (
-    SPELLINGS,
     IdSpelling,
     check_distinct,
-    in_words,
     key_of,
-    likely_spellings,
-    setting_of,
+    other_spelling,
 )
 from lexirec.data.readers.sql_columns import ROW, Column, Source, unreadable_line
 from lexirec.data.readers.text_format import TextFormat
 from lexirec.data.readers.text_values import missing
 from lexirec.data.readers.time_checks import doubtful_time, time_checks
-from lexirec.data.readers.times import TimeOptions, TimeReading, TimeUnit, read_times
+from lexirec.data.readers.time_recognition import TimeUnit
+from lexirec.data.readers.times import TimeOptions, TimeReading, read_times
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 from lexirec.data.readers.where_sql import Selection, select
 from lexirec.data.splits import TEST, TRAIN, VALIDATION
@@ -171,32 +169,15 @@ def _collect(
     )
     checks = _checks(query, len(catalog))
     work.run(f"CREATE TEMP TABLE events AS {flag_bad_rows(joined, checks)}")
-    hint = _other_spelling(work, query.options)
+    number = [check.reason for check in checks].index(UNKNOWN)
+    unknown = f"(SELECT item_given AS id, count(*) AS n FROM events WHERE bad = {number} GROUP BY 1)"
+    hint = other_spelling(work, unknown, "catalog_ids", spellings)
     if hint:
         checks = [
             replace(each, allowed=f"{each.allowed}; {hint}") if each.reason == UNKNOWN else each for each in checks
         ]
     handle_bad_rows(work, source, "events", checks, rejects)
     return {"unknown_ids": hint} if hint else {}
-
-
-def _other_spelling(work: Workspace, options: EventOptions) -> str:
-    """Return how unknown ids of items differ from known ones if only in spelling, else ""."""
-    unknown = (
-        "(SELECT item_given AS id, count(*) AS n FROM events WHERE item IS NULL AND NOT"
-        f" {missing('item_given', options.format.null_words)} GROUP BY 1)"
-    )
-    ((n,),) = work.rows(f"SELECT sum(n) FROM {unknown}")
-    if not n:
-        return ""
-    spellings, count, (given, meant) = likely_spellings(work, unknown, "catalog_ids")
-    if not count:
-        return ""
-    wanted = tuple(each for each in SPELLINGS if each in {*spellings, *options.match_ids})
-    return (
-        f"{count:,} of {n:,} rows with unknown ids agree with an id but for {in_words(spellings)}, such as '{given}'"
-        f" and '{meant}': set {setting_of(wanted)}"
-    )
 
 
 def _optional(query: _Query) -> str:

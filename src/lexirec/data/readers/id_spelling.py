@@ -102,6 +102,28 @@ def likely_spellings(work: Workspace, unknown: str, known: str) -> tuple[tuple[I
     return spellings, count, (given, meant)
 
 
+def other_spelling(work: Workspace, unknown: str, known: str, spellings: Sequence[IdSpelling] = ()) -> str:
+    """Return a clause on how unknown ids differ from known ones if only in spelling, else "".
+
+    Args:
+        work: The workspace.
+        unknown: Table (or query in parentheses) of ids without a match: columns `id` and `n`, the number of rows.
+        known: Table of the ids there are: column `id`.
+        spellings: The differences that are allowed already.
+    """
+    ((n,),) = work.rows(f"SELECT sum(n) FROM {unknown}")
+    if not n:
+        return ""
+    found, count, (given, meant) = likely_spellings(work, unknown, known)
+    if not count:
+        return ""
+    wanted = tuple(each for each in SPELLINGS if each in {*found, *spellings})
+    return (
+        f"{count:,} of {n:,} rows with unknown ids agree with an id but for {in_words(found)}, such as '{given}' and"
+        f" '{meant}': set {setting_of(wanted)}"
+    )
+
+
 def _fewest(
     spellings: tuple[IdSpelling, ...], count: int, explained: Callable[[tuple[IdSpelling, ...]], int]
 ) -> tuple[IdSpelling, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lexirec.data.readers.times import EARLIEST, TimeReading, latest
+from lexirec.data.readers.time_recognition import EARLIEST, latest
+from lexirec.data.readers.times import TimeReading
 from lexirec.data.readers.validation import Check
 
 
