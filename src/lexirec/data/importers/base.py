@@ -78,7 +78,7 @@ class Conversion:
             unit = next(name for name, each in PER_SECOND.items() if each == per_second)
             reading = read_times(self.work, source, column, TimeOptions(unit))
             parts += [f"{reading.sql} AS time", f"{column.text} AS time_given"]
-            checks += time_checks(time, reading)
+            checks += time_checks(time, per_second, reading.words)
         if rating is not None:
             parts.append(f"{source.column('rating', {'rating': rating}).number()} AS rating")
         raw = f"(SELECT {ROW}, {unreadable_line(source)} AS unreadable, {', '.join(parts)} FROM {source.scan})"

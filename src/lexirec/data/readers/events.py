@@ -24,7 +24,7 @@ from lexirec.data.readers.sql_columns import ROW, Column, Source, unreadable_lin
 from lexirec.data.readers.text_format import TextFormat
 from lexirec.data.readers.text_values import missing
 from lexirec.data.readers.time_checks import doubtful_time, time_checks
-from lexirec.data.readers.time_recognition import TimeUnit
+from lexirec.data.readers.time_recognition import PER_SECOND, TimeUnit
 from lexirec.data.readers.times import TimeOptions, TimeReading, read_times
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 from lexirec.data.readers.where_sql import Selection, select
@@ -214,7 +214,7 @@ def _checks(query: _Query, n_items: int) -> list[Check]:
         Check(UNKNOWN, "item IS NULL", item, "item_given", f"allowed are the {n_items:,} ids of the catalog"),
     ]
     if "time" in roles:
-        checks += time_checks(roles["time"].name, query.times)
+        checks += time_checks(roles["time"].name, PER_SECOND[query.options.time_unit], query.times.words)
     if "position" in roles:
         checks.append(
             Check(
