@@ -85,7 +85,12 @@ def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
         bad_rows = Rejects(tables.on_bad_row)
         train_user_ids = interactions.user_ids[split.train_users]
         texts = read_preferences(
-            tables.users, train_user_ids, columns=tables.user_columns, rejects=bad_rows, format=tables.formats.users
+            tables.users,
+            train_user_ids,
+            columns=tables.user_columns,
+            rejects=bad_rows,
+            format=tables.formats.users,
+            match_ids=tables.match_ids,
         )
         if tables.on_bad_row == "reject":
             bad_rows.save(out / "rejected_users.parquet")
