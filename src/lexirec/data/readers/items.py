@@ -12,6 +12,7 @@ from lexirec.core.errors import DataError
 from lexirec.data.readers.duckdb_source import Workspace, one_line
 from lexirec.data.readers.sql_columns import ROW, Column, Source, quoted, unreadable_line
 from lexirec.data.readers.text_format import TextFormat
+from lexirec.data.readers.text_values import Value, cleaned, missing, raw_value
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 
 
@@ -30,25 +31,34 @@ def read_items(
     with Workspace() as work:
         source = work.open(path, format or TextFormat())
         try:
-            return _read(work, source, text, columns, rejects)
+            return _read(work, source, text, columns, rejects, format or TextFormat())
         except duckdb.Error as error:
             raise DataError(f"{source.path}: the file cannot be read ({one_line(error)}).") from error
 
 
 def _read(
-    work: Workspace, source: Source, text: tuple[str, ...], columns: Mapping[str, str] | None, rejects: Rejects
+    work: Workspace,
+    source: Source,
+    text: tuple[str, ...],
+    columns: Mapping[str, str] | None,
+    rejects: Rejects,
+    format: TextFormat,
 ) -> pa.Table:
     if not text:
         raise DataError(f'{source.path}: no text field was named; give at least one, for example text = ["title"].')
     fields = _fields(source, text, columns)
-    wanted = {ours: column.texts if column.is_list else _value(column) for ours, column in fields.items()}
-    selected = ", ".join(f"{sql} AS {quoted(ours)}" for ours, sql in wanted.items() if ours != "item_id")
+    wanted = {ours: raw_value(column) for ours, column in fields.items() if ours != "item_id"}
+    selected = ", ".join(f"{sql} AS {quoted(ours)}" for ours, sql in wanted.items())
     work.run(
         f"CREATE TEMP TABLE given AS SELECT {ROW}, {unreadable_line(source)} AS unreadable,"
         f" {fields['item_id'].text} AS item_id{', ' if selected else ''}{selected} FROM {source.scan}"
     )
-    numbered = f"(SELECT *, min({ROW}) OVER (PARTITION BY item_id) AS first_row FROM given)"
-    checks = _checks(fields, text)
+    values = cleaned(work, "given", wanted, text, format.null_words)
+    kept = "".join(f", {value.sql} AS {quoted(ours)}" for ours, value in values.items())
+    numbered = (
+        f"(SELECT {ROW}, unreadable, item_id{kept}, min({ROW}) OVER (PARTITION BY item_id) AS first_row FROM given)"
+    )
+    checks = _checks(fields, {name: values.get(name, Value("item_id")) for name in text}, format.null_words)
     work.run(f"CREATE TEMP TABLE items AS {flag_bad_rows(numbered, checks)}")
     handle_bad_rows(work, source, "items", checks, rejects)
     names = ", ".join(quoted(name) for name in ("item_id", *(name for name in fields if name != "item_id")))
@@ -65,24 +75,18 @@ def _fields(source: Source, text: Sequence[str], columns: Mapping[str, str] | No
     return {**fields, **others}
 
 
-def _value(column: Column) -> str:
-    if column.type.startswith("DECIMAL"):
-        return f"CAST({column.sql} AS DOUBLE)"
-    return column.sql if column.is_number or column.type == "BOOLEAN" else column.text
-
-
-def _checks(fields: Mapping[str, Column], text: Sequence[str]) -> list[Check]:
+def _checks(fields: Mapping[str, Column], text: Mapping[str, Value], null_words: Sequence[str]) -> list[Check]:
     identifier = fields["item_id"].name
     blanks = " AND ".join(
         f"coalesce(array_to_string({quoted(name)}, ''), '') = ''"
-        if fields[name].is_list
+        if value.is_list
         else f"trim(coalesce(CAST({quoted(name)} AS VARCHAR), '')) = ''"
-        for name in text
+        for name, value in text.items()
     )
     names = ", ".join(f"'{fields[name].name}'" for name in text)
     return [
         MALFORMED_LINE,
-        Check("empty item id", "trim(coalesce(item_id, '')) = ''", identifier, "item_id", "every item needs an id"),
+        Check("empty item id", missing("item_id", null_words), identifier, "item_id", "every item needs an id"),
         Check(
             "duplicate item id",
             f"first_row < {ROW}",
@@ -90,7 +94,13 @@ def _checks(fields: Mapping[str, Column], text: Sequence[str]) -> list[Check]:
             "item_id",
             "ids must be unique, and an earlier row has this one",
         ),
-        Check("empty text of item", blanks, fields[text[0]].name, "item_id", f"at least one of {names} must hold text"),
+        Check(
+            "empty text of item",
+            blanks,
+            fields[next(iter(text))].name,
+            "item_id",
+            f"at least one of {names} must hold text",
+        ),
     ]
 
 
