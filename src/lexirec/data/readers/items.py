@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from lexirec.core.errors import DataError
 from lexirec.data.readers.duckdb_source import Workspace, one_line
-from lexirec.data.readers.sql_columns import ROW, Column, Source, quoted, unreadable_line
+from lexirec.data.readers.sql_columns import ROW, Column, Source, unreadable_line
 from lexirec.data.readers.text_format import TextFormat
 from lexirec.data.readers.text_values import Value, cleaned, missing, raw_value
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
@@ -47,58 +48,73 @@ def _read(
     if not text:
         raise DataError(f'{source.path}: no text field was named; give at least one, for example text = ["title"].')
     fields = _fields(source, text, columns)
-    wanted = {ours: raw_value(column) for ours, column in fields.items() if ours != "item_id"}
-    selected = ", ".join(f"{sql} AS {quoted(ours)}" for ours, sql in wanted.items())
+    aliases = {ours: f"v{n}" for n, ours in enumerate(fields)}  # a field may be called like a helper column
+    selected = ", ".join(
+        f"{column.text if ours == 'item_id' else raw_value(column)} AS {aliases[ours]}"
+        for ours, column in fields.items()
+    )
     work.run(
-        f"CREATE TEMP TABLE given AS SELECT {ROW}, {unreadable_line(source)} AS unreadable,"
-        f" {fields['item_id'].text} AS item_id{', ' if selected else ''}{selected} FROM {source.scan}"
+        f"CREATE TEMP TABLE given AS SELECT {ROW}, {unreadable_line(source)} AS unreadable, {selected}"
+        f" FROM {source.scan}"
     )
-    values = cleaned(work, "given", wanted, text, format.null_words)
-    kept = "".join(f", {value.sql} AS {quoted(ours)}" for ours, value in values.items())
-    numbered = (
-        f"(SELECT {ROW}, unreadable, item_id{kept}, min({ROW}) OVER (PARTITION BY item_id) AS first_row FROM given)"
-    )
-    checks = _checks(fields, {name: values.get(name, Value("item_id")) for name in text}, format.null_words)
+    values = {"item_id": Value(aliases["item_id"]), **cleaned(work, "given", aliases, text, format.null_words)}
+    kept = ", ".join(f"{value.sql} AS {aliases[ours]}" for ours, value in values.items())
+    first = f"min({ROW}) OVER (PARTITION BY {aliases['item_id']})"
+    numbered = f"(SELECT {ROW}, unreadable, {kept}, {first} AS first_row FROM given)"
+    checks = _checks(fields, aliases, {name: values[name] for name in text}, format.null_words)
     work.run(f"CREATE TEMP TABLE items AS {flag_bad_rows(numbered, checks)}")
     handle_bad_rows(work, source, "items", checks, rejects)
-    names = ", ".join(quoted(name) for name in ("item_id", *(name for name in fields if name != "item_id")))
-    table = work.arrow(f"SELECT {names} FROM items WHERE bad IS NULL ORDER BY {ROW}")
-    return _settled_types(table)
+    table = work.arrow(f"SELECT {', '.join(aliases.values())} FROM items WHERE bad IS NULL ORDER BY {ROW}")
+    return _settled_types(table.rename_columns(list(fields)))
 
 
 def _fields(source: Source, text: Sequence[str], columns: Mapping[str, str] | None) -> dict[str, Column]:
-    """Return our name -> column: the id, mapped and text fields first, then all other columns of the file."""
+    """Return our name -> column: the id, mapped and text fields first, then all other columns of the file.
+
+    A column of the file whose name is taken by one of ours, but for upper and lower case, is kept as `name_2`.
+    """
     wanted = dict.fromkeys(("item_id", *text, *(columns or {})))
     fields = {ours: source.column(ours, columns) for ours in wanted}
     used = {column.name for column in fields.values()}
-    others = {name: column for name, column in source.columns.items() if name not in used and name not in fields}
-    return {**fields, **others}
+    taken = {ours.lower() for ours in fields}
+    for name, column in source.columns.items():
+        if name in used:
+            continue
+        free = next(
+            each for n in itertools.count(1) if (each := name if n == 1 else f"{name}_{n}").lower() not in taken
+        )
+        taken.add(free.lower())
+        fields[free] = column
+    return fields
 
 
-def _checks(fields: Mapping[str, Column], text: Mapping[str, Value], null_words: Sequence[str]) -> list[Check]:
-    identifier = fields["item_id"].name
+def _checks(
+    fields: Mapping[str, Column], aliases: Mapping[str, str], text: Mapping[str, Value], null_words: Sequence[str]
+) -> list[Check]:
+    identifier, item_id = fields["item_id"].name, aliases["item_id"]
     blanks = " AND ".join(
-        f"coalesce(array_to_string({quoted(name)}, ''), '') = ''"
+        f"coalesce(array_to_string({aliases[name]}, ''), '') = ''"
         if value.is_list
-        else f"trim(coalesce(CAST({quoted(name)} AS VARCHAR), '')) = ''"
+        else f"trim(coalesce(CAST({aliases[name]} AS VARCHAR), '')) = ''"
         for name, value in text.items()
     )
     names = ", ".join(f"'{fields[name].name}'" for name in text)
+    given = f"CAST({item_id} AS VARCHAR)"
     return [
         MALFORMED_LINE,
-        Check("empty item id", missing("item_id", null_words), identifier, "item_id", "every item needs an id"),
+        Check("empty item id", missing(given, null_words), identifier, given, "every item needs an id"),
         Check(
             "duplicate item id",
             f"first_row < {ROW}",
             identifier,
-            "item_id",
+            given,
             "ids must be unique, and an earlier row has this one",
         ),
         Check(
             "empty text of item",
             blanks,
             fields[next(iter(text))].name,
-            "item_id",
+            given,
             f"at least one of {names} must hold text",
         ),
     ]

@@ -7,14 +7,14 @@ names where most values are written so, and names joined by `|`, `;` or `>` wher
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from lexirec.data.markup import SUSPECT, plain_text
-from lexirec.data.readers.sql_columns import ROW, Column, literal, quoted
+from lexirec.data.readers.sql_columns import ROW, Column, literal
 from lexirec.data.readers.text_format import NULL_WORDS
 from lexirec.data.structured_values import names_in
 
@@ -85,24 +85,30 @@ def raw_value(column: Column) -> str:
 
 
 def cleaned(
-    work: Workspace, table: str, columns: Collection[str], text: Collection[str], words: Sequence[str] = NULL_WORDS
+    work: Workspace,
+    table: str,
+    columns: Mapping[str, str],
+    text: Collection[str],
+    words: Sequence[str] = NULL_WORDS,
 ) -> dict[str, Value]:
-    """Return the cleaned values of columns that hold texts, lists of texts, numbers or truth values.
+    """Return the cleaned values of columns that hold texts, lists of texts, numbers or truth values; not of `item_id`.
 
     Args:
         work: Workspace of the table.
         table: A table with the column `ROW`.
-        columns: Names of the columns.
-        text: Those that are text fields, which also lose HTML and invisible characters.
+        columns: Our names -> names in the table.
+        text: Our names of the text fields, which also lose HTML and invisible characters.
         words: Null words.
     """
     _add_functions(work)
+    types = {name: kind for name, kind, *_ in work.rows(f"DESCRIBE {table}")}
     values: dict[str, Value] = {}
-    for name, kind, *_ in work.rows(f"DESCRIBE {table}"):
-        if name in columns and kind in ("VARCHAR", "VARCHAR[]"):
-            values[name] = _Reading(name, kind == "VARCHAR[]", name in text, tuple(words)).decide(work, table)
-        elif name in columns:
-            values[name] = Value(quoted(name), kind.endswith("[]"))
+    for ours, column in columns.items():
+        kind = types[column]
+        if ours != "item_id" and kind in ("VARCHAR", "VARCHAR[]"):
+            values[ours] = _Reading(ours, column, kind == "VARCHAR[]", ours in text, tuple(words)).decide(work, table)
+        elif ours != "item_id":
+            values[ours] = Value(column, kind.endswith("[]"))
     return values
 
 
@@ -111,27 +117,28 @@ class _Reading:
     """How a column of texts, or of lists of texts, is read."""
 
     name: str
+    column: str
     is_list: bool
     is_text: bool
     words: tuple[str, ...]
 
     def decide(self, work: Workspace, table: str) -> Value:
         """Return the values of the column in the table."""
-        own = quoted(self.name)
+        own = self.column
         work.run(f"CREATE OR REPLACE TEMP TABLE {_VALUES} AS SELECT {own} AS v FROM {table} WHERE {ROW} <= {_SAMPLE}")
-        lists = self._names(work) or (own if self.is_list else None)
-        if lists is None:
+        structured = self._is_structured(work)
+        if not structured and not self.is_list:
             separators = self._separators(work, f"SELECT {self._plain('v')} AS v FROM {_VALUES}")
             if not separators:
                 return Value(self._kept(self._plain(own)))
             return Value(self._kept(own, self._split(f"[{self._plain(own)}]", separators)), True)
         separators = ""
-        if self.is_tags or lists != own:
-            listed = f"SELECT unnest({self._listed(lists.replace(own, 'v'))}) AS v FROM {_VALUES}"
-            separators = self._separators(work, listed)
-        listed = self._split(self._listed(lists), separators) if separators else self._listed(lists)
+        if structured or self.is_tags:
+            separators = self._separators(work, f"SELECT unnest({self._listed('v', structured)}) AS v FROM {_VALUES}")
+        lists = self._listed(own, structured)
+        lists = self._split(lists, separators) if separators else lists
         return Value(
-            f"CASE WHEN {own} IS NULL THEN NULL ELSE {listed} END" if self.is_list else self._kept(own, listed), True
+            f"CASE WHEN {own} IS NULL THEN NULL ELSE {lists} END" if self.is_list else self._kept(own, lists), True
         )
 
     @property
@@ -149,9 +156,15 @@ class _Reading:
         """Return SQL of a text, or of a value made of it; NULL where the text is missing."""
         return f"CASE WHEN {missing(sql, self.words)} THEN NULL ELSE {value or sql} END"
 
-    def _listed(self, lists: str) -> str:
-        """Return SQL of a list of texts without HTML and without missing ones."""
-        return f"[e FOR e IN [{self._plain('p')} FOR p IN {lists}] IF NOT {missing('e', self.words)}]"
+    def _listed(self, sql: str, structured: bool) -> str:
+        """Return SQL of the list of texts in a value, without HTML and without missing ones."""
+        if structured:
+            sql = f"lexirec_names{'_loose' if self.is_text else ''}({self._written(sql)})"
+        return f"[e FOR e IN [{self._plain('p')} FOR p IN {sql}] IF NOT {missing('e', self.words)}]"
+
+    def _written(self, sql: str) -> str:
+        """Return SQL of a value as a text."""
+        return f"CAST(to_json({sql}) AS VARCHAR)" if self.is_list else sql
 
     def _split(self, lists: str, separators: str) -> str:
         """Return SQL of lists whose texts are split: the parts, in order, each once."""
@@ -159,29 +172,28 @@ class _Reading:
         kept = f"[{trimmed('e')} FOR e IN {parts} IF NOT {missing('e', self.words)}]"
         return f"list_filter({kept}, lambda e, i: list_position({kept}, e) = i)"
 
-    def _names(self, work: Workspace) -> str | None:
-        """Return SQL of the lists of names in structured values; None where most values are not structured."""
+    def _is_structured(self, work: Workspace) -> bool:
+        """Return whether most values are lists or objects written as text (or lists of such)."""
+        value = self._written("v")
         if self.is_list:
-            value, there = "CAST(to_json(v) AS VARCHAR)", "len(v) > 0"
+            there = "len(v) > 0"
             condition = f"len(list_filter(v, lambda e: regexp_matches(e, {literal(_NESTED)}))) > 0"
         else:
-            value, there = "v", f"NOT {missing('v', self.words)}"
+            there = f"NOT {missing('v', self.words)}"
             condition = f"regexp_matches(v, {literal(_BRACKETS)})"
         ((share, length),) = work.rows(
             f"SELECT avg(CAST({condition} AS INTEGER)), avg(length({value})) FROM {_VALUES} WHERE {there}"
         )
         if share is None or share <= _MOST or (not self.is_text and length > _LONGEST):
-            return None
+            return False
         values = work.rows(
             f"SELECT DISTINCT {value} AS s FROM {_VALUES} WHERE {there} AND {condition} ORDER BY hash(s), s"
             f" LIMIT {_PARSED}"
         )
         found = [names_in(each) for (each,) in values]
-        if share * sum(names is not None for names in found) / len(found) <= _MOST:
-            return None
-        if not self.is_text and not any(found):  # objects without names are kept as they are, for filters
-            return None
-        return f"lexirec_names{'_loose' if self.is_text else ''}({value.replace('v', quoted(self.name))})"
+        # Objects without names are attributes as they are, for filters; as texts they give their words.
+        useful = self.is_text or any(found)
+        return useful and share * sum(names is not None for names in found) / len(found) > _MOST
 
     def _separators(self, work: Workspace, values: str) -> str:
         """Return a pattern of the signs that join names in the given values; "" where none does."""
