@@ -12,11 +12,12 @@ from pathlib import Path
 import duckdb
 
 from lexirec.core.errors import DataError
-from lexirec.data.column_names import ENOUGH, SAMPLE, called, first_called, names
+from lexirec.data.column_names import first_called, names
 from lexirec.data.id_inference import item_columns
 from lexirec.data.readers.duckdb_source import Workspace, one_line
 from lexirec.data.readers.events import SPLIT_LABELS, TimeUnit
 from lexirec.data.readers.sql_columns import Column, Source
+from lexirec.data.text_inference import text_columns
 from lexirec.data.time_inference import POSITION_NAMES, TIME_NAMES, order_of
 
 _USER = names(
@@ -24,15 +25,6 @@ _USER = names(
     " client_id username login session_id"
 )
 _SPLIT = names("split fold part")
-_TEXT = {
-    "title": names("title name product_name item_name prod_name product_title product_display_name headline"),
-    "brand": names("brand store manufacturer author authors artist artist_name developer publisher maker"),
-    "categories": names(
-        "categories category genres genre product_type_name product_type product_group_name department tags"
-    ),
-    "description": names("description desc detail_desc about summary features overview abstract text content"),
-}
-"""Our name of a text field -> common names of it, likeliest first; texts present the fields in this order."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +70,9 @@ def guess_tables(items: Path | str, interactions: Path | str) -> Guess:
 def _guess(work: Workspace, items: Source, events: Source) -> Guess:
     item, bought, known = item_columns(work, items, events)
     user = _user_column(work, events, bought)
-    text = _text_columns(work, items, item)
+    texts = text_columns(work, items, item)
     interaction_columns = {"user_id": user.name, "item_id": bought.name}
-    remarks: list[str] = []
+    remarks = list(texts.remarks)
     order: str = ""
     unit: TimeUnit = "s"
     time = first_called(events, TIME_NAMES, besides=(user, bought))
@@ -101,8 +93,8 @@ def _guess(work: Workspace, items: Source, events: Source) -> Guess:
     if not order:
         remarks.append("no column has the times of events, so they are taken in the order of the file")
     return Guess(
-        tuple(text),
-        {ours: column.name for ours, column in {"item_id": item, **text}.items() if ours != column.name},
+        tuple(texts.fields),
+        {ours: column.name for ours, column in {"item_id": item, **texts.fields}.items() if ours != column.name},
         {ours: name for ours, name in interaction_columns.items() if ours != name},
         unit,
         order,
@@ -120,42 +112,6 @@ def _user_column(work: Workspace, events: Source, bought: Column) -> Column:
             'write [data] by hand, with interaction_columns = {user_id = "…"}'
         )
     return user
-
-
-def _text_columns(work: Workspace, items: Source, item: Column) -> dict[str, Column]:
-    """Return our name -> column of the items' texts; without a known name, the column with most distinct texts."""
-    fields: dict[str, Column] = {}
-    for ours, usual in _TEXT.items():
-        column = next((each for each in called(items, usual, besides=(item,)) if _has_text(work, items, each)), None)
-        if column is not None:
-            fields[ours] = column
-    if fields:
-        return fields
-    others = [each for each in items.columns.values() if each.name != item.name and _has_text(work, items, each)]
-    if not others:
-        raise DataError(
-            f"{items.path}: no column holds texts ({items.column_names}); add a column with a text of each item, such"
-            " as a title"
-        )
-    counts = {column.name: _variety(work, items, column) for column in others}
-    return {"title": max(others, key=lambda column: counts[column.name])}
-
-
-def _has_text(work: Workspace, items: Source, column: Column) -> bool:
-    """Return whether a column holds words: most of its values have letters and are no web addresses."""
-    if column.is_number or column.type.startswith(("DATE", "TIMESTAMP", "BOOLEAN", "STRUCT", "MAP")):
-        return False
-    value = f"array_to_string({column.texts}, ' ')"
-    ((words,),) = work.rows(
-        f"SELECT avg(CASE WHEN regexp_matches(value, '\\pL{{2}}') AND NOT starts_with(value, 'http') THEN 1.0 ELSE 0.0"
-        f" END) FROM (SELECT {value} AS value FROM {items.scan} LIMIT {SAMPLE}) WHERE trim(value) <> ''"
-    )
-    return words is not None and words > ENOUGH
-
-
-def _variety(work: Workspace, items: Source, column: Column) -> int:
-    ((distinct,),) = work.rows(f"SELECT count(DISTINCT array_to_string({column.texts}, ' ')) FROM {items.scan}")
-    return int(distinct)
 
 
 def _is_split(work: Workspace, events: Source, column: Column) -> bool:

@@ -57,7 +57,8 @@ def _read(
         f"CREATE TEMP TABLE given AS SELECT {ROW}, {unreadable_line(source)} AS unreadable, {selected}"
         f" FROM {source.scan}"
     )
-    values = {"item_id": Value(aliases["item_id"]), **cleaned(work, "given", aliases, text, format.null_words)}
+    others = {ours: alias for ours, alias in aliases.items() if ours != "item_id"}
+    values = {"item_id": Value(aliases["item_id"]), **cleaned(work, "given", others, text, format.null_words)}
     kept = ", ".join(f"{value.sql} AS {aliases[ours]}" for ours, value in values.items())
     first = f"min({ROW}) OVER (PARTITION BY {aliases['item_id']})"
     numbered = f"(SELECT {ROW}, unreadable, {kept}, {first} AS first_row FROM given)"

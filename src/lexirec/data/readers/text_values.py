@@ -65,6 +65,11 @@ def missing(sql: str, words: Sequence[str] = NULL_WORDS) -> str:
     return f"({sql} IS NULL OR regexp_full_match({sql}, {literal(pattern)}))"
 
 
+def plain(sql: str) -> str:
+    """Return SQL of a text without HTML, in a workspace in which `cleaned` was called."""
+    return f"CASE WHEN regexp_matches({sql}, {literal(SUSPECT)}) THEN lexirec_plain_text({sql}) ELSE {sql} END"
+
+
 @dataclass(frozen=True)
 class Value:
     """SQL of a column's cleaned values, and whether they are lists."""
@@ -91,7 +96,7 @@ def cleaned(
     text: Collection[str],
     words: Sequence[str] = NULL_WORDS,
 ) -> dict[str, Value]:
-    """Return the cleaned values of columns that hold texts, lists of texts, numbers or truth values; not of `item_id`.
+    """Return the cleaned values of columns that hold texts, lists of texts, numbers or truth values.
 
     Args:
         work: Workspace of the table.
@@ -105,9 +110,9 @@ def cleaned(
     values: dict[str, Value] = {}
     for ours, column in columns.items():
         kind = types[column]
-        if ours != "item_id" and kind in ("VARCHAR", "VARCHAR[]"):
+        if kind in ("VARCHAR", "VARCHAR[]"):
             values[ours] = _Reading(ours, column, kind == "VARCHAR[]", ours in text, tuple(words)).decide(work, table)
-        elif ours != "item_id":
+        else:
             values[ours] = Value(column, kind.endswith("[]"))
     return values
 
@@ -148,9 +153,7 @@ class _Reading:
 
     def _plain(self, sql: str) -> str:
         """Return SQL of a text without HTML."""
-        if not self.is_text:
-            return sql
-        return f"CASE WHEN regexp_matches({sql}, {literal(SUSPECT)}) THEN lexirec_plain_text({sql}) ELSE {sql} END"
+        return plain(sql) if self.is_text else sql
 
     def _kept(self, sql: str, value: str | None = None) -> str:
         """Return SQL of a text, or of a value made of it; NULL where the text is missing."""
