@@ -12,8 +12,10 @@ from pydantic import Field
 from lexirec.core.config import DataPath, Settings, usual_kind
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
-from lexirec.data.readers.events import EventOptions, IdSpelling, TimeUnit
+from lexirec.data.readers.events import EventOptions
+from lexirec.data.readers.id_spelling import IdSpelling
 from lexirec.data.readers.text_format import TextFormats
+from lexirec.data.readers.time_recognition import TimeUnit
 from lexirec.data.readers.validation import OnBadRow, Rejects
 from lexirec.data.splits import Split, global_temporal, leave_last_out, predefined_split
 

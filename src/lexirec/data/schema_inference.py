@@ -15,10 +15,12 @@ from lexirec.core.errors import DataError
 from lexirec.data.column_names import first_called, names
 from lexirec.data.id_inference import item_columns
 from lexirec.data.readers.duckdb_source import Workspace, one_line
-from lexirec.data.readers.events import SPLIT_LABELS, TimeUnit
+from lexirec.data.readers.events import SPLIT_LABELS
+from lexirec.data.readers.id_spelling import IdSpelling
 from lexirec.data.readers.sql_columns import Column, Source
+from lexirec.data.readers.time_recognition import TimeUnit
 from lexirec.data.text_inference import text_columns
-from lexirec.data.time_inference import POSITION_NAMES, TIME_NAMES, order_of
+from lexirec.data.time_inference import TimeChoice, infer_order
 
 _USER = names(
     "user_id user reviewer_id customer_id customer uid member_id member visitor_id account_id author_id person_id"
@@ -41,6 +43,7 @@ class Guess:
         published_split: Whether a column labels events as training, validation and test.
         known: Share of the events (of a sample) whose item is in the table of items.
         remarks: Notes for the user, one sentence each.
+        match_ids: Differences in spelling between the item ids of the two tables.
     """
 
     text: tuple[str, ...]
@@ -51,56 +54,55 @@ class Guess:
     published_split: bool
     known: float
     remarks: tuple[str, ...]
+    match_ids: tuple[IdSpelling, ...] = ()
 
 
-def guess_tables(items: Path | str, interactions: Path | str) -> Guess:
+def guess_tables(items: Path | str, interactions: Path | str, times: TimeChoice | None = None) -> Guess:
     """Infer the columns of a table of items and a table of events.
 
+    Args:
+        items: The table of items.
+        interactions: The table of events.
+        times: What is known of the times of events.
+
     Raises:
-        DataError: a file cannot be read, or has no column of item ids, user ids or texts; one line.
+        DataError: a file cannot be read, has no column of item ids, user ids or texts, or has times that cannot be read
+            with certainty; one line.
     """
     with Workspace() as work:
         sources = work.open(items), work.open(interactions)
         try:
-            return _guess(work, *sources)
+            return _guess(work, *sources, times or TimeChoice())
         except duckdb.Error as error:
             raise DataError(f"{items}, {interactions}: a file cannot be read ({one_line(error)}).") from error
 
 
-def _guess(work: Workspace, items: Source, events: Source) -> Guess:
-    item, bought, known = item_columns(work, items, events)
+def _guess(work: Workspace, items: Source, events: Source, times: TimeChoice) -> Guess:
+    ids = item_columns(work, items, events)
+    item, bought = ids.items, ids.events
     user = _user_column(work, events, bought)
     texts = text_columns(work, items, item)
     interaction_columns = {"user_id": user.name, "item_id": bought.name}
-    remarks = list(texts.remarks)
-    order: str = ""
-    unit: TimeUnit = "s"
-    time = first_called(events, TIME_NAMES, besides=(user, bought))
-    if time is not None:
-        order, unit = order_of(work, events, time, remarks)
-        if order:
-            interaction_columns[order] = time.name
-    if not order and (position := first_called(events, POSITION_NAMES, besides=(user, bought))) is not None:
-        order = "position"
-        interaction_columns["position"] = position.name
+    order = infer_order(work, events, user, bought, times)
+    if order.kind:
+        interaction_columns[order.kind] = order.column
     split = first_called(events, _SPLIT, besides=(user, bought))
     published = split is not None and _is_split(work, events, split)
     if split is not None and published:
         interaction_columns["split"] = split.name
     for role in ("time", "position", "split"):  # a column of that name with other content must be ignored explicitly
-        if role in events.columns and role not in interaction_columns and (role != "position" or order != "time"):
+        if role in events.columns and role not in interaction_columns and (role != "position" or order.kind != "time"):
             interaction_columns[role] = ""
-    if not order:
-        remarks.append("no column has the times of events, so they are taken in the order of the file")
     return Guess(
         tuple(texts.fields),
         {ours: column.name for ours, column in {"item_id": item, **texts.fields}.items() if ours != column.name},
         {ours: name for ours, name in interaction_columns.items() if ours != name},
-        unit,
-        order,
+        order.unit,
+        order.kind,
         published,
-        known,
-        tuple(remarks),
+        ids.known,
+        (*ids.remarks, *texts.remarks, *order.remarks),
+        ids.match_ids,
     )
 
 

@@ -19,6 +19,7 @@ from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, LeaveLastOut, Published, read_data, split_data
 from lexirec.data.schema_inference import Guess, guess_tables
 from lexirec.data.splits import Split, unseen_cases
+from lexirec.data.time_inference import TimeChoice
 from lexirec.models.distillation_teacher import DistillationSettings
 
 RECIPES = {"gram": "lexirec:gram.toml", "tsrec": "lexirec:tsrec.toml"}
@@ -59,6 +60,7 @@ class _Tables:
     items: Path
     interactions: Path
     guess: Guess
+    times: TimeChoice
     catalog: Catalog
     events: Interactions
     split: Split
@@ -76,7 +78,12 @@ class _Tables:
 
 
 def draft_experiment(
-    items: Path | str, interactions: Path | str, out: Path | str = "experiment.toml", *, family: str = "gram"
+    items: Path | str,
+    interactions: Path | str,
+    out: Path | str = "experiment.toml",
+    *,
+    family: str = "gram",
+    times: TimeChoice | None = None,
 ) -> Draft:
     """Infer the columns of two tables and write an experiment for them.
 
@@ -85,17 +92,18 @@ def draft_experiment(
         interactions: Table of events, likewise.
         out: The experiment file; an existing one is not overwritten.
         family: "gram" or "tsrec".
+        times: What is known of the times of events: their column, format and zone.
 
     Raises:
         SettingsError: the family is unknown, or the file exists.
-        DataError: a table cannot be used, or no user has enough events.
+        DataError: a table cannot be used, times cannot be read with certainty, or no user has enough events.
     """
     if family not in RECIPES:
         raise SettingsError(f"--family {family}: allowed are {', '.join(RECIPES)}.{did_you_mean(family, RECIPES)}")
     target = Path(out)
     if target.exists():
         raise SettingsError(f"{target} exists and is not overwritten; give another name with --out")
-    tables = _read(Path(items), Path(interactions))
+    tables = _read(Path(items), Path(interactions), times or TimeChoice())
     remarks = (*tables.guess.remarks, *_remarks(tables))
     text = "\n".join(_parts(tables, target, family, remarks)).rstrip() + "\n"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -104,8 +112,8 @@ def draft_experiment(
     return Draft(target, text, len(tables.catalog), users, events, tables.guess, remarks)
 
 
-def _read(items: Path, interactions: Path) -> _Tables:
-    guess = guess_tables(items, interactions)
+def _read(items: Path, interactions: Path, times: TimeChoice) -> _Tables:
+    guess = guess_tables(items, interactions, times)
     settings = DataSettings(
         items=items,
         interactions=interactions,
@@ -113,13 +121,16 @@ def _read(items: Path, interactions: Path) -> _Tables:
         item_columns=guess.item_columns,
         interaction_columns=guess.interaction_columns,
         time_unit=guess.time_unit,
+        time_format=times.format,
+        time_zone=times.zone,
+        match_ids=guess.match_ids,
         on_bad_row="reject",
         split=Published() if guess.published_split else LeaveLastOut(),
     )
     catalog, events = read_data(settings)
     if events.times is not None and (events.times % _DAY != 0).any():  # times of whole days: repeats may be real
         events = events.without_repeats()
-    return _Tables(items, interactions, guess, catalog, events, split_data(settings, events))
+    return _Tables(items, interactions, guess, times, catalog, events, split_data(settings, events))
 
 
 def _remarks(tables: _Tables) -> Iterator[str]:
@@ -176,6 +187,12 @@ def _data(tables: _Tables, target: Path) -> dict[str, Any]:
     }
     if guess.time_unit != "s":
         data["time_unit"] = guess.time_unit
+    if guess.order == "time" and tables.times.format is not None:
+        data["time_format"] = tables.times.format
+    if guess.order == "time" and tables.times.zone != "UTC":
+        data["time_zone"] = tables.times.zone
+    if guess.match_ids:
+        data["match_ids"] = list(guess.match_ids)
     if tables.rejected:
         data["on_bad_row"] = "reject"
     if tables.repeats:

@@ -18,8 +18,10 @@ import pyarrow.parquet as pq
 from lexirec.core.errors import DataError
 from lexirec.core.progress import track
 from lexirec.data.readers.duckdb_source import Workspace
-from lexirec.data.readers.events import time_checks
 from lexirec.data.readers.sql_columns import ROW, Source, unreadable_line
+from lexirec.data.readers.time_checks import time_checks
+from lexirec.data.readers.time_recognition import PER_SECOND
+from lexirec.data.readers.times import TimeOptions, read_times
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, OnBadRow, Rejects, flag_bad_rows, handle_bad_rows
 
 Row = dict[str, Any]
@@ -73,9 +75,10 @@ class Conversion:
         ]
         if time is not None:
             column = source.column("time", {"time": time})
-            number = column.number(per_second)
-            parts += [f"{number} AS time", f"CASE WHEN ({number}) IS NULL THEN {column.text} END AS time_given"]
-            checks += time_checks(time, per_second)
+            unit = next(name for name, each in PER_SECOND.items() if each == per_second)
+            reading = read_times(self.work, source, column, TimeOptions(unit))
+            parts += [f"{reading.sql} AS time", f"{column.text} AS time_given"]
+            checks += time_checks(time, reading)
         if rating is not None:
             parts.append(f"{source.column('rating', {'rating': rating}).number()} AS rating")
         raw = f"(SELECT {ROW}, {unreadable_line(source)} AS unreadable, {', '.join(parts)} FROM {source.scan})"
