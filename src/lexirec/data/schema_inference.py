@@ -6,18 +6,21 @@ column of the events is the one whose values are ids of the items.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
 
 from lexirec.core.errors import DataError
 from lexirec.data.column_names import first_called, names
+from lexirec.data.event_inference import event_conditions
 from lexirec.data.id_inference import item_columns
 from lexirec.data.readers.duckdb_source import Workspace, one_line
 from lexirec.data.readers.events import SPLIT_LABELS
+from lexirec.data.readers.format_sniffing import sniff_format
 from lexirec.data.readers.id_spelling import IdSpelling
 from lexirec.data.readers.sql_columns import Column, Source
+from lexirec.data.readers.text_format import TextFormats
 from lexirec.data.readers.time_recognition import TimeUnit
 from lexirec.data.text_inference import text_columns
 from lexirec.data.time_inference import TimeChoice, infer_order
@@ -44,6 +47,9 @@ class Guess:
         known: Share of the events (of a sample) whose item is in the table of items.
         remarks: Notes for the user, one sentence each.
         match_ids: Differences in spelling between the item ids of the two tables.
+        formats: How the two files are written, where that is not the usual.
+        where: Condition that events must meet to count, None for none.
+        proposed: Further conditions that may be wanted.
     """
 
     text: tuple[str, ...]
@@ -55,6 +61,9 @@ class Guess:
     known: float
     remarks: tuple[str, ...]
     match_ids: tuple[IdSpelling, ...] = ()
+    formats: TextFormats = field(default_factory=TextFormats)
+    where: str | None = None
+    proposed: tuple[str, ...] = ()
 
 
 def guess_tables(items: Path | str, interactions: Path | str, times: TimeChoice | None = None) -> Guess:
@@ -70,11 +79,15 @@ def guess_tables(items: Path | str, interactions: Path | str, times: TimeChoice 
             with certainty; one line.
     """
     with Workspace() as work:
-        sources = work.open(items), work.open(interactions)
+        of_items, about_items = sniff_format(work, Path(items))
+        of_events, about_events = sniff_format(work, Path(interactions))
+        sources = work.open(items, of_items), work.open(interactions, of_events)
         try:
-            return _guess(work, *sources, times or TimeChoice())
+            guess = _guess(work, *sources, times or TimeChoice())
         except duckdb.Error as error:
             raise DataError(f"{items}, {interactions}: a file cannot be read ({one_line(error)}).") from error
+    formats = TextFormats(items=of_items, interactions=of_events)
+    return replace(guess, formats=formats, remarks=(*about_items, *about_events, *guess.remarks))
 
 
 def _guess(work: Workspace, items: Source, events: Source, times: TimeChoice) -> Guess:
@@ -93,6 +106,7 @@ def _guess(work: Workspace, items: Source, events: Source, times: TimeChoice) ->
     for role in ("time", "position", "split"):  # a column of that name with other content must be ignored explicitly
         if role in events.columns and role not in interaction_columns and (role != "position" or order.kind != "time"):
             interaction_columns[role] = ""
+    conditions = event_conditions(work, events, interaction_columns.values())
     return Guess(
         tuple(texts.fields),
         {ours: column.name for ours, column in {"item_id": item, **texts.fields}.items() if ours != column.name},
@@ -101,8 +115,10 @@ def _guess(work: Workspace, items: Source, events: Source, times: TimeChoice) ->
         order.kind,
         published,
         ids.known,
-        (*ids.remarks, *texts.remarks, *order.remarks),
+        (*ids.remarks, *texts.remarks, *order.remarks, *conditions.remarks),
         ids.match_ids,
+        where=conditions.where,
+        proposed=conditions.proposed,
     )
 
 
