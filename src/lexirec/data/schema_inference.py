@@ -14,7 +14,7 @@ import duckdb
 from lexirec.core.errors import DataError
 from lexirec.data.column_names import first_called, names
 from lexirec.data.event_inference import event_conditions
-from lexirec.data.id_inference import item_columns
+from lexirec.data.id_inference import event_rows
 from lexirec.data.readers.duckdb_source import Workspace, one_line
 from lexirec.data.readers.events import SPLIT_LABELS
 from lexirec.data.readers.format_sniffing import sniff_format
@@ -91,7 +91,7 @@ def guess_tables(items: Path | str, interactions: Path | str, times: TimeChoice 
 
 
 def _guess(work: Workspace, items: Source, events: Source, times: TimeChoice) -> Guess:
-    ids = item_columns(work, items, events)
+    events, ids = event_rows(work, items, events)
     item, bought = ids.items, ids.events
     user = _user_column(work, events, bought)
     texts = text_columns(work, items, item)
