@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lexirec.core.config import as_toml
-from lexirec.core.errors import SettingsError, did_you_mean
+from lexirec.core.errors import DataError, SettingsError, did_you_mean
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, LeaveLastOut, Published, read_data, split_data
@@ -124,19 +124,37 @@ def _read(items: Path, interactions: Path, times: TimeChoice) -> _Tables:
         time_format=times.format,
         time_zone=times.zone,
         match_ids=guess.match_ids,
+        formats=guess.formats,
+        where=guess.where,
         on_bad_row="reject",
         split=Published() if guess.published_split else LeaveLastOut(),
     )
     catalog, events = read_data(settings)
     if events.times is not None and (events.times % _DAY != 0).any():  # times of whole days: repeats may be real
         events = events.without_repeats()
-    return _Tables(items, interactions, guess, times, catalog, events, split_data(settings, events))
+    split = split_data(settings, events)
+    if not len(split.test):
+        raise DataError(f"{interactions}: {_nothing_to_measure(events, guess)}")
+    return _Tables(items, interactions, guess, times, catalog, events, split)
+
+
+def _nothing_to_measure(events: Interactions, guess: Guess) -> str:
+    """Return why there is no test case, and what to do."""
+    users = f"the {len(events):,} users" if len(events) != 1 else "the one user"
+    if guess.published_split:
+        return f"no event of {users} that is labelled as test has an earlier one; a test case needs a history"
+    return (
+        f"none of {users} has three events, one each for training, validation and test; nothing could be measured:"
+        " bring more events of each user"
+    )
 
 
 def _remarks(tables: _Tables) -> Iterator[str]:
     """Yield remarks on rejected rows, repeats, short histories and items without events."""
     for reason, count in tables.rejected.items():
         yield f"{count:,} rows are rejected: {reason}"
+    if left_out := int(tables.events.protocol.get("left_out_by_where", 0)):
+        yield f"{left_out:,} events are left out, as they do not meet where = {as_toml(tables.guess.where)}"
     if tables.repeats:
         yield f"{tables.repeats:,} events repeat the user, item and time of another and are dropped"
     measured = len(tables.split.test)
@@ -158,7 +176,11 @@ def _parts(tables: _Tables, target: Path, family: str, remarks: tuple[str, ...])
     for remark in remarks:
         yield f"# {remark[0].upper()}{remark[1:]}."
     yield f'extends = "{RECIPES[family]}"\n'
-    yield _table("data", _data(tables, target))
+    proposed = "".join(f"# where = {as_toml(condition)}\n" for condition in tables.guess.proposed)
+    yield _table("data", _data(tables, target)) + proposed
+    for name, format in (("items", tables.guess.formats.items), ("interactions", tables.guess.formats.interactions)):
+        if given := format.model_dump(exclude_defaults=True):
+            yield _table(f"data.formats.{name}", given)
     if tables.guess.published_split:
         yield _table("data.split", {"kind": "published"})
     sizes = _sizes(family, n_items, len(tables.split.train.items))
@@ -166,7 +188,7 @@ def _parts(tables: _Tables, target: Path, family: str, remarks: tuple[str, ...])
         yield "# Sizes for this amount of data; the rest is as in the recipe."
     for name, values in sizes.items():
         yield _table(name, values)
-    unlike = bool(unseen_cases(tables.split).mean() > _UNLIKE)
+    unlike = len(tables.split.validation) > 0 and bool(unseen_cases(tables.split).mean() > _UNLIKE)
     if unlike and len(tables.split.train) >= DistillationSettings().folds:
         # better where data are split by time (docs/decisions/0013); slightly worse under leave-last-out
         yield "# Many histories end with events outside training: the memory (item co-occurrence) is distilled."
@@ -191,6 +213,8 @@ def _data(tables: _Tables, target: Path) -> dict[str, Any]:
         data["time_format"] = tables.times.format
     if guess.order == "time" and tables.times.zone != "UTC":
         data["time_zone"] = tables.times.zone
+    if guess.where:
+        data["where"] = guess.where
     if guess.match_ids:
         data["match_ids"] = list(guess.match_ids)
     if tables.rejected:
