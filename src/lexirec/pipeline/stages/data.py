@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.core.printable import printable
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, read_data, split_data
@@ -65,7 +66,7 @@ def write_summary(
                 for row in rows
             ]
             parts += [f"## {name}", "\n".join(f"| {' | '.join(row)} |" for row in [*head, *cells])]
-    (out / "summary.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    (out / "summary.md").write_text(printable("\n\n".join(parts) + "\n"), encoding="utf-8")
 
 
 def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
@@ -83,7 +84,9 @@ def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
     if tables.users is not None:
         bad_rows = Rejects(tables.on_bad_row)
         train_user_ids = interactions.user_ids[split.train_users]
-        texts = read_preferences(tables.users, train_user_ids, columns=tables.user_columns, rejects=bad_rows)
+        texts = read_preferences(
+            tables.users, train_user_ids, columns=tables.user_columns, rejects=bad_rows, format=tables.formats.users
+        )
         if tables.on_bad_row == "reject":
             bad_rows.save(out / "rejected_users.parquet")
         (out / PREFERENCES).write_text(json.dumps(texts, ensure_ascii=False) + "\n", encoding="utf-8")
