@@ -82,7 +82,10 @@ class Partner:
 
     @property
     def held_out(self) -> float:
-        """NDCG@10 on users that did not choose: the mean over both halves, each with the other half's best trial."""
+        """NDCG@10 on users that did not choose the trial: the mean over both halves, each with the other half's best.
+
+        The weights of every trial were chosen on all users.
+        """
         by_odd = max(self.trials, key=lambda trial: (trial.halves[1], -trial.number))
         by_even = max(self.trials, key=lambda trial: (trial.halves[0], -trial.number))
         return (by_odd.halves[0] + by_even.halves[1]) / 2

@@ -88,8 +88,8 @@ def _partner_lines(partner: Partner) -> list[str]:
     return [
         f"partner: the best of {len(partner.trials)} memories, trial {best.number + 1}; on {partner.cases:,} cases "
         f"{METRIC} {best.value:.4f}, with the baseline's settings {first.value:.4f}",
-        f"partner chosen on the other half of the users: {partner.held_out:.4f}, with the baseline's settings "
-        f"{np.mean(first.halves):.4f}",
+        f"partner chosen on the other half of the users, weights on both: {partner.held_out:.4f}, "
+        f"with the baseline's settings {np.mean(first.halves):.4f}",
     ]
 
 

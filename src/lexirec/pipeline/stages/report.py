@@ -239,7 +239,7 @@ def _next_steps(name: str, rows: Sequence[SystemResult], inputs: Folders, split:
     losing = {standing.system for standing in standings(rows) if standing.verdict != "above"}
     if any(row.main and row.name in losing for row in rows):
         steps.append(
-            "The model does not beat the reference baselines: train longer, use a larger backbone or better vectors, "
+            "The model is not above the reference baselines: train longer, use a larger backbone or better vectors, "
             "and compare on the validation fold (`lexirec evaluate NAME --fold validation`)."
         )
     return steps
