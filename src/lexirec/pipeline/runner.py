@@ -18,6 +18,7 @@ from lexirec.core.config import Settings
 from lexirec.core.manifest import Recipe
 from lexirec.core.runs import Stage, State
 from lexirec.core.store import PROGRESS, Store
+from lexirec.pipeline.visible import visible
 
 Make = Callable[[Any, Mapping[str, Path], Path], None]
 _log = logging.getLogger(__name__)
@@ -91,7 +92,8 @@ class StageRunner:
             make: Writes the artifact: called with the settings, the folders of the inputs by name, and the folder to
                 write in.
             settings: Settings of the stage; they enter its key.
-            inputs: Earlier stages by the names under which `make` finds their folders; None is left out.
+            inputs: Earlier stages by the names under which `make` finds their folders; None is left out. Of a data
+                stage it gets the parts that its kind may read (`pipeline.visible`).
             raw: External files by name; they enter the key by content, not by path.
             kind: Kind of stage, where that is not the first part of the name.
         """
@@ -107,9 +109,9 @@ class StageRunner:
         state = self._state(name, recipe)
         stage = Stage(name, kind, recipe.key, self.store.path(kind, recipe.key), state)
         if self.act:
-            folders = {key: earlier.folder for key, earlier in present.items()}
+            folders = {**visible(kind, present), **(raw or {})}
             with self.display(stage):
-                self.store.ensure(recipe, lambda out: make(settings, {**folders, **(raw or {})}, out))
+                self.store.ensure(recipe, lambda out: make(settings, folders, out))
         self.stages.append(stage)
         self.recipes[recipe.key] = recipe
         return stage

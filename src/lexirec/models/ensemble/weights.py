@@ -25,6 +25,7 @@ from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.neighbors import pair_counts
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Cases, Split, unseen_cases
+from lexirec.data.training_part import TrainingAndValidation
 from lexirec.evaluation.metrics import ranks_in_scores
 from lexirec.models.baselines.base import history_rows
 from lexirec.models.ensemble.settings import PLACES, EnsembleSettings
@@ -53,7 +54,7 @@ def coverage(histories: Sequences, support: Floats) -> Floats:
 # ----------------------------------------------------------------------------------------------------------- cases
 
 
-def chosen_cases(settings: EnsembleSettings, split: Split) -> tuple[Cases, dict[str, Any]]:
+def chosen_cases(settings: EnsembleSettings, split: Split | TrainingAndValidation) -> tuple[Cases, dict[str, Any]]:
     """Return the validation cases on which weights are chosen, and facts about them for the report.
 
     Raises:
