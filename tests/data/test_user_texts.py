@@ -39,7 +39,7 @@ def test_columns_may_have_other_names_and_kinds_of_files_do(tmp_path):
         ("user_id,preference\n,a\n", r"row 1.*every text needs a user"),
         ("user_id,likes\nann,a\n", r"no column 'preference'"),
         ("user_id,preference\namm,a\n", r"none of its users, such as 'amm', has an event; use the user ids"),
-        ("user_id,preference\n", r"no usable row"),
+        ("user_id,preference\n", r"no row below the header"),
     ],
 )
 def test_bad_tables_are_refused_in_one_line(tmp_path, text, message):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lexirec.core.errors import DataError, did_you_mean
 from lexirec.data.readers.duckdb_source import Workspace, one_line
 from lexirec.data.readers.sql_columns import ROW, unreadable_line
+from lexirec.data.readers.text_format import TextFormat
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 
 
@@ -23,6 +24,7 @@ def read_preferences(
     *,
     columns: Mapping[str, str] | None = None,
     rejects: Rejects | None = None,
+    format: TextFormat | None = None,
 ) -> list[str]:
     """Read one text per user from Parquet, CSV/TSV or JSON Lines (also .gz/.zst).
 
@@ -33,6 +35,7 @@ def read_preferences(
         user_ids: The users whose texts are returned.
         columns: Our names -> names in the file.
         rejects: Collects bad rows; without it the first one is an error.
+        format: How a delimited text file is written, where its name and first line do not say it.
 
     Returns:
         One text per user, "" for users without one.
@@ -42,7 +45,7 @@ def read_preferences(
             given and what is allowed.
     """
     with Workspace() as work:
-        source = work.open(path)
+        source = work.open(path, format or TextFormat())
         user, text = (source.column(name, columns) for name in ("user_id", "preference"))
         checks = [
             MALFORMED_LINE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from lexirec.core.progress import Progress
 from lexirec.data.catalog import Catalog
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.sql_columns import ROW, Column, Source, unreadable_line
+from lexirec.data.readers.text_format import TextFormat
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 from lexirec.data.splits import TEST, TRAIN, VALIDATION
 
@@ -34,6 +36,30 @@ SPLIT_LABELS = {
 }
 """Accepted names of the parts of a predefined split."""
 _OPTIONAL = ("time", "position", "split")
+
+IdSpelling = Literal["blanks", "case", "decimals", "leading-zeros"]
+"""A difference in spelling that ids of the two tables may have and still agree."""
+
+
+@dataclass(frozen=True)
+class EventOptions:
+    """How a table of events is read.
+
+    Attributes:
+        time_unit: Unit of numeric times.
+        time_format: Format of times in text, as `strptime` has it; None to recognise the usual ones.
+        time_zone: Zone of times in text that name none, such as "Europe/Berlin".
+        where: Condition over the file's own columns that an event must meet to count; None for all.
+        match_ids: Differences in spelling that item ids of the two tables may have.
+        format: How a delimited text file is written.
+    """
+
+    time_unit: TimeUnit = "s"
+    time_format: str | None = None
+    time_zone: str = "UTC"
+    where: str | None = None
+    match_ids: tuple[IdSpelling, ...] = ()
+    format: TextFormat = field(default_factory=TextFormat)
 
 
 class Events(NamedTuple):
@@ -57,19 +83,19 @@ def read_events(
     catalog: Catalog,
     columns: Mapping[str, str] | None,
     rejects: Rejects,
-    time_unit: TimeUnit,
+    options: EventOptions,
 ) -> Events:
     """Read the events of one file; checks, join and sort run in the workspace, which spills to disk.
 
     Raises:
         DataError: A column is missing or a row is bad (see `lexirec.data.readers.validation`).
     """
-    if time_unit not in PER_SECOND:
-        raise DataError(f"time_unit is '{time_unit}'; allowed are {', '.join(PER_SECOND)}.")
+    if options.time_unit not in PER_SECOND:
+        raise DataError(f"time_unit is '{options.time_unit}'; allowed are {', '.join(PER_SECOND)}.")
     roles = _roles(source, columns)
     with Progress(f"Reading {source.path.name}") as progress:
         progress.update("checking")
-        _collect(work, source, roles, catalog, rejects, PER_SECOND[time_unit])
+        _collect(work, source, roles, catalog, rejects, PER_SECOND[options.time_unit])
         progress.update("sorting")
         return _fetch(work, roles)
 

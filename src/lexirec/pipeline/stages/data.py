@@ -84,7 +84,9 @@ def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
     if tables.users is not None:
         bad_rows = Rejects(tables.on_bad_row)
         train_user_ids = interactions.user_ids[split.train_users]
-        texts = read_preferences(tables.users, train_user_ids, columns=tables.user_columns, rejects=bad_rows)
+        texts = read_preferences(
+            tables.users, train_user_ids, columns=tables.user_columns, rejects=bad_rows, format=tables.formats.users
+        )
         if tables.on_bad_row == "reject":
             bad_rows.save(out / "rejected_users.parquet")
         (out / PREFERENCES).write_text(json.dumps(texts, ensure_ascii=False) + "\n", encoding="utf-8")
