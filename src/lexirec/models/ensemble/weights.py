@@ -66,8 +66,10 @@ def chosen_cases(settings: EnsembleSettings, split: Split | TrainingAndValidatio
         cases = cases.take(np.flatnonzero(fresh))
     if not len(cases):
         raise DataError(
-            f'ensemble.choose_on is "{settings.choose_on}", but there is no such case; set "validation", hold some '
-            "back with data.split.hold_back = 0.2 (leave-last-out), or fix the weight with ensemble.weights = [1.0]"
+            'choose_on is "unseen", and every validation history ends with a training event, as under leave-last-out; '
+            'set choose_on = "validation", or hold events back (data.split.hold_back = 0.2)'
+            if len(split.validation)
+            else "there is no validation case; use a split that has some, or leave out [ensemble]"
         )
     cases = cases.sample(settings.cases, settings.seed)
     return cases, {**facts, "cases": len(cases)}
