@@ -18,6 +18,7 @@ from lexirec.cli.options import (
     SystemsArgument,
     app,
 )
+from lexirec.core.printable import printable
 from lexirec.core.store import Store
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def table(
     inspect_output.print_results(results, json)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(results.markdown(), encoding="utf-8")
+        out.write_text(printable(results.markdown()), encoding="utf-8")
         typer.echo(f"lexirec: wrote {out}", err=True)
     if figure is not None:
         _draw(results, figure)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.core.printable import printable
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, read_data, split_data
@@ -66,7 +67,7 @@ def write_summary(
                 for row in rows
             ]
             parts += [f"## {name}", "\n".join(f"| {' | '.join(row)} |" for row in [*head, *cells])]
-    (out / "summary.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    (out / "summary.md").write_text(printable("\n\n".join(parts) + "\n"), encoding="utf-8")
 
 
 def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
