@@ -14,14 +14,14 @@ import numpy as np
 from lexirec.core.errors import DataError
 from lexirec.data.splits import Split, unseen_cases
 from lexirec.models.ensemble.weights import chosen_cases
+from lexirec.pipeline.components import SasrecNeighbors
 from lexirec.pipeline.experiment import EvaluationSettings, Experiment
 
 _log = logging.getLogger(__name__)
 _MEASURING = (None, "data", "evaluation", "report")
 """Last stages of runs that measure, or that only prepare the data."""
-_LEAST = 3
-"""Events that a user needs under leave-last-out."""
-BY_TIME = 'split by time, data.split.kind = "global-temporal"'
+_NO_HISTORY = "there is no history to predict from: check which column is user_id, or add events"
+_BY_TIME = 'split by time, data.split.kind = "global-temporal"'
 
 
 def check_data(experiment: Experiment, split: Split, until: str | None = None) -> None:
@@ -38,15 +38,7 @@ def check_data(experiment: Experiment, split: Split, until: str | None = None) -
     check_training(split)
     if until in _MEASURING and (experiment.parts or experiment.experts):
         check_evaluation(experiment.evaluation, split)
-    if experiment.model is not None and int(split.train.lengths.max(initial=0)) < 2:
-        raise DataError(
-            f"data: none of the {len(split.train):,} training rows has two events, so a model has no step to learn; "
-            + (
-                "lower data.split.hold_back"
-                if split.protocol.get("hold_back")
-                else "use longer histories or another split, or leave out [model]"
-            )
-        )
+    _check_steps(experiment, split)
     for name, fusion in experiment.ensemble.items():
         try:
             chosen_cases(fusion, split)
@@ -54,6 +46,18 @@ def check_data(experiment: Experiment, split: Split, until: str | None = None) -
             raise DataError(f"data: 'ensemble.{name}' has no cases to choose its weights on: {error}") from None
     for remark in remarks(experiment, split):
         _log.warning("data: %s", remark)
+
+
+def _check_steps(experiment: Experiment, split: Split) -> None:
+    """Check that a row has two events, where the experiment cannot do without a network that learns from them."""
+    network = "the model" if experiment.model is not None else None
+    network = "the SASRec of [neighbors]" if isinstance(experiment.neighbors, SasrecNeighbors) else network
+    if network is not None and int(split.train.lengths.max(initial=0)) < 2:
+        advice = "lower data.split.hold_back" if split.protocol.get("hold_back") else "use longer histories"
+        raise DataError(
+            f"data: none of the {len(split.train):,} training rows has two events, so {network} has no step to learn; "
+            f"{advice}, or another split"
+        )
 
 
 def check_training(split: Split) -> None:
@@ -77,6 +81,17 @@ def check_training(split: Split) -> None:
         raise DataError(f"data: no event is in the training part, so nothing can be learned; {_more_training(split)}")
 
 
+def check_histories(split: Split) -> None:
+    """Check the data of a new experiment, whatever its parts: they may be short, but there are histories.
+
+    Raises:
+        DataError: as of `check_training`, or every user has one event.
+    """
+    check_training(split)
+    if not len(split.test) and not len(split.validation) and int(split.train.lengths.max(initial=0)) < 2:
+        raise DataError(f"data: every user has one event; {_NO_HISTORY}")
+
+
 def check_evaluation(settings: EvaluationSettings, split: Split) -> None:
     """Check that the fold that is evaluated has cases, and that some of their targets occur in training.
 
@@ -86,7 +101,7 @@ def check_evaluation(settings: EvaluationSettings, split: Split) -> None:
     fold = settings.fold
     cases = split.test if fold == "test" else split.validation
     if not len(cases):
-        raise DataError(f"data: there is no {fold} case: {_why_no_case(split, fold)}")
+        raise DataError(f"data: there is no {fold} case: {why_no_case(split, fold)}")
     if settings.cases == "unseen" and not unseen_cases(split).any():
         raise DataError(
             'data: evaluation.cases is "unseen", and every validation history ends with a training event, as under '
@@ -121,18 +136,18 @@ def _learns_by_epochs(experiment: Experiment) -> bool:
     return any('"epochs":' in part.model_dump_json() for part in parts if part is not None)
 
 
-def _why_no_case(split: Split, fold: str) -> str:
+def why_no_case(split: Split, fold: str) -> str:
     """Say why a fold has no case, and what to do."""
     facts, first = split.protocol, int(split.protocol.get("targets_without_history", 0))
     match facts.get("split"):
         case "leave-last-out":
             longest = int(split.train.lengths.max(initial=0))
-            users = f"none of the {len(split.train):,} users has the {_LEAST} events that leave-last-out needs"
+            users = f"none of the {len(split.train):,} users has the three events that leave-last-out needs"
             return f"{users} (the longest history has {longest}); {_for_short_histories(longest)}"
         case "published" if first:
             return (
                 f"all events that the column split marks as held out ({first:,}) are the first of their users, so "
-                f"there is no history to predict them from; mark later events, or {BY_TIME}"
+                f"there is no history to predict them from; mark later events, or {_BY_TIME}"
             )
         case "published":
             return (
@@ -150,8 +165,8 @@ def _why_no_case(split: Split, fold: str) -> str:
 
 def _for_short_histories(longest: int) -> str:
     if longest < 2:
-        return "with one event each there is no history to predict from: check which column is user_id, or add events"
-    return f"add events, or, where events have times, {BY_TIME}, which needs two events of a user"
+        return _NO_HISTORY
+    return f"add events, or, where events have times, {_BY_TIME}, which needs two events of a user"
 
 
 def _more_training(split: Split) -> str:

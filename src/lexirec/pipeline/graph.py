@@ -84,7 +84,7 @@ def _evaluations(
     Raises:
         DataError: nothing is left to evaluate.
     """
-    stages = {}
+    stages: dict[str, Stage] = {}
     for name, recommender in recommenders.items():
         inputs = {"data": data, "recommender": recommender}
         add = partial(runner.stage, f"evaluation.{name}", measure, experiment.evaluation, inputs)

@@ -80,8 +80,9 @@ def _weight_lines(ensemble: EnsembleRecommender) -> list[str]:
     if len(ensemble.weights.edges):
         edges = ", ".join(f"{edge:.2f}" for edge in ensemble.weights.edges)
         lines.append(f"edges of the bins of cases by log(1 + training successors of the history's items): {edges}")
-    held = ", ".join(f"{rule} {value:.4f}" for rule, value in facts["held_out"].items())
-    return [*lines, f"{METRIC} with weights chosen on the other half of the users: {held}"]
+    held = ", ".join(f"{rule} {value:.4f}" for rule, value in facts["held_out"].items() if np.isfinite(value))
+    halves = f"{METRIC} with weights chosen on the other half of the users"
+    return [*lines, f"{halves}: {held or 'too few users to halve'}"]
 
 
 def _partner_lines(partner: Partner) -> list[str]:
