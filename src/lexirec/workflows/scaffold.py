@@ -21,6 +21,7 @@ from lexirec.data.schema_inference import Guess, guess_tables
 from lexirec.data.splits import Split, unseen_cases
 from lexirec.data.time_inference import TimeChoice
 from lexirec.models.distillation_teacher import DistillationSettings
+from lexirec.pipeline.data_checks import check_histories, why_no_case
 
 RECIPES = {"gram": "lexirec:gram.toml", "tsrec": "lexirec:tsrec.toml"}
 """The shipped recipe of each family."""
@@ -104,6 +105,7 @@ def draft_experiment(
     if target.exists():
         raise SettingsError(f"{target} exists and is not overwritten; give another name with --out")
     tables = _read(Path(items), Path(interactions), times or TimeChoice())
+    check_histories(tables.split)
     remarks = (*tables.guess.remarks, *_remarks(tables))
     text = "\n".join(_parts(tables, target, family, remarks)).rstrip() + "\n"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +160,9 @@ def _remarks(tables: _Tables) -> Iterator[str]:
     if tables.repeats:
         yield f"{tables.repeats:,} events repeat the user, item and time of another and are dropped"
     measured = len(tables.split.test)
-    if measured < len(tables.events) and not tables.guess.published_split:
+    if not measured:
+        yield f"there is no test case, so lexirec run will stop: {why_no_case(tables.split, 'test')}"
+    elif measured < len(tables.events) and not tables.guess.published_split:
         yield f"{measured:,} of {len(tables.events):,} users have enough events (three) to be evaluated"
     never = int((tables.events.sequences.counts(len(tables.catalog)) == 0).sum())
     if never:
@@ -188,13 +192,15 @@ def _parts(tables: _Tables, target: Path, family: str, remarks: tuple[str, ...])
         yield "# Sizes for this amount of data; the rest is as in the recipe."
     for name, values in sizes.items():
         yield _table(name, values)
-    unlike = len(tables.split.validation) > 0 and bool(unseen_cases(tables.split).mean() > _UNLIKE)
+    chosen_on = unseen_cases(tables.split)
+    unlike = bool(chosen_on.size and chosen_on.mean() > _UNLIKE)
     if unlike and len(tables.split.train) >= DistillationSettings().folds:
         # better where data are split by time (docs/decisions/0013); slightly worse under leave-last-out
         yield "# Many histories end with events outside training: the memory (item co-occurrence) is distilled."
         yield _table("model.training.distillation", {"share": 0.3, "rehearsal": 2})
-    yield "# Serve an ensemble of model and memory, with weights chosen on validation by bins of training coverage."
-    yield _table("ensemble", _fusion(family, unlike=unlike))
+    if len(chosen_on):
+        yield "# Serve an ensemble of model and memory, with weights chosen on validation by bins of training coverage."
+        yield _table("ensemble", _fusion(family, unlike=unlike))
 
 
 def _data(tables: _Tables, target: Path) -> dict[str, Any]:
