@@ -104,9 +104,12 @@ class Catalog:
         """Return the numbers of the given ids: int32 (n,).
 
         Raises:
-            DataError: An id is not in the catalogue.
+            DataError: An id is not in the catalogue, or is no text.
         """
         texts = list(ids)
+        for each in texts:
+            if not isinstance(each, str):
+                raise DataError(f"Item ids are text, but {each!r} is of type {type(each).__name__}; pass '{each}'.")
         numbers = self.find(texts)
         if len(numbers) and numbers.min() < 0:
             unknown = texts[int(np.argmin(numbers))]
@@ -174,6 +177,11 @@ class Catalog:
         if _TEXT_FIELDS not in metadata:
             raise ArtifactError(f"{file}: this table was not written by Catalog.save; read it with Catalog.read.")
         return cls(table.replace_schema_metadata(None), tuple(json.loads(metadata[_TEXT_FIELDS])))
+
+    @cached_property
+    def derived(self) -> dict[str, Any]:
+        """What filters have made of fields, by field; filled by `data.item_filters`, empty at first."""
+        return {}
 
     @cached_property
     def _ids(self) -> pa.Array:

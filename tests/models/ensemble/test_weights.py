@@ -134,9 +134,7 @@ def test_weights_can_be_chosen_on_cases_whose_newest_event_was_not_learned_from(
 
 def test_nothing_to_choose_on_is_told_in_one_line():
     made = split([[1, 2]], [0], [[1, 2]])
-    with pytest.raises(
-        DataError, match=r'ensemble.choose_on is "unseen", but there is no such case; .*weights = \[1.0\]'
-    ):
+    with pytest.raises(DataError, match=r'choose_on is "unseen", and every validation history .*hold_back = 0.2'):
         chosen_cases(settings(choose_on="unseen"), made)
 
 

@@ -26,6 +26,7 @@ from lexirec.core.store import write_json
 from lexirec.data.neighbors import Neighbors, nearest
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
+from lexirec.data.training_part import TrainingAndValidation
 from lexirec.models.baselines.base import score_batches
 from lexirec.models.baselines.memory import Memory, MemorySettings, text_neighbors
 from lexirec.models.ensemble.candidates import Part, best, gathered, union
@@ -99,7 +100,7 @@ def find_partner(
     names: Sequence[str],
     parts: Sequence[Part],
     settings: EnsembleSettings,
-    split: Split,
+    split: Split | TrainingAndValidation,
     folder: Path,
     *,
     texts: Sequence[str] | None = None,
@@ -256,7 +257,7 @@ class _ProductEvaluator:
         parts: Sequence[Part],
         index: int,
         settings: EnsembleSettings,
-        split: Split,
+        split: Split | TrainingAndValidation,
         fixed: _FixedScores,
     ) -> None:
         self._names, self._parts, self._index, self._settings = names, parts, index, settings
