@@ -5,6 +5,7 @@ The files lie in `tests/fixtures/cases`. What `init` writes is read back, so tha
 
 from __future__ import annotations
 
+import csv
 import warnings
 from pathlib import Path
 
@@ -77,7 +78,10 @@ def test_times_are_found_by_their_values_or_refused_with_an_example(tmp_path, na
         assert "2019" in str(error)
         assert "time_format" in str(error)
         return
-    assert read == {user: sorted(history) for user, history in read.items()}  # all files are newest first
+    with (CASES / case / f"{name}.csv").open(newline="") as lines:
+        rows = [(row["user_id"], row["item_id"]) for row in csv.DictReader(lines)]
+    newest_last = {user: [item for each, item in reversed(rows) if each == user] for user in read}
+    assert read == newest_last  # all files are newest first
 
 
 def test_lines_newest_first_are_ordered_by_their_dates(tmp_path):
