@@ -99,7 +99,8 @@ def print_draft(draft: Draft, as_json: bool) -> None:
     guess = draft.guess
     if as_json:
         sizes = {"path": str(draft.path), "items": draft.items, "users": draft.users, "events": draft.events}
-        put_json({**sizes, **asdict(guess), "remarks": draft.remarks})
+        formats = guess.formats.model_dump(exclude_defaults=True)
+        put_json({**sizes, **asdict(guess), "formats": formats, "remarks": draft.remarks})
         return
     put(f"{draft.path}: {draft.items:,} items, {draft.users:,} users, {draft.events:,} events")
     columns = {**guess.item_columns, **guess.interaction_columns}

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.catalog import Catalog
 from lexirec.data.readers.duckdb_source import Workspace, one_line
-from lexirec.data.readers.events import EventOptions, TimeUnit, read_events
+from lexirec.data.readers.events import EventOptions, read_events
+from lexirec.data.readers.time_recognition import TimeUnit
 from lexirec.data.readers.validation import OnBadRow, Rejects
 from lexirec.data.sequences import Sequences, load_array
 
@@ -85,7 +86,7 @@ class Interactions:
             bad_rows.save(rejects)
         added = {reason: count - before.get(reason, 0) for reason, count in bad_rows.counts.items()}
         rejected = {reason: count for reason, count in added.items() if count}
-        protocol = {"order": events.order, "k_core": None, "rejected": rejected}
+        protocol = {"order": events.order, "k_core": None, "rejected": rejected, **events.facts}
         rows = Sequences(events.items, events.offsets)
         return cls(rows, events.user_ids, events.times, len(catalog), events.labels, protocol)
 

@@ -39,7 +39,9 @@ class Recommender(Protocol):
         """Entries of the protocol card: how lists are made (kind, search, width …); JSON values only.
 
         `probabilities` is true where scores are log-probabilities that sum to one over the whole catalogue. Excluding
-        seen items removes their share and leaves the other scores as they are.
+        seen items removes their share and leaves the other scores as they are. `settings` are the recommender's; each
+        one called `seed` makes it a trained recommender, whose differences are shown from three seeds on. Without
+        settings, `seeds` names the seeds, `{}` where no seed changes the lists.
         """
 
     def rank(

@@ -23,6 +23,11 @@ def test_newer_items_weigh_more():
     assert history_rows(ROWS, 4, 0.5).toarray().tolist() == [[0.5, 0, 1.25, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
 
 
+def test_the_newest_item_weighs_one_whatever_came_before():
+    rows = history_rows(Sequences.from_lists([[3, 1, 0], [0, 1, 3, 2]]), 4, 0.5).toarray()
+    assert rows.tolist() == [[1, 0.5, 0, 0.25], [0.125, 0.25, 1, 0.5]]
+
+
 def test_binary_rows_count_an_item_once():
     assert binary_rows(ROWS, 4).toarray().tolist() == [[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
 

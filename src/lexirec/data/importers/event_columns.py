@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lexirec.core.errors import DataError
-from lexirec.data.readers.events import time_checks
 from lexirec.data.readers.sql_columns import Column, Source, literal, quoted
+from lexirec.data.readers.time_checks import time_checks
 from lexirec.data.readers.validation import MALFORMED_LINE, Check
 
 Kind = Literal["text", "number", "flag"]

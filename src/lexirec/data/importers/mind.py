@@ -23,8 +23,9 @@ from lexirec.core.errors import DataError
 from lexirec.data.importers.base import Conversion, Imported
 from lexirec.data.importers.event_columns import Moment, seconds
 from lexirec.data.importers.files import find_file, find_files, unzipped
-from lexirec.data.readers.events import SPLIT_LABELS, time_checks
+from lexirec.data.readers.events import SPLIT_LABELS
 from lexirec.data.readers.sql_columns import ROW, Source, literal
+from lexirec.data.readers.time_checks import time_checks
 from lexirec.data.readers.validation import MALFORMED_LINE, Check
 
 _BEHAVIORS = ("impression_id", "user_id", "time", "history", "impressions")

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from lexirec.core.errors import DataError
 from lexirec.data.importers.base import Conversion
 from lexirec.data.importers.event_columns import Kept, Moment, id_checks, kept_columns, seconds
-from lexirec.data.readers.events import time_checks
 from lexirec.data.readers.sql_columns import ROW, Source, literal, quoted
+from lexirec.data.readers.time_checks import time_checks
 from lexirec.data.readers.validation import MALFORMED_LINE, Check
 
 _PARTS = (None, "train", "valid", "test")

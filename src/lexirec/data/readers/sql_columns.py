@@ -67,12 +67,10 @@ class Column:
         """SQL for the value as a list of texts, without nulls."""
         return f"[e FOR e IN CAST({self.sql} AS VARCHAR[]) IF e IS NOT NULL]" if self.is_list else f"[{self.text}]"
 
-    def number(self, per_second: int = 1) -> str:
-        """SQL for the value as DOUBLE, divided by `per_second`; dates become seconds since 1970, other text NULL."""
-        if self.type.startswith(("TIMESTAMP", "DATE")):
-            return f"epoch({self.sql})"
-        scaled = f"TRY_CAST({self.sql} AS DOUBLE)" + (f" / {per_second}" if per_second != 1 else "")
-        return scaled if self.is_number else f"coalesce({scaled}, epoch(TRY_CAST({self.sql} AS TIMESTAMP)))"
+    def number(self) -> str:
+        """SQL for the value as DOUBLE, NULL where it is no number (times: see `lexirec.data.readers.times`)."""
+        value = self.sql if self.is_number or self.type == "BOOLEAN" else f"CAST({self.sql} AS VARCHAR)"
+        return f"TRY_CAST({value} AS DOUBLE)"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,13 @@ from pydantic import Field, field_validator, model_validator
 
 from lexirec.core.config import Settings
 
+NULL_WORDS = (
+    *("nan", "NaN", "NAN", "-nan", "-NaN", "None", "none", "NONE", "null", "Null", "NULL", "nil", "NIL", "undefined"),
+    *("NA", "na", "N/A", "n/a", "N.A.", "n.a.", "#N/A", "#NA", "<NA>", "NaT", "(null)", "<null>", "[null]", "\\N"),
+    *("-", "--", "---", "?"),
+)
+"""What programs and people write for a missing value, as they write it."""
+
 
 class TextFormat(Settings):
     """How one delimited text file is written; what is not set is taken from the file's name and first line."""
@@ -25,6 +32,8 @@ class TextFormat(Settings):
     """Encoding of the text, such as "latin-1" or "utf-16"."""
     header: bool = True
     """Whether the first line names the columns; without one they are called column1, column2, ..."""
+    null_words: tuple[str, ...] = NULL_WORDS
+    """Values that stand for a missing one, in files of every kind and in exactly this spelling; [] for none."""
 
     @field_validator("encoding")
     @classmethod

@@ -26,6 +26,7 @@ from lexirec.data.neighbors import top_k
 from lexirec.data.ranking import Ranking, Recommender, check_request, forbid
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Split
+from lexirec.data.training_part import TrainingAndValidation
 from lexirec.models.baselines.base import score_batches
 from lexirec.models.ensemble.candidates import Part, candidates, places_in, reciprocal, union
 from lexirec.models.ensemble.settings import EnsembleSettings
@@ -70,7 +71,7 @@ class EnsembleRecommender:
                 )
         self.weights = weights or EnsembleWeights.even(len(self.parts) - 1, settings.options[0], len(self.catalog))
 
-    def fit(self, split: Split) -> Self:
+    def fit(self, split: Split | TrainingAndValidation) -> Self:
         """Choose the weights on validation cases; coverage is computed from the training part.
 
         Raises:
