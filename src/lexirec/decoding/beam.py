@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from lexirec.core.errors import SettingsError
+from lexirec.core.errors import SettingsError, TrainingError
 from lexirec.decoding.trie import Trie
 
 _DEAD = -torch.inf
@@ -46,11 +46,26 @@ class Beams(NamedTuple):
         scores: (B, K) descending; −inf where there is no item.
         exact: (B,) True where no pruned prefix can contain a better item than the last result, given that
             log-probabilities are at most 0. Where it is False, the list may still be the exact one.
+        broken: (B,) True where the decoder gave NaN, so that the list means nothing; None where nothing was decoded.
     """
 
     items: Tensor
     scores: Tensor
     exact: Tensor
+    broken: Tensor | None = None
+
+    def checked(self) -> Beams:
+        """Return the result itself; waits for the device.
+
+        Raises:
+            TrainingError: a list means nothing.
+        """
+        if self.broken is not None and bool(self.broken.any()):
+            raise TrainingError(
+                f"the model's scores are NaN for {int(self.broken.sum()):,} of {len(self.broken):,} histories, so it "
+                "finds no item for them: its training has diverged; train it again with a lower learning_rate"
+            )
+        return self
 
 
 class _Candidates(NamedTuple):
@@ -74,6 +89,7 @@ class _Search:
         item_scores: (B, K) their scores.
         pruned: (B,) upper bound on the final score of any pruned candidate; decides `Beams.exact`.
         open: (B,) whether finished items are still accepted (`generate` closes a row early).
+        broken: (B,) whether the decoder gave NaN, which would leave no beam alive.
     """
 
     nodes: Tensor
@@ -83,6 +99,7 @@ class _Search:
     item_scores: Tensor
     pruned: Tensor
     open: Tensor
+    broken: Tensor
 
     @classmethod
     def at_root(cls, batch: int, results: int, device: torch.device) -> _Search:
@@ -90,7 +107,8 @@ class _Search:
         item_scores = torch.full((batch, results), _DEAD, device=device)
         items = torch.full((batch, results), -1, dtype=torch.int64, device=device)
         open_rows = torch.ones(batch, dtype=torch.bool, device=device)
-        return cls(root, root, root.float(), items, item_scores, item_scores.new_full((batch,), _DEAD), open_rows)
+        pruned = item_scores.new_full((batch,), _DEAD)
+        return cls(root, root, root.float(), items, item_scores, pruned, open_rows, ~open_rows)
 
     def collect(self, items_BM: Tensor, scores_BM: Tensor) -> None:
         """Merge finished items into the results and keep the best K."""
@@ -113,6 +131,12 @@ class _Search:
         alive = int((self.scores > _DEAD).sum(dim=1).max())
         self.scores, self.parents, self.nodes = (x[:, :alive] for x in (self.scores, self.parents, self.nodes))
         return alive > 0
+
+    def notice_nan(self) -> None:
+        """Remember rows with NaN; `topk` takes NaN for the greatest number, so it stands first."""
+        for scores in (self.scores, self.item_scores):
+            if scores.shape[1]:
+                self.broken = self.broken | scores[:, 0].isnan()
 
     def bound_pruned(self, scores_B: Tensor) -> None:
         """Raise the upper bound on what pruned candidates can reach."""
@@ -178,11 +202,12 @@ def beam_search(
         else:
             lengths = (depth + 1, trie.longest)
             _step_like_generate(search, candidates, alive, width, [length**length_penalty for length in lengths])
+        search.notice_nan()
         if alive and trie.device.type == "cpu" and trie.leaves(depth + 1) and not search.shrink():
             break
     scores = search.item_scores[:, :k]
     items = search.items[:, :k].masked_fill(scores == _DEAD, -1)
-    return Beams(items, scores, search.pruned <= scores[:, -1])
+    return Beams(items, scores, search.pruned <= scores[:, -1], search.broken)
 
 
 def _check(width: int, k: int, length_penalty: float | None) -> None:

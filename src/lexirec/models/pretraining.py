@@ -80,6 +80,7 @@ def pretrain(
     Raises:
         SettingsError: the objective does not suit the model's family.
         DataError: there is too little text.
+        TrainingError: the training diverges.
     """
     objective = _objective(backbone.model, settings.objective)
     train, held_out = _documents(backbone, texts, settings)
@@ -157,7 +158,8 @@ class _Perplexity:
             total += model(**{name: value.to(device) for name, value in batch.items()})["loss"].item() * tokens
             count += tokens
         model.train()
-        return {PERPLEXITY: math.exp(min(total / count, 700.0))}
+        mean = total / count
+        return {PERPLEXITY: math.exp(min(mean, 700.0)) if math.isfinite(mean) else mean}
 
 
 def _objective(model: Any, wanted: Objective | None) -> Objective:

@@ -16,7 +16,7 @@ from pydantic import Field
 from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lexirec.core.errors import SettingsError
+from lexirec.core.errors import SettingsError, TrainingError
 from lexirec.data.neighbors import Matrix
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.base import (
@@ -61,11 +61,19 @@ class Als(Baseline):
 
         Raises:
             SettingsError: the package `implicit` is not installed.
+            TrainingError: a system of equations has no finite solution.
         """
         solver = _solver(self.settings)
         with threadpool_limits(1, "blas"):  # the package runs its own threads
             solver.fit(_plain(binary_rows(train, n_items)), show_progress=False)
         self.vectors = np.asarray(solver.item_factors, dtype=np.float32)
+        bad = int((~np.isfinite(self.vectors).all(axis=1)).sum())
+        if bad:
+            raise TrainingError(
+                f"als: the vectors of {bad:,} of {n_items:,} items are not finite after {self.settings.iterations} "
+                f"iterations; raise 'regularization' ({self.settings.regularization:g}) or lower 'confidence' "
+                f"({self.settings.confidence:g})"
+            )
         self.shares = popularity(train, n_items)
         return self
 
