@@ -64,18 +64,23 @@ class Als(Baseline):
             TrainingError: a system of equations has no finite solution.
         """
         solver = _solver(self.settings)
-        with threadpool_limits(1, "blas"):  # the package runs its own threads
-            solver.fit(_plain(binary_rows(train, n_items)), show_progress=False)
+        try:
+            with threadpool_limits(1, "blas"):  # the package runs its own threads
+                solver.fit(_plain(binary_rows(train, n_items)), show_progress=False)
+        except Exception as error:  # a class of the package's own for NaN, ValueError for a singular system
+            raise self._unsolved(str(error)) from error
         self.vectors = np.asarray(solver.item_factors, dtype=np.float32)
-        bad = int((~np.isfinite(self.vectors).all(axis=1)).sum())
-        if bad:
-            raise TrainingError(
-                f"als: the vectors of {bad:,} of {n_items:,} items are not finite after {self.settings.iterations} "
-                f"iterations; raise 'regularization' ({self.settings.regularization:g}) or lower 'confidence' "
-                f"({self.settings.confidence:g})"
-            )
+        if not np.isfinite(self.vectors).all():
+            raise self._unsolved("vectors are not finite")
         self.shares = popularity(train, n_items)
         return self
+
+    def _unsolved(self, problem: str) -> TrainingError:
+        how = self.settings
+        return TrainingError(
+            f"als: the equations have no finite solution ({problem}); raise 'regularization' ({how.regularization:g}) "
+            f"or lower 'confidence' ({how.confidence:g})"
+        )
 
     def scores(self, histories: Sequences) -> NDArray[np.float32]:
         """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""

@@ -158,7 +158,8 @@ def concatenate(sources: Sequence[NDArray[np.floating]], weights: Sequence[float
 
 def normalized(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return rows divided by their L2 norm; zero rows stay zero."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    with np.errstate(over="ignore"):
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     odd = np.flatnonzero(~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0))
     odd = odd[vectors[odd].any(axis=1)]
     if odd.size:  # squares of very large numbers overflow, those of very small ones vanish: such rows are scaled first
