@@ -162,9 +162,7 @@ def _unit(vectors: NDArray[np.floating[Any]] | Matrix) -> tuple[Any, NDArray[np.
     """Scale rows to length 1 in float32; also return which rows have a length at all: bool (n_items,)."""
     values = vectors if isinstance(vectors, np.ndarray) else vectors.data
     if not (np.abs(values) < 1e15).all():  # the squares of greater numbers may overflow
-        raise DataError(
-            "vectors hold NaN or infinity, or numbers beyond 1e15, so they have no cosine; check their source"
-        )
+        raise DataError("vectors hold NaN or infinity, or numbers beyond 1e15, so they have no cosine; check them")
     rows = vectors.astype(np.float32)
     if isinstance(rows, np.ndarray):
         lengths = np.linalg.norm(rows, axis=1)
