@@ -9,6 +9,7 @@ from lexirec.models import pretraining
 from lexirec.models.pretraining import PERPLEXITY, PretrainSettings, pretrain
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
 from lexirec.nn.t5 import Backbone
+from tests.worlds.backbones import POSITIONS, save
 from tests.worlds.ensemble import SCRATCH, TEXTS, apart, tokenizer
 from tests.worlds.ensemble import backbone as encoder_decoder
 
@@ -112,3 +113,10 @@ def test_an_infinite_perplexity_is_not_taken_for_a_great_one(tmp_path, monkeypat
     monkeypatch.setattr(pretraining._Language, "forward", spoilt)
     with pytest.raises(TrainingError, match="validation_perplexity is inf after step"):
         pretrain(language("causal"), TEXTS, SHORT, folder=tmp_path)
+
+
+def test_blocks_are_no_longer_than_the_model(tmp_path, caplog):
+    backbone = load_causal(save(tmp_path / "gpt2", "gpt2"))
+    curve = pretrain(backbone, TEXTS * 3, SHORT.model_copy(update={"max_length": 256, "epochs": 1}), folder=tmp_path)
+    assert curve
+    assert f"blocks have {POSITIONS} instead of pretraining.max_length = 256 tokens" in caplog.text
