@@ -2,6 +2,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lexirec.core.divergence import Watch
 from lexirec.core.errors import TrainingError
 from lexirec.models.gram.settings import GramTrainingSettings
 from lexirec.training.arguments import early_stopping
@@ -108,3 +109,17 @@ def test_weights_that_an_earlier_version_kept_are_refused(tmp_path):
     save_file({"weight": torch.full((3,), torch.nan)}, tmp_path / BEST)
     with pytest.raises(TrainingError, match="the weight 'weight' is not finite"):
         train(tmp_path, Slope("nothing", 0), validator=Weighing())
+
+
+@pytest.mark.parametrize("spoil", ["loss", "gradient"])
+def test_where_looking_at_once_costs_time_the_run_ends_before_anything_is_saved(spoil, tmp_path, monkeypatch):
+    note = Watch.note
+
+    def later(watch, step, what, value, *, at_once):
+        note(watch, step, what, value, at_once=False)  # as on an accelerator
+
+    monkeypatch.setattr(Watch, "note", later)
+    named = {"loss": "the loss is nan", "gradient": "the gradient norm is (inf|nan)"}
+    with pytest.raises(TrainingError, match=rf"{named[spoil]} at step 6 of 12 \(epoch 2\)"):
+        train(tmp_path, Slope(spoil, 6), validator=Weighing())
+    assert all(value.isfinite().all() for file in tmp_path.rglob("*.safetensors") for value in load_file(file).values())
