@@ -7,7 +7,6 @@ setting, the given value and what is allowed.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
@@ -19,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, mo
 
 from lexirec.core.config_errors import explain, origin_of, shown
 from lexirec.core.errors import SettingsError, did_you_mean
+from lexirec.core.printable import printable_json
 from lexirec.core.renamed import Spellings, current
 from lexirec.core.shipped_files import given_file
 
@@ -91,7 +91,7 @@ def as_toml(value: Any) -> str:
         return "{" + ", ".join(f"{toml_key(str(key))} = {as_toml(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(as_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)  # a TOML string is a JSON string, and so are numbers and booleans
+    return printable_json(value)  # a TOML string is a JSON string, and so are numbers and booleans
 
 
 def toml_key(name: str) -> str:
