@@ -147,6 +147,9 @@ def test_no_cases_and_foreign_cases_are_refused():
         evaluate(Lists([[0]]), none)
     with pytest.raises(DataError, match="item number 3, but the recommender's catalogue has 2 items"):
         evaluate(Lists([[0]], items=2), CASES)
+    negative = Cases(np.array([0]), np.array([-1], dtype=np.int32), Sequences.from_lists([[0]]))
+    with pytest.raises(DataError, match="item number -1, but the recommender's catalogue has 2 items"):
+        evaluate(Lists([[0]], items=2), negative)
 
 
 def test_tables_fit_a_narrow_terminal():

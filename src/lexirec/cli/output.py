@@ -86,10 +86,12 @@ def print_report(report: Report, as_json: bool) -> None:
 
 
 def print_import(imported: Imported, destination: Path) -> None:
-    """Print the sizes of the imported tables and the counts of rows left out."""
+    """Print the sizes of the imported tables, the counts of rows left out, and what the importer had to decide."""
     put(f"{destination}: {imported.items:,} items, {imported.users:,} users, {imported.interactions:,} interactions")
     for reason, count in imported.left_out.items():
         put(f"left out: {count:,} {reason}")
+    for remark in imported.remarks:
+        put(f"- {remark}")
 
 
 def print_draft(draft: Draft, as_json: bool) -> None:

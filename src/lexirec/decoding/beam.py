@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lexirec.core.errors import SettingsError
+from lexirec.decoding.ties import top_scores
 from lexirec.decoding.trie import Trie
 
 _DEAD = -torch.inf
@@ -44,8 +45,10 @@ class Beams(NamedTuple):
     Attributes:
         items: (B, K) item numbers, best first; −1 where there are fewer than K.
         scores: (B, K) descending; −inf where there is no item.
-        exact: (B,) True where no pruned prefix can contain a better item than the last result, given that
+        exact: (B,) True where no pruned prefix can contain an item as good as the last result, given that
             log-probabilities are at most 0. Where it is False, the list may still be the exact one.
+
+    Equal scores go to the smaller item number; equal prefixes to the one that holds the smaller item number.
     """
 
     items: Tensor
@@ -54,11 +57,15 @@ class Beams(NamedTuple):
 
 
 class _Candidates(NamedTuple):
-    """The children of all beams at one step, (B, M): `items` −1 inside the trie, `scores` −inf where none is legal."""
+    """The children of all beams at one step, (B, M): `items` −1 inside the trie, `scores` −inf where none is legal.
+
+    `smallest` is the smallest item number below each child, to which equal scores go.
+    """
 
     nodes: Tensor
     items: Tensor
     scores: Tensor
+    smallest: Tensor
     children: int
 
 
@@ -96,7 +103,7 @@ class _Search:
         """Merge finished items into the results and keep the best K."""
         scores = torch.cat([self.item_scores, scores_BM], dim=1)
         items = torch.cat([self.items, items_BM], dim=1)
-        self.item_scores, best = scores.topk(self.item_scores.shape[1])
+        self.item_scores, best = top_scores(scores, items, self.item_scores.shape[1])
         self.items = items.gather(1, best)
 
     def extend(self, candidates: _Candidates, scores_BW: Tensor, index_BW: Tensor) -> None:
@@ -182,7 +189,7 @@ def beam_search(
             break
     scores = search.item_scores[:, :k]
     items = search.items[:, :k].masked_fill(scores == _DEAD, -1)
-    return Beams(items, scores, search.pruned <= scores[:, -1])
+    return Beams(items, scores, (search.pruned < scores[:, -1]) | (search.pruned == _DEAD))
 
 
 def _check(width: int, k: int, length_penalty: float | None) -> None:
@@ -203,7 +210,8 @@ def _expand(trie: Trie, search: _Search, step_BWC: Tensor, bias_BN: Tensor | Non
     if bias_BN is not None:
         step_BWC = step_BWC + bias_BN.expand(len(nodes_BM), -1).gather(1, nodes_BM).view_as(step_BWC)
     scores_BWC = (search.scores.unsqueeze(-1) + step_BWC).masked_fill(~legal_BWC, _DEAD)
-    return _Candidates(nodes_BM, trie.node_item[nodes_BM], scores_BWC.flatten(1), step_BWC.shape[-1])
+    smallest_BM = trie.smallest_item[nodes_BM]
+    return _Candidates(nodes_BM, trie.node_item[nodes_BM], scores_BWC.flatten(1), smallest_BM, step_BWC.shape[-1])
 
 
 def _step(search: _Search, candidates: _Candidates, alive: int, *, ends: bool) -> None:
@@ -216,9 +224,9 @@ def _step(search: _Search, candidates: _Candidates, alive: int, *, ends: bool) -
     scores_BM = candidates.scores.masked_fill(finished_BM, _DEAD)
     alive = min(alive, scores_BM.shape[1])
     # one candidate more than is kept: its score bounds all that is pruned, without a second pass over the scores
-    best = scores_BM.topk(min(alive + 1, scores_BM.shape[1]))
-    search.bound_pruned(best.values[:, alive:].amax(dim=1) if best.values.shape[1] > alive else search.pruned)
-    search.extend(candidates, best.values[:, :alive], best.indices[:, :alive])
+    best, places = top_scores(scores_BM, candidates.smallest, min(alive + 1, scores_BM.shape[1]))
+    search.bound_pruned(best[:, alive:].amax(dim=1) if best.shape[1] > alive else search.pruned)
+    search.extend(candidates, best[:, :alive], places[:, :alive])
 
 
 def _step_like_generate(
@@ -229,22 +237,23 @@ def _step_like_generate(
     `divisors` belong to this step's length and to the greatest length; what a prefix can reach lies between the two.
     """
     shortlist = min(2 * width, candidates.scores.shape[1])
-    best = candidates.scores.topk(min(shortlist + 1, candidates.scores.shape[1]))
-    items = candidates.items.gather(1, best.indices)
+    most = min(shortlist + 1, candidates.scores.shape[1])
+    best, places = top_scores(candidates.scores, candidates.smallest, most)
+    items = candidates.items.gather(1, places)
     rank = torch.arange(items.shape[1], device=items.device)
     finished = items >= 0
     # `generate` lets an item finish only from among the `width` best candidates, prefixes included
     accepted = finished & (rank < width) & search.open.unsqueeze(-1)
-    search.collect(items, (best.values / divisors[0]).masked_fill(~accepted, _DEAD))
-    running = best.values.masked_fill(finished | (rank >= shortlist), _DEAD)
-    chosen = running.topk(min(max(alive, 1), running.shape[1]))
-    kept = accepted | torch.zeros_like(accepted).scatter(1, chosen.indices, chosen.values > _DEAD)
-    pruned = best.values.masked_fill(kept, _DEAD)
+    search.collect(items, (best / divisors[0]).masked_fill(~accepted, _DEAD))
+    running = best.masked_fill(finished | (rank >= shortlist), _DEAD)
+    chosen, ranks = top_scores(running, rank.unsqueeze(0), min(max(alive, 1), most))
+    kept = accepted | torch.zeros_like(accepted).scatter(1, ranks, chosen > _DEAD)
+    pruned = best.masked_fill(kept, _DEAD)
     # a row is closed for good once its best prefix, at its present length, is no better than its worst result
-    search.open = search.open & (chosen.values[:, 0] / divisors[0] > search.item_scores[:, -1])
-    abandoned = chosen.values[:, 0].masked_fill(search.open, _DEAD)
+    search.open = search.open & (chosen[:, 0] / divisors[0] > search.item_scores[:, -1])
+    abandoned = chosen[:, 0].masked_fill(search.open, _DEAD)
     # log-probabilities are negative: a positive penalty lifts long identifiers, a negative one short ones
     bound = torch.maximum(pruned.amax(dim=1), abandoned)
     search.bound_pruned(torch.maximum(bound / divisors[0], bound / divisors[1]))
     if alive:
-        search.extend(candidates, chosen.values, best.indices.gather(1, chosen.indices))
+        search.extend(candidates, chosen, places.gather(1, ranks))

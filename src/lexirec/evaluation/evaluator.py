@@ -225,10 +225,15 @@ def _rendered(table: Table) -> str:
 def _check(cases: Cases, n_items: int) -> None:
     if not len(cases):
         raise DataError("evaluation: the fold has no cases; check the split's counts of users and held-out events")
-    largest = max(int(cases.targets.max()), int(cases.histories.items.max(initial=-1)))
-    if largest >= n_items:
+    numbers = (cases.targets, cases.histories.items)
+    least, largest = (
+        min(int(each.min(initial=0)) for each in numbers),
+        max(int(each.max(initial=-1)) for each in numbers),
+    )
+    if least < 0 or largest >= n_items:
+        given = least if least < 0 else largest
         raise DataError(
-            f"evaluation: the cases hold item number {largest:,}, but the recommender's catalogue has {n_items:,} "
+            f"evaluation: the cases hold item number {given:,}, but the recommender's catalogue has {n_items:,} "
             "items; pass cases of the same catalogue"
         )
 

@@ -137,7 +137,9 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
         step = self.state.global_step
         self._part = self._part + 1 if step == self._step else 0
         self._step = step
-        torch.manual_seed((self.args.seed * 1_000_003 + step) * 64 + self.args.process_index + (self._part << 40))
+        # CPUs read the lowest 32 bits of a seed only, so the batch has to change these
+        seed = (self.args.seed * 1_000_003 + step) * 64 + self.args.process_index + self._part * 0x9E37_79B1
+        torch.manual_seed(seed)
         loss: Tensor = super().training_step(*args, **kwargs)
         return loss
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from lexirec.core.config import as_toml
 from lexirec.core.errors import DataError, SettingsError, did_you_mean
+from lexirec.core.printable import printable
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, LeaveLastOut, Published, read_data, split_data
@@ -21,6 +22,7 @@ from lexirec.data.schema_inference import Guess, guess_tables
 from lexirec.data.splits import Split, unseen_cases
 from lexirec.data.time_inference import TimeChoice
 from lexirec.models.distillation_teacher import DistillationSettings
+from lexirec.pipeline.data_checks import check_histories, why_no_case
 
 RECIPES = {"gram": "lexirec:gram.toml", "tsrec": "lexirec:tsrec.toml"}
 """The shipped recipe of each family."""
@@ -104,6 +106,7 @@ def draft_experiment(
     if target.exists():
         raise SettingsError(f"{target} exists and is not overwritten; give another name with --out")
     tables = _read(Path(items), Path(interactions), times or TimeChoice())
+    check_histories(tables.split)
     remarks = (*tables.guess.remarks, *_remarks(tables))
     text = "\n".join(_parts(tables, target, family, remarks)).rstrip() + "\n"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +161,9 @@ def _remarks(tables: _Tables) -> Iterator[str]:
     if tables.repeats:
         yield f"{tables.repeats:,} events repeat the user, item and time of another and are dropped"
     measured = len(tables.split.test)
-    if measured < len(tables.events) and not tables.guess.published_split:
+    if not measured:
+        yield f"there is no test case, so lexirec run will stop: {why_no_case(tables.split, 'test')}"
+    elif measured < len(tables.events) and not tables.guess.published_split:
         yield f"{measured:,} of {len(tables.events):,} users have enough events (three) to be evaluated"
     never = int((tables.events.sequences.counts(len(tables.catalog)) == 0).sum())
     if never:
@@ -172,9 +177,9 @@ def _parts(tables: _Tables, target: Path, family: str, remarks: tuple[str, ...])
     """Yield the experiment file, paragraph by paragraph."""
     n_items, n_users, n_events = len(tables.catalog), len(tables.events), len(tables.events.sequences.items)
     names = f"{tables.items.name} and {tables.interactions.name}"
-    yield f"# {names}: {n_items:,} items, {n_users:,} users, {n_events:,} events."
+    yield _comment(f"{names}: {n_items:,} items, {n_users:,} users, {n_events:,} events.")
     for remark in remarks:
-        yield f"# {remark[0].upper()}{remark[1:]}."
+        yield _comment(f"{remark[0].upper()}{remark[1:]}.")
     yield f'extends = "{RECIPES[family]}"\n'
     proposed = "".join(f"# where = {as_toml(condition)}\n" for condition in tables.guess.proposed)
     yield _table("data", _data(tables, target)) + proposed
@@ -188,13 +193,20 @@ def _parts(tables: _Tables, target: Path, family: str, remarks: tuple[str, ...])
         yield "# Sizes for this amount of data; the rest is as in the recipe."
     for name, values in sizes.items():
         yield _table(name, values)
-    unlike = len(tables.split.validation) > 0 and bool(unseen_cases(tables.split).mean() > _UNLIKE)
+    chosen_on = unseen_cases(tables.split)
+    unlike = bool(chosen_on.size and chosen_on.mean() > _UNLIKE)
     if unlike and len(tables.split.train) >= DistillationSettings().folds:
         # better where data are split by time (docs/decisions/0013); slightly worse under leave-last-out
         yield "# Many histories end with events outside training: the memory (item co-occurrence) is distilled."
         yield _table("model.training.distillation", {"share": 0.3, "rehearsal": 2})
-    yield "# Serve an ensemble of model and memory, with weights chosen on validation by bins of training coverage."
-    yield _table("ensemble", _fusion(family, unlike=unlike))
+    if len(chosen_on):
+        yield "# Serve an ensemble of model and memory, with weights chosen on validation by bins of training coverage."
+        yield _table("ensemble", _fusion(family, unlike=unlike))
+
+
+def _comment(text: str) -> str:
+    """Return one line of comment: a value or file name in it may hold line ends."""
+    return f"# {printable(' '.join(text.split()))}"
 
 
 def _data(tables: _Tables, target: Path) -> dict[str, Any]:

@@ -56,6 +56,14 @@ def built(settings: GramSettings, *, fresh: int = 0) -> GramRecommender:
     return GramRecommender.build(CATALOG, language, GramInputs(identifiers(), NEIGHBORS, VECTORS), settings)
 
 
+@pytest.mark.parametrize("number", [-1, ITEMS])
+def test_the_searcher_refuses_numbers_of_no_item(number):
+    searcher, histories = built(GROUNDED).searcher, Sequences.from_lists([[0, number]])
+    for use in (lambda: searcher.rank(histories, 3), lambda: searcher.log_probabilities(histories)):
+        with pytest.raises(DataError, match=f"holds item number {number}"):
+            use()
+
+
 class TestGrounded(RecommenderContract):
     @classmethod
     def make(cls):

@@ -25,11 +25,11 @@ from lexirec.data.readers.sql_columns import ROW, Column, Source, unreadable_lin
 from lexirec.data.readers.text_format import TextFormat
 from lexirec.data.readers.text_values import missing
 from lexirec.data.readers.time_checks import doubtful_time, time_checks
-from lexirec.data.readers.time_recognition import TimeUnit
+from lexirec.data.readers.time_recognition import PER_SECOND, TimeUnit
 from lexirec.data.readers.times import TimeOptions, TimeReading, read_times
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 from lexirec.data.readers.where_sql import Selection, select
-from lexirec.data.splits import TEST, TRAIN, VALIDATION
+from lexirec.data.splits import HELD_BACK, TEST, TRAIN, VALIDATION
 
 SPLIT_LABELS = {
     "train": TRAIN,
@@ -39,8 +39,9 @@ SPLIT_LABELS = {
     "val": VALIDATION,
     "dev": VALIDATION,
     "test": TEST,
+    "history": HELD_BACK,
 }
-"""Accepted names of the parts of a predefined split."""
+"""Accepted names of the parts of a predefined split; "history" is in histories, but in no part."""
 UNKNOWN = "unknown item"
 _OPTIONAL = ("time", "position", "split")
 
@@ -224,7 +225,7 @@ def _checks(query: _Query, n_items: int) -> list[Check]:
         Check(UNKNOWN, "item IS NULL", item, "item_given", f"allowed are the {n_items:,} ids of the catalog"),
     ]
     if "time" in roles:
-        checks += time_checks(roles["time"].name, query.times)
+        checks += time_checks(roles["time"].name, PER_SECOND[query.options.time_unit], query.times.words)
     if "position" in roles:
         checks.append(
             Check(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lexirec.data.readers.time_recognition import EARLIEST, latest
-from lexirec.data.readers.times import TimeReading
 from lexirec.data.readers.validation import Check
 
 
@@ -12,19 +11,20 @@ def doubtful_time() -> str:
     return f"(time IS NULL OR NOT time BETWEEN {EARLIEST} AND {latest():.0f})"
 
 
-def time_checks(column: str, reading: TimeReading) -> list[Check]:
+def time_checks(column: str, per_second: int = 1, words: str = "") -> list[Check]:
     """Return the checks of a column `time` in seconds; `time_given` holds the text of doubtful times.
 
     Args:
         column: The column of the file, as the file names it.
-        reading: How it is read.
+        per_second: Units of numbers in a second.
+        words: The format of times in text, where it is not usual.
     """
     seconds = "times are seconds since 1970 or dates such as 2014-07-01"
-    if reading.words:
-        seconds = f"times of this column are {reading.words}"
+    if words:
+        seconds = f"times of this column are {words}"
     counter = 'map a column that only orders events as "position"'
     units = [("nanoseconds", "ns", 1e17), ("microseconds", "us", 1e14), ("milliseconds", "ms", 1e11)]
-    value = "coalesce(time_given, '')"
+    value = f"coalesce(time_given, plain_number(time * {per_second}), '')"
     return [
         Check("no time", "time IS NULL OR isnan(time)", column, value, seconds),
         Check("endless time", "isinf(time)", column, value, seconds),

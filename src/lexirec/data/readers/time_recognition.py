@@ -101,15 +101,15 @@ def _numbers(work: Workspace, zone: str, units: tuple[TimeUnit, ...], n: int) ->
     """Recognise numbers: times since 1970, dates written in digits, or neither."""
     bounds = f"BETWEEN {EARLIEST} AND {latest():.0f}"
     counts = ", ".join(f"count(*) FILTER (x / {PER_SECOND[unit]} {bounds})" for unit in units)
-    ((example, compact, *since),) = work.rows(
-        f"SELECT min(t), count(*) FILTER (s {bounds}), {counts} FROM"
+    ((example, other, compact, *since),) = work.rows(
+        f"SELECT min(t), min(t) FILTER (x IS NULL), count(*) FILTER (s {bounds}), {counts} FROM"
         f" (SELECT t, TRY_CAST(t AS DOUBLE) AS x, ({seconds_of('t', COMPACT, zone)}) AS s FROM {SAMPLE})"
     )
     count, unit = max(zip(since, units, strict=True), key=lambda pair: pair[0])
     if count >= HALF * n:
-        return Recognised("numbers", count / n, (), unit, digits_problem(work, n, PER_SECOND[unit]), example)
+        return Recognised("numbers", count / n, (), unit, digits_problem(work, n, PER_SECOND[unit]), other or example)
     if compact >= HALF * n:
-        return Recognised("text", compact / n, (COMPACT,), "s", "", example)
+        return Recognised("text", compact / n, (COMPACT,), "s", "", other or example)
     return Recognised("counts", count / n, (), unit, digits_problem(work, n, None), example)
 
 

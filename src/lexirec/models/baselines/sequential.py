@@ -261,9 +261,9 @@ class SequenceScorer(Baseline):
     @torch.inference_mode()
     def scores(self, histories: Sequences) -> NDArray[np.float32]:
         """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""
-        self.network.eval()
+        histories.check(len(self.shares))
         items_BL = histories.padded(min(self.settings.max_history, max(1, int(histories.lengths.max(initial=1)))))
-        vectors_ID = self.network.table()
+        vectors_ID = self.network.eval().table()
         states_BLD = self.network(torch.from_numpy(items_BL).long().to(self.device), vectors_ID)
         # right-padded: the newest real item of each row is at its length − 1
         last_B = torch.from_numpy(np.maximum((items_BL >= 0).sum(axis=1) - 1, 0)).to(self.device)

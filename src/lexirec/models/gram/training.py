@@ -116,7 +116,7 @@ def _batch(windows: Windows, teacher: DistillationTeacher | None, numbers: NDArr
 
 
 def _validator(validation: Cases | None, settings: GramTrainingSettings) -> NdcgValidator | None:
-    if validation is None:
+    if validation is None or not len(validation):
         return None
     search = SearchSettings(num_beams=settings.validation_num_beams)
     return NdcgValidator(validation.sample(settings.validation_users, settings.seed), partial(_best_ten, search))

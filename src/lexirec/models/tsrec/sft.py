@@ -168,7 +168,7 @@ def ndcg_validator(
     builder: PromptBuilder, cases: Cases | None, users: int, width: int, seed: int
 ) -> NdcgValidator | None:
     """Return a validator that ranks at most `users` of the cases as in use; None without cases."""
-    if cases is None:
+    if cases is None or not len(cases):
         return None
     search = SearchSettings(num_beams=width)
 
