@@ -5,7 +5,7 @@ from datetime import date, datetime
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lexirec.core.errors import DataError
@@ -332,6 +332,7 @@ def test_anything_in_quotes_comes_back(field, operator, value):
         ("title>2024-01-01", "'2024-01-01' is a date, but no item has a date there, such as 'Oak chair'"),
         ('title~""', "~ needs a text to look for"),
         ("brand=nobody", "leave no item"),
+        ("brand=\udcff", r"filter 'brand=\\udcff' holds bytes that are no UTF-8 text"),
     ],
 )
 def test_what_cannot_be_used_is_said(allow, message):
@@ -380,6 +381,58 @@ def test_control_characters_of_files_and_filters_are_spelled_out():
         with pytest.raises(DataError) as caught:
             select_items(catalog, deny=[text])
         assert str(caught.value).isprintable()
+
+
+WORDS = st.sampled_from(
+    ["price", "title", "tags", "=", "==", "!=", "~", "<", ">=", '"', "'", " ", "12,50", "1.234", "$", ""]
+)
+CELLS = st.one_of(st.none(), st.text(max_size=6), st.sampled_from(["12,50", "1.234", "$5", "2024-01-01", "nan", "-"]))
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.one_of(st.text(max_size=12), st.lists(WORDS, max_size=6).map("".join)), st.lists(CELLS, min_size=1, max_size=5)
+)
+def test_any_text_is_a_filter_or_one_line(text, cells):
+    cells = [None if cell is None else cell.encode("utf-8", "ignore").decode() for cell in cells]
+    tags = pa.array([[cell, None] for cell in cells], pa.list_(pa.string()))
+    ids = list(map(str, range(len(cells))))
+    catalog = Catalog(pa.table({"item_id": ids, "price": cells, "title": ids, "tags": tags}), ("title",))
+    for filters in ({"allow": [text]}, {"deny": [text]}):
+        try:
+            found = select_items(catalog, **filters)
+        except DataError as error:
+            lines = [str(error)]
+        else:
+            lines = list(found.remarks)
+        assert all(line.isprintable() for line in lines)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.one_of(st.integers(0, 10**6), st.none()), min_size=2, max_size=12), st.integers(0, 10**6), st.data())
+def test_no_price_beyond_the_limit_ever_passes(cents, limit, data):
+    """Whatever conventions a column mixes: what passes is known to be within the limit, or has no price."""
+    ways = [
+        lambda value: f"{value / 100:.2f}",
+        lambda value: f"{value / 100:.2f}".replace(".", ","),
+        lambda value: f"${value / 100:,.2f}",
+        lambda value: f"{value / 100:,.2f} €".translate(str.maketrans(",.", ".,")),
+        lambda value: "on request",
+        lambda value: f"{value / 100:.2f} - {value / 50:.2f}",
+    ]
+    cells = [None if each is None else data.draw(st.sampled_from(ways))(each) for each in cents]
+    catalog = one_field(pa.array(cells, pa.string()))
+    for filters in ({"allow": [f"price<={limit / 100}"]}, {"deny": [f"price>{limit / 100}"]}):
+        try:
+            found = select_items(catalog, **filters)
+        except DataError:
+            continue
+        wrong = [
+            cell for cell, each, kept in zip(cells, cents, found.mask, strict=True) if kept and (each or 0) > limit
+        ]
+        assert not wrong
+        left_out = [cell for cell, kept in zip(cells, found.mask, strict=True) if not kept and cell and "r" in cell]
+        assert not left_out or "that is no number" in found.remarks[0]
 
 
 def test_columns_are_read_once_and_fast():

@@ -67,6 +67,7 @@ def test_unknown_items_and_places_are_refused(recommender):
         (b"item-2", {}, "history is the text"),
         ([2], {}, r"Item ids are text, but 2 is of type int; pass '2'"),
         ([None], {}, "Item ids are text, but None is of type NoneType"),
+        (["\udcff"], {}, "is no UTF-8 text"),
         (["item-2"], {"k": 2.0}, r"k is 2\.0; set it to a whole number"),
         (["item-2"], {"k": "3"}, "k is '3'; set it to a whole number"),
         (["item-2"], {"k": True}, "k is True; set it to a whole number"),

@@ -110,7 +110,10 @@ class Catalog:
         for each in texts:
             if not isinstance(each, str):
                 raise DataError(f"Item ids are text, but {each!r} is of type {type(each).__name__}; pass '{each}'.")
-        numbers = self.find(texts)
+        try:
+            numbers = self.find(texts)
+        except UnicodeEncodeError as error:
+            raise DataError(f"Item {error.object!r} is no UTF-8 text, so no item of the catalog has this id.") from None
         if len(numbers) and numbers.min() < 0:
             unknown = texts[int(np.argmin(numbers))]
             raise DataError(f"Item '{unknown}' is not in the catalog of {len(self):,} items.{self.suggest(unknown)}")

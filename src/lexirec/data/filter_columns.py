@@ -276,9 +276,8 @@ def _number(value: str, convention: Convention | None) -> float | None:
     """
     found = _readings(value, convention)
     if len(found) > 1:
-        separator, other = (".", ",") if convention == "comma" else (",", ".")
-        smaller = value.strip().replace(separator, other)
-        larger = f"{max(found, key=abs):.12g}"
+        larger, smaller = f"{max(found, key=abs):.12g}", f"{min(found, key=abs):.3f}"
+        smaller = smaller.replace(".", ",") if convention == "comma" else smaller
         raise DataError(f"{shown(value)} can be read in two ways; write {larger}, or {smaller} for the smaller number")
     return found[0] if found else None
 

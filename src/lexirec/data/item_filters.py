@@ -79,6 +79,8 @@ def parse_filter(text: str, fields: Sequence[str] = ()) -> Filter:
     """
     if not isinstance(text, str):
         raise DataError(f"a filter is a text such as 'brand=Acme', but one is of type {type(text).__name__}")
+    if re.search("[\ud800-\udfff]", text):
+        raise DataError(f"filter {shown(text)} holds bytes that are no UTF-8 text")
     match = _FILTER.match(text)
     parsed = None if match is None else (_unquoted(match["field"].strip()), match["operator"], match["value"])
     if fields and (parsed is None or parsed[0] not in fields):

@@ -14,12 +14,13 @@ from typing import Any
 
 from lexirec.core.config import as_toml
 from lexirec.core.errors import DataError, SettingsError, did_you_mean
+from lexirec.core.printable import printable
 from lexirec.data.catalog import Catalog
+from lexirec.data.inference.schema import Guess, guess_tables
+from lexirec.data.inference.times import TimeChoice
 from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, LeaveLastOut, Published, read_data, split_data
-from lexirec.data.schema_inference import Guess, guess_tables
 from lexirec.data.splits import Split, unseen_cases
-from lexirec.data.time_inference import TimeChoice
 from lexirec.models.distillation_teacher import DistillationSettings
 from lexirec.pipeline.data_checks import check_histories, why_no_case
 
@@ -176,9 +177,9 @@ def _parts(tables: _Tables, target: Path, family: str, remarks: tuple[str, ...])
     """Yield the experiment file, paragraph by paragraph."""
     n_items, n_users, n_events = len(tables.catalog), len(tables.events), len(tables.events.sequences.items)
     names = f"{tables.items.name} and {tables.interactions.name}"
-    yield f"# {names}: {n_items:,} items, {n_users:,} users, {n_events:,} events."
+    yield _comment(f"{names}: {n_items:,} items, {n_users:,} users, {n_events:,} events.")
     for remark in remarks:
-        yield f"# {remark[0].upper()}{remark[1:]}."
+        yield _comment(f"{remark[0].upper()}{remark[1:]}.")
     yield f'extends = "{RECIPES[family]}"\n'
     proposed = "".join(f"# where = {as_toml(condition)}\n" for condition in tables.guess.proposed)
     yield _table("data", _data(tables, target)) + proposed
@@ -201,6 +202,11 @@ def _parts(tables: _Tables, target: Path, family: str, remarks: tuple[str, ...])
     if len(chosen_on):
         yield "# Serve an ensemble of model and memory, with weights chosen on validation by bins of training coverage."
         yield _table("ensemble", _fusion(family, unlike=unlike))
+
+
+def _comment(text: str) -> str:
+    """Return one line of comment: a value or file name in it may hold line ends."""
+    return f"# {printable(' '.join(text.split()))}"
 
 
 def _data(tables: _Tables, target: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ SPELLINGS: tuple[IdSpelling, ...] = get_args(IdSpelling)
 _WORDS: dict[IdSpelling, str] = {
     "blanks": "blanks around them",
     "case": "upper and lower case",
-    "decimals": "'.0' at the end",
+    "decimals": "'.0' at the end or scientific notation",
     "leading-zeros": "leading zeros",
     "hyphens": "hyphens, underscores and blanks inside",
     "unicode": "composed and decomposed letters",
@@ -33,12 +33,20 @@ def key_of(text: str, spellings: Sequence[IdSpelling]) -> str:
     if "blanks" in spellings:
         key = fast_trimmed(key)
     if "decimals" in spellings:  # numbers alone: "v1.0" is no number
-        key = f"regexp_replace({key}, '^([+-]?\\d+)\\.0*$', '\\1')"
+        key = _whole(f"regexp_replace({key}, '^([+-]?\\d+)\\.0*$', '\\1')")
     if "hyphens" in spellings:
         key = f"regexp_replace({key}, '[-_ \\x{{2010}}-\\x{{2015}}]', '', 'g')"
     if "leading-zeros" in spellings:
         key = f"regexp_replace({key}, '^0+(\\d+)$', '\\1')"
     return f"lower({key})" if "case" in spellings else key
+
+
+def _whole(text: str) -> str:
+    """Return SQL that writes whole numbers in scientific notation in full, unless digits were lost ("1.2e+08")."""
+    parts = f"regexp_extract({text}, '^\\d\\.(\\d+)e\\+?(\\d+)$', ['digits', 'power'], 'i')"
+    number = f"TRY_CAST({text} AS DOUBLE)"
+    all_there = f"length({parts}.digits) >= TRY_CAST({parts}.power AS INTEGER) AND {number} = trunc({number})"
+    return f"CASE WHEN {all_there} THEN CAST(CAST({number} AS BIGINT) AS VARCHAR) ELSE {text} END"
 
 
 def in_words(spellings: Sequence[IdSpelling]) -> str:

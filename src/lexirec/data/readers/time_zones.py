@@ -85,8 +85,8 @@ def with_zone(local: str, offset: str, word: str, zone: str, areas: tuple[str, .
         areas: The names of zones that are understood.
     """
     digits = f"replace({offset}[2:], ':', '')"
-    hours = f"CAST(CASE WHEN length({digits}) > 2 THEN {digits}[:-3] ELSE {digits} END AS INTEGER)"
-    minutes = f"CAST(CASE WHEN length({digits}) > 2 THEN {digits}[-2:] ELSE '0' END AS INTEGER)"
+    hours = f"TRY_CAST(CASE WHEN length({digits}) > 2 THEN {digits}[:-3] ELSE {digits} END AS INTEGER)"
+    minutes = f"TRY_CAST(CASE WHEN length({digits}) > 2 THEN {digits}[-2:] ELSE '0' END AS INTEGER)"
     seconds = f"CASE WHEN {hours} <= 14 AND {minutes} < 60 THEN {hours} * 3600 + {minutes} * 60 END"
     known = " ".join(f"WHEN {literal(name)} THEN {hours * 3600}" for name, hours in ABBREVIATIONS.items())
     named = "".join(f" WHEN {word} = {literal(name)} THEN {in_zone(local, name)}" for name in areas)

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lexirec.core.errors import DataError
-from lexirec.data.column_names import ENOUGH, SAMPLE
+from lexirec.data.inference.column_names import ENOUGH, MOSTLY, SAMPLE
+from lexirec.data.inference.text_names import rank_of
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.sql_columns import ROW, Column, Source, literal
 from lexirec.data.readers.text_format import NULL_WORDS
 from lexirec.data.readers.text_values import Value, cleaned, missing, plain, raw_value
-from lexirec.data.text_names import rank_of
 
 FIELDS = ("title", "brand", "categories", "description")
 """Our names of text fields, in the order in which texts present them."""
@@ -145,7 +145,7 @@ def _title_without_name(
     """Return the column with most different texts of moderate length, a short description, or the ids."""
     taken = list(found.values())
     free = [each for each in texts if each not in taken and each.length <= _TITLE_LENGTH and not each.is_list]
-    best = max(free, key=lambda each: each.distinct, default=None)
+    best = max((each for each in free if not _is_long(each, free)), key=lambda each: each.distinct, default=None)
     description = found.get("description")
     makers = [each.distinct for each in taken if each is not description]
     most = max(each.distinct for each in texts) if texts else 0
@@ -160,6 +160,13 @@ def _title_without_name(
         return item[0]
     remarks.append("no column holds titles")
     return None
+
+
+def _is_long(profile: _Profile, others: Sequence[_Profile]) -> bool:
+    """Return whether texts are so long, beside others of as many different texts, that they describe."""
+    return profile.length > _SHORT and any(
+        each.distinct >= MOSTLY * profile.distinct and _LONGER * each.length < profile.length for each in others
+    )
 
 
 def _without_names(texts: Sequence[_Profile], title: _Profile) -> dict[str, _Profile]:
