@@ -115,13 +115,13 @@ class _Compiler:
             f" WHEN regexp_full_match({given}, {literal(_DECIMAL_COMMA)})"
             f" THEN TRY_CAST(replace({given}, ',', '.') AS DOUBLE) END"
         )
-        self.checked[column.name, "numbers"] = given, value
+        self.checked[column.name, "no number"] = given, value
         return value
 
     def boolean(self, column: Column) -> str:
         given = self.text(column)
         value = f"CASE WHEN lower({given}) IN {_TRUE} THEN true WHEN lower({given}) IN {_FALSE} THEN false END"
-        self.checked[column.name, "true or false"] = given, value
+        self.checked[column.name, "neither true nor false"] = given, value
         return value
 
     def moment(self, text: str) -> float | None:
@@ -169,11 +169,12 @@ def select(
         count, example, readable = found[3 * number : 3 * number + 3]
         if count and not readable:
             raise DataError(
-                f"{source.path}: where compares column '{name}' with {kind}, but no value is one, such as '{example}';"
-                " texts stand in single quotes."
+                f"{source.path}: where compares column '{name}', which is {kind} in any row, such as '{example}'; texts"
+                " are compared with texts in single quotes."
             )
         if count:
-            unreadable.append(f"{count:,} values of '{name}', such as '{example}', are not {kind}")
+            rows = "1 row" if count == 1 else f"{count:,} rows"
+            unreadable.append(f"'{name}' is {kind} in {rows}, such as '{example}'")
     if n and not kept:
         said = f" ({'; '.join(unreadable)})" if unreadable else ""
         raise DataError(f"{source.path}: none of the {n:,} rows meets where = {where!r}{said}; check its values.")
