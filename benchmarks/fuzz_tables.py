@@ -45,7 +45,7 @@ def fuzz(
         with tempfile.TemporaryDirectory() as folder:
             truth = write(shape, Path(folder))
             found = outcome(truth, Path(folder))
-        kind = found.kind
+        kind: str = found.kind
         if kind == "refused" and certain(shape):
             kind = "refused though certain"
         if kind == "said" and shape.time != "none":

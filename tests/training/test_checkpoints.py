@@ -28,3 +28,12 @@ def test_without_a_whole_checkpoint_there_is_no_history(tmp_path):
     assert log_history_of(None) == []
     (tmp_path / "checkpoint-7" / "trainer_state.json").write_text('{"log_history": [{"loss": 1.0}]}')
     assert log_history_of(latest_checkpoint(tmp_path)) == [{"loss": 1.0}]
+
+
+def test_the_newest_whole_checkpoint_counts_by_its_step(tmp_path):
+    for step in (9, 10, 100):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text('{"log_history": []}')
+    assert latest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-100"), "by number, not by letter"
+    (tmp_path / "checkpoint-100" / "trainer_state.json").write_text('{"log_his')
+    assert latest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")

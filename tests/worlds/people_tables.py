@@ -27,7 +27,9 @@ from typer.testing import CliRunner
 
 from lexirec.cli import app
 from lexirec.core.errors import LexirecError
-from lexirec.data.loading import read_data
+from lexirec.data.catalog import Catalog
+from lexirec.data.interactions import Interactions
+from lexirec.data.loading import DataSettings, read_data
 from lexirec.pipeline.experiment import load_experiment
 
 WORDS = tuple(
@@ -36,6 +38,10 @@ WORDS = tuple(
 )
 GENRES = ["Drama", "Comedy", "Home & Garden", "Sci-Fi", "Books", "Kids' Toys"]
 HELPERS = ["bad", "unreadable", "first_row", "lexirec_row", "rating", "Brand", "*", "item", "Unnamed: 0", "note"]
+
+Row = dict[str, object]
+Event = tuple[datetime, str, str]
+"""Moment, user and item of one event."""
 
 # Every form is certain (the file says what it means) or doubtful: the reading may refuse it, and must not be wrong.
 TIMES = (
@@ -112,11 +118,11 @@ def write(shape: Shape, folder: Path) -> Truth:
     draw = random.Random(shape.seed)
     ids = [_item_id(shape.ids, n) for n in draw.sample(range(100, 100_000), draw.randint(8, 14))]
     titles = {item: _title(draw, n) for n, item in enumerate(ids)}
-    rows = [{shape.item_name: item, **_extra(shape, draw, n, item)} for n, item in enumerate(ids)]
+    rows: list[Row] = [{shape.item_name: item, **_extra(shape, draw, n)} for n, item in enumerate(ids)]
     for row, item in zip(rows, ids, strict=True):
-        row[shape.title_name] = _noisy(shape.noise, titles[item], draw)
+        row[shape.title_name] = noisy = _noisy(shape.noise, titles[item], draw)
         if shape.noise == "formula":
-            titles[item] = row[shape.title_name]
+            titles[item] = noisy
         if shape.categories != "none":
             row["genres"] = _categories(shape.categories, draw.sample(GENRES, 2))
     if shape.noise in ("null words", "blank"):  # one item has no title: it is said to be left out
@@ -183,7 +189,7 @@ def _noisy(noise: str, title: str, draw: random.Random) -> str:
             return title
 
 
-def _extra(shape: Shape, draw: random.Random, n: int, item: str) -> dict[str, object]:
+def _extra(shape: Shape, draw: random.Random, n: int) -> Row:
     match shape.extra:
         case "brand":
             return {"brand": draw.choice(["Acme", "Borel", "Cato"])}
@@ -219,7 +225,7 @@ def _categories(form: str, names: list[str]) -> object:
             return names[0]
 
 
-def _events(shape: Shape, draw: random.Random, ids: list[str]) -> tuple[dict[str, list[str]], list[dict[str, object]]]:
+def _events(shape: Shape, draw: random.Random, ids: list[str]) -> tuple[dict[str, list[str]], list[Row]]:
     step = (
         timedelta(days=1)
         if shape.time in ("date", "slashed ymd", "ymd", "us", "eu dot", "eu slash", "amazon")
@@ -227,7 +233,7 @@ def _events(shape: Shape, draw: random.Random, ids: list[str]) -> tuple[dict[str
     )
     start = datetime(2018, 1, 20, 3, 10, tzinfo=UTC) + timedelta(days=draw.randrange(900))
     histories: dict[str, list[str]] = {}
-    rows: list[tuple[datetime, str, str]] = []
+    rows: list[Event] = []
     for n in range(draw.randint(3, 6)):
         user = f"u{n}" if shape.seed % 2 else str(1000 + n)
         moment = start + timedelta(days=draw.randrange(40))
@@ -253,7 +259,7 @@ def _events(shape: Shape, draw: random.Random, ids: list[str]) -> tuple[dict[str
 
 
 def _leave_out(
-    shape: Shape, written: list[dict[str, object]], rows: list, histories: dict, draw: random.Random
+    shape: Shape, written: list[Row], rows: list[Event], histories: dict[str, list[str]], draw: random.Random
 ) -> None:
     """Empty one cell; its event then counts no more."""
     key = {"times": shape.time_name, "users": shape.user_name, "items": shape.item_name}.get(shape.missing)
@@ -265,7 +271,7 @@ def _leave_out(
     histories[user].remove(item)
 
 
-def _ordered(order: str, written: list, rows: list, draw: random.Random) -> list[dict[str, object]]:
+def _ordered(order: str, written: list[Row], rows: list[Event], draw: random.Random) -> list[Row]:
     pairs = list(zip(rows, written, strict=True))
     if order == "shuffled":
         draw.shuffle(pairs)
@@ -274,7 +280,7 @@ def _ordered(order: str, written: list, rows: list, draw: random.Random) -> list
     return [row for _, row in pairs]
 
 
-def _time(shape: Shape, moment: datetime, draw: random.Random) -> dict[str, object]:
+def _time(shape: Shape, moment: datetime, draw: random.Random) -> Row:
     seconds = int(moment.timestamp())
     offset = moment.astimezone(timezone(timedelta(hours=draw.choice([-7, -3, 0, 2, 9]))))
     zone = moment.astimezone(ZoneInfo(draw.choice(["Europe/Berlin", "America/New_York", "Asia/Tokyo"])))
@@ -299,7 +305,7 @@ def _time(shape: Shape, moment: datetime, draw: random.Random) -> dict[str, obje
 # ------------------------------------------------------------------------------------------------------------- files
 
 
-def _save(form: str, folder: Path, stem: str, rows: list[dict[str, object]]) -> Path:
+def _save(form: str, folder: Path, stem: str, rows: list[Row]) -> Path:
     names = list(rows[0])
     if form in ("jsonl", "json array"):
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
@@ -310,10 +316,10 @@ def _save(form: str, folder: Path, stem: str, rows: list[dict[str, object]]) -> 
         return folder / f"{stem}.parquet"
     marks = {"tsv": "\t", "semicolon": ";", "pipe": "|"}
     out = io.StringIO()
-    kwargs = {"doublequote": False, "escapechar": "\\", "quoting": csv.QUOTE_ALL} if form == "backslash" else {}
-    writer = csv.writer(
-        out, delimiter=marks.get(form, ","), lineterminator="\r\n" if form == "crlf" else "\n", **kwargs
-    )
+    delimiter, end = marks.get(form, ","), "\r\n" if form == "crlf" else "\n"
+    writer = csv.writer(out, delimiter=delimiter, lineterminator=end)
+    if form == "backslash":
+        writer = csv.writer(out, lineterminator=end, doublequote=False, escapechar="\\", quoting=csv.QUOTE_ALL)
     index = [""] if form == "index" else []
     more = [""] if form == "trailing" else []
     writer.writerow([*index, *names, *more])
@@ -372,11 +378,13 @@ def outcome(truth: Truth, folder: Path) -> Outcome:
             one = isinstance(result.exception, LexirecError) and "\n" not in words
             return Outcome("refused" if one else "crash", f"{command[0]}: {type(result.exception).__name__}: {words}")
         said += result.output
-    catalog, interactions = read_data(load_experiment(file).data, folder)
+    data = load_experiment(file).data
+    assert isinstance(data, DataSettings)
+    catalog, interactions = read_data(data, folder)
     return _compared(truth, catalog, interactions, said)
 
 
-def _compared(truth: Truth, catalog, interactions, said: str) -> Outcome:
+def _compared(truth: Truth, catalog: Catalog, interactions: Interactions, said: str) -> Outcome:
     numbers = interactions.sequences
     read = {
         str(user): [catalog.item_ids[n] for n in numbers.items[numbers.offsets[row] : numbers.offsets[row + 1]]]

@@ -105,7 +105,8 @@ def compare(
     """Test which systems differ significantly, and by how much.
 
     All must be evaluated under one protocol. Intervals and p-values come from the paired bootstrap over users; Holm
-    corrects for many comparisons.
+    corrects for many comparisons. Trained systems need three seeds for a difference to be shown; with fewer, the
+    verdict is "in these users".
     """
     from lexirec.cli import inspect_output
     from lexirec.workflows.comparison.systems import compare_named
@@ -136,7 +137,8 @@ def table(
 ) -> None:
     """Print one table of many systems.
 
-    It shows metrics with intervals, the number of seeds, and which differences are significant.
+    It shows metrics with intervals, the number of seeds, and which differences are shown (▲ ▼), or significant in these
+    users with fewer than three seeds (△ ▽).
     """
     from lexirec.cli import inspect_output
     from lexirec.workflows.comparison import table as tabulating

@@ -44,7 +44,7 @@ def print_experiment(store: Store, name: str) -> None:
     table = new_table("stage", "seconds", "folder")
     for stage in run.stages.values():
         table.add_row(stage.name, f"{seconds(stage):.1f}", str(stage.folder))
-    put(table)
+    put(table, *(f"{part} is left out: {why}" for part, why in run.left_out.items()))
 
 
 def print_stage(store: Store, name: str, stage_name: str) -> None:

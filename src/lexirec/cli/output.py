@@ -86,10 +86,12 @@ def print_report(report: Report, as_json: bool) -> None:
 
 
 def print_import(imported: Imported, destination: Path) -> None:
-    """Print the sizes of the imported tables and the counts of rows left out."""
+    """Print the sizes of the imported tables, the counts of rows left out, and what the importer had to decide."""
     put(f"{destination}: {imported.items:,} items, {imported.users:,} users, {imported.interactions:,} interactions")
     for reason, count in imported.left_out.items():
         put(f"left out: {count:,} {reason}")
+    for remark in imported.remarks:
+        put(f"- {remark}")
 
 
 def print_draft(draft: Draft, as_json: bool) -> None:
@@ -97,7 +99,8 @@ def print_draft(draft: Draft, as_json: bool) -> None:
     guess = draft.guess
     if as_json:
         sizes = {"path": str(draft.path), "items": draft.items, "users": draft.users, "events": draft.events}
-        put_json({**sizes, **asdict(guess), "remarks": draft.remarks})
+        formats = guess.formats.model_dump(exclude_defaults=True)
+        put_json({**sizes, **asdict(guess), "formats": formats, "remarks": draft.remarks})
         return
     put(f"{draft.path}: {draft.items:,} items, {draft.users:,} users, {draft.events:,} events")
     columns = {**guess.item_columns, **guess.interaction_columns}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -67,44 +67,56 @@ class RunRecord:
         finished: Time of completion, UTC, ISO 8601.
         settings: All settings of the experiment.
         stages: Stages by name.
+        left_out: Parts of the experiment that could not be made, by their names in the file, such as
+            `baselines.sasrec` -> why.
     """
 
     name: str
     finished: str
     settings: dict[str, Any]
     stages: dict[str, Stage]
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def stage(self, name: str) -> Stage:
         """Return a stage by its name.
 
         Raises:
-            ArtifactError: the experiment has no such stage.
+            ArtifactError: the experiment has no such stage; the message says why where it was left out.
         """
         if name not in self.stages:
-            hint = did_you_mean(name, self.stages)
+            hint = self.why_left_out(name.partition(".")[2]) or did_you_mean(name, self.stages)
             raise ArtifactError(f"{self.name} has no stage '{name}'; it has {', '.join(self.stages)}.{hint}")
         return self.stages[name]
+
+    def why_left_out(self, recommender: str) -> str:
+        """Return `" 'x' was left out of this run: reason"`, or an empty string where it was not left out."""
+        reasons = (self.left_out.get(f"{table}.{recommender}") for table in ("baselines", "ensemble"))
+        return next((f" '{recommender}' was left out of this run: {why}" for why in reasons if why), "")
 
     def variants(self, group: str) -> dict[str, Stage]:
         """Return the stages of one group by the second part of their names, such as all baselines."""
         return {stage.name.partition(".")[2]: stage for stage in self.stages.values() if stage.group == group}
 
 
-def record(store: Store, name: str, settings: Settings, stages: list[Stage]) -> RunRecord:
-    """Record an experiment's run as finished, and return the record."""
+def record(
+    store: Store, name: str, settings: Settings, stages: list[Stage], left_out: Mapping[str, str] | None = None
+) -> RunRecord:
+    """Record an experiment's run as finished, with what was left out of it, and return the record."""
     finished = datetime.now(UTC).isoformat(timespec="microseconds")
     values = settings.model_dump(mode="json")
     keys = {stage.name: [stage.kind, stage.key] for stage in stages}
     content = {"name": name, "finished": finished, "settings": values, "steps": keys}
+    content |= {"left_out": dict(left_out)} if left_out else {}
     write_json(store.root / RUNS / name / f"{finished.replace(':', '')}.json", content)
-    return RunRecord(name, finished, values, {stage.name: stage for stage in stages})
+    return RunRecord(name, finished, values, {stage.name: stage for stage in stages}, dict(left_out or {}))
 
 
 def runs(store: Store, name: str) -> Iterator[RunRecord]:
     """Yield the finished runs of an experiment, the newest first."""
     for path in sorted((store.root / RUNS / name).glob("*.json"), reverse=True):
         content = json.loads(path.read_text("utf-8"))
-        yield RunRecord(name, content["finished"], content["settings"], _stages(store, content["steps"]))
+        stages, left_out = _stages(store, content["steps"]), content.get("left_out", {})
+        yield RunRecord(name, content["finished"], content["settings"], stages, left_out)
 
 
 def newest_run(store: Store, name: str) -> RunRecord | None:

@@ -104,10 +104,16 @@ class Catalog:
         """Return the numbers of the given ids: int32 (n,).
 
         Raises:
-            DataError: An id is not in the catalogue.
+            DataError: An id is not in the catalogue, or is no text.
         """
         texts = list(ids)
-        numbers = self.find(texts)
+        for each in texts:
+            if not isinstance(each, str):
+                raise DataError(f"Item ids are text, but {each!r} is of type {type(each).__name__}; pass '{each}'.")
+        try:
+            numbers = self.find(texts)
+        except UnicodeEncodeError as error:
+            raise DataError(f"Item {error.object!r} is no UTF-8 text, so no item of the catalog has this id.") from None
         if len(numbers) and numbers.min() < 0:
             unknown = texts[int(np.argmin(numbers))]
             raise DataError(f"Item '{unknown}' is not in the catalog of {len(self):,} items.{self.suggest(unknown)}")
@@ -174,6 +180,11 @@ class Catalog:
         if _TEXT_FIELDS not in metadata:
             raise ArtifactError(f"{file}: this table was not written by Catalog.save; read it with Catalog.read.")
         return cls(table.replace_schema_metadata(None), tuple(json.loads(metadata[_TEXT_FIELDS])))
+
+    @cached_property
+    def derived(self) -> dict[str, Any]:
+        """What filters have made of fields, by field; filled by `data.item_filters`, empty at first."""
+        return {}
 
     @cached_property
     def _ids(self) -> pa.Array:

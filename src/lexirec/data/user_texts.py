@@ -16,6 +16,7 @@ from lexirec.data.readers.duckdb_source import Workspace, one_line
 from lexirec.data.readers.id_spelling import IdSpelling, key_of, other_spelling
 from lexirec.data.readers.sql_columns import ROW, unreadable_line
 from lexirec.data.readers.text_format import TextFormat
+from lexirec.data.readers.text_values import missing
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 
 
@@ -47,24 +48,16 @@ def read_preferences(
         DataError: The file cannot be used, or none of its users has events; one line with file, row, column, what was
             given and what is allowed.
     """
+    format = format or TextFormat()
     with Workspace() as work:
-        source = work.open(path, format or TextFormat())
+        source = work.open(path, format)
         user, text = (source.column(name, columns) for name in ("user_id", "preference"))
-        checks = [
-            MALFORMED_LINE,
-            Check("empty user id", "trim(coalesce(user_id, '')) = ''", user.name, "user_id", "every text needs a user"),
-            Check(
-                "duplicate user id",
-                f"first_row < {ROW}",
-                user.name,
-                "user_id",
-                "users must be unique, and an earlier row has this one",
-            ),
-        ]
+        written = f"CASE WHEN NOT {missing(text.text, format.null_words)} THEN {text.text} END"
+        checks = _checks(user.name, format)
         try:
             work.run(
                 f"CREATE TEMP TABLE given AS SELECT {ROW}, {unreadable_line(source)} AS unreadable,"
-                f" {user.text} AS user_id, {text.text} AS preference FROM {source.scan}"
+                f" {user.text} AS user_id, {written} AS preference FROM {source.scan}"
             )
             numbered = f"(SELECT *, min({ROW}) OVER (PARTITION BY user_id) AS first_row FROM given)"
             work.run(f"CREATE TEMP TABLE users AS {flag_bad_rows(numbered, checks)}")
@@ -72,6 +65,20 @@ def read_preferences(
             return _in_order(work, user_ids, source.path, match_ids)
         except duckdb.Error as error:
             raise DataError(f"{source.path}: the file cannot be read ({one_line(error)}).") from error
+
+
+def _checks(user: str, format: TextFormat) -> list[Check]:
+    return [
+        MALFORMED_LINE,
+        Check("empty user id", missing("user_id", format.null_words), user, "user_id", "every text needs a user"),
+        Check(
+            "duplicate user id",
+            f"first_row < {ROW}",
+            user,
+            "user_id",
+            "users must be unique, and an earlier row has this one",
+        ),
+    ]
 
 
 def _in_order(

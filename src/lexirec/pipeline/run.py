@@ -31,12 +31,12 @@ def run_experiment(experiment: Experiment, store: Store, until: str | None = Non
     """
     if until is not None:
         plan_experiment(experiment, store, until)  # raises if the experiment lacks this stage
-    runner = StageRunner(store, VERSIONS, until)
+    runner = StageRunner(store, VERSIONS, until, left_out={})
     try:
         walk(experiment, runner)
     except StopRequested:
         return None
-    return record(store, experiment.name, experiment, runner.stages)
+    return record(store, experiment.name, experiment, runner.stages, runner.left_out)
 
 
 def plan_experiment(experiment: Experiment, store: Store, until: str | None = None) -> list[Stage]:

@@ -20,6 +20,7 @@ from lexirec.data.readers.id_spelling import (
     key_of,
     other_spelling,
 )
+from lexirec.data.readers.list_rows import one_row_per_event
 from lexirec.data.readers.sql_columns import ROW, Column, Source, unreadable_line
 from lexirec.data.readers.text_format import TextFormat
 from lexirec.data.readers.text_values import missing
@@ -28,7 +29,7 @@ from lexirec.data.readers.time_recognition import PER_SECOND, TimeUnit
 from lexirec.data.readers.times import TimeOptions, TimeReading, read_times
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 from lexirec.data.readers.where_sql import Selection, select
-from lexirec.data.splits import TEST, TRAIN, VALIDATION
+from lexirec.data.splits import HELD_BACK, TEST, TRAIN, VALIDATION
 
 SPLIT_LABELS = {
     "train": TRAIN,
@@ -38,8 +39,9 @@ SPLIT_LABELS = {
     "val": VALIDATION,
     "dev": VALIDATION,
     "test": TEST,
+    "history": HELD_BACK,
 }
-"""Accepted names of the parts of a predefined split."""
+"""Accepted names of the parts of a predefined split; "history" is in histories, but in no part."""
 UNKNOWN = "unknown item"
 _OPTIONAL = ("time", "position", "split")
 
@@ -101,6 +103,10 @@ def read_events(
         DataError: A column is missing or a row is bad (see `lexirec.data.readers.validation`).
     """
     roles = _roles(source, columns)
+    work.connection.register("catalog_ids", pa.table({"id": catalog.table.column("item_id")}))
+    entries = one_row_per_event(work, source, roles["item_id"], "catalog_ids")
+    if entries is not None:
+        source, roles = entries, _roles(entries, columns)
     with Progress(f"Reading {source.path.name}") as progress:
         progress.update("checking")
         reading = read_times(work, source, roles["time"], options.times) if "time" in roles else TimeReading("")
@@ -126,6 +132,12 @@ def _roles(source: Source, columns: Mapping[str, str] | None) -> dict[str, Colum
         mapped = (columns or {}).get(name)
         if mapped or (mapped is None and name in source.columns):
             roles[name] = source.column(name, columns)
+    lists = [column.name for name, column in roles.items() if column.is_list and name != "item_id"]
+    if lists and not roles["item_id"].is_list:
+        raise DataError(
+            f"{source.path}: column '{lists[0]}' holds lists, of other lengths than the items; bring one row for each"
+            " event"
+        )
     return roles
 
 
@@ -148,7 +160,6 @@ def _collect(
         What the protocol card says about item ids.
     """
     roles, spellings = query.roles, query.options.match_ids
-    work.connection.register("catalog_ids", pa.table({"id": catalog.table.column("item_id")}))
     if spellings:
         check_distinct(work, "catalog_ids", spellings, "the table of items")
     work.run(

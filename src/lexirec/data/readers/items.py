@@ -13,6 +13,7 @@ from lexirec.core.errors import DataError
 from lexirec.data.readers.duckdb_source import Workspace, one_line
 from lexirec.data.readers.sql_columns import ROW, Column, Source, unreadable_line
 from lexirec.data.readers.text_format import TextFormat
+from lexirec.data.readers.text_values import Value, cleaned, missing, raw_value
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 
 
@@ -31,28 +32,37 @@ def read_items(
     with Workspace() as work:
         source = work.open(path, format or TextFormat())
         try:
-            return _read(work, source, text, columns, rejects)
+            return _read(work, source, text, columns, rejects, format or TextFormat())
         except duckdb.Error as error:
             raise DataError(f"{source.path}: the file cannot be read ({one_line(error)}).") from error
 
 
 def _read(
-    work: Workspace, source: Source, text: tuple[str, ...], columns: Mapping[str, str] | None, rejects: Rejects
+    work: Workspace,
+    source: Source,
+    text: tuple[str, ...],
+    columns: Mapping[str, str] | None,
+    rejects: Rejects,
+    format: TextFormat,
 ) -> pa.Table:
     if not text:
         raise DataError(f'{source.path}: no text field was named; give at least one, for example text = ["title"].')
     fields = _fields(source, text, columns)
     aliases = {ours: f"v{n}" for n, ours in enumerate(fields)}  # a field may be called like a helper column
     selected = ", ".join(
-        f"{column.text if ours == 'item_id' else column.texts if column.is_list else _value(column)} AS {aliases[ours]}"
+        f"{column.text if ours == 'item_id' else raw_value(column)} AS {aliases[ours]}"
         for ours, column in fields.items()
     )
     work.run(
         f"CREATE TEMP TABLE given AS SELECT {ROW}, {unreadable_line(source)} AS unreadable, {selected}"
         f" FROM {source.scan}"
     )
-    numbered = f"(SELECT *, min({ROW}) OVER (PARTITION BY {aliases['item_id']}) AS first_row FROM given)"
-    checks = _checks(fields, aliases, text)
+    others = {ours: alias for ours, alias in aliases.items() if ours != "item_id"}
+    values = {"item_id": Value(aliases["item_id"]), **cleaned(work, "given", others, text, format.null_words)}
+    kept = ", ".join(f"{value.sql} AS {aliases[ours]}" for ours, value in values.items())
+    first = f"min({ROW}) OVER (PARTITION BY {aliases['item_id']})"
+    numbered = f"(SELECT {ROW}, unreadable, {kept}, {first} AS first_row FROM given)"
+    checks = _checks(fields, aliases, {name: values[name] for name in text}, format.null_words)
     work.run(f"CREATE TEMP TABLE items AS {flag_bad_rows(numbered, checks)}")
     handle_bad_rows(work, source, "items", checks, rejects)
     table = work.arrow(f"SELECT {', '.join(aliases.values())} FROM items WHERE bad IS NULL ORDER BY {ROW}")
@@ -79,25 +89,21 @@ def _fields(source: Source, text: Sequence[str], columns: Mapping[str, str] | No
     return fields
 
 
-def _value(column: Column) -> str:
-    if column.type.startswith("DECIMAL"):
-        return f"CAST({column.sql} AS DOUBLE)"
-    return column.sql if column.is_number or column.type == "BOOLEAN" else column.text
-
-
-def _checks(fields: Mapping[str, Column], aliases: Mapping[str, str], text: Sequence[str]) -> list[Check]:
+def _checks(
+    fields: Mapping[str, Column], aliases: Mapping[str, str], text: Mapping[str, Value], null_words: Sequence[str]
+) -> list[Check]:
     identifier, item_id = fields["item_id"].name, aliases["item_id"]
     blanks = " AND ".join(
         f"coalesce(array_to_string({aliases[name]}, ''), '') = ''"
-        if fields[name].is_list
+        if value.is_list
         else f"trim(coalesce(CAST({aliases[name]} AS VARCHAR), '')) = ''"
-        for name in text
+        for name, value in text.items()
     )
     names = ", ".join(f"'{fields[name].name}'" for name in text)
     given = f"CAST({item_id} AS VARCHAR)"
     return [
         MALFORMED_LINE,
-        Check("empty item id", f"trim(coalesce({given}, '')) = ''", identifier, given, "every item needs an id"),
+        Check("empty item id", missing(given, null_words), identifier, given, "every item needs an id"),
         Check(
             "duplicate item id",
             f"first_row < {ROW}",
@@ -105,7 +111,13 @@ def _checks(fields: Mapping[str, Column], aliases: Mapping[str, str], text: Sequ
             given,
             "ids must be unique, and an earlier row has this one",
         ),
-        Check("empty text of item", blanks, fields[text[0]].name, given, f"at least one of {names} must hold text"),
+        Check(
+            "empty text of item",
+            blanks,
+            fields[next(iter(text))].name,
+            given,
+            f"at least one of {names} must hold text",
+        ),
     ]
 
 

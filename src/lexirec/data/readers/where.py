@@ -28,7 +28,7 @@ _TOKEN = re.compile(
     |(?P<mark><=|>=|<>|!=|==|=|<|>|\(|\)|,)""",
     re.VERBOSE,
 )
-_KEYWORDS = frozenset({"and", "or", "not", "in", "is", "null", "between", "true", "false"})
+KEYWORDS = frozenset({"and", "or", "not", "in", "is", "null", "between", "true", "false"})
 _OPERATORS: dict[str, Operator] = {
     "=": "=",
     "==": "=",
@@ -91,7 +91,7 @@ class _Token:
         """The keyword in lower case, or the mark; "" for anything else."""
         if self.kind == "mark":
             return self.text
-        return self.text.lower() if self.kind == "word" and self.text.lower() in _KEYWORDS else ""
+        return self.text.lower() if self.kind == "word" and self.text.lower() in KEYWORDS else ""
 
 
 def parse(text: str) -> Node:

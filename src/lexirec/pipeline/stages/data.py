@@ -20,8 +20,9 @@ from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, read_data, split_data
 from lexirec.data.readers.validation import Rejects
 from lexirec.data.sequences import Sequences, load_array
-from lexirec.data.splits import Split
+from lexirec.data.splits import Cases, Split
 from lexirec.data.toy import toy_shop
+from lexirec.data.training_part import TrainingAndValidation, TrainingPart
 from lexirec.data.user_texts import read_preferences
 from lexirec.pipeline.components import DataChoice, ToyShop
 
@@ -121,9 +122,8 @@ def _toy_tables(settings: ToyShop, folder: Path) -> DataSettings:
     )
 
 
-def load_preferences(folder: Path) -> list[str] | None:
-    """Return the text about each training row's user from a data stage; None without a table of users."""
-    file = folder / PREFERENCES
+def load_preferences(file: Path) -> list[str] | None:
+    """Return the text about each training row's user from a file of a data stage; None where it does not exist."""
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
@@ -133,8 +133,18 @@ def load_catalog(folder: Path) -> Catalog:
 
 
 def load_split(folder: Path) -> Split:
-    """Return the split of a data stage."""
+    """Return the split of a data stage, for stages that measure; what learns uses `load_train`."""
     return Split.load(folder / "split")
+
+
+def load_train(inputs: Folders, n_items: int) -> TrainingPart:
+    """Return the training part among the inputs of a stage that learns (`pipeline.visible`)."""
+    return TrainingPart.load(inputs["train"], n_items)
+
+
+def load_train_and_validation(inputs: Folders, n_items: int) -> TrainingAndValidation:
+    """Return the same beside the cases to choose on, for a stage that chooses epochs, weights or settings."""
+    return load_train(inputs, n_items).with_validation(Cases.load(inputs["validation"]))
 
 
 def item_names(catalog: Catalog) -> list[str]:

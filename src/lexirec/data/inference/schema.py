@@ -6,35 +6,30 @@ column of the events is the one whose values are ids of the items.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
 
 from lexirec.core.errors import DataError
-from lexirec.data.column_names import ENOUGH, SAMPLE, called, first_called, names
-from lexirec.data.id_inference import item_columns
+from lexirec.data.inference.column_names import first_called, names
+from lexirec.data.inference.events import event_conditions
+from lexirec.data.inference.ids import event_rows
+from lexirec.data.inference.texts import text_columns
+from lexirec.data.inference.times import TimeChoice, infer_order
 from lexirec.data.readers.duckdb_source import Workspace, one_line
 from lexirec.data.readers.events import SPLIT_LABELS
+from lexirec.data.readers.format_sniffing import sniff_format
 from lexirec.data.readers.id_spelling import IdSpelling
 from lexirec.data.readers.sql_columns import Column, Source
+from lexirec.data.readers.text_format import TextFormats
 from lexirec.data.readers.time_recognition import TimeUnit
-from lexirec.data.time_inference import TimeChoice, infer_order
 
 _USER = names(
     "user_id user reviewer_id customer_id customer uid member_id member visitor_id account_id author_id person_id"
     " client_id username login session_id"
 )
 _SPLIT = names("split fold part")
-_TEXT = {
-    "title": names("title name product_name item_name prod_name product_title product_display_name headline"),
-    "brand": names("brand store manufacturer author authors artist artist_name developer publisher maker"),
-    "categories": names(
-        "categories category genres genre product_type_name product_type product_group_name department tags"
-    ),
-    "description": names("description desc detail_desc about summary features overview abstract text content"),
-}
-"""Our name of a text field -> common names of it, likeliest first; texts present the fields in this order."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,9 @@ class Guess:
         known: Share of the events (of a sample) whose item is in the table of items.
         remarks: Notes for the user, one sentence each.
         match_ids: Differences in spelling between the item ids of the two tables.
+        formats: How the two files are written, where that is not the usual.
+        where: Condition that events must meet to count, None for none.
+        proposed: Further conditions that may be wanted.
     """
 
     text: tuple[str, ...]
@@ -63,6 +61,9 @@ class Guess:
     known: float
     remarks: tuple[str, ...]
     match_ids: tuple[IdSpelling, ...] = ()
+    formats: TextFormats = field(default_factory=TextFormats)
+    where: str | None = None
+    proposed: tuple[str, ...] = ()
 
 
 def guess_tables(items: Path | str, interactions: Path | str, times: TimeChoice | None = None) -> Guess:
@@ -78,18 +79,22 @@ def guess_tables(items: Path | str, interactions: Path | str, times: TimeChoice 
             with certainty; one line.
     """
     with Workspace() as work:
-        sources = work.open(items), work.open(interactions)
+        of_items, about_items = sniff_format(work, Path(items))
+        of_events, about_events = sniff_format(work, Path(interactions))
+        sources = work.open(items, of_items), work.open(interactions, of_events)
         try:
-            return _guess(work, *sources, times or TimeChoice())
+            guess = _guess(work, *sources, times or TimeChoice())
         except duckdb.Error as error:
             raise DataError(f"{items}, {interactions}: a file cannot be read ({one_line(error)}).") from error
+    formats = TextFormats(items=of_items, interactions=of_events)
+    return replace(guess, formats=formats, remarks=(*about_items, *about_events, *guess.remarks))
 
 
 def _guess(work: Workspace, items: Source, events: Source, times: TimeChoice) -> Guess:
-    ids = item_columns(work, items, events)
+    events, ids = event_rows(work, items, events)
     item, bought = ids.items, ids.events
     user = _user_column(work, events, bought)
-    text = _text_columns(work, items, item)
+    texts = text_columns(work, items, item)
     interaction_columns = {"user_id": user.name, "item_id": bought.name}
     order = infer_order(work, events, user, bought, times)
     if order.kind:
@@ -101,16 +106,19 @@ def _guess(work: Workspace, items: Source, events: Source, times: TimeChoice) ->
     for role in ("time", "position", "split"):  # a column of that name with other content must be ignored explicitly
         if role in events.columns and role not in interaction_columns and (role != "position" or order.kind != "time"):
             interaction_columns[role] = ""
+    conditions = event_conditions(work, events, interaction_columns.values())
     return Guess(
-        tuple(text),
-        {ours: column.name for ours, column in {"item_id": item, **text}.items() if ours != column.name},
+        tuple(texts.fields),
+        {ours: column.name for ours, column in {"item_id": item, **texts.fields}.items() if ours != column.name},
         {ours: name for ours, name in interaction_columns.items() if ours != name},
         order.unit,
         order.kind,
         published,
         ids.known,
-        (*ids.remarks, *order.remarks),
+        (*ids.remarks, *texts.remarks, *order.remarks, *conditions.remarks),
         ids.match_ids,
+        where=conditions.where,
+        proposed=conditions.proposed,
     )
 
 
@@ -122,42 +130,6 @@ def _user_column(work: Workspace, events: Source, bought: Column) -> Column:
             'write [data] by hand, with interaction_columns = {user_id = "…"}'
         )
     return user
-
-
-def _text_columns(work: Workspace, items: Source, item: Column) -> dict[str, Column]:
-    """Return our name -> column of the items' texts; without a known name, the column with most distinct texts."""
-    fields: dict[str, Column] = {}
-    for ours, usual in _TEXT.items():
-        column = next((each for each in called(items, usual, besides=(item,)) if _has_text(work, items, each)), None)
-        if column is not None:
-            fields[ours] = column
-    if fields:
-        return fields
-    others = [each for each in items.columns.values() if each.name != item.name and _has_text(work, items, each)]
-    if not others:
-        raise DataError(
-            f"{items.path}: no column holds texts ({items.column_names}); add a column with a text of each item, such"
-            " as a title"
-        )
-    counts = {column.name: _variety(work, items, column) for column in others}
-    return {"title": max(others, key=lambda column: counts[column.name])}
-
-
-def _has_text(work: Workspace, items: Source, column: Column) -> bool:
-    """Return whether a column holds words: most of its values have letters and are no web addresses."""
-    if column.is_number or column.type.startswith(("DATE", "TIMESTAMP", "BOOLEAN", "STRUCT", "MAP")):
-        return False
-    value = f"array_to_string({column.texts}, ' ')"
-    ((words,),) = work.rows(
-        f"SELECT avg(CASE WHEN regexp_matches(value, '\\pL{{2}}') AND NOT starts_with(value, 'http') THEN 1.0 ELSE 0.0"
-        f" END) FROM (SELECT {value} AS value FROM {items.scan} LIMIT {SAMPLE}) WHERE trim(value) <> ''"
-    )
-    return words is not None and words > ENOUGH
-
-
-def _variety(work: Workspace, items: Source, column: Column) -> int:
-    ((distinct,),) = work.rows(f"SELECT count(DISTINCT array_to_string({column.texts}, ' ')) FROM {items.scan}")
-    return int(distinct)
 
 
 def _is_split(work: Workspace, events: Source, column: Column) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from lexirec.core.errors import DataError
-from lexirec.data.column_names import ENOUGH, MOSTLY, SAMPLE, called, names
+from lexirec.data.inference.column_names import ENOUGH, MOSTLY, SAMPLE, called, names
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.id_spelling import (
     SPELLINGS,
@@ -17,6 +17,7 @@ from lexirec.data.readers.id_spelling import (
     likely_spellings,
     setting_of,
 )
+from lexirec.data.readers.list_rows import one_row_per_event
 from lexirec.data.readers.sql_columns import Column, Source
 from lexirec.data.readers.text_values import missing
 
@@ -72,6 +73,40 @@ def item_columns(work: Workspace, items: Source, events: Source) -> ItemIds:
             f" items: {items.column_names}); write [data] with item_columns and interaction_columns by hand"
         )
     return _spelled(work, items, events, likely)
+
+
+def event_rows(work: Workspace, items: Source, events: Source) -> tuple[Source, ItemIds]:
+    """Find the columns of item ids as `item_columns` does, also where each row of the events holds a list of items.
+
+    Returns:
+        The events with a row for each, and the columns.
+    """
+    try:
+        found = item_columns(work, items, events)
+        if found.known >= ENOUGH:
+            return events, found
+    except DataError:
+        found = None
+    for laid, name in _laid_out(work, items, events):
+        ids = item_columns(work, items, laid)
+        if ids.events.name == name and ids.known >= ENOUGH:
+            remark = f"column '{name}' of the events holds lists of items; each entry is an event"
+            return laid, replace(ids, remarks=(remark, *ids.remarks))
+    return events, found if found is not None else item_columns(work, items, events)
+
+
+def _laid_out(work: Workspace, items: Source, events: Source) -> Iterator[tuple[Source, str]]:
+    """Yield the events with a row for each entry of a column of lists, for each column that may hold some."""
+    named = [column for column in called(items, ITEM_NAMES) if not column.is_list]
+    others = [column for column in items.columns.values() if not column.is_list and column not in named]
+    for item in (each for each in (*named, *others) if _is_key(work, items, each)):
+        work.run(f"CREATE OR REPLACE TEMP TABLE lexirec_ids AS SELECT DISTINCT {item.text} AS id FROM {items.scan}")
+        for column in events.columns.values():
+            if column.is_number or column.type.startswith(("DATE", "TIME", "BOOLEAN")) or "STRUCT" in column.type:
+                continue
+            laid = one_row_per_event(work, events, column, "lexirec_ids")
+            if laid is not None:
+                yield laid, column.name
 
 
 _Pair = tuple[Column, Column, float]
