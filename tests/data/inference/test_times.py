@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lexirec.core.errors import DataError
+from lexirec.data.inference.times import TimeChoice, infer_order
 from lexirec.data.readers.duckdb_source import Workspace
-from lexirec.data.time_inference import TimeChoice, infer_order
 
 START = datetime(2019, 10, 13, 4, 0, 14, tzinfo=UTC)
 NAMES = (
