@@ -132,6 +132,28 @@ def test_what_cannot_be_meant_is_refused(kept, where, problem):
     assert "\n" not in str(error.value)
 
 
+def test_numbers_as_people_write_them(tmp_path):
+    path = tmp_path / "events.csv"
+
+    def kept(values, where):
+        path.write_text("n;x\n" + "".join(f"{value};y\n" for value in values))
+        with Workspace() as work:
+            source = work.open(path)
+            selection = select(work, source, where, NULL_WORDS, TimeOptions())
+            return [
+                row for (row,) in work.rows(f"SELECT {ROW} FROM {source.scan} WHERE {selection.sql}")
+            ], selection.facts
+
+    values = ["1.234,50", "1234,5", "1,234.50", "1234.5", "-0,125"]
+    assert kept([*values, "+7"], "n = 1234.5")[0] == [1, 2, 3, 4]
+    assert kept([*values, "+7"], "n > 6")[0] == [1, 2, 3, 4, 6]
+    assert kept(values, "n = -0.125")[0] == [5]
+    assert kept(["1.234", "2.5"], "n < 2")[0] == [1]
+    found, facts = kept(["1.234", "2,5"], "n < 3")  # a thousand, or a little more than one?
+    assert found == [2]
+    assert facts["unreadable_in_where"] == "'n' is no number in 1 row, such as '1.234'"
+
+
 def test_another_column_of_times_is_compared_as_moments(tmp_path):
     path = tmp_path / "events.csv"
     path.write_text("a,b\nx,25.12.2018 10:00\ny,02.01.2019\nz,\n")

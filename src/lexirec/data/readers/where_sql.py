@@ -18,8 +18,11 @@ from lexirec.data.readers.where import Compare, IsNull, Join, Node, Not, parse
 
 _TRUE, _FALSE = "('true', 't', 'yes', 'y', '1')", "('false', 'f', 'no', 'n', '0')"
 _PLAIN_NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
-_DECIMAL_COMMA = r"[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d{3}|\d{4,},\d{3})"
+_DECIMAL_COMMA = r"[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d{3}|\d{4,},\d{3}|\d{1,3}(\.\d{3})+,\d+)"
 """Numbers with a comma for the decimal point; "1,234" may be a thousand, so it is none."""
+_COMMA_GROUPS = r"[+-]?\d{1,3}(,\d{3})+\.\d+"
+_POINT_GROUPS = r"[+-]?[1-9]\d{0,2}\.\d{3}"
+"""Numbers that may be thousands where others in the column have a decimal comma."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +113,16 @@ class _Compiler:
         if column.is_number or column.type == "BOOLEAN":
             value = f"CAST({column.sql} AS DOUBLE)"
             return f"CASE WHEN NOT isnan({value}) THEN {value} END"
+        ((commas,),) = self.work.rows(
+            f"SELECT count(*) FROM {self.source.scan} WHERE regexp_full_match({given}, {literal(_DECIMAL_COMMA)})"
+        )
+        unclear = f"WHEN regexp_full_match({given}, {literal(_POINT_GROUPS)}) THEN NULL" if commas else ""
         value = (
-            f"CASE WHEN regexp_full_match({given}, {literal(_PLAIN_NUMBER)}) THEN TRY_CAST({given} AS DOUBLE)"
+            f"CASE {unclear} WHEN regexp_full_match({given}, {literal(_PLAIN_NUMBER)}) THEN TRY_CAST({given} AS DOUBLE)"
             f" WHEN regexp_full_match({given}, {literal(_DECIMAL_COMMA)})"
-            f" THEN TRY_CAST(replace({given}, ',', '.') AS DOUBLE) END"
+            f" THEN TRY_CAST(replace(replace({given}, '.', ''), ',', '.') AS DOUBLE)"
+            f" WHEN regexp_full_match({given}, {literal(_COMMA_GROUPS)})"
+            f" THEN TRY_CAST(replace({given}, ',', '') AS DOUBLE) END"
         )
         self.checked[column.name, "no number"] = given, value
         return value
