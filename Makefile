@@ -8,7 +8,7 @@ WORKERS ?= 2
 JOBS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test mutants docs clean
+.PHONY: help setup demo check format test mutants docs clean fuzz
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test: $(STAMP) check ## everything in check, then the tests
 # Takes about ten minutes of one idle core: not part of `test`. JOBS=4 tries four at a time.
 mutants: $(STAMP) ## break some fifty important lines, one at a time: a test has to fail each time
 	$(BIN)/python benchmarks/mutants.py --jobs $(JOBS)
+
+fuzz: $(STAMP) ## 2,000 pairs of tables as people have them through init, plan and run --until data (an hour)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fuzz_tables.py --tables 2000
 
 # Strict: a broken link or anchor, an unresolved reference or any other warning fails. Nothing is loaded from elsewhere.
 docs: $(STAMP) ## build the documentation into site/

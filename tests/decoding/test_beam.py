@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import T5Config, T5ForConditionalGeneration
 
-from lexirec.core.errors import SettingsError
+from lexirec.core.errors import SettingsError, TrainingError
 from lexirec.decoding.beam import Beams, beam_search
 from lexirec.decoding.exact import exact_scores, top_items
 from lexirec.decoding.trie import Trie
@@ -299,3 +301,30 @@ def test_equals_generate_of_transformers(tiny_t5: T5ForConditionalGeneration, wi
     beams = beam_search(trie, decoder, width=width, k=width, length_penalty=length_penalty)
     assert beams.items.flatten().tolist() == [item_of[tuple(tokens)] for tokens in spelled]
     torch.testing.assert_close(beams.scores.flatten(), expected.sequences_scores, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("length_penalty", [None, 1.0])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("sign", [1.0, -1.0])  # 0 · ∞ is a negative NaN on many processors
+def test_a_model_that_gives_no_numbers_is_noticed_at_any_depth(depth: int, length_penalty: float | None, sign: float):
+    trie = a_trie(1)
+    decoder = TableDecoder.random(trie, BATCH, 1)
+    fine = beam_search(trie, decoder, width=6, k=3, length_penalty=length_penalty).checked()
+    assert fine.broken is not None
+    assert not fine.broken.any()
+    decoder = TableDecoder.random(trie, BATCH, 1)
+    decoder.entering_BN[1, trie.level_offsets[depth] : trie.level_offsets[depth + 1]] = math.copysign(math.nan, sign)
+    beams = beam_search(trie, decoder, width=6, k=3, length_penalty=length_penalty)
+    assert beams.broken is not None
+    assert beams.broken.tolist() == [False, True, False]
+    assert torch.equal(beams.items[::2], fine.items[::2])
+    with pytest.raises(TrainingError, match="the model's scores are NaN for 1 of 3 histories"):
+        beams.checked()
+
+
+def test_minus_infinity_is_no_fault_of_a_model():
+    trie = a_trie(1)
+    decoder = TableDecoder.random(trie, BATCH, 1)
+    decoder.entering_BN[1, trie.level_offsets[1] : trie.level_offsets[2]] = -torch.inf
+    beams = beam_search(trie, decoder, width=6, k=3).checked()
+    assert beams.items[1].tolist() == [-1, -1, -1]

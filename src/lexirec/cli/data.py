@@ -70,7 +70,7 @@ def init(
     Columns, texts, split and sizes are inferred from the tables.
     """
     from lexirec.cli import output
-    from lexirec.data.time_inference import TimeChoice
+    from lexirec.data.inference.times import TimeChoice
     from lexirec.workflows.scaffold import draft_experiment
 
     times = TimeChoice(time_column, time_format, time_zone)

@@ -53,23 +53,7 @@ def read_preferences(
         source = work.open(path, format)
         user, text = (source.column(name, columns) for name in ("user_id", "preference"))
         written = f"CASE WHEN NOT {missing(text.text, format.null_words)} THEN {text.text} END"
-        checks = [
-            MALFORMED_LINE,
-            Check(
-                "empty user id",
-                missing("user_id", format.null_words),
-                user.name,
-                "user_id",
-                "every text needs a user",
-            ),
-            Check(
-                "duplicate user id",
-                f"first_row < {ROW}",
-                user.name,
-                "user_id",
-                "users must be unique, and an earlier row has this one",
-            ),
-        ]
+        checks = _checks(user.name, format)
         try:
             work.run(
                 f"CREATE TEMP TABLE given AS SELECT {ROW}, {unreadable_line(source)} AS unreadable,"
@@ -81,6 +65,20 @@ def read_preferences(
             return _in_order(work, user_ids, source.path, match_ids)
         except duckdb.Error as error:
             raise DataError(f"{source.path}: the file cannot be read ({one_line(error)}).") from error
+
+
+def _checks(user: str, format: TextFormat) -> list[Check]:
+    return [
+        MALFORMED_LINE,
+        Check("empty user id", missing("user_id", format.null_words), user, "user_id", "every text needs a user"),
+        Check(
+            "duplicate user id",
+            f"first_row < {ROW}",
+            user,
+            "user_id",
+            "users must be unique, and an earlier row has this one",
+        ),
+    ]
 
 
 def _in_order(

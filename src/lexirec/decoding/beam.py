@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from lexirec.core.errors import SettingsError
+from lexirec.core.errors import SettingsError, TrainingError
 from lexirec.decoding.ties import top_scores
 from lexirec.decoding.trie import Trie
 
@@ -47,6 +47,7 @@ class Beams(NamedTuple):
         scores: (B, K) descending; −inf where there is no item.
         exact: (B,) True where no pruned prefix can contain an item as good as the last result, given that
             log-probabilities are at most 0. Where it is False, the list may still be the exact one.
+        broken: (B,) True where the decoder gave NaN, so that the list means nothing; None where nothing was decoded.
 
     Equal scores go to the smaller item number; equal prefixes to the one that holds the smaller item number.
     """
@@ -54,6 +55,20 @@ class Beams(NamedTuple):
     items: Tensor
     scores: Tensor
     exact: Tensor
+    broken: Tensor | None = None
+
+    def checked(self) -> Beams:
+        """Return the result itself; waits for the device.
+
+        Raises:
+            TrainingError: a list means nothing.
+        """
+        if self.broken is not None and bool(self.broken.any()):
+            raise TrainingError(
+                f"the model's scores are NaN for {int(self.broken.sum()):,} of {len(self.broken):,} histories, so it "
+                "finds no item for them: its training has diverged; train it again with a lower learning_rate"
+            )
+        return self
 
 
 class _Candidates(NamedTuple):
@@ -81,6 +96,7 @@ class _Search:
         item_scores: (B, K) their scores.
         pruned: (B,) upper bound on the final score of any pruned candidate; decides `Beams.exact`.
         open: (B,) whether finished items are still accepted (`generate` closes a row early).
+        broken: (B,) whether the decoder gave NaN, which would leave no beam alive.
     """
 
     nodes: Tensor
@@ -90,6 +106,7 @@ class _Search:
     item_scores: Tensor
     pruned: Tensor
     open: Tensor
+    broken: Tensor
 
     @classmethod
     def at_root(cls, batch: int, results: int, device: torch.device) -> _Search:
@@ -97,7 +114,8 @@ class _Search:
         item_scores = torch.full((batch, results), _DEAD, device=device)
         items = torch.full((batch, results), -1, dtype=torch.int64, device=device)
         open_rows = torch.ones(batch, dtype=torch.bool, device=device)
-        return cls(root, root, root.float(), items, item_scores, item_scores.new_full((batch,), _DEAD), open_rows)
+        pruned = item_scores.new_full((batch,), _DEAD)
+        return cls(root, root, root.float(), items, item_scores, pruned, open_rows, ~open_rows)
 
     def collect(self, items_BM: Tensor, scores_BM: Tensor) -> None:
         """Merge finished items into the results and keep the best K."""
@@ -121,9 +139,19 @@ class _Search:
         self.scores, self.parents, self.nodes = (x[:, :alive] for x in (self.scores, self.parents, self.nodes))
         return alive > 0
 
+    def notice_nan(self, best_BW: Tensor) -> None:
+        """Remember rows with NaN among their candidates, given each beam's best: a maximum with NaN is NaN."""
+        self.broken = self.broken | best_BW.isnan().any(dim=1)
+
     def bound_pruned(self, scores_B: Tensor) -> None:
         """Raise the upper bound on what pruned candidates can reach."""
         self.pruned = torch.maximum(self.pruned, scores_B)
+
+    def result(self, k: int) -> Beams:
+        """Return the best `k` items."""
+        scores = self.item_scores[:, :k]
+        items = self.items[:, :k].masked_fill(scores == _DEAD, -1)
+        return Beams(items, scores, (self.pruned < scores[:, -1]) | (self.pruned == _DEAD), self.broken)
 
     def unbound(self, where_B: Tensor) -> None:
         """Drop the bound where scores can rise with depth: a pruned prefix bounds nothing there."""
@@ -175,8 +203,9 @@ def beam_search(
         if depth:
             step = decoder.advance(search.parents, search.nodes, depth)
         candidates = _expand(trie, search, step, bias_BN)
+        best_BW = candidates.scores.view(len(step), -1, candidates.children).amax(dim=2)
+        search.notice_nan(best_BW)
         if depth:  # nothing is pruned before the first step, so its scores may have any sign
-            best_BW = candidates.scores.view(len(step), -1, candidates.children).amax(dim=2)
             search.unbound((best_BW > search.scores + _ROUNDING).any(dim=1))
         # no more beams than there are inner nodes at the next depth: the rest could only be dead
         alive = min(width, trie.internal[depth + 1]) if depth + 1 < trie.longest else 0
@@ -187,9 +216,7 @@ def beam_search(
             _step_like_generate(search, candidates, alive, width, [length**length_penalty for length in lengths])
         if alive and trie.device.type == "cpu" and trie.leaves(depth + 1) and not search.shrink():
             break
-    scores = search.item_scores[:, :k]
-    items = search.items[:, :k].masked_fill(scores == _DEAD, -1)
-    return Beams(items, scores, (search.pruned < scores[:, -1]) | (search.pruned == _DEAD))
+    return search.result(k)
 
 
 def _check(width: int, k: int, length_penalty: float | None) -> None:

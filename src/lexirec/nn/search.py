@@ -109,6 +109,9 @@ class TrieSearcher(ABC):
             guide: numbers added to the items' log-probabilities. A prefix gets the greatest number below it, an upper
                 bound of what its items get, so results can be provably exact with a guide, too. Scores are then plain
                 sums: the length penalty is ignored.
+
+        Raises:
+            TrainingError: the model's scores are NaN.
         """
         histories.check(self.n_items)
         result = SearchResult(
@@ -145,7 +148,7 @@ class TrieSearcher(ABC):
                 k=k,
                 length_penalty=None if plain else self._settings.length_penalty,
                 bias_BN=bias_BN,
-            )
+            ).checked()
         result.items[rows, :k] = beams.items.cpu().numpy()
         result.scores[rows, :k] = beams.scores.float().cpu().numpy()
         result.exact[rows] = beams.exact.cpu().numpy()

@@ -17,6 +17,7 @@ from lexirec.core.errors import DataError
 from lexirec.core.runs import EXPERTS, FUSED, Stage
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.tsrec.rewards import columns_of
+from lexirec.pipeline.backbone_check import check_backbone
 from lexirec.pipeline.data_checks import check_data
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.item_stages import (
@@ -60,6 +61,8 @@ def walk(experiment: Experiment, runner: StageRunner) -> None:
     experts = {
         name: expert_experiment(experiment, name) for name in experiment.experts
     }  # reports errors in their files before anything is trained
+    for each in (experiment, *experts.values()):
+        check_backbone(each)
     ensembles = fusions(experiment, experts)
     named, recommenders = _recommenders(experiment, runner)
     data = named["data"]

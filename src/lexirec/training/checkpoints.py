@@ -97,6 +97,15 @@ def load_weights(model: nn.Module, path: Path) -> None:
     model.load_state_dict(stored, strict=False)
 
 
+def first_not_finite(model: nn.Module) -> str | None:
+    """Return the name of the first weight that holds NaN or infinity, of those that training may change; else None."""
+    floats = [(name, value) for name, value in _changing(model) if value.is_floating_point()]
+    if not floats:
+        return None
+    finite = torch.stack([value.isfinite().all() for _, value in floats]).tolist()  # one wait for the device
+    return next((name for (name, _), good in zip(floats, finite, strict=True) if not good), None)
+
+
 def _changing(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield names and values of the state, each value once; of a partly frozen model the trained part only."""
     trained = {name for name, weight in model.named_parameters(remove_duplicate=False) if weight.requires_grad}

@@ -16,11 +16,11 @@ from lexirec.core.config import as_toml
 from lexirec.core.errors import DataError, SettingsError, did_you_mean
 from lexirec.core.printable import printable
 from lexirec.data.catalog import Catalog
+from lexirec.data.inference.schema import Guess, guess_tables
+from lexirec.data.inference.times import TimeChoice
 from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, LeaveLastOut, Published, read_data, split_data
-from lexirec.data.schema_inference import Guess, guess_tables
 from lexirec.data.splits import Split, unseen_cases
-from lexirec.data.time_inference import TimeChoice
 from lexirec.models.distillation_teacher import DistillationSettings
 from lexirec.pipeline.data_checks import check_histories, why_no_case
 

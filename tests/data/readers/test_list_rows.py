@@ -7,9 +7,9 @@ import pytest
 
 from lexirec.core.errors import DataError
 from lexirec.data.catalog import Catalog
+from lexirec.data.inference.schema import guess_tables
 from lexirec.data.interactions import Interactions
 from lexirec.data.readers.events import EventOptions
-from lexirec.data.schema_inference import guess_tables
 
 ITEMS = Catalog(
     pa.table({"item_id": [f"i{n}" for n in range(9)], "title": [f"thing {n}" for n in range(9)]}), ("title",)

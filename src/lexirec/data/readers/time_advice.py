@@ -8,7 +8,7 @@ from typing import Literal
 
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.sql_columns import literal
-from lexirec.data.readers.time_formats import formats_of_strptime
+from lexirec.data.readers.time_formats import formats_of_strptime, looks_like
 from lexirec.data.readers.time_zones import ALLOWED_ZONES
 
 SPREADSHEET = "spreadsheet"
@@ -55,6 +55,10 @@ def _either(formats: list[str]) -> str:
 
 def _fitting(work: Workspace, candidates: list[str]) -> list[str]:
     """Return the formats of `strptime` that read (nearly) all of the sample, best first."""
+    some = [text for (text,) in work.rows("SELECT t FROM time_sample ORDER BY hash(t) LIMIT 20")]
+    candidates = [each for each in candidates if any(looks_like(each).fullmatch(text) for text in some)]
+    if not candidates:
+        return []
     tests = ", ".join(
         f"count(*) FILTER (CAST(try_strptime(t, {literal(each)}) AS TIMESTAMP) {_plausible()})" for each in candidates
     )
@@ -84,7 +88,7 @@ def digits_problem(work: Workspace, n: int, per_second: int | None) -> str:
         f" count(*) FILTER (x BETWEEN 1990 AND {1970 + _now() / 31_556_952:.0f})"
         " FROM (SELECT t, TRY_CAST(t AS DOUBLE) AS x FROM time_sample)"
     )
-    fitting = _fitting_digits(work, n, _DIGITS)
+    fitting = _fitting_digits(work, n, _DIGITS | _TEN_DIGITS)
     if fitting:
         return f"'{example}' may be a date in digits; set time_format = {_either(fitting)} {_OPTION}, or {_POSITION}"
     if days >= _ALMOST_ALL * n:

@@ -155,6 +155,7 @@ def fast_seconds(text: str, strptime: str, zone: str) -> str:
 
 
 _CODES = {
+    "%y": r"\d\d",
     "%Y": r"\d{4}",
     "%m": r"\d{1,2}",
     "%d": r"\d{1,2}",
@@ -169,12 +170,18 @@ _CODES = {
 }
 
 
+def looks_like(format: str) -> re.Pattern[str]:
+    """Return a pattern of the texts that a format of `strptime` reads, as far as numbers of digits tell."""
+    escaped = re.escape(format).replace("\\%", "%")
+    return re.compile(re.sub(r"%[A-Za-z]", lambda code: _CODES[code[0]], escaped), re.ASCII)
+
+
 def most_frequent(texts: Sequence[str], dates: tuple[str, ...]) -> str | None:
     """Return the format of `strptime`, of those with these dates, that most texts look like; None if none does."""
     counts = {}
     for format in formats_of_strptime(dates):
-        pattern = re.sub(r"%[A-Za-z]", lambda code: _CODES[code[0]], re.escape(format).replace("\\%", "%"))
-        counts[format] = sum(re.fullmatch(pattern, text, re.ASCII) is not None for text in texts)
+        pattern = looks_like(format)
+        counts[format] = sum(pattern.fullmatch(text) is not None for text in texts)
     best = max(counts, key=lambda format: counts[format], default=None)
     return best if best is not None and counts[best] else None
 

@@ -54,8 +54,10 @@ class ScoreRecommender:
 
         Raises:
             SettingsError: k is below 1, or `allowed` does not fit the histories and the catalogue.
+            TrainingError: the scorer gives NaN or +inf.
         """
         check_request(histories, len(self._catalog), k, allowed, exclude_seen)
+        kind = getattr(getattr(self.scorer, "settings", None), "kind", type(self.scorer).__name__)
         items = np.full((len(histories), k), -1, dtype=np.int32)
         scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
         with Progress("Ranking", total=len(histories)) as progress:
@@ -68,7 +70,7 @@ class ScoreRecommender:
                     exclude_seen,
                     allowed if allowed is None or allowed.ndim == 1 else allowed[rows],
                 )
-                items[rows], scores[rows] = top_k(scores_of_part, k)
+                items[rows], scores[rows] = top_k(scores_of_part, k, of=f"the recommender '{kind}'")
                 progress.advance(len(rows))
         return Ranking(items, scores)
 

@@ -157,7 +157,7 @@ class EnsembleRecommender:
             part = histories.take(rows)
             scores = self._experts(part) + self.parts[0].log_probabilities(part, self.weights.option)
             forbid(scores, part, exclude_seen, allowed if allowed is None or allowed.ndim == 1 else allowed[rows])
-            result.items[rows], result.scores[rows] = top_k(scores, k)
+            result.items[rows], result.scores[rows] = top_k(scores, k, of=f"the ensemble of {', '.join(self.names)}")
         return result
 
     def _by_ranks(

@@ -197,6 +197,7 @@ def _tsrec_lines(recommender: TSRecRecommender, validation: Cases) -> list[str]:
     lines += [f"examples of {task}: {count:,}" for task, count in recommender.example_counts.items()]
     lines += [f"SA-Init: {name} {value}" for name, value in (recommender.sa_init_report or {}).items()]
     census = recommender.user_census(validation.histories)
+    lines += [recommender.builder.limit_in_words] if recommender.builder.cut_by_positions else []
     lines += [census.warning] if census.warning else []
     return lines + _best_lines(recommender.curve)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from lexirec.data.column_names import plain, words_of
+from lexirec.data.inference.column_names import plain, words_of
 
 
 @pytest.mark.parametrize(

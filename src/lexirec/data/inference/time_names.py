@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lexirec.data.column_names import names, plain
+from lexirec.data.inference.column_names import names, plain
 
 TIME_NAMES = names(
     "time timestamp event_time event_timestamp unix_review_time unix_time ts datetime date t_dat created_at"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from lexirec.data.column_names import names, plain, words_of
+from lexirec.data.inference.column_names import names, plain, words_of
 
 _TITLES = names(
     "title name product_name item_name prod_name product_title product_display_name headline"

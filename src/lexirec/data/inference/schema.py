@@ -12,9 +12,11 @@ from pathlib import Path
 import duckdb
 
 from lexirec.core.errors import DataError
-from lexirec.data.column_names import first_called, names
-from lexirec.data.event_inference import event_conditions
-from lexirec.data.id_inference import event_rows
+from lexirec.data.inference.column_names import first_called, names
+from lexirec.data.inference.events import event_conditions
+from lexirec.data.inference.ids import event_rows
+from lexirec.data.inference.texts import text_columns
+from lexirec.data.inference.times import TimeChoice, infer_order
 from lexirec.data.readers.duckdb_source import Workspace, one_line
 from lexirec.data.readers.events import SPLIT_LABELS
 from lexirec.data.readers.format_sniffing import sniff_format
@@ -22,8 +24,6 @@ from lexirec.data.readers.id_spelling import IdSpelling
 from lexirec.data.readers.sql_columns import Column, Source
 from lexirec.data.readers.text_format import TextFormats
 from lexirec.data.readers.time_recognition import TimeUnit
-from lexirec.data.text_inference import text_columns
-from lexirec.data.time_inference import TimeChoice, infer_order
 
 _USER = names(
     "user_id user reviewer_id customer_id customer uid member_id member visitor_id account_id author_id person_id"

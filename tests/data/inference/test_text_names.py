@@ -1,6 +1,6 @@
 import pytest
 
-from lexirec.data.text_names import rank_of
+from lexirec.data.inference.text_names import rank_of
 
 TITLES = [
     *("Title", "name", "Book-Title", "product_title", "itemName", "movie_title", "track_name", "NAME_EN", "prodnavn"),

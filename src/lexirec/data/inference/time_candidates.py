@@ -1,10 +1,11 @@
-"""Columns that may hold the times of events, by their values: what `lexirec.data.time_inference` chooses from."""
+"""Columns that may hold the times of events, by their values: what `lexirec.data.inference.times` chooses from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
 from lexirec.core.errors import DataError
+from lexirec.data.inference.time_names import UNSAID, rank_of, sounds_like_number, sounds_like_time
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.sql_columns import ROW, Column, Source
 from lexirec.data.readers.time_recognition import HALF, PER_SECOND, SAMPLE, Recognised, TimeUnit, filled, recognise
@@ -19,7 +20,6 @@ from lexirec.data.readers.times import (
     sample_values,
     settle,
 )
-from lexirec.data.time_names import UNSAID, rank_of, sounds_like_number, sounds_like_time
 
 ASK = "(lexirec init: --time-column)"
 _UNITS: tuple[TimeUnit, ...] = tuple(PER_SECOND)

@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lexirec.core.errors import DataError
+from lexirec.data.inference.texts import text_columns
 from lexirec.data.readers.duckdb_source import Workspace
-from lexirec.data.text_inference import text_columns
 from tests.data.test_text_names import TITLES
 
 COLOURS, THINGS = ("Red", "Blue", "Green", "Oak", "Tin"), ("pan", "lamp", "rug", "drum", "chair", "atlas")

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lexirec.core.errors import DataError
-from lexirec.data.column_names import ENOUGH, MOSTLY, SAMPLE
+from lexirec.data.inference.column_names import ENOUGH, MOSTLY, SAMPLE
+from lexirec.data.inference.text_names import rank_of
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.sql_columns import ROW, Column, Source, literal
 from lexirec.data.readers.text_format import NULL_WORDS
 from lexirec.data.readers.text_values import Value, cleaned, missing, plain, raw_value
-from lexirec.data.text_names import rank_of
 
 FIELDS = ("title", "brand", "categories", "description")
 """Our names of text fields, in the order in which texts present them."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lexirec.core.errors import DataError
-from lexirec.data.column_names import called, plain
-from lexirec.data.order_remarks import file_order_remark, is_attribute, is_counter, ties_remark
+from lexirec.data.inference.column_names import called, plain
+from lexirec.data.inference.order_remarks import file_order_remark, is_attribute, is_counter, ties_remark
+from lexirec.data.inference.time_candidates import ASK, Candidate, Candidates
+from lexirec.data.inference.time_names import LAST, POSITION_NAMES, UNSAID, rank_of, sounds_like_time
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.sql_columns import Column, Source
 from lexirec.data.readers.time_recognition import HALF, TimeUnit
 from lexirec.data.readers.time_zones import check_zone
 from lexirec.data.readers.times import TimeOptions, TimeReading
-from lexirec.data.time_candidates import ASK, Candidate, Candidates
-from lexirec.data.time_names import LAST, POSITION_NAMES, UNSAID, rank_of, sounds_like_time
 
 
 @dataclass(frozen=True)

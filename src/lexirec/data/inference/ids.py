@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lexirec.core.errors import DataError
-from lexirec.data.column_names import ENOUGH, MOSTLY, SAMPLE, called, names
+from lexirec.data.inference.column_names import ENOUGH, MOSTLY, SAMPLE, called, names
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.id_spelling import (
     SPELLINGS,

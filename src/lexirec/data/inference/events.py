@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from lexirec.data.column_names import SAMPLE, names, words_of
+from lexirec.data.inference.column_names import SAMPLE, names, words_of
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.sql_columns import Column, Source
 from lexirec.data.readers.text_format import NULL_WORDS
