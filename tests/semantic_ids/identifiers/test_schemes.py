@@ -16,6 +16,7 @@ from lexirec.semantic_ids.identifiers.schemes import (
     keyword_identifiers,
     text_identifiers,
 )
+from lexirec.semantic_ids.lexicon.field_names import without_field_names
 from lexirec.semantic_ids.lexicon.lexicon import tfidf_lexicon
 from tests.worlds.pieces import bert_like
 
@@ -60,7 +61,9 @@ def test_items_are_named_by_any_kind():
     codes = Codes(np.array([[0, 0], [0, 1], [0, 2], [1, 0], [1, 1]]))
     lexicon = tfidf_lexicon(catalog.texts(), codes)
     lexical = name_items(LexicalIdentifiers(distinct_siblings=True), catalog, codes, lexicon)
-    assert spelled(lexical) == spelled(Identifiers.from_lexicon(lexicon, codes, distinct_siblings=True))
+    named = without_field_names(lexicon, catalog)
+    assert spelled(lexical) == spelled(Identifiers.from_lexicon(named, codes, distinct_siblings=True))
+    assert not any("title" in name for name in spelled(lexical)), "the name of the field is no name of an item"
     assert spelled(name_items(TextIdentifiers(field="kind"), catalog)) == ["x 0", "x 1", "y 0", "y 1", "y 2"]
     assert spelled(name_items(CodeIdentifiers(), catalog, codes))[4] == "<a_1> <b_1>"
     assert name_items(KeywordIdentifiers(cut="shortest-unique"), catalog).spelled(3) == ["mint"]

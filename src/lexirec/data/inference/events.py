@@ -73,6 +73,7 @@ class _Values:
     numbers: bool
     lowest: float
     highest: float
+    good: float | None
     below: int
     empty: int
 
@@ -118,7 +119,8 @@ def event_conditions(
 
 def _values(work: Workspace, events: Source, column: Column, words: Sequence[str]) -> _Values | None:
     """Return the values of a column that tells events apart; None for any other."""
-    text, number = column.text, f"nullif(TRY_CAST({column.text} AS DOUBLE), 'nan')"
+    text, given = column.text, f"TRY_CAST({column.text} AS DOUBLE)"
+    number = f"CASE WHEN isfinite({given}) THEN {given} END"
     sample = f"(SELECT {text} AS v, {number} AS n FROM {events.scan} LIMIT {SAMPLE})"
     ((rows, distinct, numbers, lowest),) = work.rows(
         f"SELECT count(*), count(DISTINCT v), count(n), min(n) FROM {sample} WHERE NOT {missing('v', words)}"
@@ -132,19 +134,21 @@ def _values(work: Workspace, events: Source, column: Column, words: Sequence[str
         return None
     scan = f"(SELECT {text} AS v, {number} AS n FROM {events.scan})"
     filled = f"{scan} WHERE NOT {missing('v', words)}"
-    counts = work.rows(f"SELECT v, count(*) FROM {filled} GROUP BY v ORDER BY count(*) DESC, v LIMIT {_FEW}")
-    ((low, high, below, empty),) = work.rows(
-        f"SELECT min(n), max(n), count_if(n < 0), count_if({missing('v', words)}) FROM {scan}"
+    found = work.rows(f"SELECT v, count(*), any_value(n) FROM {filled} GROUP BY v ORDER BY 2 DESC, v LIMIT {_FEW}")
+    ((low, high, good, below, empty),) = work.rows(
+        f"SELECT min(n), max(n), min(n) FILTER (n >= {_GOOD} * (SELECT max(n) FROM {scan})), count_if(n < 0),"
+        f" count_if({missing('v', words)}) FROM {scan}"
     )
     if numbers == rows and called & _QUANTITIES and low > 0:
         return None
     if numbers == rows:
-        counts = sorted(counts, key=lambda each: float(each[0]))
+        found.sort(key=lambda each: (each[2] is None, each[2]))
+    counts = [(value, count) for value, count, _ in found]
     plain = {_plain(value) for value, _ in counts}
     kinds = not plain.isdisjoint(_STRONGEST) or any(_is_taken_back(value) for value, _ in counts)
     if not is_named and not (kinds if numbers < rows else lowest is not None and lowest < 0):
         return None
-    return _Values(column.name, tuple(counts), numbers == rows, low or 0.0, high or 0.0, below, empty)
+    return _Values(column.name, tuple(counts), numbers == rows, low or 0.0, high or 0.0, good, below, empty)
 
 
 def _plain(value: str) -> str:
@@ -162,7 +166,7 @@ def _is_taken_back(value: str) -> bool:
 def _needed(values: _Values) -> str:
     """Return the condition without which events count that take something back; "" for none."""
     if values.numbers:
-        if not values.below or not values.is_called(_RATINGS | _QUANTITIES):
+        if not values.below or values.highest < 0 or not values.is_called(_RATINGS | _QUANTITIES):
             return ""
         condition = f"{values.column} {'>' if values.is_called(_QUANTITIES) else '>='} 0"
     else:
@@ -183,8 +187,9 @@ def _proposal(values: _Values) -> str:
         return f"{values.column} = {_text(best)}"
     if values.is_called(_QUANTITIES) or values.highest <= 1:
         return f"{values.column} > 0" if values.lowest <= 0 else ""
-    enough = [number for value, _ in values.counts if (number := float(value)) >= _GOOD * values.highest]
-    return f"{values.column} >= {min(enough):g}" if enough and min(enough) > values.lowest else ""
+    if not values.is_called(_RATINGS) and values.lowest >= 0:  # codes of kinds
+        return f"{values.column} = {values.highest:g}"
+    return f"{values.column} >= {values.good:g}" if values.good is not None and values.good > values.lowest else ""
 
 
 def _text(value: str) -> str:
