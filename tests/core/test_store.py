@@ -1,6 +1,5 @@
 import json
 import multiprocessing
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import pytest
 
 from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError
-from lexirec.core.manifest import Recipe, check_inputs, file_digest, read_manifest, stage_key, verify
+from lexirec.core.manifest import Recipe, check_inputs, read_manifest, stage_key, verify
 from lexirec.core.store import Store, progress_folder
 
 RECIPE = Recipe("codes", 1, {"branching": 8}, {"vectors": "a" * 64}, seed=3)
@@ -47,44 +46,6 @@ def test_key_ignores_order_and_depends_on_everything_else():
         stage_key("codes", 1, {"a": 1, "b": 2}, {"x": "1", "y": "2"}, seed=1),
     ]
     assert len({base, *others}) == 6
-
-
-def test_file_digest_is_the_sha256_of_the_content(tmp_path):
-    (tmp_path / "a").write_bytes(b"abc")
-    assert file_digest(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-
-def test_folder_digest_depends_on_names_and_content(tmp_path):
-    (tmp_path / "a").write_text("x")
-    first = file_digest(tmp_path)
-    (tmp_path / "a").rename(tmp_path / "b")
-    second = file_digest(tmp_path)
-    (tmp_path / "b").write_text("y")
-    assert len({first, second, file_digest(tmp_path)}) == 3
-
-
-def test_digest_of_a_missing_file_is_a_users_error(tmp_path):
-    with pytest.raises(ArtifactError, match=r"there is no file .*gone"):
-        file_digest(tmp_path / "gone")
-
-
-def test_store_remembers_digests_but_not_of_changed_files(store, tmp_path, monkeypatch):
-    path = tmp_path / "data.csv"
-    path.write_text("one")
-    os.utime(path, (1, 1))
-    monkeypatch.setattr("lexirec.core.store._RACY_SECONDS", -1.0)
-    first = store.digest(path)
-    monkeypatch.setattr("lexirec.core.store.file_digest", lambda path: "hashed again")
-    assert store.digest(path) == first
-    path.write_text("two")
-    os.utime(path, (1, 1))
-    assert store.digest(path) == "hashed again"
-
-
-def test_store_does_not_remember_a_file_written_just_now(store, tmp_path):
-    (tmp_path / "data.csv").write_text("one")
-    store.digest(tmp_path / "data.csv")
-    assert not (store.root / "digests.json").exists()
 
 
 # writing
