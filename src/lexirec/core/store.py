@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lexirec.core.digests import Digests, RawInputs, settled, stamp
+from lexirec.core.digests import Digests, RawInputs, file_digest, files_of, settled, stamp
 from lexirec.core.environment import PeakMemory, commit, machine, versions
 from lexirec.core.errors import ArtifactError, LexirecError
 from lexirec.core.files import disk_error, sync, write_json
@@ -31,8 +31,6 @@ from lexirec.core.manifest import (
     Manifest,
     Recipe,
     check_inputs,
-    file_digest,
-    files_of,
     read_manifest,
     stage_key,
     verify,

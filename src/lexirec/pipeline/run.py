@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from lexirec.core.errors import SettingsError, did_you_mean
 from lexirec.core.runs import EXPERTS, RunRecord, Stage, newest_run, record, record_unfinished
@@ -31,9 +32,11 @@ def run_experiment(experiment: Experiment, store: Store, until: str | None = Non
     """
     if until is not None:
         plan_experiment(experiment, store, until)  # raises if the experiment lacks this stage
-    runner = StageRunner(
-        store, VERSIONS, until, after=lambda stages: record_unfinished(store, experiment.name, experiment, stages)
-    )
+
+    def note(stages: Sequence[Stage]) -> None:
+        record_unfinished(store, experiment.name, experiment, stages)
+
+    runner = StageRunner(store, VERSIONS, until, after=note)
     try:
         walk(experiment, runner)
     except StopRequested:
