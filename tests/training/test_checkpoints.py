@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lexirec.core.errors import ArtifactError
-from lexirec.training.checkpoints import check_initial_weights, latest_checkpoint, log_history_of
+from lexirec.training.checkpoints import check_initial_weights, latest_checkpoint, log_history_of, writing_checkpoint
 
 
 def weights(seed: int, dtype: torch.dtype = torch.float32):
@@ -26,5 +26,22 @@ def test_without_a_whole_checkpoint_there_is_no_history(tmp_path):
     (tmp_path / "checkpoint-7").mkdir()
     assert latest_checkpoint(tmp_path) is None
     assert log_history_of(None) == []
-    (tmp_path / "checkpoint-7" / "trainer_state.json").write_text('{"log_history": [{"loss": 1.0}]}')
+    with writing_checkpoint(tmp_path, 7):
+        (tmp_path / "checkpoint-7").mkdir()
+        for name in ("model.safetensors", "optimizer.pt", "scheduler.pt"):
+            (tmp_path / "checkpoint-7" / name).write_text(name)
+        (tmp_path / "checkpoint-7" / "trainer_state.json").write_text('{"log_history": [{"loss": 1.0}]}')
     assert log_history_of(latest_checkpoint(tmp_path)) == [{"loss": 1.0}]
+
+
+def test_checkpoints_that_could_rest_on_any_weights_are_not_used(tmp_path, caplog):
+    check_initial_weights(tmp_path, weights(0))
+    (tmp_path / "checkpoint-7").mkdir()
+    check_initial_weights(tmp_path, weights(0))
+    assert (tmp_path / "checkpoint-7").exists()
+    (tmp_path / "began.json").write_text('{"weig')
+    check_initial_weights(tmp_path, weights(0))
+    assert not (tmp_path / "checkpoint-7").exists()
+    assert "began.json is damaged; training starts anew" in caplog.text
+    with pytest.raises(ArtifactError, match="started from other weights"):
+        check_initial_weights(tmp_path, weights(1))

@@ -24,7 +24,15 @@ _log = logging.getLogger(__name__)
 _DIGITS = 16
 _KEPT = 2
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FULL_TEXTS = ("no space left on device", "disk quota exceeded", "os error 28", "os error 122")
+_FULL_TEXTS = (
+    "no space left on device",
+    "disk quota exceeded",
+    "file too large",
+    "pytorchstreamwriter failed writing",  # torch, as the next two
+    "iostream error",
+    "unexpected pos",
+    " requested and ",  # numpy: "4096 requested and 512 written"
+)
 _LEAST_FREE = 1 << 20
 """Free bytes below which a failed write is put down to a full disk, where the library does not say why it failed."""
 

@@ -23,7 +23,16 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from lexirec.core.progress import Progress
 from lexirec.training.arguments import METRIC, Stop, TrainerArguments, Validator
-from lexirec.training.checkpoints import latest_checkpoint, load_weights, log_history_of, save_weights
+from lexirec.training.checkpoints import (
+    WEIGHTS,
+    clear,
+    is_whole,
+    latest_checkpoint,
+    load_weights,
+    log_history_of,
+    save_weights,
+    writing_checkpoint,
+)
 from lexirec.training.weight_averaging import WeightAverage
 
 BEST = "best.safetensors"
@@ -65,6 +74,18 @@ class TrainingRun:
             return []
         metric, sign = self.validator.metric, self.validator.sign
         return [sign * entry[metric] for entry in history if metric in entry]
+
+    def checkpoint(self) -> str | None:
+        """Return the checkpoint to resume from; None where there is none, and the run starts anew.
+
+        Without the best weights that its log speaks of, a checkpoint is of no use.
+        """
+        checkpoint, best = latest_checkpoint(self.folder), self.folder / BEST
+        if checkpoint is not None and self.validation_scores(log_history_of(checkpoint)) and not is_whole(best):
+            _log.warning("%s is missing or damaged; training starts anew", best)
+            clear(self.folder)
+            return None
+        return checkpoint
 
     def finished(self, history: list[dict[str, Any]]) -> bool:
         """Return whether a run with this log has been stopped early."""
@@ -161,12 +182,16 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
         """Write weights only: tied ones once, frozen ones not at all, and no pickled arguments."""
         if self.args.should_save:
             model, folder = self.accelerator.unwrap_model(self.model), Path(output_dir or self.args.output_dir)
-            save_weights(model, folder / "model.safetensors")
+            save_weights(model, folder / WEIGHTS)
             if self.average is not None:
                 self.average.save(folder)
 
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with writing_checkpoint(Path(self.args.output_dir), self.state.global_step):
+            super()._save_checkpoint(*args, **kwargs)
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        load_weights(self.model if model is None else model, Path(resume_from_checkpoint) / "model.safetensors")
+        load_weights(self.model if model is None else model, Path(resume_from_checkpoint) / WEIGHTS)
         if self.average is not None:
             self.average.load(Path(resume_from_checkpoint))
 
@@ -178,7 +203,7 @@ def run_training(trainer: ChoosingTrainer) -> list[dict[str, float]]:
         The learning curve: rows with `step`, `epoch`, and the loss or the validator's metrics.
     """
     run, model = trainer.run, trainer.model
-    checkpoint = latest_checkpoint(run.folder)
+    checkpoint = run.checkpoint()
     history, best = log_history_of(checkpoint), run.folder / BEST
     if not (run.finished(history) and best.is_file()):
         trainer.train(resume_from_checkpoint=checkpoint)
@@ -267,7 +292,7 @@ def _arguments(run: TrainingRun, data: Epochs[Any]) -> TrainingArguments:
         bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         eval_strategy="steps" if run.validator is not None else "no",
         eval_steps=max(1, per_epoch // pace.evals_per_epoch),
-        eval_on_start=run.validate_first and run.validator is not None and latest_checkpoint(run.folder) is None,
+        eval_on_start=run.validate_first and run.validator is not None and run.checkpoint() is None,
         save_strategy="steps",
         save_steps=-(-between // run.together) * run.together,
         save_total_limit=2,
