@@ -73,7 +73,7 @@ def latest_checkpoint(folder: Path) -> str | None:
         damage = _damage(checkpoint)
         if damage is None:
             return str(checkpoint)
-        _log.warning("%s is not used, as %s; resuming from the one before it, or anew", checkpoint.name, damage)
+        _log.warning("%s %s; resuming from an older checkpoint, or anew", checkpoint.name, damage)
         shutil.rmtree(checkpoint, ignore_errors=True)
     return None
 
@@ -118,19 +118,19 @@ def writing_checkpoint(folder: Path, step: int) -> Iterator[None]:
 def _damage(checkpoint: Path) -> str | None:
     """Say what is wrong with a checkpoint; None if it is whole."""
     if not _is_json(checkpoint / STATE):
-        return "it is incomplete"
+        return "is incomplete"
     missing = [name for name in _NEEDED if not (checkpoint / name).is_file()]
     if missing:
-        return f"{missing[0]} is missing"
+        return f"lacks {missing[0]}"
     if (checkpoint / _FILES).exists():
         listed = read_json(checkpoint / _FILES)
         if not listed:
-            return f"{_FILES} is damaged"
+            return f"is damaged ({_FILES})"
         return next(
-            (f"{name} is damaged" for name, entry in listed.items() if not _as_listed(checkpoint / name, entry)), None
+            (f"is damaged ({name})" for name, entry in listed.items() if not _as_listed(checkpoint / name, entry)), None
         )
     odd = [name for name, path in files_of(checkpoint) if not _readable(path)]  # killed before the list was written
-    return f"{odd[0]} is damaged" if odd else None
+    return f"is damaged ({odd[0]})" if odd else None
 
 
 def _as_listed(path: Path, entry: Any) -> bool:
