@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
+JOBS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test docs clean
+.PHONY: help setup demo check format test mutants docs clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +31,10 @@ format: $(STAMP) ## format the code and fix what the linter can
 # One thread a worker: two workers on two cores must not fight over them.
 test: $(STAMP) check ## everything in check, then the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
+
+# Takes about ten minutes of one idle core: not part of `test`. JOBS=4 tries four at a time.
+mutants: $(STAMP) ## break some fifty important lines, one at a time: a test has to fail each time
+	$(BIN)/python benchmarks/mutants.py --jobs $(JOBS)
 
 # Strict: a broken link or anchor, an unresolved reference or any other warning fails. Nothing is loaded from elsewhere.
 docs: $(STAMP) ## build the documentation into site/

@@ -27,7 +27,7 @@ FAMILIES = {
     "ours or SASRec with the memory": (GREEN, r".* × |.* by reciprocal rank"),
 }
 """Family of systems -> its colour, and a pattern of their names; the last match counts."""
-CELL = re.compile(r"(\.\d+)(?: [▲▼])? \[(\.\d+), (\.\d+)\]")
+CELL = re.compile(r"(\.\d+)(?: [▲▼△▽])? \[(\.\d+), (\.\d+)\]")
 
 
 class Row(NamedTuple):

@@ -17,7 +17,7 @@ from lexirec.data.interactions import Interactions
 ITEMS = b"item_id,title\ni1,Red mug\ni2,Blue mug\n"
 EVENTS = "user_id,item_id,time\nu1,i1,1400000000\nu1,i2,{time}\n"
 ONE = ' This is the only bad row; on_bad_row = "reject" skips bad rows.'
-TEXT_KINDS = ".parquet, .csv, .tsv, .jsonl, .ndjson or .json (text also with .gz or .zst behind it)"
+TEXT_KINDS = ".parquet, .csv, .tsv, .txt, .jsonl, .ndjson or .json (text also with .gz or .zst behind it)"
 SECONDS = "times are seconds since 1970 or dates such as 2014-07-01"
 COUNTER = 'map a column that only orders events as "position"'
 
@@ -67,12 +67,14 @@ BAD_ITEMS = {
     "not UTF-8 in a row": Bad(
         "items.csv",
         ITEMS + b"i3,caf\xe9\n",
-        f", line 4: not UTF-8 in 'i3,caf?'; expected are the 2 fields of the header, in UTF-8.{ONE}",
+        f", line 4: not UTF-8 in 'i3,caf?'; expected are the 2 fields of the header, in UTF-8, or set its"
+        f' encoding, such as "latin-1", in formats.items or formats.interactions.{ONE}',
     ),
     "not UTF-8 in the header": Bad(
         "items.csv",
         b"item_id,titl\xe9\ni1,Mug\n",
-        ", line 1: the text is not UTF-8 (invalid continuation byte at byte 12); save the file as UTF-8.",
+        ", line 1: the text is not UTF-8 (invalid continuation byte at byte 12); set its encoding, such as"
+        ' formats.items.encoding = "latin-1" (or formats.interactions), or save it as UTF-8.',
     ),
     "too few fields": Bad(
         "items.csv",
@@ -87,12 +89,13 @@ BAD_ITEMS = {
     "unclosed quote": Bad(
         "items.csv",
         ITEMS + b'i3,"Green mug\n',
-        f""", line 4: unclosed quote in 'i3,"Green mug'; expected are the 2 fields of the header, in UTF-8.{ONE}""",
+        """, line 4: unclosed quote in 'i3,"Green mug'; expected are the 2 fields of the header, in UTF-8; set"""
+        f' quote = "" or escape = "\\" in formats.items or formats.interactions if quotes are text.{ONE}',
     ),
     "column twice": Bad(
         "items.csv",
-        b"item_id,title,Title\ni1,a,b\n",
-        ", line 1: the column 'Title' is repeated in the header; names must differ.",
+        b"item_id,title,title\ni1,a,b\n",
+        ", line 1: the column 'title' is repeated in the header; names must differ.",
     ),
     "malformed JSON": Bad(
         "items.jsonl",
@@ -104,10 +107,27 @@ BAD_ITEMS = {
         b'{"item_id": "i1", "title": "Mug"}\n["i2", "Mug"]\n',
         f", row 2: malformed line; each line must hold one JSON object in UTF-8.{ONE}",
     ),
-    "one JSON array": Bad(
+    "one JSON object": Bad(
         "items.json",
-        b'[{"item_id": "i1", "title": "Mug"}]\n',
-        ": no line is a JSON object; JSON Lines hold one object per line.",
+        b'{"i1": {"title": "Mug"}, "i2": {"title": "Cup"}}\n',
+        ": this is one JSON object of 2 entries (i1, ...), not a table; write one object per line (in pandas:"
+        ' to_json(orient="records", lines=True)).',
+    ),
+    "data in place of a header": Bad(
+        "items.csv",
+        b"196,242,3,881250949\n186,302,3,891717742\n",
+        ", line 1: the header is '196, 242, 3, 881250949', which looks like data; set header = false in formats.items"
+        " or formats.interactions (columns are then column1, column2, ...), or add a header.",
+    ),
+    "a column without a name": Bad(
+        "items.csv",
+        b"item_id,,title\ni1,x,Red mug\n",
+        ", line 1: column 2 has no name but values such as 'x'; name it, or remove it.",
+    ),
+    "a spreadsheet under a wrong name": Bad(
+        "items.csv",
+        b"PK\x03\x04\x14\x00\x06\x00",
+        ": this file is a zip archive or a spreadsheet; unpack it, or save the sheet as CSV.",
     ),
     "empty file": Bad(
         "items.csv",
@@ -122,7 +142,7 @@ BAD_ITEMS = {
     "header only": Bad(
         "items.csv",
         b"item_id,title\n",
-        ": no usable row (the table is empty); at least one is needed.",
+        ": there is no row below the header (item_id,title); at least one is needed.",
     ),
     "unknown extension": Bad(
         "items.xlsx",
@@ -132,13 +152,17 @@ BAD_ITEMS = {
     "no Parquet": Bad(
         "items.parquet",
         ITEMS,
+        ": the file cannot be read as Parquet; give text the ending .csv, .tsv or .jsonl.",
+    ),
+    "cut Parquet": Bad(
+        "items.parquet",
+        b"PAR1 and nothing more",
         ": the file cannot be read as Parquet (No magic bytes found at end of file '{path}').",
     ),
     "damaged zst": Bad(
         "items.csv.zst",
-        ITEMS,
-        ": the file cannot be unpacked as zstd (ZSTD decompress failed: Unknown frame descriptor);"
-        " it is damaged or cut short.",
+        b"\x00\x01" + zstd(ITEMS),
+        ": the file is neither packed with gzip or Zstandard nor plain text; it is damaged.",
     ),
     "cut zst": Bad(
         "items.csv.zst",

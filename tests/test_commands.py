@@ -6,11 +6,17 @@ import sys
 import types
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from lexirec import cli
 from lexirec.core import progress
 from lexirec.core.runs import record
+from lexirec.data.catalog import Catalog
+from lexirec.data.sequences import Sequences
+from lexirec.models.baselines.popularity import Popularity
+from lexirec.models.baselines.recommender import ScoreRecommender
+from lexirec.testing import tiny_catalog
 from tests.worlds.small_run import SETTINGS, experiment, small_run
 
 EXPERIMENT = """
@@ -172,6 +178,25 @@ def test_recommend_from_a_saved_folder(lexirec, tmp_path):
     folder = small_run()[1].stage("baselines.memory").folder
     status, out, _ = lexirec("recommend", folder, "--history", "toy-00003", "--store", tmp_path)
     assert (status, "toy-" in out) == (0, True)
+
+
+def test_remarks_about_filters_stand_on_stderr_one_line_each(lexirec, tmp_path):
+    catalog = tiny_catalog(6)
+    prices = pa.array(["5", "12,50", "call us", "7,00", "", "\x1b[2Jfree"])
+    catalog = Catalog(catalog.table.append_column("price", prices), ("title",))
+    train = Sequences.from_lists([[i, (i + 1) % 6] for i in range(6)])
+    ScoreRecommender(catalog, Popularity().fit(train, 6)).save(tmp_path / "priced")
+    arguments = ["recommend", tmp_path / "priced", "--history", "item-0", "--json", "--store", tmp_path]
+    for quiet in ([], ["-q"]):
+        status, out, err = lexirec(*quiet, *arguments, "--deny", "price>10", "--deny", "title~vase")
+        assert (status, [each["item_id"] for each in json.loads(out)]) == (0, ["item-3"])
+        (line,) = err.splitlines()
+        assert (
+            "deny 'price>10': 2 of 6 items have a 'price' that is no number, such as 'call us'; they are left" in line
+        )
+    assert lexirec(*arguments, "--deny", "title~vase")[2] == ""
+    status, out, err = lexirec(*arguments, "--deny", "price>soon")
+    assert (status, out, len(err.splitlines())) == (1, "", 1)
 
 
 def test_evaluate_prints_one_object(lexirec, store):

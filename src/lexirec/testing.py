@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -140,6 +141,44 @@ class RecommenderContract:
         recommender, histories = self.recommender(), self.histories()
         assert "k = 0" in _refusal(lambda: recommender.rank(histories, k=0))
         assert "allowed" in _refusal(lambda: recommender.rank(histories, k=1, allowed=np.ones(3, dtype=np.bool_)))
+
+    def test_item_numbers_that_no_item_has_are_refused(self) -> None:
+        """Below 0, one too large, far too large; the catalogue's last item is fine."""
+        recommender, n_items = self.recommender(), len(self.recommender().catalog)
+        for number in (-1, n_items, n_items + 10_000_000, -(2**31) + 1, 2**31 - 1):
+            histories = Sequences.from_lists([[0, 1], [2, number, 3]])
+            message = _refusal(partial(recommender.rank, histories, k=2))
+            assert f"history 1 holds item number {number}," in message
+        assert recommender.rank(Sequences.from_lists([[n_items - 1]]), k=1).items[0, 0] >= 0
+
+    def test_arguments_of_other_types_are_refused(self) -> None:
+        """A history as a text or list, numbers that are not whole, a mask of numbers, a length that is no number."""
+        recommender, histories = self.recommender(), self.histories()
+        n_items = len(recommender.catalog)
+        rank: Any = recommender.rank
+        wrong: list[tuple[Any, dict[str, Any]]] = [
+            ("item-0", {"k": 2}),
+            ([[0, 1]], {"k": 2}),
+            (np.array([[0, 1]]), {"k": 2}),
+            (histories, {"k": "2"}),
+            (histories, {"k": 2.0}),
+            (histories, {"k": True}),
+            (histories, {"k": 2, "exclude_seen": "no"}),
+            (histories, {"k": 2, "allowed": [True] * n_items}),
+            (histories, {"k": 2, "allowed": np.ones(n_items, dtype=np.int64)}),
+            (histories, {"k": 2, "allowed": np.ones((n_items, 1), dtype=np.bool_)}),
+        ]
+        for given, options in wrong:
+            assert _refusal(partial(rank, given, **options))
+        text: Any = "item-0"
+        assert "list" in _refusal(lambda: recommend(recommender, text))
+        assert "list" in _refusal(lambda: recommend(recommender, ["item-0"], allow=text))
+
+    def test_equal_scores_go_to_the_smaller_item_number(self) -> None:
+        """Within a list; which items a list holds is the search's business."""
+        ranking = self.recommender().rank(self.histories(), k=7)
+        tied = (np.diff(ranking.scores, axis=1) == 0) & (ranking.items[:, 1:] >= 0)
+        assert (np.diff(ranking.items, axis=1)[tied] > 0).all()
 
     def test_rankings_are_deterministic(self) -> None:
         """Ranking the same histories twice gives the same items and scores."""

@@ -5,7 +5,7 @@ import pytest
 
 from lexirec.core import digests
 from lexirec.core.digests import Digests, RawInputs, file_digest, files_of
-from lexirec.core.errors import ArtifactError, DataError
+from lexirec.core.errors import ArtifactError
 
 
 @pytest.fixture
@@ -108,16 +108,18 @@ def test_raw_inputs_must_be_what_they_were(known, tmp_path):
     os.utime(items, (5, 5))
     inputs.check()  # touched, not changed
     items.write_text("two")
-    with pytest.raises(DataError, match=r"^data: \S*items\.csv changed while it was being read, so nothing was stored"):
+    with pytest.raises(
+        ArtifactError, match=r"^data: \S*items\.csv changed while it was being read, so nothing was stored"
+    ):
         inputs.check()
     items.write_text("one")
     (folder / "more").write_text("m")
-    with pytest.raises(DataError, match=r"backbone changed while it was being read"):
+    with pytest.raises(ArtifactError, match=r"backbone changed while it was being read"):
         inputs.check()
     (folder / "more").unlink()
     inputs.check()
     items.unlink()
-    with pytest.raises(DataError, match=r"there is no file \S*items\.csv; nothing was stored"):
+    with pytest.raises(ArtifactError, match=r"there is no file \S*items\.csv; nothing was stored"):
         inputs.check()
 
 

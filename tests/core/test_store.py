@@ -11,7 +11,7 @@ import pytest
 
 from lexirec.core import manifest
 from lexirec.core.config import Settings
-from lexirec.core.errors import ArtifactError, DataError
+from lexirec.core.errors import ArtifactError
 from lexirec.core.manifest import Recipe, check_inputs, read_manifest, stage_key, verify
 from lexirec.core.store import Store, progress_folder
 
@@ -173,7 +173,7 @@ def test_a_raw_file_that_changes_while_it_is_read_is_not_stored_under_its_old_di
         (progress_folder(out) / "step").write_text(items.read_text())
         (out / "read").write_text(items.read_text())
 
-    with pytest.raises(DataError, match=r"items\.csv changed while it was being read, so nothing was stored; run"):
+    with pytest.raises(ArtifactError, match=r"items\.csv changed while it was being read, so nothing was stored; run"):
         store.ensure(RAW, make, {"items": items})
     assert not store.complete("data", RAW.key)
     assert not store.partial("data", RAW.key).exists()
@@ -191,7 +191,7 @@ def test_a_changed_file_explains_why_it_could_not_be_read(store, tmp_path):
         items.write_text("")
         raise ValueError("the table is empty")
 
-    with pytest.raises(DataError, match="changed while it was being read"):
+    with pytest.raises(ArtifactError, match="changed while it was being read"):
         store.ensure(RAW, make, {"items": items})
 
 

@@ -71,8 +71,9 @@ def test_times_as_timestamps(tmp_path):
 
 
 def test_a_list_column_is_no_user(tmp_path):
-    with pytest.raises(DataError, match=r"^\S+events.parquet, row 1, column 'item_id': unknown item '\[a\]'"):
-        read(tmp_path, {"user_id": ["u"], "item_id": [["a"]]})
+    for item in (["a"], [["a", "b"]]):
+        with pytest.raises(DataError, match=r"^\S+events.parquet: column 'user_id' holds lists, of other lengths"):
+            read(tmp_path, {"user_id": [["u"]], "item_id": item})
 
 
 def test_labels_of_a_published_split(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
-from lexirec.core.errors import ArtifactError, DataError
+from lexirec.core.errors import ArtifactError, DataError, TrainingError
 from lexirec.data import neighbors
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors, co_occurrence, nearest, pair_counts, read_published, top_k
@@ -164,3 +164,25 @@ def test_grams_published_neighbours_are_whole(data_dir):
     assert found.items.shape == (12_101, 20)
     assert found.items.min() >= 0
     assert not (found.items == np.arange(12_101)[:, None]).any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("column", range(9))
+@pytest.mark.parametrize("k", [1, 2, 20])
+def test_top_k_takes_no_number_that_is_none(bad, column, k):
+    scores = np.tile(np.arange(9, dtype=np.float32), (4, 1))
+    scores[1:3, column] = bad
+    scores[0, column] = -np.inf
+    with pytest.raises(TrainingError, match=r"scores of the recommender 'mine' are NaN or \+infinity for 2 of 4 hist"):
+        top_k(scores, k, of="the recommender 'mine'")
+    assert (top_k(scores[[0, 3]], k)[0][:, 0] >= 7).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+def test_nearest_takes_no_vector_without_an_angle(bad):
+    vectors = np.eye(4, dtype=np.float32)
+    vectors[2, 1] = bad
+    with pytest.raises(DataError, match="vectors hold NaN or infinity, or numbers beyond 1e15"):
+        nearest(vectors, 2)
+    with pytest.raises(DataError, match="vectors hold NaN or infinity, or numbers beyond 1e15"):
+        nearest(sparse.csr_array(vectors), 2)

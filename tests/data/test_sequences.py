@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexirec.core.errors import ArtifactError
+from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.sequences import Sequences
 
 LISTS = st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=6)
@@ -74,3 +74,48 @@ def test_save_and_load(tmp_path):
     (tmp_path / "rows" / "offsets.npy").unlink()
     with pytest.raises(ArtifactError, match=r"offsets.npy: the file is missing"):
         Sequences.load(tmp_path / "rows")
+
+
+def test_numbers_that_no_item_has_are_refused_with_their_row():
+    rows = Sequences.from_lists([[0, 1], [], [2, 5], [9]])
+    rows.check(10)
+    Sequences.from_lists([]).check(0)
+    with pytest.raises(DataError, match="history 2 holds item number 5, but the catalog has 5 items"):
+        rows.check(5)
+    with pytest.raises(DataError, match="history 1 holds item number -3"):
+        Sequences.from_lists([[0], [-3]]).check(5)
+    with pytest.raises(DataError, match="history 3 holds item number 9"):
+        rows.counts(9)
+
+
+def test_arrays_changed_in_place_are_noticed():
+    rows = Sequences.from_lists([[0, 1], [2]])
+    rows.offsets[1] = 7
+    with pytest.raises(DataError, match="the offsets of the histories were changed"):
+        rows.check(5)
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ([[0, 1.5]], "item numbers are whole numbers, but .* is of type float64"),
+        ([["0", "1"]], "item numbers are whole numbers, but"),
+        ("ab", "a history is a list of item numbers, such as"),
+        ([0, 1], "a history is a list of item numbers, such as"),
+        ([[[0], [1, 2]]], "a history is a list of item numbers, such as"),
+        ([[True, False]], "is of type bool"),
+        ([[2**31]], "item numbers go up to 2,147,483,647, but 2,147,483,648 is among them"),
+        ([[None]], "is of type object"),
+    ],
+)
+def test_other_lists_are_refused(lists, message):
+    with pytest.raises(DataError, match=message):
+        Sequences.from_lists(lists)
+
+
+def test_item_numbers_are_never_cut_or_wrapped():
+    for items in (np.array([1.5]), np.array([2**40]), np.array(["1"])):
+        with pytest.raises(DataError):
+            Sequences(items, np.array([0, 1]))
+    assert Sequences(np.array([1], dtype=np.uint8), np.array([0, 1])).items.dtype == np.int32
+    assert len(Sequences(np.array([]), np.array([0, 0])).items) == 0

@@ -23,6 +23,13 @@ def test_texts_come_in_the_order_of_the_users_and_empty_where_nothing_was_writte
     assert read_preferences(path, USERS) == ["cast iron", "", "sharp knives"]
 
 
+def test_null_words_are_neither_users_nor_texts(tmp_path):
+    path = write(tmp_path, "user_id,preference\ncem,nan\nann,cast iron\nnull,x\n")
+    assert read_preferences(path, USERS, rejects=Rejects("reject")) == ["cast iron", "", ""]
+    with pytest.raises(DataError, match=r"row 3.*empty user id 'null'"):
+        read_preferences(path, USERS)
+
+
 def test_columns_may_have_other_names_and_kinds_of_files_do(tmp_path):
     rows = [{"id": 7, "likes": "oak"}, {"id": 8, "likes": None}]
     lines = write(tmp_path, "\n".join(map(json.dumps, rows)), "users.jsonl")
@@ -39,7 +46,7 @@ def test_columns_may_have_other_names_and_kinds_of_files_do(tmp_path):
         ("user_id,preference\n,a\n", r"row 1.*every text needs a user"),
         ("user_id,likes\nann,a\n", r"no column 'preference'"),
         ("user_id,preference\namm,a\n", r"none of its users, such as 'amm', has an event; use the user ids"),
-        ("user_id,preference\n", r"no usable row"),
+        ("user_id,preference\n", r"no row below the header"),
     ],
 )
 def test_bad_tables_are_refused_in_one_line(tmp_path, text, message):

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import T5Config, T5ForConditionalGeneration
 
-from lexirec.core.errors import SettingsError
+from lexirec.core.errors import SettingsError, TrainingError
 from lexirec.decoding.beam import Beams, beam_search
 from lexirec.decoding.exact import exact_scores, top_items
 from lexirec.decoding.trie import Trie
@@ -104,6 +106,57 @@ def test_a_bias_that_rises_is_not_called_exact():
     level_one = torch.zeros((1, trie.n_nodes))
     level_one[:, 1 : trie.level_offsets[2]] = 5.0  # nothing was pruned before: harmless
     assert search(trie, 2, width=trie.n_nodes, k=3, bias_BN=level_one).exact.all()
+
+
+def rising(trie: Trie, seed: int) -> TableDecoder:
+    """Return a decoder whose numbers below depth 1 are above 0, as those of no probabilities are."""
+    decoder = TableDecoder.random(trie, BATCH, seed)
+    decoder.entering_BN = decoder.entering_BN.where(trie.depth < 2, 2 - decoder.entering_BN)
+    return decoder
+
+
+def test_scores_that_rise_along_a_path_are_not_called_exact():
+    trie, wrong = a_trie(2), 0
+    for seed in range(10):
+        best = top_items(exact_scores(trie, rising(trie, seed)), 3)
+        for width in (2, 6, trie.n_nodes):
+            beams = beam_search(trie, rising(trie, seed), width=width, k=3)
+            assert not beams.exact.any()
+            assert (beams.scores[:, 1:] <= beams.scores[:, :-1]).all()
+            wrong += int((beams.items != best.items).any())
+    assert wrong, "narrow beams do miss items here, so a bound taken when a prefix was pruned would be a lie"
+
+
+@settings(deadline=None, max_examples=25)
+@given(seeds, st.integers(1, 10))
+def test_no_beam_scores_more_than_the_beam_it_extends(seed: int, width: int):
+    trie = a_trie(seed)
+    decoder = Watched(trie, TableDecoder.random(trie, BATCH, seed).entering_BN)
+    beams = beam_search(trie, decoder, width=width, k=8)
+    assert (beams.scores <= 1e-4).all(), "sums of log-probabilities"
+    for above, (parents, nodes) in zip(decoder.steps, decoder.steps[1:], strict=False):
+        before = decoder.sums(above[1]).gather(1, parents)
+        alive = (trie.depth[nodes] == trie.depth[above[1].gather(1, parents)] + 1) & (trie.node_item[nodes] < 0)
+        assert (decoder.sums(nodes) <= before + 1e-4)[alive].all()
+
+
+class Watched(TableDecoder):
+    """Keeps the beams of every step, and knows the score of a node."""
+
+    def __init__(self, trie: Trie, entering_BN: Tensor) -> None:
+        super().__init__(trie, entering_BN)
+        self.steps: list[tuple[Tensor, Tensor]] = []
+
+    def advance(self, parents_BW: Tensor, nodes_BW: Tensor, depth: int) -> Tensor:
+        self.steps.append((parents_BW, nodes_BW))
+        return super().advance(parents_BW, nodes_BW, depth)
+
+    def sums(self, nodes_BW: Tensor) -> Tensor:
+        found = torch.zeros(nodes_BW.shape)
+        while bool((nodes_BW > 0).any()):
+            found += self.entering_BN.gather(1, nodes_BW) * (nodes_BW > 0)
+            nodes_BW = self.trie.parent[nodes_BW].clamp(min=0)
+        return found
 
 
 def test_identifiers_of_one_token():
@@ -248,3 +301,30 @@ def test_equals_generate_of_transformers(tiny_t5: T5ForConditionalGeneration, wi
     beams = beam_search(trie, decoder, width=width, k=width, length_penalty=length_penalty)
     assert beams.items.flatten().tolist() == [item_of[tuple(tokens)] for tokens in spelled]
     torch.testing.assert_close(beams.scores.flatten(), expected.sequences_scores, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("length_penalty", [None, 1.0])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("sign", [1.0, -1.0])  # 0 · ∞ is a negative NaN on many processors
+def test_a_model_that_gives_no_numbers_is_noticed_at_any_depth(depth: int, length_penalty: float | None, sign: float):
+    trie = a_trie(1)
+    decoder = TableDecoder.random(trie, BATCH, 1)
+    fine = beam_search(trie, decoder, width=6, k=3, length_penalty=length_penalty).checked()
+    assert fine.broken is not None
+    assert not fine.broken.any()
+    decoder = TableDecoder.random(trie, BATCH, 1)
+    decoder.entering_BN[1, trie.level_offsets[depth] : trie.level_offsets[depth + 1]] = math.copysign(math.nan, sign)
+    beams = beam_search(trie, decoder, width=6, k=3, length_penalty=length_penalty)
+    assert beams.broken is not None
+    assert beams.broken.tolist() == [False, True, False]
+    assert torch.equal(beams.items[::2], fine.items[::2])
+    with pytest.raises(TrainingError, match="the model's scores are NaN for 1 of 3 histories"):
+        beams.checked()
+
+
+def test_minus_infinity_is_no_fault_of_a_model():
+    trie = a_trie(1)
+    decoder = TableDecoder.random(trie, BATCH, 1)
+    decoder.entering_BN[1, trie.level_offsets[1] : trie.level_offsets[2]] = -torch.inf
+    beams = beam_search(trie, decoder, width=6, k=3).checked()
+    assert beams.items[1].tolist() == [-1, -1, -1]

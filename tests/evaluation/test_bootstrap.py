@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import binom
+from scipy.stats import t as student
 
 from lexirec.core.errors import SettingsError
 from lexirec.evaluation.bootstrap import Bootstrap, Resampled
@@ -78,6 +79,27 @@ def test_seeds_that_differ_widen_and_their_mere_noise_does_not():
     assert_allclose(found.standard_error, 0.5 / 3**0.5, rtol=0.02)
     assert 2 <= found.freedom < 2.1
     assert found.percentiles()[1] > 4 * found.standard_error, "two degrees of freedom: 4.3, not 1.96 standard errors"
+
+
+def test_replicates_of_several_seeds_hold_the_seeds_noise():
+    """Users agree, seeds do not: a resampling of users alone would take the difference for certain."""
+    rng = np.random.default_rng(6)
+    users = rng.normal(0.05, 0.2, size=2000)
+    seeds = users + np.array([[-0.1], [0.0], [0.1]])
+    found = resampled(seeds, replicates=40_000)
+    spread = np.diff(np.quantile(found.replicates, [0.25, 0.75])) / np.diff(student.ppf([0.25, 0.75], found.freedom))
+    assert_allclose(spread, found.standard_error, rtol=0.05)
+    assert found.p_value() > 0.3
+    assert resampled(seeds.mean(axis=0)).p_value() < 0.001
+
+
+def test_the_noise_of_measuring_is_not_taken_for_a_difference_of_seeds():
+    """Seeds that are equal but for chance: the estimate is cut at 0, which adds 1/e on average, not as much again."""
+    rng, ratios = np.random.default_rng(7), []
+    for _ in range(300):
+        found = resampled(rng.normal(size=(3, 500)), replicates=100)
+        ratios.append(found.standard_error**2 * 3 * 500)
+    assert_allclose(np.mean(ratios), 1 + np.exp(-1), atol=0.15)
 
 
 @pytest.mark.parametrize("wrong", [{"replicates": 20}, {"level": 1.0}, {"level": 0}])

@@ -147,6 +147,9 @@ def test_no_cases_and_foreign_cases_are_refused():
         evaluate(Lists([[0]]), none)
     with pytest.raises(DataError, match="item number 3, but the recommender's catalogue has 2 items"):
         evaluate(Lists([[0]], items=2), CASES)
+    negative = Cases(np.array([0]), np.array([-1], dtype=np.int32), Sequences.from_lists([[0]]))
+    with pytest.raises(DataError, match="item number -1, but the recommender's catalogue has 2 items"):
+        evaluate(Lists([[0]], items=2), negative)
 
 
 def test_tables_fit_a_narrow_terminal():
@@ -170,3 +173,17 @@ def test_tables_are_plain_text_with_figures_and_protocol():
         {"settings": {"fusion": {"head": "grounded", "positions": True}, "seed": 0}}
     )
     assert "0.3333" in str(evaluate(Lists([[1] * 10, [0] * 10, [0] * 10]), CASES, ks=(5, 10)))
+
+
+def test_a_case_without_a_list_is_an_error_and_short_lists_are_told(tmp_path):
+    with pytest.raises(
+        DataError, match="lists no item for 1 of 3 cases, such as case 1, although 5 items may be listed"
+    ):
+        evaluate(Lists([[1, 0, 4], [-1, -1, -1], [0, 1, 2]]), CASES, ks=(3,))
+    report = evaluate(Lists([[1, 0, 4], [2, -1, -1], [0, 1, 2]]), CASES, ks=(3,))
+    assert (report.short, report.invalid) == (1, 2)
+    report.save(tmp_path)
+    assert Report.load(tmp_path).short == 1
+    assert "2 (1 lists too short)" in metrics_text({"mine": report})
+    whole = evaluate(Lists([[1, 0, 4], [2, 0, 1], [0, 1, 2]]), CASES, ks=(3,))
+    assert "short" not in whole.as_json()

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from lexirec.core.errors import TrainingError
 from lexirec.evaluation.metrics import mrr, ndcg, ranks_in_scores, ranks_of, recall, summarize
 
 RANKS = arrays(np.int64, st.integers(1, 60), elements=st.integers(0, 60))
@@ -99,3 +100,12 @@ def test_order_of_cases_does_not_matter(ranks, k, random):
 def test_ranks_of_undoes_a_permutation(size, place):
     order = np.random.default_rng(size).permutation(size)[None]
     assert ranks_of(order, order[:, place % size]).tolist() == [place % size + 1]
+
+
+@pytest.mark.parametrize("column", [0, 1, 3])
+def test_a_score_that_is_not_a_number_has_no_rank(column):
+    scores = np.array([[4.0, 3.0, 2.0, 1.0], [4.0, 3.0, -np.inf, np.inf]])
+    assert ranks_in_scores(scores, np.array([1, 0])).tolist() == [2, 2]
+    scores[0, column] = np.nan
+    with pytest.raises(TrainingError, match="scores of 1 of 2 cases hold NaN"):
+        ranks_in_scores(scores, np.array([1, 0]))

@@ -2,11 +2,14 @@ import copy
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from lexirec.core.errors import DataError, SettingsError
+from lexirec.core.errors import DataError, SettingsError, TrainingError
+from lexirec.models import pretraining
 from lexirec.models.pretraining import PERPLEXITY, PretrainSettings, pretrain
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
 from lexirec.nn.t5 import Backbone
+from tests.worlds.backbones import POSITIONS, save
 from tests.worlds.ensemble import SCRATCH, TEXTS, apart, tokenizer
 from tests.worlds.ensemble import backbone as encoder_decoder
 
@@ -88,3 +91,32 @@ def test_an_objective_of_the_other_family_is_refused(tmp_path):
 def test_no_text_is_refused(tmp_path):
     with pytest.raises(DataError, match="0 texts leave fewer than 8 tokens to train on"):
         pretrain(language("causal"), ["", " "], SHORT, folder=tmp_path)
+
+
+@pytest.mark.parametrize("family", ["causal", "encoder-decoder"])
+@pytest.mark.parametrize("held_out", [0.1, 0.0])
+def test_a_training_that_diverges_ends_in_one_line_and_keeps_nothing(family, held_out, tmp_path):
+    settings = SHORT.model_copy(update={"learning_rate": 1e30, "held_out": held_out})
+    with pytest.raises(TrainingError, match=r"^Pretraining: the .* lower learning_rate \(1e\+30\)"):
+        pretrain(language(family), TEXTS, settings, folder=tmp_path)
+    for file in tmp_path.rglob("*.safetensors"):
+        assert all(value.isfinite().all() for value in load_file(file).values() if value.is_floating_point())
+
+
+def test_an_infinite_perplexity_is_not_taken_for_a_great_one(tmp_path, monkeypatch):
+    forward = pretraining._Language.forward
+
+    def spoilt(model, input_ids, labels):
+        loss = forward(model, input_ids, labels)["loss"]
+        return {"loss": loss if model.training else loss * torch.inf}
+
+    monkeypatch.setattr(pretraining._Language, "forward", spoilt)
+    with pytest.raises(TrainingError, match="validation_perplexity is inf after step"):
+        pretrain(language("causal"), TEXTS, SHORT, folder=tmp_path)
+
+
+def test_blocks_are_no_longer_than_the_model(tmp_path, caplog):
+    backbone = load_causal(save(tmp_path / "gpt2", "gpt2"))
+    curve = pretrain(backbone, TEXTS * 3, SHORT.model_copy(update={"max_length": 256, "epochs": 1}), folder=tmp_path)
+    assert curve
+    assert f"blocks have {POSITIONS} instead of pretraining.max_length = 256 tokens" in caplog.text

@@ -1,7 +1,11 @@
+import logging
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from lexirec.core.errors import DataError
+from lexirec.core.errors import DataError, LexirecError
+from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.memory import Memory, MemorySettings
 from lexirec.models.baselines.recommender import ScoreRecommender
@@ -54,6 +58,46 @@ def test_unknown_items_and_places_are_refused(recommender):
         recommend(recommender, ["item-22"])
     with pytest.raises(DataError, match="k is 0"):
         recommend(recommender, ["item-2"], k=0)
+
+
+@pytest.mark.parametrize(
+    ("history", "options", "message"),
+    [
+        ("item-2", {}, r"history is the text 'item-2'; pass a list of item ids"),
+        (b"item-2", {}, "history is the text"),
+        ([2], {}, r"Item ids are text, but 2 is of type int; pass '2'"),
+        ([None], {}, "Item ids are text, but None is of type NoneType"),
+        (["\udcff"], {}, "is no UTF-8 text"),
+        (["item-2"], {"k": 2.0}, r"k is 2\.0; set it to a whole number"),
+        (["item-2"], {"k": "3"}, "k is '3'; set it to a whole number"),
+        (["item-2"], {"k": True}, "k is True; set it to a whole number"),
+        (["item-2"], {"allow": "title~blue"}, "allow is 'title~blue'; pass a list of filters"),
+        (["item-2"], {"exclude_seen": "no"}, "exclude_seen = 'no': pass True or False"),
+    ],
+)
+def test_arguments_of_other_types_are_refused_in_one_line(recommender, history, options, message):
+    with pytest.raises(LexirecError, match=message) as caught:
+        recommend(recommender, history, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_list_is_never_longer_than_the_catalog(recommender):
+    assert len(recommend(recommender, [], k=10**15)) == 10
+
+
+def test_filters_that_cannot_be_decided_for_some_items_are_remarked_and_logged(recommender, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("lexirec"), "propagate", True)  # the command line turns it off
+    prices = pa.array(["5", "12,50", "call us", "", *["7,00"] * 6])
+    catalog = Catalog(recommender.catalog.table.append_column("price", prices), ("title",))
+    priced = ScoreRecommender(catalog, recommender.scorer)
+    assert recommend(priced, ["item-9"], deny=["price=5"]).remarks == ()
+    assert not caplog.records
+    found = recommend(priced, ["item-9"], deny=["price>10"])
+    assert set(ids(found)) == {f"item-{i}" for i in (0, 3, 4, 5, 6, 7, 8)}
+    (line,) = found.remarks
+    assert line.startswith("deny 'price>10': 1 of 10 items have a 'price' that is no number, such as 'call us'")
+    assert "1 of 10 items have no 'price' and are not denied" in line
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", line)]
 
 
 def test_reasons_are_shares(recommender):

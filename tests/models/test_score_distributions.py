@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from lexirec.core.errors import TrainingError
 from lexirec.models.score_distributions import log_floored, log_softmax, shares
 
 
@@ -27,3 +29,12 @@ def test_a_temperature_would_only_rescale_the_weight():
     logits = np.random.default_rng(0).normal(size=(4, 6))
     tempered, plain = log_softmax(logits / 2), log_softmax(logits)
     np.testing.assert_allclose(np.diff(3 * tempered, axis=1), np.diff(1.5 * plain, axis=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("function", [shares, log_softmax])
+def test_scores_that_are_no_numbers_are_refused_not_counted_as_none(bad, function):
+    scores = np.array([[0.0, 1.0, 2.0], [0.0, 1.0, -np.inf], [bad, 1.0, 2.0]], dtype=np.float32)
+    assert np.isfinite(function(scores[:2])).all()
+    with pytest.raises(TrainingError, match=r"scores of the part 'x' are NaN or infinite for 1 of 3 histories"):
+        function(scores, of="the part 'x'")

@@ -4,7 +4,7 @@ import pytest
 from transformers.utils import logging as transformers_logging
 
 from lexirec.core.errors import ArtifactError, SettingsError
-from lexirec.nn.pretrained import fetched, no_bars, scratch_size
+from lexirec.nn.pretrained import fetched, no_bars, no_reports, scratch_size
 
 
 class Loader:
@@ -66,3 +66,23 @@ def test_bars_come_back():
     finally:
         if not shown:
             transformers_logging.disable_progress_bar()
+
+
+def test_reasons_that_follow_a_colon_are_said_too(monkeypatch):
+    monkeypatch.setattr(Loader, "error", ValueError("made from one of:\n(1) a file,\n(2) a class."))
+    with pytest.raises(ArtifactError, match=r"cannot be read: made from one of: \(1\) a file, \(2\) a class$"):
+        fetched(Loader, "owner/model", "tokenizer")
+
+
+def test_a_folder_is_not_looked_for_on_the_hub(monkeypatch, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setattr(Loader, "error", OSError("no file named model.safetensors"))
+    with pytest.raises(ArtifactError, match=r"its model cannot be read: no file named model\.safetensors$"):
+        fetched(Loader, str(tmp_path), "model")
+
+
+def test_reports_come_back():
+    level = transformers_logging.get_verbosity()
+    with no_reports():
+        assert transformers_logging.get_verbosity() == transformers_logging.ERROR
+    assert transformers_logging.get_verbosity() == level

@@ -4,7 +4,7 @@ from lexirec.core.errors import ArtifactError, SettingsError
 from lexirec.core.runs import evaluations, recommenders, record
 from lexirec.evaluation.evaluator import Report
 from lexirec.models.loading import chosen, load_named, load_recommender
-from lexirec.pipeline.results import evaluate_named, measured, side_by_side
+from lexirec.pipeline.results import evaluate_named, measured, side_by_side, with_seeds
 from lexirec.pipeline.run import run_experiment
 from tests.worlds.small_run import experiment, small_run
 
@@ -81,3 +81,17 @@ def test_other_protocols_are_refused_and_named():
         ArtifactError, match=r"small and short were measured under different protocols \(max_history 20 and 3"
     ):
         side_by_side(store, ["small", "short"])
+
+
+def seeds_of(run, name):
+    stage = run.stage(f"evaluation.{name}")
+    return with_seeds(Report.load(stage.folder / "excluded"), run.stages, stage).protocol["seeds"]
+
+
+def test_the_card_of_a_stored_evaluation_names_the_seeds_of_all_it_was_made_from():
+    store, done = small_run()
+    assert [seeds_of(done, name) for name in ("popularity", "transitions", "memory")] == [{}, {}, {}]
+    assert set(seeds_of(done, "sasrec").values()) == {3}
+    smoothed = experiment(name="smoothed", baselines={"memory": {"kind": "memory", "evidence": "vectors"}})
+    run = run_experiment(smoothed, store)
+    assert seeds_of(run, "memory") == {"vectors.text: seed": 3}, "its vectors depend on a seed, it has none of its own"

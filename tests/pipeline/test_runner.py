@@ -5,7 +5,7 @@ from typing import ClassVar
 import pytest
 
 from lexirec.core.config import Settings
-from lexirec.core.errors import ArtifactError, DataError
+from lexirec.core.errors import ArtifactError
 from lexirec.core.runs import find_run, newest_run, record, run_names, seconds
 from lexirec.core.store import Store
 from lexirec.pipeline.runner import StageRunner, StopRequested
@@ -62,7 +62,7 @@ def test_stages_of_one_run_read_one_content(line, tmp_path):
     inside = line.inside("experts.other", "second")
     inside.stage("first", write, Sample(size=2), {}, {"file": raw})
     raw.write_text("two")
-    with pytest.raises(DataError, match=r"raw changed between two stages of this run; run the same command again"):
+    with pytest.raises(ArtifactError, match=r"raw changed between two stages of this run; run the same command again"):
         inside.stage("second", write, Sample(), {}, {"file": raw})
     again = StageRunner(line.store, line.versions)
     assert again.stage("first", write, Sample(), {}, {"file": raw}).key != line.stages[0].key
@@ -76,7 +76,7 @@ def test_a_file_that_changes_under_a_stage_stops_the_run(line, tmp_path):
         raw.write_text("two")
         write(settings, inputs, out)
 
-    with pytest.raises(DataError, match=r"first: \S*raw changed while it was being read"):
+    with pytest.raises(ArtifactError, match=r"first: \S*raw changed while it was being read"):
         line.stage("first", changing, Sample(), {}, {"file": raw})
     assert list(line.store.artifacts()) == []
 

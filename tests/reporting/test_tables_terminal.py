@@ -34,8 +34,8 @@ class TestMetricsTable:
         text = " ".join(rendered(metrics_table(systems)).split())
         assert "transitions, reference" in text
         assert (
-            "GRAM loses to the reference baselines, seen items excluded: recall@10 .1000 against .2000 (transitions)"
-            in text
+            "GRAM is below the reference baselines in these users, seen items excluded: recall@10 .1000 against .2000 "
+            "(transitions)" in text
         )
 
     def test_only_measured_protocols_have_columns(self) -> None:

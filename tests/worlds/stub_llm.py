@@ -33,6 +33,7 @@ class Stub:
         self.asked = Counter()
         self.answered = Counter()
         self.bodies = []
+        self.headers = []
         self.times = []
         self.running = self.most_running = 0
         self.closing = threading.Event()
@@ -43,6 +44,7 @@ class Stub:
         with self.lock:
             self.asked[question] += 1
             self.bodies.append(body)
+            self.headers.append(dict(handler.headers))
             self.times.append(time.monotonic())
             self.running += 1
             self.most_running = max(self.most_running, self.running)

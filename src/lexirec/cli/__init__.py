@@ -20,6 +20,7 @@ import typer
 from lexirec.cli import bench, data, inspect, recommend, run
 from lexirec.cli.options import app
 from lexirec.core.errors import LexirecError
+from lexirec.core.printable import PrintableFormatter, printable
 
 __all__ = ["app", "bench", "data", "inspect", "main", "recommend", "run"]
 
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
-    typer.echo(f"lexirec: {' '.join(message.split())}", err=True)
+    typer.echo(f"lexirec: {printable(' '.join(message.split()))}", err=True)
     raise SystemExit(status)
 
 
@@ -130,7 +131,7 @@ def _log_to_stderr(level: int) -> None:
         handler = RichHandler(console=console, show_path=False, show_level=False, log_time_format="%H:%M:%S")
     else:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+        handler.setFormatter(PrintableFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     logger = logging.getLogger("lexirec")
     logger.handlers[:] = [handler]
     logger.setLevel(level)

@@ -57,6 +57,15 @@ def init(
     ],
     out: Annotated[Path, typer.Option(help="Experiment file to write.")] = Path("experiment.toml"),
     family: Annotated[str, typer.Option(help="Model family: gram or tsrec.")] = "gram",
+    time_column: Annotated[
+        str | None, typer.Option(help='Column of the times of events; "" if the file has their order.')
+    ] = None,
+    time_format: Annotated[
+        str | None, typer.Option(help='Format of times in text, as strptime has it, such as "%d.%m.%Y %H:%M".')
+    ] = None,
+    time_zone: Annotated[
+        str, typer.Option(help="Zone of times in text that name none, such as Europe/Berlin.")
+    ] = "UTC",
     json: JsonOption = False,
 ) -> None:
     """Write an experiment for two tables.
@@ -64,7 +73,9 @@ def init(
     Columns, texts, split and sizes are inferred from the tables.
     """
     from lexirec.cli import output
+    from lexirec.data.inference.times import TimeChoice
     from lexirec.workflows.scaffold import draft_experiment
 
     output.check_place("--out", out)
-    output.print_draft(draft_experiment(items, interactions, out, family=family), json)
+    times = TimeChoice(time_column, time_format, time_zone)
+    output.print_draft(draft_experiment(items, interactions, out, family=family, times=times), json)

@@ -18,6 +18,7 @@ from lexirec.cli.options import (
     SystemsArgument,
     app,
 )
+from lexirec.core.printable import printable
 from lexirec.core.store import Store
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def compare(
     """Test which systems differ significantly, and by how much.
 
     All must be evaluated under one protocol. Intervals and p-values come from the paired bootstrap over users; Holm
-    corrects for many comparisons.
+    corrects for many comparisons. Trained systems need three seeds for a difference to be shown; with fewer, the
+    verdict is "in these users".
     """
     from lexirec.cli import inspect_output
     from lexirec.cli.output import check_place
@@ -137,7 +139,8 @@ def table(
 ) -> None:
     """Print one table of many systems.
 
-    It shows metrics with intervals, the number of seeds, and which differences are significant.
+    It shows metrics with intervals, the number of seeds, and which differences are shown (▲ ▼), or significant in these
+    users with fewer than three seeds (△ ▽).
     """
     from lexirec.cli import inspect_output
     from lexirec.cli.output import check_place
@@ -154,7 +157,7 @@ def table(
     )
     inspect_output.print_results(results, json)
     if out is not None:
-        out.write_text(results.markdown(), encoding="utf-8")
+        out.write_text(printable(results.markdown()), encoding="utf-8")
         typer.echo(f"lexirec: wrote {out}", err=True)
     if figure is not None:
         _draw(results, figure)

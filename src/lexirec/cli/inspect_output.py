@@ -60,7 +60,7 @@ def print_experiment(store: Store, name: str) -> None:
     table = new_table("stage", "seconds", "folder")
     for stage in run.stages.values():
         table.add_row(stage.name, _seconds(stage), str(stage.folder))
-    put(table)
+    put(table, *(f"{part} is left out: {why}" for part, why in run.left_out.items()))
     if begun is not None:
         done = f"{name} has an unfinished run, done up to '{list(begun.stages)[-1]}'"
         put(f"{done}; lexirec show {name} STAGE shows its stages, lexirec run EXPERIMENT.toml finishes it")

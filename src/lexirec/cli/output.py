@@ -6,7 +6,6 @@ print. Nothing heavy is imported here, so that `lexirec recommend` loads neither
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lexirec.core.errors import SettingsError
+from lexirec.core.printable import printable_console, printable_json
 
 if TYPE_CHECKING:
     from lexirec.data.catalog import Catalog
@@ -42,13 +42,14 @@ def put(*parts: RenderableType) -> None:
     console = Console(file=sys.stdout, markup=False, emoji=False)
     if not console.is_terminal:
         console = Console(file=sys.stdout, width=_WIDE, markup=False, emoji=False)
+    printable_console(console)
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, str))
 
 
 def put_json(value: Any) -> None:
     """Print one JSON value to stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(printable_json(value, indent=2) + "\n")
 
 
 def check_place(option: str, path: Path | None, *, folder: bool = False) -> None:
@@ -113,10 +114,12 @@ def print_report(report: Report, as_json: bool) -> None:
 
 
 def print_import(imported: Imported, destination: Path) -> None:
-    """Print the sizes of the imported tables and the counts of rows left out."""
+    """Print the sizes of the imported tables, the counts of rows left out, and what the importer had to decide."""
     put(f"{destination}: {imported.items:,} items, {imported.users:,} users, {imported.interactions:,} interactions")
     for reason, count in imported.left_out.items():
         put(f"left out: {count:,} {reason}")
+    for remark in imported.remarks:
+        put(f"- {remark}")
 
 
 def print_draft(draft: Draft, as_json: bool) -> None:
@@ -124,7 +127,8 @@ def print_draft(draft: Draft, as_json: bool) -> None:
     guess = draft.guess
     if as_json:
         sizes = {"path": str(draft.path), "items": draft.items, "users": draft.users, "events": draft.events}
-        put_json({**sizes, **asdict(guess), "remarks": draft.remarks})
+        formats = guess.formats.model_dump(exclude_defaults=True)
+        put_json({**sizes, **asdict(guess), "formats": formats, "remarks": draft.remarks})
         return
     put(f"{draft.path}: {draft.items:,} items, {draft.users:,} users, {draft.events:,} events")
     columns = {**guess.item_columns, **guess.interaction_columns}

@@ -7,7 +7,6 @@ setting, the given value and what is allowed.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, mo
 from lexirec.core.config_errors import brief, explain, origin_of, shown
 from lexirec.core.errors import SettingsError
 from lexirec.core.merging import COMMAND_LINE, Merger, Place, usual_kind
+from lexirec.core.printable import printable_json
 from lexirec.core.renamed import Spellings, current
 from lexirec.core.shipped_files import given_file
 from lexirec.core.toml_files import DEEPEST, MOST_FILES, Written, located, parse, toml_value
@@ -95,7 +95,7 @@ def as_toml(value: Any) -> str:
         return "{" + ", ".join(f"{toml_key(str(key))} = {as_toml(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(as_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)  # a TOML string is a JSON string, and so are numbers and booleans
+    return printable_json(value)  # a TOML string is a JSON string, and so are numbers and booleans
 
 
 def toml_key(name: str) -> str:

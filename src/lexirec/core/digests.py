@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lexirec.core.errors import ArtifactError, DataError
+from lexirec.core.errors import ArtifactError
 from lexirec.core.files import read_json, write_json
 from lexirec.core.progress import Progress
 
@@ -135,15 +135,15 @@ class RawInputs:
         """Check that the files still are what entered the key.
 
         Raises:
-            DataError: one has changed or is gone.
+            ArtifactError: one has changed or is gone.
         """
         for name, path in self._paths.items():
             try:
                 same = self._known.of(path) == self._digests[name]
             except ArtifactError as error:
-                raise DataError(f"{self._stage}: {error}; nothing was stored, run again when it is there") from None
+                raise ArtifactError(f"{self._stage}: {error}; nothing was stored, run again when it is there") from None
             if not same:
-                raise DataError(
+                raise ArtifactError(
                     f"{self._stage}: {path} changed while it was being read, so nothing was stored; "
                     "run the same command again when it is complete"
                 )

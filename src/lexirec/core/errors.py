@@ -26,6 +26,10 @@ class ArtifactError(LexirecError):
     """A stored artifact that is missing, damaged or belongs to other inputs."""
 
 
+class TrainingError(LexirecError):
+    """A training that diverged, or a fitted model whose weights or scores are not finite."""
+
+
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the closest allowed word, or an empty string when none is close."""
     close = close_to(given, allowed)

@@ -28,7 +28,8 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
-        path.unlink(missing_ok=True)  # while held: a waiter sees that its file is no longer the one at `path`
+        if _still_there(descriptor, path):  # a file put in its place is another process's lock
+            path.unlink(missing_ok=True)  # while held: a waiter sees that its file is no longer the one at `path`
         os.close(descriptor)
 
 

@@ -22,6 +22,8 @@ from rich.progress import Task as _Task
 from rich.progress import TaskID as _TaskID
 from rich.text import Text
 
+from lexirec.core.printable import printable_console
+
 T = TypeVar("T")
 LOG_EVERY_SECONDS = 5.0
 FIRST_LOG_SECONDS = 2.0
@@ -77,7 +79,7 @@ def console() -> Console:
     """Return the console on stderr that bars and logs share."""
     global _console
     if _console is None or _console.file is not sys.stderr:  # tests and notebooks replace sys.stderr
-        _console = Console(file=sys.stderr)
+        _console = printable_console(Console(file=sys.stderr))
     return _console
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -79,32 +79,42 @@ class RunRecord:
         finished: Time of completion, of the run or of the last stage; UTC, ISO 8601.
         settings: All settings of the experiment.
         stages: Stages by name.
+        left_out: Parts of the experiment that could not be made, by their names in the file, such as
+            `baselines.sasrec` -> why.
     """
 
     name: str
     finished: str
     settings: dict[str, Any]
     stages: dict[str, Stage]
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def stage(self, name: str) -> Stage:
         """Return a stage by its name.
 
         Raises:
-            ArtifactError: the experiment has no such stage.
+            ArtifactError: the experiment has no such stage; the message says why where it was left out.
         """
         if name not in self.stages:
-            hint = did_you_mean(name, self.stages)
+            hint = self.why_left_out(name.partition(".")[2]) or did_you_mean(name, self.stages)
             raise ArtifactError(f"{self.name} has no stage '{name}'; it has {', '.join(self.stages)}.{hint}")
         return self.stages[name]
+
+    def why_left_out(self, recommender: str) -> str:
+        """Return `" 'x' was left out of this run: reason"`, or an empty string where it was not left out."""
+        reasons = (self.left_out.get(f"{table}.{recommender}") for table in ("baselines", "ensemble"))
+        return next((f" '{recommender}' was left out of this run: {why}" for why in reasons if why), "")
 
     def variants(self, group: str) -> dict[str, Stage]:
         """Return the stages of one group by the second part of their names, such as all baselines."""
         return {stage.name.partition(".")[2]: stage for stage in self.stages.values() if stage.group == group}
 
 
-def record(store: Store, name: str, settings: Settings, stages: Sequence[Stage]) -> RunRecord:
-    """Record an experiment's run as finished, and return the record."""
-    made = _record(name, settings, stages)
+def record(
+    store: Store, name: str, settings: Settings, stages: Sequence[Stage], left_out: Mapping[str, str] | None = None
+) -> RunRecord:
+    """Record an experiment's run as finished, with what was left out of it, and return the record."""
+    made = _record(name, settings, stages, left_out)
     _write(store.root / RUNS / name / f"{made.finished.replace(':', '')}.json", made)
     (store.root / UNFINISHED / f"{name}.json").unlink(missing_ok=True)
     return made
@@ -117,14 +127,17 @@ def record_unfinished(store: Store, name: str, settings: Settings, stages: Seque
     return made
 
 
-def _record(name: str, settings: Settings, stages: Sequence[Stage]) -> RunRecord:
-    finished = datetime.now(UTC).isoformat(timespec="microseconds")
-    return RunRecord(name, finished, settings.model_dump(mode="json"), {stage.name: stage for stage in stages})
+def _record(
+    name: str, settings: Settings, stages: Sequence[Stage], left_out: Mapping[str, str] | None = None
+) -> RunRecord:
+    finished, named = datetime.now(UTC).isoformat(timespec="microseconds"), {stage.name: stage for stage in stages}
+    return RunRecord(name, finished, settings.model_dump(mode="json"), named, dict(left_out or {}))
 
 
 def _write(path: Path, run: RunRecord) -> None:
     keys = {stage.name: [stage.kind, stage.key] for stage in run.stages.values()}
-    write_json(path, {"name": run.name, "finished": run.finished, "settings": run.settings, "steps": keys})
+    content = {"name": run.name, "finished": run.finished, "settings": run.settings, "steps": keys}
+    write_json(path, content | ({"left_out": run.left_out} if run.left_out else {}))
 
 
 def runs(store: Store, name: str) -> Iterator[RunRecord]:
@@ -149,7 +162,8 @@ def _read(store: Store, name: str, path: Path) -> RunRecord | None:
         measured = any(stage.startswith("evaluation.") for stage in stages)
         if not (isinstance(finished, str) and _usable(settings, measured)):
             raise ValueError("its settings or its time are not those of a run")
-        return RunRecord(name, finished, settings, _stages(store, stages))
+        left_out = {str(part): str(why) for part, why in content.get("left_out", {}).items()}
+        return RunRecord(name, finished, settings, _stages(store, stages), left_out)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if path not in _mentioned:
             _mentioned.add(path)

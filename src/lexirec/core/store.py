@@ -106,8 +106,8 @@ class Store:
             raw: The files from outside that it reads, by their names among the recipe's inputs.
 
         Raises:
-            ArtifactError: the artifact is damaged, or the store cannot be written.
-            DataError: a raw file changed while it was being read; nothing was stored.
+            ArtifactError: the artifact is damaged, the store cannot be written, or a raw file changed while it was
+                being read and nothing was stored.
         """
         if self.complete(recipe.stage, recipe.key):
             self.check(self.path(recipe.stage, recipe.key))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lexirec.core.errors import ArtifactError, DataError, did_you_mean
 
 if TYPE_CHECKING:
+    from lexirec.data.readers.text_format import TextFormat
     from lexirec.data.readers.validation import OnBadRow, Rejects
 
 
@@ -59,6 +60,7 @@ class Catalog:
         columns: Mapping[str, str] | None = None,
         on_bad_row: OnBadRow = "error",
         rejects: Path | str | Rejects | None = None,
+        format: TextFormat | None = None,
     ) -> Catalog:
         """Read items from Parquet, CSV/TSV or JSON Lines (also .gz/.zst), in file order.
 
@@ -68,6 +70,7 @@ class Catalog:
             columns: Our names -> names in the file, for example `{"item_id": "asin", "title": "name"}`.
             on_bad_row: "error" stops at the first bad row; "reject" skips bad rows and counts them.
             rejects: Parquet file for the rejected rows (or a `Rejects` that collects them).
+            format: How a delimited text file is written, where its name and first line do not say it.
 
         Raises:
             DataError: The file cannot be used; one line with file, row, column, what was given and what is allowed.
@@ -76,7 +79,7 @@ class Catalog:
         from lexirec.data.readers.validation import Rejects as Collector
 
         bad_rows = rejects if isinstance(rejects, Collector) else Collector(on_bad_row)
-        table = read_items(path, tuple(text), columns, bad_rows)
+        table = read_items(path, tuple(text), columns, bad_rows, format)
         if rejects is not None and not isinstance(rejects, Collector):
             bad_rows.save(rejects)
         return cls(table, tuple(text), dict(bad_rows.counts))
@@ -101,10 +104,16 @@ class Catalog:
         """Return the numbers of the given ids: int32 (n,).
 
         Raises:
-            DataError: An id is not in the catalogue.
+            DataError: An id is not in the catalogue, or is no text.
         """
         texts = list(ids)
-        numbers = self.find(texts)
+        for each in texts:
+            if not isinstance(each, str):
+                raise DataError(f"Item ids are text, but {each!r} is of type {type(each).__name__}; pass '{each}'.")
+        try:
+            numbers = self.find(texts)
+        except UnicodeEncodeError as error:
+            raise DataError(f"Item {error.object!r} is no UTF-8 text, so no item of the catalog has this id.") from None
         if len(numbers) and numbers.min() < 0:
             unknown = texts[int(np.argmin(numbers))]
             raise DataError(f"Item '{unknown}' is not in the catalog of {len(self):,} items.{self.suggest(unknown)}")
@@ -171,6 +180,11 @@ class Catalog:
         if _TEXT_FIELDS not in metadata:
             raise ArtifactError(f"{file}: this table was not written by Catalog.save; read it with Catalog.read.")
         return cls(table.replace_schema_metadata(None), tuple(json.loads(metadata[_TEXT_FIELDS])))
+
+    @cached_property
+    def derived(self) -> dict[str, Any]:
+        """What filters have made of fields, by field; filled by `data.item_filters`, empty at first."""
+        return {}
 
     @cached_property
     def _ids(self) -> pa.Array:

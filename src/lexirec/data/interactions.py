@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.catalog import Catalog
 from lexirec.data.readers.duckdb_source import Workspace, one_line
-from lexirec.data.readers.events import TimeUnit, read_events
+from lexirec.data.readers.events import EventOptions, read_events
+from lexirec.data.readers.time_recognition import TimeUnit
 from lexirec.data.readers.validation import OnBadRow, Rejects
 from lexirec.data.sequences import Sequences, load_array
 
@@ -52,6 +53,7 @@ class Interactions:
         on_bad_row: OnBadRow = "error",
         rejects: Path | str | Rejects | None = None,
         time_unit: TimeUnit = "s",
+        options: EventOptions | None = None,
     ) -> Interactions:
         """Read events from Parquet, CSV/TSV or JSON Lines (also .gz/.zst).
 
@@ -66,23 +68,25 @@ class Interactions:
             on_bad_row: "error" stops at the first bad row; "reject" skips bad rows and counts them.
             rejects: Parquet file for the rejected rows (or a `Rejects` that collects them).
             time_unit: Unit of numeric times: "s", "ms", "us" or "ns" since 1970.
+            options: Everything else about how the file is read; with them, `time_unit` is theirs.
 
         Raises:
             DataError: The file cannot be used; one line with file, row, column, what was given and what is allowed.
         """
         bad_rows = rejects if isinstance(rejects, Rejects) else Rejects(on_bad_row)
         before = dict(bad_rows.counts)
+        options = options or EventOptions(time_unit=time_unit)
         with Workspace() as work:
-            source = work.open(path)
+            source = work.open(path, options.format)
             try:
-                events = read_events(work, source, catalog, columns, bad_rows, time_unit)
+                events = read_events(work, source, catalog, columns, bad_rows, options)
             except duckdb.Error as error:
                 raise DataError(f"{source.path}: the file cannot be read ({one_line(error)}).") from error
         if rejects is not None and not isinstance(rejects, Rejects):
             bad_rows.save(rejects)
         added = {reason: count - before.get(reason, 0) for reason, count in bad_rows.counts.items()}
         rejected = {reason: count for reason, count in added.items() if count}
-        protocol = {"order": events.order, "k_core": None, "rejected": rejected}
+        protocol = {"order": events.order, "k_core": None, "rejected": rejected, **events.facts}
         rows = Sequences(events.items, events.offsets)
         return cls(rows, events.user_ids, events.times, len(catalog), events.labels, protocol)
 

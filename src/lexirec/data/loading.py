@@ -7,13 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lexirec.core.config import DataPath, Settings, usual_kind
+from lexirec.core.errors import DataError
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
-from lexirec.data.readers.events import TimeUnit
+from lexirec.data.readers.events import EventOptions
+from lexirec.data.readers.id_spelling import IdSpelling
+from lexirec.data.readers.text_format import TextFormats
+from lexirec.data.readers.time_recognition import TimeUnit
 from lexirec.data.readers.validation import OnBadRow, Rejects
+from lexirec.data.readers.where import parse
 from lexirec.data.splits import Split, global_temporal, leave_last_out, predefined_split
 
 Moment = float | datetime.date | datetime.datetime
@@ -72,6 +77,19 @@ class DataSettings(Settings):
     """Our names (user_id, preference) -> names in the users file."""
     time_unit: TimeUnit = "s"
     """Unit of numeric times: seconds ("s"), "ms", "us" or "ns" since 1970."""
+    time_format: str | None = None
+    """Format of times in text or digits, as `strptime` has it, such as "%d.%m.%Y %H:%M", or "spreadsheet" for days as
+    spreadsheets count them; by default the usual ones are recognised and ambiguous ones refused."""
+    time_zone: str = "UTC"
+    """Zone of times that name none, such as "Europe/Berlin" or "+02:00"."""
+    where: str | None = None
+    """Condition that an event must meet to count, over the file's own columns: "rating >= 4 and event = 'purchase'"."""
+    match_ids: tuple[IdSpelling, ...] = ()
+    """Differences in spelling that ids of the tables may have and still agree: "blanks" around them, upper and lower
+    "case", "decimals" (100.0 and 100), "leading-zeros" (0042 and 42), "hyphens" (also underscores and blanks inside)
+    and "unicode" (composed and decomposed letters)."""
+    formats: TextFormats = TextFormats()
+    """How delimited text files are written, where their names and first lines do not say it."""
     on_bad_row: OnBadRow = "error"
     """Whether a bad row stops the reading ("error") or is skipped and kept with its reason ("reject")."""
     drop_repeats: bool = False
@@ -82,6 +100,28 @@ class DataSettings(Settings):
     """How events are divided into training, validation and test."""
     max_history: int = Field(default=20, ge=1)
     """Number of newest items kept of a history."""
+
+    @field_validator("where")
+    @classmethod
+    def _readable_condition(cls, where: str | None) -> str | None:
+        try:
+            if where is not None:
+                parse(where)
+        except DataError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+        return where
+
+
+def event_options(settings: DataSettings) -> EventOptions:
+    """Return the settings that say how the table of events is read."""
+    return EventOptions(
+        time_unit=settings.time_unit,
+        time_format=settings.time_format,
+        time_zone=settings.time_zone,
+        where=settings.where,
+        match_ids=settings.match_ids,
+        format=settings.formats.interactions,
+    )
 
 
 def read_data(
@@ -99,14 +139,18 @@ def read_data(
     """
     bad_rows = Rejects(settings.on_bad_row)
     catalog = Catalog.read(
-        Path(base) / settings.items, text=settings.text, columns=settings.item_columns, rejects=bad_rows
+        Path(base) / settings.items,
+        text=settings.text,
+        columns=settings.item_columns,
+        rejects=bad_rows,
+        format=settings.formats.items,
     )
     interactions = Interactions.read(
         Path(base) / settings.interactions,
         catalog,
         columns=settings.interaction_columns,
         rejects=bad_rows,
-        time_unit=settings.time_unit,
+        options=event_options(settings),
     )
     if rejects is not None and settings.on_bad_row == "reject":
         bad_rows.save(rejects)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy import sparse
 
-from lexirec.core.errors import ArtifactError, DataError
+from lexirec.core.errors import ArtifactError, DataError, TrainingError
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
 
@@ -69,23 +69,29 @@ class Neighbors:
             raise ArtifactError(f"{path}: no readable neighbours ({error}); compute them again") from None
 
 
-def top_k(scores: NDArray[np.floating[Any]], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def top_k(
+    scores: NDArray[np.floating[Any]], k: int, *, of: str = "the recommender"
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Return the k largest scores of every row; among equal scores the smaller column number comes first.
 
     Args:
-        scores: shape (rows, columns), no NaN; −inf excludes a column.
+        scores: shape (rows, columns), finite; −inf excludes a column.
         k: columns to return, at least 1.
+        of: what gave the scores, for messages.
 
     Returns:
         Columns int32 (rows, k) and their scores float32 (rows, k), best first; −1 and −inf where a row has fewer.
+
+    Raises:
+        TrainingError: a score is NaN or +inf, by which nothing can be ranked.
     """
     rows, columns = scores.shape
     width = min(k, columns)
     best = np.full((rows, k), -1, dtype=np.int32)
     values = np.full((rows, k), -np.inf, dtype=np.float32)
     if rows and width:
-        keep = _candidates(scores, width)
-        # The candidates of each row are packed to the left, then only this narrow rectangle is sorted.
+        keep = _candidates(scores, width, of)
+        # candidates of each row are packed to the left, then only this narrow rectangle is sorted
         row, column = np.nonzero(keep)
         counts = keep.sum(axis=1)
         rank = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -98,7 +104,7 @@ def top_k(scores: NDArray[np.floating[Any]], k: int) -> tuple[NDArray[np.int32],
     return best, values
 
 
-def _candidates(scores: NDArray[np.floating[Any]], k: int) -> NDArray[np.bool_]:
+def _candidates(scores: NDArray[np.floating[Any]], k: int, of: str) -> NDArray[np.bool_]:
     """Mark a few columns of every row that include its k best: bool (rows, columns).
 
     Columns are divided into groups; at least k columns reach the k-th largest of the groups' maxima, and hardly more
@@ -110,6 +116,11 @@ def _candidates(scores: NDArray[np.floating[Any]], k: int) -> NDArray[np.bool_]:
     maxima = scores[:, :grouped].reshape(len(scores), -1, groups).max(axis=1)
     rest = columns - grouped
     maxima[:, :rest] = np.maximum(maxima[:, :rest], scores[:, grouped:])
+    if broken := int((np.isnan(maxima) | np.isposinf(maxima)).any(axis=1).sum()):  # a maximum with NaN is NaN
+        raise TrainingError(
+            f"scores of {of} are NaN or +infinity for {broken:,} of {len(scores):,} histories, so they rank nothing; a "
+            "score is a finite number, or -infinity for an item that must not appear: fit the recommender again"
+        )
     bound = np.partition(maxima, groups - k, axis=1)[:, groups - k, None]
     keep = scores >= bound
     tied_rows = np.flatnonzero(np.count_nonzero(keep, axis=1) > 2 * k)
@@ -150,8 +161,8 @@ def nearest(vectors: NDArray[np.floating[Any]] | Matrix, k: int) -> Neighbors:
 def _unit(vectors: NDArray[np.floating[Any]] | Matrix) -> tuple[Any, NDArray[np.bool_]]:
     """Scale rows to length 1 in float32; also return which rows have a length at all: bool (n_items,)."""
     values = vectors if isinstance(vectors, np.ndarray) else vectors.data
-    if not np.isfinite(values).all():
-        raise DataError("vectors hold NaN or infinity; a cosine needs finite numbers, so check their source")
+    if not (np.abs(values) < 1e15).all():  # the squares of greater numbers may overflow
+        raise DataError("vectors hold NaN or infinity, or numbers beyond 1e15, so they have no cosine; check them")
     rows = vectors.astype(np.float32)
     if isinstance(rows, np.ndarray):
         lengths = np.linalg.norm(rows, axis=1)

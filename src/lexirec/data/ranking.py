@@ -39,7 +39,9 @@ class Recommender(Protocol):
         """Entries of the protocol card: how lists are made (kind, search, width …); JSON values only.
 
         `probabilities` is true where scores are log-probabilities that sum to one over the whole catalogue. Excluding
-        seen items removes their share and leaves the other scores as they are.
+        seen items removes their share and leaves the other scores as they are. `settings` are the recommender's; each
+        one called `seed` makes it a trained recommender, whose differences are shown from three seeds on. Without
+        settings, `seeds` names the seeds, `{}` where no seed changes the lists.
         """
 
     def rank(
@@ -58,18 +60,38 @@ class Recommender(Protocol):
         """Write a complete folder that `load_recommender` reads."""
 
 
-def check_request(rows: int, n_items: int, k: int, allowed: NDArray[np.bool_] | None) -> None:
-    """Check the arguments of `Recommender.rank`.
+def check_request(
+    histories: Sequences, n_items: int, k: int, allowed: NDArray[np.bool_] | None, exclude_seen: bool = False
+) -> None:
+    """Check the arguments of `Recommender.rank`; every recommender calls this first.
 
     Raises:
-        SettingsError: k is below 1, or `allowed` does not fit the histories and the catalogue.
+        DataError: `histories` are no `Sequences`, or hold a number that no item has.
+        SettingsError: k is no whole number or below 1, `exclude_seen` is no truth value, or `allowed` does not fit the
+            histories and the catalogue.
     """
-    if k < 1:
-        raise SettingsError(f"k = {k}: a list needs at least one item, for example k = 10")
-    if allowed is not None and allowed.shape not in ((n_items,), (rows, n_items)):
-        raise SettingsError(
-            f"allowed has shape {allowed.shape}; it should be ({n_items},), one entry per item, or ({rows}, {n_items})"
+    if not isinstance(histories, Sequences):
+        raise DataError(
+            f"histories are of type {type(histories).__name__}; pass Sequences, for example "
+            "Sequences.from_lists([[0, 5, 2]]) for one history"
         )
+    histories.check(n_items)
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise SettingsError(
+            f"k = {k!r}: a list needs at least one item, and a whole number of them, for example k = 10"
+        )
+    if not isinstance(exclude_seen, (bool, np.bool_)):
+        raise SettingsError(f"exclude_seen = {exclude_seen!r}: pass True or False")
+    if allowed is None:
+        return
+    shapes = f"({n_items},), one entry per item, or ({len(histories)}, {n_items})"
+    if not isinstance(allowed, np.ndarray) or allowed.dtype != np.bool_:
+        given = (
+            f"an array of {allowed.dtype}" if isinstance(allowed, np.ndarray) else f"of type {type(allowed).__name__}"
+        )
+        raise SettingsError(f"allowed is {given}; it should be an array of bool of shape {shapes}")
+    if allowed.shape not in ((n_items,), (len(histories), n_items)):
+        raise SettingsError(f"allowed has shape {allowed.shape}; it should be {shapes}")
 
 
 def check_sizes(catalog: Catalog, **sizes: int | None) -> None:

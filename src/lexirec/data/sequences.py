@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexirec.core.errors import ArtifactError
+from lexirec.core.errors import ArtifactError, DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Sequences:
     offsets: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "items", np.ascontiguousarray(self.items, dtype=np.int32))
+        object.__setattr__(self, "items", _item_numbers(self.items))
         object.__setattr__(self, "offsets", np.ascontiguousarray(self.offsets, dtype=np.int64))
         offsets = self.offsets
         if offsets.ndim != 1 or len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(self.items):
@@ -38,8 +38,12 @@ class Sequences:
 
     @classmethod
     def from_lists(cls, lists: Iterable[Sequence[int]]) -> Sequences:
-        """Build from Python lists (for tests and single requests; files are read without lists)."""
-        rows = [np.asarray(row, dtype=np.int32) for row in lists]
+        """Build from Python lists (for tests and single requests; files are read without lists).
+
+        Raises:
+            DataError: A row is no list of whole numbers.
+        """
+        rows = [_row(row) for row in lists]
         items = np.concatenate(rows) if rows else np.empty(0, dtype=np.int32)
         return cls(items, _offsets(np.array([len(row) for row in rows], dtype=np.int64)))
 
@@ -95,8 +99,29 @@ class Sequences:
         cumulated = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(keep, dtype=np.int64)])
         return Sequences(self.items[keep], cumulated[self.offsets])
 
+    def check(self, n_items: int) -> None:
+        """Check that every item number is a row of a catalogue and that the offsets still fit: one pass over both.
+
+        Raises:
+            DataError: A number is below 0 or at least `n_items`; or the arrays were changed in place.
+        """
+        if self.offsets[0] != 0 or self.offsets[-1] != len(self.items) or np.any(self.offsets[1:] < self.offsets[:-1]):
+            raise DataError("the offsets of the histories were changed and no longer fit the items; build them again")
+        if len(self.items) and (self.items.min() < 0 or self.items.max() >= n_items):
+            event = int(np.argmax((self.items < 0) | (self.items >= n_items)))
+            row = int(np.searchsorted(self.offsets, event, side="right")) - 1
+            raise DataError(
+                f"history {row} holds item number {self.items[event]}, but the catalog has {n_items:,} items, numbered "
+                "from 0; Catalog.numbers turns ids into numbers"
+            )
+
     def counts(self, n_items: int) -> NDArray[np.int64]:
-        """Return how often each item number occurs: int64 (n_items,)."""
+        """Return how often each item number occurs: int64 (n_items,).
+
+        Raises:
+            DataError: A number is not that of an item.
+        """
+        self.check(n_items)
         return np.bincount(self.items, minlength=n_items).astype(np.int64, copy=False)
 
     def padded(self, length: int, fill: int = -1, newest_first: bool = False) -> NDArray[np.int32]:
@@ -132,7 +157,7 @@ class Sequences:
         source = Path(folder)
         try:
             return cls(load_array(source / "items.npy"), load_array(source / "offsets.npy"))
-        except ValueError as error:
+        except (ValueError, DataError) as error:
             raise ArtifactError(f"{source}: items.npy and offsets.npy do not fit each other: {error}") from error
 
 
@@ -155,3 +180,28 @@ def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
+
+
+def _row(row: Any) -> NDArray[Any]:
+    try:
+        numbers = np.asarray(row)
+    except ValueError:  # rows of unequal length, a level too deep
+        numbers = np.empty((0, 0))
+    if numbers.ndim != 1:
+        raise DataError(f"a history is a list of item numbers, such as [0, 5, 2], but one is {row!r:.60}")
+    return _item_numbers(numbers)
+
+
+def _item_numbers(values: Any) -> NDArray[np.int32]:
+    """Return item numbers as int32; nothing is cut or wrapped silently."""
+    numbers = np.asarray(values)
+    if numbers.dtype != np.int32 and numbers.size:
+        if numbers.dtype.kind not in "iu":
+            raise DataError(
+                f"item numbers are whole numbers, but {numbers.ravel()[0]!r:.60} is of type {numbers.dtype}; "
+                "Catalog.numbers turns ids into numbers"
+            )
+        largest = np.iinfo(np.int32).max
+        if numbers.min() < -largest or numbers.max() > largest:
+            raise DataError(f"item numbers go up to {largest:,}, but {numbers.max():,} is among them")
+    return np.ascontiguousarray(numbers, dtype=np.int32)

@@ -21,7 +21,7 @@ from lexirec.data.sequences import Sequences, load_array
 
 if TYPE_CHECKING:
     from lexirec.data.interactions import Interactions
-
+    from lexirec.data.training_part import TrainingAndValidation
 
 HELD_BACK = -1
 """Label of an event that is in histories but in no part."""
@@ -282,7 +282,7 @@ def _cuts_by_share(
     return float(bounds[first_validation]), float(bounds[first_test])
 
 
-def unseen_cases(split: Split) -> NDArray[np.bool_]:
+def unseen_cases(split: Split | TrainingAndValidation) -> NDArray[np.bool_]:
     """Return which validation histories end with an event that is not in the training part: bool (C,).
 
     A history whose newest event is a training event ends with the same item as the user's training sequence and is not

@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from lexirec.core.errors import SettingsError
+from lexirec.core.errors import SettingsError, TrainingError
+from lexirec.decoding.ties import top_scores
 from lexirec.decoding.trie import Trie
 
 _DEAD = -torch.inf
@@ -44,21 +45,42 @@ class Beams(NamedTuple):
     Attributes:
         items: (B, K) item numbers, best first; −1 where there are fewer than K.
         scores: (B, K) descending; −inf where there is no item.
-        exact: (B,) True where no pruned prefix can contain a better item than the last result, given that
+        exact: (B,) True where no pruned prefix can contain an item as good as the last result, given that
             log-probabilities are at most 0. Where it is False, the list may still be the exact one.
+        broken: (B,) True where the decoder gave NaN, so that the list means nothing; None where nothing was decoded.
+
+    Equal scores go to the smaller item number; equal prefixes to the one that holds the smaller item number.
     """
 
     items: Tensor
     scores: Tensor
     exact: Tensor
+    broken: Tensor | None = None
+
+    def checked(self) -> Beams:
+        """Return the result itself; waits for the device.
+
+        Raises:
+            TrainingError: a list means nothing.
+        """
+        if self.broken is not None and bool(self.broken.any()):
+            raise TrainingError(
+                f"the model's scores are NaN for {int(self.broken.sum()):,} of {len(self.broken):,} histories, so it "
+                "finds no item for them: its training has diverged; train it again with a lower learning_rate"
+            )
+        return self
 
 
 class _Candidates(NamedTuple):
-    """The children of all beams at one step, (B, M): `items` −1 inside the trie, `scores` −inf where none is legal."""
+    """The children of all beams at one step, (B, M): `items` −1 inside the trie, `scores` −inf where none is legal.
+
+    `smallest` is the smallest item number below each child, to which equal scores go.
+    """
 
     nodes: Tensor
     items: Tensor
     scores: Tensor
+    smallest: Tensor
     children: int
 
 
@@ -74,6 +96,7 @@ class _Search:
         item_scores: (B, K) their scores.
         pruned: (B,) upper bound on the final score of any pruned candidate; decides `Beams.exact`.
         open: (B,) whether finished items are still accepted (`generate` closes a row early).
+        broken: (B,) whether the decoder gave NaN, which would leave no beam alive.
     """
 
     nodes: Tensor
@@ -83,6 +106,7 @@ class _Search:
     item_scores: Tensor
     pruned: Tensor
     open: Tensor
+    broken: Tensor
 
     @classmethod
     def at_root(cls, batch: int, results: int, device: torch.device) -> _Search:
@@ -90,13 +114,14 @@ class _Search:
         item_scores = torch.full((batch, results), _DEAD, device=device)
         items = torch.full((batch, results), -1, dtype=torch.int64, device=device)
         open_rows = torch.ones(batch, dtype=torch.bool, device=device)
-        return cls(root, root, root.float(), items, item_scores, item_scores.new_full((batch,), _DEAD), open_rows)
+        pruned = item_scores.new_full((batch,), _DEAD)
+        return cls(root, root, root.float(), items, item_scores, pruned, open_rows, ~open_rows)
 
     def collect(self, items_BM: Tensor, scores_BM: Tensor) -> None:
         """Merge finished items into the results and keep the best K."""
         scores = torch.cat([self.item_scores, scores_BM], dim=1)
         items = torch.cat([self.items, items_BM], dim=1)
-        self.item_scores, best = scores.topk(self.item_scores.shape[1])
+        self.item_scores, best = top_scores(scores, items, self.item_scores.shape[1])
         self.items = items.gather(1, best)
 
     def extend(self, candidates: _Candidates, scores_BW: Tensor, index_BW: Tensor) -> None:
@@ -114,9 +139,19 @@ class _Search:
         self.scores, self.parents, self.nodes = (x[:, :alive] for x in (self.scores, self.parents, self.nodes))
         return alive > 0
 
+    def notice_nan(self, best_BW: Tensor) -> None:
+        """Remember rows with NaN among their candidates, given each beam's best: a maximum with NaN is NaN."""
+        self.broken = self.broken | best_BW.isnan().any(dim=1)
+
     def bound_pruned(self, scores_B: Tensor) -> None:
         """Raise the upper bound on what pruned candidates can reach."""
         self.pruned = torch.maximum(self.pruned, scores_B)
+
+    def result(self, k: int) -> Beams:
+        """Return the best `k` items."""
+        scores = self.item_scores[:, :k]
+        items = self.items[:, :k].masked_fill(scores == _DEAD, -1)
+        return Beams(items, scores, (self.pruned < scores[:, -1]) | (self.pruned == _DEAD), self.broken)
 
     def unbound(self, where_B: Tensor) -> None:
         """Drop the bound where scores can rise with depth: a pruned prefix bounds nothing there."""
@@ -168,8 +203,9 @@ def beam_search(
         if depth:
             step = decoder.advance(search.parents, search.nodes, depth)
         candidates = _expand(trie, search, step, bias_BN)
+        best_BW = candidates.scores.view(len(step), -1, candidates.children).amax(dim=2)
+        search.notice_nan(best_BW)
         if depth:  # nothing is pruned before the first step, so its scores may have any sign
-            best_BW = candidates.scores.view(len(step), -1, candidates.children).amax(dim=2)
             search.unbound((best_BW > search.scores + _ROUNDING).any(dim=1))
         # no more beams than there are inner nodes at the next depth: the rest could only be dead
         alive = min(width, trie.internal[depth + 1]) if depth + 1 < trie.longest else 0
@@ -180,9 +216,7 @@ def beam_search(
             _step_like_generate(search, candidates, alive, width, [length**length_penalty for length in lengths])
         if alive and trie.device.type == "cpu" and trie.leaves(depth + 1) and not search.shrink():
             break
-    scores = search.item_scores[:, :k]
-    items = search.items[:, :k].masked_fill(scores == _DEAD, -1)
-    return Beams(items, scores, search.pruned <= scores[:, -1])
+    return search.result(k)
 
 
 def _check(width: int, k: int, length_penalty: float | None) -> None:
@@ -203,7 +237,8 @@ def _expand(trie: Trie, search: _Search, step_BWC: Tensor, bias_BN: Tensor | Non
     if bias_BN is not None:
         step_BWC = step_BWC + bias_BN.expand(len(nodes_BM), -1).gather(1, nodes_BM).view_as(step_BWC)
     scores_BWC = (search.scores.unsqueeze(-1) + step_BWC).masked_fill(~legal_BWC, _DEAD)
-    return _Candidates(nodes_BM, trie.node_item[nodes_BM], scores_BWC.flatten(1), step_BWC.shape[-1])
+    smallest_BM = trie.smallest_item[nodes_BM]
+    return _Candidates(nodes_BM, trie.node_item[nodes_BM], scores_BWC.flatten(1), smallest_BM, step_BWC.shape[-1])
 
 
 def _step(search: _Search, candidates: _Candidates, alive: int, *, ends: bool) -> None:
@@ -216,9 +251,9 @@ def _step(search: _Search, candidates: _Candidates, alive: int, *, ends: bool) -
     scores_BM = candidates.scores.masked_fill(finished_BM, _DEAD)
     alive = min(alive, scores_BM.shape[1])
     # one candidate more than is kept: its score bounds all that is pruned, without a second pass over the scores
-    best = scores_BM.topk(min(alive + 1, scores_BM.shape[1]))
-    search.bound_pruned(best.values[:, alive:].amax(dim=1) if best.values.shape[1] > alive else search.pruned)
-    search.extend(candidates, best.values[:, :alive], best.indices[:, :alive])
+    best, places = top_scores(scores_BM, candidates.smallest, min(alive + 1, scores_BM.shape[1]))
+    search.bound_pruned(best[:, alive:].amax(dim=1) if best.shape[1] > alive else search.pruned)
+    search.extend(candidates, best[:, :alive], places[:, :alive])
 
 
 def _step_like_generate(
@@ -229,22 +264,23 @@ def _step_like_generate(
     `divisors` belong to this step's length and to the greatest length; what a prefix can reach lies between the two.
     """
     shortlist = min(2 * width, candidates.scores.shape[1])
-    best = candidates.scores.topk(min(shortlist + 1, candidates.scores.shape[1]))
-    items = candidates.items.gather(1, best.indices)
+    most = min(shortlist + 1, candidates.scores.shape[1])
+    best, places = top_scores(candidates.scores, candidates.smallest, most)
+    items = candidates.items.gather(1, places)
     rank = torch.arange(items.shape[1], device=items.device)
     finished = items >= 0
     # `generate` lets an item finish only from among the `width` best candidates, prefixes included
     accepted = finished & (rank < width) & search.open.unsqueeze(-1)
-    search.collect(items, (best.values / divisors[0]).masked_fill(~accepted, _DEAD))
-    running = best.values.masked_fill(finished | (rank >= shortlist), _DEAD)
-    chosen = running.topk(min(max(alive, 1), running.shape[1]))
-    kept = accepted | torch.zeros_like(accepted).scatter(1, chosen.indices, chosen.values > _DEAD)
-    pruned = best.values.masked_fill(kept, _DEAD)
+    search.collect(items, (best / divisors[0]).masked_fill(~accepted, _DEAD))
+    running = best.masked_fill(finished | (rank >= shortlist), _DEAD)
+    chosen, ranks = top_scores(running, rank.unsqueeze(0), min(max(alive, 1), most))
+    kept = accepted | torch.zeros_like(accepted).scatter(1, ranks, chosen > _DEAD)
+    pruned = best.masked_fill(kept, _DEAD)
     # a row is closed for good once its best prefix, at its present length, is no better than its worst result
-    search.open = search.open & (chosen.values[:, 0] / divisors[0] > search.item_scores[:, -1])
-    abandoned = chosen.values[:, 0].masked_fill(search.open, _DEAD)
+    search.open = search.open & (chosen[:, 0] / divisors[0] > search.item_scores[:, -1])
+    abandoned = chosen[:, 0].masked_fill(search.open, _DEAD)
     # log-probabilities are negative: a positive penalty lifts long identifiers, a negative one short ones
     bound = torch.maximum(pruned.amax(dim=1), abandoned)
     search.bound_pruned(torch.maximum(bound / divisors[0], bound / divisors[1]))
     if alive:
-        search.extend(candidates, chosen.values, best.indices.gather(1, chosen.indices))
+        search.extend(candidates, chosen, places.gather(1, ranks))

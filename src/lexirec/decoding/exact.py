@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lexirec.decoding.beam import Beams, StepDecoder
+from lexirec.decoding.ties import top_scores
 from lexirec.decoding.trie import Trie
 
 
@@ -48,10 +49,15 @@ def exact_scores(
 
 
 def top_items(scores_BI: Tensor, k: int) -> Beams:
-    """Return the `k` best items of each row of scores as a search would; a score of −inf excludes an item."""
-    best = scores_BI.topk(min(k, scores_BI.shape[1]), dim=1)
-    scores = torch.nn.functional.pad(best.values, (0, k - best.values.shape[1]), value=-torch.inf)
-    items = torch.nn.functional.pad(best.indices, (0, k - best.indices.shape[1]), value=-1)
+    """Return the `k` best items of each row of scores as a search would; a score of −inf excludes an item.
+
+    Equal scores go to the smaller item number.
+    """
+    numbers_1I = torch.arange(scores_BI.shape[1], device=scores_BI.device).unsqueeze(0)
+    scores, items = top_scores(scores_BI, numbers_1I, min(k, scores_BI.shape[1]))
+    missing = (0, k - scores.shape[1])
+    scores = torch.nn.functional.pad(scores, missing, value=-torch.inf)
+    items = torch.nn.functional.pad(items, missing, value=-1)
     exact = torch.ones(len(scores), dtype=torch.bool, device=scores.device)
     return Beams(items.masked_fill(scores == -torch.inf, -1), scores, exact)
 

@@ -176,6 +176,15 @@ class Trie:
         return torch.cat([item_vectors_ID, means_MD]).index_select(0, bags.row)
 
     @cached_property
+    def smallest_item(self) -> Tensor:
+        """The smallest item number below (or at) each node: (N,)."""
+        smallest_N = torch.where(self.node_item >= 0, self.node_item, self.n_items)
+        for depth in range(self.longest, 0, -1):
+            low, high = self.level_offsets[depth], self.level_offsets[depth + 1]
+            smallest_N.scatter_reduce_(0, self.parent[low:high], smallest_N[low:high].clone(), "amin")
+        return smallest_N
+
+    @cached_property
     def _bags(self) -> _Bags:
         """The distinct sets of two or more items below nodes."""
         first, last = self.first.cpu().numpy(), self.last.cpu().numpy()

@@ -26,11 +26,18 @@ from rich.text import Text
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from lexirec.core.errors import ArtifactError, DataError
+from lexirec.core.errors import ArtifactError
 from lexirec.core.progress import Progress, quiet
 from lexirec.data.ranking import Ranking, Recommender
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
+from lexirec.evaluation.list_checks import (
+    available_items,
+    check_cases,
+    check_lists,
+    invalid_places,
+    short_lists,
+)
 from lexirec.evaluation.metrics import Ranks, ranks_of, summarize
 
 LISTS = "lists.safetensors"
@@ -48,6 +55,7 @@ class Report:
         ranks: rank of every case's target, int64 (C,); 0 where the list does not hold it.
         protocol: the protocol card; JSON values only.
         invalid: list positions that are empty although items were left to recommend, or repeat an item.
+        short: lists with fewer items than they could hold.
         seconds: time for ranking all cases.
         identifier_metrics: the same metrics when a shared identifier counts as a hit; None without identifiers.
         cases: `user` int64 (C,) and `target` int32 (C,) of the ranks.
@@ -62,10 +70,12 @@ class Report:
     identifier_metrics: dict[str, float] | None = None
     cases: dict[str, NDArray[Any]] = field(default_factory=dict)
     lists: Ranking | None = None
+    short: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """Return `metrics`, `invalid`, `protocol`, and `identifier_metrics` if any, as plain JSON values."""
+        """Return `metrics`, `invalid`, `protocol`, and any `short` and `identifier_metrics`, as plain JSON values."""
         values: dict[str, Any] = {"metrics": self.metrics, "invalid": self.invalid, "protocol": self.protocol}
+        values |= {"short": self.short} if self.short else {}
         return values if self.identifier_metrics is None else {**values, "identifier_metrics": self.identifier_metrics}
 
     def save(self, folder: str | Path, *, keep_lists: int | None = None) -> None:
@@ -103,7 +113,7 @@ class Report:
             facts = (values["protocol"], values["invalid"], values["seconds"], of_identifiers)
             kept = load_file(source / LISTS) if lists and (source / LISTS).is_file() else None
             ranking = None if kept is None else Ranking(kept["items"], kept["scores"])
-            return cls(values["metrics"], ranks, *facts, cases, ranking)
+            return cls(values["metrics"], ranks, *facts, cases, ranking, values.get("short", 0))
         except (OSError, ValueError, KeyError, pa.ArrowException, SafetensorError) as error:
             raise ArtifactError(f"{source}: the evaluation cannot be read ({error}); evaluate again") from None
 
@@ -138,19 +148,24 @@ def evaluate(
         protocol: further entries of the card, such as `split.protocol` (split, k-core, cap, counts, data digest).
 
     Raises:
-        DataError: there are no cases, or their items are not in the recommender's catalogue.
+        DataError: there are no cases, or their items are not in the recommender's catalogue; or a list is empty
+            although items were left to recommend.
+        TrainingError: an item of a list has the score NaN.
     """
     n_items = len(recommender.catalog)
-    _check(cases, n_items)
+    check_cases(cases, n_items)
     started = time.monotonic()
     lists = _lists(recommender, cases.histories, max(ks), exclude_seen, batch_size)
     seconds = round(time.monotonic() - started, 3)
+    available = available_items(cases, n_items, exclude_seen)
+    check_lists(lists, available)
     ranks = ranks_of(lists.items, cases.targets)
     return Report(
         metrics=summarize(ranks, ks),
         ranks=ranks,
         protocol={**(protocol or {}), **_card(recommender, cases, ks, exclude_seen), **recommender.protocol},
-        invalid=_invalid(lists.items, _available(cases, n_items, exclude_seen)),
+        invalid=invalid_places(lists.items, available),
+        short=short_lists(lists.items, available),
         seconds=seconds,
         identifier_metrics=_identifier_metrics(recommender, lists.items, cases, ks),
         cases={"user": cases.users, "target": cases.targets},
@@ -188,8 +203,12 @@ def _metrics_table(reports: Mapping[str, Report], metrics: Sequence[str] | None 
         table.add_column(name, justify="right" if name in wanted else "left", overflow="fold")
     for name, report in reports.items():
         figures = [f"{report.metrics[metric]:.4f}" if metric in report.metrics else "" for metric in wanted]
-        table.add_row(Text(name), *figures, _seen(report), str(report.invalid))
+        table.add_row(Text(name), *figures, _seen(report), _invalid(report))
     return table
+
+
+def _invalid(report: Report) -> str:
+    return f"{report.invalid} ({report.short:,} lists too short)" if report.short else str(report.invalid)
 
 
 def _seen(report: Report) -> str:
@@ -222,17 +241,6 @@ def _rendered(table: Table) -> str:
     return written.rstrip()
 
 
-def _check(cases: Cases, n_items: int) -> None:
-    if not len(cases):
-        raise DataError("evaluation: the fold has no cases; check the split's counts of users and held-out events")
-    largest = max(int(cases.targets.max()), int(cases.histories.items.max(initial=-1)))
-    if largest >= n_items:
-        raise DataError(
-            f"evaluation: the cases hold item number {largest:,}, but the recommender's catalogue has {n_items:,} "
-            "items; pass cases of the same catalogue"
-        )
-
-
 def _card(recommender: Recommender, cases: Cases, ks: Sequence[int], exclude_seen: bool) -> dict[str, Any]:
     return {
         "cases": len(cases),
@@ -258,24 +266,6 @@ def _digest(cases: Cases) -> str:
     for array in (cases.users, cases.targets, cases.histories.items, cases.histories.offsets):
         total.update(np.ascontiguousarray(array).tobytes() + b"\0")
     return total.hexdigest()
-
-
-def _available(cases: Cases, n_items: int, exclude_seen: bool) -> NDArray[np.int64]:
-    """Number of distinct items that a case's list could hold, int64 (C,)."""
-    if not exclude_seen:
-        return np.full(len(cases), n_items, dtype=np.int64)
-    rows = np.repeat(np.arange(len(cases), dtype=np.int64), cases.histories.lengths)
-    seen = np.unique(rows * n_items + cases.histories.items)
-    return n_items - np.bincount(seen // n_items, minlength=len(cases))
-
-
-def _invalid(lists: NDArray[np.int32], available: NDArray[np.int64]) -> int:
-    """Number of empty positions that could hold an item, plus repeated items."""
-    ordered = np.sort(lists, axis=1)
-    repeated = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
-    filled = (lists >= 0).sum(axis=1)
-    missing = np.maximum(np.minimum(available, lists.shape[1]) - filled, 0)
-    return int(repeated.sum() + missing.sum())
 
 
 def _identifier_metrics(

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.core.errors import TrainingError
+
 Ranks = NDArray[np.int64]
 
 
@@ -44,12 +46,21 @@ def ranks_in_scores(scores: NDArray[np.floating[Any]], targets: NDArray[np.integ
     """Return the rank of each target when all columns are sorted by score; ties go to the smaller column number.
 
     Args:
-        scores: shape (cases, items); −inf marks excluded items.
+        scores: shape (cases, items), no NaN; −inf marks excluded items.
         targets: column numbers, shape (cases,).
 
     Returns:
         Ranks, shape (cases,): 1 for the first position, 0 for a target whose own score is −inf.
+
+    Raises:
+        TrainingError: a score is NaN, which no comparison finds greater, so that its item would come first.
     """
+    broken = int(np.isnan(scores.max(axis=1, initial=-np.inf)).sum())  # a maximum with NaN is NaN
+    if broken:
+        raise TrainingError(
+            f"scores of {broken:,} of {len(scores):,} cases hold NaN, so they rank nothing; train the model again, "
+            "with a lower learning rate where it has one"
+        )
     own = np.take_along_axis(scores, targets[:, None].astype(np.int64), axis=1)
     earlier = np.arange(scores.shape[1]) < targets[:, None]
     places = 1 + np.count_nonzero(scores > own, axis=1) + np.count_nonzero((scores == own) & earlier, axis=1)

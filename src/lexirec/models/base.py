@@ -16,7 +16,7 @@ from torch import nn
 from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Ranking, check_request
 from lexirec.data.sequences import Sequences
-from lexirec.models.recommend import Options, Recommendation, recommend
+from lexirec.models.recommend import Options, Recommendations, recommend
 from lexirec.nn.search import TrieSearcher
 
 AnySearcher = TypeVar("AnySearcher", bound=TrieSearcher)
@@ -61,11 +61,11 @@ class GenerativeRecommender(ABC, Generic[AnySearcher]):
         self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
     ) -> Ranking:
         """Rank the k best items for every history; see `data.ranking.Recommender.rank`."""
-        check_request(len(histories), len(self._catalog), k, allowed)
+        check_request(histories, len(self._catalog), k, allowed, exclude_seen)
         result = self.searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed)
         return Ranking(result.items, result.scores)
 
-    def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:
+    def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> Recommendations:
         """Recommend items for one history of item ids, oldest first; see `models.recommend.recommend`."""
         return recommend(self, history, k=k, **options)
 

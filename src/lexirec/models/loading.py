@@ -75,7 +75,7 @@ def chosen(run: RunRecord, wanted: str | None = None) -> str:
         raise ArtifactError(f"{run.name} has no recommender: the experiment has neither [model] nor [baselines.NAME]")
     if wanted is not None:
         if wanted not in available:
-            hint = did_you_mean(wanted, available)
+            hint = run.why_left_out(wanted) or did_you_mean(wanted, available)
             raise ArtifactError(f"{run.name} has no recommender '{wanted}'; it has {', '.join(available)}.{hint}")
         return wanted
     own = [name for name in OWN if name in available]

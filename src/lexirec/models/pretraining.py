@@ -8,6 +8,7 @@ Legend: `B` blocks of a batch, `L` tokens.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.core.trainer_settings import TrainerSettings
 from lexirec.data.sequences import Sequences
+from lexirec.nn.backbone_fit import positions_of
 from lexirec.nn.ragged import Ragged, side_by_side
 from lexirec.nn.t5 import Backbone, add_tokens
 from lexirec.nn.tokenizer import encode_all
@@ -34,6 +36,7 @@ PERPLEXITY = "validation_perplexity"
 """Metric that chooses pretrained weights: perplexity per token of held-out texts."""
 _HELD_OUT = 2**31  # stands for the epoch in the seed of held-out texts
 _LEAST = 8  # minimum tokens of a block
+_log = logging.getLogger(__name__)
 
 
 class PretrainSettings(TrainerSettings):
@@ -80,8 +83,10 @@ def pretrain(
     Raises:
         SettingsError: the objective does not suit the model's family.
         DataError: there is too little text.
+        TrainingError: the training diverges.
     """
     objective = _objective(backbone.model, settings.objective)
+    settings = _held(settings, backbone)
     train, held_out = _documents(backbone, texts, settings)
     layout = _Layout.of(backbone, objective, settings)
     epochs = Epochs(partial(_parts, train, settings), layout.batch, settings.epochs)
@@ -157,7 +162,21 @@ class _Perplexity:
             total += model(**{name: value.to(device) for name, value in batch.items()})["loss"].item() * tokens
             count += tokens
         model.train()
-        return {PERPLEXITY: math.exp(min(total / count, 700.0))}
+        mean = total / count
+        return {PERPLEXITY: math.exp(min(mean, 700.0)) if math.isfinite(mean) else mean}
+
+
+def _held(settings: PretrainSettings, backbone: Backbone) -> PretrainSettings:
+    """Return the settings with blocks that the model can hold."""
+    positions = positions_of(backbone.model.config)
+    if positions is None or positions >= settings.max_length:
+        return settings
+    _log.warning(
+        "blocks have %d instead of pretraining.max_length = %d tokens: the backbone has no more positions",
+        positions,
+        settings.max_length,
+    )
+    return settings.model_copy(update={"max_length": positions})
 
 
 def _objective(model: Any, wanted: Objective | None) -> Objective:

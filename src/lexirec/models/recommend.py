@@ -1,24 +1,27 @@
-"""Recommend items for one history of item ids, with item filters and explanations.
-
-A filter compares a field of the catalogue with a value: `brand=Acme`, `price<20`, `categories~wood`.
-"""
+"""Recommend items for one history of item ids, with item filters (`data.item_filters`) and explanations."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lexirec.core.errors import DataError, did_you_mean
+from lexirec.core.errors import DataError
 from lexirec.data.catalog import Catalog
+from lexirec.data.filter_columns import shown
+
+# both names are also known by this module, where they stood before
+from lexirec.data.item_filters import allowed_items as allowed_items
+from lexirec.data.item_filters import matches as matches
+from lexirec.data.item_filters import select_items
 from lexirec.data.ranking import Recommender
 from lexirec.data.sequences import Sequences
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,19 @@ class Recommendation:
     score: float
     title: str
     because: tuple[tuple[str, float], ...] = field(default=())
+
+
+class Recommendations(list[Recommendation]):
+    """A list of recommendations, the best first.
+
+    Attributes:
+        remarks: One line per filter that could not be decided for some items; see `data.item_filters`.
+    """
+
+    def __init__(self, found: Iterable[Recommendation] = (), remarks: Sequence[str] = ()) -> None:
+        """Make the list."""
+        super().__init__(found)
+        self.remarks = tuple(remarks)
 
 
 class Options(TypedDict, total=False):
@@ -56,34 +72,42 @@ def recommend(
     allow: Sequence[str] = (),
     deny: Sequence[str] = (),
     explain: bool = False,
-) -> list[Recommendation]:
+) -> Recommendations:
     """Recommend items for one history.
+
+    A filter that cannot be decided for some items leaves them out; a line that says so stands in `remarks` of the
+    result and is logged as a warning.
 
     Args:
         recommender: Any recommender.
         history: Item ids, oldest first; may be empty where the recommender can rank for new users.
         k: Number of items, at most.
         exclude_seen: Leave out the items of the history.
-        allow: Filters every item must match, see `item_filters`.
+        allow: Filters every item must match, see `data.item_filters`.
         deny: Filters no item may match.
         explain: Attribute each recommendation to items of the history: by how much its score falls when the item is
             removed from the history.
 
     Raises:
-        DataError: k is below 1, an item or field is unknown, or the filters leave no item.
+        DataError: k is below 1, an item or field is unknown, the filters leave no item, or an argument is of another
+            type.
     """
-    if k < 1:
-        raise DataError(f"k is {k}; set it to at least 1")
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise DataError(f"k is {k!r}; set it to a whole number of at least 1")
+    if isinstance(history, (str, bytes)):
+        raise DataError(f"history is the text {shown(str(history))}; pass a list of item ids, oldest first")
     catalog = recommender.catalog
     numbers = catalog.numbers(history)
-    allowed = allowed_items(catalog, allow, deny)
+    left = select_items(catalog, allow, deny)
+    for remark in left.remarks:
+        _log.warning("%s", remark)
     ranking = recommender.rank(
-        Sequences.from_lists([numbers.tolist()]), k=k, exclude_seen=exclude_seen, allowed=allowed
+        Sequences.from_lists([numbers.tolist()]), k=min(k, len(catalog)), exclude_seen=exclude_seen, allowed=left.mask
     )
     items = ranking.items[0][ranking.items[0] >= 0]
     reasons = _score_drops(recommender, numbers, items, ranking.scores[0]) if explain and len(numbers) else None
     titles = _titles(catalog)
-    return [
+    found = (
         Recommendation(
             catalog.item_ids[item],
             float(ranking.scores[0, rank]),
@@ -91,7 +115,8 @@ def recommend(
             _attribution(reasons[:, rank], history) if reasons is not None else (),
         )
         for rank, item in enumerate(items)
-    ]
+    )
+    return Recommendations(found, left.remarks)
 
 
 def _titles(catalog: Catalog) -> list[str]:
@@ -123,99 +148,3 @@ def _attribution(drops: NDArray[np.float64], history: Sequence[str]) -> tuple[tu
     total = drops.sum()
     order = [int(event) for event in np.argsort(-drops, kind="stable")[:3] if drops[event] > 0]
     return tuple((history[event], float(drops[event] / total)) for event in order)
-
-
-# --------------------------------------------------------------------------------------------------------- item filters
-
-
-_FILTER = re.compile(r"^\s*(?P<field>[^=!<>~]+?)\s*(?P<sign><=|>=|!=|=|<|>|~)\s*(?P<value>.+?)\s*$")
-_HELP = "write field=value; the operators are = != ~ (contains), and < <= > >= for numbers"
-_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
-_COMPARE = {
-    "=": pc.equal,
-    "<": pc.less,
-    "<=": pc.less_equal,
-    ">": pc.greater,
-    ">=": pc.greater_equal,
-}
-
-
-def allowed_items(catalog: Catalog, allow: Sequence[str] = (), deny: Sequence[str] = ()) -> NDArray[np.bool_] | None:
-    """Return the mask (n_items,) of items that match every filter of `allow` and none of `deny`; None without filters.
-
-    Texts are compared case-insensitively; a list matches if one of its values does. A missing value matches no filter
-    but `!=`. CSV and JSON Lines hold text only: there <, <=, > and >= compare the values that are numbers.
-
-    Raises:
-        DataError: a filter cannot be parsed, names an unknown field, or no item is left.
-    """
-    if not allow and not deny:
-        return None
-    chosen = np.ones(len(catalog), dtype=np.bool_)
-    for text in allow:
-        chosen &= matches(catalog, text)
-    for text in deny:
-        chosen &= ~matches(catalog, text)
-    if not chosen.any():
-        raise DataError(f"--allow {list(allow)} --deny {list(deny)} leave no item; loosen a filter")
-    return chosen
-
-
-def matches(catalog: Catalog, text: str) -> NDArray[np.bool_]:
-    """Return the mask (n_items,) of items that match one filter.
-
-    Raises:
-        DataError: the filter cannot be parsed or names an unknown field.
-    """
-    match = _FILTER.match(text)
-    if match is None:
-        raise DataError(f"filter '{text}' cannot be parsed; {_HELP}")
-    field, sign, value = match["field"], match["sign"], match["value"]
-    names = catalog.table.column_names
-    if field not in names:
-        raise DataError(
-            f"filter '{text}': items have no field '{field}'; they have {', '.join(names)}.{did_you_mean(field, names)}"
-        )
-    column = catalog.table.column(field).combine_chunks()
-    if sign == "!=":
-        return ~_compared(column, "=", value, text)
-    return _compared(column, sign, value, text)
-
-
-def _compared(column: pa.Array, sign: str, value: str, text: str) -> NDArray[np.bool_]:
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        inner = _compared(pc.list_flatten(column), sign, value, text)
-        rows = pc.list_parent_indices(column).to_numpy()
-        return np.bincount(rows[inner], minlength=len(column)).astype(np.bool_)
-    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-        return _as_mask(_compare_numbers(column, sign, value, text))
-    lowered = pc.utf8_lower(column.cast(pa.string()))
-    if sign == "~":
-        return _as_mask(pc.match_substring(lowered, value.lower()))
-    if sign != "=":
-        return _as_mask(_compare_numbers(_numbers_in(column, sign, text), sign, value, text))
-    return _as_mask(pc.equal(lowered, value.lower()))
-
-
-def _numbers_in(column: pa.Array, sign: str, text: str) -> pa.Array:
-    """Return the texts that are numbers as float64, null for the others."""
-    texts = column.cast(pa.string())
-    numeric = pc.if_else(pc.match_substring_regex(texts, _NUMBER), pc.utf8_trim_whitespace(texts), None)
-    if numeric.null_count == len(numeric):
-        raise DataError(f"filter '{text}': the field holds text, which {sign} cannot compare; {_HELP}")
-    return numeric.cast(pa.float64())
-
-
-def _compare_numbers(column: pa.Array, sign: str, value: str, text: str) -> pa.Array:
-    if sign not in _COMPARE:
-        raise DataError(f"filter '{text}': the field holds numbers, which {sign} cannot search; {_HELP}")
-    try:
-        number = float(value)
-    except ValueError:
-        raise DataError(f"filter '{text}': the field holds numbers, but '{value}' is not a number") from None
-    return _COMPARE[sign](column.cast(pa.float64()), number)
-
-
-def _as_mask(matched: pa.Array) -> NDArray[np.bool_]:
-    mask: NDArray[np.bool_] = pc.fill_null(matched, False).to_numpy(zero_copy_only=False).astype(np.bool_)
-    return mask

@@ -14,14 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.core.errors import TrainingError
+
 _LEAST = -60.0
 """Least log-probability of an item: what one expert rules out, the others may still recover."""
 
 
-def shares(scores: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Scale scores (rows, n_items) to shares that sum to 1; negative scores count as 0."""
+def shares(scores: NDArray[np.floating[Any]], *, of: str = "the recommender") -> NDArray[np.float32]:
+    """Scale scores (rows, n_items) to shares that sum to 1; negative scores count as 0.
+
+    Raises:
+        TrainingError: a score of `of` is NaN or +inf.
+    """
     positive = np.maximum(scores, 0).astype(np.float32)
     total = positive.sum(axis=1, keepdims=True)
+    _check(total, of)
     scaled: NDArray[np.float32] = np.divide(positive, total, out=np.zeros_like(positive), where=total > 0)
     return scaled
 
@@ -32,9 +39,25 @@ def log_floored(shares: NDArray[np.float32], floor: float, n_items: int) -> NDAr
     return logs
 
 
-def log_softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Return the log-probabilities of logits (rows, n_items), none below −60."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
+def log_softmax(logits: NDArray[np.floating[Any]], *, of: str = "the recommender") -> NDArray[np.float32]:
+    """Return the log-probabilities of logits (rows, n_items), none below −60.
+
+    Raises:
+        TrainingError: a logit of `of` is NaN or +inf, or all of a row are −inf.
+    """
+    greatest = logits.max(axis=1, keepdims=True)
+    _check(greatest, of)
+    shifted = logits - greatest
     logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     clipped: NDArray[np.float32] = np.maximum(logs, _LEAST).astype(np.float32)
     return clipped
+
+
+def _check(of_rows: NDArray[np.floating[Any]], of: str) -> None:
+    """Raise where a row's total or maximum is not finite, which one NaN makes so: it would count as no score at all."""
+    broken = int((~np.isfinite(of_rows)).sum())
+    if broken:
+        raise TrainingError(
+            f"scores of {of} are NaN or infinite for {broken:,} of {len(of_rows):,} histories; a score is a finite "
+            "number, or -infinity for an item that must not appear: fit the recommender again"
+        )

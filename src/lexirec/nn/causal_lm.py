@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from transformers import (
+    MODEL_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -35,7 +37,9 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from lexirec.core.config import Settings
 from lexirec.core.errors import DataError, SettingsError
-from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, scratch_size, warn_of_sizes
+from lexirec.nn.backbone_fit import check_reads, fit_table, load_model, with_padding
+from lexirec.nn.backbone_folder import check_config, check_tokenizer_files
+from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, no_reports, scratch_size, warn_of_sizes
 from lexirec.nn.prompt_templates import PHRASES
 from lexirec.nn.t5 import Backbone, save_configuration
 from lexirec.nn.tokenizer import train_tokenizer
@@ -100,13 +104,14 @@ def load_causal(
 
     Args:
         settings: The settings, or only the name.
-        texts: The catalogue's texts, to train a scratch model's tokenizer on.
+        texts: The catalogue's texts, to train a scratch model's tokenizer on, and to see that another one reads them.
         tokenizer: The tokenizer, if it is already loaded.
         seed: Of the random weights; the global random state is not changed.
 
     Raises:
-        SettingsError: the name is unknown, unavailable, or no causal language model; or sizes do not fit.
-        ArtifactError: the model's files cannot be read.
+        SettingsError: the name is unknown, unavailable, or no causal language model that takes positions; its folder
+            lacks a tokenizer or weights, or its tokenizer does not read the texts; or sizes do not fit.
+        ArtifactError: the model's files cannot be read, are incomplete, or do not belong together.
         DataError: a scratch tokenizer is to be trained and there is no text.
     """
     settings = _as_settings(settings)
@@ -118,6 +123,7 @@ def load_causal(
             model = Qwen2ForCausalLM(config)
     else:
         model = _pretrained(settings)
+        fit_table(model, with_padding(tokenizer, settings.name), settings.name)
     return Backbone(_settled(model), tokenizer)
 
 
@@ -129,13 +135,17 @@ def load_causal_tokenizer(
     A tokenizer without a padding token pads with its end token, as is usual; masks mark the padding, never the id.
 
     Raises:
-        SettingsError: the name is unknown, unavailable, or no causal language model; or the tokenizer has no end token.
+        SettingsError: the name is unknown, unavailable, or no causal language model; its folder lacks a tokenizer, or
+            that has no end token or does not read the texts.
         DataError: a scratch tokenizer is to be trained and there is no text.
     """
     settings = _as_settings(settings)
     if not settings.scratch:
-        _causal_config(settings.name)
-        return _with_padding(fetched(_Tokenizers, settings.name, "tokenizer"), settings.name)
+        causal_config(settings.name)
+        check_tokenizer_files(settings.name)
+        loaded = fetched(_Tokenizers, settings.name, "tokenizer")
+        check_reads(loaded, texts, settings.name)
+        return with_padding(loaded, settings.name)
     scratch_size(settings.name, CAUSAL_SIZES)
     if texts is None:
         raise DataError(f"backbone '{settings.name}' trains its tokenizer on the catalogue's text; give texts")
@@ -187,24 +197,39 @@ def restore_causal(folder: Path) -> Backbone:
         tokenizer = _Tokenizers.from_pretrained(str(folder))
     with torch.random.fork_rng(devices=[]):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    return Backbone(_settled(model), _with_padding(tokenizer, str(folder)))
+    return Backbone(_settled(model), with_padding(tokenizer, str(folder)))
 
 
 def _pretrained(settings: CausalBackboneSettings) -> PreTrainedModel:
-    config = _with_dropout(_causal_config(settings.name), settings)
+    config = _with_dropout(causal_config(settings.name), settings)
     warn_of_sizes(settings, set(CAUSAL_SIZES["tiny"]))
     # explicit, since the default is the checkpoint's own type, half precision for many
     with no_bars() if Path(settings.name).expanduser().is_dir() else nullcontext():  # downloads show their progress
-        return fetched(AutoModelForCausalLM, settings.name, "model", config=config, dtype=torch.float32)
+        return load_model(AutoModelForCausalLM, settings.name, config=config, dtype=torch.float32)
 
 
-def _causal_config(name: str) -> PretrainedConfig:
-    config = fetched(AutoConfig, name, "configuration")
+def causal_config(name: str) -> PretrainedConfig:
+    """Return the configuration of a pretrained causal model.
+
+    Raises:
+        SettingsError: the name is unknown, unavailable, or no causal language model.
+        ArtifactError: it cannot be read.
+    """
+    check_config(name)
+    with no_reports():
+        config = fetched(AutoConfig, name, "configuration", trust_remote_code=False)
     kind = config.model_type
     # encoders such as BERT are listed as causal models, too, but attend to later tokens unless configured otherwise
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise SettingsError(
             f"backbone '{name}' is of type '{kind}'; give a causal language model (such as qwen2, qwen3, llama)"
+        )
+    base = MODEL_MAPPING.get(type(config), None)
+    without = base is not None and "position_ids" not in signature(base.forward).parameters
+    if without or getattr(config, "alibi", False):
+        raise SettingsError(
+            f"backbone '{name}' is of type '{kind}', whose model takes no positions, which beams side by side need; "
+            "give one with rotary or learned positions (such as qwen2, qwen3, llama)"
         )
     return config
 
@@ -219,18 +244,9 @@ class _Tokenizers:
     @staticmethod
     def from_pretrained(name: str) -> PreTrainedTokenizerBase:
         declared = get_tokenizer_config(name).get("tokenizer_class")
-        generic = declared in ("TokenizersBackend", "PreTrainedTokenizerFast")
-        return (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(name)
-
-
-def _with_padding(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerBase:
-    if tokenizer.eos_token is None:
-        raise SettingsError(
-            f"backbone '{name}': its tokenizer has no end-of-text token; set eos_token in its tokenizer_config.json"
-        )
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+        if declared in ("TokenizersBackend", "PreTrainedTokenizerFast"):
+            return PreTrainedTokenizerFast.from_pretrained(name)
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
 
 
 def _with_dropout(config: Any, settings: CausalBackboneSettings) -> Any:

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from lexirec.core.errors import DataError
 from lexirec.data.neighbors import Neighbors
+from lexirec.semantic_ids.quantizers.assignment import finite_matrix
 
 _SPREAD = 0.05
 """Initial standard deviation of ID embeddings and of the projection: small compared with trained values."""
@@ -105,11 +106,11 @@ def item_features(
         float32 (I, F) or, with neighbours, (I, 2F); None where there are no vectors.
 
     Raises:
-        DataError: vectors and neighbours are of different numbers of items.
+        DataError: vectors and neighbours are of different numbers of items, or a vector is not finite.
     """
     if vectors is None:
         return None
-    own_IF = np.asarray(vectors, dtype=np.float32)
+    own_IF = finite_matrix(vectors)
     if neighbors is None or k == 0:
         return own_IF
     if len(neighbors.items) != len(own_IF):

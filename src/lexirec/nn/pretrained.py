@@ -17,11 +17,11 @@ from transformers.utils import logging as transformers_logging
 
 from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError, SettingsError, did_you_mean
+from lexirec.nn.backbone_folder import GIVE
 
 SCRATCH = "scratch:"
 """Prefix of the names of models with random weights."""
 
-_GIVE = "give a folder written by save_pretrained, a hub name (online) or scratch:small"
 _Size = TypeVar("_Size")
 _log = logging.getLogger(__name__)
 
@@ -67,15 +67,17 @@ def fetched(loader: Any, name: str, what: str, **options: Any) -> Any:
     """
     folder = Path(name).expanduser()
     if not folder.is_dir() and (re.match(r"[.~/\\]", name) or name.count("/") > 1):
-        raise SettingsError(f"backbone.name is '{name}', but there is no such folder; {_GIVE}")
+        raise SettingsError(f"backbone.name is '{name}', but there is no such folder; {GIVE}")
     if folder.is_dir() and not (folder / "config.json").is_file():
-        raise SettingsError(f"backbone.name is '{name}', a folder without config.json; {_GIVE}")
+        raise SettingsError(f"backbone.name is '{name}', a folder without config.json; {GIVE}")
     try:
         return loader.from_pretrained(str(folder) if folder.is_dir() else name, **options)
     except OSError as error:
+        if folder.is_dir():
+            raise ArtifactError(f"backbone '{name}': its {what} cannot be read: {_first_line(error)}") from error
         raise SettingsError(
             f"backbone '{name}': its {what} is neither in a folder of that name nor available from the hub"
-            f" ({_first_line(error)}); {_GIVE}"
+            f" ({_first_line(error)}); {GIVE}"
         ) from error
     except Exception as error:  # json, safetensors and tokenizers each raise errors of their own types
         raise ArtifactError(f"backbone '{name}': its {what} cannot be read: {_first_line(error)}") from error
@@ -93,9 +95,22 @@ def no_bars() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
+@contextmanager
+def no_reports() -> Iterator[None]:
+    """Hide what `transformers` logs about loaded weights, where the caller looks at them itself."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+
+
 def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip().rstrip(".:") if lines else type(error).__name__
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    if lines and lines[0].endswith(":"):  # the reasons follow
+        lines[0] = " ".join(filter(None, lines))[:200]
+    return lines[0].rstrip(".:") if lines else type(error).__name__
 
 
 # -------------------------------------------------------------------------------------------------------- tied weights

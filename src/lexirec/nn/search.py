@@ -109,7 +109,11 @@ class TrieSearcher(ABC):
             guide: numbers added to the items' log-probabilities. A prefix gets the greatest number below it, an upper
                 bound of what its items get, so results can be provably exact with a guide, too. Scores are then plain
                 sums: the length penalty is ignored.
+
+        Raises:
+            TrainingError: the model's scores are NaN.
         """
+        histories.check(self.n_items)
         result = SearchResult(
             np.full((len(histories), k), -1, dtype=np.int32),
             np.full((len(histories), k), -np.inf, dtype=np.float32),
@@ -144,7 +148,7 @@ class TrieSearcher(ABC):
                 k=k,
                 length_penalty=None if plain else self._settings.length_penalty,
                 bias_BN=bias_BN,
-            )
+            ).checked()
         result.items[rows, :k] = beams.items.cpu().numpy()
         result.scores[rows, :k] = beams.scores.float().cpu().numpy()
         result.exact[rows] = beams.exact.cpu().numpy()
@@ -152,6 +156,7 @@ class TrieSearcher(ABC):
     @torch.no_grad()
     def log_probabilities(self, histories: Sequences) -> NDArray[np.float32]:
         """Return the log-probability of every item without pruning: float32 (rows, n_items); runs the whole trie."""
+        histories.check(self.n_items)
         scores = np.empty((len(histories), self._trie.n_items), dtype=np.float32)
         for rows in _of_like_length(histories, self._settings.batch_size):
             with self._weights.in_use():
@@ -164,6 +169,7 @@ class TrieSearcher(ABC):
 
         Needs a head with pooling `mass`; later steps may change the ranking, see `log_probabilities`.
         """
+        histories.check(self.n_items)
         scores = np.empty((len(histories), self._trie.n_items), dtype=np.float32)
         for rows in _of_like_length(histories, self._settings.batch_size):
             with self._weights.in_use():

@@ -25,7 +25,9 @@ from transformers.models.t5.modeling_t5 import T5Attention
 
 from lexirec.core.config import Settings
 from lexirec.core.errors import DataError, SettingsError
-from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, scratch_size, warn_of_sizes
+from lexirec.nn.backbone_fit import check_reads, fill_rows, fit_table, load_model, name_tokens, tables_of, with_padding
+from lexirec.nn.backbone_folder import check_config, check_tokenizer_files
+from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, no_reports, scratch_size, warn_of_sizes
 from lexirec.nn.tokenizer import train_tokenizer
 
 FAMILY = ("t5", "mt5")
@@ -95,18 +97,22 @@ def load_backbone(
 
     Args:
         settings: The settings, or only the name.
-        texts: The catalogue's texts, to train a scratch model's tokenizer on.
+        texts: The catalogue's texts, to train a scratch model's tokenizer on, and to see that another one reads them.
         tokenizer: The tokenizer, if it is already loaded.
         seed: Of the random weights; the global random state is not changed.
 
     Raises:
-        SettingsError: the name is unknown, unavailable, or no encoder-decoder of the T5 family; or sizes do not fit.
+        SettingsError: the name is unknown, unavailable, or no encoder-decoder of the T5 family; its folder lacks a
+            tokenizer or weights, or its tokenizer does not read the texts; or sizes do not fit.
+        ArtifactError: the model's files cannot be read, are incomplete, or do not belong together.
         DataError: a scratch tokenizer is to be trained and there is no text.
     """
     settings = _as_settings(settings)
     tokenizer = tokenizer if tokenizer is not None else load_tokenizer(settings, texts=texts)
     if not settings.scratch:
         model = _pretrained_model(settings).eval()
+        fit_table(model, with_padding(tokenizer, settings.name), settings.name)
+        name_tokens(model, tokenizer, settings.name)
         return Backbone(_with_attention_dropout(model, settings), tokenizer)
     config = scratch_config(settings, len(tokenizer))
     with torch.random.fork_rng(devices=[]):
@@ -136,14 +142,20 @@ def _scale_outputs(model: T5ForConditionalGeneration, factor: float) -> None:
 def load_tokenizer(settings: BackboneSettings | str, *, texts: Sequence[str] | None = None) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a pretrained backbone, or train the one of a scratch backbone on the catalogue's texts.
 
+    A tokenizer without a padding token pads with its end token.
+
     Raises:
-        SettingsError: the name is unknown, unavailable, or no encoder-decoder of the T5 family.
+        SettingsError: the name is unknown, unavailable, or no encoder-decoder of the T5 family; its folder lacks a
+            tokenizer, or that has no end token or does not read the texts.
         DataError: a scratch tokenizer is to be trained and there is no text.
     """
     settings = _as_settings(settings)
     if not settings.scratch:
         _family_config(settings.name)
-        return fetched(AutoTokenizer, settings.name, "tokenizer")
+        check_tokenizer_files(settings.name)
+        loaded = fetched(AutoTokenizer, settings.name, "tokenizer", trust_remote_code=False)
+        check_reads(loaded, texts, settings.name)
+        return with_padding(loaded, settings.name)
     scratch_size(settings.name, SIZES)
     if texts is None:
         raise DataError(f"backbone '{settings.name}' trains its tokenizer on the catalogue's text; give texts")
@@ -233,17 +245,10 @@ def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0, spre
     tokenizer.add_tokens([piece for piece in pieces if piece not in vocabulary])
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    tables = {id(table): table for table in (model.get_input_embeddings().weight, model.get_output_embeddings().weight)}
-    for table in tables.values():
-        _fill_rows(table, n_known, len(tokenizer), seed, spread)
+    for table in tables_of(model):
+        fill_rows(table, n_known, len(tokenizer), seed, spread)
     ids: list[int] = tokenizer.convert_tokens_to_ids(list(pieces))
     return ids
-
-
-def _fill_rows(table: torch.Tensor, n_known: int, total: int, seed: int, spread: float) -> None:
-    noise = torch.randn(total - n_known, table.shape[1], generator=torch.Generator().manual_seed(seed))
-    std, mean = torch.std_mean(table[:n_known].float(), dim=0)
-    table[n_known:total] = (mean + spread * std * noise.to(table.device)).to(table.dtype)
 
 
 def _as_settings(settings: BackboneSettings | str) -> BackboneSettings:
@@ -255,16 +260,16 @@ def _pretrained_model(settings: BackboneSettings) -> T5ForConditionalGeneration:
     warn_of_sizes(settings, {*SIZES["tiny"], "decoder_layers"})
     # explicit, since the default is the checkpoint's own type, half precision for many
     with no_bars() if Path(settings.name).expanduser().is_dir() else nullcontext():  # downloads show their progress
-        model = fetched(
-            AutoModelForSeq2SeqLM, settings.name, "model", dtype=torch.float32, dropout_rate=settings.dropout
-        )
+        model = load_model(AutoModelForSeq2SeqLM, settings.name, dtype=torch.float32, dropout_rate=settings.dropout)
     if model.lm_head.weight is not model.shared.weight:
         untie(model)
     return model
 
 
 def _family_config(name: str) -> Any:
-    config = fetched(AutoConfig, name, "configuration")
+    check_config(name)
+    with no_reports():
+        config = fetched(AutoConfig, name, "configuration", trust_remote_code=False)
     if config.model_type not in FAMILY:
         raise SettingsError(
             f"backbone '{name}' is of type '{config.model_type}';"

@@ -11,10 +11,14 @@ use the same function, `walk`: a runner executes the stages that the store lacks
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
+from lexirec.core.errors import DataError
 from lexirec.core.runs import EXPERTS, FUSED, Stage
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.tsrec.rewards import columns_of
+from lexirec.pipeline.backbone_check import check_backbone
+from lexirec.pipeline.data_checks import check_data
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.item_stages import (
     backbone_files,
@@ -26,7 +30,7 @@ from lexirec.pipeline.item_stages import (
 from lexirec.pipeline.resolve import expert_experiment, fusions
 from lexirec.pipeline.runner import StageRunner
 from lexirec.pipeline.stages.baselines import fit_baseline
-from lexirec.pipeline.stages.data import prepare_data, prepare_times
+from lexirec.pipeline.stages.data import load_split, prepare_data, prepare_times
 from lexirec.pipeline.stages.evaluation import measure
 from lexirec.pipeline.stages.fusion import fuse
 from lexirec.pipeline.stages.models import BackboneStage, ModelStage, fit_model, pretrain_backbone, reinforce_model
@@ -57,6 +61,8 @@ def walk(experiment: Experiment, runner: StageRunner) -> None:
     experts = {
         name: expert_experiment(experiment, name) for name in experiment.experts
     }  # reports errors in their files before anything is trained
+    for each in (experiment, *experts.values()):
+        check_backbone(each)
     ensembles = fusions(experiment, experts)
     named, recommenders = _recommenders(experiment, runner)
     data = named["data"]
@@ -65,21 +71,39 @@ def walk(experiment: Experiment, runner: StageRunner) -> None:
     recommenders = others | recommenders
     vectors = {name: stage for name, stage in named.items() if name.startswith("vectors.")}
     fused = _fused(ensembles, runner, {"data": data, **vectors}, recommenders)
-    evaluations = {
-        f"evaluation.{name}": runner.stage(
-            f"evaluation.{name}", measure, experiment.evaluation, {"data": data, "recommender": recommender}
-        )
-        for name, recommender in (recommenders | fused).items()
-    }
+    evaluations = _evaluations(experiment, runner, data, recommenders | fused)
     if evaluations:
         shown = list(recommenders.values())[-1]
         shown_with = {"data": data, "identifiers": named.get("identifiers"), "recommender": shown}
-        runner.stage("report", make_report, _report_settings(experiment), {**shown_with, **evaluations})
+        settings = _report_settings(experiment) | ({"left_out": dict(runner.left_out)} if runner.left_out else {})
+        runner.stage("report", make_report, settings, {**shown_with, **evaluations})
+
+
+def _evaluations(
+    experiment: Experiment, runner: StageRunner, data: Stage, recommenders: Mapping[str, Stage]
+) -> dict[str, Stage]:
+    """Add the evaluations of all recommenders; a baseline that cannot be evaluated is left out.
+
+    Raises:
+        DataError: nothing is left to evaluate.
+    """
+    stages: dict[str, Stage] = {}
+    for name, recommender in recommenders.items():
+        inputs = {"data": data, "recommender": recommender}
+        add = partial(runner.stage, f"evaluation.{name}", measure, experiment.evaluation, inputs)
+        stage = runner.attempt(f"baselines.{name}", add) if name in experiment.baselines else add()
+        stages |= {f"evaluation.{name}": stage} if stage is not None else {}
+    if not stages and runner.left_out:
+        reasons = "; ".join(f"{name}: {why}" for name, why in runner.left_out.items())
+        raise DataError(f"no recommender could be made ({reasons})")
+    return stages
 
 
 def _recommenders(experiment: Experiment, runner: StageRunner) -> tuple[dict[str, Stage | None], dict[str, Stage]]:
     """Add an experiment's own recommenders; return the stages of the items, and the recommenders, main one last."""
     data = runner.stage("data", prepare_data, experiment.data, {}, data_files(experiment))
+    if runner.act and runner.within is None:
+        check_data(experiment, load_split(data.folder), runner.until)
     vectors = vector_stages(experiment, runner, data)
     named = identifier_stages(experiment, runner, data, vectors)
     neighbors = neighbors_stage(experiment, runner, data, vectors)
@@ -138,7 +162,12 @@ def _reinforced(
         return {}
     inputs: dict[str, Stage | None] = {"data": given["data"], "model": recommenders["model"]}
     inputs |= given if "vectors_ID" in columns_of(settings.rewards) else {}
-    inputs |= {"scorer": recommenders[settings.scorer]} if settings.scorer is not None else {}
+    if settings.scorer is not None:
+        if settings.scorer not in recommenders:
+            raise DataError(
+                f"'reinforcement.scorer' names '{settings.scorer}', which is left out; name another baseline"
+            )
+        inputs["scorer"] = recommenders[settings.scorer]
     return {"reinforced": runner.stage("reinforced", reinforce_model, settings, inputs)}
 
 
@@ -151,6 +180,10 @@ def _fused(
     """Add the ensembles of the given recommenders."""
     stages = {}
     for name, settings in ensembles.items():
+        absent = [part for part in settings.of if part not in recommenders]
+        if absent:
+            runner.leave_out(f"ensemble.{name}", f"its part {absent[0]} is left out")
+            continue
         inputs: dict[str, Stage | None] = {"data": given["data"]}
         inputs |= {part: recommenders[part] for part in settings.of}
         inputs |= given if "vectors" in settings.needed() else {}
@@ -161,12 +194,15 @@ def _fused(
 def _baselines(
     experiment: Experiment, runner: StageRunner, given: Mapping[str, Stage], neighbors: Stage | None
 ) -> dict[str, Stage]:
-    stages, times = {}, None
+    stages: dict[str, Stage] = {}
+    times = None
     if any("times" in settings.needed() for settings in experiment.baselines.values()):
         times = runner.stage("times", prepare_times, experiment.data, {"data": given["data"]}, data_files(experiment))
     for name, settings in experiment.baselines.items():
         needed = settings.needed()
         inputs: dict[str, Stage | None] = {"data": given["data"], **(given if "vectors" in needed else {})}
         inputs |= {each: stage for each, stage in (("times", times), ("neighbors", neighbors)) if each in needed}
-        stages[name] = runner.stage(f"baselines.{name}", fit_baseline, settings.stored(), inputs)
+        label = f"baselines.{name}"
+        stage = runner.attempt(label, partial(runner.stage, label, fit_baseline, settings.stored(), inputs))
+        stages |= {name: stage} if stage is not None else {}
     return stages

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lexirec.core.config import validate_settings
 from lexirec.core.errors import ArtifactError
 from lexirec.core.manifest import MANIFEST as ARTIFACT
-from lexirec.core.manifest import read_manifest
+from lexirec.core.manifest import Manifest, read_manifest
 from lexirec.core.runs import RunRecord, Stage, evaluations, find_run, recommenders
 from lexirec.core.store import Store
 from lexirec.evaluation.evaluator import Report
+from lexirec.evaluation.verdicts import card_seeds, seed_settings
 from lexirec.models.loading import chosen
 from lexirec.pipeline.experiment import EvaluationSettings
 from lexirec.pipeline.graph import VERSIONS
@@ -31,8 +33,39 @@ def settings_behind(run: RunRecord, stage: Stage) -> dict[str, Any]:
 
     Stages that are no longer in the store contribute nothing.
     """
-    by_key = {each.key: each for each in run.stages.values()}
+    by_key = {each.key: each.name for each in run.stages.values()}
     settings: dict[str, Any] = {}
+    for each, manifest in _behind(run.stages, stage):
+        settings |= {f"{each.name}: {name}": value for name, value in _flat(manifest.settings)}
+        others = {name: key for name, key in manifest.inputs.items() if key not in by_key}
+        settings |= {f"{each.name}: content of {name}": key for name, key in others.items()}
+    return settings
+
+
+def with_seeds(report: Report, stages: Mapping[str, Stage], evaluation: Stage) -> Report:
+    """Return a stored report whose card names, as `seeds`, those of the recommender and of all that it was made from.
+
+    A memory smoothed by vectors has no seed of its own, but its vectors may have; a seed of the evaluation, which draws
+    cases, is none of the recommender's.
+
+    Args:
+        report: as stored by the evaluation.
+        stages: all stages of the run, by name.
+        evaluation: the stage of the evaluation.
+    """
+    seeds = card_seeds(report.protocol)
+    behind: dict[str, int] = {}
+    for stage, manifest in _behind(stages, evaluation):
+        if stage.key != evaluation.key and stage.kind != "data":
+            behind |= {f"{stage.name}: {name}": seed for name, seed in seed_settings(manifest.settings)}
+    if seeds is None and not behind:
+        return report
+    return replace(report, protocol={**report.protocol, "seeds": {**(seeds or {}), **behind}})
+
+
+def _behind(stages: Mapping[str, Stage], stage: Stage) -> Iterator[tuple[Stage, Manifest]]:
+    """Yield the manifests of an artifact and of all its inputs that are in the store, each once."""
+    by_key = {each.key: each for each in stages.values()}
     waiting, visited = [stage], set()
     while waiting:
         each = waiting.pop()
@@ -40,13 +73,8 @@ def settings_behind(run: RunRecord, stage: Stage) -> dict[str, Any]:
             continue
         visited.add(each.key)
         manifest = read_manifest(each.folder)
-        settings |= {f"{each.name}: {name}": value for name, value in _flat(manifest.settings)}
-        for name, key in manifest.inputs.items():
-            if key in by_key:
-                waiting.append(by_key[key])
-            else:
-                settings[f"{each.name}: content of {name}"] = key
-    return settings
+        yield each, manifest
+        waiting += [by_key[key] for key in manifest.inputs.values() if key in by_key]
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -36,12 +36,12 @@ def run_experiment(experiment: Experiment, store: Store, until: str | None = Non
     def note(stages: Sequence[Stage]) -> None:
         record_unfinished(store, experiment.name, experiment, stages)
 
-    runner = StageRunner(store, VERSIONS, until, after=note)
+    runner = StageRunner(store, VERSIONS, until, left_out={}, after=note)
     try:
         walk(experiment, runner)
     except StopRequested:
         return None
-    return record(store, experiment.name, experiment, runner.stages)
+    return record(store, experiment.name, experiment, runner.stages, runner.left_out)
 
 
 def plan_experiment(experiment: Experiment, store: Store, until: str | None = None) -> list[Stage]:

@@ -14,11 +14,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from lexirec.core.config import Settings
-from lexirec.core.errors import DataError
+from lexirec.core.errors import ArtifactError, DataError, LexirecError
 from lexirec.core.manifest import Recipe
 from lexirec.core.runs import Stage, State
 from lexirec.core.store import PROGRESS, Store
+from lexirec.pipeline.visible import visible
 
 Make = Callable[[Any, Mapping[str, Path], Path], None]
 _log = logging.getLogger(__name__)
@@ -57,6 +60,7 @@ class StageRunner:
         within: Prefix of stage names, and the stage that has the prefix alone as its name; None for no prefix.
         read: Digests of the files from outside so far; several stages may read one file.
         after: Called with the stages so far after each stage that was executed or reused.
+        left_out: Baselines and ensembles that could not be made -> why; None where that stops the run.
     """
 
     store: Store
@@ -70,6 +74,7 @@ class StageRunner:
     within: tuple[str, str] | None = None
     read: dict[Path, str] = field(default_factory=dict)
     after: Callable[[Sequence[Stage]], None] | None = None
+    left_out: dict[str, str] | None = None
 
     def inside(self, name: str, last: str) -> Self:
         """Return a runner for another experiment's stages, sharing the list of stages.
@@ -77,7 +82,32 @@ class StageRunner:
         Its stages are named `name.stage`, and the one called `last` has the name alone; a stage whose key is there
         already is not added a second time.
         """
-        return replace(self, within=(name, last))
+        return replace(self, within=(name, last), left_out=None)
+
+    def attempt(self, name: str, add: Callable[[], Stage]) -> Stage | None:
+        """Add a recommender that a run can do without; where it cannot be made, leave it out and return None.
+
+        Data and settings that do not suit it, and failures of its arithmetic, leave it out. Damaged artifacts and
+        errors in the program stop the run, as do all errors where `left_out` is None.
+        """
+        try:
+            return add()
+        except (LexirecError, np.linalg.LinAlgError, FloatingPointError) as error:
+            if self.left_out is None or isinstance(error, ArtifactError):
+                raise
+            self.leave_out(name, " ".join(str(error).split()))
+            return None
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Note and log that a recommender is left out; an error where nothing may be left out.
+
+        Raises:
+            DataError: nothing may be left out of this run.
+        """
+        if self.left_out is None:
+            raise DataError(f"{name}: {why}")
+        self.left_out[name] = why
+        _log.warning("%s is left out: %s", name, why)
 
     def stage(
         self,
@@ -96,7 +126,8 @@ class StageRunner:
             make: Writes the artifact: called with the settings, the folders of the inputs by name, and the folder to
                 write in.
             settings: Settings of the stage; they enter its key.
-            inputs: Earlier stages by the names under which `make` finds their folders; None is left out.
+            inputs: Earlier stages by the names under which `make` finds their folders; None is left out. Of a data
+                stage it gets the parts that its kind may read (`pipeline.visible`).
             raw: External files by name; they enter the key by content, not by path.
             kind: Kind of stage, where that is not the first part of the name.
         """
@@ -112,9 +143,9 @@ class StageRunner:
         state = self._state(name, recipe)
         stage = Stage(name, kind, recipe.key, self.store.path(kind, recipe.key), state)
         if self.act:
-            folders = {key: earlier.folder for key, earlier in present.items()}
+            folders = {**visible(kind, present), **(raw or {})}
             with self.display(stage):
-                self.store.ensure(recipe, lambda out: make(settings, {**folders, **(raw or {})}, out), raw)
+                self.store.ensure(recipe, lambda out: make(settings, folders, out), raw)
         self.stages.append(stage)
         self.recipes[recipe.key] = recipe
         if self.act and self.after is not None:
@@ -141,7 +172,7 @@ class StageRunner:
         """Return a file's digest; all stages of a run must read the same content."""
         digest = self.store.digest(path)
         if self.read.setdefault(path, digest) != digest:
-            raise DataError(f"{path} changed between two stages of this run; run the same command again")
+            raise ArtifactError(f"{path} changed between two stages of this run; run the same command again")
         return digest
 
     def _state(self, name: str, recipe: Recipe) -> State:

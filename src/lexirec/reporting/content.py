@@ -207,15 +207,21 @@ _VERDICTS: tuple[Verdict, ...] = ("below", "mixed", "above")
 """By the number of headline metrics in which a system is above the best reference baseline."""
 
 _SAYS: Mapping[Verdict, str] = {
-    "below": "loses to the reference baselines",
-    "mixed": "does not clearly beat the reference baselines",
-    "above": "beats the reference baselines",
+    "below": "is below the reference baselines in these users",
+    "mixed": "is not clearly above the reference baselines in these users",
+    "above": "is above the reference baselines in these users",
 }
 
 _LISTED: Mapping[Verdict, str] = {
-    "below": "Below the reference baselines",
-    "mixed": "Not clearly above the reference baselines",
+    "below": "Below the reference baselines in these users",
+    "mixed": "Not clearly above the reference baselines in these users",
 }
+
+UNTESTED = (
+    "One run without a test: this says nothing about other users, nor about other seeds of the training; `lexirec "
+    "compare` tests differences, and shows them from three seeds on."
+)
+"""What standings leave out."""
 
 
 @dataclass(frozen=True)
@@ -246,9 +252,13 @@ def standings(systems: Sequence[SystemResult]) -> list[Standing]:
     return results
 
 
-def summary(systems: Sequence[SystemResult]) -> list[tuple[Verdict, str]]:
-    """Summarise the standings: the main system with its numbers, and the systems that lose to reference baselines."""
-    sentences: list[tuple[Verdict, str]] = []
+def summary(systems: Sequence[SystemResult]) -> list[tuple[Verdict | None, str]]:
+    """Summarise the standings: the main system with its numbers, the systems that are below, and what that leaves out.
+
+    Returns:
+        Sentences, each with its verdict; the last has none.
+    """
+    sentences: list[tuple[Verdict | None, str]] = []
     main = {system.name for system in systems if system.main}
     for protocol, words in PROTOCOLS.items():
         here = [standing for standing in standings(systems) if standing.protocol == protocol]
@@ -257,7 +267,7 @@ def summary(systems: Sequence[SystemResult]) -> list[tuple[Verdict, str]]:
             names = [each.system for each in here if each.verdict == verdict and each.system not in main]
             if names:
                 sentences.append((verdict, f"{says}, {words}: {', '.join(names)}."))
-    return sentences
+    return [*sentences, (None, UNTESTED)] if sentences else []
 
 
 def _has_headline(system: SystemResult, protocol: Protocol) -> bool:

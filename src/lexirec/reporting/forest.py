@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from lexirec.evaluation.verdicts import Verdict
 from lexirec.reporting.content import number
 from lexirec.reporting.style import BLUE, GREY, INK, RED, STYLE
 
-Side = Literal["above", "below", "open"]
-"""Significantly above or below the baseline, or open: no difference shown."""
-_LOOK: Mapping[Side, tuple[str, str]] = {"above": (BLUE, "o"), "below": (RED, "s"), "open": (GREY, "D")}
+_LOOK: Mapping[Verdict, tuple[str, str]] = {
+    "above": (BLUE, "o"),
+    "below": (RED, "s"),
+    "above in these users": (BLUE, "^"),
+    "below in these users": (RED, "v"),
+    "open": (GREY, "D"),
+}
+LEGEND: Mapping[Verdict, str] = {
+    "above": "above",
+    "below": "below",
+    "above in these users": "above in these users: fewer than three seeds",
+    "below in these users": "below in these users: fewer than three seeds",
+    "open": "no difference shown",
+}
+"""Legend of differences; figures leave out what does not occur."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +40,18 @@ class Effect:
         name: the system.
         value: the difference, positive where the system is better.
         interval: confidence interval of `value`.
-        side: outcome of the test.
+        side: verdict on it.
         note: text beside the row, such as the p-value.
     """
 
     name: str
     value: float
     interval: tuple[float, float]
-    side: Side
+    side: Verdict
     note: str = ""
 
 
-def forest_figure(effects: Sequence[Effect], *, title: str, label: str, legend: Mapping[Side, str]) -> Figure:
+def forest_figure(effects: Sequence[Effect], *, title: str, label: str, legend: Mapping[Verdict, str]) -> Figure:
     """Draw a row per difference: a marker with its interval and note; a line at 0.
 
     Args:
@@ -71,19 +84,19 @@ class Standing:
         name: the system.
         value: its metric, the mean over its seeds.
         interval: confidence interval of `value`.
-        side: outcome of the test against the baseline.
+        side: verdict on its difference from the baseline.
         seeds: metric of each seed.
     """
 
     name: str
     value: float
     interval: tuple[float, float]
-    side: Side
+    side: Verdict
     seeds: Sequence[float] = ()
 
 
 def standings_figure(
-    panels: Mapping[str, Sequence[Standing]], *, baseline: str, title: str, label: str, legend: Mapping[Side, str]
+    panels: Mapping[str, Sequence[Standing]], *, baseline: str, title: str, label: str, legend: Mapping[Verdict, str]
 ) -> Figure:
     """Draw a row per system and a panel per treatment of seen items: a marker with its interval and value.
 
@@ -123,7 +136,7 @@ def standings_figure(
 def _values(axis: Any, standings: Sequence[Standing]) -> None:
     """Write the values in a column right of the axis."""
     for row, each in enumerate(standings):
-        weight = "normal" if each.side == "open" else "bold"
+        weight = "bold" if each.side in ("above", "below") else "normal"
         place = axis.get_yaxis_transform()
         axis.text(1.02, row, number(each.value), transform=place, va="center", fontsize=9, fontweight=weight)
 
@@ -170,11 +183,11 @@ def _notes(axis: Any, rows: Sequence[int], effects: Sequence[Effect]) -> None:
     """Write the notes in a column right of the axis."""
     place = axis.get_yaxis_transform()
     for row, effect in zip(rows, effects, strict=True):
-        weight = "normal" if effect.side == "open" else "bold"
+        weight = "bold" if effect.side in ("above", "below") else "normal"
         axis.text(1.02, row, effect.note, transform=place, va="center", fontsize=9, fontweight=weight)
 
 
-def _entry(side: Side, label: str) -> Line2D:
+def _entry(side: Verdict, label: str) -> Line2D:
     colour, marker = _LOOK[side]
     return Line2D(
         [], [], color=colour, marker=marker, markersize=6.5, markeredgecolor="white", linewidth=2.2, label=label

@@ -14,6 +14,7 @@ from typing import Any
 
 import matplotlib as mpl
 
+from lexirec.core.printable import printable
 from lexirec.reporting import style
 from lexirec.reporting.page import Block, Bullets, Cell, Commands, Grid, Heading, Page, Picture, Text
 
@@ -45,7 +46,7 @@ def page_html(page: Page) -> str:
     body = [f"<h1>{html.escape(page.title)}</h1>", f'<p class="lead">{inline_html(page.lead)}</p>', _contents(page)]
     for number, block in enumerate(page.blocks):
         body += _block(block, number)
-    return (
+    return printable(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="generator" content="lexirec">\n'

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from lexirec.core.printable import printable
 from lexirec.reporting import style
 from lexirec.reporting.html import page_html
 from lexirec.reporting.page import Block, Bullets, Cell, Commands, Grid, Heading, Page, Picture, Text
@@ -20,7 +21,7 @@ def page_markdown(page: Page) -> str:
     parts = [f"# {plain(page.title)}", inline_markdown(page.lead)]
     for block in page.blocks:
         parts += _markdown(block)
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return printable("\n\n".join(part for part in parts if part) + "\n")
 
 
 def _markdown(block: Block) -> Iterator[str]:

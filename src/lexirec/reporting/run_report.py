@@ -98,10 +98,12 @@ def _metrics_table(systems: Sequence[SystemResult], protocol: Protocol, columns:
             "reference" if system.floor else _stress(verdicts.get(system.name, ""), verdicts.get(system.name, "–"))
         )
         rows.append([f"**{plain(system.name)}**" if system.main else plain(system.name), *shown, against])
-    return _table(["system", *columns, "against the references"], rows, numeric=range(1, len(columns) + 1))
+    return _table(
+        ["system", *columns, "against the references, in these users"], rows, numeric=range(1, len(columns) + 1)
+    )
 
 
-def _stress(verdict: str, text: str) -> str:
+def _stress(verdict: str | None, text: str) -> str:
     """Set verdicts short of the reference baselines in bold."""
     return f"**{text}**" if verdict in ("below", "mixed") else text
 

@@ -11,7 +11,7 @@ import json
 import logging
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,22 @@ def latest_checkpoint(folder: Path) -> str | None:
         _log.warning("%s %s; resuming from an older checkpoint, or anew", checkpoint.name, damage)
         shutil.rmtree(checkpoint, ignore_errors=True)
     return None
+
+
+def resumable_checkpoint(folder: Path, best: str, validated: Callable[[list[dict[str, Any]]], bool]) -> str | None:
+    """Return the checkpoint to resume from, or None; without the best weights its log speaks of, it is of no use.
+
+    Args:
+        folder: of the run.
+        best: name of the file with the best weights.
+        validated: whether a log holds a validation, after which there are best weights.
+    """
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is not None and validated(log_history_of(checkpoint)) and not is_whole(folder / best):
+        _log.warning("%s is missing or damaged; training starts anew", folder / best)
+        clear(folder)
+        return None
+    return checkpoint
 
 
 def clear(folder: Path) -> None:
@@ -226,6 +242,15 @@ def _stored(path: Path) -> dict[str, Tensor] | None:
     except (OSError, ValueError, SafetensorError):
         return None
     return stored if digest in (None, _digest(sorted(stored.items()))) else None
+
+
+def first_not_finite(model: nn.Module) -> str | None:
+    """Return the name of the first weight that holds NaN or infinity, of those that training may change; else None."""
+    floats = [(name, value) for name, value in _changing(model) if value.is_floating_point()]
+    if not floats:
+        return None
+    finite = torch.stack([value.isfinite().all() for _, value in floats]).tolist()  # one wait for the device
+    return next((name for (name, _), good in zip(floats, finite, strict=True) if not good), None)
 
 
 def _changing(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

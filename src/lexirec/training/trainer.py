@@ -3,12 +3,13 @@
 The stock Trainer provides devices, precision, gradient accumulation and checkpoints. Ours are three rules. The order
 of the data is fixed by the caller. Weights are chosen by a validator (NDCG@10 of a fixed sample of validation users,
 decoded as in use, or another metric), never by the training loss. Every step seeds its random numbers by its own
-number, so a run that was killed and resumed ends like an uninterrupted one.
+number, so a run that was killed and resumed ends like an uninterrupted one. Beyond the stock one, a run also ends where
+a loss, a gradient, a metric or a weight is not finite: such weights are neither saved nor chosen.
 """
 
 from __future__ import annotations
 
-import logging
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,17 +20,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from lexirec.core.progress import Progress
+from lexirec.core.divergence import GRADIENT, LOSS, Watch
 from lexirec.training.arguments import METRIC, Stop, TrainerArguments, Validator
+from lexirec.training.callbacks import Averaging, Ending, LoggedWhenSaved, Shown
 from lexirec.training.checkpoints import (
     WEIGHTS,
-    clear,
-    is_whole,
-    latest_checkpoint,
+    first_not_finite,
     load_weights,
     log_history_of,
+    resumable_checkpoint,
     save_weights,
     writing_checkpoint,
 )
@@ -37,7 +38,6 @@ from lexirec.training.weight_averaging import WeightAverage
 
 BEST = "best.safetensors"
 """File in a run's folder with the best weights so far."""
-_log = logging.getLogger(__name__)
 
 Part = TypeVar("Part")
 
@@ -76,16 +76,8 @@ class TrainingRun:
         return [sign * entry[metric] for entry in history if metric in entry]
 
     def checkpoint(self) -> str | None:
-        """Return the checkpoint to resume from; None where there is none, and the run starts anew.
-
-        Without the best weights that its log speaks of, a checkpoint is of no use.
-        """
-        checkpoint, best = latest_checkpoint(self.folder), self.folder / BEST
-        if checkpoint is not None and self.validation_scores(log_history_of(checkpoint)) and not is_whole(best):
-            _log.warning("%s is missing or damaged; training starts anew", best)
-            clear(self.folder)
-            return None
-        return checkpoint
+        """Return the checkpoint to resume from; None where there is none, and the run starts anew."""
+        return resumable_checkpoint(self.folder, BEST, lambda log: bool(self.validation_scores(log)))
 
     def finished(self, history: list[dict[str, Any]]) -> bool:
         """Return whether a run with this log has been stopped early."""
@@ -132,13 +124,15 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
             train_dataset=data,
             eval_dataset=data if run.validator is not None else None,  # required by name; our `evaluate` ignores it
             data_collator=_only,
-            callbacks=[_Shown(run), _Ending(run), _LoggedWhenSaved()],
+            callbacks=[Ending(run), LoggedWhenSaved()],
         )
         self.remove_callback(PrinterCallback)  # it prints to stdout, which is reserved for results
-        self.run = run
+        self.run, self.shown = run, Shown(run)
+        self.add_callback(self.shown)
+        self.watch = Watch(run.title, _advice(run.settings), self.args.max_steps, _steps_of_epoch(run, data))
         self.average = WeightAverage(model, run.settings.ema_decay) if run.settings.ema_decay else None
         if self.average is not None:
-            self.add_callback(_Averaging(self.average))
+            self.add_callback(Averaging(self.average))
 
     @property
     def part(self) -> int:
@@ -158,9 +152,23 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
         step = self.state.global_step
         self._part = self._part + 1 if step == self._step else 0
         self._step = step
-        torch.manual_seed((self.args.seed * 1_000_003 + step) * 64 + self.args.process_index + (self._part << 40))
+        # CPUs read the lowest 32 bits of a seed only, so the batch has to change these
+        seed = (self.args.seed * 1_000_003 + step) * 64 + self.args.process_index + self._part * 0x9E37_79B1
+        torch.manual_seed(seed)
         loss: Tensor = super().training_step(*args, **kwargs)
+        self.watch.note(step, LOSS, loss, at_once=loss.device.type == "cpu")
         return loss
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        norm = super()._clip_grad_norm(model)
+        if norm is not None:
+            self.watch.note(self.state.global_step, GRADIENT, norm, at_once=self.args.use_cpu)
+        return norm
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log figures of steps whose losses and gradients are finite."""
+        self.watch.check()
+        super().log(logs, start_time)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Validate the weights, and save them if they are the best so far."""
@@ -168,8 +176,13 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
         if validator is None:
             return {}
         model = self.accelerator.unwrap_model(self.model)
+        self.watch.check()
         with self.average.in_place() if self.average is not None else nullcontext():
+            self.check_weights(model)
             figures = validator.figures(model)
+            if not math.isfinite(figures[validator.metric]):
+                step = self.state.global_step
+                raise self.watch.error(f"{validator.metric} is {figures[validator.metric]:g} after step {step:,}")
             earlier = self.run.validation_scores(self.state.log_history)
             score = validator.sign * figures[validator.metric]
             if self.is_world_process_zero() and score > max(earlier, default=-np.inf):
@@ -182,9 +195,16 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
         """Write weights only: tied ones once, frozen ones not at all, and no pickled arguments."""
         if self.args.should_save:
             model, folder = self.accelerator.unwrap_model(self.model), Path(output_dir or self.args.output_dir)
+            self.check_weights(model)
             save_weights(model, folder / WEIGHTS)
             if self.average is not None:
                 self.average.save(folder)
+
+    def check_weights(self, model: nn.Module) -> None:
+        """Raise where a weight is not finite: the last step before this may have made it so."""
+        name = first_not_finite(model)
+        if name is not None:
+            raise self.watch.error(f"the weight '{name}' is not finite after step {self.state.global_step:,}")
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with writing_checkpoint(Path(self.args.output_dir), self.state.global_step):
@@ -201,83 +221,43 @@ def run_training(trainer: ChoosingTrainer) -> list[dict[str, float]]:
 
     Returns:
         The learning curve: rows with `step`, `epoch`, and the loss or the validator's metrics.
+
+    Raises:
+        TrainingError: a loss, a gradient, the metric or a weight is not finite.
     """
     run, model = trainer.run, trainer.model
     checkpoint = run.checkpoint()
     history, best = log_history_of(checkpoint), run.folder / BEST
     if not (run.finished(history) and best.is_file()):
-        trainer.train(resume_from_checkpoint=checkpoint)
+        try:
+            trainer.train(resume_from_checkpoint=checkpoint)
+        finally:
+            trainer.shown.close()
         history = trainer.state.log_history
     if run.validator is not None and best.is_file():
         load_weights(model, best)
     elif trainer.average is not None:
         trainer.average.settle()
+    trainer.check_weights(model)
     model.eval()
     return _curve(history, run)
 
 
-class _Ending(TrainerCallback):  # type: ignore[misc]
-    """Stops the run by its stopping rule; it reads the log, so it works after a restart."""
-
-    def __init__(self, run: TrainingRun) -> None:
-        self._run = run
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._run.finished(state.log_history):
-            control.should_training_stop = True
+def _advice(pace: TrainerArguments) -> str:
+    return (
+        f"lower learning_rate ({pace.learning_rate:g}) or max_grad_norm ({pace.max_grad_norm:g}), or raise "
+        f"warmup_ratio ({pace.warmup_ratio:g})"
+    )
 
 
-class _Averaging(TrainerCallback):  # type: ignore[misc]
-    """Adds every step to the weight average, before validation and saving."""
-
-    def __init__(self, average: WeightAverage) -> None:
-        self._average = average
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._average.move(state.global_step)
-
-
-class _LoggedWhenSaved(TrainerCallback):  # type: ignore[misc]
-    """Logs the loss before every checkpoint, which does not keep the running sum: a resumed curve would differ."""
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        control.should_log |= control.should_save
-
-
-class _Shown(TrainerCallback):  # type: ignore[misc]
-    """Shows steps, loss and the validation metric in the progress bar."""
-
-    def __init__(self, run: TrainingRun) -> None:
-        self._title, self._metric = run.title, run.validator.metric if run.validator is not None else ""
-        self._progress: Progress | None = None
-        self._texts: dict[str, str] = {}
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._progress = Progress(self._title, total=state.max_steps).__enter__()
-        self._progress.advance(state.global_step)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._progress is not None:
-            self._progress.advance()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        kept = {name: f"{value:.4f}" for name, value in (logs or {}).items() if name in ("loss", self._metric)}
-        self._texts |= kept
-        if self._progress is not None and kept:
-            self._progress.update(", ".join(f"{name} {value}" for name, value in self._texts.items()))
-        if self._metric in kept:
-            _log.info("step %d of %d: %s", state.global_step, state.max_steps, self._texts)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._progress is not None:
-            self._progress.__exit__(None, None, None)
-            self._progress = None
+def _steps_of_epoch(run: TrainingRun, data: Epochs[Any]) -> int:
+    return max(1, data.per_epoch // run.settings.gradient_accumulation_steps)
 
 
 def _arguments(run: TrainingRun, data: Epochs[Any]) -> TrainingArguments:
     pace = run.settings
     steps = len(data) // pace.gradient_accumulation_steps
-    per_epoch = max(1, data.per_epoch // pace.gradient_accumulation_steps)
+    per_epoch = _steps_of_epoch(run, data)
     between = max(1, per_epoch // pace.checkpoints_per_epoch)
     return TrainingArguments(
         output_dir=str(run.folder),
@@ -298,6 +278,7 @@ def _arguments(run: TrainingRun, data: Epochs[Any]) -> TrainingArguments:
         save_total_limit=2,
         logging_strategy="steps",
         logging_steps=max(1, per_epoch // 10),
+        logging_nan_inf_filter=False,  # the filter would log the mean of the steps before, and wait for every step
         seed=pace.seed,
         report_to=[],
         disable_tqdm=True,

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from lexirec.core.config import as_toml
-from lexirec.core.errors import SettingsError, did_you_mean
+from lexirec.core.errors import DataError, SettingsError, did_you_mean
+from lexirec.core.printable import printable
 from lexirec.data.catalog import Catalog
+from lexirec.data.inference.schema import Guess, guess_tables
+from lexirec.data.inference.times import TimeChoice
 from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, LeaveLastOut, Published, read_data, split_data
-from lexirec.data.schema_inference import Guess, guess_tables
 from lexirec.data.splits import Split, unseen_cases
 from lexirec.models.distillation_teacher import DistillationSettings
+from lexirec.pipeline.data_checks import check_histories, why_no_case
 
 RECIPES = {"gram": "lexirec:gram.toml", "tsrec": "lexirec:tsrec.toml"}
 """The shipped recipe of each family."""
@@ -59,6 +62,7 @@ class _Tables:
     items: Path
     interactions: Path
     guess: Guess
+    times: TimeChoice
     catalog: Catalog
     events: Interactions
     split: Split
@@ -76,7 +80,12 @@ class _Tables:
 
 
 def draft_experiment(
-    items: Path | str, interactions: Path | str, out: Path | str = "experiment.toml", *, family: str = "gram"
+    items: Path | str,
+    interactions: Path | str,
+    out: Path | str = "experiment.toml",
+    *,
+    family: str = "gram",
+    times: TimeChoice | None = None,
 ) -> Draft:
     """Infer the columns of two tables and write an experiment for them.
 
@@ -85,17 +94,19 @@ def draft_experiment(
         interactions: Table of events, likewise.
         out: The experiment file; an existing one is not overwritten.
         family: "gram" or "tsrec".
+        times: What is known of the times of events: their column, format and zone.
 
     Raises:
         SettingsError: the family is unknown, or the file exists.
-        DataError: a table cannot be used, or no user has enough events.
+        DataError: a table cannot be used, times cannot be read with certainty, or no user has enough events.
     """
     if family not in RECIPES:
         raise SettingsError(f"--family {family}: allowed are {', '.join(RECIPES)}.{did_you_mean(family, RECIPES)}")
     target = Path(out)
     if target.exists():
         raise SettingsError(f"{target} exists and is not overwritten; give another name with --out")
-    tables = _read(Path(items), Path(interactions))
+    tables = _read(Path(items), Path(interactions), times or TimeChoice())
+    check_histories(tables.split)
     remarks = (*tables.guess.remarks, *_remarks(tables))
     text = "\n".join(_parts(tables, target, family, remarks)).rstrip() + "\n"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -104,8 +115,8 @@ def draft_experiment(
     return Draft(target, text, len(tables.catalog), users, events, tables.guess, remarks)
 
 
-def _read(items: Path, interactions: Path) -> _Tables:
-    guess = guess_tables(items, interactions)
+def _read(items: Path, interactions: Path, times: TimeChoice) -> _Tables:
+    guess = guess_tables(items, interactions, times)
     settings = DataSettings(
         items=items,
         interactions=interactions,
@@ -113,23 +124,46 @@ def _read(items: Path, interactions: Path) -> _Tables:
         item_columns=guess.item_columns,
         interaction_columns=guess.interaction_columns,
         time_unit=guess.time_unit,
+        time_format=times.format,
+        time_zone=times.zone,
+        match_ids=guess.match_ids,
+        formats=guess.formats,
+        where=guess.where,
         on_bad_row="reject",
         split=Published() if guess.published_split else LeaveLastOut(),
     )
     catalog, events = read_data(settings)
     if events.times is not None and (events.times % _DAY != 0).any():  # times of whole days: repeats may be real
         events = events.without_repeats()
-    return _Tables(items, interactions, guess, catalog, events, split_data(settings, events))
+    split = split_data(settings, events)
+    if not len(split.test):
+        raise DataError(f"{interactions}: {_nothing_to_measure(events, guess)}")
+    return _Tables(items, interactions, guess, times, catalog, events, split)
+
+
+def _nothing_to_measure(events: Interactions, guess: Guess) -> str:
+    """Return why there is no test case, and what to do."""
+    users = f"the {len(events):,} users" if len(events) != 1 else "the one user"
+    if guess.published_split:
+        return f"no event of {users} that is labelled as test has an earlier one; a test case needs a history"
+    return (
+        f"none of {users} has three events, one each for training, validation and test; nothing could be measured:"
+        " bring more events of each user"
+    )
 
 
 def _remarks(tables: _Tables) -> Iterator[str]:
     """Yield remarks on rejected rows, repeats, short histories and items without events."""
     for reason, count in tables.rejected.items():
         yield f"{count:,} rows are rejected: {reason}"
+    if left_out := int(tables.events.protocol.get("left_out_by_where", 0)):
+        yield f"{left_out:,} events are left out, as they do not meet where = {as_toml(tables.guess.where)}"
     if tables.repeats:
         yield f"{tables.repeats:,} events repeat the user, item and time of another and are dropped"
     measured = len(tables.split.test)
-    if measured < len(tables.events) and not tables.guess.published_split:
+    if not measured:
+        yield f"there is no test case, so lexirec run will stop: {why_no_case(tables.split, 'test')}"
+    elif measured < len(tables.events) and not tables.guess.published_split:
         yield f"{measured:,} of {len(tables.events):,} users have enough events (three) to be evaluated"
     never = int((tables.events.sequences.counts(len(tables.catalog)) == 0).sum())
     if never:
@@ -143,11 +177,15 @@ def _parts(tables: _Tables, target: Path, family: str, remarks: tuple[str, ...])
     """Yield the experiment file, paragraph by paragraph."""
     n_items, n_users, n_events = len(tables.catalog), len(tables.events), len(tables.events.sequences.items)
     names = f"{tables.items.name} and {tables.interactions.name}"
-    yield f"# {names}: {n_items:,} items, {n_users:,} users, {n_events:,} events."
+    yield _comment(f"{names}: {n_items:,} items, {n_users:,} users, {n_events:,} events.")
     for remark in remarks:
-        yield f"# {remark[0].upper()}{remark[1:]}."
+        yield _comment(f"{remark[0].upper()}{remark[1:]}.")
     yield f'extends = "{RECIPES[family]}"\n'
-    yield _table("data", _data(tables, target))
+    proposed = "".join(f"# where = {as_toml(condition)}\n" for condition in tables.guess.proposed)
+    yield _table("data", _data(tables, target)) + proposed
+    for name, format in (("items", tables.guess.formats.items), ("interactions", tables.guess.formats.interactions)):
+        if given := format.model_dump(exclude_defaults=True):
+            yield _table(f"data.formats.{name}", given)
     if tables.guess.published_split:
         yield _table("data.split", {"kind": "published"})
     sizes = _sizes(family, n_items, len(tables.split.train.items))
@@ -155,13 +193,20 @@ def _parts(tables: _Tables, target: Path, family: str, remarks: tuple[str, ...])
         yield "# Sizes for this amount of data; the rest is as in the recipe."
     for name, values in sizes.items():
         yield _table(name, values)
-    unlike = bool(unseen_cases(tables.split).mean() > _UNLIKE)
+    chosen_on = unseen_cases(tables.split)
+    unlike = bool(chosen_on.size and chosen_on.mean() > _UNLIKE)
     if unlike and len(tables.split.train) >= DistillationSettings().folds:
         # better where data are split by time (docs/decisions/0013); slightly worse under leave-last-out
         yield "# Many histories end with events outside training: the memory (item co-occurrence) is distilled."
         yield _table("model.training.distillation", {"share": 0.3, "rehearsal": 2})
-    yield "# Serve an ensemble of model and memory, with weights chosen on validation by bins of training coverage."
-    yield _table("ensemble", _fusion(family, unlike=unlike))
+    if len(chosen_on):
+        yield "# Serve an ensemble of model and memory, with weights chosen on validation by bins of training coverage."
+        yield _table("ensemble", _fusion(family, unlike=unlike))
+
+
+def _comment(text: str) -> str:
+    """Return one line of comment: a value or file name in it may hold line ends."""
+    return f"# {printable(' '.join(text.split()))}"
 
 
 def _data(tables: _Tables, target: Path) -> dict[str, Any]:
@@ -176,6 +221,14 @@ def _data(tables: _Tables, target: Path) -> dict[str, Any]:
     }
     if guess.time_unit != "s":
         data["time_unit"] = guess.time_unit
+    if guess.order == "time" and tables.times.format is not None:
+        data["time_format"] = tables.times.format
+    if guess.order == "time" and tables.times.zone != "UTC":
+        data["time_zone"] = tables.times.zone
+    if guess.where:
+        data["where"] = guess.where
+    if guess.match_ids:
+        data["match_ids"] = list(guess.match_ids)
     if tables.rejected:
         data["on_bad_row"] = "reject"
     if tables.repeats:

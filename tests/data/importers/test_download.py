@@ -8,7 +8,8 @@ import pytest
 
 from lexirec.core.errors import DataError
 from lexirec.data.importers import download
-from lexirec.data.importers.download import CATEGORIES, MOVIELENS, fetch, files_of
+from lexirec.data.importers.download import BY_HAND, CATEGORIES, MOVIELENS, fetch, files_of
+from lexirec.data.importers.registry import FORMATS
 
 CONTENT = bytes(range(256)) * 4000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -182,7 +183,7 @@ def test_addresses_are_the_official_ones():
         ("amazon-2014/Beaty", "There is no 'Beaty' of amazon-2014; .* Did you mean 'Beauty'"),
         ("amazon-2014", "There is no '' of amazon-2014; there are Amazon_Instant_Video"),
         ("amazon-2023/Books/all", "There is no 'Books/all' of amazon-2023"),
-        ("movielens/2m", "there are 1m, 10m"),
+        ("movielens/2m", "there are 100k, 1m, 10m"),
     ],
 )
 def test_unknown_data_sets_name_the_nearest(name, message):
@@ -195,3 +196,12 @@ def test_every_known_data_set_has_files():
     names += [f"movielens/{release}" for release in MOVIELENS]
     assert all(file.url.startswith("https://") for name in names for file in files_of(name))
     assert [len(CATEGORIES[family]) for family in CATEGORIES] == [24, 29, 34]
+
+
+@pytest.mark.parametrize("dataset", BY_HAND)
+def test_data_sets_to_download_by_hand_say_what_to_put_where(tmp_path, dataset):
+    with pytest.raises(DataError, match=rf"^'{dataset}' cannot be fetched: .+") as caught:
+        fetch(dataset, tmp_path / "raw")
+    assert f"into {tmp_path / 'raw'}, then run lexirec import {dataset} {tmp_path / 'raw'} TABLES." in str(caught.value)
+    assert dataset in FORMATS
+    assert not (tmp_path / "raw").exists()

@@ -252,7 +252,10 @@ def test_recbole(tmp_path):
 def test_unknown_formats_are_listed(tmp_path):
     with pytest.raises(DataError) as caught:
         import_dataset("movie-lens", tmp_path, tmp_path / "out")
-    listed = "gram, amazon-2014, amazon-2018, amazon-2023, movielens, yelp, recbole"
+    listed = (
+        "gram, amazon-2014, amazon-2018, amazon-2023, movielens, yelp, recbole, mind, goodreads, steam, book-crossing,"
+        " retailrocket"
+    )
     assert str(caught.value) == f"There is no format 'movie-lens'; there are {listed}. Did you mean 'movielens'?"
     assert list(FORMATS) == listed.split(", ")
 

@@ -3,7 +3,7 @@ import builtins
 import numpy as np
 import pytest
 
-from lexirec.core.errors import ArtifactError, SettingsError
+from lexirec.core.errors import ArtifactError, SettingsError, TrainingError
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.als import Als, AlsSettings
 from lexirec.models.baselines.base import save_fitted
@@ -57,3 +57,11 @@ def test_a_folder_without_vectors_is_refused(tmp_path):
     save_fitted(tmp_path, AlsSettings(), shares=np.ones(2, dtype=np.float32))
     with pytest.raises(ArtifactError, match="'vectors' is missing"):
         Als.load(tmp_path)
+
+
+def test_vectors_without_a_finite_solution_are_refused():
+    with pytest.raises(
+        TrainingError,
+        match=r"als: the equations have no finite solution \(NaN [a-z ]*\); raise 'regularization' \(0\) or lower",
+    ):
+        Als(AlsSettings(dimensions=8, regularization=0.0, confidence=1e38)).fit(TRAIN, 5)

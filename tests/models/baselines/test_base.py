@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from lexirec.core.errors import ArtifactError
+from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.base import (
     answer_newcomers,
@@ -23,8 +23,28 @@ def test_newer_items_weigh_more():
     assert history_rows(ROWS, 4, 0.5).toarray().tolist() == [[0.5, 0, 1.25, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
 
 
+def test_the_newest_item_weighs_one_whatever_came_before():
+    rows = history_rows(Sequences.from_lists([[3, 1, 0], [0, 1, 3, 2]]), 4, 0.5).toarray()
+    assert rows.tolist() == [[1, 0.5, 0, 0.25], [0.125, 0.25, 1, 0.5]]
+
+
 def test_binary_rows_count_an_item_once():
     assert binary_rows(ROWS, 4).toarray().tolist() == [[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
+
+
+@pytest.mark.parametrize("number", [-1, 4, 2**31 - 1])
+def test_numbers_of_no_item_reach_no_sparse_product(number):
+    histories = Sequences.from_lists([[0, number]])
+    scorer = ItemKnn().fit(ROWS, 4)
+    for use in (
+        lambda: history_rows(histories, 4),
+        lambda: binary_rows(histories, 4),
+        lambda: scorer.scores(histories),
+    ):
+        with pytest.raises(DataError, match=f"history 0 holds item number {number}, but the catalog has 4 items"):
+            use()
+    with pytest.raises(DataError, match=f"holds item number {number}"):
+        ItemKnn().fit(histories, 4)
 
 
 def test_popularity_is_a_share_also_of_nothing():

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from lexirec.core.errors import ArtifactError, DataError, SettingsError
+from lexirec.core.errors import ArtifactError, DataError, SettingsError, TrainingError
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.als import Als, AlsSettings
 from lexirec.models.baselines.gru4rec import Gru4Rec
@@ -191,3 +191,11 @@ def test_damaged_weights_are_refused(tmp_path):
     (tmp_path / "scorer" / "arrays.safetensors").write_bytes(b"not tensors")
     with pytest.raises(ArtifactError, match="damaged"):
         load_recommender(tmp_path)
+
+
+def test_a_scorer_that_gives_no_numbers_is_named_with_how_often():
+    recommender = ScoreRecommender(tiny_catalog(4), _Numbers([0, np.nan, 2, 3]))
+    with pytest.raises(TrainingError, match=r"scores of the recommender '_Numbers' are NaN or .* for 2 of 2 histories"):
+        recommender.rank(Sequences.from_lists([[0], [2]]), k=2)
+    masked = ScoreRecommender(tiny_catalog(4), _Numbers([0, -np.inf, 2, 3]))
+    assert masked.rank(Sequences.from_lists([[0]]), k=4).items.tolist() == [[3, 2, 0, -1]]

@@ -5,11 +5,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
-from lexirec.core.errors import DataError
+from lexirec.core.errors import DataError, TrainingError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.models.baselines import sequential_training
+from lexirec.models.baselines.gru4rec import Gru4Rec
+from lexirec.models.baselines.hstu import Hstu
 from lexirec.models.baselines.sasrec import Sasrec, SasrecSettings
 from lexirec.models.baselines.sequential import SequenceTrainingSettings
 from lexirec.models.baselines.sequential_training import fit_sequences, sampled_cross_entropy, training_rows
@@ -180,3 +183,56 @@ def test_items_are_drawn_by_how_often_they_stand_or_all_alike(circles, proposal)
     counts = circles.counts(ITEMS + 1) + 1
     expected = counts / counts.sum() if proposal == "popularity" else np.full(ITEMS + 1, 1 / (ITEMS + 1))
     assert np.allclose(drawn.numpy(), expected)
+
+
+@pytest.mark.parametrize("cls", [Sasrec, Gru4Rec, Hstu])
+@pytest.mark.parametrize("judged", [True, False])
+def test_a_training_that_diverges_ends_in_one_line_and_keeps_nothing(cls, judged, circles, tmp_path):
+    training = SequenceTrainingSettings(learning_rate=1e30, epochs=3, batch_size=32)
+    chosen = cls.settings_class(dimensions=16, layers=1, max_history=6, training=training)
+    with pytest.raises(TrainingError, match=rf"^{cls.label}: the .* lower training\.learning_rate \(1e\+30\)$"):
+        fit_sequences(cls(chosen, "cpu"), circles, ITEMS, validation=cases() if judged else None, progress=tmp_path)
+    for file in tmp_path.rglob("*.safetensors"):
+        assert all(value.isfinite().all() for value in load_file(file).values() if value.is_floating_point())
+
+
+def test_one_bad_step_is_enough(circles, monkeypatch):
+    loss, seen = sequential_training._Run._loss, []
+
+    def spoilt(run, batch):
+        seen.append(batch)
+        return loss(run, batch) * (torch.nan if len(seen) == 12 else 1.0)
+
+    monkeypatch.setattr(sequential_training._Run, "_loss", spoilt)
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 12 of 21 \(epoch 2\)"):
+        fit_sequences(Sasrec(settings(epochs=3), "cpu"), circles, ITEMS, validation=cases())
+
+
+def test_weights_are_looked_at_after_the_last_step_of_an_epoch(circles, monkeypatch, tmp_path):
+    step = sequential_training._Run._step
+
+    def spoilt(run, number, batch, progress):
+        loss = step(run, number, batch, progress)
+        if (run.epoch, number) == (1, run.steps - 1):
+            with torch.no_grad():
+                run.network.places.weight[-1] = torch.nan
+        return loss
+
+    monkeypatch.setattr(sequential_training._Run, "_step", spoilt)
+    with pytest.raises(TrainingError, match=r"the weight 'places\.weight' is not finite after epoch 2"):
+        fit_sequences(Sasrec(settings(epochs=3), "cpu"), circles, ITEMS, progress=tmp_path)
+    (file,) = tmp_path.iterdir()
+    assert all(value.isfinite().all() for value in load_file(file).values())
+
+
+def test_scores_that_are_not_numbers_do_not_validate_at_one(circles, monkeypatch):
+    monkeypatch.setattr(Sasrec, "scores", lambda model, histories: np.full((len(histories), ITEMS), np.nan, np.float32))
+    with pytest.raises(TrainingError, match="scores of 12 of 12 cases hold NaN"):
+        fit_sequences(Sasrec(settings(epochs=1), "cpu"), circles, ITEMS, validation=cases())
+
+
+def test_vectors_that_are_not_finite_are_named_before_training(circles):
+    vectors = np.ones((ITEMS, 3), np.float32)
+    vectors[4] = np.inf
+    with pytest.raises(DataError, match="vectors: row 4 is not finite"):
+        fit_sequences(Sasrec(settings(epochs=1), "cpu"), circles, ITEMS, vectors=vectors)

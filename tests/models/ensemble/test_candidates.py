@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lexirec.core.errors import SettingsError
+from lexirec.core.errors import SettingsError, TrainingError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import prefix_cases
 from lexirec.models.baselines.memory import TRANSITIONS, Memory
@@ -95,3 +95,21 @@ def test_readings_suit_the_scores():
     assert not Part("model", built(GROUNDED)).counts
     empty = Sequences.from_lists([[]])
     np.testing.assert_allclose(np.exp(Part("memory", memory()).log_probabilities(empty, 0.01)).sum(), 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("logits", [True, False])
+def test_a_part_without_numbers_is_named(logits):
+    class Broken:
+        def __init__(self) -> None:
+            self.logits = logits
+
+        def scores(self, histories):
+            scores = np.zeros((len(histories), ITEMS), dtype=np.float32)
+            scores[2, 3] = np.nan
+            return scores
+
+    part = Part("mine", ScoreRecommender(CATALOG, Broken()))
+    with pytest.raises(
+        TrainingError, match=rf"scores of the part 'mine' are NaN or infinite for 1 of {len(CASES)} hist"
+    ):
+        part.read(CASES.histories)

@@ -10,6 +10,7 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Split, prefix_cases
 from lexirec.models.baselines.item_similarity import ItemKnn
 from lexirec.models.baselines.memory import TRANSITIONS, Memory
+from lexirec.models.baselines.popularity import Popularity
 from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.baselines.sasrec import Sasrec, SasrecSettings
 from lexirec.models.ensemble.candidates import Part
@@ -205,3 +206,27 @@ def test_a_damaged_folder_says_what_is_wrong(tmp_path):
     (tmp_path / "saved" / "fusion.json").write_text(json.dumps({"of": []}))
     with pytest.raises(ArtifactError, match=r"fusion.json: setting 'of' "):
         load_recommender(tmp_path / "saved")
+
+
+def ranks(kind: str, parts: dict[str, np.ndarray]) -> list[int]:
+    """Return the list of an ensemble of parts that score items by these numbers, whatever the history."""
+    made = {}
+    for name, values in parts.items():
+        scorer = Popularity().fit(TRAIN, ITEMS)
+        scorer.shares = (values / values.sum()).astype(np.float32)
+        made[name] = ScoreRecommender(CATALOG, scorer)
+    ensemble = EnsembleRecommender(made, EnsembleSettings(of=tuple(parts), kind=kind, depth=ITEMS))
+    one, other = ensemble.rank(Sequences.from_lists([[], [3]]), k=ITEMS).items.tolist()
+    assert one == other
+    return one
+
+
+def test_equal_scores_of_several_parts_go_to_the_smaller_item_number():
+    rising = np.arange(1.0, ITEMS + 1)
+    # 1 / (c + rank) from both ends: items i and ITEMS − 1 − i tie, and the outermost pair is the best
+    pairs = [each for i in range(ITEMS // 2) for each in (i, ITEMS - 1 - i)]
+    assert ranks("reciprocal-rank", {"falling": rising[::-1], "rising": rising}) == pairs
+    assert ranks("product", {"even": np.ones(ITEMS), "level": np.ones(ITEMS)}) == list(range(ITEMS))
+    halves = np.where(np.arange(ITEMS) % 2, 2.0, 1.0)
+    by_halves = sorted(range(ITEMS), key=lambda item: (-halves[item], item))
+    assert ranks("product", {"even": np.ones(ITEMS), "halves": halves}) == by_halves

@@ -15,6 +15,7 @@ from lexirec.models.ensemble.weights import (
     chosen_cases,
     coverage,
     support_of,
+    weighted_scores,
 )
 
 ITEMS = 12
@@ -58,6 +59,28 @@ def test_weights_follow_the_coverage_of_cases():
     assert chosen.values[0, 0] < chosen.values[1, 0], "the expert counts more where it knows"
     held_out = chosen.facts["held_out"]
     assert held_out["per-case"] > held_out["fixed"]
+
+
+@pytest.mark.parametrize("rule", [{}, {"rule": "per-case", "bins": 2, "shrink": 5}])
+def test_held_out_figures_are_of_users_that_did_not_choose(rule):
+    """Of even users the lead knows the targets, of odd ones the expert: each half chooses wrongly for the other."""
+    found = planted()
+    odd = (found.users % 2 == 1).astype(np.float32)
+    lead, expert = (np.random.default_rng(3).normal(size=(2, 600, ITEMS))).astype(np.float32)
+    right = (found.items == found.targets[:, None]).astype(np.float32)
+    terms = [lead + 6 * right * (1 - odd)[:, None], expert + 6 * right * odd[:, None]]
+    halved = found._replace(terms=lambda option: terms)
+    wanted = settings(floors=[0.001], **rule)
+    facts = choose_weights(halved, ["expert"], wanted, np.zeros(ITEMS, np.float32)).facts
+    gains = np.zeros(600)
+    for here in (odd == 0, odd == 1):
+        others = Candidates(
+            *(each[~here] for each in halved[:4]), lambda option, rows=~here: [term[rows] for term in terms]
+        )
+        chosen = choose_weights(others, ["expert"], wanted, np.zeros(ITEMS, np.float32))
+        gains[here] = halved.gains(weighted_scores(halved, 0.001, chosen.values, chosen.edges))[here]
+    assert list(facts["held_out"].values())[-1] == pytest.approx(gains.mean())
+    assert gains.mean() < facts["ndcg@10"] - 0.1
 
 
 def test_few_cases_do_not_decide():
@@ -111,9 +134,7 @@ def test_weights_can_be_chosen_on_cases_whose_newest_event_was_not_learned_from(
 
 def test_nothing_to_choose_on_is_told_in_one_line():
     made = split([[1, 2]], [0], [[1, 2]])
-    with pytest.raises(
-        DataError, match=r'ensemble.choose_on is "unseen", but there is no such case; .*weights = \[1.0\]'
-    ):
+    with pytest.raises(DataError, match=r'choose_on is "unseen", and every validation history .*hold_back = 0.2'):
         chosen_cases(settings(choose_on="unseen"), made)
 
 

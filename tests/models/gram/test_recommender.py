@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import T5Config, T5ForConditionalGeneration
 
-from lexirec.core.errors import ArtifactError, DataError
+from lexirec.core.errors import ArtifactError, DataError, SettingsError
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import prefix_cases
@@ -18,6 +18,7 @@ from lexirec.nn.t5 import Backbone, BackboneSettings, load_backbone, save_backbo
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.testing import RecommenderContract, circle_walks, tiny_catalog
+from tests.worlds.backbones import save, without_tokenizer
 from tests.worlds.distillation import check_copies
 from tests.worlds.tables import random_identifiers
 
@@ -54,6 +55,14 @@ def identifiers() -> Identifiers:
 def built(settings: GramSettings, *, fresh: int = 0) -> GramRecommender:
     language = load_backbone(TINY, texts=CATALOG.texts(), seed=fresh)
     return GramRecommender.build(CATALOG, language, GramInputs(identifiers(), NEIGHBORS, VECTORS), settings)
+
+
+@pytest.mark.parametrize("number", [-1, ITEMS])
+def test_the_searcher_refuses_numbers_of_no_item(number):
+    searcher, histories = built(GROUNDED).searcher, Sequences.from_lists([[0, number]])
+    for use in (lambda: searcher.rank(histories, 3), lambda: searcher.log_probabilities(histories)):
+        with pytest.raises(DataError, match=f"holds item number {number}"):
+            use()
 
 
 class TestGrounded(RecommenderContract):
@@ -264,3 +273,25 @@ def test_copies_of_the_model_teach_it_and_are_trained_once(tmp_path, monkeypatch
         tmp_path,
         monkeypatch,
     )
+
+
+@pytest.mark.parametrize("layout", ["budgets", "paper"])
+def test_a_t5_whose_tokenizer_has_no_padding_token_is_trained_and_used(layout, tmp_path):
+    codes = Codes(np.stack([ROUND % 4, ROUND // 4], axis=1), "tree")
+    prompts = PromptSettings(parts=("item", "metadata"), layout=layout)
+    settings = GramSettings(prompts=prompts, training=BRIEF.model_copy(update={"epochs": 1}))
+    recommender = GramRecommender.create(save(tmp_path / "t5", "t5"), CATALOG, codes, settings=settings)
+    recommender.fit(TRAIN).save(tmp_path / "saved")
+    histories = Sequences.from_lists([[1, 2, 3], [], [5] * 9])
+    ranked = load_recommender(tmp_path / "saved").rank(histories, k=5)
+    assert (ranked.items >= 0).all()
+    assert np.array_equal(ranked.items, recommender.rank(histories, k=5).items)
+    assert not np.allclose(ranked.scores[0], ranked.scores[2], atol=1e-6)
+
+
+def test_a_t5_without_a_tokenizer_is_refused(tmp_path):
+    name = save(tmp_path / "t5", "t5")
+    without_tokenizer(tmp_path / "t5")
+    codes = Codes(np.stack([ROUND % 4, ROUND // 4], axis=1), "tree")
+    with pytest.raises(SettingsError, match="the folder holds no tokenizer"):
+        GramRecommender.create(name, CATALOG, codes)

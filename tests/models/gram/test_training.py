@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lexirec.core.errors import DataError
+from lexirec.core.errors import DataError, TrainingError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.evaluation.metrics import ndcg, ranks_of
@@ -232,3 +232,23 @@ def test_nothing_is_printed(tmp_path, capsys):
     settings = SHORT.model_copy(update={"epochs": 1})
     fit_gram(fusion(**CHOSEN), TRAIN, settings, validation=validation(cases=3), folder=tmp_path)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("chosen", [{}, CHOSEN])
+@pytest.mark.parametrize("judged", [True, False])
+def test_a_training_that_diverges_ends_in_one_line_and_keeps_nothing(chosen, judged, tmp_path):
+    settings = SHORT.model_copy(update={"learning_rate": 1e30})
+    cases = validation() if judged else None
+    with pytest.raises(TrainingError, match=r"^Training GRAM: the .* lower learning_rate \(1e\+30\) or max_grad_norm"):
+        fit_gram(fusion(**chosen), TRAIN, settings, validation=cases, folder=tmp_path)
+    for file in tmp_path.rglob("*.safetensors"):
+        assert all(value.isfinite().all() for value in load_file(file).values() if value.is_floating_point())
+
+
+@pytest.mark.parametrize("chosen", [{}, CHOSEN])
+def test_a_model_without_finite_weights_lists_nothing_and_says_so(chosen):
+    model = fusion(**chosen)
+    with torch.no_grad():
+        model.backbone.decoder.final_layer_norm.weight[0] = torch.nan
+    with pytest.raises(TrainingError, match="the model's scores are NaN for 24 of 24 histories"):
+        ranked(model, validation())

@@ -3,8 +3,9 @@ import logging
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from lexirec.core.errors import ArtifactError, DataError
+from lexirec.core.errors import ArtifactError, DataError, TrainingError
 from lexirec.data.splits import prefix_cases
 from lexirec.evaluation.metrics import ndcg, ranks_of
 from lexirec.models.tsrec.grpo import COLUMNS, reinforce, stop_on_drop
@@ -180,3 +181,30 @@ def test_the_gate():
 def test_no_cases_are_refused(tmp_path):
     with pytest.raises(DataError, match="no training cases"):
         polish(shop(), tmp_path, seen=CASES.take(np.array([], dtype=int)))
+
+
+@pytest.mark.parametrize("judge", [True, False])
+def test_a_training_that_diverges_ends_in_one_line_and_keeps_nothing(judge, tmp_path):
+    settings = SHORT.model_copy(update={"learning_rate": 1e38})
+    with pytest.raises(
+        TrainingError, match=r"^(Reinforcing TS-Rec: the .* lower learning_rate|the model's scores are NaN)"
+    ):
+        polish(shop(), tmp_path, settings, judge=judge)
+    for file in tmp_path.rglob("*.safetensors"):
+        assert all(value.isfinite().all() for value in load_file(file).values() if value.is_floating_point())
+
+
+def test_weights_that_are_not_finite_are_not_reinforced(tmp_path):
+    model = shop()
+    with torch.no_grad():
+        model.backbone.model.norm.weight[0] = torch.nan
+    with pytest.raises(TrainingError, match=r"the weight 'backbone\.model\.norm\.weight' is not finite after step 0"):
+        polish(model, tmp_path)
+
+
+def test_a_reward_that_is_not_finite_is_named(tmp_path):
+    model = shop()
+    wanted = Rewards.of(RewardSettings(), model.trie)
+    spoilt = wanted.plus("mine", 0.5, lambda items_BG, **columns: torch.full(items_BG.shape, torch.nan))
+    with pytest.raises(DataError, match=r"rewards\.mine: NaN or infinity for 1[46] of 1[46] cases"):
+        polish(model, tmp_path, rewards=spoilt)

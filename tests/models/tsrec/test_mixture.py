@@ -7,8 +7,12 @@ import torch
 
 from lexirec.data.sequences import Sequences
 from lexirec.models.tsrec.examples import Examples
-from lexirec.models.tsrec.mixture import mixture
+from lexirec.models.tsrec.mixture import TaskTexts, make_examples, mixture
+from lexirec.models.tsrec.prompts import PromptBuilder
+from lexirec.models.tsrec.settings import TaskSettings, TSRecPromptSettings
 from lexirec.nn.ragged import Ragged
+from lexirec.testing import circle_walks
+from tests.worlds.tsrec_shop import ITEMS, identifiers, tokenizer
 
 
 def examples(task: str, first: int, count: int) -> Examples:
@@ -71,3 +75,22 @@ def test_a_row_keeps_the_training_row_it_is_of():
     assert mixed.sources.tolist() == expected
     assert mixed.take(np.array([4, 0])).sources.tolist() == [expected[4], expected[0]]
     assert mixture([ONE, TWO], {}).sources is None
+
+
+def test_answers_end_where_the_model_does(caplog):
+    chosen = TSRecPromptSettings(frame="plain", max_history=3)
+    walks, titles = (
+        circle_walks(ITEMS, shoppers=5),
+        TaskTexts([f"{'long title ' * item} {item}" for item in range(ITEMS)]),
+    )
+    weights = TaskSettings(history_title=1, ts_align=0)
+    positions = 24
+    held = PromptBuilder(tokenizer(), identifiers(), chosen, positions)
+    cut = make_examples(held, walks, titles, weights)
+    whole = make_examples(PromptBuilder(tokenizer(), identifiers(), chosen), walks, titles, weights)
+    lengths = cut.prompts.lengths + cut.targets.lengths
+    assert int(lengths.max()) == positions
+    assert int((whole.prompts.lengths + whole.targets.lengths).max()) > positions
+    assert "answers are cut: the backbone has 24 positions" in caplog.text
+    assert set(cut.targets.lengths[cut.items >= 0].tolist()) == {2}  # identifiers are whole
+    assert int(cut.targets.lengths.min()) > 0

@@ -134,3 +134,32 @@ def test_rows_are_taken_and_first_of_equals_found():
 def test_empty_catalogue_and_no_histories_give_nothing():
     assert len(builder().next_item(Sequences.from_lists([]))) == 0
     assert torch.equal(builder().items.lengths, torch.tensor([3, 3, 4, 4]))
+
+
+@settings(deadline=None, max_examples=25)
+@given(histories, st.integers(20, 60), st.sampled_from([30, 512]))
+def test_prompts_leave_room_for_an_identifier_in_the_model_s_positions(told, positions, max_length):
+    chosen = TSRecPromptSettings(frame="plain", max_length=max_length)
+    held = PromptBuilder(TOKENIZER, IDENTIFIERS, chosen, positions)
+    walks = Sequences.from_lists(told)
+    limit = min(positions - 4, max_length)
+    assert held.max_length == limit
+    assert held.cut_by_positions == (positions - 4 < max_length)
+    assert rows(held.next_item(walks)) == rows(builder(frame="plain", max_length=limit).next_item(walks))
+    texts = ["red soap " * 30, "red"]
+    assert rows(held.ask(TITLE_ITEM, texts)) == rows(builder(frame="plain", max_length=limit).ask(TITLE_ITEM, texts))
+
+
+def test_a_model_with_too_few_positions_is_refused_and_the_advice_is_about_it():
+    with pytest.raises(
+        SettingsError, match=r'has 64 positions, too few .*, which take \d+; set prompts\.frame = "plain"'
+    ):
+        PromptBuilder(TOKENIZER, IDENTIFIERS, TSRecPromptSettings(), 64)
+    chosen = TSRecPromptSettings(frame="plain", max_history=9)
+    held, longer = PromptBuilder(TOKENIZER, IDENTIFIERS, chosen, 20), PromptBuilder(TOKENIZER, IDENTIFIERS, chosen, 400)
+    walks = Sequences.from_lists([[0, 1, 2, 3, 0, 1, 2]])
+    assert "take a backbone with more positions to keep them" in (held.census(walks).warning or "")
+    assert held.limit_in_words == (
+        "prompts are cut to 16 tokens, not prompts.max_length = 512: the backbone has 20 positions, answer included"
+    )
+    assert longer.census(walks).warning is None

@@ -5,6 +5,7 @@ import pytest
 
 from lexirec.core.errors import ArtifactError, DataError, LexirecError, SettingsError
 from lexirec.data.neighbors import Neighbors
+from lexirec.data.sequences import Sequences
 from lexirec.data.splits import prefix_cases
 from lexirec.evaluation.evaluator import evaluate
 from lexirec.models.distillation_teacher import DistillationSettings, DistillationTeacher
@@ -28,6 +29,7 @@ from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.schemes import codes_as_tokens
 from lexirec.semantic_ids.lexicon.lexicon import tfidf_lexicon
 from lexirec.testing import RecommenderContract, circle_walks, tiny_catalog
+from tests.worlds.backbones import POSITIONS, save
 from tests.worlds.distillation import check_copies
 
 ITEMS = 20
@@ -182,3 +184,25 @@ def test_the_card_tells_the_settings():
 
 def test_copies_of_the_model_teach_it_and_are_trained_once(tmp_path, monkeypatch):
     check_copies(lambda: built(GROUNDED), BRIEF, (TRAIN, VALIDATION), tmp_path, monkeypatch)
+
+
+def test_a_backbone_with_few_positions_is_trained_and_used_within_them(tmp_path, caplog):
+    settings = PLAIN.model_copy(
+        update={
+            "prompts": TSRecPromptSettings(frame="plain", max_history=50),
+            "tasks": TaskSettings(sid_title=1, history_title=1, ts_align=0),
+            "training": BRIEF.model_copy(update={"epochs": 1}),
+        }
+    )
+    recommender = TSRecRecommender.create(save(tmp_path / "gpt2", "gpt2"), CATALOG, CODES, settings=settings)
+    assert f"the backbone has {POSITIONS} positions, answer included" in caplog.text
+    walks = Sequences.from_lists([list(range(20)) * 3, [], [4]])
+    long = Sequences.concatenate([TRAIN, walks])
+    assert POSITIONS - 4 < int(recommender.builder.next_item(walks).lengths.max()) <= POSITIONS - 2
+    recommender.fit(long, validation=VALIDATION)
+    training = GrpoSettings(epochs=1, batch_size=16, group=4, cases=16)
+    recommender.reinforce(long, ReinforcementSettings(training=training), validation=VALIDATION)
+    recommender.save(tmp_path / "saved")
+    ranked = load_recommender(tmp_path / "saved").rank(walks, k=5)
+    assert (ranked.items >= 0).all()
+    assert np.array_equal(ranked.items, recommender.rank(walks, k=5).items)

@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from lexirec.core.errors import ArtifactError, DataError
+from lexirec.core.errors import ArtifactError, DataError, TrainingError
 from lexirec.evaluation.metrics import ndcg, ranks_of
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.settings import SftSettings
@@ -151,3 +152,13 @@ def test_nothing_to_learn_from_is_refused(tmp_path):
 def test_nothing_is_printed(tmp_path, capsys):
     fit(shop(), tmp_path, SHORT.model_copy(update={"epochs": 1}), cases=validation(cases=2))
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("trainable", ["full", "lora", "embeddings"])
+@pytest.mark.parametrize("judged", [True, False])
+def test_a_training_that_diverges_ends_in_one_line_and_keeps_nothing(trainable, judged, tmp_path):
+    settings = SHORT.model_copy(update={"learning_rate": 1e38, "trainable": trainable})
+    with pytest.raises(TrainingError, match=r"^Fine-tuning TS-Rec: the .* lower learning_rate \(1e\+38\)"):
+        fit(shop(), tmp_path, settings, validation() if judged else None)
+    for file in tmp_path.rglob("*.safetensors"):
+        assert all(value.isfinite().all() for value in load_file(file).values() if value.is_floating_point())

@@ -21,6 +21,7 @@ from lexirec.pipeline.experiment import EvaluationSettings
 from lexirec.pipeline.stages.baselines import fit_baseline
 from lexirec.pipeline.stages.data import load_split
 from lexirec.pipeline.stages.evaluation import measure, measured_cases
+from lexirec.pipeline.visible import visible
 from tests.worlds.small_run import small_run
 
 
@@ -56,7 +57,7 @@ def folders():
     ),
 )
 def test_every_baseline_is_fitted_saved_and_ranks(tmp_path, folders, settings):
-    fit_baseline(settings, folders, tmp_path)
+    fit_baseline(settings, visible("baselines", small_run()[1].stages), tmp_path)
     recommender = load_recommender(tmp_path)
     split = load_split(folders["data"])
     ranking = recommender.rank(split.test.histories.take([0, 1]), k=5, exclude_seen=True)

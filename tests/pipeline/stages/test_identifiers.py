@@ -7,6 +7,7 @@ from lexirec.pipeline.components import CoOccurrenceNeighbors, MemoryNeighbors, 
 from lexirec.pipeline.stages.baselines import prepare_neighbors
 from lexirec.pipeline.stages.data import item_names, load_catalog, load_split, prepare_data, write_summary
 from lexirec.pipeline.stages.identifiers import joined_vectors, load_saved_tokenizer, prepare_tokenizer, prepare_vectors
+from lexirec.pipeline.visible import visible
 from tests.worlds.small_run import experiment, small_run
 
 
@@ -35,7 +36,7 @@ def test_vectors_of_several_sources_are_joined(tmp_path, folders):
 def test_precomputed_vectors_are_read_from_the_given_file(tmp_path, folders):
     np.save(tmp_path / "mine.npy", np.full((100, 3), 2.0, dtype=np.float32))
     settings = experiment(vectors={"own": {"kind": "precomputed", "path": str(tmp_path / "elsewhere.npy")}}).vectors
-    prepare_vectors(settings["own"], {"data": folders["data"], "file": tmp_path / "mine.npy"}, tmp_path)
+    prepare_vectors(settings["own"], {"file": tmp_path / "mine.npy", "catalog": folders["data"] / "catalog"}, tmp_path)
     np.testing.assert_allclose(np.load(tmp_path / "vectors.npy"), 3**-0.5, atol=1e-6)
 
 
@@ -43,8 +44,8 @@ def test_precomputed_vectors_are_read_from_the_given_file(tmp_path, folders):
     "settings",
     [CoOccurrenceNeighbors(k=4), MemoryNeighbors(k=4), MemoryNeighbors(k=4, evidence="vectors"), VectorNeighbors(k=4)],
 )
-def test_neighbors_of_every_kind(tmp_path, folders, settings):
-    prepare_neighbors(settings, folders, tmp_path)
+def test_neighbors_of_every_kind(tmp_path, settings):
+    prepare_neighbors(settings, visible("neighbors", small_run()[1].stages), tmp_path)
     with np.load(tmp_path / "neighbors.npz") as found:
         assert found["items"].shape == (100, 4)
         assert not (found["items"] == np.arange(100)[:, None]).any()
@@ -52,7 +53,9 @@ def test_neighbors_of_every_kind(tmp_path, folders, settings):
 
 
 def test_a_scratch_tokenizer_is_trained_once_and_loads(tmp_path, folders):
-    prepare_tokenizer({"name": "scratch:tiny", "vocabulary_size": 300}, {"data": folders["data"]}, tmp_path)
+    prepare_tokenizer(
+        {"name": "scratch:tiny", "vocabulary_size": 300}, {"catalog": folders["data"] / "catalog"}, tmp_path
+    )
     tokenizer = load_saved_tokenizer(tmp_path)
     assert tokenizer is not None
     assert 64 < len(tokenizer) <= 300

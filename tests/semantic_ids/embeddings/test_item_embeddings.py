@@ -152,3 +152,10 @@ def test_embed_follows_the_settings(tmp_path, catalog):
     assert embed_items(catalog, PrecomputedVectors(path=tmp_path / "v.npy")) == pytest.approx(normalized(VECTORS))
     with pytest.raises(DataError, match="no settings of vectors"):
         embed_items(catalog, 3)
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30, 1.0])
+def test_lengths_of_very_large_and_very_small_numbers_are_one_too(scale):
+    vectors = np.array([[3, 4], [0, 0], [1, 0]], dtype=np.float32)
+    vectors[0] *= np.float32(scale)
+    np.testing.assert_allclose(normalized(vectors), [[0.6, 0.8], [0, 0], [1, 0]], atol=1e-6)

@@ -126,3 +126,25 @@ def test_what_is_missing_is_said(model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(SettingsError, match=r"pip install 'lexirec\[text\]'"):
         sentence_vectors(TEXTS, SentenceVectors(model=model))
+
+
+def test_a_model_that_gives_no_numbers_is_named_with_the_items_and_nothing_is_stored(model, tmp_path, monkeypatch):
+    def broken(loaded, texts, settings):
+        vectors = ENCODE(loaded, texts, settings)
+        vectors[[text == TEXTS[12] for text in texts]] = np.nan
+        return vectors
+
+    monkeypatch.setattr(sentence_encoder, "_encode", broken)
+    settings, ids = SentenceVectors(model=model, shard_size=10), [f"id-{row}" for row in range(25)]
+    with pytest.raises(
+        DataError, match=rf"NaN or infinity for 1 of 10 texts, those of items such as 'id-12' \('{TEXTS[12]}'"
+    ):
+        sentence_vectors(TEXTS, settings, folder=tmp_path, ids=ids)
+    assert [path.name for path in tmp_path.glob("from-*")] == ["from-0000000000.npy"]
+
+
+def test_stored_vectors_that_are_no_numbers_are_computed_again(model, tmp_path):
+    settings = SentenceVectors(model=model, shard_size=10)
+    whole = sentence_vectors(TEXTS, settings, folder=tmp_path)
+    np.save(tmp_path / "from-0000000010.npy", np.full((10, 16), np.nan, np.float32))
+    np.testing.assert_array_equal(sentence_vectors(TEXTS, settings, folder=tmp_path), whole)

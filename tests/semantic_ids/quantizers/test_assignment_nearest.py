@@ -52,3 +52,10 @@ def test_unusable_vectors_are_refused():
         finite_matrix(np.ones((3, 2), dtype=int))
     with pytest.raises(DataError, match="vectors have 4 dimensions, the codebook 3"):
         finite_matrix(ROWS, 3)
+
+
+def test_numbers_whose_squares_overflow_are_refused():
+    large = np.ones((4, 2), np.float32)
+    large[2, 1] = 1e20
+    with pytest.raises(DataError, match=r"row 2 holds a number beyond 1e\+15 \(1 such rows\)"):
+        finite_matrix(large)

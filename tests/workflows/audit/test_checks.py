@@ -463,7 +463,9 @@ def test_stored_differences_that_are_noise_are_named():
 def test_one_seed_is_reported():
     settings = {"baselines": {"s": {"kind": "sasrec"}}}
     assert severities("seeds", evidence(seeds=[3], settings=settings)) == ["note"]
-    assert severities("seeds", evidence(seeds=[3, 4], settings=settings)) == []
+    (found,) = look("seeds", evidence(seeds=[3, 4], settings=settings))
+    assert "finished with 2 seeds (3, 4)" in found.found
+    assert severities("seeds", evidence(seeds=[3, 4, 5], settings=settings)) == []
 
 
 def test_generation_defaults_of_a_checkpoint(tmp_path):

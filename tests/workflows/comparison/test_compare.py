@@ -31,7 +31,7 @@ def report(seed, hits=0.2, **protocol):
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
     systems = {
-        "floor": [report(1)],
+        "floor": [report(1, seeds={})],
         "twin": [report(2)],
         "better": [report(seed, hits=0.26) for seed in (3, 4, 5)],
         "worse": [report(6, hits=0.1)],
@@ -41,20 +41,42 @@ def comparison() -> Comparison:
 
 def test_what_is_shown_and_what_is_not(comparison):
     assert comparison.baseline == "floor"
-    assert {name: comparison.side(name) for name in comparison.differences} == {
+    assert {name: comparison.verdict(name) for name in comparison.differences} == {
         "twin": "open",
         "better": "above",
-        "worse": "below",
+        "worse": "below in these users",
     }
 
 
-def test_a_system_with_one_seed_is_pointed_out(comparison):
-    assert comparison.one_seed
-    assert "run several" in comparison.text()
-    several = {"floor": [report(1), report(7)], "better": [report(seed, hits=0.26) for seed in (3, 4)]}
-    found = compare_systems(several, bootstrap=QUICK)
-    assert not found.one_seed
-    assert "run several" not in found.text()
+def better(count, **card):
+    return [report(seed, hits=0.26, **card) for seed in range(3, 3 + count)]
+
+
+@pytest.mark.parametrize(
+    ("floor", "system", "verdict"),
+    [
+        ([report(1, seeds={})], better(1, seeds={}), "above"),
+        ([report(1, seeds={})], better(1), "above in these users"),
+        ([report(1, seeds={})], better(2), "above in these users"),
+        ([report(1, seeds={})], better(3), "above"),
+        ([report(1)], better(3), "above in these users"),
+        ([report(1), report(7), report(8)], better(3), "above"),
+        ([report(1), report(7), report(8)], better(1, seeds={}), "above"),
+        ([report(1), report(1), report(1)], better(3), "above in these users"),
+        ([report(1, seeds={})], better(3, seeds={"model: seed": 0}), "above in these users"),
+        ([report(1, settings={"kind": "memory"})], better(3), "above"),
+        ([report(1, settings={"kind": "als", "seed": 0})], better(3), "above in these users"),
+    ],
+)
+def test_a_difference_is_shown_from_three_seeds_of_every_trained_side_on(floor, system, verdict):
+    found = compare_systems({"floor": floor, "better": system}, bootstrap=QUICK)
+    assert found.adjusted["better"] < 0.05
+    assert found.verdict("better") == verdict
+    row = found.as_json()["systems"][1]
+    assert (row["verdict"], row["shown"]) == (verdict, "above" if verdict == "above" else "open")
+    few = verdict == "above in these users"
+    assert ("say nothing about other seeds of its training" in " ".join(found.text().split())) == few
+    assert ("in these users" in found.text()) == few
 
 
 def test_p_values_are_corrected_for_being_many(comparison):
@@ -78,7 +100,13 @@ def test_rows_hold_values_seeds_and_differences(comparison):
 def test_json_is_plain(comparison):
     found = json.loads(json.dumps(comparison.as_json(), allow_nan=False))
     assert (found["users"], found["cases"], found["comparisons"], found["seen"]) == (500, CASES, 3, "excluded")
-    assert found["systems"][2]["shown"] == "above"
+    assert [(row["verdict"], row["training_seeds"]) for row in found["systems"]] == [
+        (None, None),
+        ("open", 1),
+        ("above", 3),
+        ("below in these users", 1),
+    ]
+    assert (found["baseline_seeds"], found["seeds_needed"]) == (None, 3)
     nothing = compare_systems({"a": [report(1)], "none": [report(1, hits=-9)]}, baseline="none", bootstrap=QUICK)
     assert json.loads(json.dumps(nothing.as_json(), allow_nan=False))["systems"][0]["relative"] is None
     assert "–" in nothing.text()
@@ -91,6 +119,7 @@ def test_text_says_how_it_was_made(comparison):
     assert "Holm over 3 comparisons" in text
     assert re.search(r"better +\.\d{4} +3 +\+\.\d{4} \(\+\d", text)
     assert text.count(" above") == 1
+    assert text.count("in these users") == 2, "the outcome of a row, and the sentence below"
 
 
 def test_nothing_is_cut_on_a_narrow_terminal(comparison):
@@ -103,7 +132,10 @@ def test_it_can_be_drawn(comparison, tmp_path):
     path = comparison.draw(tmp_path / "new", "differences")
     assert path == tmp_path / "new" / "differences.png"
     assert path.read_bytes().startswith(b"\x89PNG")
-    assert "no difference shown" in (tmp_path / "new" / "differences.svg").read_text("utf-8")
+    drawn = (tmp_path / "new" / "differences.svg").read_text("utf-8")
+    assert "no difference shown" in drawn
+    assert "below in these users: fewer than three seeds" in drawn
+    assert "above in these users" not in drawn
 
 
 def test_another_metric_and_baseline():

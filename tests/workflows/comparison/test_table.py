@@ -54,12 +54,22 @@ def test_marks_are_those_of_the_comparison(table):
     found = table.comparisons["excluded"]["ndcg@10"]
     by_name = {row[0]: row[4] for row in rows(table.markdown())[2:]}
     for name in found.differences:
-        assert ("▲" in by_name[name], "▼" in by_name[name]) == (
-            found.side(name) == "above",
-            found.side(name) == "below",
-        )
-    assert any(found.side(name) != "open" for name in found.differences)
-    assert not {"▲", "▼"} & set(by_name[found.baseline])
+        marks = {"▲": "above", "▼": "below", "△": "above in these users", "▽": "below in these users"}
+        assert [verdict for mark, verdict in marks.items() if mark in by_name[name]] == [
+            verdict for verdict in marks.values() if verdict == found.verdict(name)
+        ]
+    assert any(found.verdict(name) != "open" for name in found.differences)
+    assert not set("▲▼△▽") & set(by_name[found.baseline])
+
+
+def test_a_single_seed_of_a_network_is_marked_apart(store):
+    found = results_table(store, ["small"], baseline="memory", metrics=["ndcg@10"], bootstrap=QUICK)
+    by_name = {row[0]: row[1] for row in rows(found.markdown())[2:7]}
+    assert "▼" in by_name["popularity"], "depends on no seed"
+    assert "▽" in by_name["sasrec"]
+    assert "△ ▽, in these users: a learned side has fewer than three seeds" in found.markdown()
+    counts = results_table(store, SEEDED[:2], metrics=["ndcg@10"], bootstrap=QUICK)
+    assert "△" not in counts.markdown()
 
 
 def test_it_says_which_runs_it_stands_for(table):
@@ -121,5 +131,5 @@ def test_it_is_drawn_as_it_is_reported(store, monkeypatch):
         assert [each.name for each in panel] == list(last.systems)
         assert [each.value for each in panel] == [each.value for each in last.systems.values()]
         assert {each.name: each.side for each in panel if each.name != last.baseline} == {
-            name: last.side(name) for name in last.differences
+            name: last.verdict(name) for name in last.differences
         }

@@ -106,7 +106,7 @@ def test_findings_have_intervals_and_holm_over_the_study(done):
     headline = [each for each in findings if each.seen == "excluded" and not each.reference]
     assert all(each.adjusted is not None and each.adjusted >= each.difference.p_value for each in headline)
     assert all(each.adjusted is None for each in findings if each.seen == "included")
-    assert next(each for each in headline if each.label == "popularity").shown(0.95) == "below"
+    assert next(each for each in headline if each.label == "popularity").verdict(0.95) == "below"
     text = io.StringIO()
     Console(file=text, width=140).print(findings_table(findings, ["ndcg@10", "recall@10"]))
     assert "without text" in text.getvalue()

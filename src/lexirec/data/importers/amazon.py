@@ -6,19 +6,20 @@ literals, not JSON; they are parsed with `ast.literal_eval`, which runs no code.
 
 from __future__ import annotations
 
-import ast
-import html
-import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from lexirec.data.importers.base import Conversion, Imported, Row, find_file, records
+from lexirec.data.importers.base import Conversion, Imported
+from lexirec.data.importers.event_columns import EventColumns, Kept, Moment, present
+from lexirec.data.importers.files import Row, find_file, records
+from lexirec.data.importers.item_texts import plain_text
+from lexirec.data.importers.literals import json_lines, loose, strict
 from lexirec.data.readers.sql_columns import Source
 
 _SCHEMA = pa.schema(
@@ -34,38 +35,8 @@ _SCHEMA = pa.schema(
     ]
 )
 _ENDING = re.compile(r"\.(json|jsonl)(\.gz|\.zst)?$")
-_TAG = re.compile(r"<[^>]{1,200}>")
 _PRICE = re.compile(r"^\$?\s*([\d,]+(?:\.\d+)?)$")
 _RANK = re.compile(r"([\d,]+)\s+in\s+([^(]+)")
-
-
-def loose(line: bytes) -> Row:
-    """Parse one line as JSON or, failing that, as a Python literal."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        record = ast.literal_eval(line.decode("utf-8").strip())
-    if not isinstance(record, dict):
-        raise ValueError("a record is an object")
-    return record
-
-
-def strict(line: bytes) -> Row:
-    """Parse one line as a JSON object."""
-    record = json.loads(line)
-    if not isinstance(record, dict):
-        raise ValueError("a record is an object")
-    return record
-
-
-def _text(value: Any) -> str | None:
-    """Return text without markup, white space collapsed, lists joined; None where there is no text."""
-    if isinstance(value, (list, tuple)):
-        value = " ".join(str(part) for part in value if part)
-    if not isinstance(value, str):
-        return None
-    plain = " ".join(_TAG.sub(" ", html.unescape(value)).split())
-    return plain or None
 
 
 def _price(value: Any) -> float | None:
@@ -80,10 +51,10 @@ def _rank(value: Any) -> tuple[int | None, str | None]:
     """Return rank and category: from `{"Beauty": 12}` (2014, 2023) or `"12 in Beauty ("` (2018)."""
     if isinstance(value, dict):
         pairs = [(rank, name) for name, rank in value.items() if isinstance(rank, int)]
-        return (pairs[0][0], _text(pairs[0][1])) if pairs else (None, None)
+        return (pairs[0][0], plain_text(pairs[0][1])) if pairs else (None, None)
     first = value[0] if isinstance(value, list) and value else value
     match = _RANK.search(first) if isinstance(first, str) else None
-    return (int(match[1].replace(",", "")), _text(match[2])) if match else (None, None)
+    return (int(match[1].replace(",", "")), plain_text(match[2])) if match else (None, None)
 
 
 def _path(value: Any) -> list[str] | None:
@@ -94,7 +65,7 @@ def _path(value: Any) -> list[str] | None:
     for name in value if isinstance(value, list) else []:
         if "</span>" in str(name):  # 2018: the rest are product features mixed into the path
             break
-        if (plain := _text(str(name))) is not None:
+        if (plain := plain_text(str(name))) is not None:
             names.append(plain)
     return names or None
 
@@ -103,11 +74,11 @@ def _row(item_id: Any, record: Row, brand: Any, categories: Any, rank: Any) -> R
     sales_rank, sales_type = _rank(rank)
     return {
         "item_id": str(item_id),
-        "title": _text(record.get("title")),
-        "brand": _text(brand),
+        "title": plain_text(record.get("title")),
+        "brand": plain_text(brand),
         "categories": _path(categories),
         "price": _price(record.get("price")),
-        "description": _text(record.get("description")),
+        "description": plain_text(record.get("description")),
         "sales_rank": sales_rank,
         "sales_type": sales_type,
     }
@@ -137,26 +108,46 @@ class _Release:
     reviews: str
     user: str
     item: str
-    time: str
-    per_second: int
-    rating: str
+    time: Moment
+    kept: Mapping[str, Kept]
     parse: Callable[[bytes], Row]
     to_item: Callable[[Row], Row]
 
 
+_TIME = Moment("unixReviewTime")
+_RATING = {"rating": Kept("overall", "number")}
 _RELEASES = {
-    "amazon-2014": _Release(
-        "reviews_*.json.gz", "reviewerID", "asin", "unixReviewTime", 1, "overall", loose, _item_2014
+    "amazon-2014": _Release("reviews_*.json.gz", "reviewerID", "asin", _TIME, _RATING, loose, _item_2014),
+    "amazon-2018": _Release(
+        "*.json.gz",
+        "reviewerID",
+        "asin",
+        _TIME,
+        {**_RATING, "verified": Kept("verified", "flag")},
+        strict,
+        _item_2018,
     ),
-    "amazon-2018": _Release("*.json.gz", "reviewerID", "asin", "unixReviewTime", 1, "overall", strict, _item_2018),
-    "amazon-2023": _Release("*.jsonl.gz", "user_id", "parent_asin", "timestamp", 1000, "rating", strict, _item_2023),
+    "amazon-2023": _Release(
+        "*.jsonl.gz",
+        "user_id",
+        "parent_asin",
+        Moment("timestamp", per_second=1000),
+        {
+            "rating": Kept("rating", "number"),
+            "verified_purchase": Kept("verified_purchase", "flag"),
+            "helpful_vote": Kept("helpful_vote", "number"),
+        },
+        strict,
+        _item_2023,
+    ),
 }
 
 
 def import_amazon(release_name: str, folder: Path, conversion: Conversion) -> Imported:
     """Import one category: a review file and its `meta_…` file.
 
-    Items are ASINs (2023: parent ASINs), events are reviews with their time in seconds and rating.
+    Items are ASINs (2023: parent ASINs), events are reviews with their time in seconds and rating. Titles that are a
+    script of the shop's page instead of words (2018) are none.
 
     Raises:
         DataError: A file is missing or ambiguous, or a row is bad.
@@ -171,14 +162,9 @@ def import_amazon(release_name: str, folder: Path, conversion: Conversion) -> Im
     metadata = find_file(
         folder, "metadata file (meta_*)", lambda name: bool(_ENDING.search(name)) and name.startswith("meta_")
     )
-    conversion.take_events(
-        _reviews(conversion, reviews, release),
-        user=release.user,
-        item=release.item,
-        time=release.time,
-        per_second=release.per_second,
-        rating=release.rating,
-    )
+    source = _reviews(conversion, reviews, release)
+    columns = EventColumns(release.user, release.item, release.time, present(source, release.kept))
+    conversion.take_events(source, columns)
     conversion.take_items(_items(conversion, metadata, release), _SCHEMA, f"Reading {metadata.name}")
     return conversion.finish()
 
@@ -195,23 +181,9 @@ def _items(conversion: Conversion, metadata: Path, release: _Release) -> Iterato
 
 def _reviews(conversion: Conversion, path: Path, release: _Release) -> Source:
     """Return the reviews as JSON Lines; files of 2014 may hold Python literals, which are rewritten first."""
-    with conversion.work.unpacked(path).open("rb") as lines:
-        first = lines.readline()
-    if release.parse is strict or _is_json(first):
+    if release.parse is strict:
         return conversion.work.open(path)
-    rewritten = conversion.work.folder / "reviews.jsonl"
-    with rewritten.open("w", encoding="utf-8") as out:
-        for record in records(conversion, path, release.parse):
-            out.write(json.dumps(record) + "\n")
-    return replace(conversion.work.open(rewritten), path=path)
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
+    return json_lines(conversion, path)
 
 
 import_amazon_2014 = partial(import_amazon, "amazon-2014")

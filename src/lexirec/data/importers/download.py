@@ -27,7 +27,7 @@ _MOVIELENS = "https://files.grouplens.org/datasets/movielens/"
 _AMAZON_2014 = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles/"
 _AMAZON = "https://mcauleylab.ucsd.edu/public_datasets/data/"
 
-MOVIELENS = ("1m", "10m", "20m", "25m", "32m", "latest", "latest-small")
+MOVIELENS = ("100k", "1m", "10m", "20m", "25m", "32m", "latest", "latest-small")
 """Releases of MovieLens: `movielens/<release>`."""
 
 _WITHOUT_CHECKSUM = ("latest-small",)
@@ -64,6 +64,24 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
 """Categories of each Amazon release: `amazon-2014/Beauty`."""
 
 
+BY_HAND = {
+    "mind": "MIND asks for consent to its terms: get MINDsmall_train.zip and MINDsmall_dev.zip (or MINDlarge_…)"
+    " from https://msnews.github.io and put them into {folder}",
+    "goodreads": "get goodreads_books….json.gz and goodreads_interactions….json.gz, all or of one genre, and if you"
+    " like goodreads_book_authors.json.gz and goodreads_book_genres_initial.json.gz, from the UCSD Book Graph's page"
+    " of data sets and put them into {folder}",
+    "steam": "get steam_reviews.json.gz and steam_games.json.gz from the page of data sets of UCSD's McAuley Lab and"
+    " put them into {folder}",
+    "book-crossing": "get BX-CSV-Dump.zip, or BX-Book-Ratings.csv and BX-Books.csv, from a copy of Book-Crossing and"
+    " put them into {folder}",
+    "retailrocket": "Kaggle asks for an account: get archive.zip of 'Retailrocket recommender system dataset' and put"
+    " it into {folder}",
+    "yelp": "Yelp asks for consent to its terms: get yelp_academic_dataset_review.json and"
+    " yelp_academic_dataset_business.json from https://www.yelp.com/dataset and put them into {folder}",
+}
+"""Data sets that are not downloaded here: where their files are and what to put where."""
+
+
 @dataclass(frozen=True)
 class RemoteFile:
     """One file to download: its address, its name on disk and, where the publisher has one, the address of its MD5."""
@@ -95,10 +113,9 @@ def files_of(dataset: str) -> tuple[RemoteFile, ...]:
     name, _, part = rest.partition("/")
     names = MOVIELENS if family == "movielens" else CATEGORIES.get(family, ())
     if not names:
-        families = ["movielens", *CATEGORIES]
         raise DataError(
             f"There is no data set '{dataset}'; there are movielens/<release> and amazon-<2014|2018|2023>/<category>."
-            f"{did_you_mean(family, families)}"
+            f"{did_you_mean(family, ['movielens', *CATEGORIES, *BY_HAND])}"
         )
     if name not in names or part not in ("", "all") or (part and family in ("movielens", "amazon-2023")):
         raise DataError(f"There is no '{rest}' of {family}; there are {', '.join(names)}.{did_you_mean(name, names)}")
@@ -136,6 +153,9 @@ def fetch(dataset: str, folder: Path | str, *, mirror: str | None = None) -> tup
             names the files to download by hand and where to put them.
     """
     target = Path(folder)
+    if (by_hand := BY_HAND.get(dataset.partition("/")[0])) is not None:
+        advice = by_hand.format(folder=target)
+        raise DataError(f"'{dataset}' cannot be fetched: {advice}, then run lexirec import {dataset} {target} TABLES.")
     files = files_of(dataset)
     if mirror is not None:
         base = mirror.rstrip("/") + "/"

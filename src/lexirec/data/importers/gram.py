@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from lexirec.core.errors import DataError
-from lexirec.data.importers.base import Conversion, Imported, Row, find_file
+from lexirec.data.importers.base import Conversion, Imported
+from lexirec.data.importers.files import Row, find_file
 
 _SEQUENCES, _TEXTS, _NEIGHBORS = "user_sequence.txt", "item_plain_text.txt", "similar_item_sasrec.txt"
 _IDENTIFIERS = re.compile(r"^item_generative_indexing_(.+)\.txt$")

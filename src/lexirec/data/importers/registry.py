@@ -24,9 +24,14 @@ FORMATS: Registry[Callable[[Path, Conversion], Imported]] = Registry(
         "amazon-2014": "amazon:import_amazon_2014",
         "amazon-2018": "amazon:import_amazon_2018",
         "amazon-2023": "amazon:import_amazon_2023",
-        "movielens": "public_datasets:import_movielens",
-        "yelp": "public_datasets:import_yelp",
-        "recbole": "public_datasets:import_recbole",
+        "movielens": "movielens:import_movielens",
+        "yelp": "yelp:import_yelp",
+        "recbole": "recbole:import_recbole",
+        "mind": "mind:import_mind",
+        "goodreads": "goodreads:import_goodreads",
+        "steam": "steam:import_steam",
+        "book-crossing": "book_crossing:import_book_crossing",
+        "retailrocket": "retailrocket:import_retailrocket",
     },
 )
 """The formats that can be imported, by name."""

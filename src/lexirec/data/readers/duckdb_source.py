@@ -1,16 +1,16 @@
-"""DuckDB scans of tables on disk: Parquet, CSV/TSV and JSON Lines, plain or as .gz/.zst.
+"""DuckDB scans of tables on disk: Parquet, CSV/TSV and JSON, plain or as .gz/.zst.
 
 `Workspace` is a scratch database that spills to disk; `Workspace.open` inspects a file and returns a `Source`: its
-columns and the SQL that scans it with a row number. Rows are checked in `lexirec.data.readers.validation`.
+columns and the SQL that scans it with a row number. Rows are checked in `lexirec.data.readers.validation`. A scan calls
+the file's columns f0, f1, ...: whatever they are called in the file, no name clashes with one of ours.
 """
 
 from __future__ import annotations
 
-import csv
+import logging
 import os
 import shutil
 import tempfile
-from codecs import BOM_UTF8
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,20 +19,31 @@ import duckdb
 import pyarrow as pa
 
 from lexirec.core.errors import DataError, did_you_mean
-from lexirec.data.readers.sql_columns import LINE, ROW, Column, Kind, Source, json_column, literal, quoted
+from lexirec.data.readers import plain_text
+from lexirec.data.readers.delimited import Layout, column_of, layout_of, scan_of, without_blanks
+from lexirec.data.readers.json_text import open_json
+from lexirec.data.readers.plain_text import literal_path
+from lexirec.data.readers.sql_columns import ROW, Column, Kind, Source, literal, quoted
+from lexirec.data.readers.text_format import TextFormat
 
 _KINDS: dict[str, Kind] = {
     ".parquet": "parquet",
+    ".parq": "parquet",
+    ".pq": "parquet",
     ".csv": "delimited",
     ".tsv": "delimited",
+    ".tab": "delimited",
+    ".txt": "delimited",
+    ".dat": "delimited",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "jsonl",
 }
 _COMPRESSED = (".gz", ".zst")
-_ALLOWED = ".parquet, .csv, .tsv, .jsonl, .ndjson or .json (text also with .gz or .zst behind it)"
-_JSON_SAMPLE = 100_000
+_ALLOWED = ".parquet, .csv, .tsv, .txt, .jsonl, .ndjson or .json (text also with .gz or .zst behind it)"
+_USUAL = TextFormat()
 _MAX_MEMORY = 6 * 2**30
+_log = logging.getLogger(__name__)
 
 
 def one_line(error: BaseException) -> str:
@@ -84,61 +95,31 @@ class Workspace:
         """Return a result in Arrow batches, for results that should not be in memory twice."""
         return self.connection.sql(sql).to_arrow_reader(size)
 
-    def open(self, path: Path | str) -> Source:
-        """Inspect a file and return the source that scans it.
+    def open(self, path: Path | str, format: TextFormat = _USUAL) -> Source:
+        """Inspect a file and return the source that scans it; `format` describes delimited text.
 
         Raises:
             DataError: The file is missing, a folder, empty, of an unknown kind, damaged or not UTF-8.
         """
         file = Path(path)
-        kind = _kind(file)
-        plain = self.unpacked(file)
-        if kind == "parquet":
+        kind = kind_of(file)
+        if plain_text.content_of(file) == "parquet":
             return self._open_parquet(file)
+        if kind == "parquet":
+            raise DataError(f"{file}: the file cannot be read as Parquet; give text the ending .csv, .tsv or .jsonl.")
+        packed = plain_text.unpacked(file, self.folder)
+        plain = plain_text.in_utf8(file, packed, self.folder, format.encoding)
         if kind == "jsonl":
-            return self._open_jsonl(file, plain)
-        names, delimiter = _header(file, plain)
-        return self.delimited(file, plain, names, delimiter, header=True)
+            return open_json(self.connection, file, plain)
+        return self._open_delimited(file, plain, format)
 
     def unpacked(self, file: Path) -> Path:
         """Unpack a .gz or .zst into the scratch folder and return its path; other files are returned as they are.
 
-        Arrow unpacks instead of DuckDB, which takes a truncated .zst for a complete one (seen in 2.0.0); Arrow detects
-        it, and reads several frames.
+        Raises:
+            DataError: the file is damaged, empty, or unpacks to more than it may.
         """
-        if file.suffix.lower() not in _COMPRESSED:
-            return file
-        target = self.folder / f"unpacked-{len(list(self.folder.iterdir()))}"
-        codec = {".gz": "gzip", ".zst": "zstd"}[file.suffix.lower()]
-        try:
-            with pa.input_stream(str(file), compression=codec) as packed, target.open("wb") as out:
-                shutil.copyfileobj(packed, out, 2**22)
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(
-                f"{file}: the file cannot be unpacked as {codec} ({one_line(error)}); it is damaged or cut short."
-            ) from error
-        if target.stat().st_size == 0:
-            raise DataError(f"{file}: the file is empty; a header and at least one row are needed.")
-        return target
-
-    def _without_bom(self, plain: Path) -> Path:
-        """Return a copy without the byte order mark; files without one are returned as they are."""
-        with plain.open("rb") as lines:
-            if lines.read(len(BOM_UTF8)) != BOM_UTF8:
-                return plain
-            target = self.folder / f"unmarked-{len(list(self.folder.iterdir()))}"
-            with target.open("wb") as out:
-                shutil.copyfileobj(lines, out, 2**22)
-        return target
-
-    def _open_parquet(self, file: Path) -> Source:
-        scan = f"read_parquet({literal(str(file))})"
-        try:
-            described = self.rows(f"DESCRIBE SELECT * FROM {scan}")
-        except duckdb.Error as error:
-            raise DataError(f"{file}: the file cannot be read as Parquet ({one_line(error)}).") from error
-        columns = {name: Column(name, kind.strip('"'), quoted(name)) for name, kind, *_ in described}
-        return Source(file, "parquet", columns, f"(SELECT row_number() OVER () AS {ROW}, * FROM {scan})")
+        return plain_text.unpacked(file, self.folder)
 
     def delimited(
         self, file: Path, plain: Path, names: list[str], delimiter: str, *, header: bool, quote: str = '"'
@@ -147,32 +128,58 @@ class Workspace:
 
         All columns are read as text, no type is guessed; lines that do not fit go to the table `reject_errors`.
         """
-        types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
-        scan = (
-            f"read_csv({literal(str(plain))}, columns = {{{types}}}, header = {header}, auto_detect = false,"
-            f" delim = {literal(delimiter)}, quote = {literal(quote)}, escape = {literal(quote)}, strict_mode = true,"
-            f" store_rejects = true, rejects_limit = 0, max_line_size = {2**24})"
-        )
-        columns = {name: Column(name, "VARCHAR", quoted(name)) for name in names}
-        return Source(file, "delimited", columns, f"(SELECT row_number() OVER () AS {ROW}, * FROM {scan})")
+        return _delimited(file, plain, Layout(tuple(names), delimiter, quote, quote, 0, header))
 
-    def _open_jsonl(self, file: Path, plain: Path) -> Source:
-        lines = f"read_ndjson_objects({literal(str(self._without_bom(plain)))}, ignore_errors = true)"
-        scan = f"(SELECT row_number() OVER () AS {ROW}, json AS {LINE} FROM {lines})"
-        sample = f"(SELECT {LINE} AS line FROM {scan} WHERE json_type({LINE}) = 'OBJECT' LIMIT {_JSON_SAMPLE})"
-        pairs = f"(SELECT line, unnest(json_keys(line)) AS key FROM {sample})"
-        # A key is a list column where one of its values is a list; numbers stay text, as in CSV.
-        value = "json_extract(line, '$.\"' || replace(key, '\"', '\\\"') || '\"')"
-        keys = self.rows(f"SELECT key, bool_or(json_type({value}) = 'ARRAY') FROM {pairs} GROUP BY key")
-        if not keys:
-            n_lines = self.rows(f"SELECT count(*) FROM {scan}")[0][0]
-            problem = "no line is a JSON object" if n_lines else "the file is empty"
-            raise DataError(f"{file}: {problem}; JSON Lines hold one object per line.")
-        columns = {key: json_column(key, is_list) for key, is_list in sorted(keys)}
-        return Source(file, "jsonl", columns, scan)
+    def _open_delimited(self, file: Path, plain: Path, format: TextFormat) -> Source:
+        layout, plain = layout_of(file, plain, format, self.folder)
+        if layout.blanks:
+            _log.info("%s: blanks around the delimiters belong to no value", file.name)
+            plain, layout = without_blanks(file, plain, layout, self.folder)
+        source = _delimited(file, plain, layout)
+        # pandas writes its index as a nameless first column, and a delimiter at the end of each line makes a last one
+        nameless = [n for n, name in enumerate(layout.names) if not name and n > 0]
+        for n in nameless:
+            ((value,),) = self.rows(f"SELECT max(nullif(trim({column_of(n)}), '')) FROM {source.scan}") or [(None,)]
+            if value is not None:
+                raise DataError(
+                    f"{file}, line {layout.skip + 1}: column {n + 1} has no name but values such as {value[:40]!r};"
+                    " name it, or remove it."
+                )
+        return source
+
+    def _open_parquet(self, file: Path) -> Source:
+        scan = f"read_parquet({literal(literal_path(file))}, hive_partitioning = false)"
+        try:
+            described = self.rows(f"DESCRIBE SELECT * FROM {scan}")
+            ((n_rows,),) = self.rows(f"SELECT count(*) FROM {scan}")
+        except duckdb.Error as error:
+            raise DataError(f"{file}: the file cannot be read as Parquet ({one_line(error)}).") from error
+        if not n_rows:
+            raise DataError(f"{file}: the table has no row; at least one is needed.")
+        columns = {name: _typed(name, n, kind.strip('"')) for n, (name, kind, *_) in enumerate(described)}
+        selected = ", ".join(f"{quoted(name)} AS {column_of(n)}" for n, name in enumerate(columns))
+        return Source(file, "parquet", columns, f"(SELECT row_number() OVER () AS {ROW}, {selected} FROM {scan})")
 
 
-def _kind(file: Path) -> Kind:
+def _typed(name: str, n: int, kind: str) -> Column:
+    """Return a column of Parquet; bytes are text where they are UTF-8, else missing."""
+    if kind == "BLOB":
+        return Column(name, "VARCHAR", f"TRY(decode({column_of(n)}))")
+    return Column(name, kind, column_of(n))
+
+
+def _delimited(file: Path, plain: Path, layout: Layout) -> Source:
+    columns = {name: Column(name, "VARCHAR", column_of(n)) for n, name in enumerate(layout.names) if name}
+    scan = f"(SELECT row_number() OVER () AS {ROW}, * FROM {scan_of(plain, layout)})"
+    return Source(file, "delimited", columns, scan, layout.skip)
+
+
+def kind_of(file: Path) -> Kind:
+    """Return the kind of a file by its name.
+
+    Raises:
+        DataError: the file is missing, a folder, empty or of an unknown kind.
+    """
     if not file.exists():
         siblings = [entry.name for entry in file.parent.iterdir()] if file.parent.is_dir() else []
         raise DataError(f"{file}: there is no such file.{did_you_mean(file.name, siblings)}")
@@ -186,28 +193,3 @@ def _kind(file: Path) -> Kind:
     if file.stat().st_size == 0:
         raise DataError(f"{file}: the file is empty; a header and at least one row are needed.")
     return kind
-
-
-def _header(file: Path, plain: Path) -> tuple[list[str], str]:
-    """Return the column names and the delimiter of a delimited file, from its first line."""
-    with plain.open("rb") as lines:
-        line = lines.readline(2**24)
-    if b"\r" in line.rstrip(b"\r\n") and b'"' not in line:
-        raise DataError(f"{file}: lines end with a carriage return alone; save the file with line feeds.")
-    try:
-        text = line.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file}, line 1: the text is not UTF-8 ({error.reason} at byte {error.start}); save the file as UTF-8."
-        ) from error
-    tabbed = ".tsv" in (suffix.lower() for suffix in file.suffixes)
-    delimiter = "\t" if tabbed else max(",;\t|", key=lambda mark: (text.count(mark), mark == ","))
-    names = next(csv.reader([text], delimiter=delimiter), [])
-    repeated = {name for name in names if [other.lower() for other in names].count(name.lower()) > 1}
-    if repeated:
-        raise DataError(
-            f"{file}, line 1: the column '{sorted(repeated)[0]}' is repeated in the header; names must differ."
-        )
-    if not all(name.strip() for name in names):
-        raise DataError(f"{file}, line 1: column {[bool(n.strip()) for n in names].index(False) + 1} has no name.")
-    return names, delimiter

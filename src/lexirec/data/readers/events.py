@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,15 +14,23 @@ from lexirec.core.errors import DataError
 from lexirec.core.progress import Progress
 from lexirec.data.catalog import Catalog
 from lexirec.data.readers.duckdb_source import Workspace
+from lexirec.data.readers.id_spelling import (
+    IdSpelling,
+    check_distinct,
+    key_of,
+    other_spelling,
+)
+from lexirec.data.readers.list_rows import one_row_per_event
 from lexirec.data.readers.sql_columns import ROW, Column, Source, unreadable_line
+from lexirec.data.readers.text_format import TextFormat
+from lexirec.data.readers.text_values import missing
+from lexirec.data.readers.time_checks import doubtful_time, time_checks
+from lexirec.data.readers.time_recognition import PER_SECOND, TimeUnit
+from lexirec.data.readers.times import TimeOptions, TimeReading, read_times
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
-from lexirec.data.splits import TEST, TRAIN, VALIDATION
+from lexirec.data.readers.where_sql import Selection, select
+from lexirec.data.splits import HELD_BACK, TEST, TRAIN, VALIDATION
 
-TimeUnit = Literal["s", "ms", "us", "ns"]
-
-PER_SECOND: dict[TimeUnit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-EARLIEST = 631_152_000
-"""1990-01-01: earlier times are mistakes, or counters, which belong in `position`."""
 SPLIT_LABELS = {
     "train": TRAIN,
     "training": TRAIN,
@@ -31,16 +39,45 @@ SPLIT_LABELS = {
     "val": VALIDATION,
     "dev": VALIDATION,
     "test": TEST,
+    "history": HELD_BACK,
 }
-"""Accepted names of the parts of a predefined split."""
+"""Accepted names of the parts of a predefined split; "history" is in histories, but in no part."""
+UNKNOWN = "unknown item"
 _OPTIONAL = ("time", "position", "split")
+
+
+@dataclass(frozen=True)
+class EventOptions:
+    """How a table of events is read.
+
+    Attributes:
+        time_unit: Unit of numeric times.
+        time_format: Format of times in text, as `strptime` has it; None to recognise the usual ones.
+        time_zone: Zone of times in text that name none, such as "Europe/Berlin".
+        where: Condition over the file's own columns that an event must meet to count; None for all.
+        match_ids: Differences in spelling that item ids of the two tables may have.
+        format: How a delimited text file is written.
+    """
+
+    time_unit: TimeUnit = "s"
+    time_format: str | None = None
+    time_zone: str = "UTC"
+    where: str | None = None
+    match_ids: tuple[IdSpelling, ...] = ()
+    format: TextFormat = field(default_factory=TextFormat)
+
+    @property
+    def times(self) -> TimeOptions:
+        """How times are written."""
+        return TimeOptions(self.time_unit, self.time_format, self.time_zone, self.format.null_words)
 
 
 class Events(NamedTuple):
     """Events sorted by user, then by time (or position, or row of the file).
 
     `user_ids` str (users,) in order of first appearance, `offsets` int64 (users + 1,), and one entry per event in
-    `items` int32, `times` float64 or None, `labels` int8 or None; `order` describes the sort order in words.
+    `items` int32, `times` float64 or None, `labels` int8 or None; `order` describes the sort order in words, `facts` is
+    what else the protocol card says of the reading.
     """
 
     user_ids: NDArray[np.str_]
@@ -49,6 +86,7 @@ class Events(NamedTuple):
     times: NDArray[np.float64] | None
     labels: NDArray[np.int8] | None
     order: str
+    facts: dict[str, str | int]
 
 
 def read_events(
@@ -57,21 +95,30 @@ def read_events(
     catalog: Catalog,
     columns: Mapping[str, str] | None,
     rejects: Rejects,
-    time_unit: TimeUnit,
+    options: EventOptions,
 ) -> Events:
     """Read the events of one file; checks, join and sort run in the workspace, which spills to disk.
 
     Raises:
         DataError: A column is missing or a row is bad (see `lexirec.data.readers.validation`).
     """
-    if time_unit not in PER_SECOND:
-        raise DataError(f"time_unit is '{time_unit}'; allowed are {', '.join(PER_SECOND)}.")
     roles = _roles(source, columns)
+    work.connection.register("catalog_ids", pa.table({"id": catalog.table.column("item_id")}))
+    entries = one_row_per_event(work, source, roles["item_id"], "catalog_ids")
+    if entries is not None:
+        source, roles = entries, _roles(entries, columns)
     with Progress(f"Reading {source.path.name}") as progress:
         progress.update("checking")
-        _collect(work, source, roles, catalog, rejects, PER_SECOND[time_unit])
+        reading = read_times(work, source, roles["time"], options.times) if "time" in roles else TimeReading("")
+        mapped = (roles["time"].name, reading) if "time" in roles else None
+        selection = Selection("true", {})
+        if options.where is not None:
+            selection = select(work, source, options.where, options.format.null_words, options.times, mapped)
+        facts = selection.facts | _collect(
+            work, source, _Query(roles, reading, selection.sql, options), catalog, rejects
+        )
         progress.update("sorting")
-        return _fetch(work, roles)
+        return _fetch(work, roles, reading, facts)
 
 
 def _roles(source: Source, columns: Mapping[str, str] | None) -> dict[str, Column]:
@@ -85,77 +132,107 @@ def _roles(source: Source, columns: Mapping[str, str] | None) -> dict[str, Colum
         mapped = (columns or {}).get(name)
         if mapped or (mapped is None and name in source.columns):
             roles[name] = source.column(name, columns)
+    lists = [column.name for name, column in roles.items() if column.is_list and name != "item_id"]
+    if lists and not roles["item_id"].is_list:
+        raise DataError(
+            f"{source.path}: column '{lists[0]}' holds lists, of other lengths than the items; bring one row for each"
+            " event"
+        )
     return roles
 
 
+@dataclass(frozen=True)
+class _Query:
+    """What is read of a file: the columns by role, the times among them, the condition on rows, and the options."""
+
+    roles: Mapping[str, Column]
+    times: TimeReading
+    where: str
+    options: EventOptions
+
+
 def _collect(
-    work: Workspace,
-    source: Source,
-    roles: Mapping[str, Column],
-    catalog: Catalog,
-    rejects: Rejects,
-    per_second: int,
-) -> None:
-    """Create the table `events` (good and bad rows, items as numbers) and handle the bad rows."""
-    work.connection.register("catalog_ids", pa.table({"id": catalog.table.column("item_id")}))
+    work: Workspace, source: Source, query: _Query, catalog: Catalog, rejects: Rejects
+) -> dict[str, str | int]:
+    """Create the table `events` (good and bad rows, items as numbers) and handle the bad rows.
+
+    Returns:
+        What the protocol card says about item ids.
+    """
+    roles, spellings = query.roles, query.options.match_ids
+    if spellings:
+        check_distinct(work, "catalog_ids", spellings, "the table of items")
     work.run(
-        "CREATE TEMP TABLE known AS SELECT id, CAST(row_number() OVER () - 1 AS INTEGER) AS number FROM catalog_ids"
+        f"CREATE TEMP TABLE known AS SELECT {key_of('id', spellings)} AS key,"
+        " CAST(row_number() OVER () - 1 AS INTEGER) AS number FROM catalog_ids"
     )
     raw_rows = (
         f"SELECT {ROW}, {unreadable_line(source)} AS unreadable, {roles['user_id'].text} AS user_id,"
-        f" {roles['item_id'].text} AS item_id, {_optional(roles, per_second)} FROM {source.scan}"
+        f" {roles['item_id'].text} AS item_id, {_optional(query)} FROM {source.scan} WHERE {query.where}"
     )
     # Item ids are kept only where a message needs them, of unknown items: numbers take a third of the memory.
     joined = (
         f"(SELECT {ROW}, unreadable, user_id, number AS item, CASE WHEN number IS NULL THEN item_id END AS item_given,"
-        f" time, CASE WHEN time IS NULL THEN time_given END AS time_given, position, split, position_given, split_given"
-        f" FROM ({raw_rows}) LEFT JOIN known ON item_id = known.id)"
+        f" time, CASE WHEN {doubtful_time()} THEN time_given END AS time_given,"
+        " position, CASE WHEN position IS NULL THEN position_given END AS position_given,"
+        " split, CASE WHEN split IS NULL THEN split_given END AS split_given"
+        f" FROM ({raw_rows}) LEFT JOIN known ON {key_of('item_id', spellings)} = known.key)"
     )
-    checks = _checks(roles, len(catalog), per_second)
+    checks = _checks(query, len(catalog))
     work.run(f"CREATE TEMP TABLE events AS {flag_bad_rows(joined, checks)}")
+    number = [check.reason for check in checks].index(UNKNOWN)
+    unknown = f"(SELECT item_given AS id, count(*) AS n FROM events WHERE bad = {number} GROUP BY 1)"
+    hint = other_spelling(work, unknown, "catalog_ids", spellings)
+    if hint:
+        checks = [
+            replace(each, allowed=f"{each.allowed}; {hint}") if each.reason == UNKNOWN else each for each in checks
+        ]
     handle_bad_rows(work, source, "events", checks, rejects)
+    return {"unknown_ids": hint} if hint else {}
 
 
-def _optional(roles: Mapping[str, Column], per_second: int) -> str:
-    """Return SQL for time, position and split, each with its text in `…_given` where it could not be parsed."""
+def _optional(query: _Query) -> str:
+    """Return SQL for time, position and split, each with its text in `…_given`."""
     parts = []
-    for name in ("time", "position", "split"):
-        column = roles.get(name)
+    for name, kind in (("time", "DOUBLE"), ("position", "DECIMAL(38, 9)"), ("split", "TINYINT")):
+        column = query.roles.get(name)
         if column is None:
-            parts.append(f"CAST(NULL AS {'TINYINT' if name == 'split' else 'DOUBLE'}) AS {name}, NULL AS {name}_given")
-        elif name == "split":
+            parts.append(f"CAST(NULL AS {kind}) AS {name}, NULL AS {name}_given")
+            continue
+        value = query.times.sql
+        if name == "split":
             cases = " ".join(f"WHEN '{word}' THEN {label}" for word, label in SPLIT_LABELS.items())
-            label = f"CAST(CASE lower(trim({column.text})) {cases} END AS TINYINT)"
-            parts.append(f"{label} AS split, CASE WHEN {label} IS NULL THEN {column.text} END AS split_given")
-        else:
-            number = column.number(per_second if name == "time" else 1)
-            parts.append(f"{number} AS {name}, CASE WHEN ({number}) IS NULL THEN {column.text} END AS {name}_given")
+            value = f"CAST(CASE lower(trim({column.text})) {cases} END AS TINYINT)"
+        elif name == "position":  # decimals: numbers of 19 digits, as ids that count have, are no DOUBLE
+            value = f"TRY_CAST({column.sql if column.is_number else column.text} AS {kind})"
+        parts.append(f"{value} AS {name}, {column.text} AS {name}_given")
     return ", ".join(parts)
 
 
-def _checks(roles: Mapping[str, Column], n_items: int, per_second: int) -> list[Check]:
+def _checks(query: _Query, n_items: int) -> list[Check]:
+    roles, words = query.roles, query.options.format.null_words
     user, item = roles["user_id"].name, roles["item_id"].name
     checks = [
         MALFORMED_LINE,
-        Check("empty user id", "trim(coalesce(user_id, '')) = ''", user, "user_id", "every event needs a user"),
+        Check("empty user id", missing("user_id", words), user, "user_id", "every event needs a user"),
         Check(
             "empty item id",
-            "item IS NULL AND trim(coalesce(item_given, '')) = ''",
+            f"item IS NULL AND {missing('item_given', words)}",
             item,
             "item_given",
             "every event needs an item",
         ),
-        Check("unknown item", "item IS NULL", item, "item_given", f"allowed are the {n_items:,} ids of the catalog"),
+        Check(UNKNOWN, "item IS NULL", item, "item_given", f"allowed are the {n_items:,} ids of the catalog"),
     ]
     if "time" in roles:
-        checks += time_checks(roles["time"].name, per_second)
+        checks += time_checks(roles["time"].name, PER_SECOND[query.options.time_unit], query.times.words)
     if "position" in roles:
         checks.append(
             Check(
                 "no number",
-                "position IS NULL OR NOT isfinite(position)",
+                "position IS NULL",
                 roles["position"].name,
-                "coalesce(position_given, CAST(position AS VARCHAR), '')",
+                "coalesce(position_given, '')",
                 "a position is a number, 0 = oldest",
             )
         )
@@ -172,34 +249,7 @@ def _checks(roles: Mapping[str, Column], n_items: int, per_second: int) -> list[
     return checks
 
 
-def time_checks(column: str, per_second: int) -> list[Check]:
-    """Return the checks of a column `time` in seconds; `time_given` holds the text of times that cannot be parsed."""
-    value = f"plain_number(time * {per_second})"
-    seconds = "times are seconds since 1970 or dates such as 2014-07-01"
-    counter = 'map a column that only orders events as "position"'
-    units = [("nanoseconds", "ns", 1e17), ("microseconds", "us", 1e14), ("milliseconds", "ms", 1e11)]
-    return [
-        Check(
-            "no time", "time IS NULL OR isnan(time)", column, "coalesce(time_given, CAST(time AS VARCHAR), '')", seconds
-        ),
-        Check("endless time", "isinf(time)", column, "CAST(time AS VARCHAR)", seconds),
-        Check("negative time", "time < 0", column, value, f"{seconds}; {counter}"),
-        Check("time before 1990", f"time < {EARLIEST}", column, value, f"{seconds}; {counter}"),
-        *(
-            Check(f"time in {name}", f"time >= {bound}", column, value, f'{seconds}; set time_unit = "{unit}"')
-            for name, unit, bound in units
-        ),
-        Check(
-            "time in the future",
-            f"time > {time.time() + 86_400:.0f}",
-            column,
-            value,
-            f"{seconds}, not later than today",
-        ),
-    ]
-
-
-def _fetch(work: Workspace, roles: Mapping[str, Column]) -> Events:
+def _fetch(work: Workspace, roles: Mapping[str, Column], times: TimeReading, facts: dict[str, str | int]) -> Events:
     """Return the good rows, sorted by user and time, as arrays; DuckDB hands them over batch by batch."""
     work.run(
         f"CREATE TEMP TABLE users AS SELECT user_id, CAST(row_number() OVER (ORDER BY first) - 1 AS INTEGER) AS number"
@@ -210,8 +260,11 @@ def _fetch(work: Workspace, roles: Mapping[str, Column]) -> Events:
     user_ids = _user_ids(work)
     offsets = np.zeros(len(user_ids) + 1, dtype=np.int64)
     np.cumsum(np.bincount(arrays["number"], minlength=len(user_ids)), out=offsets[1:])
-    sort_order = f"by column '{roles[order].name}', ties keep file order" if order else "file order"
-    return Events(user_ids, offsets, arrays["item"], arrays.get("time"), arrays.get("split"), sort_order)
+    sort_order = "file order"
+    if order:
+        words = f" ({times.words})" if order == "time" and times.words else ""
+        sort_order = f"by column '{roles[order].name}'{words}, ties keep file order"
+    return Events(user_ids, offsets, arrays["item"], arrays.get("time"), arrays.get("split"), sort_order, facts)
 
 
 def _user_ids(work: Workspace) -> NDArray[np.str_]:

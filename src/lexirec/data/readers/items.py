@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,12 +11,18 @@ import pyarrow as pa
 
 from lexirec.core.errors import DataError
 from lexirec.data.readers.duckdb_source import Workspace, one_line
-from lexirec.data.readers.sql_columns import ROW, Column, Source, quoted, unreadable_line
+from lexirec.data.readers.sql_columns import ROW, Column, Source, unreadable_line
+from lexirec.data.readers.text_format import TextFormat
+from lexirec.data.readers.text_values import Value, cleaned, missing, raw_value
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 
 
 def read_items(
-    path: Path | str, text: tuple[str, ...], columns: Mapping[str, str] | None, rejects: Rejects
+    path: Path | str,
+    text: tuple[str, ...],
+    columns: Mapping[str, str] | None,
+    rejects: Rejects,
+    format: TextFormat | None = None,
 ) -> pa.Table:
     """Read, check and type a table of items; see `Catalog.read`.
 
@@ -23,69 +30,94 @@ def read_items(
         DataError: the file cannot be used.
     """
     with Workspace() as work:
-        source = work.open(path)
+        source = work.open(path, format or TextFormat())
         try:
-            return _read(work, source, text, columns, rejects)
+            return _read(work, source, text, columns, rejects, format or TextFormat())
         except duckdb.Error as error:
             raise DataError(f"{source.path}: the file cannot be read ({one_line(error)}).") from error
 
 
 def _read(
-    work: Workspace, source: Source, text: tuple[str, ...], columns: Mapping[str, str] | None, rejects: Rejects
+    work: Workspace,
+    source: Source,
+    text: tuple[str, ...],
+    columns: Mapping[str, str] | None,
+    rejects: Rejects,
+    format: TextFormat,
 ) -> pa.Table:
     if not text:
         raise DataError(f'{source.path}: no text field was named; give at least one, for example text = ["title"].')
     fields = _fields(source, text, columns)
-    wanted = {ours: column.texts if column.is_list else _value(column) for ours, column in fields.items()}
-    selected = ", ".join(f"{sql} AS {quoted(ours)}" for ours, sql in wanted.items() if ours != "item_id")
-    work.run(
-        f"CREATE TEMP TABLE given AS SELECT {ROW}, {unreadable_line(source)} AS unreadable,"
-        f" {fields['item_id'].text} AS item_id{', ' if selected else ''}{selected} FROM {source.scan}"
+    aliases = {ours: f"v{n}" for n, ours in enumerate(fields)}  # a field may be called like a helper column
+    selected = ", ".join(
+        f"{column.text if ours == 'item_id' else raw_value(column)} AS {aliases[ours]}"
+        for ours, column in fields.items()
     )
-    numbered = f"(SELECT *, min({ROW}) OVER (PARTITION BY item_id) AS first_row FROM given)"
-    checks = _checks(fields, text)
+    work.run(
+        f"CREATE TEMP TABLE given AS SELECT {ROW}, {unreadable_line(source)} AS unreadable, {selected}"
+        f" FROM {source.scan}"
+    )
+    others = {ours: alias for ours, alias in aliases.items() if ours != "item_id"}
+    values = {"item_id": Value(aliases["item_id"]), **cleaned(work, "given", others, text, format.null_words)}
+    kept = ", ".join(f"{value.sql} AS {aliases[ours]}" for ours, value in values.items())
+    first = f"min({ROW}) OVER (PARTITION BY {aliases['item_id']})"
+    numbered = f"(SELECT {ROW}, unreadable, {kept}, {first} AS first_row FROM given)"
+    checks = _checks(fields, aliases, {name: values[name] for name in text}, format.null_words)
     work.run(f"CREATE TEMP TABLE items AS {flag_bad_rows(numbered, checks)}")
     handle_bad_rows(work, source, "items", checks, rejects)
-    names = ", ".join(quoted(name) for name in ("item_id", *(name for name in fields if name != "item_id")))
-    table = work.arrow(f"SELECT {names} FROM items WHERE bad IS NULL ORDER BY {ROW}")
-    return _settled_types(table)
+    table = work.arrow(f"SELECT {', '.join(aliases.values())} FROM items WHERE bad IS NULL ORDER BY {ROW}")
+    return _settled_types(table.rename_columns(list(fields)))
 
 
 def _fields(source: Source, text: Sequence[str], columns: Mapping[str, str] | None) -> dict[str, Column]:
-    """Return our name -> column: the id, mapped and text fields first, then all other columns of the file."""
+    """Return our name -> column: the id, mapped and text fields first, then all other columns of the file.
+
+    A column of the file whose name is taken by one of ours, but for upper and lower case, is kept as `name_2`.
+    """
     wanted = dict.fromkeys(("item_id", *text, *(columns or {})))
     fields = {ours: source.column(ours, columns) for ours in wanted}
     used = {column.name for column in fields.values()}
-    others = {name: column for name, column in source.columns.items() if name not in used and name not in fields}
-    return {**fields, **others}
+    taken = {ours.lower() for ours in fields}
+    for name, column in source.columns.items():
+        if name in used:
+            continue
+        free = next(
+            each for n in itertools.count(1) if (each := name if n == 1 else f"{name}_{n}").lower() not in taken
+        )
+        taken.add(free.lower())
+        fields[free] = column
+    return fields
 
 
-def _value(column: Column) -> str:
-    if column.type.startswith("DECIMAL"):
-        return f"CAST({column.sql} AS DOUBLE)"
-    return column.sql if column.is_number or column.type == "BOOLEAN" else column.text
-
-
-def _checks(fields: Mapping[str, Column], text: Sequence[str]) -> list[Check]:
-    identifier = fields["item_id"].name
+def _checks(
+    fields: Mapping[str, Column], aliases: Mapping[str, str], text: Mapping[str, Value], null_words: Sequence[str]
+) -> list[Check]:
+    identifier, item_id = fields["item_id"].name, aliases["item_id"]
     blanks = " AND ".join(
-        f"coalesce(array_to_string({quoted(name)}, ''), '') = ''"
-        if fields[name].is_list
-        else f"trim(coalesce(CAST({quoted(name)} AS VARCHAR), '')) = ''"
-        for name in text
+        f"coalesce(array_to_string({aliases[name]}, ''), '') = ''"
+        if value.is_list
+        else f"trim(coalesce(CAST({aliases[name]} AS VARCHAR), '')) = ''"
+        for name, value in text.items()
     )
     names = ", ".join(f"'{fields[name].name}'" for name in text)
+    given = f"CAST({item_id} AS VARCHAR)"
     return [
         MALFORMED_LINE,
-        Check("empty item id", "trim(coalesce(item_id, '')) = ''", identifier, "item_id", "every item needs an id"),
+        Check("empty item id", missing(given, null_words), identifier, given, "every item needs an id"),
         Check(
             "duplicate item id",
             f"first_row < {ROW}",
             identifier,
-            "item_id",
+            given,
             "ids must be unique, and an earlier row has this one",
         ),
-        Check("empty text of item", blanks, fields[text[0]].name, "item_id", f"at least one of {names} must hold text"),
+        Check(
+            "empty text of item",
+            blanks,
+            fields[next(iter(text))].name,
+            given,
+            f"at least one of {names} must hold text",
+        ),
     ]
 
 

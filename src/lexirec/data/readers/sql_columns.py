@@ -1,7 +1,11 @@
-"""Columns of a table on disk, and the SQL expressions that read them in DuckDB."""
+"""Columns of a table on disk, and the SQL expressions that read them in DuckDB.
+
+A scan calls the columns of a file f0, f1, ... whatever their names are, so that none can clash with a helper column.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +19,7 @@ ROW = "lexirec_row"
 """Name of the row number (1 = first row of data, header not counted) in every scan."""
 
 LINE = "lexirec_line"
-"""Name of the JSON object in a scan of JSON Lines."""
+"""Name of the JSON object in a scan of JSON."""
 
 
 def quoted(name: str) -> str:
@@ -63,12 +67,10 @@ class Column:
         """SQL for the value as a list of texts, without nulls."""
         return f"[e FOR e IN CAST({self.sql} AS VARCHAR[]) IF e IS NOT NULL]" if self.is_list else f"[{self.text}]"
 
-    def number(self, per_second: int = 1) -> str:
-        """SQL for the value as DOUBLE, divided by `per_second`; dates become seconds since 1970, other text NULL."""
-        if self.type.startswith(("TIMESTAMP", "DATE")):
-            return f"epoch({self.sql})"
-        scaled = f"TRY_CAST({self.sql} AS DOUBLE)" + (f" / {per_second}" if per_second != 1 else "")
-        return scaled if self.is_number else f"coalesce({scaled}, epoch(TRY_CAST({self.sql} AS TIMESTAMP)))"
+    def number(self) -> str:
+        """SQL for the value as DOUBLE, NULL where it is no number (times: see `lexirec.data.readers.times`)."""
+        value = self.sql if self.is_number or self.type == "BOOLEAN" else f"CAST({self.sql} AS VARCHAR)"
+        return f"TRY_CAST({value} AS DOUBLE)"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class Source:
     kind: Kind
     columns: dict[str, Column]
     scan: str
+    skipped: int = 0
+    """Lines of a delimited file before its header."""
 
     @property
     def column_names(self) -> str:
@@ -93,13 +97,17 @@ class Source:
             DataError: There is no such column; the message names the nearest one.
         """
         theirs = (columns or {}).get(wanted, wanted)
+        theirs = theirs if theirs in self.columns else theirs.strip()
         if theirs in self.columns:
             return self.columns[theirs]
+        unlikely = any(re.search(r"^\W|^[-+.\d]+$|://|.{41}", name) for name in self.columns)
+        header = " If its first line is data, set header = false in formats.items or formats.interactions."
         role = "" if theirs == wanted else f" (mapped to {wanted})"
         raise DataError(
             f"{self.path}: there is no column '{theirs}'{role}; the columns are {self.column_names}."
             f"{did_you_mean(theirs, self.columns)}"
             f' Map it with item_columns, interaction_columns or user_columns (columns in Python) = {{{wanted} = "…"}}.'
+            f"{header if unlikely and self.kind == 'delimited' else ''}"
         )
 
 
@@ -108,14 +116,18 @@ def unreadable_line(source: Source) -> str:
     return f"coalesce(json_type({LINE}), '') <> 'OBJECT'" if source.kind == "jsonl" else "false"
 
 
+def json_pointer(key: str) -> str:
+    """Return SQL for the JSON pointer of a key given as SQL; a path such as `$."*"` would mean every key."""
+    return f"'/' || replace(replace({key}, '~', '~0'), '/', '~1')"
+
+
 def json_column(key: str, is_list: bool) -> Column:
     """Return the column of a key of JSON Lines: a list of texts, or text."""
-    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
-    path = literal(f'$."{escaped}"')
+    pointer = literal("/" + key.replace("~", "~0").replace("/", "~1"))
     if not is_list:
-        return Column(key, "VARCHAR", f"json_extract_string({LINE}, {path})")
-    value = f"json_extract({LINE}, {path})"
+        return Column(key, "VARCHAR", f"json_extract_string({LINE}, {pointer})")
+    value = f"json_extract({LINE}, {pointer})"
     listed = f"from_json({value}, '[\"VARCHAR\"]')"
-    single = f"[json_extract_string({LINE}, {path})]"
+    single = f"[json_extract_string({LINE}, {pointer})]"
     sql = f"(CASE json_type({value}) WHEN 'ARRAY' THEN {listed} WHEN 'NULL' THEN NULL ELSE {single} END)"
     return Column(key, "VARCHAR[]", sql)

@@ -123,7 +123,11 @@ def _broken_lines(work: Workspace, source: Source) -> list[tuple[int, str, str, 
         "SELECT line, first(coalesce(column_name, '') ORDER BY column_idx), first(csv_line ORDER BY column_idx),"
         " first(CAST(error_type AS VARCHAR) ORDER BY column_idx) FROM reject_errors GROUP BY line ORDER BY line"
     )
-    return [(line, column, text or "", _CSV_REASONS.get(kind, kind.lower())) for line, column, text, kind in rows]
+    names = {column.sql: name for name, column in source.columns.items()}  # a scan has names of its own
+    return [
+        (line + source.skipped, names.get(column, ""), text or "", _CSV_REASONS.get(kind, kind.lower()))
+        for line, column, text, kind in rows
+    ]
 
 
 _CSV_REASONS = {
@@ -136,13 +140,22 @@ _CSV_REASONS = {
 }
 
 
+_QUOTES = '; set quote = "" or escape = "\\" in formats.items or formats.interactions if quotes are text'
+_FORMATS = {
+    "not UTF-8": ', or set its encoding, such as "latin-1", in formats.items or formats.interactions',
+    "unclosed quote": _QUOTES,
+    "malformed quotes": _QUOTES,
+}
+"""What to do about lines that cannot be parsed for one reason."""
+
+
 def _first_message(
     work: Workspace, source: Source, table: str, checks: Sequence[Check], broken: Sequence[tuple[int, str, str, str]]
 ) -> str:
     # Broken lines come first: they shift the row numbers of the rows after them.
     if broken:
         line, _, text, reason = broken[0]
-        expected = f"expected are the {len(source.columns)} fields of the header, in UTF-8"
+        expected = f"expected are the {len(source.columns)} fields of the header, in UTF-8{_FORMATS.get(reason, '')}"
         return f"{source.path}, line {line}: {reason} in {_shown(text)}; {expected}."
     row, number = work.rows(f"SELECT {ROW}, bad FROM {table} WHERE bad IS NOT NULL ORDER BY {ROW} LIMIT 1")[0]
     check = checks[number]

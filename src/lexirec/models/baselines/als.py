@@ -16,7 +16,7 @@ from pydantic import Field
 from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lexirec.core.errors import SettingsError
+from lexirec.core.errors import SettingsError, TrainingError
 from lexirec.data.neighbors import Matrix
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.base import (
@@ -61,13 +61,26 @@ class Als(Baseline):
 
         Raises:
             SettingsError: the package `implicit` is not installed.
+            TrainingError: a system of equations has no finite solution.
         """
         solver = _solver(self.settings)
-        with threadpool_limits(1, "blas"):  # the package runs its own threads
-            solver.fit(_plain(binary_rows(train, n_items)), show_progress=False)
+        try:
+            with threadpool_limits(1, "blas"):  # the package runs its own threads
+                solver.fit(_plain(binary_rows(train, n_items)), show_progress=False)
+        except Exception as error:  # a class of the package's own for NaN, ValueError for a singular system
+            raise self._unsolved(str(error)) from error
         self.vectors = np.asarray(solver.item_factors, dtype=np.float32)
+        if not np.isfinite(self.vectors).all():
+            raise self._unsolved("vectors are not finite")
         self.shares = popularity(train, n_items)
         return self
+
+    def _unsolved(self, problem: str) -> TrainingError:
+        how = self.settings
+        return TrainingError(
+            f"als: the equations have no finite solution ({problem}); raise 'regularization' ({how.regularization:g}) "
+            f"or lower 'confidence' ({how.confidence:g})"
+        )
 
     def scores(self, histories: Sequences) -> NDArray[np.float32]:
         """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""

@@ -42,7 +42,11 @@ def history_rows(histories: Sequences, n_items: int, decay: float = 1.0) -> Matr
 
     Returns:
         float32 (rows, n_items); an item that stands twice has both its weights.
+
+    Raises:
+        DataError: a number is not that of an item; sparse products with such rows would leave their memory.
     """
+    histories.check(n_items)
     age = np.repeat(histories.offsets[1:], histories.lengths) - 1 - np.arange(len(histories.items))
     weights = np.power(decay, age, dtype=np.float64).astype(np.float32)
     offsets = histories.offsets.copy()  # scipy changes rows in place when duplicates are summed

@@ -126,7 +126,7 @@ def _inverted(gram: NDArray[Any]) -> NDArray[Any]:
     lower, failed = factor(gram.T, lower=True, overwrite_a=True)  # .T of a C array is Fortran-ordered: no copy
     if not failed:
         inverse, failed = invert(lower, lower=True, overwrite_c=True)
-    if failed:
+    if failed or not np.isfinite(np.diag(inverse)).all():
         raise DataError("ease: the Gram matrix cannot be inverted; raise 'regularization' or use precision = 'float64'")
     strict = np.tril(inverse, -1)
     return np.asarray(np.tril(inverse) + strict.T)

@@ -184,7 +184,7 @@ class Memory(Baseline):
             scores_of_rows = self.scores(one_each)
             scores_of_rows[np.arange(len(rows)), rows] = 0.0
             scores_of_rows[scores_of_rows <= 0] = -np.inf
-            items[rows], best = top_k(scores_of_rows, k)
+            items[rows], best = top_k(scores_of_rows, k, of="the memory")
             scores[rows] = np.where(np.isneginf(best), 0.0, best)
         return Neighbors(items, scores)
 

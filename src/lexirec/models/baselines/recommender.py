@@ -21,7 +21,7 @@ from lexirec.data.ranking import Ranking, check_request, forbid
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.base import Baseline, Scorer, score_batches
 from lexirec.models.baselines.registry import BASELINES
-from lexirec.models.recommend import Options, Recommendation, recommend
+from lexirec.models.recommend import Options, Recommendations, recommend
 from lexirec.models.saving import MANIFEST, load_catalog, read_manifest, write_manifest
 
 
@@ -54,8 +54,10 @@ class ScoreRecommender:
 
         Raises:
             SettingsError: k is below 1, or `allowed` does not fit the histories and the catalogue.
+            TrainingError: the scorer gives NaN or +inf.
         """
-        check_request(len(histories), len(self._catalog), k, allowed)
+        check_request(histories, len(self._catalog), k, allowed, exclude_seen)
+        kind = getattr(getattr(self.scorer, "settings", None), "kind", type(self.scorer).__name__)
         items = np.full((len(histories), k), -1, dtype=np.int32)
         scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
         with Progress("Ranking", total=len(histories)) as progress:
@@ -68,11 +70,11 @@ class ScoreRecommender:
                     exclude_seen,
                     allowed if allowed is None or allowed.ndim == 1 else allowed[rows],
                 )
-                items[rows], scores[rows] = top_k(scores_of_part, k)
+                items[rows], scores[rows] = top_k(scores_of_part, k, of=f"the recommender '{kind}'")
                 progress.advance(len(rows))
         return Ranking(items, scores)
 
-    def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:
+    def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> Recommendations:
         """Recommend items for one history of item ids, oldest first; see `models.recommend.recommend`."""
         return recommend(self, history, k=k, **options)
 

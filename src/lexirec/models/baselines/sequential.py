@@ -33,6 +33,7 @@ from lexirec.models.baselines.base import (
     load_fitted,
     save_fitted,
 )
+from lexirec.semantic_ids.quantizers.assignment import finite_matrix
 
 
 class SequenceTrainingSettings(Settings):
@@ -80,10 +81,7 @@ class AttentionSettings(SequenceSettings):
 
 
 class ItemTable(nn.Module):
-    """Item vectors: a learned row per item, plus a linear map of its text vector, plus its neighbours' mean.
-
-    The table has no pad row: row i is item i.
-    """
+    """Item vectors (no pad row): a learned row per item, a linear map of its text vector, its neighbours' mean."""
 
     text: Tensor | None
     """(I, F), rows of length 1."""
@@ -245,14 +243,14 @@ class SequenceScorer(Baseline):
         """Make the untrained network on the device, seeded.
 
         Raises:
-            DataError: the vectors or neighbours are not one row per item.
+            DataError: the vectors or neighbours are not one row per item, or a vector is not finite.
         """
         for name, rows in (("text vectors", vectors), ("neighbours", neighbors)):
             if rows is not None and len(rows) != n_items:
                 raise DataError(
                     f"{self.label}: {len(rows):,} rows of {name} for {n_items:,} items; give one row per item"
                 )
-        text_IF = None if vectors is None else torch.from_numpy(np.asarray(vectors, dtype=np.float32))
+        text_IF = None if vectors is None else torch.from_numpy(finite_matrix(vectors))
         neighbors_IK = None if neighbors is None else torch.from_numpy(neighbors.items.astype(np.int64))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.training.seed)
@@ -261,9 +259,9 @@ class SequenceScorer(Baseline):
     @torch.inference_mode()
     def scores(self, histories: Sequences) -> NDArray[np.float32]:
         """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""
-        self.network.eval()
+        histories.check(len(self.shares))
         items_BL = histories.padded(min(self.settings.max_history, max(1, int(histories.lengths.max(initial=1)))))
-        vectors_ID = self.network.table()
+        vectors_ID = self.network.eval().table()
         states_BLD = self.network(torch.from_numpy(items_BL).long().to(self.device), vectors_ID)
         # right-padded: the newest real item of each row is at its length − 1
         last_B = torch.from_numpy(np.maximum((items_BL >= 0).sum(axis=1) - 1, 0)).to(self.device)

@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from lexirec.core.divergence import GRADIENT, LOSS, Watch
 from lexirec.core.errors import DataError
 from lexirec.core.files import save_state, whole_states
 from lexirec.core.progress import Progress
@@ -64,6 +65,7 @@ def fit_sequences(
 
     Raises:
         DataError: no row of `train` has two items, or features are not one row per item.
+        TrainingError: a loss, a gradient or a weight is not finite.
     """
     rows = training_rows(train, model.settings.max_history)
     if not len(rows):
@@ -79,6 +81,7 @@ def fit_sequences(
         run.resume(progress)
     run.train(progress)
     model.network.load_state_dict(run.best or run.weights())
+    run.check_weights()
     model.history = run.history
     return model
 
@@ -131,6 +134,8 @@ class _Run:
         counts = torch.from_numpy(self.rows.counts(len(self.model.shares))).double().to(self.model.device)
         weights = counts + 1 if self.settings.proposal == "popularity" else torch.ones_like(counts)
         self.proposal_I = (weights / weights.sum()).float()
+        advice = f"lower training.learning_rate ({self.settings.learning_rate:g})"
+        self.watch = Watch(self.model.label, advice, self.settings.epochs * self.steps, self.steps)
 
     def train(self, folder: Path | None) -> None:
         """Run the remaining epochs and save the state in `folder` after each."""
@@ -146,6 +151,8 @@ class _Run:
         with torch.random.fork_rng(devices=[self.model.device] if self.model.device.type == "cuda" else []):
             torch.manual_seed(self.settings.seed * 100_003 + self.epoch + 1)
             losses = [self._step(number, batch, progress) for number, batch in enumerate(self._batches())]
+        self.watch.check()
+        self.check_weights()
         figures = {"loss": float(torch.stack(losses).mean())}
         if self.validation is not None:
             figures["ndcg@10"] = self._validate(self.validation)
@@ -168,14 +175,17 @@ class _Run:
             yield self.rows.take(order[number * size : (number + 1) * size])
 
     def _step(self, number: int, batch: Sequences, progress: Progress) -> Tensor:
+        step, on_cpu = self.epoch * self.steps + number, self.model.device.type == "cpu"
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * self._schedule(self.epoch * self.steps + number)
+            group["lr"] = self.settings.learning_rate * self._schedule(step)
         self.network.train()
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.model.device.type == "cuda"):
             loss = self._loss(batch)
+        self.watch.note(step, LOSS, loss.detach(), at_once=on_cpu)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.watch.note(step, GRADIENT, norm, at_once=on_cpu)
         self.optimizer.step()
         progress.advance()
         return loss.detach()
@@ -216,6 +226,12 @@ class _Run:
         """Whether the last `patience` epochs were all worse than one before them."""
         values = [past["ndcg@10"] for past in self.history if "ndcg@10" in past]
         return bool(values) and len(values) - 1 - int(np.argmax(values)) >= self.settings.patience
+
+    def check_weights(self) -> None:
+        """Raise where a weight is not finite, so that it is neither chosen nor saved."""
+        for name, value in self.weights().items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise self.watch.error(f"the weight '{name}' is not finite after epoch {self.epoch + 1}")
 
     def weights(self) -> dict[str, Tensor]:
         """The network's tensors, by name."""

@@ -29,6 +29,7 @@ class Part:
     """A recommender as a distribution over items.
 
     Attributes:
+        name: of the part, for messages.
         recommender: the recommender.
         searcher: of a generative recommender; None for a scorer of all items.
     """
@@ -39,7 +40,7 @@ class Part:
         Raises:
             SettingsError: it does neither.
         """
-        self.recommender = recommender
+        self.name, self.recommender = name, recommender
         self.searcher: TrieSearcher | None = None
         self._scorer = getattr(recommender, "scorer", None)
         if self._scorer is None:
@@ -77,7 +78,8 @@ class Part:
             return _reached(self.searcher, histories, reach, exclude_seen, allowed)
         assert self._scorer is not None  # what is not generative scores all items
         scores = self._scorer.scores(histories)
-        return shares(scores) if self.counts else log_softmax(scores)
+        named = f"the part '{self.name}'"
+        return shares(scores, of=named) if self.counts else log_softmax(scores, of=named)
 
     def logs(self, read: Floats, floor: float) -> Floats:
         """Turn any columns of the result of `read` into log-probabilities."""
@@ -192,7 +194,7 @@ def best(scores: Floats, histories: Sequences, k: int, unseen: bool) -> NDArray[
     """Return the k items with the highest scores, −1 padded: (rows, k); `unseen` leaves out those of the history."""
     permitted = scores.copy()
     forbid(permitted, histories, unseen, None)
-    return top_k(permitted, k)[0]
+    return top_k(permitted, k, of="a part of the ensemble")[0]
 
 
 def _searched(

@@ -28,6 +28,7 @@ from lexirec.core.search_space import Value
 from lexirec.data.neighbors import Neighbors, nearest
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
+from lexirec.data.training_part import TrainingAndValidation
 from lexirec.models.baselines.base import score_batches
 from lexirec.models.baselines.memory import Memory, MemorySettings, text_neighbors
 from lexirec.models.ensemble.candidates import Part, best, gathered, union
@@ -86,7 +87,10 @@ class Partner:
 
     @property
     def held_out(self) -> float:
-        """NDCG@10 on users that did not choose: the mean over both halves, each with the other half's best trial."""
+        """NDCG@10 on users that did not choose the trial: the mean over both halves, each with the other half's best.
+
+        The weights of every trial were chosen on all users.
+        """
         by_odd = max(self.trials, key=lambda trial: (trial.halves[1], -trial.number))
         by_even = max(self.trials, key=lambda trial: (trial.halves[0], -trial.number))
         return (by_odd.halves[0] + by_even.halves[1]) / 2
@@ -100,7 +104,7 @@ def find_partner(
     names: Sequence[str],
     parts: Sequence[Part],
     settings: EnsembleSettings,
-    split: Split,
+    split: Split | TrainingAndValidation,
     folder: Path,
     *,
     texts: Sequence[str] | None = None,
@@ -266,7 +270,7 @@ class _ProductEvaluator:
         parts: Sequence[Part],
         index: int,
         settings: EnsembleSettings,
-        split: Split,
+        split: Split | TrainingAndValidation,
         fixed: _FixedScores,
     ) -> None:
         self._names, self._parts, self._index, self._settings = names, parts, index, settings

@@ -26,11 +26,12 @@ from lexirec.data.neighbors import top_k
 from lexirec.data.ranking import Ranking, Recommender, check_request, forbid
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Split
+from lexirec.data.training_part import TrainingAndValidation
 from lexirec.models.baselines.base import score_batches
 from lexirec.models.ensemble.candidates import Part, candidates, places_in, reciprocal, union
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.ensemble.weights import EnsembleWeights, choose_weights, chosen_cases, support_of
-from lexirec.models.recommend import Options, Recommendation, recommend
+from lexirec.models.recommend import Options, Recommendations, recommend
 from lexirec.models.saving import load_catalog, read_manifest, read_settings, undamaged, write_manifest
 from lexirec.nn.search import SearchResult
 
@@ -70,7 +71,7 @@ class EnsembleRecommender:
                 )
         self.weights = weights or EnsembleWeights.even(len(self.parts) - 1, settings.options[0], len(self.catalog))
 
-    def fit(self, split: Split) -> Self:
+    def fit(self, split: Split | TrainingAndValidation) -> Self:
         """Choose the weights on validation cases; coverage is computed from the training part.
 
         Raises:
@@ -127,7 +128,7 @@ class EnsembleRecommender:
         self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
     ) -> SearchResult:
         """Rank, and report which lists are provably those of the whole catalogue (never for reciprocal ranks)."""
-        check_request(len(histories), len(self.catalog), k, allowed)
+        check_request(histories, len(self.catalog), k, allowed, exclude_seen)
         if self.settings.kind == "reciprocal-rank":
             return self._by_ranks(histories, k, exclude_seen, allowed)
         searcher = self.parts[0].searcher
@@ -156,7 +157,7 @@ class EnsembleRecommender:
             part = histories.take(rows)
             scores = self._experts(part) + self.parts[0].log_probabilities(part, self.weights.option)
             forbid(scores, part, exclude_seen, allowed if allowed is None or allowed.ndim == 1 else allowed[rows])
-            result.items[rows], result.scores[rows] = top_k(scores, k)
+            result.items[rows], result.scores[rows] = top_k(scores, k, of=f"the ensemble of {', '.join(self.names)}")
         return result
 
     def _by_ranks(
@@ -179,7 +180,7 @@ class EnsembleRecommender:
             result.scores[rows] = scores
         return result
 
-    def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> list[Recommendation]:
+    def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> Recommendations:
         """Recommend items for one history of item ids, oldest first; see `models.recommend.recommend`."""
         return recommend(self, history, k=k, **options)
 

@@ -25,6 +25,7 @@ from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.neighbors import pair_counts
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Cases, Split, unseen_cases
+from lexirec.data.training_part import TrainingAndValidation
 from lexirec.evaluation.metrics import ranks_in_scores
 from lexirec.models.baselines.base import history_rows
 from lexirec.models.ensemble.settings import PLACES, EnsembleSettings
@@ -53,7 +54,7 @@ def coverage(histories: Sequences, support: Floats) -> Floats:
 # ----------------------------------------------------------------------------------------------------------- cases
 
 
-def chosen_cases(settings: EnsembleSettings, split: Split) -> tuple[Cases, dict[str, Any]]:
+def chosen_cases(settings: EnsembleSettings, split: Split | TrainingAndValidation) -> tuple[Cases, dict[str, Any]]:
     """Return the validation cases on which weights are chosen, and facts about them for the report.
 
     Raises:
@@ -65,8 +66,10 @@ def chosen_cases(settings: EnsembleSettings, split: Split) -> tuple[Cases, dict[
         cases = cases.take(np.flatnonzero(fresh))
     if not len(cases):
         raise DataError(
-            f'ensemble.choose_on is "{settings.choose_on}", but there is no such case; set "validation", hold some '
-            "back with data.split.hold_back = 0.2 (leave-last-out), or fix the weight with ensemble.weights = [1.0]"
+            'choose_on is "unseen", and every validation history ends with a training event, as under leave-last-out; '
+            'set choose_on = "validation", or hold events back (data.split.hold_back = 0.2)'
+            if len(split.validation)
+            else "there is no validation case; use a split that has some, or leave out [ensemble]"
         )
     cases = cases.sample(settings.cases, settings.seed)
     return cases, {**facts, "cases": len(cases)}

@@ -36,6 +36,7 @@ from lexirec.nn.t5 import (
 )
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
+from lexirec.semantic_ids.lexicon.field_names import without_field_names
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon, tfidf_lexicon
 
 _BACKBONE = "backbone"
@@ -111,7 +112,7 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
             backbone = load_backbone(backbone, texts=catalog.texts(), seed=settings.seed)
         terms = lexicon or tfidf_lexicon(catalog.texts(), codes, backbone.tokenizer)
         tokenizer = backbone.tokenizer if set(terms.vocabulary) <= backbone.tokenizer.get_vocab().keys() else None
-        identifiers = Identifiers.from_lexicon(terms, codes, tokenizer)
+        identifiers = Identifiers.from_lexicon(without_field_names(terms, catalog), codes, tokenizer)
         return cls.build(catalog, backbone, GramInputs(identifiers), settings)
 
     @classmethod

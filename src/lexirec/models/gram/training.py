@@ -93,6 +93,7 @@ def fit_gram(
 
     Raises:
         DataError: no training row has two items.
+        TrainingError: the training diverges.
     """
     cut = packed_windows if settings.packed else windows_per_prefix
     rows = train if teacher is None else Sequences.concatenate([train, teacher.rehearsed])
@@ -104,7 +105,8 @@ def fit_gram(
         partial(_batch, windows, teacher),
         settings.epochs,
     )
-    run = TrainingRun(settings, folder, _validator(validation, settings), early_stopping(settings.patience))
+    stop = early_stopping(settings.patience)
+    run = TrainingRun(settings, folder, _validator(validation, settings), stop, title="Training GRAM")
     return run_training(ChoosingTrainer(model, data, run))
 
 
@@ -116,7 +118,7 @@ def _batch(windows: Windows, teacher: DistillationTeacher | None, numbers: NDArr
 
 
 def _validator(validation: Cases | None, settings: GramTrainingSettings) -> NdcgValidator | None:
-    if validation is None:
+    if validation is None or not len(validation):
         return None
     search = SearchSettings(num_beams=settings.validation_num_beams)
     return NdcgValidator(validation.sample(settings.validation_users, settings.seed), partial(_best_ten, search))

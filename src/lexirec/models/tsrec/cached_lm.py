@@ -198,7 +198,7 @@ class CachedLM(SharedWeights):
     def _check_reach(self, length: int) -> None:
         """Refuse lengths that a sliding window would cut: our masks cover whole prompts."""
         reach = getattr(self.backbone.config, "sliding_window", None)
-        if reach is not None and length + self.trie.longest > reach:
+        if reach and length + self.trie.longest > reach:
             raise DataError(
                 f"prompts: {length} tokens exceed the backbone's attention window of {reach}; lower prompts.max_length"
             )

@@ -113,6 +113,7 @@ def reinforce(
     Raises:
         DataError: there are no cases.
         ArtifactError: the folder holds a run that started from other weights.
+        TrainingError: the training diverges.
     """
     if not len(cases):
         raise DataError("there are no training cases; give training rows of at least two items")
@@ -127,7 +128,7 @@ def reinforce(
         validate_first=True,
         together=settings.updates,
         columns=(METRIC, "validation_recall@10", *COLUMNS),
-        title="Reinforcing",
+        title="Reinforcing TS-Rec",
     )
     proposer = Proposer(cases, prompts, builder, rewards, settings.group, settings.add_target, settings.zero_groups)
     curve = run_training(_GroupTrainer(model, _Rounds(prompts.lengths.numpy(), settings), run, proposer, settings))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from lexirec.models.tsrec.registry import TASKS
 from lexirec.models.tsrec.settings import TaskSettings
 from lexirec.models.tsrec.tasks import rehearsal
 from lexirec.nn.ragged import one_below_other
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,17 @@ def make_examples(
     if rehearsed is not None and len(rehearsed):
         parts.append(rehearsal(builder, rehearsed, first=len(train)))
         weights["rehearsal"] = 1.0
-    return mixture(parts, weights, seed=seed)
+    return _held(mixture(parts, weights, seed=seed), builder.positions)
+
+
+def _held(examples: Examples, positions: int | None) -> Examples:
+    """Cut answers to what the model can hold; those that are items always fit, because prompts leave room for them."""
+    room_R = None if positions is None else positions - examples.prompts.lengths
+    if room_R is None or not bool((examples.targets.lengths > room_R).any()):
+        return examples
+    cut = int((examples.targets.lengths > room_R).sum())
+    _log.warning("%d of %d answers are cut: the backbone has %d positions", cut, len(examples), positions)
+    return replace(examples, targets=examples.targets.head(room_R))
 
 
 _MISSING = {

@@ -28,11 +28,12 @@ from lexirec.nn.tokenizer import continuation, encode, encode_all
 
 @dataclass(frozen=True)
 class HistoryCensus:
-    """Cost of the limit on prompts: number of prompts, prompts that lose items, items lost."""
+    """Cost of the limit on prompts: number of prompts, prompts that lose items, items lost, and how to lose fewer."""
 
     prompts: int
     cut: int
     dropped: int
+    advice: str = "raise prompts.max_length"
 
     @property
     def warning(self) -> str | None:
@@ -41,7 +42,7 @@ class HistoryCensus:
             return None
         return (
             f"{self.cut:,} of {self.prompts:,} prompts ({self.cut / self.prompts:.1%}) exceed the limit and lose their"
-            f" oldest items, {self.dropped:,} in all; raise prompts.max_length to keep them"
+            f" oldest items, {self.dropped:,} in all; {self.advice} to keep them"
         )
 
 
@@ -59,6 +60,7 @@ class PromptBuilder:
         tokenizer: The backbone's.
         settings: Frame and limits.
         items: The identifiers, one row of ids per item.
+        positions: Tokens that the model can hold, prompt and answer together; None for no limit.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class PromptBuilder:
         tokenizer: PreTrainedTokenizerBase,
         identifiers: NDArray[np.integer],
         settings: TSRecPromptSettings | None = None,
+        positions: int | None = None,
     ) -> None:
         """Tokenise the parts that every prompt shares.
 
@@ -73,16 +76,37 @@ class PromptBuilder:
             tokenizer: The backbone's.
             identifiers: int (I, S), −1 padded, ids of the tokenizer's pieces.
             settings: Frame and limits.
+            positions: Tokens that the model can hold; prompts leave room for the longest identifier behind them.
 
         Raises:
             SettingsError: the limit is too small for the question and one identifier.
         """
-        self.tokenizer = tokenizer
+        self.tokenizer, self.positions = tokenizer, positions
         self.settings = settings or TSRecPromptSettings()
         self.items = Ragged.from_padded(torch.from_numpy(np.ascontiguousarray(identifiers, dtype=np.int32)))
         self._separator = [] if self.settings.frame == "plain" else continuation(tokenizer, ",")
         self._frames: dict[Question, _Frame] = {}
-        self._content_limit(NEXT_ITEM, int(self.items.lengths.max()) if len(self.items) else 0)
+        self._longest = int(self.items.lengths.max()) if len(self.items) else 0
+        self._content_limit(NEXT_ITEM, self._longest)
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a prompt: as set, or fewer where the model cannot hold as many and an answer."""
+        limit = self.settings.max_length
+        return limit if self.positions is None else min(limit, self.positions - self._longest)
+
+    @property
+    def cut_by_positions(self) -> bool:
+        """Whether the model's positions, not the settings, limit the prompts."""
+        return self.max_length < self.settings.max_length
+
+    @property
+    def limit_in_words(self) -> str:
+        """The limit and where it comes from."""
+        return (
+            f"prompts are cut to {self.max_length} tokens, not prompts.max_length = {self.settings.max_length}: the "
+            f"backbone has {self.positions} positions, answer included"
+        )
 
     def next_item(self, histories: Sequences) -> Ragged:
         """Build next-item prompts: one row of ids per history.
@@ -120,11 +144,12 @@ class PromptBuilder:
         return self._framed(question, user.head(torch.full((len(user),), self._content_limit(question))))
 
     def census(self, histories: Sequences) -> HistoryCensus:
-        """Count the items that `max_length` drops from these histories; those beyond `max_history` are not counted."""
+        """Count the items that the limit drops from these histories; those beyond `max_history` are not counted."""
         capped = histories.last(self.settings.max_history)
         kept, _ = self._fitting(capped, self.items, self._content_limit(NEXT_ITEM))
         lost = capped.lengths - kept.lengths
-        return HistoryCensus(len(lost), int((lost > 0).sum()), int(lost.sum()))
+        kept_by = "take a backbone with more positions" if self.cut_by_positions else "raise prompts.max_length"
+        return HistoryCensus(len(lost), int((lost > 0).sum()), int(lost.sum()), kept_by)
 
     def quoted(self, texts: Ragged) -> Ragged:
         """Put quotation marks around texts; empty ones stay empty."""
@@ -147,8 +172,14 @@ class PromptBuilder:
         return side_by_side([Ragged.repeated(frame.before, everywhere), user, Ragged.repeated(frame.after, everywhere)])
 
     def _content_limit(self, question: Question, least: int = 1) -> int:
-        frame, limit = self._frame(question), self.settings.max_length
+        frame, limit = self._frame(question), self.max_length
         content = limit - len(frame.before) - len(frame.after)
+        if content < least and self.cut_by_positions:
+            raise SettingsError(
+                f"the backbone has {self.positions} positions, too few for the question, its content and an identifier,"
+                f' which take {limit - content + least + self._longest}; set prompts.frame = "plain", or take a '
+                "backbone with more positions"
+            )
         if content < least:
             raise SettingsError(
                 f"prompts.max_length is {limit}, too small for the question and its content;"

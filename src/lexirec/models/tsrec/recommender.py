@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import HistoryCensus, PromptBuilder
 from lexirec.models.tsrec.settings import ReinforcementSettings, SftSettings, TSRecSettings
 from lexirec.models.tsrec.step_decoder import TSRecSearcher
+from lexirec.nn.backbone_fit import positions_of
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal, restore_causal, save_causal
 from lexirec.nn.embedding_table import ItemRows, MixedRows, given_rows, item_features
 from lexirec.nn.t5 import Backbone, add_tokens
@@ -34,6 +36,7 @@ from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.semantic_ids.identifiers.schemes import codes_as_tokens
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon
 
+_log = logging.getLogger(__name__)
 _BACKBONE = "backbone"
 _WORDS = "words.json"
 _GROUPS = "semantic_ids.npy"
@@ -77,7 +80,8 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         super().__init__(catalog)
         self.backbone, self.model, self.settings = backbone, model, settings
         self.identifiers, self.words, self.semantic_ids = inputs.identifiers, inputs.words, inputs.semantic_ids
-        self.builder = PromptBuilder(backbone.tokenizer, inputs.identifiers.tokens, settings.prompts)
+        positions = positions_of(backbone.model.config)
+        self.builder = PromptBuilder(backbone.tokenizer, inputs.identifiers.tokens, settings.prompts, positions)
         self.curve: list[dict[str, float]] = []
         self.sa_init_report: dict[str, Any] | None = None
         self.example_counts: dict[str, int] = {}
@@ -151,6 +155,8 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         kept = TSRecInputs(identifiers, inputs.words, inputs.semantic_ids)
         recommender = cls(catalog, backbone, model, settings, kept)
         recommender.sa_init_report = sa_init_report
+        if recommender.builder.cut_by_positions:
+            _log.warning("%s", recommender.builder.limit_in_words)
         return recommender
 
     def fit(

@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
-from lexirec.core.errors import SettingsError
+from lexirec.core.errors import DataError, SettingsError
 from lexirec.core.registry import parameters
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
@@ -38,6 +38,7 @@ from lexirec.decoding.trie import Trie
 from lexirec.models.tsrec.keywords import Pooling, TokenWords, keyword_shares
 from lexirec.models.tsrec.registry import REWARDS
 from lexirec.models.tsrec.settings import RewardSettings
+from lexirec.semantic_ids.quantizers.assignment import finite_matrix
 
 Reward = Callable[..., Tensor]
 """From proposals (B, G; −1 for none), and by name `target_B` and columns, to rewards: float (B, G)."""
@@ -167,6 +168,7 @@ class Rewards:
 
         Raises:
             SettingsError: a reward has a weight but its data are missing, or every weight is 0.
+            DataError: a vector is not finite.
         """
         parts = {name: (weight, REWARDS[name]) for name, weight in settings.weights().items() if weight}
         given = {"vectors_ID": vectors, "scores_BI": scorer, "meanings": meanings}
@@ -181,7 +183,7 @@ class Rewards:
             "rank_slots": settings.rank_slots,
             "discount": settings.discount,
             "meanings": meanings,
-            "vectors_ID": None if vectors is None else torch.from_numpy(np.asarray(vectors, dtype=np.float32)),
+            "vectors_ID": None if vectors is None else torch.from_numpy(finite_matrix(vectors)),
         }
         return cls(parts, columns, scorer if "scores_BI" in columns_of(settings) else None)
 
@@ -190,17 +192,27 @@ class Rewards:
         return replace(self, parts=self.parts | {name: (weight, function)})
 
     def __call__(self, items_BG: Tensor, cases: Cases) -> Tensor:
-        """Return the rewards of proposals for as many cases: float (B, G); 0 for a missing proposal (−1)."""
+        """Return the rewards of proposals for as many cases: float (B, G); 0 for a missing proposal (−1).
+
+        Raises:
+            DataError: a reward is NaN or infinite.
+        """
         device = items_BG.device
         columns = {name: value.to(device) if hasattr(value, "to") else value for name, value in self.columns.items()}
         if self.scorer is not None:
             scores = np.asarray(self.scorer(cases.histories), dtype=np.float32)
             columns["scores_BI"] = torch.from_numpy(scores).to(device)
         target_B = torch.from_numpy(cases.targets).long().to(device)
-        total_BG = torch.zeros(items_BG.shape, device=device)
-        for weight, function in self.parts.values():
-            total_BG += weight * function(items_BG, target_B=target_B, **columns)
-        return total_BG.masked_fill(items_BG < 0, 0.0)
+        total_BG, missing_BG = torch.zeros(items_BG.shape, device=device), items_BG < 0
+        for name, (weight, function) in self.parts.items():
+            reward_BG = function(items_BG, target_B=target_B, **columns).masked_fill(missing_BG, 0)
+            if not reward_BG.isfinite().all():
+                raise DataError(
+                    f"rewards.{name}: NaN or infinity for {int((~reward_BG.isfinite()).any(1).sum()):,} of "
+                    f"{len(items_BG):,} cases; every reward must be finite, and so must the vectors and scores it reads"
+                )
+            total_BG += weight * reward_BG
+        return total_BG
 
 
 # ------------------------------------------------------------------------------------------------------------- meanings

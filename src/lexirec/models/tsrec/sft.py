@@ -113,6 +113,7 @@ def fit_tsrec(
         DataError: there are no examples.
         SettingsError: low-rank updates cannot be created.
         ArtifactError: the folder holds a run that started from other weights.
+        TrainingError: the training diverges.
     """
     if not len(examples):
         raise DataError("there are no training examples; give training rows of at least two items")
@@ -123,7 +124,8 @@ def fit_tsrec(
         validator = ndcg_validator(
             builder, validation, settings.validation_users, settings.validation_num_beams, settings.seed
         )
-        run = TrainingRun(settings, folder, validator, early_stopping(settings.patience), undecayed=training.undecayed)
+        stop = early_stopping(settings.patience)
+        run = TrainingRun(settings, folder, validator, stop, undecayed=training.undecayed, title="Fine-tuning TS-Rec")
         return run_training(ChoosingTrainer(model, epochs_of(examples, settings, teacher), run))
     finally:
         training.finish()
@@ -168,7 +170,7 @@ def ndcg_validator(
     builder: PromptBuilder, cases: Cases | None, users: int, width: int, seed: int
 ) -> NdcgValidator | None:
     """Return a validator that ranks at most `users` of the cases as in use; None without cases."""
-    if cases is None:
+    if cases is None or not len(cases):
         return None
     search = SearchSettings(num_beams=width)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from lexirec.core.store import progress_folder
 from lexirec.data import neighbors
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
+from lexirec.data.splits import Cases
 from lexirec.models.baselines.base import BaselineInputs, BaselineSettings
 from lexirec.models.baselines.memory import Memory
 from lexirec.models.baselines.recommender import ScoreRecommender
@@ -22,7 +24,7 @@ from lexirec.pipeline.components import (
     PublishedNeighbors,
     SasrecNeighbors,
 )
-from lexirec.pipeline.stages.data import item_names, load_catalog, load_split, load_times, write_summary
+from lexirec.pipeline.stages.data import item_names, load_times, load_train, write_summary
 from lexirec.pipeline.stages.identifiers import joined_vectors
 
 Folders = Mapping[str, Path]
@@ -32,20 +34,21 @@ Folders = Mapping[str, Path]
 
 def fit_baseline(settings: BaselineSettings, inputs: Folders, out: Path) -> None:
     """Fit one baseline on the training part and save it as a complete recommender."""
-    scorer = BASELINES[settings.kind].fitted(settings, baseline_inputs(inputs, out))
-    ScoreRecommender(load_catalog(inputs["data"]), scorer).save(out)
+    catalog = Catalog.load(inputs["catalog"])
+    given = replace(baseline_inputs(catalog, inputs, out), validation=Cases.load(inputs["validation"]))
+    ScoreRecommender(catalog, BASELINES[settings.kind].fitted(settings, given)).save(out)
 
 
-def baseline_inputs(inputs: Folders, out: Path) -> BaselineInputs:
-    """Return what a baseline can be fitted on, read from the folders of a stage where it is asked for."""
-    split = load_split(inputs["data"])
+def baseline_inputs(catalog: Catalog, inputs: Folders, out: Path) -> BaselineInputs:
+    """Return what a baseline can be fitted on, without cases to choose on; read where it is asked for."""
+    part = load_train(inputs, len(catalog))
     readers: dict[str, Callable[[], Any]] = {
-        "texts": lambda: load_catalog(inputs["data"]).texts(),
+        "texts": catalog.texts,
         "vectors": lambda: joined_vectors(inputs),
         "neighbors": lambda: Neighbors.load(inputs["neighbors"]),
         "times": lambda: load_times(inputs["times"]) if "times" in inputs else None,
     }
-    return BaselineInputs(split.train, split.n_items, split.validation, progress_folder(out), readers)
+    return BaselineInputs(part.train, part.n_items, None, progress_folder(out), readers)
 
 
 # ----------------------------------------------------------------------------------------------------------- neighbors
@@ -53,14 +56,15 @@ def baseline_inputs(inputs: Folders, out: Path) -> BaselineInputs:
 
 def prepare_neighbors(settings: NeighborsChoice, inputs: Folders, out: Path) -> None:
     """Compute or read the neighbours of every item."""
-    split, catalog = load_split(inputs["data"]), load_catalog(inputs["data"])
+    catalog = Catalog.load(inputs["catalog"])
     match settings:
         case SasrecNeighbors():
             result = neighbors.nearest(Sasrec.load(inputs["sasrec"] / "scorer").item_vectors(), settings.k)
         case CoOccurrenceNeighbors():
-            result = neighbors.co_occurrence(split.train, len(catalog), settings.k, window=settings.window)
+            train = load_train(inputs, len(catalog)).train
+            result = neighbors.co_occurrence(train, len(catalog), settings.k, window=settings.window)
         case MemoryNeighbors():
-            result = Memory.fitted(settings.baseline(), baseline_inputs(inputs, out)).neighbors(settings.k)
+            result = Memory.fitted(settings.baseline(), baseline_inputs(catalog, inputs, out)).neighbors(settings.k)
         case PublishedNeighbors():
             result = neighbors.read_published(inputs["published"], catalog).first(settings.k)
         case _:

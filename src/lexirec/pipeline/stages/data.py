@@ -14,13 +14,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.core.printable import printable
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, read_data, split_data
 from lexirec.data.readers.validation import Rejects
 from lexirec.data.sequences import Sequences, load_array
-from lexirec.data.splits import Split
+from lexirec.data.splits import Cases, Split
 from lexirec.data.toy import toy_shop
+from lexirec.data.training_part import TrainingAndValidation, TrainingPart
 from lexirec.data.user_texts import read_preferences
 from lexirec.pipeline.components import DataChoice, ToyShop
 
@@ -65,7 +67,7 @@ def write_summary(
                 for row in rows
             ]
             parts += [f"## {name}", "\n".join(f"| {' | '.join(row)} |" for row in [*head, *cells])]
-    (out / "summary.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    (out / "summary.md").write_text(printable("\n\n".join(parts) + "\n"), encoding="utf-8")
 
 
 def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
@@ -83,7 +85,14 @@ def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
     if tables.users is not None:
         bad_rows = Rejects(tables.on_bad_row)
         train_user_ids = interactions.user_ids[split.train_users]
-        texts = read_preferences(tables.users, train_user_ids, columns=tables.user_columns, rejects=bad_rows)
+        texts = read_preferences(
+            tables.users,
+            train_user_ids,
+            columns=tables.user_columns,
+            rejects=bad_rows,
+            format=tables.formats.users,
+            match_ids=tables.match_ids,
+        )
         if tables.on_bad_row == "reject":
             bad_rows.save(out / "rejected_users.parquet")
         (out / PREFERENCES).write_text(json.dumps(texts, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -113,9 +122,8 @@ def _toy_tables(settings: ToyShop, folder: Path) -> DataSettings:
     )
 
 
-def load_preferences(folder: Path) -> list[str] | None:
-    """Return the text about each training row's user from a data stage; None without a table of users."""
-    file = folder / PREFERENCES
+def load_preferences(file: Path) -> list[str] | None:
+    """Return the text about each training row's user from a file of a data stage; None where it does not exist."""
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
@@ -125,8 +133,18 @@ def load_catalog(folder: Path) -> Catalog:
 
 
 def load_split(folder: Path) -> Split:
-    """Return the split of a data stage."""
+    """Return the split of a data stage, for stages that measure; what learns uses `load_train`."""
     return Split.load(folder / "split")
+
+
+def load_train(inputs: Folders, n_items: int) -> TrainingPart:
+    """Return the training part among the inputs of a stage that learns (`pipeline.visible`)."""
+    return TrainingPart.load(inputs["train"], n_items)
+
+
+def load_train_and_validation(inputs: Folders, n_items: int) -> TrainingAndValidation:
+    """Return the same beside the cases to choose on, for a stage that chooses epochs, weights or settings."""
+    return load_train(inputs, n_items).with_validation(Cases.load(inputs["validation"]))
 
 
 def item_names(catalog: Catalog) -> list[str]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from lexirec.core.progress import quiet
 from lexirec.core.store import progress_folder
-from lexirec.data.splits import Split
+from lexirec.data.training_part import TrainingAndValidation
 from lexirec.evaluation.evaluator import evaluate
 from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.ensemble.partner_search import Partner, find_partner
@@ -19,7 +19,7 @@ from lexirec.models.ensemble.recommender import EnsembleRecommender
 from lexirec.models.ensemble.settings import PLACES, EnsembleSettings
 from lexirec.models.ensemble.weights import chosen_cases
 from lexirec.models.loading import load_recommender
-from lexirec.pipeline.stages.data import load_split, write_summary
+from lexirec.pipeline.stages.data import load_train_and_validation, write_summary
 from lexirec.pipeline.stages.identifiers import joined_vectors
 from lexirec.reporting.cost_figures import Spending, WeightCurve, budget_figure, weights_figure
 from lexirec.reporting.style import save
@@ -36,13 +36,14 @@ def fuse(settings: EnsembleSettings, inputs: Mapping[str, Path], out: Path) -> N
 
     Args:
         settings: parts, kind and rule of the ensemble.
-        inputs: `data`, the folder of every part by its name, and vectors where a partner is smoothed with them.
+        inputs: `train` and `validation`, the folder of every part by its name, and vectors where a partner is smoothed
+            with them.
         out: folder of the recommender, `summary.md`, the metric by weight (`weights.png`), and the search of the
             partner (`partner.png`).
     """
-    split = load_split(inputs["data"])
     parts = {name: load_recommender(inputs[name]) for name in settings.of}
     ensemble = EnsembleRecommender(parts, settings)
+    part = load_train_and_validation(inputs, len(ensemble.catalog))
     partner = None
     if settings.partner is not None:
         evidence: dict[str, Any] = {}
@@ -51,16 +52,16 @@ def fuse(settings: EnsembleSettings, inputs: Mapping[str, Path], out: Path) -> N
                 evidence["vectors"] = joined_vectors(inputs)
             case "text":
                 evidence["texts"] = ensemble.catalog.texts()
-        partner = find_partner(ensemble.names, ensemble.parts, settings, split, progress_folder(out), **evidence)
+        partner = find_partner(ensemble.names, ensemble.parts, settings, part, progress_folder(out), **evidence)
         parts[settings.partner.part] = ScoreRecommender(ensemble.catalog, partner.memory)
         ensemble = EnsembleRecommender(parts, settings)
         save(_searched(partner, settings.partner.part), out, "partner")
-    ensemble.fit(split).save(out)
+    ensemble.fit(part).save(out)
     save(weights_figure(_curves(ensemble), title=_title(ensemble), metric=METRIC), out, "weights")
     lines = [
         *_weight_lines(ensemble),
         *([] if partner is None else _partner_lines(partner)),
-        _verified(ensemble, split),
+        _verified(ensemble, part),
     ]
     trials = {} if partner is None else {"Partner search, best trials first": _best_trials(partner)}
     write_summary(out, "Ensemble", lines, {"Weights tried": _tried(ensemble), **trials})
@@ -79,8 +80,9 @@ def _weight_lines(ensemble: EnsembleRecommender) -> list[str]:
     if len(ensemble.weights.edges):
         edges = ", ".join(f"{edge:.2f}" for edge in ensemble.weights.edges)
         lines.append(f"edges of the bins of cases by log(1 + training successors of the history's items): {edges}")
-    held = ", ".join(f"{rule} {value:.4f}" for rule, value in facts["held_out"].items())
-    return [*lines, f"{METRIC} with weights chosen on the other half of the users: {held}"]
+    held = ", ".join(f"{rule} {value:.4f}" for rule, value in facts["held_out"].items() if np.isfinite(value))
+    halves = f"{METRIC} with weights chosen on the other half of the users"
+    return [*lines, f"{halves}: {held or 'too few users to halve'}"]
 
 
 def _partner_lines(partner: Partner) -> list[str]:
@@ -88,8 +90,8 @@ def _partner_lines(partner: Partner) -> list[str]:
     return [
         f"partner: the best of {len(partner.trials)} memories, trial {best.number + 1}; on {partner.cases:,} cases "
         f"{METRIC} {best.value:.4f}, with the baseline's settings {first.value:.4f}",
-        f"partner chosen on the other half of the users: {partner.held_out:.4f}, with the baseline's settings "
-        f"{np.mean(first.halves):.4f}",
+        f"partner chosen on the other half of the users, weights on both: {partner.held_out:.4f}, "
+        f"with the baseline's settings {np.mean(first.halves):.4f}",
     ]
 
 
@@ -109,9 +111,9 @@ def _searched(partner: Partner, name: str) -> Figure:
     )
 
 
-def _verified(ensemble: EnsembleRecommender, split: Split) -> str:
+def _verified(ensemble: EnsembleRecommender, part: TrainingAndValidation) -> str:
     """Evaluate a sample of the cases by the full search, over all items instead of candidates."""
-    cases = chosen_cases(ensemble.settings, split)[0].sample(_VERIFIED, seed=0)
+    cases = chosen_cases(ensemble.settings, part)[0].sample(_VERIFIED, seed=0)
     with quiet():
         excluded = ensemble.settings.seen == "excluded"
         report = evaluate(ensemble, cases, ks=(PLACES,), exclude_seen=excluded)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lexirec.core.config import Settings
 from lexirec.core.store import progress_folder
+from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import load_array
 from lexirec.models.baselines.sasrec import Sasrec
 from lexirec.pipeline.components import (
@@ -19,7 +20,7 @@ from lexirec.pipeline.components import (
     LexiconChoice,
     PublishedKeywords,
 )
-from lexirec.pipeline.stages.data import Folders, item_names, load_catalog, load_split, write_summary
+from lexirec.pipeline.stages.data import Folders, item_names, load_train, write_summary
 from lexirec.reporting.identifier_figures import draw_identifiers, draw_quantizer
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors, concatenate, embed_items, normalized
@@ -41,7 +42,7 @@ SEMANTIC_IDS = "semantic_ids.npy"
 
 def prepare_tokenizer(settings: Mapping[str, object], inputs: Folders, out: Path) -> None:
     """Save the backbone's tokenizer, trained on the catalogue's text for a backbone from scratch."""
-    texts = load_catalog(inputs["data"]).texts()
+    texts = Catalog.load(inputs["catalog"]).texts()
     if settings.get("kind") == "causal":
         from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal_tokenizer
 
@@ -67,10 +68,10 @@ def prepare_vectors(settings: Settings, inputs: Folders, out: Path) -> None:
     if isinstance(settings, PrecomputedVectors):
         settings = settings.model_copy(update={"path": inputs["file"]})
     if isinstance(settings, CollaborativeVectors):
-        split = load_split(inputs["data"])
-        vectors = normalized(settings.fit(split.train, split.n_items))
+        part = load_train(inputs, len(Catalog.load(inputs["catalog"])))
+        vectors = normalized(settings.fit(part.train, part.n_items))
     else:
-        vectors = embed_items(load_catalog(inputs["data"]), settings, folder=progress_folder(out) / "shards")
+        vectors = embed_items(Catalog.load(inputs["catalog"]), settings, folder=progress_folder(out) / "shards")
     np.save(out / "vectors.npy", vectors, allow_pickle=False)
     zeros = int((~vectors.any(axis=1)).sum())
     lines = [f"items: {len(vectors):,}, of which {zeros:,} have no vector", f"dimensions: {vectors.shape[1]}"]
@@ -90,7 +91,7 @@ def prepare_codes(settings: CodesChoice, inputs: Folders, out: Path) -> None:
     so that later catalogues can be encoded with it.
     """
     readers: dict[str, Callable[[], Any]] = {
-        "catalog": lambda: load_catalog(inputs["data"]),
+        "catalog": lambda: Catalog.load(inputs["catalog"]),
         "vectors": lambda: joined_vectors(inputs),
         "collaborative": lambda: Sasrec.load(inputs["sasrec"] / "scorer").item_vectors(),
     }
@@ -111,7 +112,7 @@ def _tree_lines(codes: Codes) -> list[str]:
 
 def prepare_lexicon(settings: LexiconChoice, inputs: Folders, out: Path) -> None:
     """Label the cells of the codes: with terms of the items' texts, by an LLM, or from a published file."""
-    catalog, codes = load_catalog(inputs["data"]), Codes.load(inputs["codes"])
+    catalog, codes = Catalog.load(inputs["catalog"]), Codes.load(inputs["codes"])
     match settings:
         case TfIdfLexicon():
             tokenizer = load_saved_tokenizer(inputs.get("tokenizer"))
@@ -130,7 +131,7 @@ def prepare_lexicon(settings: LexiconChoice, inputs: Folders, out: Path) -> None
 
 def prepare_identifiers(settings: IdentifierChoice, inputs: Folders, out: Path) -> None:
     """Build the identifiers; describe and draw their tree."""
-    catalog, tokenizer = load_catalog(inputs["data"]), load_saved_tokenizer(inputs.get("tokenizer"))
+    catalog, tokenizer = Catalog.load(inputs["catalog"]), load_saved_tokenizer(inputs.get("tokenizer"))
     codes = Codes.load(inputs["codes"]) if "codes" in inputs else None
     readers: dict[str, Callable[[], Any]] = {"codes": lambda: codes} if codes is not None else {}
     readers |= {"lexicon": lambda: Lexicon.load(inputs["lexicon"])} if "lexicon" in inputs else {}

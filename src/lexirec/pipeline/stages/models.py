@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from lexirec.core.config import Settings
 from lexirec.core.store import progress_folder
+from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import load_array
-from lexirec.data.splits import Split
+from lexirec.data.splits import Cases
 from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.gram.recommender import GramInputs, GramRecommender
 from lexirec.models.gram.settings import GramSettings
@@ -24,7 +25,7 @@ from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender
 from lexirec.models.tsrec.settings import ReinforcementSettings, SftSettings, TSRecSettings
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
 from lexirec.nn.t5 import Backbone, BackboneSettings, count_parameters, load_backbone, save_backbone
-from lexirec.pipeline.stages.data import Folders, load_catalog, load_preferences, load_split, write_summary
+from lexirec.pipeline.stages.data import Folders, load_preferences, load_train_and_validation, write_summary
 from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, joined_vectors, load_saved_tokenizer
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
@@ -54,7 +55,7 @@ def pretrain_backbone(settings: BackboneStage, inputs: Folders, out: Path) -> No
     """Pretrain the backbone on the catalogue's text and save it as a loadable checkpoint."""
     tokenizer = load_saved_tokenizer(inputs["tokenizer"])
     backbone = _load(settings.backbone, tokenizer, settings.seed)
-    texts = load_catalog(inputs["data"]).texts()
+    texts = Catalog.load(inputs["catalog"]).texts()
     curve = pretrain(backbone, texts, settings.pretraining, folder=progress_folder(out))
     save_backbone(backbone, out)
     _write_curve(out, curve)
@@ -76,13 +77,14 @@ def fit_model(settings: ModelStage, inputs: Folders, out: Path) -> None:
 
 def reinforce_model(settings: ReinforcementSettings, inputs: Folders, out: Path) -> None:
     """Reinforce a trained TS-Rec recommender and save the result as a new recommender."""
-    split, recommender = load_split(inputs["data"]), TSRecRecommender.load(inputs["model"])
+    recommender = TSRecRecommender.load(inputs["model"])
+    part = load_train_and_validation(inputs, len(recommender.catalog))
     scorer = ScoreRecommender.load(inputs["scorer"]).scorer.scores if "scorer" in inputs else None
     has_vectors = any(name.startswith("vectors.") for name in inputs)
     recommender.reinforce(
-        split.train,
+        part.train,
         settings,
-        validation=split.validation,
+        validation=part.validation,
         folder=progress_folder(out),
         vectors=joined_vectors(inputs) if has_vectors else None,
         scorer=scorer,
@@ -94,13 +96,14 @@ def reinforce_model(settings: ReinforcementSettings, inputs: Folders, out: Path)
 def _fit_gram(
     backbone: BackboneSettings | CausalBackboneSettings, settings: GramSettings, inputs: Folders, out: Path
 ) -> GramRecommender:
-    catalog, split = load_catalog(inputs["data"]), load_split(inputs["data"])
+    catalog = Catalog.load(inputs["catalog"])
+    part = load_train_and_validation(inputs, len(catalog))
     item_inputs = GramInputs(
         Identifiers.load(inputs["identifiers"]), *_neighbors_and_vectors(inputs, grounded=settings.network.grounded)
     )
     recommender = GramRecommender.build(catalog, _backbone(backbone, settings.seed, inputs), item_inputs, settings)
-    recommender.fit(split.train, validation=split.validation, folder=progress_folder(out))
-    write_summary(out, "Model", _gram_lines(recommender, split))
+    recommender.fit(part.train, validation=part.validation, folder=progress_folder(out))
+    write_summary(out, "Model", _gram_lines(recommender, part.validation))
     return recommender
 
 
@@ -110,17 +113,17 @@ def build_tsrec(
     """Return an untrained TS-Rec recommender from the inputs of a model's stage."""
     item_inputs = tsrec_inputs(inputs, grounded=settings.network.grounded)
     loaded = _backbone(backbone, settings.seed, inputs)
-    return TSRecRecommender.build(load_catalog(inputs["data"]), loaded, item_inputs, settings)
+    return TSRecRecommender.build(Catalog.load(inputs["catalog"]), loaded, item_inputs, settings)
 
 
 def fit_tsrec(recommender: TSRecRecommender, inputs: Folders, out: Path, training: SftSettings | None = None) -> None:
     """Fine-tune a TS-Rec recommender on the training part of its data; write `summary.md`."""
-    split = load_split(inputs["data"])
-    texts = load_preferences(inputs["data"]) if recommender.settings.tasks.preference else None
+    part = load_train_and_validation(inputs, len(recommender.catalog))
+    texts = load_preferences(inputs["preferences"]) if recommender.settings.tasks.preference else None
     recommender.fit(
-        split.train, validation=split.validation, folder=progress_folder(out), training=training, preferences=texts
+        part.train, validation=part.validation, folder=progress_folder(out), training=training, preferences=texts
     )
-    write_summary(out, "Model", _tsrec_lines(recommender, split))
+    write_summary(out, "Model", _tsrec_lines(recommender, part.validation))
 
 
 def tsrec_inputs(inputs: Folders, *, grounded: bool) -> TSRecInputs:
@@ -179,21 +182,22 @@ def _write_curve(out: Path, curve: Sequence[Mapping[str, float]]) -> None:
     (out / CURVE).write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
 
 
-def _gram_lines(recommender: GramRecommender, split: Split) -> list[str]:
+def _gram_lines(recommender: GramRecommender, validation: Cases) -> list[str]:
     lines = [f"weights: {count_parameters(recommender.model):,}"]
     if recommender.census is not None:
         lines += [f"share of {part.name} tokens in the prompt: {part.share:.1%}" for part in recommender.census.parts]
         lines.append(f"prompts of items: {recommender.census.mean_length:.1f} tokens on average")
-    census = recommender.user_census(split.validation.histories)
+    census = recommender.user_census(validation.histories)
     lines += [census.warning] if census is not None and census.warning else []
     return lines + _best_lines(recommender.curve)
 
 
-def _tsrec_lines(recommender: TSRecRecommender, split: Split) -> list[str]:
+def _tsrec_lines(recommender: TSRecRecommender, validation: Cases) -> list[str]:
     lines = [f"weights: {count_parameters(recommender.model):,}"]
     lines += [f"examples of {task}: {count:,}" for task, count in recommender.example_counts.items()]
     lines += [f"SA-Init: {name} {value}" for name, value in (recommender.sa_init_report or {}).items()]
-    census = recommender.user_census(split.validation.histories)
+    census = recommender.user_census(validation.histories)
+    lines += [recommender.builder.limit_in_words] if recommender.builder.cut_by_positions else []
     lines += [census.warning] if census.warning else []
     return lines + _best_lines(recommender.curve)
 

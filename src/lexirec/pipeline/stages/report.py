@@ -63,7 +63,7 @@ def report_content(settings: Mapping[str, Any], inputs: Folders) -> ReportConten
     """Collect the content of a report.
 
     Args:
-        settings: The experiment's `name`, the `kinds` of its recommenders, and its `evaluation`.
+        settings: The experiment's `name`, the `kinds` of its recommenders, its `evaluation`, and what was `left_out`.
         inputs: `data`, each `evaluation.NAME`, the `identifiers` if there are any, and the `recommender` of the example
             recommendations and the learning curve.
     """
@@ -73,7 +73,7 @@ def report_content(settings: Mapping[str, Any], inputs: Folders) -> ReportConten
     rows = systems(evaluations, settings["kinds"])
     return ReportContent(
         title=settings["name"],
-        lead=_lead(split, rows),
+        lead=_lead(split, rows, settings.get("left_out", {})),
         systems=rows,
         protocol={**shared_protocol(evaluations), **_own_protocol(evaluations)},
         learning=_learning(inputs.get("recommender")),
@@ -183,11 +183,12 @@ def _margins(ranks: Ranks, k: int = 10) -> dict[str, float]:
     return {f"recall@{k}": float(1.96 * hits.std() / root), f"ndcg@{k}": float(1.96 * gains.std() / root)}
 
 
-def _lead(split: Split, rows: Sequence[SystemResult]) -> str:
+def _lead(split: Split, rows: Sequence[SystemResult], left_out: Mapping[str, str]) -> str:
     facts = split.protocol
     return (
         f"{len(rows)} recommenders measured on {facts['users']:,} users, {facts['items']:,} items and "
         f"{facts['interactions']:,} interactions, split by {facts['split']}; all items are candidates."
+        + "".join(f" {name} is left out: {why}." for name, why in left_out.items())
     )
 
 
@@ -239,7 +240,7 @@ def _next_steps(name: str, rows: Sequence[SystemResult], inputs: Folders, split:
     losing = {standing.system for standing in standings(rows) if standing.verdict != "above"}
     if any(row.main and row.name in losing for row in rows):
         steps.append(
-            "The model does not beat the reference baselines: train longer, use a larger backbone or better vectors, "
+            "The model is not above the reference baselines: train longer, use a larger backbone or better vectors, "
             "and compare on the validation fold (`lexirec evaluate NAME --fold validation`)."
         )
     return steps

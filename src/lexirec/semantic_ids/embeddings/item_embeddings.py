@@ -68,7 +68,7 @@ def embed_items(catalog: Catalog, settings: Any = None, *, folder: Path | None =
         case LsaVectors():
             return lsa(catalog.texts(settings.fields), settings.dimensions, settings.seed)
         case SentenceVectors():
-            return sentence_vectors(catalog.texts(settings.fields), settings, folder=folder)
+            return sentence_vectors(catalog.texts(settings.fields), settings, folder=folder, ids=catalog.item_ids)
         case PrecomputedVectors():
             return normalized(read_vectors(settings.path, catalog))
         case _:
@@ -100,7 +100,7 @@ def embed_items_like(
     """
     fields = tuple(name for name in settings.fields or () if name in catalog.table.column_names) or None
     if isinstance(settings, SentenceVectors):
-        return sentence_vectors(catalog.texts(fields), settings, folder=folder)
+        return sentence_vectors(catalog.texts(fields), settings, folder=folder, ids=catalog.item_ids)
     space = LsaSpace.fit(first.texts(settings.fields), settings.dimensions, settings.seed)
     return normalized(space.embed(catalog.texts(fields)))
 
@@ -158,7 +158,14 @@ def concatenate(sources: Sequence[NDArray[np.floating]], weights: Sequence[float
 
 def normalized(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return rows divided by their L2 norm; zero rows stay zero."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    with np.errstate(over="ignore"):
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    odd = np.flatnonzero(~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0))
+    odd = odd[vectors[odd].any(axis=1)]
+    if odd.size:  # squares of very large numbers overflow, those of very small ones vanish: such rows are scaled first
+        vectors = vectors.copy()
+        vectors[odd] /= np.abs(vectors[odd]).max(axis=1, keepdims=True)
+        norms[odd] = np.linalg.norm(vectors[odd], axis=1, keepdims=True)
     return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
 
 

@@ -44,7 +44,11 @@ class SentenceVectors(Settings):
 
 
 def sentence_vectors(
-    texts: Sequence[str], settings: SentenceVectors, *, folder: str | Path | None = None
+    texts: Sequence[str],
+    settings: SentenceVectors,
+    *,
+    folder: str | Path | None = None,
+    ids: Sequence[str] | None = None,
 ) -> NDArray[np.float32]:
     """Return L2-normalised sentence vectors: float32 (n_texts, d).
 
@@ -53,10 +57,11 @@ def sentence_vectors(
         settings: Of the encoder.
         folder: Folder for finished shards; a second call with the same texts and settings reuses them. Shards of other
             texts or settings are deleted.
+        ids: Of the items, for messages.
 
     Raises:
         SettingsError: sentence-transformers is not installed, there is no such model, or its pooling cannot be changed.
-        DataError: there are no texts.
+        DataError: there are no texts, or the model gives a vector that is not finite.
     """
     if not texts:
         raise DataError("there are no texts to encode; give at least one item")
@@ -70,11 +75,29 @@ def sentence_vectors(
             if shard is None:
                 model = model or _load(settings)
                 shard = _encode(model, texts[start : start + settings.shard_size], settings)
+                _check_finite(shard, start, texts, settings, ids)
                 if store:
                     store.write(start, shard)
             parts.append(shard)
             progress.advance(len(shard))
     return np.concatenate(parts)
+
+
+def _check_finite(
+    shard: NDArray[np.float32],
+    start: int,
+    texts: Sequence[str],
+    settings: SentenceVectors,
+    ids: Sequence[str] | None,
+) -> None:
+    """Check the vectors of a shard before it is stored: a stored one would be read again."""
+    bad = start + np.flatnonzero(~np.isfinite(shard).all(axis=1))
+    if len(bad):
+        named = ", ".join(f"'{ids[row]}'" if ids is not None else f"number {row}" for row in bad[:3])
+        raise DataError(
+            f"the model '{settings.model}' gives NaN or infinity for {len(bad):,} of {len(shard):,} texts, those of "
+            f"items such as {named} ('{texts[bad[0]][:40]}'); check its weights, or choose another model"
+        )
 
 
 class _Shards:
@@ -95,7 +118,8 @@ class _Shards:
 
     def read(self, start: int) -> NDArray[np.float32] | None:
         path = find_sealed(self.folder, self._name(start), ".npy")
-        return None if path is None else np.load(path, allow_pickle=False)
+        shard = None if path is None else np.load(path, allow_pickle=False)
+        return shard if shard is not None and np.isfinite(shard).all() else None
 
     def write(self, start: int, shard: NDArray[np.float32]) -> None:
         save_sealed(self.folder, self._name(start), ".npy", lambda path: np.save(path, shard, allow_pickle=False))

@@ -11,9 +11,11 @@ from pydantic import Field
 from scipy import sparse
 
 from lexirec.core.errors import DataError
+from lexirec.data.catalog import Catalog
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.base import IdentifierSettings, NamingInputs
 from lexirec.semantic_ids.identifiers.identifiers import Cut, Identifiers, pad_rows, spell
+from lexirec.semantic_ids.lexicon.field_names import field_name_terms, without_field_names
 from lexirec.semantic_ids.lexicon.tfidf import best_terms, split_terms, tf_idf
 
 if TYPE_CHECKING:
@@ -33,9 +35,8 @@ class LexicalIdentifiers(IdentifierSettings):
     def identify(self, inputs: NamingInputs) -> Identifiers:
         """Return identifiers of the lexicon's terms on the items' paths."""
         distinct, cut = self.distinct_siblings, self.cut
-        return Identifiers.from_lexicon(
-            inputs.lexicon, inputs.codes, inputs.tokenizer, distinct_siblings=distinct, cut=cut
-        )
+        lexicon = without_field_names(inputs.lexicon, inputs.catalog)
+        return Identifiers.from_lexicon(lexicon, inputs.codes, inputs.tokenizer, distinct_siblings=distinct, cut=cut)
 
 
 class KeywordIdentifiers(IdentifierSettings):
@@ -51,7 +52,7 @@ class KeywordIdentifiers(IdentifierSettings):
 
     def identify(self, inputs: NamingInputs) -> Identifiers:
         """Return identifiers of the best terms of the items' texts."""
-        return keyword_identifiers(inputs.catalog.texts(), inputs.tokenizer, self)
+        return keyword_identifiers(inputs.catalog, inputs.tokenizer, self)
 
 
 class TextIdentifiers(IdentifierSettings):
@@ -86,7 +87,7 @@ class CodeIdentifiers(IdentifierSettings):
 
 
 def keyword_identifiers(
-    texts: Sequence[str],
+    texts: Sequence[str] | Catalog,
     tokenizer: PreTrainedTokenizerBase | None = None,
     settings: KeywordIdentifiers | None = None,
 ) -> Identifiers:
@@ -95,12 +96,21 @@ def keyword_identifiers(
     Source: the keyword identifiers of GRAM's comparison (its paper, table 6) and IDGenRec (SIGIR 2024), which trains a
     model to choose the words; here TF-IDF chooses them, and a counter makes equal identifiers unique.
 
+    Args:
+        texts: One text per item, or a catalogue, of which all text fields are used, without their names.
+        tokenizer: The backbone's tokenizer, whose pieces are the terms; None takes words.
+        settings: Of the identifiers.
+
     Raises:
         DataError: no text has a word.
     """
     settings = settings or KeywordIdentifiers()
-    terms = split_terms(texts, tokenizer, lowercase=settings.lowercase)
+    catalog = texts if isinstance(texts, Catalog) else None
+    given = texts.texts() if isinstance(texts, Catalog) else texts
+    terms = split_terms(given, tokenizer, lowercase=settings.lowercase)
     usable = terms.usable()
+    if catalog is not None:
+        usable &= ~field_name_terms(terms.vocabulary, catalog)
     scores = sparse.csr_array(tf_idf(terms, tf_pieces=None) @ sparse.diags_array(usable.astype(np.float64)))
     scores.eliminate_zeros()
     best = best_terms(scores, settings.length, usable)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lexirec.core.errors import SettingsError
+from lexirec.semantic_ids.lexicon.key_hosts import key_for
 from lexirec.semantic_ids.lexicon.llm_prompts import Message
 from lexirec.semantic_ids.lexicon.llm_schema import answer_schema
 
@@ -95,15 +95,12 @@ class OpenAiClient:
             ) from None
         self._openai = openai
         self._settings = settings
-        key = os.environ.get(settings.calls.key_variable, "")
-        if not key and settings.base_url is None:
-            raise SettingsError(
-                f"OpenAI needs an API key, but the environment variable {settings.calls.key_variable} is not set; "
-                "set it, or give the 'base_url' of your own endpoint"
-            )
+        key = key_for(settings.base_url, settings.calls.key_variable)
         self._client = openai.OpenAI(
             api_key=key or "none", base_url=settings.base_url, timeout=settings.calls.timeout, max_retries=0
         )
+        if not key:  # the package sends what these variables hold to every host
+            self._client.organization = self._client.project = None
 
     def answer(self, messages: Sequence[Message]) -> Reply:
         """Return the endpoint's next message; see `LabelingClient`."""

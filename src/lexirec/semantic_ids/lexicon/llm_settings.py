@@ -30,7 +30,8 @@ class CallSettings(Settings):
     json_mode: Literal["schema", "object", "none"] = "schema"
     """Response format requested from the endpoint; older ones support no schema, some not even objects."""
     key_variable: str = "OPENAI_API_KEY"
-    """Environment variable with the API key; your own endpoint (`base_url`) needs none."""
+    """Environment variable with the API key; your own endpoint (`base_url`) needs none. It is sent only to a host that
+    `LEXIREC_TEACHER_HOSTS="HOST=VARIABLE"` names for it, or that is confirmed at a terminal."""
     input_price: Annotated[float, Field(ge=0)] | None = None
     """Price of a million input tokens, in any currency, for the estimate."""
     output_price: Annotated[float, Field(ge=0)] | None = None

@@ -125,6 +125,7 @@ def cell_means(vectors: NDArray[np.float32], labels: NDArray[np.integer], k: int
 # -------------------------------------------------------------------------------------------------------------- nearest
 
 _CELLS = 1 << 24  # distances of a block, 64 MiB in single precision
+_GREATEST = np.float64(1e15)  # sums of squares of greater numbers may overflow in single precision
 
 
 def finite_matrix(vectors: NDArray[np.floating], width: int | None = None) -> NDArray[np.float32]:
@@ -143,14 +144,15 @@ def checked_matrix(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
     """Check vectors (n, d) and return them in their own precision.
 
     Raises:
-        DataError: they are no matrix of floats, have no rows or columns, or are not finite.
+        DataError: they are no matrix of floats, have no rows or columns, are not finite, or too large to be squared.
     """
     matrix = np.asarray(vectors)
     if matrix.ndim != 2 or 0 in matrix.shape or not np.issubdtype(matrix.dtype, np.floating):
         raise DataError(f"vectors are {matrix.dtype} of shape {matrix.shape}; give a matrix of floats (items, d)")
-    bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
+    bad = np.flatnonzero(~(np.abs(matrix) < _GREATEST).all(axis=1))  # NaN is less than nothing
     if len(bad):
-        raise DataError(f"vectors: row {bad[0]} is not finite ({len(bad)} such rows); every number must be finite")
+        problem = "is not finite" if not np.isfinite(matrix[bad[0]]).all() else f"holds a number beyond {_GREATEST:g}"
+        raise DataError(f"vectors: row {bad[0]} {problem} ({len(bad)} such rows); every number must be finite")
     return matrix
 
 

@@ -21,6 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from lexirec.core.divergence import GRADIENT, LOSS, Watch
 from lexirec.core.files import save_state, whole_states
 from lexirec.core.progress import Progress
 from lexirec.semantic_ids.quantizers.collisions import CollisionCount
@@ -51,6 +52,9 @@ def train(
         collaborative: float32 (n_items, c), if that loss has a weight.
         folder: Folder for a checkpoint every `evaluate_every` epochs, from which an interrupted training resumes with
             an equal result.
+
+    Raises:
+        TrainingError: a loss, a gradient or a weight is not finite.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     extra = None if collaborative is None else torch.from_numpy(collaborative).to(device)
@@ -81,6 +85,9 @@ class _Run:
         self.learned = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(self.learned, lr=how.learning_rate, weight_decay=how.weight_decay)
         self.upkeep = CodeUpkeep(self.network.codes_LKD, self.settings.use)
+        per_epoch = -(-len(self.vectors) // how.batch_size)
+        advice = f"lower training.learning_rate ({how.learning_rate:g}) or raise training.warm_up ({how.warm_up})"
+        self.watch = Watch("RQ-VAE", advice, how.epochs * per_epoch, per_epoch)
 
     @property
     def device(self) -> torch.device:
@@ -109,6 +116,7 @@ class _Run:
             )
             steps = torch.split(order.to(self.device), self.settings.training.batch_size)
             losses = [self._step(rows, (self.epoch + step / len(steps)), clusters) for step, rows in enumerate(steps)]
+        self.watch.check()
         self.epoch += 1
         return float(torch.stack(losses).mean())
 
@@ -123,9 +131,12 @@ class _Run:
             group["lr"] = how.learning_rate * min(1.0, (epochs + 1) / (how.warm_up + 1))
         extra = None if self.collaborative is None else self.collaborative[rows]
         loss, quantized = total_loss(self.network, self.settings, self.vectors[rows], extra, clusters)
+        step, on_cpu = int(epochs * self.watch.per_epoch + 0.5), self.device.type == "cpu"
+        self.watch.note(step, LOSS, loss.detach(), at_once=on_cpu)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.learned, 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(self.learned, 1.0)
+        self.watch.note(step, GRADIENT, norm, at_once=on_cpu)
         self.optimizer.step()
         self.upkeep.after_step(self.network.codes_LKD, quantized)
         return loss.detach()
@@ -133,6 +144,7 @@ class _Run:
     def _look(self, loss: float) -> str:
         """Evaluate: count collisions, and keep the state if it is the best so far."""
         how = self.settings.training
+        self._check_weights()
         figures = {"epoch": float(self.epoch), "loss": loss, "collisions": self._collisions()}
         rank = {"collisions": ("collisions", "loss"), "loss": ("loss",), "last": ()}[how.select]
         rivals = [past for past in self.history if 2 * past["epoch"] > how.epochs]
@@ -142,6 +154,12 @@ class _Run:
         text = f"loss {loss:.4f}, collisions {figures['collisions']:.2%}"
         _log.debug("RQ-VAE epoch %d: %s", self.epoch, text)
         return text
+
+    def _check_weights(self) -> None:
+        """Raise where a weight or a code is not finite, so that it is neither kept nor saved."""
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise self.watch.error(f"the weight '{name}' is not finite after epoch {self.epoch}")
 
     @torch.no_grad()
     def _collisions(self) -> float:

@@ -49,7 +49,7 @@ CHECKS: tuple[Check, ...] = (
     Check("beams", "are beams wide enough, and unbiased by length?", protocol.beams),
     Check("generation-defaults", "do checkpoints set generation defaults?", protocol.generation_defaults),
     Check("sample-size", "which differences can this test set detect?", sample_size.small_differences),
-    Check("seeds", "do figures rest on one seed?", sample_size.seeds),
+    Check("seeds", "do figures rest on fewer than three seeds?", sample_size.seeds),
 )
 
 

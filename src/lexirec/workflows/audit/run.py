@@ -30,6 +30,7 @@ from lexirec.pipeline.runner import Make, StageRunner, logged
 from lexirec.pipeline.stages.data import load_catalog, load_split, read_tables
 from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, load_saved_tokenizer
 from lexirec.pipeline.stages.models import words_of
+from lexirec.pipeline.visible import visible
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.workflows.audit.checks import examine
@@ -104,10 +105,11 @@ class _CheapStageRunner(StageRunner):
             return stage
         why = self._not_made(recipe)
         if why is None:
-            folders = {key: earlier.folder for key, earlier in inputs.items() if earlier is not None}
+            present = {key: earlier for key, earlier in inputs.items() if earlier is not None}
+            folders = {**visible(stage.kind, present), **(raw or {})}
             try:
                 with logged(stage):
-                    self.store.ensure(recipe, lambda out: make(settings, {**folders, **(raw or {})}, out))
+                    self.store.ensure(recipe, lambda out: make(settings, folders, out))
                 return stage
             except (LexirecError, OSError) as error:
                 if stage.kind == "data":

@@ -1,4 +1,4 @@
-"""Audit checks of statistical power: differences that the test set can detect, and figures that rest on one seed."""
+"""Audit checks of statistical power: differences that the test set can detect, and figures that rest on few seeds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lexirec.data.sequences import Sequences
 from lexirec.evaluation.bootstrap import Bootstrap
 from lexirec.evaluation.metrics import ranks_in_scores
 from lexirec.evaluation.significance import compare_ranks
+from lexirec.evaluation.verdicts import SEEDS_NEEDED
 from lexirec.models.baselines.memory import TRANSITIONS, Memory, MemorySettings
 from lexirec.workflows.audit.evidence import Evidence
 from lexirec.workflows.audit.findings import Finding, percent
@@ -44,7 +45,7 @@ def small_differences(evidence: Evidence) -> Iterator[Finding]:
         f"({percent(least / value) if value else 'any share'} of the value of transitions, {value:.4f}; power .8 at "
         "level .05, estimated from two count baselines)",
         "smaller differences between systems are mostly noise",
-        "lexirec compare tests which differences are significant",
+        "lexirec compare tests differences",
     )
 
 
@@ -93,12 +94,15 @@ def _ranks(counter: Memory, histories: Sequences, targets: Any, n_items: int) ->
 
 
 def seeds(evidence: Evidence) -> Iterator[Finding]:
-    """Report where figures rest on a single seed."""
-    if evidence.says("seed") and len(evidence.seeds) == 1:
+    """Report where figures rest on fewer seeds than a shown difference needs."""
+    count = len(evidence.seeds)
+    if evidence.says("seed") and 0 < count < SEEDS_NEEDED:
+        listed = f"{'one seed' if count == 1 else f'{count} seeds'} ({', '.join(map(str, evidence.seeds))})"
         yield Finding(
             "note",
-            f"the experiment has finished with one seed ({evidence.seeds[0]})",
+            f"the experiment has finished with {listed}",
             "either way: differences between seeds (usually .001 to .004 of NDCG@10) look like differences between "
-            "systems",
-            "lexirec run EXPERIMENT.toml --set seed=1, and 2; lexirec compare NAME@all takes seeds as a factor",
+            "systems; what is significant holds in these users, and nothing is shown",
+            f"lexirec run EXPERIMENT.toml --set seed=… until there are {SEEDS_NEEDED}; lexirec compare NAME@all takes "
+            "seeds as a factor",
         )

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from lexirec.core.errors import DataError
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
-from lexirec.data.loading import DataSettings
+from lexirec.data.loading import DataSettings, event_options
 from lexirec.data.readers.duckdb_source import Workspace
-from lexirec.data.readers.events import PER_SECOND
+from lexirec.data.readers.id_spelling import key_of
 from lexirec.data.readers.sql_columns import ROW, Source
+from lexirec.data.readers.times import read_times as read_column
+from lexirec.data.readers.where_sql import select
 from lexirec.data.splits import TEST, TRAIN
 from lexirec.workflows.audit.evidence import Evidence
 from lexirec.workflows.audit.findings import Finding, NotLookedError, percent
@@ -177,28 +179,41 @@ def read_times(settings: DataSettings, catalog: Catalog, interactions: Interacti
         column, or if its values are no times.
     """
     with Workspace() as work:
-        source = work.open(settings.interactions)
+        source = work.open(settings.interactions, settings.formats.interactions)
         wanted = dict(settings.interaction_columns)
         candidates = [name for name in (wanted.get("time"), *_NAMES) if name and name in source.columns]
         if not candidates:
             return None
         try:
-            table = _table(work, source, wanted, candidates[0], settings)
+            table = _table(work, source, wanted, candidates[0], settings, catalog)
         except (duckdb.Error, DataError) as error:
             _log.info("the column %s holds no times (%s)", candidates[0], error)
             return None
     return _beside(interactions, catalog, table)
 
 
-def _table(work: Workspace, source: Source, wanted: dict[str, str], time: str, settings: DataSettings) -> pa.Table:
+def _table(
+    work: Workspace, source: Source, wanted: dict[str, str], time: str, settings: DataSettings, catalog: Catalog
+) -> pa.Table:
     """Read user, item and seconds of every row, in the order of each user's events."""
-    columns = {name: source.column(name, wanted) for name in ("user_id", "item_id")}
-    moment = source.column("time", {**wanted, "time": time}).number(PER_SECOND[settings.time_unit])
+    options = event_options(settings)
+    user, item = source.column("user_id", wanted), source.column("item_id", wanted)
+    column = source.column("time", {**wanted, "time": time})
+    reading = read_column(work, source, column, options.times)
+    where = "true"
+    if options.where is not None:
+        mapped = (column.name, reading) if wanted.get("time", "time") == column.name else None
+        where = select(work, source, options.where, options.format.null_words, options.times, mapped).sql
     place = wanted.get("position", "position" if "position" in source.columns else "")
-    order = f"{source.column('position', wanted).number(1)}, {ROW}" if place else ROW
+    order = f"{source.column('position', wanted).number()}, {ROW}" if place else ROW
+    work.connection.register("catalog_ids", pa.table({"id": catalog.table.column("item_id")}))
+    key = key_of("item_id", options.match_ids)
     query = (
-        f"SELECT {columns['user_id'].text} AS user_id, {columns['item_id'].text} AS item_id, CAST({moment} AS DOUBLE) "
-        f"AS seconds FROM {source.scan} ORDER BY {order}"
+        f"WITH known AS (SELECT id, {key_of('id', options.match_ids)} AS key FROM catalog_ids),"
+        f" given AS (SELECT {user.text} AS user_id, {item.text} AS item_id, CAST({reading.sql} AS DOUBLE) AS seconds,"
+        f" row_number() OVER (ORDER BY {order}) AS place FROM {source.scan} WHERE {where})"
+        f" SELECT user_id, coalesce(id, item_id) AS item_id, seconds FROM given LEFT JOIN known ON {key} = key"
+        " ORDER BY place"
     )
     return pa.Table.from_batches(list(work.batches(query)))
 

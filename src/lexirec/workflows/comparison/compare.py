@@ -20,15 +20,14 @@ from rich.text import Text
 from lexirec.core.errors import SettingsError, did_you_mean
 from lexirec.evaluation.bootstrap import STANDARD, Bootstrap, Interval
 from lexirec.evaluation.significance import Difference, Estimate, compare_ranks, estimate_ranks, holm
+from lexirec.evaluation.verdicts import FEW_SEEDS, SEEDS_NEEDED, Verdict, enough, training_seeds, verdict
 from lexirec.reporting.content import number, seen_in_words
-from lexirec.reporting.forest import Effect, Side, forest_figure, signed
+from lexirec.reporting.forest import LEGEND, Effect, forest_figure, signed
 from lexirec.reporting.style import save
 from lexirec.workflows.comparison.comparability import Systems, check_comparable, seen_items
 
-ONE_SEED = "one seed: the interval covers users but not training seeds; run several seeds"
-"""Caption where a system has one seed."""
-STYLES: Mapping[Side, str] = {"above": "green", "below": "red", "open": ""}
-"""Terminal colours of the test outcomes."""
+STYLES: Mapping[Verdict, str] = {"above": "green", "below": "red"}
+"""Terminal colours of what is shown."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Comparison:
         systems: every system's metric, in the order given.
         differences: difference of each other system from the baseline.
         adjusted: their p-values after Holm's correction.
+        seeds: every system's number of training seeds; None where its results depend on no seed.
         seen: treatment of seen items: `excluded`, `included`.
         bootstrap: settings of the intervals.
     """
@@ -50,19 +50,19 @@ class Comparison:
     systems: dict[str, Estimate]
     differences: dict[str, Difference]
     adjusted: dict[str, float]
+    seeds: dict[str, int | None]
     seen: str
     bootstrap: Bootstrap
 
     @property
-    def one_seed(self) -> bool:
-        """Whether any system has a single seed."""
-        return any(len(estimate.seeds) == 1 for estimate in self.systems.values())
+    def few_seeds(self) -> bool:
+        """Whether a system depends on seeds and has too few of them for a shown difference."""
+        return not enough(tuple(self.seeds.values()))
 
-    def side(self, name: str) -> Side:
-        """Return whether a system is significantly above or below the baseline after Holm's correction; else `open`."""
-        if self.adjusted[name] >= 1 - self.bootstrap.level:
-            return "open"
-        return "above" if self.differences[name].value > 0 else "below"
+    def verdict(self, name: str) -> Verdict:
+        """Return the verdict on a system's difference from the baseline, p-values after Holm's correction."""
+        sides = (self.seeds[name], self.seeds[self.baseline])
+        return verdict(self.differences[name].value, self.adjusted[name], self.bootstrap.level, sides)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat row per system; the baseline's has None for the difference."""
@@ -80,11 +80,13 @@ class Comparison:
             "replicates": self.bootstrap.replicates,
             "level": self.bootstrap.level,
             "bootstrap_seed": self.bootstrap.seed,
+            "seeds_needed": SEEDS_NEEDED,
+            "baseline_seeds": self.seeds[self.baseline],
             "systems": [{name: _plain(value) for name, value in row.items()} for row in self.rows()],
         }
 
     def table(self) -> Table:
-        """Return the terminal table, two lines per system; green is significantly above, red below."""
+        """Return the terminal table, two lines per system; green is shown to be above, red below."""
         title = f"{self.metric} compared with {self.baseline}, {seen_in_words(self.seen)}"
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         level = f"{self.bootstrap.level:.0%} interval".replace("%", " %")
@@ -117,16 +119,15 @@ class Comparison:
         """Draw the differences with their intervals into `name.png` and `name.svg`; return the PNG's path."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         effects = [
-            Effect(system, difference.value, difference.interval, self.side(system), self._note(system))
+            Effect(system, difference.value, difference.interval, self.verdict(system), self._note(system))
             for system, difference in self.differences.items()
         ]
-        legend: dict[Side, str] = {"above": "above", "below": "below", "open": "no difference shown"}
         figure = forest_figure(
             effects,
             title=f"{self.metric} compared with {self.baseline}",
             label=f"difference of {self.metric} with {self.bootstrap.level:.0%} interval, p after Holm; "
             f"{self._any.users:,} users, {seen_in_words(self.seen)}",
-            legend=legend,
+            legend=LEGEND,
         )
         return Path(folder) / save(figure, Path(folder), name)
 
@@ -141,6 +142,7 @@ class Comparison:
             "value": system.value,
             "interval": system.interval,
             "seeds": system.seeds,
+            "training_seeds": self.seeds[name],
             "spread": system.spread,
         }
         names = ("relative", "corrected", "effect", "better", "worse")
@@ -152,8 +154,14 @@ class Comparison:
             "p_holm": difference and self.adjusted[name],
             **{each: difference and getattr(difference, each) for each in names},
             "detectable": difference and difference.detectable(comparisons=len(self.differences)),
-            "shown": difference and self.side(name),
+            "verdict": difference and self.verdict(name),
+            "shown": difference and self._shown(name),
         }
+
+    def _shown(self, name: str) -> Verdict:
+        """Return the verdict, `open` where it holds in these users only."""
+        found = self.verdict(name)
+        return found if found in STYLES else "open"
 
     def _cells(self, name: str) -> list[Text]:
         row = self._row(name)
@@ -162,7 +170,8 @@ class Comparison:
         if row["difference"] is None:
             return [*own, Text("baseline")]
         difference = f"{signed(row['difference'])} ({_percent(row['relative'], '+')})"
-        style = STYLES[row["shown"]]
+        style = STYLES.get(row["verdict"], "")
+        side, _, restriction = row["verdict"].partition(" ")
         return [
             *own,
             _two(difference, _between(row["difference_interval"], signed, " … "), style),
@@ -170,7 +179,7 @@ class Comparison:
             Text(f"{row['effect']:+.2f}".replace("-", "−")),
             _two(_percent(row["better"]), _percent(row["worse"])),
             Text(number(row["detectable"])),
-            Text(row["shown"], style),
+            _two(side, restriction, style),
         ]
 
     def _note(self, name: str) -> str:
@@ -184,7 +193,7 @@ class Comparison:
             f"all their cases; Holm over {count} {'comparison' if count == 1 else 'comparisons'}\n"
             "d: Cohen's d over users; better, worse: share of users who gain, who lose; detectable: minimum difference "
             "found with 80 % power after Holm; open: no difference shown, which does not show equality"
-            + ("\n" + ONE_SEED if self.one_seed else "")
+            + ("\n" + FEW_SEEDS if self.few_seeds else "")
         )
 
 
@@ -222,7 +231,14 @@ def compare_systems(
     adjusted = holm([difference.p_value for difference in differences.values()]).tolist()
     seen = seen_items(systems[baseline][0])
     return Comparison(
-        metric, baseline, estimates, differences, dict(zip(differences, adjusted, strict=True)), seen, bootstrap
+        metric,
+        baseline,
+        estimates,
+        differences,
+        dict(zip(differences, adjusted, strict=True)),
+        {system: training_seeds(reports) for system, reports in systems.items()},
+        seen,
+        bootstrap,
     )
 
 

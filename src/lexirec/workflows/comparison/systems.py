@@ -14,7 +14,7 @@ from lexirec.core.runs import OWN, RunRecord, evaluations, find_run, run_seeds
 from lexirec.core.store import Store
 from lexirec.evaluation.evaluator import Report
 from lexirec.models.loading import chosen
-from lexirec.pipeline.results import settings_behind
+from lexirec.pipeline.results import settings_behind, with_seeds
 from lexirec.pipeline.stages.report import stored_reports
 from lexirec.workflows.comparison.comparability import Systems
 from lexirec.workflows.comparison.compare import Comparison, compare_systems
@@ -153,7 +153,7 @@ def _stored(store: Store, member: Member, of: str | None, seen: str | None, list
             f"{member.name}: {recommender} was evaluated with seen items {' and '.join(reports)}, not {seen}; "
             f'run it again with --set evaluation.seen=["excluded", "included"]'
         )
-    return recommender, reports[seen]
+    return recommender, with_seeds(reports[seen], run.stages, run.variants("evaluation")[recommender])
 
 
 def _check_seeds(store: Store, given: str, members: Sequence[Member], of: str | None) -> None:

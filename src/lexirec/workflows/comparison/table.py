@@ -1,4 +1,4 @@
-"""Results table of several systems: metrics with intervals, seeds, and significant differences from a baseline.
+"""Results table of several systems: metrics with intervals, seeds, and verdicts on the differences from a baseline.
 
 Rows are systems, in the order given; columns are metrics, a table per treatment of seen items. P-values are corrected
 over all systems of the table, metric by metric (Holm).
@@ -19,15 +19,22 @@ from lexirec.core.errors import SettingsError
 from lexirec.core.store import Store
 from lexirec.evaluation.bootstrap import STANDARD, Bootstrap
 from lexirec.evaluation.significance import Estimate
+from lexirec.evaluation.verdicts import FEW_SEEDS, Verdict
 from lexirec.reporting.content import number, seen_in_words, short
-from lexirec.reporting.forest import Side, Standing, standings_figure
+from lexirec.reporting.forest import LEGEND, Standing, standings_figure
 from lexirec.reporting.style import save
-from lexirec.workflows.comparison.compare import ONE_SEED, STYLES, Comparison, compare_systems
+from lexirec.workflows.comparison.compare import STYLES, Comparison, compare_systems
 from lexirec.workflows.comparison.systems import stored_systems, usual_baseline
 
 METRICS = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
 """Default columns."""
-_MARKS: Mapping[Side, str] = {"above": " ▲", "below": " ▼", "open": ""}
+_MARKS: Mapping[Verdict, str] = {
+    "above": " ▲",
+    "below": " ▼",
+    "above in these users": " △",
+    "below in these users": " ▽",
+    "open": "",
+}
 
 
 @dataclass(frozen=True)
@@ -73,13 +80,12 @@ class ResultsTable:
         Path(folder).mkdir(parents=True, exist_ok=True)
         comparison = self._headline(next(iter(self.comparisons)))
         panels = {seen_in_words(seen).capitalize(): self._standings(seen) for seen in self.comparisons}
-        above, below = (f"significantly {side} {comparison.baseline}" for side in ("above", "below"))
         figure = standings_figure(
             panels,
             baseline=comparison.baseline,
             title=f"{comparison.metric}; the line is {comparison.baseline}",
             label=f"{comparison.metric} with {comparison.bootstrap.level:.0%} interval",
-            legend={"above": above, "below": below, "open": "no difference shown"},
+            legend={side: words.replace(side, f"{side} {comparison.baseline}", 1) for side, words in LEGEND.items()},
         )
         return Path(folder) / save(figure, Path(folder), name)
 
@@ -123,9 +129,9 @@ class ResultsTable:
         return (
             f"Means over seeds with {level} intervals ({comparison.bootstrap.replicates:,} resamples of "
             f"{any_difference.users:,} users with all their {any_difference.cases:,} cases, and of seeds). ▲ ▼: "
-            f"significantly above or below {comparison.baseline}, p < {1 - comparison.bootstrap.level:.2f} after Holm "
+            f"shown to be above or below {comparison.baseline}, p < {1 - comparison.bootstrap.level:.2f} after Holm "
             f"over {len(comparison.differences)}. Seeds and the best of them by {short(comparison.metric)}."
-            + (f" Rows with {ONE_SEED}." if comparison.one_seed else "")
+            + (f" △ ▽, {FEW_SEEDS}." if comparison.few_seeds else "")
         )
 
 
@@ -177,11 +183,11 @@ def _two_lines(comparison: Comparison, name: str) -> Text:
     low, high = comparison.systems[name].interval
     side = _side(comparison, name)
     above = f"{_MARKS[side]} {number(comparison.systems[name].value)}".strip()
-    return Text.assemble((above, STYLES[side]), "\n", (f"{number(low)}–{number(high)}", "dim"))
+    return Text.assemble((above, STYLES.get(side, "")), "\n", (f"{number(low)}–{number(high)}", "dim"))
 
 
-def _side(comparison: Comparison, name: str) -> Side:
-    return comparison.side(name) if name in comparison.differences else "open"
+def _side(comparison: Comparison, name: str) -> Verdict:
+    return comparison.verdict(name) if name in comparison.differences else "open"
 
 
 def _seeds(estimate: Estimate) -> str:

@@ -16,6 +16,7 @@ from lexirec.core.manifest import read_manifest
 from lexirec.core.runs import Stage
 from lexirec.data.splits import Cases, Split
 from lexirec.evaluation.evaluator import Report
+from lexirec.pipeline.results import with_seeds
 from lexirec.pipeline.stages.data import load_split
 from lexirec.pipeline.stages.evaluation import measured_cases
 from lexirec.pipeline.stages.models import CURVE
@@ -108,7 +109,9 @@ def _result(
     settings: StudySettings, run: StudyRun, stages: Mapping[str, Stage], name: str, *, baseline: bool = False
 ) -> RecommenderResult:
     own = recommender_stage(settings.model_copy(update={"recommender": name}), stages)
-    reports = _headline_first(stored_reports(stages[f"evaluation.{name}"].folder), run)
+    evaluation = stages[f"evaluation.{name}"]
+    stored = {seen: with_seeds(each, stages, evaluation) for seen, each in stored_reports(evaluation.folder).items()}
+    reports = _headline_first(stored, run)
     others = {"data": stages["data"]} if baseline else stages
     named = {stage: each for stage, each in others.items() if not stage.startswith(("evaluation.", "baselines."))}
     named |= {own.name: own, "evaluation": stages[f"evaluation.{name}"]}

@@ -8,7 +8,7 @@ import numpy as np
 
 from lexirec.reporting.content import Breakdown, seen_in_words
 from lexirec.reporting.cost_figures import cost_figure, growth_figure
-from lexirec.reporting.forest import Effect, Side, forest_figure, p_text, signed
+from lexirec.reporting.forest import LEGEND, Effect, forest_figure, p_text, signed
 from lexirec.reporting.page import Picture
 from lexirec.reporting.study_figures import (
     Curve,
@@ -71,15 +71,13 @@ def differences(settings: StudySettings, here: Sequence[Finding], name: str, lev
     for each in here:
         if each.difference is None or each.adjusted is None:
             continue
-        side: Side = each.shown(level)  # type: ignore[assignment]
         note = f"{signed(each.difference.value)}, p {p_text(each.adjusted)}"
-        effects.append(Effect(each.label, each.difference.value, each.difference.interval, side, note))
+        effects.append(Effect(each.label, each.difference.value, each.difference.interval, each.verdict(level), note))
     reference = next((each.label for each in here if each.reference), None)
     if not effects or reference is None:
         return None
-    legend: dict[Side, str] = {"above": "above", "below": "below", "open": "no difference shown"}
     label = f"difference of {settings.metrics[0]}, p after Holm, {seen_in_words(here[0].seen)}"
-    figure = forest_figure(effects, title=f"Compared with “{reference}”", label=label, legend=legend)
+    figure = forest_figure(effects, title=f"Compared with “{reference}”", label=label, legend=LEGEND)
     return Picture(
         name, figure, f"Differences of {settings.metrics[0]} from “{reference}” with their intervals{_on(here[0].data)}"
     )

@@ -11,6 +11,7 @@ from lexirec.core.errors import ArtifactError
 from lexirec.evaluation.bootstrap import STANDARD, Bootstrap
 from lexirec.evaluation.evaluator import Report
 from lexirec.evaluation.significance import Difference, Estimate, compare_ranks, estimate_ranks, holm
+from lexirec.evaluation.verdicts import Verdict, training_seeds, verdict
 from lexirec.workflows.comparison.comparability import check_comparable
 from lexirec.workflows.studies.collect import RecommenderResult
 from lexirec.workflows.studies.settings import StudySettings
@@ -31,6 +32,7 @@ class Finding:
         adjusted: p-value of the difference after Holm over all comparisons of the study; None outside the headline
             treatment of seen items (the first of the study's base).
         unlike: difference of the protocols, if any.
+        seeds: training seeds of the row and of the reference (`evaluation.verdicts.training_seeds`).
     """
 
     data: str
@@ -41,6 +43,7 @@ class Finding:
     difference: Difference | None = None
     adjusted: float | None = None
     unlike: str = ""
+    seeds: tuple[int | None, int | None] = (None, None)
 
     @property
     def baseline(self) -> bool:
@@ -52,11 +55,11 @@ class Finding:
         """Whether the others are compared with it."""
         return self.members[0].row.reference and not self.baseline
 
-    def shown(self, level: float) -> str:
-        """Return `above` or `below` where the difference is significant after Holm, else `open`."""
-        if self.difference is None or self.adjusted is None or self.adjusted >= 1 - level:
+    def verdict(self, level: float) -> Verdict:
+        """Return the verdict on the difference, its p-value after Holm; `open` without a difference."""
+        if self.difference is None or self.adjusted is None:
             return "open"
-        return "above" if self.difference.value > 0 else "below"
+        return verdict(self.difference.value, self.adjusted, level, self.seeds)
 
 
 def find(
@@ -123,4 +126,5 @@ def _compared(
         return replace(finding, unlike=str(error))
     name, _, k = settings.metrics[0].partition("@")
     ours, theirs = (np.stack([report.ranks for report in some]) for some in (reports, reference))
-    return replace(finding, difference=compare_ranks(ours, theirs, users, metric=name, k=int(k), bootstrap=bootstrap))
+    difference = compare_ranks(ours, theirs, users, metric=name, k=int(k), bootstrap=bootstrap)
+    return replace(finding, difference=difference, seeds=(training_seeds(reports), training_seeds(reference)))

@@ -17,7 +17,7 @@ from lexirec.workflows.studies.run import Outcome
 from lexirec.workflows.studies.settings import StudySettings
 from lexirec.workflows.studies.tables import cost_table, results_table, said, stage_tables
 
-_OWN_CARD = ("recommender", "search", "length_penalty", "settings", "seed")
+_OWN_CARD = ("recommender", "search", "length_penalty", "settings", "seed", "seeds")
 """Fields of a protocol that belong to one recommender."""
 
 
@@ -72,7 +72,7 @@ def _failures(page: _Sections) -> Iterator[Block]:
 
 
 def _summary(page: _Sections) -> Iterator[Block]:
-    """Summarise the significant differences."""
+    """Summarise the differences."""
     lines = [line for data in page.data for line in said(page.settings, page.of(data), _comparisons(page))]
     if lines:
         yield Heading("Findings")
@@ -270,6 +270,7 @@ def _reading(page: _Sections) -> Iterator[Block]:
             f"Differences are tested in {page.settings.metrics[0]} only, with seen items as in the first table; "
             f"Holm corrects for {_count(_comparisons(page), 'comparison')}. “No difference shown” does not show "
             "equality.",
+            "A difference is shown only where every side that depends on a seed was trained with three or more.",
             "`runs.parquet` holds all figures, a row per run and metric.",
         ]
     )

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from lexirec.core.store import Store
 from lexirec.evaluation.bootstrap import STANDARD
+from lexirec.evaluation.verdicts import FEW_SEEDS, enough
 from lexirec.reporting.content import number, seen_in_words
 from lexirec.reporting.forest import p_text, signed
 from lexirec.reporting.markdown import write_page
@@ -65,7 +66,7 @@ def plan_table(plan: StudyPlan) -> Table:
 
 
 def findings_table(findings: Sequence[Finding], metrics: Sequence[str]) -> Table:
-    """Table of findings with seen items as in the headline; green is significantly above, red below."""
+    """Table of findings with seen items as in the headline; green is shown to be above, red below."""
     headline = {each.data: each.seen for each in reversed(findings)}
     rows = [each for each in findings if each.seen == headline[each.data]]
     title = seen_in_words(rows[0].seen) if rows else ""
@@ -73,12 +74,16 @@ def findings_table(findings: Sequence[Finding], metrics: Sequence[str]) -> Table
     table.add_column("row", overflow="fold")
     for name in (*metrics, "difference", "p (Holm)"):
         table.add_column(name, justify="right", overflow="fold")
+    table.add_column("outcome", overflow="fold")
+    if not all(enough(each.seeds) for each in rows if each.difference is not None):
+        table.caption, table.caption_justify = Text(FEW_SEEDS), "left"
     for each in rows:
         values = [number(each.estimates[metric].value) if metric in each.estimates else "–" for metric in metrics]
-        side = each.shown(STANDARD.level)
-        style = {"above": "green", "below": "red", "open": ""}[side]
+        found = each.verdict(STANDARD.level)
+        style = {"above": "green", "below": "red"}.get(found, "")
         change = "" if each.difference is None else signed(each.difference.value)
         p = "" if each.adjusted is None else p_text(each.adjusted)
         name = f"{each.data}: {each.label}" if each.data else each.label
-        table.add_row(Text(name, "bold" if each.reference else ""), *values, Text(change, style), p)
+        outcome = Text("" if each.difference is None else found, style)
+        table.add_row(Text(name, "bold" if each.reference else ""), *values, Text(change, style), p, outcome)
     return table

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from lexirec.evaluation.bootstrap import STANDARD
+from lexirec.evaluation.verdicts import FEW_SEEDS, Verdict, enough
 from lexirec.reporting.content import number, seen_in_words
 from lexirec.reporting.cost_figures import short_number
 from lexirec.reporting.forest import p_text, signed
@@ -14,7 +15,7 @@ from lexirec.workflows.studies.findings import Finding
 from lexirec.workflows.studies.plan import duration
 from lexirec.workflows.studies.settings import StudySettings
 
-_TONES: dict[str, Tone] = {"above": "good", "below": "bad", "open": ""}
+_TONES: dict[Verdict, Tone] = {"above": "good", "below": "bad"}
 _MEBIBYTE = 2**20
 
 
@@ -34,12 +35,14 @@ def said(settings: StudySettings, here: Sequence[Finding], comparisons: int) -> 
         yield f"{on or 'Overall, '}“{best.label}” has the best {metric}, {value} ({seen_in_words(best.seen)})."
     reference = next((each.label for each in here if each.reference), None)
     for side in ("above", "below"):
-        shown = [each for each in here if each.shown(STANDARD.level) == side]
+        shown = [each for each in here if each.verdict(STANDARD.level) == side]
+        few = [each for each in here if each.verdict(STANDARD.level) == f"{side} in these users"]
         if shown:
-            names = "; ".join(f"“{each.label}” by {by(each)}" for each in shown)
-            yield f"{on or 'Found: '}significantly {side} “{reference}”: {names}."
+            yield f"{on or 'Found: '}shown to be {side} “{reference}”: {_names(shown)}."
+        if few:
+            yield f"{on or 'Found: '}{side} “{reference}” in these users, fewer than three seeds: {_names(few)}."
     tested = [(each, each.difference) for each in here if each.difference is not None and each.adjusted is not None]
-    unclear = [(each, difference) for each, difference in tested if each.shown(STANDARD.level) == "open"]
+    unclear = [(each, difference) for each, difference in tested if each.verdict(STANDARD.level) == "open"]
     if unclear:
         least = max(difference.detectable(comparisons=max(1, comparisons)) for _, difference in unclear)
         names = "; ".join(f"“{each.label}”" for each, _ in unclear)
@@ -47,6 +50,10 @@ def said(settings: StudySettings, here: Sequence[Finding], comparisons: int) -> 
             f"{on or 'Open: '}no difference from “{reference}” is shown for {names}. The minimum detectable "
             f"difference, with 80 % power, is {number(least)}."
         )
+
+
+def _names(findings: Sequence[Finding]) -> str:
+    return "; ".join(f"“{each.label}” by {by(each)}" for each in findings)
 
 
 def by(finding: Finding) -> str:
@@ -80,6 +87,8 @@ def results_table(settings: StudySettings, here: Sequence[Finding]) -> Grid:
     level = f"{STANDARD.level:.0%}".replace("%", " %")
     notes = [f"± is the standard deviation over seeds; below is the {level} interval over users and seeds."]
     notes += [f"Δ is the difference of {first} from the reference, p its p-value after Holm."] if compared else []
+    few = compared and not all(enough(each.seeds) for each in here if each.difference is not None)
+    notes += [f"{FEW_SEEDS[0].upper()}{FEW_SEEDS[1:]}."] if few else []
     notes += [f"“{each.label}” is not compared: {each.unlike}." for each in here if each.unlike]
     return Grid(header, rows, " ".join(notes))
 
@@ -103,7 +112,10 @@ def _difference(finding: Finding) -> list[Cell]:
         return [Cell("" if finding.reference else "–"), Cell("")]
     low, high = finding.difference.interval
     p = "" if finding.adjusted is None else p_text(finding.adjusted)
-    return [Cell(by(finding), f"{signed(low)} … {signed(high)}", _TONES[finding.shown(STANDARD.level)]), Cell(p)]
+    return [
+        Cell(by(finding), f"{signed(low)} … {signed(high)}", _TONES.get(finding.verdict(STANDARD.level), "")),
+        Cell(p),
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------------- cost

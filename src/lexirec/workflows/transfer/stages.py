@@ -1,6 +1,7 @@
 """Stages of a transfer: the target's vectors and codes in the source's spaces, and models transferred to it.
 
-Each reads the folders of its inputs and writes one folder. `data` is the target's everywhere, `first` the source's.
+Each reads the folders of its inputs and writes one folder. `catalog` and `train` are the target's, `first.catalog`
+is the source's.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import numpy as np
 
 from lexirec.core.config import Settings
 from lexirec.core.store import progress_folder
+from lexirec.data.catalog import Catalog
 from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.settings import SftSettings
 from lexirec.models.tsrec.transfer import transfer_to, unseen_tokens
-from lexirec.pipeline.stages.data import Folders, load_catalog, write_summary
+from lexirec.pipeline.stages.data import Folders, write_summary
 from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, joined_vectors
 from lexirec.pipeline.stages.models import (
     ModelStage,
@@ -50,7 +52,7 @@ class Carried(Settings):
 
 def embed_target(settings: LsaVectors | SentenceVectors, inputs: Folders, out: Path) -> None:
     """Embed the target's items in the source's vector space: `vectors.npy`, float32 (n_items, d)."""
-    catalog, first = load_catalog(inputs["data"]), load_catalog(inputs["first"])
+    catalog, first = Catalog.load(inputs["catalog"]), Catalog.load(inputs["first.catalog"])
     vectors = embed_items_like(catalog, first, settings, folder=progress_folder(out) / "shards")
     np.save(out / "vectors.npy", vectors, allow_pickle=False)
     zeros = int((~vectors.any(axis=1)).sum())
@@ -92,7 +94,7 @@ def carry_model(settings: Carried, inputs: Folders, out: Path) -> None:
     trained = TSRecRecommender.load(inputs["model"])
     item_inputs = tsrec_inputs(inputs, grounded=trained.settings.network.grounded)
     fresh = unseen_tokens(trained, item_inputs.identifiers)
-    recommender = transfer_to(trained, load_catalog(inputs["data"]), item_inputs, category=settings.category)
+    recommender = transfer_to(trained, Catalog.load(inputs["catalog"]), item_inputs, category=settings.category)
     tokens = recommender.identifiers.tokens
     with_fresh = np.isin(tokens, recommender.backbone.tokenizer.convert_tokens_to_ids(fresh)).any(axis=1)
     recommender.origin = {

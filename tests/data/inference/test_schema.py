@@ -4,7 +4,7 @@ import json
 import pytest
 
 from lexirec.core.errors import DataError
-from lexirec.data.schema_inference import guess_tables
+from lexirec.data.inference.schema import guess_tables
 
 ITEMS = "item_id,title,brand\nA1,Cast iron pan,Hearth\nA2,Olive spatula,Hearth\nA3,Steel kettle,Boil\n"
 EVENTS = "user_id,item_id,time\nann,A1,1700000000\nann,A2,1700086400\nbob,A3,1700000500\n"

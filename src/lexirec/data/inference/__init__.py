@@ -1,0 +1,1 @@
+"""Inference of what the columns of two tables hold, for `lexirec init`."""

@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+from tests.worlds.ensemble import ITEMS, fusion
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fusion(head="grounded", pooling="mass", user_prompt="grounded", item_prompts=False)
+
+
+def one_row(model, target: int):
+    """Return the arguments of a loss for one target: tables, hidden states, path, and a history of one item."""
+    path_RS = model.trie.ancestors()[[target]]
+    path_RS = path_RS[:, : model.head.steps(path_RS)]
+    hidden_RSD = torch.randn((*path_RS.shape, 16), generator=torch.Generator().manual_seed(target))
+    return model.head.rows(), hidden_RSD, path_RS, torch.tensor([[3]])
+
+
+@pytest.mark.parametrize("target", [0, 7, ITEMS - 1])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+@torch.no_grad()
+def test_soft_targets_take_their_share_of_the_loss_and_leave_the_rest_to_the_path(model, target, share):
+    rows, hidden, path, seen = one_row(model, target)
+    plain = model.head.loss(rows, hidden, path, seen)
+    soft = share * torch.rand((1, ITEMS), generator=torch.Generator().manual_seed(1)).softmax(1)
+    cross_entropy = -(soft * model.head.item_logp(rows, hidden[:, 0], seen)).sum()
+    distilled = model.head.loss(rows, hidden, path, seen, soft_targets_RI=soft)
+    torch.testing.assert_close(distilled, (1 - share) * plain + cross_entropy)
+    assert cross_entropy == 0 or distilled != plain
+
+
+@torch.no_grad()
+def test_the_first_step_of_a_path_costs_the_mass_of_its_cell(model):
+    rows, hidden, path, seen = one_row(model, 5)
+    below = model.trie.order[model.trie.first[path[0, 0]] : model.trie.last[path[0, 0]]]
+    mass = model.head.item_logp(rows, hidden[:, 0], seen)[0, below].logsumexp(0)
+    torch.testing.assert_close(model.head.loss(rows, hidden[:, :1], path[:, :1], seen), -mass)
