@@ -33,7 +33,7 @@ test: $(STAMP) check ## everything in check, then the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
 
 # Takes about ten minutes of one idle core: not part of `test`. JOBS=4 tries four at a time.
-mutants: $(STAMP) ## break some fifty important lines, one at a time: a test has to fail each time
+mutants: $(STAMP) ## break some sixty important lines, one at a time: a test has to fail each time
 	$(BIN)/python benchmarks/mutants.py --jobs $(JOBS)
 
 fuzz: $(STAMP) ## 2,000 pairs of tables as people have them through init, plan and run --until data (an hour)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from lexirec.core import manifest
 from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError
-from lexirec.core.manifest import Recipe, check_inputs, file_digest, read_manifest, stage_key, verify
+from lexirec.core.manifest import Recipe, check_inputs, read_manifest, stage_key, verify
 from lexirec.core.store import Store, progress_folder
 
 RECIPE = Recipe("codes", 1, {"branching": 8}, {"vectors": "a" * 64}, seed=3)
@@ -47,44 +48,6 @@ def test_key_ignores_order_and_depends_on_everything_else():
         stage_key("codes", 1, {"a": 1, "b": 2}, {"x": "1", "y": "2"}, seed=1),
     ]
     assert len({base, *others}) == 6
-
-
-def test_file_digest_is_the_sha256_of_the_content(tmp_path):
-    (tmp_path / "a").write_bytes(b"abc")
-    assert file_digest(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-
-def test_folder_digest_depends_on_names_and_content(tmp_path):
-    (tmp_path / "a").write_text("x")
-    first = file_digest(tmp_path)
-    (tmp_path / "a").rename(tmp_path / "b")
-    second = file_digest(tmp_path)
-    (tmp_path / "b").write_text("y")
-    assert len({first, second, file_digest(tmp_path)}) == 3
-
-
-def test_digest_of_a_missing_file_is_a_users_error(tmp_path):
-    with pytest.raises(ArtifactError, match=r"there is no file .*gone"):
-        file_digest(tmp_path / "gone")
-
-
-def test_store_remembers_digests_but_not_of_changed_files(store, tmp_path, monkeypatch):
-    path = tmp_path / "data.csv"
-    path.write_text("one")
-    os.utime(path, (1, 1))
-    monkeypatch.setattr("lexirec.core.store._RACY_SECONDS", -1.0)
-    first = store.digest(path)
-    monkeypatch.setattr("lexirec.core.store.file_digest", lambda path: "hashed again")
-    assert store.digest(path) == first
-    path.write_text("two")
-    os.utime(path, (1, 1))
-    assert store.digest(path) == "hashed again"
-
-
-def test_store_does_not_remember_a_file_written_just_now(store, tmp_path):
-    (tmp_path / "data.csv").write_text("one")
-    store.digest(tmp_path / "data.csv")
-    assert not (store.root / "digests.json").exists()
 
 
 # writing
@@ -193,6 +156,155 @@ def test_other_inputs_are_refused_by_both_names(store):
         check_inputs(folder, {"vectors": "b" * 64})
     with pytest.raises(ArtifactError, match=r"made from no catalog, not from catalog cccccccccccc"):
         check_inputs(folder, {"catalog": "c" * 64})
+
+
+# files from outside
+
+RAW = Recipe("data", 1, {}, {"items": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"})
+"""A recipe of a file that holds `abc`."""
+
+
+def test_a_raw_file_that_changes_while_it_is_read_is_not_stored_under_its_old_digest(store, tmp_path):
+    items = tmp_path / "items.csv"
+    items.write_text("abc")
+
+    def make(out: Path) -> None:
+        items.write_text("xyz")  # between the digest and the reading
+        (progress_folder(out) / "step").write_text(items.read_text())
+        (out / "read").write_text(items.read_text())
+
+    with pytest.raises(ArtifactError, match=r"items\.csv changed while it was being read, so nothing was stored; run"):
+        store.ensure(RAW, make, {"items": items})
+    assert not store.complete("data", RAW.key)
+    assert not store.partial("data", RAW.key).exists()
+    items.write_text("abc")
+    folder = store.ensure(RAW, lambda out: (out / "read").write_text(items.read_text()) and None, {"items": items})
+    assert (folder / "read").read_text() == "abc"
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "read"]
+
+
+def test_a_changed_file_explains_why_it_could_not_be_read(store, tmp_path):
+    items = tmp_path / "items.csv"
+    items.write_text("abc")
+
+    def make(out: Path) -> None:
+        items.write_text("")
+        raise ValueError("the table is empty")
+
+    with pytest.raises(ArtifactError, match="changed while it was being read"):
+        store.ensure(RAW, make, {"items": items})
+
+
+def test_a_failure_that_no_change_explains_is_raised_as_it_is(store, tmp_path):
+    items = tmp_path / "items.csv"
+    items.write_text("abc")
+
+    def make(out: Path) -> None:
+        (progress_folder(out) / "step").write_text("half")
+        raise ValueError("row 3 is bad")
+
+    with pytest.raises(ValueError, match="row 3 is bad"):
+        store.ensure(RAW, make, {"items": items})
+    assert (store.partial("data", RAW.key) / "progress" / "step").exists()
+
+
+def test_progress_on_files_that_were_changed_and_changed_back_is_not_used(store, tmp_path, caplog):
+    items, kept = tmp_path / "items.csv", []
+    items.write_text("abc")
+
+    def killed(out: Path) -> None:
+        items.write_text("xyz")
+        (progress_folder(out) / "step").write_text(items.read_text())
+        raise KeyboardInterrupt
+
+    def resumed(out: Path) -> None:
+        kept.extend(path.name for path in progress_folder(out).iterdir())
+
+    with pytest.raises(KeyboardInterrupt):
+        store.ensure(RAW, killed, {"items": items})
+    assert (store.partial("data", RAW.key) / "progress" / "step").read_text() == "xyz"
+    items.write_text("abc")
+    store.ensure(RAW, resumed, {"items": items})
+    assert kept == []
+    assert "its files were written since the interrupted attempt" in caplog.text
+
+
+def test_progress_stays_until_the_artifact_is_complete(store, monkeypatch):
+    def make(out: Path) -> None:
+        (progress_folder(out) / "step").write_text("long work")
+        fill(out)
+
+    def full(path: Path, value: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("lexirec.core.store.write_json", full)
+        with pytest.raises(ArtifactError, match=r"the disk is full; free space and run the same command again"):
+            store.ensure(RECIPE, make)
+    assert (store.partial("codes", RECIPE.key) / "progress" / "step").read_text() == "long work"
+    assert set(read_manifest(store.ensure(RECIPE, make)).files) == {"values.txt", "inner/more.txt"}
+
+
+# artifacts that are used again
+
+
+def test_an_artifact_is_compared_with_its_manifest_before_it_is_used_again(store):
+    folder = store.ensure(RECIPE, fill)
+    store.ensure(RECIPE, fill)
+    for content in ("valuez", "longer than values"):
+        (folder / "values.txt").write_text(content)
+        with pytest.raises(
+            ArtifactError, match=r"values\.txt is damaged.*; remove the folder .* and run the stage again"
+        ):
+            store.ensure(RECIPE, fill)
+    (folder / "values.txt").write_text("values")
+    store.ensure(RECIPE, fill)
+    (folder / "inner" / "more.txt").unlink()
+    with pytest.raises(ArtifactError, match=r"more\.txt is missing"):
+        store.ensure(RECIPE, fill)
+
+
+def test_contents_are_read_once_unless_they_look_changed_or_it_is_asked(store, monkeypatch):
+    folder, hashed = store.ensure(RECIPE, fill), []
+    monkeypatch.setattr("lexirec.core.digests.RACY_SECONDS", -1.0)
+    hash_it = manifest.file_digest
+    monkeypatch.setattr(manifest.verify, "__defaults__", (lambda path: hashed.append(path.name) or hash_it(path),))
+    store.check(folder)
+    assert sorted(hashed) == ["more.txt", "values.txt"]
+    store.check(folder)
+    assert len(hashed) == 2
+    os.utime(folder / "values.txt", (5, 5))
+    store.check(folder)
+    assert len(hashed) == 4
+    Store(store.root, check=True).check(folder)
+    assert len(hashed) == 6
+
+
+def test_a_note_of_a_comparison_that_is_damaged_is_not_believed(store, monkeypatch):
+    monkeypatch.setattr("lexirec.core.digests.RACY_SECONDS", -1.0)
+    folder = store.ensure(RECIPE, fill)
+    store.check(folder)
+    note = next((store.root / ".checked").iterdir())
+    for content in (b"", b"\xff\x00", note.read_bytes()[:-1]):
+        note.write_bytes(content)
+        store.check(folder)
+        assert len(note.read_bytes()) == 64
+
+
+def test_a_store_that_cannot_be_written_is_checked_all_the_same(store, monkeypatch):
+    folder = store.ensure(RECIPE, fill)
+    (store.root / ".checked").write_text("a file in place of the folder")
+    monkeypatch.setattr("lexirec.core.digests.RACY_SECONDS", -1.0)
+    store.check(folder)
+    (folder / "values.txt").write_text("valuez")
+    with pytest.raises(ArtifactError, match="is damaged"):
+        store.check(folder)
+
+
+@pytest.mark.parametrize("root", [None, 3, ["store"], b"store"])
+def test_a_store_is_a_folder(root):
+    with pytest.raises(ArtifactError, match=r"Store\(.*\): the store is a folder; give its path"):
+        Store(root)
 
 
 # several processes, and dying ones

@@ -61,3 +61,19 @@ def test_bad_rows_can_be_put_aside(tmp_path):
     assert read_preferences(path, USERS, rejects=bad) == ["a", "d", ""]
     assert bad.counts == {"duplicate user id": 1, "empty user id": 1}
     assert bad.table.num_rows == 2
+
+
+def test_users_in_another_spelling_are_told_and_matched_where_that_is_allowed(tmp_path):
+    path = write(tmp_path, "user_id,preference\n1.0,cast iron\n2.0,oak\n9.0,nobody\n")
+    with pytest.raises(
+        DataError, match=r"users\.csv: none of its users, such as '1\.0', has an event;.*2 of 3 rows"
+    ) as told:
+        read_preferences(path, np.array(["2", "1"]))
+    assert str(told.value).endswith('set match_ids = ["decimals"].')
+    assert read_preferences(path, np.array(["2", "1", "3"]), match_ids=("decimals",)) == ["oak", "cast iron", ""]
+
+
+def test_of_two_users_that_a_spelling_would_join_only_exact_ids_count(tmp_path):
+    path = write(tmp_path, "user_id,preference\nann,lower\nBOB,upper\n")
+    users = np.array(["ann", "ANN", "bob", "cem"])
+    assert read_preferences(path, users, match_ids=("case",)) == ["lower", "", "upper", ""]

@@ -55,6 +55,50 @@ def test_a_key_depends_on_settings_inputs_version_and_content(line, tmp_path):
     assert len({base, *others}) == 6
 
 
+def test_stages_of_one_run_read_one_content(line, tmp_path):
+    raw = tmp_path / "raw"
+    raw.write_text("one")
+    line.stage("first", write, Sample(), {}, {"file": raw})
+    inside = line.inside("experts.other", "second")
+    inside.stage("first", write, Sample(size=2), {}, {"file": raw})
+    raw.write_text("two")
+    with pytest.raises(ArtifactError, match=r"raw changed between two stages of this run; run the same command again"):
+        inside.stage("second", write, Sample(), {}, {"file": raw})
+    again = StageRunner(line.store, line.versions)
+    assert again.stage("first", write, Sample(), {}, {"file": raw}).key != line.stages[0].key
+
+
+def test_a_file_that_changes_under_a_stage_stops_the_run(line, tmp_path):
+    raw = tmp_path / "raw"
+    raw.write_text("one")
+
+    def changing(settings, inputs, out):
+        raw.write_text("two")
+        write(settings, inputs, out)
+
+    with pytest.raises(ArtifactError, match=r"first: \S*raw changed while it was being read"):
+        line.stage("first", changing, Sample(), {}, {"file": raw})
+    assert list(line.store.artifacts()) == []
+
+
+def test_each_stage_is_told_when_it_is_there(line):
+    told: list[list[str]] = []
+    line.after = lambda stages: told.append([stage.name for stage in stages])
+    line.stage("first", write, Sample(), {})
+    line.inside("experts.other", "second").stage("first", write, Sample(size=2), {})
+    assert told == [["first"], ["first", "experts.other.first"]]
+    planned = StageRunner(line.store, line.versions, act=False, after=line.after)
+    planned.stage("second", write, Sample(), {})
+    assert len(told) == 2
+
+
+def test_a_damaged_artifact_stops_the_run(line):
+    first = line.stage("first", write, Sample(), {})
+    (first.folder / "value").write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"value is damaged"):
+        StageRunner(line.store, line.versions).stage("first", write, Sample(), {})
+
+
 def test_settings_may_keep_a_place_out_of_the_key(line, tmp_path):
     steps = [line.stage("first", write, Published(path=tmp_path / name), {}) for name in ("a", "b")]
     assert steps[0].key == steps[1].key

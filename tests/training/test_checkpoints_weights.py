@@ -1,10 +1,10 @@
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lexirec.core.errors import ArtifactError
-from lexirec.training.checkpoints import load_weights, save_weights
+from lexirec.training.checkpoints import is_whole, load_weights, save_weights
 
 
 class Tied(nn.Module):
@@ -57,3 +57,42 @@ def test_weights_of_another_training_are_refused(tmp_path):
         ArtifactError, match=r"the weights of another model \('.*' is in one of them only\); set one folder"
     ):
         load_weights(two, tmp_path / "w.safetensors")
+
+
+def test_damaged_weights_are_noticed(tmp_path):
+    path = tmp_path / "w.safetensors"
+    assert not is_whole(path)
+    save_weights(Tied(0), path)
+    assert is_whole(path)
+    content = path.read_bytes()
+    changed = bytearray(content)
+    changed[-1] ^= 1
+    for damaged in (bytes(changed), content[:-1], content[:9], b"", content + b"\0"):
+        path.write_bytes(damaged)
+        assert not is_whole(path)
+        with pytest.raises(ArtifactError, match="the weights are damaged; remove the run's folder to start again"):
+            load_weights(Tied(1), path)
+
+
+def test_weights_of_an_earlier_version_have_no_digest_and_are_read(tmp_path):
+    save_file(
+        {name: value.clone() for name, value in Tied(0).state_dict().items() if name != "out.weight"}, tmp_path / "w"
+    )
+    assert is_whole(tmp_path / "w")
+    load_weights(Tied(1), tmp_path / "w")
+
+
+def test_a_full_disk_leaves_the_weights_before(tmp_path, monkeypatch):
+    path = tmp_path / "w.safetensors"
+    save_weights(Tied(0), path)
+    before = path.read_bytes()
+
+    def full(tensors, place, metadata):
+        place.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lexirec.training.checkpoints.save_file", full)
+    with pytest.raises(ArtifactError, match=r"w\.safetensors: the disk is full; free space and run the same command"):
+        save_weights(Tied(1), path)
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["w.safetensors"]

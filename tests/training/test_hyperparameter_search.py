@@ -4,7 +4,7 @@ import pytest
 
 from lexirec.core.errors import SettingsError
 from lexirec.core.search_space import Dimension
-from lexirec.training.hyperparameter_search import Journal
+from lexirec.training.hyperparameter_search import Finished, Journal
 
 SPACE = {
     "width": Dimension(low=1, high=64, log=True),
@@ -61,8 +61,8 @@ def test_trials_the_journal_was_not_told_of_are_settled_once(tmp_path):
     one, _ = journal.next(FIRST)
     again, params = journal.next()
     assert (again, params) == (one, FIRST), "what was not told is open"
-    journal.settle({one: 0.5})
-    journal.settle({one: 0.5})
+    for _ in range(2):
+        assert journal.settle({one: Finished(FIRST, 0.5)}) == {one}
     assert journal.next()[0] == one + 1
 
 
@@ -77,3 +77,79 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(SettingsError, match=r"pip install 'lexirec\[tune\]'"):
         Journal(tmp_path / "journal", "toy", SPACE)
+
+
+def told(path, trials: int, lost: tuple[int, ...] = ()) -> dict[int, Finished]:
+    """Search, and return what the caller still has of the trials."""
+    tried = searched(path, trials, seed=3)
+    return {number: Finished(params, worth(params)) for number, params in enumerate(tried) if number not in lost}
+
+
+def resumed(path, known: dict[int, Finished], trials: int) -> list[dict]:
+    """Go on until there are so many trials, and return the settings of all."""
+    journal = Journal(path, "toy", SPACE, seed=3)
+    kept = journal.settle(known)
+    tried = {number: dict(trial.params) for number, trial in known.items() if number in kept}
+    while len(tried) < trials:
+        number, params = journal.next(FIRST)
+        assert number not in tried
+        journal.tell(number, worth(params))
+        tried[number] = params
+    return [tried[number] for number in range(trials)]
+
+
+def cut_tail(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def garbage(content: bytes) -> bytes:
+    lines = content.splitlines(keepends=True)
+    return b"".join([*lines[:5], b"{not json}\n", *lines[6:]])
+
+
+def nothing(content: bytes) -> bytes:
+    return b""
+
+
+def no_text(content: bytes) -> bytes:
+    return b"\xff\xfe" * 200 + b"\n"
+
+
+def other_value(content: bytes) -> bytes:
+    """Change the number of the last trial."""
+    head, values, tail = content.rpartition(b'"values":[-')
+    return head + values + b"9" + tail
+
+
+def inside_a_trial(content: bytes) -> bytes:
+    """Cut after the first setting of the last trial, at the end of a line."""
+    lines = content.splitlines(keepends=True)
+    begun = max(number for number, line in enumerate(lines) if b'"op_code":4' in line)
+    return b"".join(lines[: begun + 2])
+
+
+@pytest.mark.parametrize("damage", [cut_tail, garbage, nothing, no_text, other_value, inside_a_trial])
+@pytest.mark.parametrize("lost", [(), (0,), (4,), (2, 7)])
+def test_a_damaged_journal_proposes_what_it_would_have(tmp_path, damage, lost):
+    whole = searched(tmp_path / "whole", 12, seed=3)
+    known = told(tmp_path / "journal", 8, lost)
+    before = (tmp_path / "journal").read_bytes()
+    after = damage(before)
+    assert after != before
+    (tmp_path / "journal").write_bytes(after)
+    assert resumed(tmp_path / "journal", known, 12) == whole
+
+
+@pytest.mark.parametrize("lost", [(0,), (4,), (7,), (2, 7), tuple(range(8))])
+def test_trials_that_the_caller_lost_are_proposed_again(tmp_path, lost):
+    whole = searched(tmp_path / "whole", 12, seed=3)
+    known = told(tmp_path / "journal", 8, lost)
+    assert resumed(tmp_path / "journal", known, 12) == whole
+
+
+def test_a_damaged_journal_is_said(tmp_path, caplog):
+    searched(tmp_path / "journal", 3)
+    (tmp_path / "journal").write_bytes(garbage((tmp_path / "journal").read_bytes()))
+    Journal(tmp_path / "journal", "toy", SPACE)
+    assert "journal is damaged" in caplog.text
+    assert "it is made again from the trials" in caplog.text

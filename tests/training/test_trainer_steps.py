@@ -20,13 +20,17 @@ class Line(nn.Module):
         super().__init__()
         self.weight, self.dropout = nn.Parameter(torch.ones(4)), nn.Dropout(dropout)
         self.read: list[int] = []
+        self.draws_more = False
         self.breaks_after: int | None = None
 
     def forward(self, number, values):
         self.read.append(int(number))
         if self.breaks_after is not None and len(self.read) > self.breaks_after:
             raise InterruptedError
-        return {"loss": (self.dropout(values) * self.weight).sum()}
+        loss = (self.dropout(values) * self.weight).sum()
+        if self.draws_more:
+            torch.rand(3)
+        return {"loss": loss}
 
 
 class Scripted:
@@ -107,6 +111,15 @@ def test_a_resumed_run_draws_what_the_whole_one_drew(tmp_path, breaks_after, bat
     assert run(resumed, tmp_path / "broken", **how) == curve
     assert torch.equal(resumed.weight, whole.weight)
     assert len(resumed.read) < 8 or breaks_after < 2 * batches, "from a checkpoint where there is one"
+
+
+def test_the_numbers_of_a_step_depend_on_the_step_alone(tmp_path):
+    """Whatever else draws random numbers, such as a validation that a resumed run does not repeat, changes nothing."""
+    quiet, busy = Line(dropout=0.5), Line(dropout=0.5)
+    busy.draws_more = True
+    run(quiet, tmp_path / "quiet", gradient_accumulation_steps=2)
+    run(busy, tmp_path / "busy", gradient_accumulation_steps=2)
+    assert torch.equal(quiet.weight, busy.weight)
 
 
 def test_dropout_differs_between_the_batches_of_a_step_and_between_steps(tmp_path):

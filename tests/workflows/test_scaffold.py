@@ -1,6 +1,8 @@
 import pytest
 
 from lexirec.core.errors import DataError, SettingsError
+from lexirec.data.inference.times import TimeChoice
+from lexirec.data.loading import read_data
 from lexirec.data.toy import toy_shop
 from lexirec.pipeline.experiment import load_experiment
 from lexirec.workflows.scaffold import RECIPES, draft_experiment
@@ -74,6 +76,29 @@ def test_a_time_split_is_taught_by_the_memory_and_chooses_weights_on_unseen_even
         assert found.data.split.kind == "published"
         assert found.ensemble["fused"].choose_on == "unseen"
         assert found.model.training.distillation.rehearsal == rehearsal
+
+
+def test_what_is_known_of_times_and_ids_is_written(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title\n0001,Iron pan\n0002,Spatula\n0003,Kettle\n")
+    rows = [f"{user},{n},0{n}/0{n + 1}/2019 10:00" for user in ("ann", "bob") for n in (1, 2, 3)]
+    (tmp_path / "events.csv").write_text("\n".join(["user_id,item_id,ordered", *rows[::-1]]))
+    tables = tmp_path / "items.csv", tmp_path / "events.csv"
+    with pytest.raises(
+        DataError, match=r"column 'ordered': '01/02/2019 10:00' may be day/month/year or month/day/year"
+    ):
+        draft_experiment(*tables, tmp_path / "mine.toml")
+    assert not (tmp_path / "mine.toml").exists()
+    times = TimeChoice(format="%d/%m/%Y %H:%M", zone="Europe/Berlin")
+    found = load_experiment(draft_experiment(*tables, tmp_path / "mine.toml", times=times).path).data
+    assert (found.time_format, found.time_zone) == ("%d/%m/%Y %H:%M", "Europe/Berlin")
+    assert found.match_ids == ("leading-zeros",)
+    assert found.interaction_columns == {"time": "ordered"}
+    catalog, events = read_data(found)
+    assert [catalog.item_ids[n] for n in events.sequences.row(0)] == ["0001", "0002", "0003"]
+    assert events.times[0] == 1_548_925_200  # 2019-02-01 09:00 UTC
+    assert events.protocol["order"] == "by column 'ordered' (%d/%m/%Y %H:%M, in Europe/Berlin), ties keep file order"
+    plain = load_experiment(draft_experiment(*tables, tmp_path / "file.toml", times=TimeChoice(column="")).path).data
+    assert (plain.time_format, plain.time_zone, plain.interaction_columns) == (None, "UTC", {})
 
 
 def test_nothing_is_overwritten_and_mistakes_are_reported(shop):

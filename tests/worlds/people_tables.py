@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import json
+import logging
 import random
 import re
 from collections import Counter
@@ -125,7 +126,10 @@ def write(shape: Shape, folder: Path) -> Truth:
             titles[item] = noisy
         if shape.categories != "none":
             row["genres"] = _categories(shape.categories, draw.sample(GENRES, 2))
-    if shape.noise in ("null words", "blank"):  # one item has no title: it is said to be left out
+    other_text = shape.categories != "none" or shape.extra in ("brand", "publisher", "description", "helpers")
+    if (
+        shape.noise in ("null words", "blank") and not other_text
+    ):  # an item without any text is left out, and said to be
         nothing = draw.choice(["nan", "None", "NULL", "null", "N/A"]) if shape.noise == "null words" else " "
         rows[0][shape.title_name] = nothing
         del titles[ids[0]]
@@ -234,10 +238,10 @@ def _events(shape: Shape, draw: random.Random, ids: list[str]) -> tuple[dict[str
     start = datetime(2018, 1, 20, 3, 10, tzinfo=UTC) + timedelta(days=draw.randrange(900))
     histories: dict[str, list[str]] = {}
     rows: list[Event] = []
-    for n in range(draw.randint(3, 6)):
+    for n in range(draw.randint(6, 10)):
         user = f"u{n}" if shape.seed % 2 else str(1000 + n)
         moment = start + timedelta(days=draw.randrange(40))
-        histories[user] = draw.sample(ids, draw.randint(3, 6))
+        histories[user] = draw.sample(ids, draw.randint(4, 7))
         for item in histories[user]:
             rows.append((moment, user, item))
             whole = shape.time in ("day month name", "month name")
@@ -378,6 +382,7 @@ def outcome(truth: Truth, folder: Path) -> Outcome:
             one = isinstance(result.exception, LexirecError) and "\n" not in words
             return Outcome("refused" if one else "crash", f"{command[0]}: {type(result.exception).__name__}: {words}")
         said += result.output
+    logging.getLogger("lexirec").handlers.clear()  # they write to a stream that the runner has closed
     data = load_experiment(file).data
     assert isinstance(data, DataSettings)
     catalog, interactions = read_data(data, folder)

@@ -27,6 +27,7 @@ def import_(
     from lexirec.cli import output
     from lexirec.data.importers.registry import import_dataset
 
+    output.check_place("DST", destination, folder=True)
     output.print_import(import_dataset(format, source, destination, on_bad_row=on_bad_row), destination)
 
 
@@ -40,8 +41,10 @@ def fetch(
 
     Interrupted downloads are resumed, and checksums are verified where the publisher has one.
     """
+    from lexirec.cli.output import check_place
     from lexirec.data.importers.download import fetch as download
 
+    check_place("DIR", folder, folder=True)
     for path in download(dataset, folder, mirror=mirror):
         typer.echo(path)
 
@@ -73,5 +76,6 @@ def init(
     from lexirec.data.inference.times import TimeChoice
     from lexirec.workflows.scaffold import draft_experiment
 
+    output.check_place("--out", out)
     times = TimeChoice(time_column, time_format, time_zone)
     output.print_draft(draft_experiment(items, interactions, out, family=family, times=times), json)

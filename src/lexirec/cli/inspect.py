@@ -109,8 +109,10 @@ def compare(
     verdict is "in these users".
     """
     from lexirec.cli import inspect_output
+    from lexirec.cli.output import check_place
     from lexirec.workflows.comparison.systems import compare_named
 
+    check_place("--figure", figure)
     comparison = compare_named(Store(store), names, baseline=baseline, metric=metric, of=of, seen=seen)
     inspect_output.print_comparison(Store(store), names, comparison, json)
     if figure is not None:
@@ -141,8 +143,11 @@ def table(
     users with fewer than three seeds (△ ▽).
     """
     from lexirec.cli import inspect_output
+    from lexirec.cli.output import check_place
     from lexirec.workflows.comparison import table as tabulating
 
+    check_place("--out", out)
+    check_place("--figure", figure)
     results = tabulating.results_table(
         Store(store),
         names,
@@ -152,7 +157,6 @@ def table(
     )
     inspect_output.print_results(results, json)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(printable(results.markdown()), encoding="utf-8")
         typer.echo(f"lexirec: wrote {out}", err=True)
     if figure is not None:
@@ -179,8 +183,10 @@ def analyze(
     Intervals come from the bootstrap over users.
     """
     from lexirec.cli import inspect_output
+    from lexirec.cli.output import check_place
     from lexirec.workflows.comparison.analyze import analyze_named
 
+    check_place("--figure", figure, folder=True)
     analysis = analyze_named(Store(store), names, k=k, by=by or [], of=of, seen=seen)
     inspect_output.print_analysis(analysis, json)
     if figure is not None:

@@ -14,7 +14,17 @@ from lexirec.core.errors import ArtifactError
 from lexirec.core.manifest import read_manifest
 from lexirec.core.manifest import verify as verify_artifact
 from lexirec.core.progress import track
-from lexirec.core.runs import evaluations, find_run, run_names, seconds
+from lexirec.core.runs import (
+    RunRecord,
+    Stage,
+    check_there,
+    evaluations,
+    find_run,
+    run_names,
+    seconds,
+    unfinished_names,
+    unfinished_run,
+)
 from lexirec.core.store import Store
 from lexirec.pipeline.results import measured, side_by_side
 from lexirec.pipeline.stages.report import shared_protocol
@@ -27,29 +37,59 @@ from lexirec.workflows.doctor import Finding
 
 
 def print_experiments(store: Store) -> None:
-    """Print the finished experiments of a store."""
+    """Print the experiments of a store."""
+    check_there(store)
     table = new_table("experiment", "finished (UTC)", "stages")
-    for name in run_names(store):
+    finished = run_names(store)
+    for name in finished:
         run = find_run(store, name)
         table.add_row(name, run.finished[:19].replace("T", " "), str(len(run.stages)))
+    for name in unfinished_names(store):
+        begun = unfinished_run(store, name)
+        if name not in finished and begun is not None:
+            table.add_row(name, f"unfinished, up to {list(begun.stages)[-1]}", str(len(begun.stages)))
     put(table if table.row_count else f"the store {store.root} holds no finished experiment yet")
 
 
 def print_experiment(store: Store, name: str) -> None:
-    """Print an experiment's metrics, protocol and stages."""
-    run = find_run(store, name)
+    """Print an experiment's metrics, protocol and stages; of an unfinished one the stages that are done."""
+    run, begun = _newest(store, name), unfinished_run(store, name)
     folders = evaluations(run)
-    if folders:
+    if folders and run is not begun:
         put(metrics_table(measured(run), title=name), protocol_table(shared_protocol(folders)))
     table = new_table("stage", "seconds", "folder")
     for stage in run.stages.values():
-        table.add_row(stage.name, f"{seconds(stage):.1f}", str(stage.folder))
+        table.add_row(stage.name, _seconds(stage), str(stage.folder))
     put(table, *(f"{part} is left out: {why}" for part, why in run.left_out.items()))
+    if begun is not None:
+        done = f"{name} has an unfinished run, done up to '{list(begun.stages)[-1]}'"
+        put(f"{done}; lexirec show {name} STAGE shows its stages, lexirec run EXPERIMENT.toml finishes it")
+
+
+def _newest(store: Store, name: str) -> RunRecord:
+    """Return the newest finished run of an experiment, or what an unfinished one has done."""
+    begun = unfinished_run(store, name)
+    return begun if begun is not None and name not in run_names(store) else find_run(store, name)
+
+
+def _seconds(stage: Stage) -> str:
+    try:
+        return f"{seconds(stage):.1f}"
+    except ArtifactError:
+        return "not there"
+
+
+def _stage(store: Store, name: str, stage_name: str) -> Stage:
+    """Return a stage of an experiment: of its unfinished run where that has got so far, else of its newest one."""
+    begun = unfinished_run(store, name)
+    if begun is not None and (stage_name in begun.stages or name not in run_names(store)):
+        return begun.stage(stage_name)
+    return find_run(store, name).stage(stage_name)
 
 
 def print_stage(store: Store, name: str, stage_name: str) -> None:
     """Print the summary, inputs, files and settings of one stage of an experiment."""
-    stage = find_run(store, name).stage(stage_name)
+    stage = _stage(store, name, stage_name)
     manifest = read_manifest(stage.folder)
     summary = stage.folder / "summary.md"
     if summary.is_file():
@@ -73,10 +113,11 @@ def print_stage(store: Store, name: str, stage_name: str) -> None:
 
 def print_damages(store: Store, name: str | None) -> int:
     """Verify the artifacts of an experiment or of a whole store, print the damaged ones, and return their number."""
+    check_there(store)
     if name is None:
-        folders = list(store.artifacts())
+        folders = list(store.folders())
     else:
-        folders = [stage.folder for stage in find_run(store, name).stages.values()]
+        folders = [stage.folder for stage in _newest(store, name).stages.values()]
     damaged = 0
     for folder in track(list(dict.fromkeys(folders)), "verifying"):
         try:

@@ -55,4 +55,7 @@ SeenOption = Annotated[
     Literal["excluded", "included"] | None,
     typer.Option(help="Whether seen items are excluded; by default as the experiment says."),
 ]
+CheckOption = Annotated[
+    bool, typer.Option("--check", help="Hash all stored files that are used again, not only those that look changed.")
+]
 DEFAULT_STORE = Path("store")

@@ -6,6 +6,7 @@ print. Nothing heavy is imported here, so that `lexirec recommend` loads neither
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lexirec.core.errors import SettingsError
 from lexirec.core.printable import printable_console, printable_json
 
 if TYPE_CHECKING:
@@ -48,6 +50,32 @@ def put(*parts: RenderableType) -> None:
 def put_json(value: Any) -> None:
     """Print one JSON value to stdout."""
     sys.stdout.write(printable_json(value, indent=2) + "\n")
+
+
+def check_place(option: str, path: Path | None, *, folder: bool = False) -> None:
+    """Check before a computation that its result can be written to a path, and make the folder that it is in.
+
+    Args:
+        option: The option that names the path.
+        path: Of the file, or of the folder; None where there is no such wish.
+        folder: The path is that of a folder.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    if path is None:
+        return
+    place = path if folder else path.parent
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        wrong = "it is a folder" if not folder and path.is_dir() else ""
+        wrong = wrong or ("" if os.access(place, os.W_OK | os.X_OK) else f"{place} cannot be written")
+    except (FileExistsError, NotADirectoryError):
+        wrong = f"{next(each for each in (place, *place.parents) if each.is_file())} is a file, not a folder"
+    except (OSError, ValueError) as error:
+        wrong = getattr(error, "strerror", None) or str(error)
+    if wrong:
+        raise SettingsError(f"{option} {path}: {wrong}; choose another path")
 
 
 def new_table(*columns: str) -> Table:

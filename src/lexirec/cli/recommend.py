@@ -9,7 +9,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from lexirec.cli.options import DEFAULT_STORE, JsonOption, NameArgument, SeenOption, StoreOption, WithOption, app
+from lexirec.cli.options import (
+    DEFAULT_STORE,
+    CheckOption,
+    JsonOption,
+    NameArgument,
+    SeenOption,
+    StoreOption,
+    WithOption,
+    app,
+)
 from lexirec.core.store import Store
 
 
@@ -34,6 +43,7 @@ def recommend(
     ] = False,
     json: JsonOption = False,
     with_: WithOption = None,
+    check: CheckOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Recommend items for a history of item ids."""
@@ -41,7 +51,7 @@ def recommend(
     from lexirec.models import loading
     from lexirec.models import recommend as recommending
 
-    recommender = loading.load_named(Store(store), name, with_)
+    recommender = loading.load_named(Store(store, check=check), name, with_)
     items = recommending.recommend(
         recommender,
         [*(history or []), *(more or [])],
@@ -61,6 +71,7 @@ def evaluate(
     seen: SeenOption = None,
     json: JsonOption = False,
     with_: WithOption = None,
+    check: CheckOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Evaluate a recommender on test or validation cases.
@@ -70,4 +81,4 @@ def evaluate(
     from lexirec.cli import output
     from lexirec.pipeline import results
 
-    output.print_report(results.evaluate_named(Store(store), name, fold, with_, seen=seen), json)
+    output.print_report(results.evaluate_named(Store(store, check=check), name, fold, with_, seen=seen), json)

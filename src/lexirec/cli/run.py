@@ -11,6 +11,7 @@ import typer
 
 from lexirec.cli.options import (
     DEFAULT_STORE,
+    CheckOption,
     ExperimentArgument,
     JsonOption,
     SetOption,
@@ -31,8 +32,7 @@ def _resumable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("lexirec: interrupted; run the same command again to resume", err=True)
-        raise
+        raise KeyboardInterrupt("interrupted; run the same command again to resume") from None
 
 
 @app.command()
@@ -43,8 +43,10 @@ def demo(
 ) -> None:
     """Train, evaluate and recommend on the built-in toy shop."""
     from lexirec.cli import run_output
+    from lexirec.cli.output import check_place
     from lexirec.workflows.demo import demonstrate
 
+    check_place("--dir", folder, folder=True)
     run_output.print_demo(demonstrate(folder, sets or [], family))
 
 
@@ -53,6 +55,7 @@ def run(
     experiment: ExperimentArgument,
     sets: SetOption = None,
     until: UntilOption = None,
+    check: CheckOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Run an experiment.
@@ -64,7 +67,7 @@ def run(
 
     loaded = _load(experiment, sets)
     with _resumable():
-        finished = run_experiment(loaded, Store(store), until)
+        finished = run_experiment(loaded, Store(store, check=check), until)
     run_output.print_run(Store(store), loaded, finished, until)
 
 
@@ -168,7 +171,7 @@ def _load(path: Path, sets: list[str] | None) -> Experiment:
 
 def _study(file: Path, overrides: Sequence[str], store: Store, out: Path | None, *, only_plan: bool = False) -> int:
     """Plan a study, or run it and write its report; return the number of runs that failed."""
-    from lexirec.cli.output import put
+    from lexirec.cli.output import check_place, put
     from lexirec.workflows.studies.design import load_study
     from lexirec.workflows.studies.plan import plan_study
     from lexirec.workflows.studies.report import findings_table, plan_table, report_folder, report_study
@@ -178,6 +181,7 @@ def _study(file: Path, overrides: Sequence[str], store: Store, out: Path | None,
     if only_plan:
         put(plan_table(plan_study(study, store)))
         return 0
+    check_place("--out", out, folder=True)
     outcome = run_study(study, store)
     folder = report_folder(study, store, out)
     findings = report_study(outcome, folder)

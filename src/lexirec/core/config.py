@@ -9,18 +9,32 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
-from lexirec.core.config_errors import explain, origin_of, shown
-from lexirec.core.errors import SettingsError, did_you_mean
+from lexirec.core.config_errors import brief, explain, origin_of, shown
+from lexirec.core.errors import SettingsError
+from lexirec.core.merging import COMMAND_LINE, Merger, Place, usual_kind
 from lexirec.core.printable import printable_json
 from lexirec.core.renamed import Spellings, current
 from lexirec.core.shipped_files import given_file
+from lexirec.core.toml_files import DEEPEST, MOST_FILES, Written, located, parse, toml_value
+
+__all__ = [
+    "DataPath",
+    "Settings",
+    "as_toml",
+    "expand_path",
+    "load_settings",
+    "override_settings",
+    "toml_key",
+    "usual_kind",
+    "validate_settings",
+    "written_in",
+]
 
 S = TypeVar("S", bound="Settings")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -44,21 +58,9 @@ class Settings(BaseModel):
         return current(values, cls) if isinstance(values, Mapping) else values
 
 
-class _Written(str):
-    """A string with the folder of the file that holds it, so that `DataPath` can be relative to that file."""
-
-    folder: Path
-
-    @classmethod
-    def at(cls, text: str, folder: Path) -> _Written:
-        written = cls(text)
-        written.folder = folder
-        return written
-
-
 def written_in(folder: Path, text: str) -> str:
     """Return an override `a.b=c` whose relative paths start from `folder` instead of the working directory."""
-    return _Written.at(text, folder)
+    return Written.at(text, folder)
 
 
 def expand_path(given: str | Path, folder: Path | None = None) -> Path:
@@ -79,6 +81,8 @@ def expand_path(given: str | Path, folder: Path | None = None) -> Path:
             raise ValueError(f"uses the environment variable {name}, which is not set: set it or write the path itself")
         return value
 
+    if "\0" in str(given):
+        raise ValueError("holds a null character, which no path has")
     path = given_file(_VARIABLE.sub(fill, str(given))).expanduser()
     if folder is None or path.is_absolute():
         return path
@@ -107,22 +111,14 @@ DataPath = Annotated[Path, BeforeValidator(_to_path)]
 """A path setting: relative paths are relative to the settings file that holds them, variables and `~` are expanded."""
 
 
-def usual_kind(kind: str) -> BeforeValidator:
-    """Return a validator that adds a default `kind` to a table without one: `Annotated[A | B, …, usual_kind("a")]`."""
-
-    def add(value: Any) -> Any:
-        return {"kind": kind, **value} if isinstance(value, dict) else value
-
-    return BeforeValidator(add)
-
-
 def load_settings(path: str | Path, cls: type[S], overrides: Sequence[str] = ()) -> S:
     """Read a TOML file into a settings class.
 
     The key `extends = "other.toml"` (relative to the file) reads that file first and merges this one into it, table by
-    table; a table whose `kind` changes replaces the inherited one, an empty table clears it. In a list of files, later
-    ones override earlier ones; `lexirec:NAME` is a file shipped with lexirec. Paths are relative to the file that
-    holds them, those of overrides to the working directory.
+    table; a table whose `kind` changes replaces the inherited one (of one that named no kind, the settings stay that
+    the new kind has, too), an empty table clears it. In a list of files, later ones override earlier ones;
+    `lexirec:NAME` is a file shipped with lexirec. Paths are relative to the file that holds them, those of overrides
+    to the working directory.
 
     Args:
         path: The TOML file, or `lexirec:NAME` for one shipped with lexirec.
@@ -132,13 +128,14 @@ def load_settings(path: str | Path, cls: type[S], overrides: Sequence[str] = ())
     Raises:
         SettingsError: one line that names file, setting, what was given and what is allowed.
     """
+    if not isinstance(path, str | Path):
+        raise SettingsError(f"{shown(path)} is no path of a settings file; give the path of a TOML file")
     path = given_file(path)
-    origins: dict[str, str] = {}
-    spellings = Spellings(cls)
-    values = _read(path, (), origins, spellings)
-    for override in overrides:
-        _override(values, override, origins, spellings)
-    return validate_settings(values, cls, path.name, origins)
+    reading = _Reading(cls)
+    values = reading.file(path, ())
+    for override in _checked(overrides):
+        reading.override(values, override)
+    return validate_settings(values, cls, path.name, reading.origins)
 
 
 def override_settings(cls: type[S], overrides: Sequence[str]) -> S:
@@ -148,11 +145,10 @@ def override_settings(cls: type[S], overrides: Sequence[str]) -> S:
         SettingsError: one line that names setting, what was given and what is allowed.
     """
     values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    spellings = Spellings(cls)
-    for override in overrides:
-        _override(values, override, origins, spellings)
-    return validate_settings(values, cls, "--set", origins)
+    reading = _Reading(cls)
+    for override in _checked(overrides):
+        reading.override(values, override)
+    return validate_settings(values, cls, "--set", reading.origins)
 
 
 def validate_settings(
@@ -176,91 +172,80 @@ def validate_settings(
         raise SettingsError(f"{source}: {error}") from None
 
 
+def _checked(overrides: Sequence[str]) -> Sequence[str]:
+    """Return overrides that are a sequence of texts, as a single text or a table is easily given in their place."""
+    texts = isinstance(overrides, Sequence) and not isinstance(overrides, str | bytes)
+    if not texts or not all(isinstance(each, str) for each in overrides):
+        raise SettingsError(f'overrides are {shown(overrides)}; give a list of texts such as ["seed=1"]')
+    return overrides
+
+
 # ---------------------------------------------------------------------------------------------------- reading files
 
 
-def _read(path: Path, chain: tuple[Path, ...], origins: dict[str, str], spellings: Spellings) -> dict[str, Any]:
-    resolved = path.resolve()
-    if resolved in chain:
-        names = " -> ".join(p.name for p in (*chain, resolved))
-        raise SettingsError(f"{chain[0].name}: the files extend each other in a circle ({names})")
-    values = _located(_parse(path, chain), resolved.parent)
-    given = values.pop("extends", [])
-    parents = [given] if isinstance(given, str) else given
-    if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
-        raise SettingsError(
-            f"{path.name}: 'extends' is {shown(given)}; it should be the name of a TOML file, or a list of such names"
-        )
-    base: dict[str, Any] = {}
-    for parent in parents:
-        below = _read(expand_path(parent, resolved.parent), (*chain, resolved), origins, spellings)
-        _merge(base, below, "", "", {})  # origins were recorded while the parent was read
-    _merge(base, spellings.of_file(values, base, path.name), "", path.name, origins)
-    return base
+class _Reading:
+    """One reading of files and overrides into the plain values of a settings class."""
 
+    def __init__(self, cls: type[Settings]) -> None:
+        self.origins: dict[str, str] = {}
+        self._files = 0
+        self._spellings, self._merger = Spellings(cls), Merger(Place((cls,)), self.origins)
 
-def _parse(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
-    by = f"{chain[-1].name}: extends {path}, but " if chain else ""
-    try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
-    except FileNotFoundError:
-        raise SettingsError(f"{by}there is no settings file {path}.{_neighbor(path)}") from None
-    except IsADirectoryError:
-        raise SettingsError(f"{by}{path} is a folder; give a TOML file") from None
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path.name}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path.name}: not valid TOML: {str(error)[0].lower()}{str(error)[1:]}") from None
+    def file(self, path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
+        """Return the values of a file, laid over those of the files that it extends."""
+        values = parse(path, chain)
+        resolved = path.resolve()
+        if resolved in chain:
+            names = " -> ".join(p.name for p in (*chain, resolved))
+            raise SettingsError(f"{chain[0].name}: the files extend each other in a circle ({names})")
+        self._files += 1
+        if len(chain) >= DEEPEST or self._files > MOST_FILES:
+            raise SettingsError(
+                f"{(*chain, path)[0].name}: more than {DEEPEST} files extend each other, or more than {MOST_FILES} are "
+                "read in all; write their settings into fewer files"
+            )
+        values = located(values, resolved.parent)
+        given = values.pop("extends", [])
+        parents = [given] if isinstance(given, str) else given
+        if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
+            raise SettingsError(
+                f"{path.name}: 'extends' is {shown(given)}; it should be the name of a TOML file, or a list of names"
+            )
+        base: dict[str, Any] = {}
+        for parent in parents:
+            below = self.file(_extended(parent, path), (*chain, resolved))
+            self._merger.lay(base, below, "")  # origins were recorded while the parent was read
+        self._merger.lay(base, self._spellings.of_file(values, base, path.name), path.name)
+        return base
 
-
-def _neighbor(path: Path) -> str:
-    names = [p.name for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-    return did_you_mean(path.name, names)
-
-
-def _located(value: Any, folder: Path) -> Any:
-    if isinstance(value, dict):
-        return {key: _located(inner, folder) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_located(inner, folder) for inner in value]
-    return _Written.at(value, folder) if isinstance(value, str) else value
-
-
-def _merge(base: dict[str, Any], values: dict[str, Any], prefix: str, origin: str, origins: dict[str, str]) -> None:
-    for key, value in values.items():
-        name, old = f"{prefix}{key}", base.get(key)
-        if isinstance(value, dict) and value and isinstance(old, dict) and not _other_kind(old, value):
-            _merge(old, value, f"{name}.", origin, origins)
+    def override(self, values: dict[str, Any], override: str) -> None:
+        """Apply `a.b=c` to the values, in place."""
+        origin = f"{COMMAND_LINE}{override}"
+        name, equals, text = override.partition("=")
+        keys = name.strip().split(".")
+        if not equals or not all(keys):
+            raise SettingsError(f"{origin}: write it as name=value, for example --set seed=1")
+        value = toml_value(text.strip(), origin)
+        if len(keys) > DEEPEST:
+            raise SettingsError(f"{brief(origin)}: no setting is {len(keys)} tables deep")
+        if isinstance(override, Written):
+            value = located(value, override.folder)
+        keys, value = self._spellings.of_override(keys, value, values, origin)
+        container: Any = values
+        for depth, key in enumerate(keys[:-1]):
+            container = _descend(container, key, ".".join(keys[: depth + 1]), override)
+        if isinstance(container, list):
+            _descend(container, keys[-1], ".".join(keys), override)
+            container[int(keys[-1])] = value
         else:
-            base[key] = value
-            origins[name] = origin
+            self._merger.lay(container, {keys[-1]: value}, origin, keys[:-1])
 
 
-def _other_kind(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    return "kind" in new and new["kind"] != old.get("kind", new["kind"])
-
-
-def _override(values: dict[str, Any], override: str, origins: dict[str, str], spellings: Spellings) -> None:
-    name, equals, text = override.partition("=")
-    keys = name.strip().split(".")
-    if not equals or not all(keys):
-        raise SettingsError(f"--set {override}: write it as name=value, for example --set seed=1")
-    value = _toml_value(text.strip())
-    if isinstance(override, _Written):
-        value = _located(value, override.folder)
-    keys, value = spellings.of_override(keys, value, values, f"--set {override}")
-    name = ".".join(keys)
-    container: Any = values
-    for depth, key in enumerate(keys[:-1]):
-        container = _descend(container, key, ".".join(keys[: depth + 1]), override)
-    if isinstance(container, list):
-        _descend(container, keys[-1], name, override)
-        container[int(keys[-1])] = value
-        return
-    nested = {keys[-1]: value}
-    if _other_kind(container, nested):
-        container.clear()
-    _merge(container, nested, "".join(f"{key}." for key in keys[:-1]), f"--set {override}", origins)
+def _extended(given: str, path: Path) -> Path:
+    try:
+        return expand_path(given, path.resolve().parent)
+    except ValueError as error:
+        raise SettingsError(f"{path.name}: 'extends' {error}") from None
 
 
 def _descend(container: Any, key: str, name: str, override: str) -> Any:
@@ -275,11 +260,3 @@ def _descend(container: Any, key: str, name: str, override: str) -> Any:
     if not isinstance(inner, (dict, list)):
         raise SettingsError(f"--set {override}: '{name}' is {shown(inner)}, not a table of settings")
     return inner
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
-        return text
-    return parsed["value"] if len(parsed) == 1 else text

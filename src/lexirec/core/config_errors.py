@@ -10,6 +10,7 @@ import json
 import re
 import typing
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -20,52 +21,75 @@ from lexirec.core.renamed import kinds, old_names
 
 def explain(problem: Any, cls: type[BaseModel], values: dict[str, Any]) -> tuple[str, str]:
     """Return the dotted name of the setting a pydantic problem is about, and the message for the user."""
-    names, owners, inner = _locate(problem["loc"], cls, values)
-    name, context = ".".join(names), problem.get("ctx", {})
+    place = _locate(problem["loc"], cls, values)
+    name, context = ".".join(place.names), problem.get("ctx", {})
     match problem["type"]:
         case "extra_forbidden":
-            return name, f"there is no setting '{name}'.{_suggest(names, owners, cls)}"
+            return name, f"there is no setting '{brief(name)}'.{_suggest(place, cls)}"
         case "missing":
-            return name, f"'{name}' is missing{_describe(names[-1], owners)}"
+            return name, f"'{name}' is missing{_describe(place.names[-1], place.owners)}"
         case "union_tag_invalid":
             tags = context["expected_tags"]
             hint = did_you_mean(context["tag"], re.findall(r"'([^']*)'", tags))
-            return f"{name}.kind", f"'{name}.kind' is '{context['tag']}'; allowed: {tags}.{hint}"
+            return f"{name}.kind", f"'{name}.kind' is '{brief(context['tag'])}'; allowed: {tags}.{hint}"
         case "union_tag_not_found":
-            return name, f"'{name}.kind' is missing; allowed: {_tags(inner)}"
+            return name, f"'{name}.kind' is missing; allowed: {_tags(place.inner)}"
         case "model_type" | "dict_type" | "model_attributes_type":
             return name, f"'{name}' is {shown(problem['input'])}; it should be a table of settings"
         case "value_error":
             return name, f"'{name}' {context['error']}" if name else str(context["error"])
         case _:
             given = shown(problem["input"])
-            return name, f"'{name}' is {given}; it should be {_allowed(problem['msg'])}"
+            return name, f"'{name}' is {given}; it should {_allowed(problem['msg'])}"
 
 
 def _allowed(message: str) -> str:
-    text = message.removeprefix("Input should be ").split(", unable to")[0]
-    return text if text != message else message[0].lower() + message[1:]
+    """Return what a value should be or have, in pydantic's words: "be a valid integer", "match pattern '[a-z]+'"."""
+    _, should, text = message.partition(" should ")
+    return text.split(", unable to")[0] if should else f"be {message[0].lower()}{message[1:]}"
 
 
-def _locate(
-    location: tuple[int | str, ...], cls: type[BaseModel], values: dict[str, Any]
-) -> tuple[list[str], list[type[BaseModel]], list[type[BaseModel]]]:
-    """Return the names without pydantic's union tags, the classes that own the last one and the classes it may hold."""
-    names: list[str] = []
-    owners: list[type[BaseModel]] = [cls]
-    inner: list[type[BaseModel]] = [cls]
+@dataclass
+class _Place:
+    """Where a problem is.
+
+    Attributes:
+        names: Of the setting and the tables that it is in, without pydantic's union tags.
+        owners: Classes that own the setting.
+        inner: Classes that it may hold.
+        rivals: Name of a table, another kind that it could have, and the class that would own the setting then.
+    """
+
+    names: list[str]
+    owners: list[type[BaseModel]]
+    inner: list[type[BaseModel]]
+    rivals: list[tuple[str, str, type[BaseModel]]] = field(default_factory=list)
+
+
+def _locate(location: tuple[int | str, ...], cls: type[BaseModel], values: dict[str, Any]) -> _Place:
+    place = _Place([], [cls], [cls])
+    rivals: list[tuple[str, str, type[BaseModel]]] = []  # of the classes in `inner`
     value: Any = values
     for key in location:
-        tagged = [owner for owner in inner if key in kinds(owner)]
+        tagged = [owner for owner in place.inner if key in kinds(owner)]
         if tagged and isinstance(value, dict) and key not in value:
-            inner = tagged
+            table = ".".join(place.names)
+            rivals += [(table, kind, owner) for owner in place.inner if owner not in tagged for kind in kinds(owner)]
+            place.inner = tagged
             continue
-        names.append(str(key))
-        owners = inner
+        place.names.append(str(key))
+        place.owners, place.rivals = place.inner, rivals
         value = _inside(value, key)
-        if isinstance(key, str) and any(key in owner.model_fields for owner in inner):  # else a key of a mapping
-            inner = [field_cls for owner in inner if key in owner.model_fields for field_cls in _classes(owner, key)]
-    return names, owners, inner
+        if isinstance(key, str) and any(key in owner.model_fields for owner in place.inner):  # else a key of a mapping
+            known = [owner for owner in place.inner if key in owner.model_fields]
+            place.inner = [below for owner in known for below in _classes(owner, key)]
+            rivals = [
+                (table, kind, below)
+                for table, kind, owner in rivals
+                if key in owner.model_fields
+                for below in _classes(owner, key)
+            ]
+    return place
 
 
 def _inside(value: Any, key: int | str) -> Any:
@@ -95,12 +119,17 @@ def _all_names(cls: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, st
         yield f"{prefix}{old}", f"{prefix}{new}"
 
 
-def _suggest(names: list[str], owners: list[type[BaseModel]], cls: type[BaseModel]) -> str:
-    prefix = "".join(f"{name}." for name in names[:-1])
-    here = [*dict.fromkeys(field for owner in owners for field in owner.model_fields)]
-    old = {old: new for owner in owners for old, new in old_names(owner).items()}
-    close = close_to(names[-1], [*here, *old])
-    elsewhere = [new for name, new in _all_names(cls) if name.split(".")[-1] == names[-1]]
+def _suggest(place: _Place, cls: type[BaseModel]) -> str:
+    *above, last = place.names
+    prefix = "".join(f"{name}." for name in above)
+    here = [*dict.fromkeys(field for owner in place.owners for field in owner.model_fields)]
+    old = {old: new for owner in place.owners for old, new in old_names(owner).items()}
+    having = [(table, kind) for table, kind, owner in place.rivals if last in owner.model_fields]
+    if having:
+        others = " or ".join(f"'{kind}'" for kind in dict.fromkeys(kind for _, kind in having))
+        return f" It is a setting of {having[0][0]}.kind = {others}. Allowed here: {', '.join(here)}"
+    close = close_to(last, [*here, *old])
+    elsewhere = [new for name, new in _all_names(cls) if name.split(".")[-1] == last and new != prefix + last]
     if close is not None:
         return f" Did you mean '{prefix}{close if close in here else old[close]}'?"
     if elsewhere:
@@ -126,8 +155,15 @@ def shown(value: Any) -> str:
         return "a table" if isinstance(value, dict) else "a list"
     try:
         text = json.dumps(value, ensure_ascii=False)
+    except ValueError:  # an integer of thousands of digits
+        return "a number that is too large"
     except TypeError:
         text = str(value)
+    return brief(text)
+
+
+def brief(text: str) -> str:
+    """Return a text cut to 60 characters."""
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 

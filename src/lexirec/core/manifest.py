@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from lexirec.core.config import Settings
+from lexirec.core.digests import file_digest, files_of
 from lexirec.core.errors import ArtifactError
-from lexirec.core.progress import Progress
 
 MANIFEST = "manifest.json"
-_LARGE, _CHUNK = 1 << 29, 1 << 24
 
 
 class FileEntry(Settings):
@@ -95,36 +94,6 @@ def stage_key(
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_digest(path: str | Path) -> str:
-    """Return the SHA-256 of a file's bytes, or of a folder's relative paths and their digests.
-
-    Raises:
-        ArtifactError: there is nothing at `path`, or it cannot be read.
-    """
-    path = Path(path)
-    try:
-        if path.is_dir():
-            inner = {p.relative_to(path).as_posix(): file_digest(p) for p in sorted(path.rglob("*")) if p.is_file()}
-            return hashlib.sha256(json.dumps(inner, sort_keys=True).encode()).hexdigest()
-        return _hashed(path)
-    except FileNotFoundError:
-        raise ArtifactError(f"there is no file {path}") from None
-    except PermissionError:
-        raise ArtifactError(f"{path} cannot be read: permission denied") from None
-
-
-def _hashed(path: Path) -> str:
-    total, size = hashlib.sha256(), path.stat().st_size
-    with path.open("rb") as file:
-        if size < _LARGE:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        with Progress(f"hashing {path.name} (MiB)", size >> 20) as progress:
-            while chunk := file.read(_CHUNK):
-                total.update(chunk)
-                progress.advance(len(chunk) >> 20)
-    return total.hexdigest()
-
-
 # ------------------------------------------------------------------------------------------------- single artifacts
 
 
@@ -132,34 +101,85 @@ def read_manifest(folder: Path) -> Manifest:
     """Return the manifest of an artifact's folder.
 
     Raises:
-        ArtifactError: there is none, or it is damaged.
+        ArtifactError: there is none, it is damaged, or another version of lexirec wrote it.
     """
     path = folder / MANIFEST
     try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
         raise ArtifactError(f"{folder} holds no finished artifact: there is no {MANIFEST}") from None
-    except ValidationError:
-        raise ArtifactError(f"{path} is damaged; remove the folder {folder} and run the stage again") from None
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        strange = [str(each["loc"][-1]) for each in error.errors() if each["type"] == "extra_forbidden"]
+        if len(strange) == error.error_count():
+            raise ArtifactError(
+                f"{path} was written by another version of lexirec (this one does not know '{strange[0]}'); "
+                "use that version, or another --store"
+            ) from None
+        raise ArtifactError(f"{path} is damaged; {_again(folder)}") from None
+    for name in manifest.files:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ArtifactError(f"{path} is damaged: '{name}' is no file of the artifact; {_again(folder)}")
+    return manifest
 
 
-def verify(folder: Path) -> Manifest:
-    """Hash every file of an artifact again and compare with its manifest.
+def verify(folder: Path, digest: Callable[[Path], str] | None = file_digest) -> Manifest:
+    """Compare an artifact with its manifest, and the manifest with the key that the artifact is stored under.
+
+    Args:
+        folder: Of the artifact.
+        digest: Returns the SHA-256 of a file; None compares sizes only.
 
     Raises:
         ArtifactError: names the first file that is damaged, missing or unexpected.
     """
     manifest = read_manifest(folder)
+    check_key(folder, manifest)
+    check_files(folder, manifest, digest)
+    return manifest
+
+
+def check_files(folder: Path, manifest: Manifest, digest: Callable[[Path], str] | None = file_digest) -> None:
+    """Compare the files of an artifact with its manifest; see `verify`."""
     for name, entry in manifest.files.items():
         path = folder / name
         if not path.is_file():
-            raise ArtifactError(f"{path} is missing; remove the folder {folder} and run the stage again")
-        if path.stat().st_size != entry.bytes or file_digest(path) != entry.sha256:
-            raise ArtifactError(f"{path} is damaged: its content has changed since it was written")
-    unexpected = sorted({name for name, _ in files_of(folder)} - {*manifest.files, MANIFEST})
-    if unexpected:
-        raise ArtifactError(f"{folder / unexpected[0]} does not belong to the artifact; remove it")
-    return manifest
+            raise ArtifactError(f"{path} is missing; {_again(folder)}")
+        if path.stat().st_size != entry.bytes or (digest is not None and digest(path) != entry.sha256):
+            raise ArtifactError(f"{path} is damaged: its content has changed since it was written; {_again(folder)}")
+    unexpected = _names_in(folder) - {*manifest.files, MANIFEST}
+    strange = [name for name in sorted(unexpected) if not any(file.startswith(f"{name}/") for file in manifest.files)]
+    if strange:
+        raise ArtifactError(f"{folder / strange[0]} does not belong to the artifact; remove it")
+
+
+def check_key(folder: Path, manifest: Manifest) -> None:
+    """Check that stage, version, settings, inputs and seed of a manifest give the key the artifact is stored under.
+
+    Raises:
+        ArtifactError: they give another one, so the manifest was changed or the folder was moved.
+    """
+    given = (manifest.stage, manifest.version, manifest.settings, manifest.inputs, manifest.seed)
+    try:
+        key = stage_key(*given)
+    except ValueError:  # a number that is none
+        key = ""
+    if not key == manifest.key == folder.name or folder.parent.name != manifest.stage:
+        raise ArtifactError(
+            f"{folder / MANIFEST} is damaged: its stage, settings or inputs are not those of the folder's name; "
+            f"{_again(folder)}"
+        )
+
+
+def _names_in(folder: Path) -> set[str]:
+    """Return all files below a folder, links that lead nowhere or to folders included."""
+    links = (path for path in folder.rglob("*") if path.is_symlink() and not path.is_file())
+    return {name for name, _ in files_of(folder)} | {path.relative_to(folder).as_posix() for path in links}
+
+
+def _again(folder: Path) -> str:
+    return f"remove the folder {folder} and run the stage again"
 
 
 def check_inputs(folder: Path, inputs: Mapping[str, str]) -> Manifest:
@@ -178,10 +198,3 @@ def check_inputs(folder: Path, inputs: Mapping[str, str]) -> Manifest:
                 f"use the {name} it was made from or run the stage again"
             )
     return manifest
-
-
-def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield every file below a folder with its path relative to it."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            yield path.relative_to(folder).as_posix(), path

@@ -1,8 +1,13 @@
-"""Records of finished runs: an experiment's settings and the artifacts of its stages, stored as JSON below `runs/`."""
+"""Records of runs: an experiment's settings and the artifacts of its stages, stored as JSON.
+
+Finished runs are below `runs/`, one file each. What an unfinished run has done so far is below `unfinished/`, one file
+per experiment, until the experiment is finished. A record that cannot be read is skipped with a line in the log.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +18,10 @@ from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError, did_you_mean
 from lexirec.core.manifest import read_manifest
 from lexirec.core.store import Store, write_json
+
+_log = logging.getLogger(__name__)
+_mentioned: set[Path] = set()
+"""Damaged records that the log has named."""
 
 State = Literal["done", "new", "stale", "unfinished"]
 
@@ -57,14 +66,17 @@ class Stage:
 RUNS = "runs"
 """Folder of the store that holds the records, `runs/<name>/<time>.json`."""
 
+UNFINISHED = "unfinished"
+"""Folder of the store that holds what unfinished runs have done, `unfinished/<name>.json`."""
+
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A finished run of an experiment.
+    """A finished run of an experiment, or the finished stages of an unfinished one.
 
     Attributes:
         name: Name of the experiment.
-        finished: Time of completion, UTC, ISO 8601.
+        finished: Time of completion, of the run or of the last stage; UTC, ISO 8601.
         settings: All settings of the experiment.
         stages: Stages by name.
         left_out: Parts of the experiment that could not be made, by their names in the file, such as
@@ -99,24 +111,83 @@ class RunRecord:
 
 
 def record(
-    store: Store, name: str, settings: Settings, stages: list[Stage], left_out: Mapping[str, str] | None = None
+    store: Store, name: str, settings: Settings, stages: Sequence[Stage], left_out: Mapping[str, str] | None = None
 ) -> RunRecord:
     """Record an experiment's run as finished, with what was left out of it, and return the record."""
-    finished = datetime.now(UTC).isoformat(timespec="microseconds")
-    values = settings.model_dump(mode="json")
-    keys = {stage.name: [stage.kind, stage.key] for stage in stages}
-    content = {"name": name, "finished": finished, "settings": values, "steps": keys}
-    content |= {"left_out": dict(left_out)} if left_out else {}
-    write_json(store.root / RUNS / name / f"{finished.replace(':', '')}.json", content)
-    return RunRecord(name, finished, values, {stage.name: stage for stage in stages}, dict(left_out or {}))
+    made = _record(name, settings, stages, left_out)
+    _write(store.root / RUNS / name / f"{made.finished.replace(':', '')}.json", made)
+    (store.root / UNFINISHED / f"{name}.json").unlink(missing_ok=True)
+    return made
+
+
+def record_unfinished(store: Store, name: str, settings: Settings, stages: Sequence[Stage]) -> RunRecord:
+    """Record the stages that a run has finished so far, in place of those of an earlier unfinished run."""
+    made = _record(name, settings, stages)
+    _write(store.root / UNFINISHED / f"{name}.json", made)
+    return made
+
+
+def _record(
+    name: str, settings: Settings, stages: Sequence[Stage], left_out: Mapping[str, str] | None = None
+) -> RunRecord:
+    finished, named = datetime.now(UTC).isoformat(timespec="microseconds"), {stage.name: stage for stage in stages}
+    return RunRecord(name, finished, settings.model_dump(mode="json"), named, dict(left_out or {}))
+
+
+def _write(path: Path, run: RunRecord) -> None:
+    keys = {stage.name: [stage.kind, stage.key] for stage in run.stages.values()}
+    content = {"name": run.name, "finished": run.finished, "settings": run.settings, "steps": keys}
+    write_json(path, content | ({"left_out": run.left_out} if run.left_out else {}))
 
 
 def runs(store: Store, name: str) -> Iterator[RunRecord]:
     """Yield the finished runs of an experiment, the newest first."""
-    for path in sorted((store.root / RUNS / name).glob("*.json"), reverse=True):
-        content = json.loads(path.read_text("utf-8"))
-        stages, left_out = _stages(store, content["steps"]), content.get("left_out", {})
-        yield RunRecord(name, content["finished"], content["settings"], stages, left_out)
+    for path in sorted((store.root / RUNS / name).glob("[!.]*.json"), reverse=True):
+        run = _read(store, name, path)
+        if run is not None:
+            yield run
+
+
+def unfinished_run(store: Store, name: str) -> RunRecord | None:
+    """Return what an unfinished run of an experiment has done, or None; it began after the newest finished one."""
+    path = store.root / UNFINISHED / f"{name}.json"
+    return _read(store, name, path) if path.exists() else None
+
+
+def _read(store: Store, name: str, path: Path) -> RunRecord | None:
+    """Return the record in a file, or None where it is damaged; the log names each damaged one once."""
+    try:
+        content = json.loads(path.read_bytes())
+        finished, settings, stages = content["finished"], content["settings"], content["steps"]
+        measured = any(stage.startswith("evaluation.") for stage in stages)
+        if not (isinstance(finished, str) and _usable(settings, measured)):
+            raise ValueError("its settings or its time are not those of a run")
+        left_out = {str(part): str(why) for part, why in content.get("left_out", {}).items()}
+        return RunRecord(name, finished, settings, _stages(store, stages), left_out)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if path not in _mentioned:
+            _mentioned.add(path)
+            reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+            _log.warning("%s is no record of a run and is skipped (%s); remove it", path, reason)
+        return None
+
+
+def _usable(settings: Any, measured: bool) -> bool:
+    """Say whether settings have what commands read from them: a seed, and of a run that measured how and what."""
+    if not isinstance(settings, dict) or not isinstance(settings.get("seed", 0), int):
+        return False
+    if not measured:
+        return True
+    evaluation, baselines = settings.get("evaluation"), settings.get("baselines")
+    if not isinstance(evaluation, dict) or not isinstance(baselines, dict):
+        return False
+    return _texts(evaluation.get("seen")) and all(
+        isinstance(each, dict) and "kind" in each for each in baselines.values()
+    )
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
 
 
 def newest_run(store: Store, name: str) -> RunRecord | None:
@@ -131,11 +202,7 @@ def find_run(store: Store, name: str, seed: int | None = None) -> RunRecord:
         ArtifactError: there is none.
     """
     if not any(runs(store, name)):
-        names = run_names(store)
-        has = f"it has {', '.join(names)}" if names else "it has none yet: lexirec run EXPERIMENT.toml makes one"
-        raise ArtifactError(
-            f"the store {store.root} has no finished experiment '{name}'; {has}.{did_you_mean(name, names)}"
-        )
+        raise _no_run(store, name)
     newest = next((run for run in runs(store, name) if seed in (None, run.settings.get("seed"))), None)
     if newest is None:
         raise ArtifactError(
@@ -145,6 +212,31 @@ def find_run(store: Store, name: str, seed: int | None = None) -> RunRecord:
     return newest
 
 
+def _no_run(store: Store, name: str) -> ArtifactError:
+    begun = unfinished_run(store, name)
+    if begun is not None:
+        return ArtifactError(
+            f"{name} has not finished: it is done up to '{list(begun.stages)[-1]}'; "
+            "lexirec run EXPERIMENT.toml finishes it"
+        )
+    names = run_names(store)
+    has = f"it has {', '.join(names)}" if names else "it has none yet: lexirec run EXPERIMENT.toml makes one"
+    has += "" if store.root.is_dir() else " (and the folder does not exist: is --store right?)"
+    return ArtifactError(
+        f"the store {store.root} has no finished experiment '{name}'; {has}.{did_you_mean(name, names)}"
+    )
+
+
+def check_there(store: Store) -> None:
+    """Check that a store exists.
+
+    Raises:
+        ArtifactError: it does not.
+    """
+    if not store.root.is_dir():
+        raise ArtifactError(f"the store {store.root} does not exist; give --store, or LEXIREC_STORE")
+
+
 def run_seeds(store: Store, name: str) -> list[int]:
     """Return the seeds with which an experiment has finished, the smallest first."""
     return sorted({run.settings["seed"] for run in runs(store, name) if "seed" in run.settings})
@@ -152,10 +244,18 @@ def run_seeds(store: Store, name: str) -> list[int]:
 
 def run_names(store: Store) -> list[str]:
     """Return the names of all experiments with a finished run in a store."""
-    return sorted(path.name for path in (store.root / RUNS).glob("*") if any(path.glob("*.json")))
+    return sorted(path.name for path in (store.root / RUNS).glob("[!.]*") if any(runs(store, path.name)))
+
+
+def unfinished_names(store: Store) -> list[str]:
+    """Return the names of all experiments with an unfinished run in a store."""
+    names = sorted(path.stem for path in (store.root / UNFINISHED).glob("[!.]*.json"))
+    return [name for name in names if unfinished_run(store, name) is not None]
 
 
 def _stages(store: Store, keys: Mapping[str, Sequence[str]]) -> dict[str, Stage]:
+    if not keys or any("/" in part or part in ("", ".", "..") for each in keys.values() for part in each):
+        raise ValueError("its steps are not those of a run")
     return {name: Stage(name, kind, key, store.path(kind, key), "done") for name, (kind, key) in keys.items()}
 
 

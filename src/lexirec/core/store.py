@@ -4,22 +4,26 @@ A stage's key is the SHA-256 of its name, version, settings and the keys of its 
 own SHA-256. A result is written into `.<key>.partial`, its manifest last, and moved into place in one step, so that a
 folder `<root>/<stage>/<key>` with a manifest is always complete, also after `kill -9` or a power cut. The folder
 `progress/` inside a partial one survives a crash: a long stage keeps its checkpoints there and resumes from them.
+
+Raw files are compared with their digest again before a result is completed, and a finished artifact is compared with
+its manifest before it is used again.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import contextlib
+import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from lexirec.core.digests import Digests, RawInputs, file_digest, files_of, settled, stamp
 from lexirec.core.environment import PeakMemory, commit, machine, versions
-from lexirec.core.errors import ArtifactError
+from lexirec.core.errors import ArtifactError, LexirecError
+from lexirec.core.files import disk_error, sync, write_json
 from lexirec.core.locks import exclusive
 from lexirec.core.manifest import (
     MANIFEST,
@@ -27,8 +31,6 @@ from lexirec.core.manifest import (
     Manifest,
     Recipe,
     check_inputs,
-    file_digest,
-    files_of,
     read_manifest,
     stage_key,
     verify,
@@ -50,7 +52,10 @@ __all__ = [
 ]
 
 PROGRESS = "progress"
-_RACY_SECONDS = 2.0
+_RAW = ".raw-inputs.json"
+"""File of a partial artifact: how the raw files looked when it was begun."""
+_CHECKED = ".checked"
+"""Folder of the store: for every artifact, how its files looked when their content was compared with the manifest."""
 
 
 def progress_folder(out: Path) -> Path:
@@ -63,9 +68,20 @@ def progress_folder(out: Path) -> Path:
 class Store:
     """Artifacts below one folder, `<root>/<stage>/<key>/`."""
 
-    def __init__(self, root: str | Path) -> None:
-        """Use the folder `root`; it is created when something is written."""
-        self.root = Path(root)
+    def __init__(self, root: str | Path, *, check: bool = False) -> None:
+        """Use the folder `root`; it is created when something is written.
+
+        Args:
+            root: Folder of the store.
+            check: Read every file of an artifact again before it is used, also where nothing suggests a change.
+
+        Raises:
+            ArtifactError: `root` is no path.
+        """
+        if not isinstance(root, str | Path):
+            raise ArtifactError(f"Store({root!r}): the store is a folder; give its path")
+        self.root, self._read_again = Path(root), check
+        self._digests = Digests(self.root / "digests.json")
 
     def path(self, stage: str, key: str) -> Path:
         """Return the folder of an artifact, whether it exists or not."""
@@ -79,24 +95,35 @@ class Store:
         """Return the folder an unfinished artifact is written into."""
         return self.root / stage / f".{key}.partial"
 
-    def ensure(self, recipe: Recipe, make: Callable[[Path], None]) -> Path:
+    def ensure(self, recipe: Recipe, make: Callable[[Path], None], raw: Mapping[str, Path] | None = None) -> Path:
         """Return the artifact's folder; where it is missing, `make(partial folder)` is called first.
 
         When another process is making the same artifact, this one waits and uses its result.
+
+        Args:
+            recipe: Of the artifact.
+            make: Writes it.
+            raw: The files from outside that it reads, by their names among the recipe's inputs.
+
+        Raises:
+            ArtifactError: the artifact is damaged, the store cannot be written, or a raw file changed while it was
+                being read and nothing was stored.
         """
-        if not self.complete(recipe.stage, recipe.key):
-            with self.write(recipe) as out:
+        if self.complete(recipe.stage, recipe.key):
+            self.check(self.path(recipe.stage, recipe.key))
+        else:
+            with self.write(recipe, raw) as out:
                 if out is not None:
                     make(out)
         return self.path(recipe.stage, recipe.key)
 
     @contextmanager
-    def write(self, recipe: Recipe) -> Iterator[Path | None]:
+    def write(self, recipe: Recipe, raw: Mapping[str, Path] | None = None) -> Iterator[Path | None]:
         """Yield a partial folder to write an artifact into; on leaving, complete it and move it into place.
 
         The folder is empty except for `progress/` of an earlier, crashed attempt. When the block raises, the partial
-        folder stays, and with it `progress/`. Yields None when another process finished the artifact while this one
-        waited for it.
+        folder stays, and with it `progress/`; when a raw file has changed, nothing stays. Yields None when another
+        process finished the artifact while this one waited for it.
         """
         final, partial = self.path(recipe.stage, recipe.key), self.partial(recipe.stage, recipe.key)
         try:
@@ -107,15 +134,48 @@ class Store:
             if self.complete(recipe.stage, recipe.key):
                 yield None
                 return
+            inputs = RawInputs(recipe.stage, raw or {}, recipe.inputs, self._digests)
             _sweep(partial)
+            inputs.begin(partial / _RAW, partial / PROGRESS)
             started, memory = time.monotonic(), PeakMemory()
-            yield partial
-            shutil.rmtree(partial / PROGRESS, ignore_errors=True)
-            _finish(partial, recipe, time.monotonic() - started, memory.peak)
-            if final.exists():  # a folder without a manifest is not a finished artifact
+            try:
+                with _of_unchanged(inputs, partial):
+                    yield partial
+                (partial / _RAW).unlink(missing_ok=True)
+                _finish(partial, recipe, time.monotonic() - started, memory.peak)
+                shutil.rmtree(partial / PROGRESS, ignore_errors=True)  # not earlier: the disk may have been full
+            except Exception as error:
+                full = None if isinstance(error, LexirecError) else disk_error(error, self.root)
+                if full is None:
+                    raise
+                raise full from error
+            if final.is_symlink():
+                final.unlink()
+            elif final.exists():  # a folder without a manifest is not a finished artifact
                 shutil.rmtree(final)
             partial.replace(final)
-            _sync(final.parent)
+            sync(final.parent)
+
+    def check(self, folder: Path) -> None:
+        """Check a finished artifact before it is used: every file is there, with its size and its content.
+
+        Contents are read once and then only where a file looks changed, or always with `Store(check=True)`.
+
+        Raises:
+            ArtifactError: names the damaged, missing or unexpected file.
+        """
+        manifest = verify(folder, None)
+        files = [folder / MANIFEST, *(folder / name for name in manifest.files)]
+        looks = hashlib.sha256("\n".join(stamp(path) for path in files).encode()).hexdigest()
+        note = self.root / _CHECKED / manifest.key
+        if not self._read_again and note.is_file() and note.read_bytes() == looks.encode():
+            return
+        lasting = all(settled(path) for path in files)
+        verify(folder)
+        if lasting:
+            with contextlib.suppress(OSError):  # a store that cannot be written is read again every time
+                note.parent.mkdir(exist_ok=True)
+                note.write_text(looks, encoding="ascii")
 
     def artifacts(self, stage: str | None = None) -> Iterator[Path]:
         """Yield the folders of all finished artifacts, oldest first within a stage."""
@@ -123,46 +183,39 @@ class Store:
             complete = [path.parent for path in folder.glob(f"[!.]*/{MANIFEST}")]
             yield from sorted(complete, key=lambda path: (path / MANIFEST).stat().st_mtime_ns)
 
+    def folders(self) -> Iterator[Path]:
+        """Yield the folders of all artifacts, those included that have lost their manifest."""
+        for path in sorted(self.root.glob(f"*/{'[0-9a-f]' * 64}")):
+            if path.is_dir():
+                yield path
+
     def digest(self, path: str | Path) -> str:
-        """Return `file_digest(path)`, cached in the store until the file's size, times or inode change."""
-        path = Path(path)
-        if not path.is_file():
-            return file_digest(path)
-        stat, cached = path.stat(), self.root / "digests.json"
-        stamp = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
-        entry = _read_json(cached).get(str(path.resolve()), {})
-        if entry.get("stamp") == stamp:
-            return str(entry["sha256"])
-        digest = file_digest(path)
-        # A file written within the clock's resolution could change again without changing its stamp.
-        if time.time() - max(stat.st_mtime, stat.st_ctime) > _RACY_SECONDS:
-            write_json(cached, {**_read_json(cached), str(path.resolve()): {"stamp": stamp, "sha256": digest}})
-        return digest
+        """Return `file_digest(path)`, cached in the store until a file's size, times or inode change."""
+        return self._digests.of(path)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically: a reader sees the old file or the new one, also after a crash."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    _sync(partial)
-    partial.replace(path)
-    _sync(path.parent)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
+@contextmanager
+def _of_unchanged(inputs: RawInputs, partial: Path) -> Iterator[None]:
+    """Let a block read raw files; when one of them has changed by its end, discard what was made of them."""
+    failure: Exception | None = None
     try:
-        value = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        yield
+    except Exception as error:
+        failure = error
+    try:
+        inputs.check()
+    except LexirecError as changed:  # it explains the failure, too
+        shutil.rmtree(partial, ignore_errors=True)
+        raise changed from failure
+    if failure is not None:
+        raise failure
 
 
 def _sweep(partial: Path) -> None:
-    """Empty a partial folder except for its progress."""
+    """Empty a partial folder except for its progress and the look of the files that it rests on."""
     partial.mkdir(exist_ok=True)
     for path in partial.iterdir():
-        if path.name == PROGRESS:
+        if path.name in (PROGRESS, _RAW):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -173,7 +226,9 @@ def _sweep(partial: Path) -> None:
 def _finish(partial: Path, recipe: Recipe, seconds: float, peak_memory: int) -> None:
     files = {}
     for name, path in files_of(partial):
-        _sync(path)
+        if name.startswith(f"{PROGRESS}/"):
+            continue
+        sync(path)
         files[name] = FileEntry(sha256=file_digest(path), bytes=path.stat().st_size)
     manifest = Manifest(
         stage=recipe.stage,
@@ -191,14 +246,5 @@ def _finish(partial: Path, recipe: Recipe, seconds: float, peak_memory: int) -> 
         machine=machine(),
     )
     for folder in [path for path in partial.rglob("*") if path.is_dir()]:
-        _sync(folder)
+        sync(folder)
     write_json(partial / MANIFEST, manifest.model_dump(mode="json"))
-
-
-def _sync(path: Path) -> None:
-    """Flush a file, or the entries of a folder, to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -106,6 +106,9 @@ def compare_ranks(
 ) -> Difference:
     """Compare two systems measured on the same cases: a − b, paired by user.
 
+    With one seed of a trained system, interval and p-value are about this very training on other users, not about
+    others of its kind: see `evaluation.verdicts`.
+
     Args:
         a: ranks of the targets (1 = first, 0 = not resampled), shape (cases,), or (seeds, cases).
         b: the other system's ranks on the same cases; its number of seeds may differ.

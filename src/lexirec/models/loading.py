@@ -54,12 +54,14 @@ def load_named(store: Store, name: str, wanted: str | None = None) -> Recommende
         wanted: name of one of the experiment's recommenders; see `chosen` for the default.
 
     Raises:
-        ArtifactError: there is no such experiment, folder or recommender.
+        ArtifactError: there is no such experiment, folder or recommender, or its files are damaged.
     """
     if (Path(name) / MANIFEST).is_file():
         return load_recommender(name)
     run = find_run(store, name)
-    return load_recommender(recommenders(run)[chosen(run, wanted)].folder)
+    folder = recommenders(run)[chosen(run, wanted)].folder
+    store.check(folder)
+    return load_recommender(folder)
 
 
 def chosen(run: RunRecord, wanted: str | None = None) -> str:

@@ -106,6 +106,8 @@ def evaluate_named(store: Store, name: str, fold: str, wanted: str | None = None
     settings = validate_settings({**stored, "fold": fold, "seen": both}, EvaluationSettings, "evaluate")
     recommender = chosen(run, wanted)
     inputs = {"data": run.stage("data"), "recommender": recommenders(run)[recommender]}
+    for each in inputs.values():
+        store.check(each.folder)
     stage = StageRunner(store, VERSIONS).stage(f"evaluation.{recommender}", evaluation.measure, settings, inputs)
     return stored_reports(stage.folder)[seen]
 

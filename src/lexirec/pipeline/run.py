@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from lexirec.core.errors import SettingsError, did_you_mean
-from lexirec.core.runs import EXPERTS, RunRecord, Stage, newest_run, record
+from lexirec.core.runs import EXPERTS, RunRecord, Stage, newest_run, record, record_unfinished
 from lexirec.core.store import Store
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.graph import VERSIONS, walk
@@ -16,7 +17,7 @@ def run_experiment(experiment: Experiment, store: Store, until: str | None = Non
     """Run an experiment: execute every stage that the store lacks, in order.
 
     An interrupted run resumes when called again: finished stages are reused from the store, the unfinished one resumes
-    from its saved progress.
+    from its saved progress. What is finished can be shown before the rest is.
 
     Args:
         experiment: Settings of the experiment.
@@ -31,7 +32,11 @@ def run_experiment(experiment: Experiment, store: Store, until: str | None = Non
     """
     if until is not None:
         plan_experiment(experiment, store, until)  # raises if the experiment lacks this stage
-    runner = StageRunner(store, VERSIONS, until, left_out={})
+
+    def note(stages: Sequence[Stage]) -> None:
+        record_unfinished(store, experiment.name, experiment, stages)
+
+    runner = StageRunner(store, VERSIONS, until, left_out={}, after=note)
     try:
         walk(experiment, runner)
     except StopRequested:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -58,6 +58,8 @@ class StageRunner:
         recipes: Recipes of their artifacts, by key.
         display: Context manager around the execution of a stage, for logs and progress.
         within: Prefix of stage names, and the stage that has the prefix alone as its name; None for no prefix.
+        read: Digests of the files from outside so far; several stages may read one file.
+        after: Called with the stages so far after each stage that was executed or reused.
         left_out: Baselines and ensembles that could not be made -> why; None where that stops the run.
     """
 
@@ -70,6 +72,8 @@ class StageRunner:
     recipes: dict[str, Recipe] = field(default_factory=dict)
     display: Callable[[Stage], AbstractContextManager[None]] = logged
     within: tuple[str, str] | None = None
+    read: dict[Path, str] = field(default_factory=dict)
+    after: Callable[[Sequence[Stage]], None] | None = None
     left_out: dict[str, str] | None = None
 
     def inside(self, name: str, last: str) -> Self:
@@ -141,9 +145,11 @@ class StageRunner:
         if self.act:
             folders = {**visible(kind, present), **(raw or {})}
             with self.display(stage):
-                self.store.ensure(recipe, lambda out: make(settings, folders, out))
+                self.store.ensure(recipe, lambda out: make(settings, folders, out), raw)
         self.stages.append(stage)
         self.recipes[recipe.key] = recipe
+        if self.act and self.after is not None:
+            self.after(self.stages)
         return stage
 
     def _called(self, name: str) -> tuple[str, bool]:
@@ -159,8 +165,15 @@ class StageRunner:
         outside = set(getattr(type(settings), "outside_the_key", ()))
         plain = settings.model_dump(mode="json", exclude=outside) if isinstance(settings, Settings) else dict(settings)
         keys = {key: earlier.key for key, earlier in inputs.items()}
-        digests = {key: self.store.digest(path) for key, path in raw.items()}
+        digests = {key: self._digest(path) for key, path in raw.items()}
         return Recipe(stage, self.versions[stage], plain, {**keys, **digests}, plain.get("seed"))
+
+    def _digest(self, path: Path) -> str:
+        """Return a file's digest; all stages of a run must read the same content."""
+        digest = self.store.digest(path)
+        if self.read.setdefault(path, digest) != digest:
+            raise ArtifactError(f"{path} changed between two stages of this run; run the same command again")
+        return digest
 
     def _state(self, name: str, recipe: Recipe) -> State:
         if self.store.complete(recipe.stage, recipe.key):

@@ -26,11 +26,13 @@ from lexirec.core.divergence import GRADIENT, LOSS, Watch
 from lexirec.training.arguments import METRIC, Stop, TrainerArguments, Validator
 from lexirec.training.callbacks import Averaging, Ending, LoggedWhenSaved, Shown
 from lexirec.training.checkpoints import (
+    WEIGHTS,
     first_not_finite,
-    latest_checkpoint,
     load_weights,
     log_history_of,
+    resumable_checkpoint,
     save_weights,
+    writing_checkpoint,
 )
 from lexirec.training.weight_averaging import WeightAverage
 
@@ -72,6 +74,10 @@ class TrainingRun:
             return []
         metric, sign = self.validator.metric, self.validator.sign
         return [sign * entry[metric] for entry in history if metric in entry]
+
+    def checkpoint(self) -> str | None:
+        """Return the checkpoint to resume from; None where there is none, and the run starts anew."""
+        return resumable_checkpoint(self.folder, BEST, lambda log: bool(self.validation_scores(log)))
 
     def finished(self, history: list[dict[str, Any]]) -> bool:
         """Return whether a run with this log has been stopped early."""
@@ -190,7 +196,7 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
         if self.args.should_save:
             model, folder = self.accelerator.unwrap_model(self.model), Path(output_dir or self.args.output_dir)
             self.check_weights(model)
-            save_weights(model, folder / "model.safetensors")
+            save_weights(model, folder / WEIGHTS)
             if self.average is not None:
                 self.average.save(folder)
 
@@ -200,8 +206,12 @@ class ChoosingTrainer(Trainer):  # type: ignore[misc]
         if name is not None:
             raise self.watch.error(f"the weight '{name}' is not finite after step {self.state.global_step:,}")
 
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with writing_checkpoint(Path(self.args.output_dir), self.state.global_step):
+            super()._save_checkpoint(*args, **kwargs)
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        load_weights(self.model if model is None else model, Path(resume_from_checkpoint) / "model.safetensors")
+        load_weights(self.model if model is None else model, Path(resume_from_checkpoint) / WEIGHTS)
         if self.average is not None:
             self.average.load(Path(resume_from_checkpoint))
 
@@ -216,7 +226,7 @@ def run_training(trainer: ChoosingTrainer) -> list[dict[str, float]]:
         TrainingError: a loss, a gradient, the metric or a weight is not finite.
     """
     run, model = trainer.run, trainer.model
-    checkpoint = latest_checkpoint(run.folder)
+    checkpoint = run.checkpoint()
     history, best = log_history_of(checkpoint), run.folder / BEST
     if not (run.finished(history) and best.is_file()):
         try:
@@ -262,7 +272,7 @@ def _arguments(run: TrainingRun, data: Epochs[Any]) -> TrainingArguments:
         bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         eval_strategy="steps" if run.validator is not None else "no",
         eval_steps=max(1, per_epoch // pace.evals_per_epoch),
-        eval_on_start=run.validate_first and run.validator is not None and latest_checkpoint(run.folder) is None,
+        eval_on_start=run.validate_first and run.validator is not None and run.checkpoint() is None,
         save_strategy="steps",
         save_steps=-(-between // run.together) * run.together,
         save_total_limit=2,

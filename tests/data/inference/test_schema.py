@@ -62,12 +62,11 @@ def test_where_names_say_nothing_values_do(guessed):
     assert found.interaction_columns == {"user_id": "user", "item_id": "thing", "position": "step"}
 
 
-def test_a_column_of_times_that_is_none_is_left_aside(guessed):
-    found = guessed(events="user_id,item_id,time\nann,A1,soon\nann,A2,1700086400\nbob,A3,\n")
-    assert found.order == ""
-    assert found.interaction_columns == {"time": ""}
-    assert "column 'time' is no time in 67% of the events" in found.remarks[0]
-    assert "in the order of the file" in found.remarks[1]
+def test_a_column_of_times_that_is_none_is_not_passed_over(guessed):
+    with pytest.raises(
+        DataError, match=r"column 'time': 50% of the values, such as 'soon', are not written as the oth"
+    ):
+        guessed(events="user_id,item_id,time\nann,A1,soon\nann,A2,1700086400\nbob,A3,\n")
 
 
 def test_counters_are_positions(guessed):

@@ -81,6 +81,37 @@ def test_resumed_equals_uninterrupted(circles, tmp_path, monkeypatch):
     assert np.array_equal(resumed.item_vectors(), whole.item_vectors())
 
 
+@pytest.mark.parametrize("damaged", [1, 2])
+@pytest.mark.parametrize(
+    "how", [lambda content: content[:-7], lambda content: b"", lambda content: content[:-1] + b"!"]
+)
+def test_a_damaged_state_falls_back_to_the_one_before_or_to_the_start(
+    circles, tmp_path, monkeypatch, caplog, damaged, how
+):
+    whole = fit_sequences(Sasrec(settings(epochs=4), "cpu"), circles, ITEMS, validation=cases())
+    save, epochs = sequential_training._Run.save, []
+
+    def killed_after_three_epochs(run, folder):
+        save(run, folder)
+        epochs.append(run.epoch)
+        if run.epoch == 3 and len(epochs) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sequential_training._Run, "save", killed_after_three_epochs)
+    arguments = {"validation": cases(), "progress": tmp_path}
+    with pytest.raises(KeyboardInterrupt):
+        fit_sequences(Sasrec(settings(epochs=4), "cpu"), circles, ITEMS, **arguments)
+    states = sorted(tmp_path.iterdir(), reverse=True)
+    assert len(states) == 2, "the newest two are kept"
+    for state in states[:damaged]:
+        state.write_bytes(how(state.read_bytes()))
+    resumed = fit_sequences(Sasrec(settings(epochs=4), "cpu"), circles, ITEMS, **arguments)
+    assert epochs[3:] == ([3, 4] if damaged == 1 else [1, 2, 3, 4])
+    assert resumed.history == whole.history
+    assert np.array_equal(resumed.item_vectors(), whole.item_vectors())
+    assert caplog.text.count("is damaged; going back to the state before it, or to the start") == damaged
+
+
 def test_the_progress_of_other_settings_is_not_carried_on(circles, tmp_path):
     fit_sequences(Sasrec(settings(epochs=1), "cpu"), circles, ITEMS, progress=tmp_path)
     model = fit_sequences(Sasrec(settings(epochs=2), "cpu"), circles, ITEMS, progress=tmp_path)

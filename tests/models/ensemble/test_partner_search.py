@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -113,6 +115,40 @@ def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been(whole, tmp_path
     assert not asked, "parts that were read are not asked again"
     assert [trial.params for trial in partner.trials] == [trial.params for trial in expected.trials]
     assert [trial.value for trial in partner.trials] == [trial.value for trial in expected.trials]
+
+
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def alter(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"value": 0', b'"value": "high"'))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "damage"),
+    [
+        ("trials/0001.json", halve),
+        ("trials/0001.json", alter),
+        ("trials/000*.json", halve),
+        ("trials/journal.jsonl", halve),
+        ("readings/*.npy", halve),
+        ("**/*.*", halve),
+    ],
+)
+def test_damaged_files_of_a_search_are_made_again(whole, tmp_path, caplog, pattern, damage):
+    made, expected = whole
+    few = made.model_copy(update={"partner": made.partner.model_copy(update={"trials": 3})})
+    found(few, tmp_path)
+    damaged = list(tmp_path.glob(pattern))
+    assert damaged
+    for path in damaged:
+        damage(path)
+    partner = found(made, tmp_path)
+    assert [trial.number for trial in partner.trials] == [trial.number for trial in expected.trials]
+    assert [trial.params for trial in partner.trials] == [trial.params for trial in expected.trials]
+    assert [trial.value for trial in partner.trials] == [trial.value for trial in expected.trials]
+    assert "is damaged" in caplog.text
 
 
 def test_a_finished_search_is_not_run_again_and_cases_are_drawn(tmp_path, monkeypatch):

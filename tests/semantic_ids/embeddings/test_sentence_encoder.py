@@ -77,6 +77,21 @@ def test_a_killed_run_carries_on_where_it_was(model, tmp_path, monkeypatch):
     assert (again == resumed).all()
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:-5], lambda content: b"", lambda content: content[:-1] + b"!"]
+)
+def test_a_damaged_shard_is_computed_again(model, tmp_path, monkeypatch, caplog, damage):
+    settings = SentenceVectors(model=model, shard_size=10)
+    whole = sentence_vectors(TEXTS, settings, folder=tmp_path)
+    shard = sorted(tmp_path.glob("from-*.npy"))[1]
+    shard.write_bytes(damage(shard.read_bytes()))
+    encoded = count_encoded(monkeypatch)
+    assert (sentence_vectors(TEXTS, settings, folder=tmp_path) == whole).all()
+    assert encoded == [10]
+    assert f"{shard} is damaged; it is made again" in caplog.text
+    assert len(list(tmp_path.glob("from-*.npy"))) == 3
+
+
 def test_shards_of_other_texts_or_settings_are_not_used(model, tmp_path, monkeypatch):
     (tmp_path / "mine.txt").write_text("keep")
     settings = SentenceVectors(model=model, shard_size=10)

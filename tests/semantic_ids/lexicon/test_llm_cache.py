@@ -36,6 +36,24 @@ def test_a_torn_line_costs_itself_alone(tmp_path, cut, caplog):
     assert ("torn" in caplog.text) == (cut > 1)
 
 
+def test_a_changed_answer_is_not_taken_for_the_models(tmp_path, caplog):
+    with AnswerFile(tmp_path) as file:
+        for key in "123":
+            file.add(line(key, "a steel hammer"))
+    path = tmp_path / FILE
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + second.replace(b"steel", b"steal") + third)
+    with AnswerFile(tmp_path) as file, caplog.at_level(logging.WARNING):
+        assert [one.key for one in file.lines()] == ["1", "3"]
+    assert "skipped 1 incomplete or damaged lines" in caplog.text
+
+
+def test_lines_of_an_earlier_version_have_no_digest_and_are_read(tmp_path):
+    (tmp_path / FILE).write_text('{"key": "1", "about": "<a_1>", "model": "m", "text": "x"}\n')
+    with AnswerFile(tmp_path) as file:
+        assert [one.text for one in file.lines()] == ["x"]
+
+
 def test_threads_do_not_tear_each_others_lines(tmp_path):
     with AnswerFile(tmp_path) as file:
         threads = [

@@ -75,9 +75,16 @@ def test_a_state_of_other_vectors_or_damaged_is_not_carried_on(tmp_path, caplog)
     whole = small().fit(VECTORS)
     small().fit(VECTORS[::-1].copy(), folder=tmp_path)
     assert (small().fit(VECTORS, folder=tmp_path).codes.values == whole.codes.values).all()
-    (tmp_path / "rqvae.safetensors").write_bytes(b"cut off")
+    assert "belongs to other settings or data and is removed" in caplog.text
+    states = sorted(tmp_path.glob("rqvae-*.safetensors"))
+    assert len(states) == 2, "the newest two are kept"
+    states[-1].write_bytes(states[-1].read_bytes()[:-100])
     assert (small().fit(VECTORS, folder=tmp_path).codes.values == whole.codes.values).all()
-    assert "starts anew" in caplog.text
+    assert caplog.text.count("is damaged; going back to the state before it, or to the start") == 1
+    for state in tmp_path.glob("rqvae-*.safetensors"):
+        state.write_bytes(b"cut off")
+    assert (small().fit(VECTORS, folder=tmp_path).codes.values == whole.codes.values).all()
+    assert caplog.text.count("is damaged; going back to the state before it, or to the start") == 3
 
 
 def test_settings_choose_which_state_is_kept():

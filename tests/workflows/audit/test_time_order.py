@@ -49,3 +49,20 @@ def test_without_a_column_there_are_no_times(tables):
     other = settings.model_copy(update={"interactions": settings.items})
     catalog, interactions = read_data(settings)
     assert read_times(other, catalog, interactions) is None
+
+
+def test_times_are_read_as_the_experiment_reads_them(tables):
+    """Conditions, zones, formats and spellings of ids are those of the settings."""
+    settings = tables(
+        item_id=["A", "b", "B", "a"],
+        timestamp=["02/10/2019 12:00", "13/10/2019 12:00", "03/10/2019 12:00", "04/10/2019 12:00"],
+        kind=["buy", "buy", "buy", "view"],
+    )
+    settings = settings.model_copy(
+        update={"where": "kind = 'buy'", "match_ids": ("case",), "time_zone": "Europe/Berlin"}
+    )
+    catalog, interactions = read_data(settings)
+    assert [interactions.sequences.row(n).tolist() for n in range(2)] == [[1, 0], [1]]
+    times = read_times(settings, catalog, interactions)
+    second = 1_570_010_400  # 2019-10-02 10:00 UTC
+    np.testing.assert_array_equal(times, [second + DAY, second, second + 11 * DAY])

@@ -171,6 +171,20 @@ def test_a_trial_that_the_journal_was_not_told_of_is_not_run_again(files, tmp_pa
     assert {name: len(trials) for name, trials in found.trials.items()} == {"memory": 1, "item-knn": 1}
 
 
+@pytest.mark.parametrize("name", ["00000.json", "journal.jsonl", "0*.json"])
+def test_damaged_files_of_a_search_are_made_again(finished, files, tmp_path, caplog, name):
+    _, _, whole = finished
+    tuned(files, tmp_path / "store", trials=2)
+    folder = next((tmp_path / "store" / "tuning").iterdir())
+    for path in (folder / "memory").glob(name):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    found = tuned(files, tmp_path / "store")
+    for system, trials in whole.trials.items():
+        assert [dict(trial.params) for trial in found.trials[system]] == [dict(trial.params) for trial in trials]
+        assert [trial.value for trial in found.trials[system]] == [trial.value for trial in trials]
+    assert "is damaged" in caplog.text
+
+
 def test_a_greater_budget_goes_on(files, tmp_path):
     small = tuned(files, tmp_path / "store", trials=1)
     more = tuned(files, tmp_path / "store", trials=2)

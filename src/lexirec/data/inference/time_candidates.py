@@ -120,7 +120,10 @@ class Candidates:
         ((count, example),) = self.work.rows(
             f"SELECT count(s), min(t) FILTER (s IS NULL) FROM (SELECT t, {seconds} AS s FROM {SAMPLE})"
         )
-        return Recognised("text" if count >= HALF * n else "other", count / n, example=example or "")
+        if count >= HALF * n:
+            return Recognised("text", count / n, example=example or "")
+        problem = f"'{example}' is not written as {self.options.format}; check --time-format"
+        return Recognised("", count / n, problem=problem, example=example)
 
     def _is_likely(self, column: Column, found: Recognised) -> bool:
         """Return whether values may be times of events."""
@@ -152,9 +155,11 @@ class Candidates:
             DataError: Its values can be read in several ways, or in none.
         """
         column, options = candidate.column, replace(self.options, unit=candidate.found.unit)
+        if candidate.found.problem:
+            raise DataError(f"{self.events.path}, column '{column.name}': {candidate.found.problem}.")
         if is_typed(column) or options.format is not None:
             return read_times(self.work, self.events, column, options)
-        if candidate.problem and not candidate.found.problem and not trusted:
+        if candidate.problem and not trusted:
             raise DataError(f"{self.events.path}, column '{column.name}': {candidate.problem}.")
         sample_values(self.work, self.events, column, options.null_words)
         return settle(self.work, self.events, column, candidate.found, options)

@@ -105,7 +105,7 @@ def likely_spellings(work: Workspace, unknown: str, known: str) -> tuple[tuple[I
         return (), 0, ("", "")
     ((given, meant),) = work.rows(
         f"SELECT u.id, k.id FROM unknown_ids u JOIN {known} k"
-        f" ON {key_of('u.id', spellings)} = {key_of('k.id', spellings)} ORDER BY n DESC, u.id, k.id LIMIT 1"
+        f" ON {key_of('u.id', spellings)} = {key_of('k.id', spellings)} ORDER BY u.n DESC, u.id, k.id LIMIT 1"
     )
     return spellings, count, (given, meant)
 
@@ -136,7 +136,7 @@ def _fewest(
     spellings: tuple[IdSpelling, ...], count: int, explained: Callable[[tuple[IdSpelling, ...]], int]
 ) -> tuple[IdSpelling, ...]:
     """Drop the differences without which as many rows are explained."""
-    for each in spellings:
+    for each in reversed(spellings):  # the least usual first
         fewer = tuple(other for other in spellings if other != each)
         if explained(fewer) >= count:
             spellings = fewer

@@ -18,8 +18,11 @@ from lexirec.data.readers.where import Compare, IsNull, Join, Node, Not, parse
 
 _TRUE, _FALSE = "('true', 't', 'yes', 'y', '1')", "('false', 'f', 'no', 'n', '0')"
 _PLAIN_NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
-_DECIMAL_COMMA = r"[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d{3}|\d{4,},\d{3})"
+_DECIMAL_COMMA = r"[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d{3}|\d{4,},\d{3}|\d{1,3}(\.\d{3})+,\d+)"
 """Numbers with a comma for the decimal point; "1,234" may be a thousand, so it is none."""
+_COMMA_GROUPS = r"[+-]?\d{1,3}(,\d{3})+\.\d+"
+_POINT_GROUPS = r"[+-]?[1-9]\d{0,2}\.\d{3}"
+"""Numbers that may be thousands where others in the column have a decimal comma."""
 
 
 @dataclass(frozen=True)
@@ -110,18 +113,24 @@ class _Compiler:
         if column.is_number or column.type == "BOOLEAN":
             value = f"CAST({column.sql} AS DOUBLE)"
             return f"CASE WHEN NOT isnan({value}) THEN {value} END"
-        value = (
-            f"CASE WHEN regexp_full_match({given}, {literal(_PLAIN_NUMBER)}) THEN TRY_CAST({given} AS DOUBLE)"
-            f" WHEN regexp_full_match({given}, {literal(_DECIMAL_COMMA)})"
-            f" THEN TRY_CAST(replace({given}, ',', '.') AS DOUBLE) END"
+        ((commas,),) = self.work.rows(
+            f"SELECT count(*) FROM {self.source.scan} WHERE regexp_full_match({given}, {literal(_DECIMAL_COMMA)})"
         )
-        self.checked[column.name, "numbers"] = given, value
+        unclear = f"WHEN regexp_full_match({given}, {literal(_POINT_GROUPS)}) THEN NULL" if commas else ""
+        value = (
+            f"CASE {unclear} WHEN regexp_full_match({given}, {literal(_PLAIN_NUMBER)}) THEN TRY_CAST({given} AS DOUBLE)"
+            f" WHEN regexp_full_match({given}, {literal(_DECIMAL_COMMA)})"
+            f" THEN TRY_CAST(replace(replace({given}, '.', ''), ',', '.') AS DOUBLE)"
+            f" WHEN regexp_full_match({given}, {literal(_COMMA_GROUPS)})"
+            f" THEN TRY_CAST(replace({given}, ',', '') AS DOUBLE) END"
+        )
+        self.checked[column.name, "no number"] = given, value
         return value
 
     def boolean(self, column: Column) -> str:
         given = self.text(column)
         value = f"CASE WHEN lower({given}) IN {_TRUE} THEN true WHEN lower({given}) IN {_FALSE} THEN false END"
-        self.checked[column.name, "true or false"] = given, value
+        self.checked[column.name, "neither true nor false"] = given, value
         return value
 
     def moment(self, text: str) -> float | None:
@@ -169,11 +178,12 @@ def select(
         count, example, readable = found[3 * number : 3 * number + 3]
         if count and not readable:
             raise DataError(
-                f"{source.path}: where compares column '{name}' with {kind}, but no value is one, such as '{example}';"
-                " texts stand in single quotes."
+                f"{source.path}: where compares column '{name}', which is {kind} in any row, such as '{example}'; texts"
+                " are compared with texts in single quotes."
             )
         if count:
-            unreadable.append(f"{count:,} values of '{name}', such as '{example}', are not {kind}")
+            rows = "1 row" if count == 1 else f"{count:,} rows"
+            unreadable.append(f"'{name}' is {kind} in {rows}, such as '{example}'")
     if n and not kept:
         said = f" ({'; '.join(unreadable)})" if unreadable else ""
         raise DataError(f"{source.path}: none of the {n:,} rows meets where = {where!r}{said}; check its values.")

@@ -26,6 +26,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from lexirec.core.divergence import GRADIENT, LOSS, Watch
 from lexirec.core.errors import DataError
+from lexirec.core.files import save_state, whole_states
 from lexirec.core.progress import Progress
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import Sequences
@@ -35,7 +36,8 @@ from lexirec.models.baselines.base import popularity
 from lexirec.models.baselines.sequential import SequenceNetwork, SequenceScorer, SequenceTrainingSettings
 
 _log = logging.getLogger(__name__)
-_FILE = "sequences.safetensors"
+_NAME, _SUFFIX = "sequences", ".safetensors"
+"""Of the files of saved states."""
 M = TypeVar("M", bound=SequenceScorer)
 
 
@@ -76,8 +78,8 @@ def fit_sequences(
     chosen = validation.sample(training.validation_cases, training.seed) if validation is not None else None
     run = _Run(model, rows, chosen if chosen is not None and len(chosen) else None)
     if progress is not None:
-        run.resume(progress / _FILE)
-    run.train(None if progress is None else progress / _FILE)
+        run.resume(progress)
+    run.train(progress)
     model.network.load_state_dict(run.best or run.weights())
     run.check_weights()
     model.history = run.history
@@ -135,14 +137,14 @@ class _Run:
         advice = f"lower training.learning_rate ({self.settings.learning_rate:g})"
         self.watch = Watch(self.model.label, advice, self.settings.epochs * self.steps, self.steps)
 
-    def train(self, file: Path | None) -> None:
-        """Run the remaining epochs and save the state to `file` after each."""
+    def train(self, folder: Path | None) -> None:
+        """Run the remaining epochs and save the state in `folder` after each."""
         with Progress(self.model.label, total=self.settings.epochs * self.steps) as progress:
             progress.advance(self.epoch * self.steps)
             while self.epoch < self.settings.epochs and not self._tired():
                 self._one_epoch(progress)
-                if file is not None:
-                    self.save(file)
+                if folder is not None:
+                    self.save(folder)
 
     def _one_epoch(self, progress: Progress) -> None:
         # seeding every epoch makes a resumed run draw what an uninterrupted one would have drawn
@@ -235,29 +237,30 @@ class _Run:
         """The network's tensors, by name."""
         return {name: value.detach() for name, value in self.network.state_dict().items()}
 
-    def save(self, file: Path) -> None:
-        """Write weights, best weights, optimiser and history to one file, whole or not at all."""
+    def save(self, folder: Path) -> None:
+        """Write weights, best weights, optimiser and history; the state before is kept."""
         tensors = {f"now.{name}": value for name, value in self.weights().items()}
         tensors |= {f"best.{name}": value for name, value in (self.best or {}).items()}
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
         kept = {name: value.cpu().contiguous().clone() for name, value in tensors.items()}
-        save_file(kept, partial, metadata={"state": json.dumps(self._identity() | {"history": self.history})})
-        partial.replace(file)
+        metadata = {"state": json.dumps(self._identity() | {"history": self.history})}
+        save_state(folder, _NAME, self.epoch, _SUFFIX, lambda path: save_file(kept, path, metadata=metadata))
 
-    def resume(self, file: Path) -> None:
-        """Resume from `file` if it exists and belongs to the same settings and rows."""
-        if not file.is_file():
-            return
-        with safe_open(file, framework="pt") as stored:
-            state = json.loads(stored.metadata()["state"])
-            tensors: dict[str, Tensor] = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        history = state.pop("history")
-        if state != self._identity():
-            _log.warning("%s belongs to other settings or data; %s starts anew", file, self.model.label)
-            return
+    def resume(self, folder: Path) -> None:
+        """Resume from the newest whole state that belongs to the same settings and rows, if there is one."""
+        for file in whole_states(folder, _NAME, _SUFFIX):
+            with safe_open(file, framework="pt") as stored:
+                state = json.loads(stored.metadata()["state"])
+                tensors: dict[str, Tensor] = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            history = state.pop("history")
+            if state == self._identity():
+                self._restore(history, tensors)
+                return
+            _log.warning("%s belongs to other settings or data and is removed", file)
+            file.unlink()
+
+    def _restore(self, history: list[dict[str, float]], tensors: dict[str, Tensor]) -> None:
         self.history, self.epoch = history, len(history)
         self.network.load_state_dict(_below("now.", tensors))
         self.best = _below("best.", tensors) or None

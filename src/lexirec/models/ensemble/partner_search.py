@@ -9,10 +9,12 @@ Our own measurement (docs/log/). Legend: `C` cases, `K` candidates, `I` items.
 
 from __future__ import annotations
 
-import json
+import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexirec.core.errors import SettingsError
+from lexirec.core.files import find_sealed, read_json, save_sealed, write_json
 from lexirec.core.progress import Progress, quiet
 from lexirec.core.search_space import Value
-from lexirec.core.store import write_json
 from lexirec.data.neighbors import Neighbors, nearest
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
@@ -40,7 +42,9 @@ from lexirec.models.ensemble.weights import (
     weighted_scores,
 )
 from lexirec.models.score_distributions import shares
-from lexirec.training.hyperparameter_search import Journal
+from lexirec.training.hyperparameter_search import Finished, Journal
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -177,8 +181,9 @@ def _trials(
     folder: Path,
 ) -> list[PartnerTrial]:
     """Run the trials that are missing in the folder; return all trials."""
-    trials = [_read(path) for path in sorted(folder.glob("*.json"))]
-    journal.settle({trial.number: trial.value for trial in trials})
+    found = [trial for trial in map(_read, sorted(folder.glob("[0-9]*.json"))) if trial is not None]
+    kept = journal.settle({trial.number: Finished(trial.params, trial.value) for trial in found})
+    trials = [trial for trial in found if trial.number in kept]
     first = {name: getattr(own, name) for name, each in settings.space.items() if each.holds(getattr(own, name))}
     even = cases.users % 2 == 0
     with Progress("Partner search", total=settings.trials) as progress:
@@ -195,12 +200,20 @@ def _trials(
             trials.append(trial)
             progress.advance()
             progress.update(f"best {max(each.value for each in trials):.4f}, own settings {trials[0].value:.4f}")
-    return trials
+    return sorted(trials, key=lambda trial: trial.number)
 
 
-def _read(path: Path) -> PartnerTrial:
-    values = json.loads(path.read_text(encoding="utf-8"))
-    return PartnerTrial(**{**values, "halves": tuple(values["halves"])})
+def _read(path: Path) -> PartnerTrial | None:
+    """Return a saved trial; None where the file is damaged."""
+    values = read_json(path)
+    try:
+        trial = PartnerTrial(**{**values, "halves": tuple(values["halves"])})
+        if f"{trial.number:04}" == path.stem and math.isfinite(trial.value) and len(trial.halves) == 2:
+            return trial
+    except (KeyError, TypeError, ValueError):
+        pass
+    _log.warning("%s is damaged; the trial is run again", path)
+    return None
 
 
 class _FixedScores:
@@ -224,12 +237,12 @@ class _FixedScores:
         )
         with Progress(f"Scoring with {name}", total=len(self.cases)) as progress:
             for number, rows in enumerate(self.blocks):
-                path, histories = self._folder / f"{name}-{number:04}.npy", self.cases.histories.take(rows)
-                if not path.is_file():
-                    partial = path.with_name(f".{path.name}")
+                block, histories = f"{name}-{number:04}", self.cases.histories.take(rows)
+                path = find_sealed(self._folder, block, ".npy")
+                if path is None:
                     with quiet():
-                        np.save(partial, _scores_of(part, histories, self._settings), allow_pickle=False)
-                    partial.replace(path)
+                        made = _scores_of(part, histories, self._settings)
+                    path = save_sealed(self._folder, block, ".npy", partial(np.save, arr=made, allow_pickle=False))
                 scores.append(np.load(path, mmap_mode="r", allow_pickle=False))
                 lists.append(best(scores[-1], histories, self._settings.depth, unseen))
                 progress.advance(len(rows))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,6 +14,7 @@ from pydantic import Field
 
 from lexirec.core.config import Settings
 from lexirec.core.errors import DataError, SettingsError
+from lexirec.core.files import find_sealed, save_sealed
 from lexirec.core.progress import Progress
 
 if TYPE_CHECKING:
@@ -110,27 +110,22 @@ class _Shards:
         digest = hashlib.sha256(json.dumps(list(texts), ensure_ascii=False).encode(errors="surrogatepass")).hexdigest()
         index = json.dumps({"settings": made_from, "texts": digest}, sort_keys=True)
         path = folder / _INDEX
-        if not path.exists() or path.read_text(encoding="utf-8") != index:
+        if not path.exists() or path.read_bytes() != index.encode():
             folder.mkdir(parents=True, exist_ok=True)
             for stale in folder.glob("from-*.npy"):
                 stale.unlink()
             path.write_text(index, encoding="utf-8")
 
     def read(self, start: int) -> NDArray[np.float32] | None:
-        path = self._path(start)
-        shard = np.load(path, allow_pickle=False) if path.exists() else None
+        path = find_sealed(self.folder, self._name(start), ".npy")
+        shard = None if path is None else np.load(path, allow_pickle=False)
         return shard if shard is not None and np.isfinite(shard).all() else None
 
     def write(self, start: int, shard: NDArray[np.float32]) -> None:
-        partial = self._path(start).with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.save(file, shard, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._path(start))
+        save_sealed(self.folder, self._name(start), ".npy", lambda path: np.save(path, shard, allow_pickle=False))
 
-    def _path(self, start: int) -> Path:
-        return self.folder / f"from-{start:010d}.npy"
+    def _name(self, start: int) -> str:
+        return f"from-{start:010d}"
 
 
 def _load(settings: SentenceVectors) -> SentenceTransformer:

@@ -31,6 +31,7 @@ class AnswerLine(BaseModel):
         reason: Why the reply is unusable; None if it is usable.
         input_tokens: Input tokens as counted by the model.
         output_tokens: Output tokens.
+        check: Digest of all of the above, which tells a damaged line; None in lines of earlier versions.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,6 +43,19 @@ class AnswerLine(BaseModel):
     reason: str | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+    check: str | None = None
+
+    def written(self) -> bytes:
+        """Return the line as it is stored."""
+        return self.model_copy(update={"check": self._digest()}).model_dump_json(exclude_none=True).encode()
+
+    def whole(self) -> bool:
+        """Say whether the line is what was written."""
+        return self.check is None or self.check == self._digest()
+
+    def _digest(self) -> str:
+        values = self.model_dump(mode="json", exclude={"check"})
+        return question_key(values)[:16]
 
 
 def question_key(parts: dict[str, Any]) -> str:
@@ -69,7 +83,7 @@ class AnswerFile:
     """`answers.jsonl` of a folder, open for appending by several threads of one process.
 
     A line is on disk when `add` returns. A line that an interruption left incomplete stays in the file, ended by a line
-    break, and is skipped by `lines`.
+    break, and is skipped by `lines`, as are lines that were changed later.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -97,16 +111,21 @@ class AnswerFile:
         with self.path.open("rb") as file:
             for line in file:
                 try:
-                    yield AnswerLine.model_validate_json(line)
+                    answer = AnswerLine.model_validate_json(line)
                 except ValidationError:
                     torn += bool(line.strip())
+                    continue
+                if answer.whole():
+                    yield answer.model_copy(update={"check": None})
+                else:
+                    torn += 1
         if torn:
-            _log.warning("%s: skipped %d incomplete lines", self.path, torn)
+            _log.warning("%s: skipped %d incomplete or damaged lines", self.path, torn)
 
     def add(self, line: AnswerLine) -> None:
         """Append a line and wait until it is on disk."""
         with self._lock:
-            self._append(line.model_dump_json(exclude_none=True).encode(errors="backslashreplace") + b"\n")
+            self._append(line.written() + b"\n")
 
     def _append(self, content: bytes) -> None:
         while content:

@@ -17,18 +17,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lexirec.core.divergence import GRADIENT, LOSS, Watch
+from lexirec.core.files import save_state, whole_states
 from lexirec.core.progress import Progress
 from lexirec.semantic_ids.quantizers.collisions import CollisionCount
 from lexirec.semantic_ids.quantizers.rqvae import CodeUse, RqVae
 from lexirec.semantic_ids.quantizers.rqvae_network import QuantizedBatch, RqVaeNetwork, cluster_codes, total_loss
 
 _log = logging.getLogger(__name__)
-_FILE = "rqvae.safetensors"
+_NAME, _SUFFIX = "rqvae", ".safetensors"
+"""Of the files of saved states."""
 _BLOCK = 1 << 14
 
 
@@ -58,8 +60,8 @@ def train(
     extra = None if collaborative is None else torch.from_numpy(collaborative).to(device)
     run = _Run(network.to(device), settings, torch.from_numpy(vectors).to(device), extra)
     if folder is not None:
-        run.resume(folder / _FILE)
-    run.train(None if folder is None else folder / _FILE)
+        run.resume(folder)
+    run.train(folder)
     network.load_state_dict(run.best)
     network.eval()
     return run.history
@@ -91,7 +93,7 @@ class _Run:
     def device(self) -> torch.device:
         return self.vectors.device
 
-    def train(self, file: Path | None) -> None:
+    def train(self, folder: Path | None) -> None:
         how = self.settings.training
         with Progress("RQ-VAE", total=how.epochs) as progress:
             progress.advance(self.epoch)
@@ -99,8 +101,8 @@ class _Run:
                 loss = self._one_epoch()
                 if self.epoch % how.evaluate_every == 0 or self.epoch == how.epochs:
                     progress.update(self._look(loss))
-                    if file is not None:
-                        self.save(file)
+                    if folder is not None:
+                        self.save(folder)
                 progress.advance()
 
     def _one_epoch(self) -> float:
@@ -168,34 +170,31 @@ class _Run:
 
     # -------------------------------------------------------------------------------------------------- saved states
 
-    def save(self, file: Path) -> None:
-        """Write the whole state to one file, atomically."""
+    def save(self, folder: Path) -> None:
+        """Write the whole state; the state before it is kept."""
         tensors = {f"now.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
         tensors |= {f"upkeep.{name}": value for name, value in self.upkeep.state_dict().items()}
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
         kept = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        state = self._identity() | {"epoch": self.epoch, "history": self.history}
-        save_file(kept, partial, metadata={"state": json.dumps(state)})
-        partial.replace(file)
+        metadata = {"state": json.dumps(self._identity() | {"epoch": self.epoch, "history": self.history})}
+        save_state(folder, _NAME, self.epoch, _SUFFIX, lambda path: save_file(kept, path, metadata=metadata))
 
-    def resume(self, file: Path) -> None:
-        """Restore the state of `file` if it exists and belongs to the same settings and vectors."""
-        if not file.is_file():
-            return
-        try:
+    def resume(self, folder: Path) -> None:
+        """Restore the newest whole state of a folder that belongs to the same settings and vectors, if there is one."""
+        for file in whole_states(folder, _NAME, _SUFFIX):
             with safe_open(file, framework="pt") as stored:
                 state = json.loads((stored.metadata() or {}).get("state", "{}"))
                 tensors: dict[str, Tensor] = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        except SafetensorError:
-            state = {}
-        epoch, history = state.pop("epoch", 0), state.pop("history", [])
-        if state != self._identity():
-            _log.warning("%s belongs to other settings or data, or is damaged; RQ-VAE training starts anew", file)
-            return
+            epoch, history = state.pop("epoch", 0), state.pop("history", [])
+            if state == self._identity():
+                self._restore(epoch, history, tensors)
+                return
+            _log.warning("%s belongs to other settings or data and is removed", file)
+            file.unlink()
+
+    def _restore(self, epoch: int, history: list[dict[str, float]], tensors: dict[str, Tensor]) -> None:
         self.epoch, self.history = epoch, history
         self.network.load_state_dict(_below("now.", tensors))
         self.best = _below("best.", tensors)

@@ -18,6 +18,7 @@ from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, event_options
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.id_spelling import key_of
+from lexirec.data.readers.list_rows import one_row_per_event
 from lexirec.data.readers.sql_columns import ROW, Source
 from lexirec.data.readers.times import read_times as read_column
 from lexirec.data.readers.where_sql import select
@@ -197,6 +198,8 @@ def _table(
 ) -> pa.Table:
     """Read user, item and seconds of every row, in the order of each user's events."""
     options = event_options(settings)
+    work.connection.register("catalog_ids", pa.table({"id": catalog.table.column("item_id")}))
+    source = one_row_per_event(work, source, source.column("item_id", wanted), "catalog_ids") or source
     user, item = source.column("user_id", wanted), source.column("item_id", wanted)
     column = source.column("time", {**wanted, "time": time})
     reading = read_column(work, source, column, options.times)
@@ -206,7 +209,6 @@ def _table(
         where = select(work, source, options.where, options.format.null_words, options.times, mapped).sql
     place = wanted.get("position", "position" if "position" in source.columns else "")
     order = f"{source.column('position', wanted).number()}, {ROW}" if place else ROW
-    work.connection.register("catalog_ids", pa.table({"id": catalog.table.column("item_id")}))
     key = key_of("item_id", options.match_ids)
     query = (
         f"WITH known AS (SELECT id, {key_of('id', options.match_ids)} AS key FROM catalog_ids),"

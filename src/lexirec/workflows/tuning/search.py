@@ -24,7 +24,7 @@ from lexirec.core.search_space import Dimension, Value
 from lexirec.core.store import Store
 from lexirec.pipeline.experiment import Experiment, load_experiment
 from lexirec.pipeline.run import plan_experiment
-from lexirec.training.hyperparameter_search import Journal
+from lexirec.training.hyperparameter_search import Finished, Journal
 from lexirec.workflows.tuning.report import write_tuning
 from lexirec.workflows.tuning.settings import TuningSettings, current_names, load_space
 from lexirec.workflows.tuning.trials import METRIC, Trial, Tuning, cost, load_trials, run_trial
@@ -109,8 +109,9 @@ class _Search:
         self._settings, self._dimensions = settings, settings.space[system]
         self._folder.mkdir(exist_ok=True)
         self._journal = Journal(self._folder / "journal.jsonl", system, self._dimensions, seed=settings.seed)
-        self.trials = load_trials(self._folder)
-        self._journal.settle({trial.number: trial.value for trial in self.trials})
+        found = load_trials(self._folder)
+        kept = self._journal.settle({trial.number: Finished(trial.params, trial.value) for trial in found})
+        self.trials = [trial for trial in found if trial.number in kept]
 
     def run_next(self, path: Path, sets: Sequence[str], store: Store, experiment: Experiment) -> None:
         """Run one trial: an interrupted one, else a new one."""
@@ -139,6 +140,7 @@ class _Search:
         trial = Trial(number, params, metrics.get(METRIC), metrics, cost(stages, self.trials), error, keys)
         trial.save(self._folder)
         self.trials.append(trial)
+        self.trials.sort(key=lambda each: each.number)
         self._journal.tell(number, trial.value)
 
 

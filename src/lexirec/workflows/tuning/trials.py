@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lexirec.core.errors import LexirecError
+from lexirec.core.files import read_json, write_json
 from lexirec.core.runs import FUSED, Stage, seconds
 from lexirec.core.search_space import Value
-from lexirec.core.store import Store, write_json
+from lexirec.core.store import Store
 from lexirec.pipeline.experiment import EvaluationSettings, Experiment
 from lexirec.pipeline.graph import VERSIONS, walk
 from lexirec.pipeline.resolve import alone
@@ -19,6 +21,8 @@ from lexirec.pipeline.runner import StageRunner, StopRequested
 from lexirec.pipeline.stages import evaluation
 from lexirec.pipeline.stages.report import stored_reports
 from lexirec.workflows.tuning.settings import TuningSettings
+
+_log = logging.getLogger(__name__)
 
 METRIC = "ndcg@10"
 """Metric that selects trials, on validation cases."""
@@ -87,8 +91,21 @@ class Tuning:
 
 
 def load_trials(folder: Path) -> list[Trial]:
-    """Return the saved trials, in order."""
-    return [Trial(**json.loads(path.read_text("utf-8"))) for path in sorted(folder.glob("[0-9]*.json"))]
+    """Return the saved trials, in order; a damaged one is left out with a line, and is run again."""
+    found = [_read(path) for path in sorted(folder.glob("[0-9]*.json"))]
+    return [trial for trial in found if trial is not None]
+
+
+def _read(path: Path) -> Trial | None:
+    try:
+        trial = Trial(**read_json(path))
+        numbers = (trial.seconds, *trial.metrics.values(), *([] if trial.value is None else [trial.value]))
+        if f"{trial.number:05}" == path.stem and all(math.isfinite(number) for number in numbers):
+            return trial
+    except (TypeError, ValueError, AttributeError):
+        pass
+    _log.warning("%s is damaged; the trial is run again", path)
+    return None
 
 
 def run_trial(
