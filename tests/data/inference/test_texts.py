@@ -7,7 +7,7 @@ import pytest
 from lexirec.core.errors import DataError
 from lexirec.data.inference.texts import text_columns
 from lexirec.data.readers.duckdb_source import Workspace
-from tests.data.test_text_names import TITLES
+from tests.data.inference.test_text_names import TITLES
 
 COLOURS, THINGS = ("Red", "Blue", "Green", "Oak", "Tin"), ("pan", "lamp", "rug", "drum", "chair", "atlas")
 THINGS_FOR_SALE = [f"{colour} {thing}" for thing in THINGS for colour in COLOURS]
@@ -141,6 +141,12 @@ def test_lists_and_objects_are_texts_if_they_have_names(found):
     assert fields == {"title": "title", "categories": "genres"}
     assert "columns of lists or objects without names left out: cast" in remarks
     assert "text columns left out: keywords;" in remarks
+
+
+def test_null_words_are_counted(found):
+    fields, remarks = found({"title": ["nan", "N/A", *THINGS_FOR_SALE[2:]], "brand": ["", *BRANDS[1:]]})
+    assert fields == {"title": "title", "brand": "brand"}
+    assert remarks == "2 values of 'title' stand for a missing one, such as nan, null or N/A"
 
 
 def test_other_types_of_columns(tmp_path):

@@ -201,6 +201,18 @@ def test_null_words_are_no_texts(items):
     assert allowed_items(catalog, ["size!=S"]).tolist() == [True, False, True, True]
 
 
+def test_na_is_no_missing_value_among_codes_of_countries(items):
+    catalog = items(
+        title=["A", "B", "C", "NA"],
+        country=["NA", "AT", "DE", "null"],
+        size=["NA", "S", "M", "XL"],
+        on_bad_row="reject",
+    )
+    assert values(catalog, "country") == ["NA", "AT", "DE"]
+    assert values(catalog, "size") == [None, "S", "M"]
+    assert catalog.item_ids == ["i0", "i1", "i2"], "nor is it a title"
+
+
 def test_null_words_are_no_ids(tmp_path):
     (tmp_path / "items.csv").write_text("item_id,title\na,x\nnan,y\nNone,z\n")
     with pytest.raises(DataError, match=r"row 2, column 'item_id': empty item id 'nan'.* 2 rows are bad"):

@@ -65,12 +65,13 @@ class TextColumns:
 
 @dataclass(frozen=True)
 class _Profile:
-    """What a column holds, by a sample: shares of the filled values, their number, variety and median length."""
+    """What a column holds, by a sample: number and variety of its values, of null words, length, shares of kinds."""
 
     column: Column
     is_list: bool
     filled: int
     distinct: int
+    nulls: int
     length: float
     words: float
     slugs: float
@@ -208,6 +209,9 @@ def _remarks(others: Sequence[_Profile], found: Mapping[str, _Profile]) -> Itera
     for each in others:
         if each not in used and not each.is_text and _rank(each, "title") == 0 and each.filled:
             yield f"column '{each.column.name}' is no title: it holds {each.instead}"
+    for each in used:
+        if each.nulls:
+            yield f"{each.nulls:,} values of '{each.column.name}' stand for a missing one, such as nan, null or N/A"
     left = [each.column.name for each in others if each.is_text and each not in used]
     if left:
         yield f"text columns left out: {_listed(left)}; add them to text to use them"
@@ -232,7 +236,7 @@ def _profiles(work: Workspace, items: Source, words: Sequence[str]) -> list[_Pro
     selected = ", ".join(f"{raw_value(column)} AS {aliases[column.name]}" for column in columns)
     work.run(f"CREATE OR REPLACE TEMP TABLE lexirec_texts AS SELECT {ROW}, {selected} FROM {items.scan} LIMIT {SAMPLE}")
     values = cleaned(work, "lexirec_texts", aliases, (), words)
-    profiles = [_profile(work, column, values[column.name], words) for column in columns]
+    profiles = [_profile(work, column, aliases[column.name], values[column.name], words) for column in columns]
     work.run("DROP TABLE lexirec_texts")
     return profiles
 
@@ -243,7 +247,7 @@ def _may_be_text(column: Column) -> bool:
     )
 
 
-def _profile(work: Workspace, column: Column, value: Value, words: Sequence[str]) -> _Profile:
+def _profile(work: Workspace, column: Column, alias: str, value: Value, words: Sequence[str]) -> _Profile:
     text = f"array_to_string({value.sql}, ', ')" if value.is_list else value.sql
     no_text = {kind: f"regexp_matches(v, {literal(pattern)})" for kind, pattern in _NO_TEXTS.items()}
     slug = f"regexp_matches(v, {literal(_SLUG)})"
@@ -253,7 +257,14 @@ def _profile(work: Workspace, column: Column, value: Value, words: Sequence[str]
         f"SELECT count(*), count(DISTINCT v), median(length(v)), {shares} FROM"
         f" (SELECT {plain('v')} AS v FROM (SELECT {text} AS v FROM lexirec_texts)) WHERE NOT {missing('v', words)}"
     )
-    if not filled:
-        return _Profile(column, value.is_list, 0, 0, 0.0, 0.0, 0.0, {})
-    kinds = dict(zip(no_text, others, strict=True))
-    return _Profile(column, value.is_list, filled, distinct, length, with_words, slugs, kinds)
+    kinds = dict(zip(no_text, others, strict=True)) if filled else {}
+    nulls = 0 if column.is_list else _null_words(work, alias, words)
+    return _Profile(
+        column, value.is_list, filled, distinct, nulls, length or 0.0, with_words or 0.0, slugs or 0.0, kinds
+    )
+
+
+def _null_words(work: Workspace, alias: str, words: Sequence[str]) -> int:
+    given = f"CAST({alias} AS VARCHAR)"
+    ((count,),) = work.rows(f"SELECT count_if({missing(given, words)} AND NOT {missing(given, ())}) FROM lexirec_texts")
+    return int(count)

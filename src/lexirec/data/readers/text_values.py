@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -32,6 +32,8 @@ _WHOLE = ("title", "description")
 """Fields whose values are never split."""
 _MOST = 0.5
 """Share of the values above which a column as a whole is taken for structured, or for joined names."""
+_CODES = 0.9
+"""Share of values of two capital letters from which NA is such a code, too (Namibia), and no missing value."""
 _KNOWN_ROWS = 0.2
 """Share of the rows with joined names in which every name must recur."""
 _LONGEST_NAME = 60
@@ -137,6 +139,20 @@ class _Reading:
         """Return the values of the column in the table."""
         own = self.column
         work.run(f"CREATE OR REPLACE TEMP TABLE {_VALUES} AS SELECT {own} AS v FROM {table} WHERE {ROW} <= {_SAMPLE}")
+        if not self.is_list and "NA" in self.words and self._holds_codes(work):
+            return replace(self, words=tuple(word for word in self.words if word != "NA"))._value(work)
+        return self._value(work)
+
+    def _holds_codes(self, work: Workspace) -> bool:
+        """Return whether the values are codes of countries or languages, of which NA is one."""
+        ((share,),) = work.rows(
+            f"SELECT avg(CAST(regexp_full_match(v, '[A-Z]{{2}}') AS INTEGER)) FROM {_VALUES} WHERE v <> 'NA'"
+            f" AND NOT {missing('v', self.words)}"
+        )
+        return share is not None and share >= _CODES
+
+    def _value(self, work: Workspace) -> Value:
+        own = self.column
         structured = self._is_structured(work)
         if not structured and not self.is_list:
             separators = self._separators(work, f"SELECT {self._plain('v')} AS v FROM {_VALUES}")

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lexirec.data.event_inference import Conditions, event_conditions
+from lexirec.data.inference.events import Conditions, event_conditions
 from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.where import parse
 
