@@ -264,4 +264,4 @@ def test_users_with_too_few_events_are_named_before_anything_is_trained(tmp_path
     assert isinstance(result.exception, LexirecError)
     assert "\n" not in str(result.exception)
     assert 'choose_on = "validation"' not in str(result.exception)
-    assert {path.name for path in (tmp_path / "store").glob("*")} <= {"data", "digests.json", ".digests.json", "runs"}
+    assert {path.name for path in (tmp_path / "store").glob("*")} <= {"data", "unfinished", "digests.json"}

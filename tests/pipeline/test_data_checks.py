@@ -51,7 +51,7 @@ def refused(folder: Path, data: dict, **changes) -> str:
     settings = {"name": "x", "data": data, "baselines": baselines, **changes}
     with quiet(), pytest.raises(DataError) as caught:
         run_experiment(validate_settings(settings, Experiment), Store(folder / "store"))
-    assert {path.name for path in (folder / "store").iterdir() if path.is_dir()} <= {"data"}
+    assert {path.name for path in (folder / "store").iterdir() if path.is_dir()} <= {"data", "unfinished"}
     message = str(caught.value)
     assert message.startswith("data: ")
     assert "\n" not in message

@@ -56,13 +56,14 @@ def test_messy_tables_become_a_working_experiment_with_remarks(tmp_path):
 def test_events_written_twice_are_kept_once_unless_times_are_whole_days(tmp_path):
     (tmp_path / "items.csv").write_text("item_id,title\nA1,Iron pan\nA2,Spatula\nA3,Kettle\n")
     for name, second in (("seconds", 1), ("days", 0)):
-        rows = [f"ann,A{n},{1_700_006_400 + 86_400 * n + second}" for n in (1, 2, 3, 3)]
+        times = [(n, 1_700_006_400 + 86_400 * n + second) for n in (1, 2, 3, 3)]
+        rows = [f"{user},A{n},{moment}" for user in ("ann", "bob") for n, moment in times]
         (tmp_path / f"{name}.csv").write_text("\n".join(["user_id,item_id,time", *rows]))
     draft = draft_experiment(tmp_path / "items.csv", tmp_path / "seconds.csv", tmp_path / "seconds.toml")
-    assert (draft.events, load_experiment(draft.path).data.drop_repeats) == (3, True)
-    assert "1 events repeat the user, item and time of another and are dropped" in draft.remarks
+    assert (draft.events, load_experiment(draft.path).data.drop_repeats) == (6, True)
+    assert "2 events repeat the user, item and time of another and are dropped" in draft.remarks
     draft = draft_experiment(tmp_path / "items.csv", tmp_path / "days.csv", tmp_path / "days.toml")
-    assert (draft.events, load_experiment(draft.path).data.drop_repeats) == (4, False)
+    assert (draft.events, load_experiment(draft.path).data.drop_repeats) == (8, False)
 
 
 def test_a_time_split_is_taught_by_the_memory_and_chooses_weights_on_unseen_events(tmp_path):
@@ -95,7 +96,7 @@ def test_what_is_known_of_times_and_ids_is_written(tmp_path):
     assert found.interaction_columns == {"time": "ordered"}
     catalog, events = read_data(found)
     assert [catalog.item_ids[n] for n in events.sequences.row(0)] == ["0001", "0002", "0003"]
-    assert events.times[0] == 1_548_925_200  # 2019-02-01 09:00 UTC
+    assert events.times[0] == 1_549_011_600  # 2019-02-01 09:00 UTC
     assert events.protocol["order"] == "by column 'ordered' (%d/%m/%Y %H:%M, in Europe/Berlin), ties keep file order"
     plain = load_experiment(draft_experiment(*tables, tmp_path / "file.toml", times=TimeChoice(column="")).path).data
     assert (plain.time_format, plain.time_zone, plain.interaction_columns) == (None, "UTC", {})
