@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("busy", deadline=None)  # how long an example takes says more about the machine
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")
