@@ -66,6 +66,48 @@ def test_events_written_twice_are_kept_once_unless_times_are_whole_days(tmp_path
     assert (draft.events, load_experiment(draft.path).data.drop_repeats) == (8, False)
 
 
+def test_events_that_take_something_back_do_not_count_and_further_conditions_are_proposed(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title\nA1,Iron pan\nA2,Spatula\nA3,Kettle\nA4,Oak rug\n")
+    rows = [f"u{n // 4},A{n % 4 + 1},{1_700_000_000 + 60 * n},{[5, 4, 3, -1][n % 4]}" for n in range(12)]
+    (tmp_path / "events.csv").write_text("\n".join(["user_id,item_id,time,rating", *rows]))
+    draft = draft_experiment(tmp_path / "items.csv", tmp_path / "events.csv", tmp_path / "mine.toml")
+    found = load_experiment(draft.path).data
+    assert (draft.events, found.where) == (9, "rating >= 0")
+    assert '3 events are left out, as they do not meet where = "rating >= 0"' in draft.remarks
+    assert '\nwhere = "rating >= 0"\n# where = "rating >= 4"\n' in draft.text
+    text = draft.text.replace('where = "rating >= 0"\n# ', "")
+    (tmp_path / "strict.toml").write_text(text)
+    assert load_experiment(tmp_path / "strict.toml").data.where == "rating >= 4"
+
+
+def test_what_is_unusual_of_a_file_is_written_into_the_experiment(tmp_path):
+    titles = [f"Caf\xe9 {name}" for name in ("pan", "rug", "lamp")]
+    items = "id;title;notes\n" + "".join(f"A{n};{title};made by hand\n" for n, title in enumerate(titles))
+    (tmp_path / "items.csv").write_bytes(items.encode("latin-1"))
+    (tmp_path / "events.csv").write_text("user_id,items\n" + "".join(f"u{n},A0|A1|A2\n" for n in range(4)))
+    draft = draft_experiment(tmp_path / "items.csv", tmp_path / "events.csv", tmp_path / "mine.toml")
+    found = load_experiment(draft.path).data
+    assert found.formats.items.encoding == "cp1252"
+    assert found.interaction_columns == {"item_id": "items"}
+    assert (draft.users, draft.events) == (4, 12)
+    catalog, events = read_data(found)
+    assert catalog.field("title") == titles
+    assert events.sequences.row(3).tolist() == [0, 1, 2]
+    assert "text columns left out: notes; add them to text to use them" in draft.remarks
+
+
+@pytest.mark.filterwarnings("error")
+def test_users_with_too_few_events_are_refused(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title\nA1,Iron pan\nA2,Spatula\n")
+    rows = [f"u{n // 2},A{n % 2 + 1},{1_700_000_000 + n}" for n in range(12)]
+    (tmp_path / "events.csv").write_text("\n".join(["user_id,item_id,time", *rows]))
+    message = r"^\S+events\.csv: none of the 6 users has three events, one each for training, validation and test"
+    with pytest.raises(DataError, match=message) as error:
+        draft_experiment(tmp_path / "items.csv", tmp_path / "events.csv", tmp_path / "mine.toml")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "mine.toml").exists()
+
+
 def test_a_time_split_is_taught_by_the_memory_and_chooses_weights_on_unseen_events(tmp_path):
     (tmp_path / "items.csv").write_text("item_id,title\n" + "".join(f"A{n},thing {n} of many\n" for n in range(6)))
     parts = ["train", "train", "valid", "valid", "test"]

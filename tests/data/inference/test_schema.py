@@ -62,6 +62,34 @@ def test_where_names_say_nothing_values_do(guessed):
     assert found.interaction_columns == {"user_id": "user", "item_id": "thing", "position": "step"}
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["User-ID", "userId", "ReviewerID", "cust_no", "Customer ID", "benutzer", "用户ID", "profile_key", "household"],
+)
+def test_users_have_many_names(guessed, name):
+    events = f"user_age,{name},item_id,time\n31,ann,A1,1700000000\n31,ann,A2,1700086400\n42,bob,A3,1700000500\n"
+    assert guessed(events=events).interaction_columns == {"user_id": name}
+
+
+def test_files_that_are_written_unusually_are_read_as_they_are_written(tmp_path):
+    (tmp_path / "items.csv").write_bytes('item_id;title\nA1;"Caf\xe9 \\"Noir\\"; new"\nA2;Pan\n'.encode("latin-1"))
+    (tmp_path / "events.csv").write_text("user_id,item_id,time\nann,A1,1700000000\nann,A2,1700086400\n")
+    found = guess_tables(tmp_path / "items.csv", tmp_path / "events.csv")
+    assert found.formats.items.model_dump(exclude_defaults=True) == {"encoding": "cp1252", "escape": "\\"}
+    assert not found.formats.interactions.model_dump(exclude_defaults=True)
+    assert "items.csv is not UTF-8 and is read as cp1252" in found.remarks[0]
+
+
+def test_ratings_and_kinds_of_events_are_named(guessed):
+    rows = [
+        f"u{n % 2},A{n % 3 + 1},{1700000000 + 60 * n},{[-1, 4, 5][n % 3]},{['view', 'buy'][n % 2]}" for n in range(12)
+    ]
+    found = guessed(events="\n".join(["user_id,item_id,time,rating,event", *rows]) + "\n")
+    assert found.where == "rating >= 0"
+    assert found.proposed == ("rating >= 4", "event = 'buy'")
+    assert any("column 'event' of the events has the values buy (6), view (6)" in remark for remark in found.remarks)
+
+
 def test_a_column_of_times_that_is_none_is_not_passed_over(guessed):
     with pytest.raises(
         DataError, match=r"column 'time': 50% of the values, such as 'soon', are not written as the oth"

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from lexirec.core.errors import DataError
-from lexirec.data.inference.column_names import first_called, names
+from lexirec.data.inference.column_names import first_called, names, plain, words_of
 from lexirec.data.inference.events import event_conditions
 from lexirec.data.inference.ids import event_rows
 from lexirec.data.inference.texts import text_columns
@@ -29,6 +29,13 @@ _USER = names(
     "user_id user reviewer_id customer_id customer uid member_id member visitor_id account_id author_id person_id"
     " client_id username login session_id"
 )
+_USER_WORDS = names(
+    "user users reviewer customer cust member visitor account client buyer shopper subscriber reader viewer listener"
+    " player learner student profile household kunde kunden benutzer nutzer utilisateur usuario cliente utente"
+    " gebruiker kund uzytkownik klient 用户 用户id ユーザー 사용자 пользователь клиент session"
+)
+_ID_WORDS = frozenset(names("id ids no nr num number code key hash uuid guid name nummer"))
+"""Last words of the name of a column of ids."""
 _SPLIT = names("split fold part")
 
 
@@ -123,13 +130,23 @@ def _guess(work: Workspace, items: Source, events: Source, times: TimeChoice) ->
 
 
 def _user_column(work: Workspace, events: Source, bought: Column) -> Column:
+    """Return the column called like the id of a user: by a usual name, else by a word for users and one for ids."""
     user = first_called(events, _USER, besides=(bought,))
-    if user is None:
+    if user is not None:
+        return user
+    known = [plain(word) for word in _USER_WORDS]
+    ranked: list[tuple[int, int, Column]] = []
+    for column in events.columns.values():
+        words = words_of(column.name)
+        found = [known.index(word) for word in words if word in known]
+        if found and not column.is_list and column.name != bought.name and words[-1] in {*known, *_ID_WORDS}:
+            ranked.append((min(found), len(ranked), column))
+    if not ranked:
         raise DataError(
             f"{events.path}: no column is named like a user id ({events.column_names}); "
             'write [data] by hand, with interaction_columns = {user_id = "…"}'
         )
-    return user
+    return min(ranked)[2]
 
 
 def _is_split(work: Workspace, events: Source, column: Column) -> bool:
