@@ -330,7 +330,7 @@ def test_a_damaged_manifest_is_found_by_verify(lexirec, file, tmp_path):
 
 def test_init_asks_for_the_format_of_times_and_takes_it(lexirec, tmp_path):
     (tmp_path / "items.csv").write_text("item_id,title\nA1,Iron pan\nA2,Spatula\nA3,Kettle\n")
-    rows = [f"ann,A{n},0{n}/0{n + 1}/2019" for n in (3, 2, 1)]
+    rows = [f"{user},A{n},0{n}/0{n + 1}/2019" for user in ("ann", "bob") for n in (3, 2, 1)]
     (tmp_path / "events.csv").write_text("\n".join(["user_id,item_id,time", *rows]))
     command = "init", tmp_path / "items.csv", tmp_path / "events.csv", "--out", tmp_path / "mine.toml"
     status, _, error = lexirec(*command)

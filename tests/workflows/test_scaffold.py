@@ -95,7 +95,7 @@ def test_what_is_known_of_times_and_ids_is_written(tmp_path):
     assert found.interaction_columns == {"time": "ordered"}
     catalog, events = read_data(found)
     assert [catalog.item_ids[n] for n in events.sequences.row(0)] == ["0001", "0002", "0003"]
-    assert events.times[0] == 1_548_925_200  # 2019-02-01 09:00 UTC
+    assert events.times[0] == 1_549_011_600  # 2019-02-01 09:00 UTC
     assert events.protocol["order"] == "by column 'ordered' (%d/%m/%Y %H:%M, in Europe/Berlin), ties keep file order"
     plain = load_experiment(draft_experiment(*tables, tmp_path / "file.toml", times=TimeChoice(column="")).path).data
     assert (plain.time_format, plain.time_zone, plain.interaction_columns) == (None, "UTC", {})

@@ -7,7 +7,7 @@ import pytest
 from lexirec.core.errors import DataError
 from lexirec.data.inference.texts import text_columns
 from lexirec.data.readers.duckdb_source import Workspace
-from tests.data.test_text_names import TITLES
+from tests.data.inference.test_text_names import TITLES
 
 COLOURS, THINGS = ("Red", "Blue", "Green", "Oak", "Tin"), ("pan", "lamp", "rug", "drum", "chair", "atlas")
 THINGS_FOR_SALE = [f"{colour} {thing}" for thing in THINGS for colour in COLOURS]
