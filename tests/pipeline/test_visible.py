@@ -7,9 +7,10 @@ import pytest
 
 from lexirec.core.runs import Stage
 from lexirec.pipeline.graph import VERSIONS
+from lexirec.pipeline.runner import Call
 from lexirec.pipeline.visible import MEASURES, PARTS, SEES, visible
 from lexirec.workflows.transfer.run import VERSIONS as OF_TRANSFERS
-from tests.worlds.learning_stages import EXPERIMENTS, Made, differences, stages_of, without_held_out
+from tests.worlds.learning_stages import EXPERIMENTS, differences, made_again, stages_of, without_held_out
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "lexirec"
 LEARNING = (
@@ -24,7 +25,7 @@ CHOOSES = ("codes.sasrec", "reinforced")
 """Stages that choose among several epochs: another order of the validation cases must not change them."""
 
 
-def learning(name: str) -> dict[str, Made]:
+def learning(name: str) -> dict[str, Call]:
     """Return an experiment's stages that read more of the data than the catalogue, by name."""
     kinds = [kind for kind, parts in SEES.items() if set(parts) > {"catalog"}]
     return {made.stage.name: made for made in stages_of(name) if made.stage.kind in kinds}
@@ -40,7 +41,8 @@ def test_other_held_out_events_change_nothing_that_was_learned(name, tmp_path):
     stages = {stage: made for stage, made in learning(name).items() if stage not in CHOOSES}
     assert stages
     changed = {
-        stage: differences(made.stage.folder, made.again(other, tmp_path / stage)) for stage, made in stages.items()
+        stage: differences(made.stage.folder, made_again(made, other, tmp_path / stage))
+        for stage, made in stages.items()
     }
     assert {stage: files for stage, files in changed.items() if files} == {}
 
@@ -51,7 +53,7 @@ def test_where_validation_cases_choose_their_order_changes_nothing(name, tmp_pat
     stages = {stage: made for stage, made in learning(name).items() if stage in CHOOSES}
     assert stages
     for stage, made in stages.items():
-        assert differences(made.stage.folder, made.again(shuffled, tmp_path / stage)) == []
+        assert differences(made.stage.folder, made_again(made, shuffled, tmp_path / stage)) == []
 
 
 def test_other_training_rows_do_change_it(tmp_path):
@@ -63,7 +65,7 @@ def test_other_training_rows_do_change_it(tmp_path):
     offsets = folder_of_data("counted") / "split" / "validation" / "offsets.npy"
     (other / "split" / "train" / "offsets.npy").write_bytes(offsets.read_bytes())
     for stage in ("baselines.item-knn", "neighbors", "vectors.bought"):
-        assert differences(made[stage].stage.folder, made[stage].again(other, tmp_path / stage)), stage
+        assert differences(made[stage].stage.folder, made_again(made[stage], other, tmp_path / stage)), stage
 
 
 def test_all_kinds_that_learn_are_made_again():

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,16 +12,14 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from lexirec.core.config import Settings, validate_settings
+from lexirec.core.config import validate_settings
 from lexirec.core.progress import quiet
-from lexirec.core.runs import Stage
 from lexirec.core.store import PROGRESS, Store
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.graph import VERSIONS, walk
-from lexirec.pipeline.runner import Make, StageRunner, StopRequested
-from lexirec.pipeline.visible import visible
+from lexirec.pipeline.runner import Call, StageRunner, StopRequested
 
 SHOP: dict[str, Any] = {"kind": "toy-shop", "products": 84, "shoppers": 60}
 NETWORK: dict[str, Any] = {"dimensions": 4, "layers": 1, "training": {"epochs": 1}}
@@ -113,48 +109,13 @@ EXPERIMENTS = {
 """Experiments by name, each with its last group of stages that learns."""
 
 
-@dataclass(frozen=True)
-class Made:
-    """A stage of an experiment, and what it takes to make it again."""
-
-    stage: Stage
-    make: Make
-    settings: Settings | Mapping[str, Any]
-    inputs: Mapping[str, Stage]
-    raw: Mapping[str, Path]
-
-    def again(self, data: Path, out: Path) -> Path:
-        """Make the stage in `out`, with `data` in place of every data stage among its inputs."""
-        moved = {
-            name: replace(each, folder=data) if each.kind == "data" else each for name, each in self.inputs.items()
-        }
-        out.mkdir(parents=True)
-        with quiet():
-            self.make(self.settings, {**visible(self.stage.kind, moved), **self.raw}, out)
-        shutil.rmtree(out / PROGRESS, ignore_errors=True)
-        return out
-
-
-@dataclass
-class RecordingRunner(StageRunner):
-    """A runner that remembers how each stage was made."""
-
-    made: list[Made] = field(default_factory=list)
-
-    def stage(
-        self,
-        name: str,
-        make: Make,
-        settings: Settings | Mapping[str, Any],
-        inputs: Mapping[str, Stage | None],
-        raw: Mapping[str, Path] | None = None,
-        *,
-        kind: str | None = None,
-    ) -> Stage:
-        stage = super().stage(name, make, settings, inputs, raw, kind=kind)
-        present = {key: each for key, each in inputs.items() if each is not None}
-        self.made.append(Made(stage, make, settings, present, raw or {}))
-        return stage
+def made_again(call: Call, data: Path, out: Path) -> Path:
+    """Make a stage in `out`, with `data` in place of every data stage among its inputs."""
+    out.mkdir(parents=True)
+    with quiet():
+        call(out, data)
+    shutil.rmtree(out / PROGRESS, ignore_errors=True)
+    return out
 
 
 @cache
@@ -163,13 +124,13 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 @cache
-def stages_of(name: str) -> tuple[Made, ...]:
-    """Run one of the experiments; return its stages."""
+def stages_of(name: str) -> tuple[Call, ...]:
+    """Run one of the experiments; return how its stages were made."""
     settings, last = EXPERIMENTS[name]
-    runner = RecordingRunner(Store(Path(_folder().name)), VERSIONS, until=last)
+    runner = StageRunner(Store(Path(_folder().name)), VERSIONS, until=last)
     with quiet(), contextlib.suppress(StopRequested):
         walk(validate_settings(settings, Experiment), runner)
-    return tuple(runner.made)
+    return tuple(runner.calls.values())
 
 
 def without_held_out(data: Path, target: Path, *, validation: str = "other") -> Path:

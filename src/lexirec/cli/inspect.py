@@ -73,17 +73,25 @@ def audit(
         Literal["leak", "distortion", "note", "never"],
         typer.Option(help="Exit with status 1 on findings at least this severe."),
     ] = "leak",
+    refit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            min=0,
+            help="Make learned parts again that took at most so long, without held-out events, and compare.",
+        ),
+    ] = None,
     json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Check an experiment for leaks and distorted figures.
 
-    Nothing is trained.
+    Nothing is trained without --refit.
     """
     from lexirec.cli import inspect_output
     from lexirec.workflows.audit import run
 
-    result = run.audit(Store(store), what, sets or [])
+    result = run.audit(Store(store), what, sets or [], refit_minutes=refit)
     inspect_output.print_audit(result, json)
     if fail_on != "never" and result.at_least(fail_on):
         raise typer.Exit(1)

@@ -44,6 +44,36 @@ def logged(stage: Stage) -> Iterator[None]:
     _log.info("%s: done in %.1f s", stage.name, time.monotonic() - started)
 
 
+@dataclass(frozen=True)
+class Call:
+    """How a stage is made.
+
+    Attributes:
+        stage: The stage.
+        make: The function that makes it.
+        settings: Its settings.
+        inputs: Its inputs by name.
+        raw: External files by name.
+    """
+
+    stage: Stage
+    make: Make
+    settings: Settings | Mapping[str, Any]
+    inputs: Mapping[str, Stage]
+    raw: Mapping[str, Path]
+
+    def __call__(self, out: Path, data: Path | None = None) -> None:
+        """Make the stage in a folder, with `data` in place of every data stage among its inputs.
+
+        It gets the parts of a data stage that its kind may read (`pipeline.visible`).
+        """
+        moved = {
+            name: replace(each, folder=data) if data is not None and each.kind == "data" else each
+            for name, each in self.inputs.items()
+        }
+        self.make(self.settings, {**visible(self.stage.kind, moved), **self.raw}, out)
+
+
 @dataclass
 class StageRunner:
     """Adds stages in order and executes those that the store lacks.
@@ -56,6 +86,7 @@ class StageRunner:
         before: Stage name -> key in the newest finished run, which distinguishes stale stages from new ones.
         stages: The stages so far.
         recipes: Recipes of their artifacts, by key.
+        calls: How each of them is made, by key.
         display: Context manager around the execution of a stage, for logs and progress.
         within: Prefix of stage names, and the stage that has the prefix alone as its name; None for no prefix.
         read: Digests of the files from outside so far; several stages may read one file.
@@ -70,6 +101,7 @@ class StageRunner:
     before: Mapping[str, str] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
     recipes: dict[str, Recipe] = field(default_factory=dict)
+    calls: dict[str, Call] = field(default_factory=dict)
     display: Callable[[Stage], AbstractContextManager[None]] = logged
     within: tuple[str, str] | None = None
     read: dict[Path, str] = field(default_factory=dict)
@@ -142,10 +174,10 @@ class StageRunner:
             return next(earlier for earlier in self.stages if earlier.key == recipe.key)
         state = self._state(name, recipe)
         stage = Stage(name, kind, recipe.key, self.store.path(kind, recipe.key), state)
+        self.calls[recipe.key] = Call(stage, make, settings, present, raw or {})
         if self.act:
-            folders = {**visible(kind, present), **(raw or {})}
             with self.display(stage):
-                self.store.ensure(recipe, lambda out: make(settings, folders, out), raw)
+                self.store.ensure(recipe, self.calls[recipe.key], raw)
         self.stages.append(stage)
         self.recipes[recipe.key] = recipe
         if self.act and self.after is not None:

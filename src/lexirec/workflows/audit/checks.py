@@ -9,7 +9,16 @@ from typing import NamedTuple
 
 from lexirec.core.errors import LexirecError
 from lexirec.core.progress import Progress
-from lexirec.workflows.audit import held_out, items, prompts, protocol, sample_size, side_information, time_order
+from lexirec.workflows.audit import (
+    held_out,
+    items,
+    memorised_targets,
+    prompts,
+    protocol,
+    sample_size,
+    side_information,
+    time_order,
+)
 from lexirec.workflows.audit.evidence import Evidence
 from lexirec.workflows.audit.findings import Audit, Finding, NotLookedError, ordered
 
@@ -38,6 +47,7 @@ CHECKS: tuple[Check, ...] = (
     Check("identifiers", "do identifiers leak held-out interactions?", side_information.identifiers_know),
     Check("texts", "do texts leak held-out interactions or later sales?", side_information.texts_know),
     Check("baselines", "were baselines fitted on the training part alone?", side_information.scorers_know),
+    Check("memorised-targets", "was a recommender trained on held-out targets?", memorised_targets.memorised_targets),
     Check("shared-identifiers", "do items share identifiers?", items.shared_identifiers),
     Check("twins", "are there near-duplicate items?", items.twins),
     Check("never-trained", "which test targets and users are not in training?", items.never_trained),

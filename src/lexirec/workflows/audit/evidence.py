@@ -49,6 +49,8 @@ class Evidence:
         words: Keywords and descriptions of tokens, from a lexicon.
         neighbors: Similar items.
         scorers: Fitted baselines by name.
+        recommenders: Folders of all recommenders by name.
+        networks: Folders of the networks that neighbours and codes are made of, by stage.
         reports: Evaluations by recommender and seen protocol.
         seeds: Seeds of the finished runs.
         checkpoints: Folders of language models by role.
@@ -68,6 +70,8 @@ class Evidence:
     words: Sequence[TokenWords] = ()
     neighbors: Neighbors | None = None
     scorers: Mapping[str, ScoreRecommender] = field(default_factory=dict)
+    recommenders: Mapping[str, Path] = field(default_factory=dict)
+    networks: Mapping[str, Path] = field(default_factory=dict)
     reports: Mapping[str, Mapping[str, Report]] = field(default_factory=dict)
     seeds: Sequence[int] = ()
     checkpoints: Mapping[str, Path] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Run an audit of an experiment file or a finished run: reuse stored stages, run cheap ones, skip the others.
 
-The audit trains nothing: stages that train, or call a model or an endpoint, are audited where the store holds them, and
-reported as skipped otherwise.
+The audit trains nothing unless it is asked to make parts again (`refit`): stages that train, or call a model or an
+endpoint, are audited where the store holds them, and reported as skipped otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lexirec.core.config import Settings, validate_settings
 from lexirec.core.errors import ArtifactError, LexirecError, SettingsError
 from lexirec.core.manifest import Recipe
-from lexirec.core.runs import EXPERTS, Stage, find_run, run_seeds
+from lexirec.core.runs import EXPERTS, RunRecord, Stage, find_run, recommenders, run_seeds
 from lexirec.core.store import Store
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.sequences import load_array
@@ -30,12 +30,12 @@ from lexirec.pipeline.runner import Make, StageRunner, logged
 from lexirec.pipeline.stages.data import load_catalog, load_split, read_tables
 from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, load_saved_tokenizer
 from lexirec.pipeline.stages.models import words_of
-from lexirec.pipeline.visible import visible
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.workflows.audit.checks import examine
 from lexirec.workflows.audit.evidence import Evidence
-from lexirec.workflows.audit.findings import Audit
+from lexirec.workflows.audit.findings import Audit, ordered
+from lexirec.workflows.audit.refit import ASKS, CHECK, refit
 from lexirec.workflows.audit.time_order import read_times
 
 _log = logging.getLogger(__name__)
@@ -52,13 +52,17 @@ _CHEAP: Mapping[str, frozenset[str] | None] = {
 """Stages that an audit runs if the store lacks them -> their kinds; None for all kinds."""
 
 
-def audit(store: Store, what: str | Path, overrides: Sequence[str] = ()) -> Audit:
+def audit(
+    store: Store, what: str | Path, overrides: Sequence[str] = (), *, refit_minutes: float | None = None
+) -> Audit:
     """Audit an experiment file, or a finished run by its name.
 
     Args:
         store: Store of the stages; cheap missing ones are added.
         what: An experiment file (`.toml`), or the name of an experiment that has finished.
         overrides: `a.b=c`, for files only.
+        refit_minutes: make learned parts again that took at most this long, without held-out events, and compare; None
+            trains nothing.
 
     Raises:
         LexirecError: the file or run does not exist, or the tables cannot be read.
@@ -75,7 +79,16 @@ def audit(store: Store, what: str | Path, overrides: Sequence[str] = ()) -> Audi
         folders = {name: stage.folder for name, stage in run.stages.items() if there[name]}
         missing = {name: "its artifact is missing from the store" for name in run.stages if not there[name]}
     evidence = gather(experiment, store, folders, missing)
-    return replace(examine(evidence), stages={name: str(folder) for name, folder in folders.items()})
+    result = replace(examine(evidence), stages={name: str(folder) for name, folder in folders.items()})
+    if refit_minutes is None:
+        return result
+    findings, without = refit(evidence, store, folders, refit_minutes)
+    return replace(
+        result,
+        findings=ordered([*result.findings, *(replace(each, check=CHECK) for each in findings)]),
+        asked={**result.asked, CHECK: ASKS},
+        not_looked_at={**result.not_looked_at, **without},
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- stages
@@ -105,11 +118,9 @@ class _CheapStageRunner(StageRunner):
             return stage
         why = self._not_made(recipe)
         if why is None:
-            present = {key: earlier for key, earlier in inputs.items() if earlier is not None}
-            folders = {**visible(stage.kind, present), **(raw or {})}
             try:
                 with logged(stage):
-                    self.store.ensure(recipe, lambda out: make(settings, folders, out))
+                    self.store.ensure(recipe, self.calls[recipe.key])
                 return stage
             except (LexirecError, OSError) as error:
                 if stage.kind == "data":
@@ -177,6 +188,8 @@ def gather(experiment: Experiment, store: Store, folders: Mapping[str, Path], mi
         words=words_of(folders) if "codes" in folders and experiment.wants_words else (),
         neighbors=Neighbors.load(folders["neighbors"]) if "neighbors" in folders else None,
         scorers=_scorers(folders),
+        recommenders=_recommenders(folders),
+        networks=_networks(folders),
         reports=_reports(folders),
         seeds=run_seeds(store, experiment.name),
         checkpoints=_checkpoints(experiment, folders),
@@ -219,6 +232,20 @@ def _scorers(folders: Mapping[str, Path]) -> dict[str, ScoreRecommender]:
         except (ArtifactError, KeyError) as error:  # not a score-based recommender
             _log.info("%s is skipped: %s", name, error)
     return scorers
+
+
+def _recommenders(folders: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the folders of all recommenders by name, and of the networks that neighbours and codes are made of."""
+    stages = {name: Stage(name, name.partition(".")[0], "", folder, "done") for name, folder in folders.items()}
+    of_the_run = {name: stage.folder for name, stage in recommenders(RunRecord("", "", {}, stages)).items()}
+    return of_the_run | {
+        name: folder for name, folder in _networks(folders).items() if folder not in of_the_run.values()
+    }
+
+
+def _networks(folders: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the folders of the networks that neighbours and codes are made of."""
+    return {name: folders[name] for name in ("neighbors.sasrec", "codes.sasrec") if name in folders}
 
 
 def _reports(folders: Mapping[str, Path]) -> dict[str, dict[str, Report]]:

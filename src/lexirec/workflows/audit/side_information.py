@@ -12,12 +12,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.stats import rankdata, spearmanr
 
-from lexirec.data.neighbors import Neighbors, co_occurrence, pair_counts
+from lexirec.data.neighbors import Neighbors, co_occurrence, nearest, pair_counts
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.base import popularity
 from lexirec.models.baselines.memory import Memory
-from lexirec.pipeline.components import CoOccurrenceNeighbors, MemoryNeighbors
-from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors, concatenate
+from lexirec.models.baselines.sasrec import Sasrec
+from lexirec.pipeline.components import CoOccurrenceNeighbors, MemoryNeighbors, SasrecNeighbors, VectorNeighbors
+from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors, concatenate, normalized
+from lexirec.semantic_ids.embeddings.svd import CollaborativeVectors
 from lexirec.semantic_ids.identifiers.published import PublishedIdentifiers
 from lexirec.semantic_ids.quantizers.published_codes import PublishedCodes
 from lexirec.semantic_ids.quantizers.rqvae import RqVae
@@ -35,6 +37,7 @@ def neighbors_know(evidence: Evidence) -> Iterator[Finding]:
     neighbors, settings = evidence.need("neighbors"), evidence.experiment.neighbors
     if isinstance(settings, CoOccurrenceNeighbors | MemoryNeighbors):
         yield from _counted_anew(evidence, neighbors, settings)
+    yield from _nearest_anew(evidence, neighbors, settings)
     ours = settings is not None and settings.kind != "published"
     yield from probe(
         evidence, lambda items: neighbors.items[items], neighbors.items.shape[1], "the neighbours", ours=ours
@@ -44,10 +47,10 @@ def neighbors_know(evidence: Evidence) -> Iterator[Finding]:
 def _counted_anew(
     evidence: Evidence, neighbors: Neighbors, settings: CoOccurrenceNeighbors | MemoryNeighbors
 ) -> Iterator[Finding]:
-    from_training = _same(neighbors, _made(evidence, settings, evidence.split.train))
+    from_training = same_neighbors(neighbors, _made(evidence, settings, evidence.split.train))
     if from_training > 0.99 or evidence.interactions is None:
         return
-    from_all = _same(neighbors, _made(evidence, settings, evidence.interactions.sequences))
+    from_all = same_neighbors(neighbors, _made(evidence, settings, evidence.interactions.sequences))
     if from_all > from_training:
         yield Finding(
             "leak",
@@ -61,6 +64,24 @@ def _counted_anew(
             "distortion",
             f"the neighbours do not match the settings and training rows ({percent(from_training)} agree)",
             "either way: figures belong to other neighbours than the settings describe",
+            "run the stage neighbors again",
+        )
+
+
+def _nearest_anew(evidence: Evidence, neighbors: Neighbors, settings: Any) -> Iterator[Finding]:
+    """Find the nearest items again by the vectors that the settings name, where these are there."""
+    if isinstance(settings, VectorNeighbors) and evidence.vectors:
+        vectors, of = concatenate(list(evidence.vectors.values())), "[vectors]"
+    elif isinstance(settings, SasrecNeighbors) and "neighbors.sasrec" in evidence.networks:
+        vectors, of = Sasrec.load(evidence.networks["neighbors.sasrec"] / "scorer").item_vectors(), "its SASRec"
+    else:
+        return
+    alike = same_neighbors(neighbors, nearest(vectors, settings.k))
+    if alike < 0.99:
+        yield Finding(
+            "leak",
+            f"the neighbours are not the nearest items by the vectors of {of} ({percent(alike)} agree)",
+            "up if they were counted from held-out events, which the model then reads",
             "run the stage neighbors again",
         )
 
@@ -79,7 +100,7 @@ def _made(evidence: Evidence, settings: CoOccurrenceNeighbors | MemoryNeighbors,
     return memory.neighbors(settings.k)
 
 
-def _same(one: Neighbors, other: Neighbors) -> float:
+def same_neighbors(one: Neighbors, other: Neighbors) -> float:
     """Share of the neighbours in common, in any order."""
     size = int(max(one.items.max(initial=0), other.items.max(initial=0))) + 1
     sets = [
@@ -95,8 +116,25 @@ def vectors_know(evidence: Evidence) -> Iterator[Finding]:
         vectors = evidence.need("vectors").get(name)
         if vectors is None:
             raise NotLookedError(evidence.missing.get(f"vectors.{name}", f"vectors.{name} are missing"))
+        yield from _fitted_anew(evidence, name, vectors)
         lists = partial(nearest_of, vectors, k=_COMPANIONS)
         yield from probe(evidence, lists, _COMPANIONS, f"the vectors '{name}'", ours=_counted_here(evidence, name))
+
+
+def _fitted_anew(evidence: Evidence, name: str, vectors: NDArray[np.float32]) -> Iterator[Finding]:
+    """Fit collaborative vectors again on the training part, and compare."""
+    settings = evidence.experiment.vectors[name]
+    if not isinstance(settings, CollaborativeVectors):
+        return
+    again = normalized(settings.fit(evidence.split.train, evidence.n_items))
+    alike = same_neighbors(nearest(vectors, _COMPANIONS), nearest(again, _COMPANIONS))
+    if alike < 0.9:  # other machines give other signs and other last digits
+        yield Finding(
+            "leak",
+            f"the vectors '{name}' are not those of the training part ({percent(alike)} of the nearest items agree)",
+            "up if held-out events entered them: their readers see pairs of held-out events",
+            f"run the stage vectors.{name} again",
+        )
 
 
 def _foreign(evidence: Evidence) -> list[str]:
