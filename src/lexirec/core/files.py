@@ -8,6 +8,7 @@ full disk, each in its own way, into one line.
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import logging
@@ -64,10 +65,29 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _remove_abandoned(path: Path) -> None:
+    """Remove what processes that were killed had written of a file."""
+    for abandoned in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        number = abandoned.name.removesuffix(".partial").rpartition(".")[2]
+        if number.isdigit() and not _is_alive(int(number)):
+            abandoned.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
 @contextmanager
 def _appearing(path: Path) -> Iterator[Path]:
     """Yield a path to write; what was written replaces `path` at the end, and nothing of it stays after an error."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    _remove_abandoned(path)
     try:
         yield partial
         sync(partial)
