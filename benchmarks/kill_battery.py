@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,16 +34,17 @@ from lexirec.data.toy import toy_shop
 from lexirec.evaluation.evaluator import Report
 
 FAMILIES = ("gram", "tsrec")
-EXPERIMENT = """
+BARE = """
 extends = "lexirec:toy-{family}.toml"
+baselines = {{}}
 [data]
 kind = "tables"
 items = "items.parquet"
 interactions = "interactions.parquet"
 text = ["title", "brand", "categories", "description"]
-[baselines]
-[baselines.memory]
-kind = "memory"
+"""
+EXPERIMENT = """
+extends = "bare-{family}.toml"
 [baselines.sasrec]
 kind = "sasrec"
 dimensions = 16
@@ -56,6 +58,10 @@ ks = [5, 10]
 {more}
 """
 MORE = {"gram": "", "tsrec": "[reinforcement.training]\ncases = 96\nvalidation_users = 60\n"}
+_MOST_FAILURES = 5
+_BEGUN = r"{}: (?:started|resumed|reused)"
+_TRAINED = ("model", "reinforced", "backbone", "baselines.sasrec")
+_TOOK = r"(\S+): done in ([0-9.]+) s"
 INPUTS = ("none", "none", "changed, then killed", "changed and changed back", "touched")
 DAMAGES = ("none", "cut", "cut", "altered", "deleted")
 
@@ -99,7 +105,7 @@ class Battery:
     folder: Path
     random: random.Random
     wholes: dict[str, Result] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, dict[str, float]] = field(default_factory=dict)
     kills: int = 0
     rounds: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -117,15 +123,17 @@ class Battery:
         toy_shop(seed=1, items=120, shoppers=150).write(self.folder / "other")
         self.other = (self.folder / "other" / "interactions.parquet").read_bytes()
         for family in FAMILIES:
+            (self.folder / f"bare-{family}.toml").write_text(BARE.format(family=family), encoding="utf-8")
             text = EXPERIMENT.format(family=family, more=MORE[family])
             (self.folder / f"{family}.toml").write_text(text, encoding="utf-8")
             started = time.monotonic()
             status, said = self.finish(family, "whole")
             if status:
                 raise SystemExit(f"the undisturbed run of {family} fails: {said}")
-            self.seconds[family] = time.monotonic() - started
+            took = time.monotonic() - started
+            self.seconds[family] = {name: float(seconds) for name, seconds in re.findall(_TOOK, self.log())}
             self.wholes[family] = result_of(Store(self.folder / "whole"), family)
-            print(f"{family}: undisturbed in {self.seconds[family]:.0f} s", flush=True)
+            print(f"{family}: undisturbed in {took:.0f} s", flush=True)
 
     def start(self, family: str, store: str) -> subprocess.Popen[str]:
         """Start the command that runs an experiment."""
@@ -148,24 +156,28 @@ class Battery:
         status = self.start(family, store).wait()
         return status, (self.log().splitlines() or [""])[-1]
 
-    def disturb(self, family: str, store: str) -> str:
+    def stages(self, family: str, count: int) -> list[str]:
+        """Choose stages to be killed in, in the order in which they run; those that train more often."""
+        names = list(self.seconds[family])
+        weights = [5 if name.startswith(_TRAINED) else 1 for name in names]
+        return sorted(self.random.choices(names, weights, k=count), key=names.index)
+
+    def disturb(self, family: str, store: str, stage: str) -> str:
         """Run an experiment, change its table and kill it, each at a random moment; return what was done."""
         change = self.random.choice(INPUTS)
+        seconds = self.random.uniform(0, 1.2 * self.seconds[family][stage])
         process = self.start(family, store)
-        while process.poll() is None and ": started" not in self.log():  # the imports are over
-            time.sleep(0.02)
-        moment = self.random.uniform(0, 0.6 * self.seconds[family])
         if change != "none":
-            self._wait(process, self.random.uniform(0, moment))
-            moment /= 2
+            first = self.random.choice(sorted({"data", stage}))
+            self._wait(process, first, self.random.uniform(0, self.seconds[family].get(first, 1.0)))
             if change == "touched":
                 os.utime(self.table)
             else:
                 self.table.write_bytes(self.other)
             if change == "changed and changed back":
-                self._wait(process, self.random.uniform(0, 2))
+                self._sleep(process, self.random.uniform(0, 1))
                 self.table.write_bytes(self.content)
-        self._wait(process, moment)
+        self._wait(process, stage, seconds)
         alive = process.poll() is None
         process.kill()
         status = process.wait()
@@ -175,17 +187,20 @@ class Battery:
         self.counts[f"table {change}"] += change != "none"
         return f"table {change}; {self._ending(family, alive, status)}"
 
-    def _wait(self, process: subprocess.Popen[str], seconds: float) -> None:
+    def _wait(self, process: subprocess.Popen[str], stage: str, seconds: float) -> None:
+        """Wait until a stage has begun, or is there already, and so many seconds more, or until the end."""
+        begun = re.compile(_BEGUN.format(re.escape(stage)))
+        while process.poll() is None and not begun.search(self.log()):
+            time.sleep(0.01)
+        self._sleep(process, seconds)
+
+    def _sleep(self, process: subprocess.Popen[str], seconds: float) -> None:
         until = time.monotonic() + seconds
         while process.poll() is None and time.monotonic() < until:
             time.sleep(0.005)
 
     def _ending(self, family: str, alive: bool, status: int) -> str:
-        stages = [
-            line.split(" ")[1].rstrip(":")
-            for line in self.log().splitlines()
-            if ": started" in line or ": resumed" in line
-        ]
+        stages = re.findall(_BEGUN.format(r"(\S+)"), self.log())
         last = (self.log().splitlines() or [""])[-1]
         if alive:
             return f"killed in {stages[-1] if stages else 'the imports'}"
@@ -242,11 +257,11 @@ def main() -> None:
         battery = Battery(Path(folder), random.Random(options.seed))
         battery.prepare()
         number = 0
-        while battery.kills < options.kills:
+        while battery.kills < options.kills and len(battery.failures) < _MOST_FAILURES:
             family, store = FAMILIES[number % len(FAMILIES)], f"store-{number}"
             number += 1
-            for _ in range(min(options.most, options.kills - battery.kills)):
-                done = battery.disturb(family, store)
+            for stage in battery.stages(family, min(options.most, options.kills - battery.kills)):
+                done = battery.disturb(family, store, stage)
                 print(f"{battery.kills:>3} {family}: {done}; {battery.damage(store)}", flush=True)
                 if "before the kill" in done:
                     break
