@@ -8,7 +8,7 @@ WORKERS ?= 2
 JOBS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test mutants docs clean fuzz
+.PHONY: help setup demo check format test mutants docs clean fuzz kill-battery
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test: $(STAMP) check ## everything in check, then the tests
 # Takes about ten minutes of one idle core: not part of `test`. JOBS=4 tries four at a time.
 mutants: $(STAMP) ## break some sixty important lines, one at a time: a test has to fail each time
 	$(BIN)/python benchmarks/mutants.py --jobs $(JOBS)
+
+kill-battery: $(STAMP) ## kill, damage and change runs of both families at random moments: they end as undisturbed ones
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kill_battery.py
 
 fuzz: $(STAMP) ## 2,000 pairs of tables as people have them through init, plan and run --until data (an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fuzz_tables.py --tables 2000
