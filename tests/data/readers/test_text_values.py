@@ -110,6 +110,22 @@ def test_names_that_recur_are_lists_under_any_name(items):
     assert values(catalog, "price") == ["1|2", "3", "4", "5"]
 
 
+def test_signs_of_html_join_no_names(items):
+    titles, given = ["a", "b", "c"], ["Tom &amp; Jerry|Cats", "Cats", "Tom &amp; Jerry"]
+    assert values(items(title=titles, genres=given), "genres") == [
+        ["Tom &amp; Jerry", "Cats"],
+        ["Cats"],
+        ["Tom &amp; Jerry"],
+    ]
+    read = items(("title", "genres"), title=titles, genres=given)
+    assert values(read, "genres") == [["Tom & Jerry", "Cats"], ["Cats"], ["Tom & Jerry"]]
+    assert values(items(title=titles, genres=["R&amp;B", "<b>Pop</b>", "Rock"]), "genres") == [
+        "R&amp;B",
+        "<b>Pop</b>",
+        "Rock",
+    ]
+
+
 def test_objects_without_names_are_kept_for_filters_and_give_texts_their_words(items):
     given = ["{'WiFi': 'free', 'id': 3}", "{'WiFi': 'paid', 'id': 4}"]
     assert values(items(title=["a", "b"], facts=given), "facts") == given

@@ -195,7 +195,8 @@ class _Reading:
         """Return SQL of lists whose texts are split: the parts, in order, each once."""
         parts = f"flatten([string_split_regex(s, {literal(separators)}) FOR s IN {lists}])"
         kept = f"[{trimmed('e')} FOR e IN {parts} IF NOT {missing('e', self.words)}]"
-        return f"list_filter({kept}, lambda e, i: list_position({kept}, e) = i)"
+        once = "lambda l: list_filter(l, lambda e, i: list_position(l, e) = i)"
+        return f"list_transform([{kept}], {once})[1]"  # the list is made once, not once for each of its texts
 
     def _is_structured(self, work: Workspace) -> bool:
         """Return whether most values are lists or objects written as text (or lists of such)."""
@@ -225,8 +226,10 @@ class _Reading:
         if self.name in _WHOLE:
             return ""
         work.run(f"CREATE OR REPLACE TEMP TABLE {_VALUES} AS SELECT v FROM ({values}) WHERE v <> ''")
-        free = f"NOT contains(v, '<') AND NOT regexp_matches(v, '{_ENTITY}')"
-        joined = {sign: f"(contains(v, {literal(sign)}) AND {free})" for sign in _SEPARATORS}
+        free = f"NOT contains(v, '<') AND NOT regexp_matches(v, '{_ENTITY}')"  # signs of HTML join nothing
+        joined = {
+            sign: f"(contains(v, {literal(sign)}){'' if sign == '|' else f' AND {free}'})" for sign in _SEPARATORS
+        }
         counted = ", ".join(f"count_if({condition})" for condition in joined.values())
         counts = dict(zip(joined, work.rows(f"SELECT {counted} FROM {_VALUES}")[0], strict=True))
         found = [sign for sign, count in counts.items() if count]
