@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lexirec.core.arguments import check_columns, expect, given_path
 from lexirec.core.errors import ArtifactError, DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -75,9 +76,14 @@ class Catalog:
         Raises:
             DataError: The file cannot be used; one line with file, row, column, what was given and what is allowed.
         """
+        expect("text", text, Iterable, 'pass a list of names of fields, such as text=["title"]')
         from lexirec.data.readers.items import read_items  # here, so that a saved catalogue loads without DuckDB
         from lexirec.data.readers.validation import Rejects as Collector
 
+        if isinstance(text, str) or not all(isinstance(name, str) for name in text):
+            raise DataError(f'text is {text!r}; pass a list of names of fields, such as text=["title"]')
+        path = given_path("path", path)
+        check_columns(columns)
         bad_rows = rejects if isinstance(rejects, Collector) else Collector(on_bad_row)
         table = read_items(path, tuple(text), columns, bad_rows, format)
         if rejects is not None and not isinstance(rejects, Collector):

@@ -14,6 +14,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.core.arguments import check_columns, expect, given_path
 from lexirec.core.errors import ArtifactError, DataError
 from lexirec.data.catalog import Catalog
 from lexirec.data.readers.duckdb_source import Workspace, one_line
@@ -73,6 +74,9 @@ class Interactions:
         Raises:
             DataError: The file cannot be used; one line with file, row, column, what was given and what is allowed.
         """
+        path = given_path("path", path)
+        check_columns(columns)
+        expect("catalog", catalog, Catalog, "pass the items, as Catalog.read returns them")
         bad_rows = rejects if isinstance(rejects, Rejects) else Rejects(on_bad_row)
         before = dict(bad_rows.counts)
         options = options or EventOptions(time_unit=time_unit)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.core.arguments import expect
 from lexirec.core.errors import ArtifactError, DataError
 
 
@@ -43,6 +44,7 @@ class Sequences:
         Raises:
             DataError: A row is no list of whole numbers.
         """
+        expect("lists", lists, Iterable, "pass a list of histories, such as [[0, 5, 2]]")
         rows = [_row(row) for row in lists]
         items = np.concatenate(rows) if rows else np.empty(0, dtype=np.int32)
         return cls(items, _offsets(np.array([len(row) for row in rows], dtype=np.int64)))

@@ -26,7 +26,8 @@ from rich.text import Text
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from lexirec.core.errors import ArtifactError
+from lexirec.core.arguments import expect
+from lexirec.core.errors import ArtifactError, DataError
 from lexirec.core.progress import Progress, quiet
 from lexirec.data.ranking import Ranking, Recommender
 from lexirec.data.sequences import Sequences
@@ -152,6 +153,11 @@ def evaluate(
             although items were left to recommend.
         TrainingError: an item of a list has the score NaN.
     """
+    if not hasattr(recommender, "rank"):
+        raise DataError(f"recommender is of type {type(recommender).__name__}; pass one that load_recommender returns")
+    expect("cases", cases, Cases, "pass cases, such as split.test")
+    if not ks or not all(isinstance(k, int | np.integer) and k > 0 for k in ks):
+        raise DataError(f"ks are {ks!r}; pass whole numbers of at least 1, such as (5, 10)")
     n_items = len(recommender.catalog)
     check_cases(cases, n_items)
     started = time.monotonic()

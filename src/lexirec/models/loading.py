@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lexirec.core.arguments import given_path
 from lexirec.core.errors import ArtifactError, did_you_mean
 from lexirec.core.runs import OWN, RunRecord, evaluations, find_run, recommenders
 from lexirec.core.store import Store
@@ -23,7 +24,7 @@ def load_recommender(folder: str | Path) -> Recommender:
     Raises:
         ArtifactError: the folder holds no recommender, or one of a kind this version does not know.
     """
-    source = Path(folder)
+    source = given_path("folder", folder)
     kind = read_manifest(source).get("kind")
     if kind == "scores":
         from lexirec.models.baselines.recommender import ScoreRecommender

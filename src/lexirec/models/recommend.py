@@ -10,6 +10,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.core.arguments import expect
 from lexirec.core.errors import DataError
 from lexirec.data.catalog import Catalog
 from lexirec.data.filter_columns import shown
@@ -96,6 +97,9 @@ def recommend(
         raise DataError(f"k is {k!r}; set it to a whole number of at least 1")
     if isinstance(history, (str, bytes)):
         raise DataError(f"history is the text {shown(str(history))}; pass a list of item ids, oldest first")
+    expect("history", history, Iterable, "pass a list of item ids, oldest first")
+    if not hasattr(recommender, "rank"):
+        raise DataError(f"recommender is of type {type(recommender).__name__}; pass one that load_recommender returns")
     catalog = recommender.catalog
     numbers = catalog.numbers(history)
     left = select_items(catalog, allow, deny)

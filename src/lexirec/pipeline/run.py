@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
+from lexirec.core.arguments import expect
 from lexirec.core.errors import SettingsError, did_you_mean
 from lexirec.core.runs import EXPERTS, RunRecord, Stage, newest_run, record, record_unfinished
 from lexirec.core.store import Store
@@ -30,6 +31,7 @@ def run_experiment(experiment: Experiment, store: Store, until: str | None = Non
     Raises:
         LexirecError: settings, files or store are invalid; the message says what to do.
     """
+    _check_arguments(experiment, store)
     if until is not None:
         plan_experiment(experiment, store, until)  # raises if the experiment lacks this stage
 
@@ -50,6 +52,7 @@ def plan_experiment(experiment: Experiment, store: Store, until: str | None = No
     Raises:
         SettingsError: the experiment has no stage `until`.
     """
+    _check_arguments(experiment, store)
     known = [*VERSIONS, EXPERTS]
     if until is not None and until not in known:
         raise SettingsError(f"--until {until}: allowed are {', '.join(known)}.{did_you_mean(until, known)}")
@@ -62,3 +65,8 @@ def plan_experiment(experiment: Experiment, store: Store, until: str | None = No
     if until is not None and until not in groups:
         raise SettingsError(f"--until {until}: {experiment.name} has no such stage; allowed are {', '.join(groups)}")
     return runner.stages
+
+
+def _check_arguments(experiment: Experiment, store: Store) -> None:
+    expect("experiment", experiment, Experiment, "pass what load_experiment returns")
+    expect("store", store, Store, 'pass a store, such as Store("store")')

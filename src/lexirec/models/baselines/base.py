@@ -16,8 +16,9 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,9 @@ from pydantic import ValidationError
 from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
+from lexirec.core.arguments import NotFittedError, expect
 from lexirec.core.config import Settings
-from lexirec.core.errors import ArtifactError
+from lexirec.core.errors import ArtifactError, DataError
 from lexirec.core.registry import PartSettings
 from lexirec.data.neighbors import Matrix, Neighbors
 from lexirec.data.sequences import Sequences
@@ -152,6 +154,29 @@ class Scorer(Protocol):
 # ------------------------------------------------------------------------------------------------------- base classes
 
 
+_FITTED = ("shares", "network", "counted", "vectors")
+"""Attributes that `fit` makes and no class lists among its arrays."""
+
+
+def _checked(fit: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a `fit` that checks the training rows and the number of items first."""
+
+    @wraps(fit)
+    def checked(self: Any, train: Sequences, n_items: int, *args: Any, **options: Any) -> Any:
+        rows = "pass rows of item numbers, such as split.train or Sequences.from_lists([[0, 5, 2]])"
+        expect("train", train, Sequences, rows)
+        expect("n_items", n_items, (int, np.integer), "pass the number of items, such as len(catalog)")
+        if len(train.items) and not 0 <= int(train.items.min()) <= int(train.items.max()) < n_items:
+            low, high = int(train.items.min()), int(train.items.max())
+            raise DataError(
+                f"train holds item numbers from {low} to {high}, but n_items is {n_items}; they should be from 0 to "
+                "n_items - 1"
+            )
+        return fit(self, train, n_items, *args, **options)
+
+    return checked
+
+
 class BaselineSettings(PartSettings):
     """Settings of a baseline; `needs` may name `vectors`, `neighbors` and `times` of the experiment."""
 
@@ -218,7 +243,23 @@ class Baseline(ABC):
 
     def __init__(self, settings: BaselineSettings | None = None) -> None:
         """Keep the settings, by default those of `settings_class()`."""
+        kind = self.settings_class.__name__
+        expect("settings", settings, (Settings, type(None)), f"pass {kind}(...) or nothing")
         self.settings = settings or self.settings_class()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let the class's own `fit` check its arguments."""
+        super().__init_subclass__(**options)
+        if "fit" in cls.__dict__:
+            cls.fit = _checked(cls.fit)  # type: ignore[method-assign]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say of what `fit` makes that it has not been called."""
+            if name in (*self.arrays, *self.matrices, *_FITTED):
+                raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit, or load a saved one")
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     @abstractmethod
     def fit(self, train: Sequences, n_items: int) -> Self:

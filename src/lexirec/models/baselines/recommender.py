@@ -13,7 +13,8 @@ from typing import Any, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from lexirec.core.errors import ArtifactError
+from lexirec.core.arguments import expect, given_path
+from lexirec.core.errors import ArtifactError, DataError
 from lexirec.core.progress import Progress
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
@@ -30,6 +31,9 @@ class ScoreRecommender:
 
     def __init__(self, catalog: Catalog, scorer: Scorer) -> None:
         """Combine a catalogue and a scorer fitted on its item numbers."""
+        expect("catalog", catalog, Catalog, "pass the items, as Catalog.read returns them")
+        if not hasattr(scorer, "scores"):
+            raise DataError(f"scorer is of type {type(scorer).__name__}; pass a fitted one, such as Memory().fit(…)")
         self._catalog, self.scorer = catalog, scorer
 
     @property
@@ -92,7 +96,7 @@ class ScoreRecommender:
         Raises:
             ArtifactError: the folder is incomplete, damaged, or its parts do not belong together.
         """
-        source = Path(folder)
+        source = given_path("folder", folder)
         manifest = read_manifest(source)
         return cls(load_catalog(source, manifest), _scorer_class(manifest, source).load(source / "scorer"))
 

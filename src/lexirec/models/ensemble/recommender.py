@@ -20,6 +20,7 @@ from typing import Any, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.core.arguments import given_path
 from lexirec.core.errors import SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
@@ -204,7 +205,7 @@ class EnsembleRecommender:
         Raises:
             ArtifactError: the folder is incomplete, damaged, or its parts do not belong together.
         """
-        source = Path(folder)
+        source = given_path("folder", folder)
         manifest = read_manifest(source)
         load_catalog(source, manifest)
         with undamaged(source):

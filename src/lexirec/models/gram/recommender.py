@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from lexirec.core.arguments import given_path
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.ranking import check_sizes
@@ -211,7 +212,7 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         Raises:
             ArtifactError: the folder is incomplete, damaged, or its parts do not belong together.
         """
-        source = Path(folder)
+        source = given_path("folder", folder)
         saved = read_parts(source, GramSettings)
         with undamaged(source):
             backbone = restore_backbone(source / _BACKBONE)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lexirec.core.arguments import given_path
 from lexirec.core.errors import SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
@@ -254,7 +255,7 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         Raises:
             ArtifactError: the folder is incomplete, damaged, or its parts do not belong together.
         """
-        source = Path(folder)
+        source = given_path("folder", folder)
         saved = read_parts(source, TSRecSettings)
         with undamaged(source):
             backbone = restore_causal(source / _BACKBONE)
