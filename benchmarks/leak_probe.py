@@ -91,7 +91,7 @@ def worlds(arguments: argparse.Namespace, store: Store) -> Iterator[tuple[int, E
             f"model.training.epochs={arguments.epochs}",
             "model.training.validation_users=150",
         ]
-        experiment = load_experiment("lexirec:toy-gram.toml", overrides)
+        experiment = load_experiment("lexirec:toy-gram.toml", [*overrides, *arguments.set])
         runner = StageRunner(store, VERSIONS, until="neighbors" if "gram" in arguments.kinds else "data")
         with contextlib.suppress(StopRequested):
             walk(experiment, runner)
@@ -107,6 +107,7 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=150)
     parser.add_argument("--shoppers", type=int, default=600)
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--set", action="append", default=[], help="further settings of GRAM")
     parser.add_argument("--kinds", default="transitions,memory,item-knn,ease,als", help="baselines, and gram")
     parser.add_argument("--leaks", default=",".join(LEAKS))
     arguments = parser.parse_args()

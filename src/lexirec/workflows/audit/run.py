@@ -120,7 +120,7 @@ class _CheapStageRunner(StageRunner):
         if why is None:
             try:
                 with logged(stage):
-                    self.store.ensure(recipe, self.calls[recipe.key])
+                    self.store.ensure(recipe, self.calls[recipe.key], raw)
                 return stage
             except (LexirecError, OSError) as error:
                 if stage.kind == "data":
