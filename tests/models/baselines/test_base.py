@@ -43,7 +43,9 @@ def test_numbers_of_no_item_reach_no_sparse_product(number):
     ):
         with pytest.raises(DataError, match=f"history 0 holds item number {number}, but the catalog has 4 items"):
             use()
-    with pytest.raises(DataError, match=f"holds item number {number}"):
+    with pytest.raises(
+        DataError, match=f"train holds item numbers from {min(number, 0)} to {max(number, 0)}, but n_items is 4"
+    ):
         ItemKnn().fit(histories, 4)
 
 
