@@ -8,10 +8,10 @@ WORKERS ?= 2
 JOBS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test mutants docs clean fuzz kill-battery
+.PHONY: help setup demo check format test test-long mutants docs clean fuzz kill-battery
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create .venv and install lexirec with the pinned dependencies (once)
 
@@ -29,8 +29,11 @@ format: $(STAMP) ## format the code and fix what the linter can
 	$(BIN)/ruff check --fix .
 
 # One thread a worker: two workers on two cores must not fight over them.
-test: $(STAMP) check ## everything in check, then the tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
+test: $(STAMP) check ## everything in check, then the tests but for the long ones
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) -m "not long"
+
+test-long: $(STAMP) ## the long tests: tutorials, the site, kills, whole experiments
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) -m long
 
 # Takes about ten minutes of one idle core: not part of `test`. JOBS=4 tries four at a time.
 mutants: $(STAMP) ## break some sixty important lines, one at a time: a test has to fail each time

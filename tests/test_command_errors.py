@@ -293,6 +293,7 @@ def test_an_interruption_is_one_line(lexirec, broken, file, monkeypatch, tmp_pat
     assert lexirec("run", file, "--store", tmp_path) == (130, "", line)
 
 
+@pytest.mark.long
 def test_a_reader_that_goes_away_is_no_error():
     command = f"{sys.executable} -m lexirec.cli doctor | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)

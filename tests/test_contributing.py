@@ -16,6 +16,8 @@ from lexirec.core.store import Store
 from lexirec.evaluation.evaluator import Report
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("baseline", "quantiser", "identifier scheme", "importer", "task of TS-Rec", "reward of TS-Rec")
 EXPERIMENT = """

@@ -38,6 +38,7 @@ def test_the_table_has_forty_mutants_of_different_names():
     assert [name for name, count in Counter(each.name for each in TABLE).items() if count > 1] == []
 
 
+@pytest.mark.long
 def test_two_mutants_are_killed_and_a_harmless_one_survives(tmp_path):
     folder = script.scratch_copy(tmp_path)
     rank, average = (script.mutants([name])[0] for name in ("rank-off-by-one", "ndcg-discount"))

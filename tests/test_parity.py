@@ -143,6 +143,7 @@ def test_lists_equal_those_of_generate(activation):
     assert_identical(model, histories, batch=5)
 
 
+@pytest.mark.long
 @pytest.mark.data
 def test_lists_equal_those_of_generate_with_grams_identifiers_of_beauty(data_dir: Path):
     """One hundred shoppers of Beauty, top 50."""

@@ -25,6 +25,7 @@ def site(tmp_path_factory) -> Path:
     return built(tmp_path_factory.mktemp("site"))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_site_builds_and_has_a_page_for_every_source(site):
     sources = [path.relative_to(DOCS).with_suffix("") for path in DOCS.glob("**/*.md")]
@@ -53,6 +54,7 @@ def one_page(folder: Path, text: str) -> None:
     build(load_config(str(folder / "mkdocs.yml")))
 
 
+@pytest.mark.long
 def test_a_broken_link_anchor_or_reference_fails(tmp_path):
     one_page(tmp_path, "[here](#home)")
     for text in ("[there](nowhere.md)", "[there](#nowhere)", "[`x`][lexirec.nowhere.x]", "![figure](nothing.svg)"):

@@ -14,6 +14,7 @@ def ids(path: Path) -> str:
     return path.stem
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", TUTORIALS, ids=ids)
 def test_a_tutorial_runs_and_prints_what_it_shows(path, tmp_path):
     shown = list(run_tutorial(path.read_text(encoding="utf-8"), tmp_path))
@@ -23,6 +24,7 @@ def test_a_tutorial_runs_and_prints_what_it_shows(path, tmp_path):
     assert len(shown) >= 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", OTHERS, ids=ids)
 def test_the_code_of_other_pages_runs(path, tmp_path):
     assert all(each.agrees for each in run_tutorial(path.read_text(encoding="utf-8"), tmp_path))

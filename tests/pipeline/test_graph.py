@@ -243,6 +243,7 @@ for moment in ("data/.*.partial", "baselines/.*.partial/progress/*", "evaluation
 """
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path):
     _, done = small_run()
     killer = subprocess.run(

@@ -252,6 +252,7 @@ for limit in {LIMITS}:
 """
 
 
+@pytest.mark.long
 def test_files_that_may_not_grow_are_one_line(tmp_path, whole):
     """The system itself refuses to write, in a file of every kind."""
     command = [sys.executable, "-c", LIMITED, str(tmp_path)]

@@ -88,6 +88,7 @@ def test_the_command_prints_it(found, capsys):
     assert all(part in out for part in ("lexirec recommend toy-gram", "mine.toml", "report.md"))
 
 
+@pytest.mark.long
 def test_ts_rec_goes_all_the_way(spelled):
     systems = {system.name: system for system in spelled.content.systems}
     assert [name for name, system in systems.items() if system.main] == ["reinforced"]

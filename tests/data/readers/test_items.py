@@ -26,11 +26,19 @@ def test_a_column_may_have_any_name(tmp_path, kind):
     table = Catalog.read(path, text=["title"]).table
     assert sorted(table.column_names) == sorted(values)
     assert table.to_pydict() == {name: values[name] for name in table.column_names}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_mapped_column_may_have_any_name(tmp_path, kind):
+    values = {"item_id": ["a0", "a1"], "title": ["Red river", "Blue moon"]} | {name: ["yes", "no"] for name in HELPERS}
+    path = write(tmp_path / f"items.{kind}", values)
     for name in HELPERS:
         mapped = Catalog.read(path, text=["tale"], columns={"tale": name})
         assert mapped.field("tale") == ["yes", "no"], name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_events_may_have_columns_of_any_name(tmp_path, kind):
     items = Catalog.read(

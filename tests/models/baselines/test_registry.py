@@ -17,6 +17,7 @@ def test_every_baseline_is_found_by_its_own_kind():
     assert MemoryBaseline in baseline_settings()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", list(BASELINES))
 def test_a_look_up_imports_its_own_module_and_nothing_heavy(kind):
     code = f"""

@@ -119,10 +119,12 @@ def gram(tmp_path_factory) -> _Gram:
     return _Gram(tmp_path_factory.mktemp("gram"))
 
 
+@pytest.mark.long
 def test_gram_trained_on_the_training_part_passes(gram):
     assert found(gram.trained("none")) == []
 
 
+@pytest.mark.long
 def test_gram_trained_on_test_targets_is_a_leak(gram):
     (finding,) = found(gram.trained("whole"))
     assert finding.severity == "leak"

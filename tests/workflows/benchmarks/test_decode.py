@@ -9,6 +9,7 @@ from lexirec.workflows.benchmarks.decode import bench_decode
 from tests.workflows.benchmarks.test_fixtures import TINY
 
 
+@pytest.mark.long
 def test_it_prints_one_object_and_both_paths_agree(monkeypatch, capsys):
     monkeypatch.setattr(decode, "bench_decode", lambda family: bench_decode(family, users=2, repeats=2, sizes=TINY))
     with pytest.raises(SystemExit) as done:

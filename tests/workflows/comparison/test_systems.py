@@ -86,6 +86,7 @@ def test_what_is_not_there_is_reported(store):
         compare_named(store, ["a=small:memory", "a=small:popularity"])
 
 
+@pytest.mark.long
 def test_seeds_of_a_system_differ_in_nothing_else(tmp_path):
     store = Store(tmp_path)
     for seed, window in ((0, 8), (1, 2), (2, 8)):

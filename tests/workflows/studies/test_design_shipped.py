@@ -88,6 +88,7 @@ def test_the_study_of_the_guide_loads(tmp_path):
     assert len(load_study(tmp_path / "study.toml").runs) == 6
 
 
+@pytest.mark.long
 def test_the_command_plans_runs_and_reports(tmp_path, capsys, monkeypatch):
     """From end to end: GRAM's item prompts on the smallest shop, two seeds, one epoch."""
     monkeypatch.chdir(tmp_path)

@@ -19,6 +19,8 @@ from lexirec.workflows.transfer import stages
 from lexirec.workflows.transfer.run import plan_transfer, transfer
 from tests.worlds.small_transfer import TARGET, small_transfer, wanted
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def store() -> Store:

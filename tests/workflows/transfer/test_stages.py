@@ -11,6 +11,8 @@ from lexirec.workflows.transfer import stages
 from lexirec.workflows.transfer.stages import apply_codebook, saw_card
 from tests.worlds.small_transfer import small_transfer
 
+pytestmark = pytest.mark.long
+
 RNG = np.random.default_rng(0)
 FIRST = normalized(RNG.normal(size=(30, 4)))
 

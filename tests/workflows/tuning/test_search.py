@@ -21,6 +21,8 @@ from lexirec.workflows.tuning.report import rows
 from lexirec.workflows.tuning.search import tune
 from lexirec.workflows.tuning.trials import load_trials
 
+pytestmark = pytest.mark.long
+
 EXPERIMENT = """
 name = "tiny"
 [data]
