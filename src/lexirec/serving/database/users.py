@@ -15,6 +15,7 @@ from sqlalchemy import (
     ARRAY,
     Connection,
     FromClause,
+    Integer,
     Select,
     Text,
     bindparam,
