@@ -119,14 +119,14 @@ def recommend(
     rules = _compiled(recommender, GivenRules.of(**given))
     seen = [numbers] if exclude_seen else None
     (ranked,) = rank_with_rules(recommender, Sequences.from_lists([numbers.tolist()]), [k], [rules], seen=seen)
-    reasons = _score_drops(recommender, numbers, ranked, rules.boosts) if explain and len(numbers) else None
+    reasons = attribute(recommender, numbers, ranked, rules.boosts) if explain else ()
     titles = _titles(catalog)
     found = (
         Recommendation(
             catalog.item_ids[item],
             float(ranked.scores[rank]),
             titles[item],
-            _attribution(reasons[:, rank], history) if reasons is not None else (),
+            tuple((history[event], share) for event, share in reasons[rank]) if reasons else (),
         )
         for rank, item in enumerate(ranked.items)
     )
@@ -153,30 +153,60 @@ def _titles(catalog: Catalog) -> list[str]:
     return catalog.field(catalog.text_fields[0]) if catalog.text_fields else [""] * len(catalog)
 
 
+def attribute(
+    recommender: Recommender,
+    history: NDArray[np.int32],
+    ranked: RankedItems,
+    boosts: NDArray[np.float32] | None = None,
+    *,
+    newest: int = 100,
+) -> tuple[tuple[tuple[int, float], ...], ...]:
+    """Attribute every item of a list to events of the history: by how much its score falls without the event.
+
+    Args:
+        recommender: that made the list.
+        history: item numbers, int32 (events,), oldest first.
+        ranked: the list.
+        boosts: as in `Rules`.
+        newest: events that are tried; each costs a row of one more ranking.
+
+    Returns:
+        For every place up to three `(place in the history, share of all drops)`, the largest first; nothing without a
+        history.
+    """
+    tried = np.arange(max(len(history) - newest, 0), len(history))
+    if not len(tried) or not len(ranked.items):
+        return ()
+    drops = _score_drops(recommender, history, tried, ranked, boosts)
+    return tuple(_attribution(drops[:, place], tried) for place in range(len(ranked.items)))
+
+
 def _score_drops(
-    recommender: Recommender, history: NDArray[np.int32], ranked: RankedItems, boosts: NDArray[np.float32] | None
+    recommender: Recommender,
+    history: NDArray[np.int32],
+    tried: NDArray[np.int64],
+    ranked: RankedItems,
+    boosts: NDArray[np.float32] | None,
 ) -> NDArray[np.float64]:
-    """Return how much each item's score drops when one event of the history is removed: (events, items)."""
+    """Return how much each item's score drops when one of the tried events is removed: (tried, items)."""
     items, scores = ranked.items, ranked.scores
-    if not len(items):
-        return np.zeros((len(history), 0))
-    without = Sequences.from_lists([np.delete(history, event).tolist() for event in range(len(history))])
+    without = Sequences.from_lists([np.delete(history, event).tolist() for event in tried])
     only = np.zeros(len(recommender.catalog), dtype=np.bool_)
     only[items] = True
     boosted: dict[str, Any] = {} if boosts is None else {"boosts": boosts}
     ranking = recommender.rank(without, k=len(items), exclude_seen=False, allowed=only, **boosted)
     column_of = np.full(len(only) + 1, -1, dtype=np.int64)
     column_of[items] = np.arange(len(items))
-    remaining = np.full((len(history), len(items)), -np.inf)
+    remaining = np.full((len(tried), len(items)), -np.inf)
     rows, columns = np.nonzero(ranking.items >= 0)
     remaining[rows, column_of[ranking.items[rows, columns]]] = ranking.scores[rows, columns]
     drops: NDArray[np.float64] = scores.astype(np.float64) - remaining
     return drops
 
 
-def _attribution(drops: NDArray[np.float64], history: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    """Return up to three events with the largest score drops and their shares of all drops, the largest first."""
+def _attribution(drops: NDArray[np.float64], tried: NDArray[np.int64]) -> tuple[tuple[int, float], ...]:
+    """Return up to three of the tried events with the largest drops and their shares of all drops."""
     drops = np.where(np.isposinf(drops), np.finfo(np.float32).max, np.maximum(drops, 0.0))
     total = drops.sum()
     order = [int(event) for event in np.argsort(-drops, kind="stable")[:3] if drops[event] > 0]
-    return tuple((history[event], float(drops[event] / total)) for event in order)
+    return tuple((int(tried[event]), float(drops[event] / total)) for event in order)

@@ -13,7 +13,7 @@ from typing import Any
 
 from lexirec.serving.answering.compiling import Compiled, RuleCompiler
 from lexirec.serving.answering.engine import Engine
-from lexirec.serving.answering.histories import GivenEvent, StoredEvents, understand
+from lexirec.serving.answering.histories import GivenEvent, StoredEvents, owner_of, understand
 from lexirec.serving.answering.ranking import answer_simply
 from lexirec.serving.answering.similar import find_similar
 from lexirec.serving.answering.snapshot import Snapshot
@@ -36,8 +36,6 @@ from lexirec.serving.schemas.recommend import (
 
 _log = logging.getLogger(__name__)
 Observe = Callable[[RecommendRequest | RankRequest, Recommendation], None]
-OwnerOf = Callable[[str | None, str | None], str | None]
-"""Returns the key of a user or a session in the database."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +44,10 @@ class Reading:
 
     Attributes:
         stored: Reads them.
-        owner_of: The database's key of a user or session.
         meaning: Of the types.
     """
 
     stored: StoredEvents
-    owner_of: OwnerOf
     meaning: EventRules = field(default=EventRules())
 
 
@@ -122,15 +118,16 @@ class Answers:
         replace = body.history_mode == "replace" and bool(body.history)
         return Task(
             snapshot=snapshot,
-            k=min(len(body.candidates) if isinstance(body, RankRequest) else body.k, len(snapshot.catalog)),
+            k=1 if isinstance(body, RankRequest) else min(body.k, len(snapshot.catalog)),
             rules=compiled.rules,
-            owner=None if replace else self._reading.owner_of(body.user_id, body.session_id),
+            owner=None if replace else owner_of(body.user_id, body.session_id),
             given=tuple(map(_given, body.history)),
             exclude_seen=body.exclude_seen,
             explain=body.explain,
             arrived=arrived,
             deadline=arrived + body.timeout_ms / 1000,
             reply=lambda result: None,
+            everything=isinstance(body, RankRequest),
         )
 
     async def _ranked(self, task: Task) -> Ranked:
@@ -169,7 +166,7 @@ class Answers:
     def _answer_simply(self, task: Task, reason: str) -> Ranked:
         """Answer with the first simpler model that can: the last one needs no history."""
         if task.history is None:
-            stored = self._reading.stored([task.owner]).get(task.owner, ()) if task.owner is not None else ()
+            stored = self._reading.stored([task.owner]).get(task.owner) if task.owner is not None else None
             task.history = understand(stored, task.given, self._reading.meaning, task.snapshot.numbers.get)
         models = task.snapshot.simpler if task.history.items.size else task.snapshot.simpler[-1:]
         for simpler in models[:-1]:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexirec.core.errors import DataError
-from lexirec.models.ranking_rules import AtMost, Boost, GivenRules, Rules, compile_rules
+from lexirec.models.compiled_rules import GivenRules, Rules, compile_rules
+from lexirec.models.rule_texts import AtMost, Boost
 from lexirec.serving.answering.snapshot import Snapshot
 from lexirec.serving.problems import ProblemError
 from lexirec.serving.schemas.recommend import RankRequest, RecommendRequest, SimilarRequest
@@ -89,7 +90,6 @@ class RuleCompiler:
 def _given(question: Question) -> GivenRules:
     if isinstance(question, SimilarRequest):
         return GivenRules(question.allow, question.deny, (), question.deny_items)
-    more = isinstance(question, RecommendRequest)
     candidates = question.candidates
     if question.allow_items is not None:  # unlike candidates, an empty list would allow all items
         allowed = set(question.allow_items)
@@ -102,8 +102,8 @@ def _given(question: Question) -> GivenRules:
         deny_items=question.deny_items,
         candidates=candidates,
         boosts=tuple(Boost(boost.filter, boost.weight) for boost in question.boosts),
-        at_most=tuple(AtMost(quota.field, quota.count) for quota in question.at_most) if more else (),
-        new_items=question.new_items if more else 0.0,
+        at_most=tuple(AtMost(quota.field, quota.count) for quota in getattr(question, "at_most", ())),
+        new_items=getattr(question, "new_items", 0.0),
     )
 
 
@@ -144,4 +144,8 @@ def _both(left: NDArray[np.bool_] | None, right: NDArray[np.bool_] | None) -> ND
 
 def _size(rules: Rules) -> int:
     arrays = [each for each in (rules.allowed, rules.boosts) if each is not None]
-    return _LEAST_BYTES + sum(each.nbytes for each in arrays) + sum(quota.nbytes for quota in rules.quotas)
+    return (
+        _LEAST_BYTES
+        + sum(each.nbytes for each in arrays)
+        + sum(quota.offsets.nbytes + quota.groups.nbytes for quota in rules.quotas)
+    )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexirec.serving.database.event_rules import EventRules, UserEvents
+from lexirec.serving.database.ids import session_user
 
 Items = NDArray[np.int32]
 
@@ -76,8 +77,11 @@ def understand(
             seen.append(number)
         else:
             _add(number, event.type, rules, (read, seen, never))
-    arrays = (np.array(numbers, dtype=np.int32) for numbers in (read, seen, never))
-    return History(*arrays, tuple(dict.fromkeys(unknown)))
+    return History(_array(read), _array(seen), _array(never), tuple(dict.fromkeys(unknown)))
+
+
+def _array(numbers: list[int]) -> Items:
+    return np.array(numbers, dtype=np.int32)
 
 
 def _add(number: int | None, kind: str, rules: EventRules, to: tuple[list[int] | None, list[int], list[int]]) -> None:
@@ -90,6 +94,13 @@ def _add(number: int | None, kind: str, rules: EventRules, to: tuple[list[int] |
         read.append(number)
     if rules.is_seen(kind):
         seen.append(number)
+
+
+def owner_of(user_id: str | None, session_id: str | None) -> str | None:
+    """Return under which id the events of a user, else of a session, are stored; None for neither."""
+    if user_id is not None:
+        return user_id
+    return session_user(session_id) if session_id is not None else None
 
 
 StoredEvents = Callable[[Sequence[str]], Mapping[str, UserEvents]]

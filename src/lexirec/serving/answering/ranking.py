@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from lexirec.data.ranking import Recommender
 from lexirec.data.sequences import Sequences
-from lexirec.models.ranked_lists import RankedItems, rank_with_rules
+from lexirec.models.ranking_rules import RankedItems, rank_with_rules, score_candidates
 from lexirec.models.recommend import attribute
 from lexirec.serving.answering.histories import History
 from lexirec.serving.answering.snapshot import SimplerModel
@@ -35,17 +38,37 @@ def answer_simply(task: Task, simpler: SimplerModel | None, reason: str) -> Rank
 
 
 def _ranked(tasks: Sequence[Task], simpler: SimplerModel | None) -> list[Ranked]:
+    """Rank tasks with the model, or a simpler one: lists in one call, those that rank candidates in another."""
     recommender = tasks[0].snapshot.recommender if simpler is None else simpler.recommender
-    histories = [_history(task) for task in tasks]
-    found = rank_with_rules(
-        recommender,
-        Sequences.from_lists([history.items.tolist() for history in histories]),
-        [task.k for task in tasks],
-        [task.rules for task in tasks],
-        seen=[history.forbidden(task.exclude_seen) for task, history in zip(tasks, histories, strict=True)],
-    )
     source = MODEL if simpler is None else simpler.source
-    return [_as_ranked(each, history, source) for each, history in zip(found, histories, strict=True)]
+    found: dict[int, RankedItems] = {}
+    for everything in (False, True):
+        part = [task for task in tasks if task.everything == everything]
+        if part:
+            ranked = (_candidates if everything else _lists)(recommender, part)
+            found |= zip(map(id, part), ranked, strict=True)
+    return [_as_ranked(found[id(task)], _history(task), source) for task in tasks]
+
+
+def _lists(recommender: Recommender, tasks: Sequence[Task]) -> list[RankedItems]:
+    seen = [_history(task).forbidden(task.exclude_seen) for task in tasks]
+    ks, rules = [task.k for task in tasks], [task.rules for task in tasks]
+    return rank_with_rules(recommender, _sequences(tasks), ks, rules, seen=seen)
+
+
+def _candidates(recommender: Recommender, tasks: Sequence[Task]) -> list[RankedItems]:
+    """Score all legal candidates: the items that the rules allow, without forbidden ones."""
+    legal = []
+    for task in tasks:
+        allowed = task.rules.allowed
+        assert allowed is not None, "candidates are compiled into the allowed items"
+        items = np.flatnonzero(allowed).astype(np.int32)
+        legal.append(items[~np.isin(items, _history(task).forbidden(task.exclude_seen))])
+    return score_candidates(recommender, _sequences(tasks), legal, boosts=[task.rules.boosts for task in tasks])
+
+
+def _sequences(tasks: Sequence[Task]) -> Sequences:
+    return Sequences.from_lists([_history(task).items.tolist() for task in tasks])
 
 
 def _as_ranked(found: RankedItems, history: History, source: str) -> Ranked:
@@ -57,14 +80,13 @@ def _as_ranked(found: RankedItems, history: History, source: str) -> Ranked:
 def explain_task(task: Task, ranked: Ranked) -> tuple[tuple[tuple[str, float], ...], ...]:
     """Return for each place of a list `(item id, share)` of the events that it is recommended for."""
     history = _history(task)
-    if not history.items.size:
-        return ()
     recommender = task.snapshot.recommender
     if ranked.source != MODEL:
         recommender = next(each.recommender for each in task.snapshot.simpler if each.source == ranked.source)
+    found = RankedItems(ranked.items, ranked.scores, ranked.exact, ranked.legal, not ranked.complete)
     ids = task.snapshot.catalog.item_ids
-    names = [ids[number] for number in history.items]
-    return attribute(recommender, history.items, names, ranked.items, ranked.scores, task.rules.boosts)
+    reasons = attribute(recommender, history.items, found, task.rules.boosts)
+    return tuple(tuple((ids[history.items[event]], share) for event, share in place) for place in reasons)
 
 
 def _history(task: Task) -> History:

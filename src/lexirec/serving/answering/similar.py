@@ -101,4 +101,5 @@ def unit_rows(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Join sources of vectors and scale each row to length 1; rows of zeros stay."""
     joined = np.concatenate([np.asarray(each, dtype=np.float32) for each in vectors], axis=1)
     length = np.linalg.norm(joined, axis=1, keepdims=True)
-    return np.divide(joined, length, out=np.zeros_like(joined), where=length > 0)
+    rows: NDArray[np.float32] = np.divide(joined, length, out=np.zeros_like(joined), where=length > 0)
+    return rows

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lexirec.models.ranking_rules import Rules
+from lexirec.models.compiled_rules import Rules
 from lexirec.serving.answering.histories import GivenEvent, History
 from lexirec.serving.answering.snapshot import Snapshot
 
@@ -61,6 +61,7 @@ class Task:
         arrived: Time of arrival, `time.monotonic`.
         deadline: Time after which nobody waits for the model any more.
         reply: Takes the result.
+        everything: Whether all legal candidates are ranked, not the best k.
         dropped: Whether nobody waits: the client left, or a simpler model has answered.
     """
 
@@ -74,5 +75,6 @@ class Task:
     arrived: float
     deadline: float
     reply: Reply
+    everything: bool = False
     dropped: bool = False
     history: History | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lexirec.models.ranking_rules import Rules
+from lexirec.models.compiled_rules import Rules
 from lexirec.serving.answering.engine import Engine
 from lexirec.serving.answering.histories import GivenEvent
 from lexirec.serving.answering.snapshot import Snapshot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 
@@ -35,7 +36,7 @@ class Health:
         asked = {name: _ask(part) for name, part in parts.items()}
         failing = {name: problem for name, problem in asked.items() if problem}
         degraded = tuple(name for name, part in self.degraded.items() if _ask(part))
-        status = "failing" if failing else "degraded" if degraded else "ok"
+        status: Literal["ok", "degraded", "failing"] = "failing" if failing else "degraded" if degraded else "ok"
         return HealthAnswer(
             status=status,
             parts={name: PartHealth(ok=not problem, detail=problem) for name, problem in asked.items()},
@@ -66,11 +67,11 @@ def _answer(report: HealthAnswer) -> Response:
     return Response(report.model_dump_json(), status, headers, "application/json")
 
 
-_RESPONSES = {503: {"model": HealthAnswer, "description": "A part fails; `parts` says which."}}
+_RESPONSES: dict[int | str, dict[str, Any]] = {503: {"model": HealthAnswer, "description": "A part fails; `parts` says which."}}
 
 
 @router.get("/health/live", response_model=HealthAnswer, responses=_RESPONSES, summary="Whether the process lives")
-async def live(request: Request) -> Response:
+def live(request: Request) -> Response:
     """Answer 200 while the process lives; 503 means that it should be started anew."""
     health: Health = request.app.state.service.health
     return _answer(health.report(health.live))
@@ -78,7 +79,7 @@ async def live(request: Request) -> Response:
 
 @router.get("/health/ready", response_model=HealthAnswer, responses=_RESPONSES, summary="Whether to send requests")
 @router.get("/health", response_model=HealthAnswer, responses=_RESPONSES, summary="The same as /health/ready")
-async def ready(request: Request) -> Response:
+def ready(request: Request) -> Response:
     """Answer 200 while requests may be sent; 503 while the service starts, stops, or a part fails."""
     health: Health = request.app.state.service.health
     return _answer(health.report({**health.live, **health.ready}))

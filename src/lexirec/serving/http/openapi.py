@@ -15,7 +15,7 @@ from lexirec.serving.schemas.problem import ProblemBody
 _REFERENCE = "#/components/schemas/{model}"
 _ALWAYS = ("bad-request", "timeout", "too-large", "invalid-request", "rate-limited", "internal", "not-ready")
 _WITH_KEY = ("unauthorized", "forbidden")
-SECURITY = [{"bearer": []}, {"apiKey": []}, {}]
+SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}, {}]
 """A key in either header, or none where the service has no keys."""
 
 
@@ -48,9 +48,8 @@ def describe(app: FastAPI, extra: tuple[type[BaseModel], ...] = ()) -> None:
             made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             components = made.setdefault("components", {})
             schemas = components.setdefault("schemas", {})
-            _, definitions = models_json_schema(
-                [(model, "validation") for model in (ProblemBody, *extra)], ref_template=_REFERENCE
-            )
+            models: list[type[BaseModel]] = [ProblemBody, *extra]
+            _, definitions = models_json_schema([(each, "validation") for each in models], ref_template=_REFERENCE)
             for name, schema in definitions.get("$defs", {}).items():
                 schemas.setdefault(name, schema)
             for unused in ("HTTPValidationError", "ValidationError"):

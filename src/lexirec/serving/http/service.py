@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Mapping, Sequence
 
 from lexirec.serving.answering.answers import Answers, Reading
 from lexirec.serving.answering.compiling import RuleCompiler
@@ -12,17 +13,20 @@ from lexirec.serving.answering.engine import Engine
 from lexirec.serving.answering.snapshot import Snapshot
 from lexirec.serving.answering.snapshots import Snapshots
 from lexirec.serving.answering.warming import warm_up
-from lexirec.serving.database.event_rules import EventRules
+from lexirec.serving.database.errors import DatabaseError
+from lexirec.serving.database.event_rules import EventRules, UserEvents
 from lexirec.serving.database.opening import Database
 from lexirec.serving.http.auth import Gate
 from lexirec.serving.http.health import Health, beat_of
-from lexirec.serving.http.keys import StoredKeys
 from lexirec.serving.http.logs import UserNames
 from lexirec.serving.http.metrics import Metrics
 from lexirec.serving.http.recording import Recorder
+from lexirec.serving.schemas.events import EventsAnswer
 from lexirec.serving.settings import KEY_VARIABLE, ServeSettings
 
 _log = logging.getLogger(__name__)
+NEWEST = 200
+"""Stored events of a user that are read as history."""
 MOST_FULL = 0.9
 """Share of the queue from which on the service counts as not ready."""
 
@@ -55,17 +59,27 @@ class Service:
         self.snapshots = Snapshots(snapshot)
         self.compiler = RuleCompiler(settings.batching.mask_cache_bytes, self.metrics)
         self.recorder = Recorder(database, settings.impressions, self.metrics)
-        self.engine = Engine(settings.batching, settings.limits.waiting, database.histories, self.rules, self.metrics)
+        self.engine = Engine(settings.batching, settings.limits.waiting, self.stored_events, self.rules, self.metrics)
         self.answers = Answers(
             self.snapshots,
             self.engine,
             self.compiler,
-            Reading(database.histories, database.owner_of, self.rules),
+            Reading(self.stored_events, self.rules),
             fallback=settings.fallback == "full",
             observe=self.recorder.observe,
         )
-        self.gate = Gate(StoredKeys(database), os.environ.get(KEY_VARIABLE), settings.limits.rate)
+        self.gate = Gate(database.keys, os.environ.get(KEY_VARIABLE), settings.limits.rate)
         self._watch()
+
+    def stored_events(self, owners: Sequence[str]) -> Mapping[str, UserEvents]:
+        """Return the stored events of users; of the older ones only what was seen."""
+        return self.database.users.histories(owners, newest=NEWEST)
+
+    def count_events(self, answer: EventsAnswer) -> None:
+        """Count what became of events."""
+        counts = {"accepted": answer.accepted, "duplicate": answer.duplicates, "rejected": len(answer.rejected)}
+        for result, count in counts.items():
+            self.metrics.events.labels(result).inc(count)
 
     def start(self) -> None:
         """Start the threads, and answer requests of every size once so that the first user does not wait."""
@@ -99,13 +113,20 @@ class Service:
         health.live["writer"] = beat_of(writer.seconds_since_beat, "the writer")
         health.ready["model"] = lambda: None if self._warm else "is not warm yet"
         health.ready["queue"] = self._queue_problem
-        health.ready["database"] = self.database.problem
+        health.ready["database"] = self._database_problem
         health.ready["draining"] = lambda: "the service is stopping" if self.draining else None
         health.degraded["writes"] = lambda: str(writer.problem) if writer.problem else None
 
     def _silence(self) -> float:
         """Return the seconds since the engine moved; one that works on a batch for long counts, too."""
         return time.monotonic() - self.engine.beat if self._warm else 0.0
+
+    def _database_problem(self) -> str | None:
+        try:
+            self.database.check()
+        except DatabaseError as error:
+            return str(error)
+        return None
 
     def _queue_problem(self) -> str | None:
         waiting, limit = self.engine.waiting, self.settings.limits.waiting
