@@ -49,7 +49,7 @@ def parse_url(text: str) -> URL:
 
 def shown(url: URL) -> str:
     """Return a URL without its password, for messages and logs."""
-    query = {name: "***" if _SECRET.search(name) else value for name, value in url.query.items()}
+    query = {name: "hidden" if _SECRET.search(name) else value for name, value in url.query.items()}
     return url.set(query=query).render_as_string(hide_password=True)
 
 
