@@ -271,3 +271,17 @@ def test_a_server_that_stays_away_fails_the_group_and_its_return_is_noticed(post
     assert names(database) == {"a", "c"}
     writer.close()
     database.close()
+
+
+def test_a_transaction_that_the_database_has_undone_is_not_acknowledged(sqlite, caplog):
+    def undo_all(connection) -> None:
+        connection.connection.dbapi_connection.execute("ROLLBACK")  # what SQLite does by itself on some errors
+        raise ValueError("no")
+
+    gate = Gate(sqlite)
+    futures = [sqlite.writer.submit(job) for job in (add("a"), single(undo_all), add("b"))]
+    gate.open.set()
+    wait([*futures, gate.future])
+    done = [name for name, future in zip(("a", None, "b"), futures, strict=True) if future.exception() is None]
+    assert names(sqlite) == set(done)
+    assert sqlite.writer.submit(add("c")).result() == 1
