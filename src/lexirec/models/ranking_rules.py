@@ -126,7 +126,7 @@ def score_candidates(
             allowed = np.zeros(n_items, dtype=np.bool_)
             allowed[piece] = True
             owners.append(row)
-            ks.append(len(piece) if len(distinct) <= most else most)
+            ks.append(max(len(piece), 1) if len(distinct) <= most else most)
             rules.append(Rules(allowed, None if boosts is None else boosts[row]))
     ranked = rank_with_rules(recommender, histories.take(np.array(owners, dtype=np.int64)), ks, rules)
     return [
@@ -180,9 +180,9 @@ class _Request:
             kept = min(round(k * rules.new_items), n_newer)
         if kept and rules.newer is not None:
             quotas = (*quotas, CompiledQuota.of_mask("not newer", ~rules.newer, k - kept))
-        request = cls(k, legal, n_legal, rules.boosts, Usage(quotas), kept > 0, legal)
-        request._close()
-        return request
+        # the first ranking is that of all legal items, also where a quota has no room from the start: it says which
+        # scores items have, where these are ranks
+        return cls(k, legal, n_legal, rules.boosts, Usage(quotas), kept > 0, legal, done=not n_legal)
 
     @property
     def missing(self) -> int:
@@ -194,8 +194,8 @@ class _Request:
         self.found.append((items, scores))
         self.usage.take(items)
         self.exact = None if exact is None else bool(self.exact and exact)
-        # an empty round can only be that of a recommender that lists fewer items than are allowed
-        if self._close() and not len(items):
+        # every later round finds an item, unless the recommender lists fewer items than are allowed
+        if self._close() and not len(items) and len(self.found) > 1:
             self.done = True
 
     def _close(self) -> bool:
@@ -207,7 +207,7 @@ class _Request:
         if self.keeps and self.open is not None and not self.open.any():
             self.usage, self.keeps = self.usage.without_last(), False
             self.open = self._possible()
-        self.done = not self.n_legal if self.open is None else not self.open.any()
+        self.done = self.open is not None and not self.open.any()
         return not self.done
 
     def _possible(self) -> NDArray[np.bool_] | None:

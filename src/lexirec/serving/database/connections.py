@@ -23,8 +23,9 @@ _ALLOWED = 'allowed are "sqlite:///lexirec.db" and "postgresql+psycopg://user@ho
 _SECRET = re.compile(r"password|passwd|secret|token|passfile", re.IGNORECASE)
 _SQLITE_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_SHMOPEN")
 _SQLITE_BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
+_SQLITE_BROKEN = ("SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_CORRUPT", "SQLITE_INTERRUPT", "SQLITE_ABORT", "SQLITE_NOTADB")
 _SQLITE_READ_ONLY = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
-Failure = Literal["full", "lost", "busy", "read-only", "other"]
+Failure = Literal["full", "lost", "busy", "read-only", "broken", "other"]
 
 
 def parse_url(text: str) -> URL:
@@ -49,7 +50,7 @@ def parse_url(text: str) -> URL:
 
 def shown(url: URL) -> str:
     """Return a URL without its password, for messages and logs."""
-    query = {name: "***" if _SECRET.search(name) else value for name, value in url.query.items()}
+    query = {name: "hidden" if _SECRET.search(name) else value for name, value in url.query.items()}
     return url.set(query=query).render_as_string(hide_password=True)
 
 
@@ -144,7 +145,9 @@ def _sqlite_failure(name: str) -> Failure:
         return "full"
     if name.startswith(_SQLITE_BUSY):
         return "busy"
-    return "read-only" if name.startswith(_SQLITE_READ_ONLY) else "other"
+    if name.startswith(_SQLITE_READ_ONLY):
+        return "read-only"
+    return "broken" if name.startswith(_SQLITE_BROKEN) else "other"
 
 
 def told(failure: Failure, engine: Engine) -> DatabaseError:
@@ -159,5 +162,5 @@ def told(failure: Failure, engine: Engine) -> DatabaseError:
             return StorageUnavailableError(f"{where}: the database cannot be written; make it writable.")
         case "lost":
             return StorageUnavailableError(f"{where}: the database does not answer; start it or mend the address.")
-        case "other":
+        case "broken" | "other":
             return DatabaseError(f"{where}: the database failed; the log has the reason.")

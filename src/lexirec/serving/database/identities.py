@@ -50,7 +50,7 @@ class Erased:
 def canonical(connection: Connection, user_ids: Collection[str]) -> dict[str, str]:
     """Return the ids that were merged -> the ids of the users who have their events."""
     query = select(merges.c.from_id, merges.c.into_id).where(merges.c.from_id.in_(list(user_ids)))
-    return dict(connection.execute(query).tuples().all())
+    return {row.from_id: row.into_id for row in connection.execute(query)}
 
 
 def erased_among(connection: Connection, user_ids: Collection[str], since: float) -> set[str]:

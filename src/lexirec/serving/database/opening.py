@@ -15,6 +15,9 @@ from lexirec.serving.database.connections import connect, failure_of, parse_url,
 from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.event_rows import EventPolicy
 from lexirec.serving.database.events import EventStore
+from lexirec.serving.database.impressions import ImpressionStore
+from lexirec.serving.database.items import ItemStore
+from lexirec.serving.database.keys import KeyStore
 from lexirec.serving.database.migration import REVISIONS, current_revision, prepare
 from lexirec.serving.database.users import UserStore
 from lexirec.serving.database.writer import Writer
@@ -28,7 +31,7 @@ class Database:
         engine: SQLAlchemy's engine.
         writer: The thread that writes.
         access: What the stores share.
-        events, users: The stores.
+        events, users, items, impressions, keys: The stores.
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], float], policy: EventPolicy | None) -> None:
@@ -38,6 +41,9 @@ class Database:
         self.access = Access(engine, self.writer, clock)
         self.events = EventStore(self.access, policy)
         self.users = UserStore(self.access, self.events)
+        self.items = ItemStore(self.access)
+        self.impressions = ImpressionStore(self.access, self.events)
+        self.keys = KeyStore(self.access)
 
     def check(self) -> None:
         """Ask the database for its schema, as a sign of life.
@@ -96,7 +102,7 @@ def open_database(
     except SQLAlchemyError as error:
         engine.dispose()
         failure = failure_of(error)
-        if failure == "other" and "not a database" in str(getattr(error, "orig", "")):
+        if "not a database" in str(getattr(error, "orig", "")):
             raise DatabaseError(f"{shown(engine.url)}: the file is no SQLite database; name another one.") from None
         raise told(failure, engine) from error
     except BaseException:

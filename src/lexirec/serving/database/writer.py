@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, NestedTransaction, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from lexirec.serving.database.connections import WRITING, failure_of, is_postgresql, told
@@ -190,7 +190,7 @@ class Writer:
             try:
                 self._call(connection, jobs)
             except Exception as error:
-                if failure_of(error) != "other":
+                if failure_of(error) != "other" or isinstance(error, _TransactionLostError):
                     raise
                 if len(jobs) == 1:
                     jobs[0].error = error
@@ -200,8 +200,14 @@ class Writer:
 
     def _call(self, connection: Connection, jobs: Sequence[Pending]) -> None:
         job = jobs[0].job
-        with connection.begin_nested():
+        savepoint = connection.begin_nested()
+        try:
             results = job.run(connection, [each.job.payload for each in jobs])
+        except Exception as error:
+            if failure_of(error) == "other":  # else the transaction is gone already, and its savepoints with it
+                _back_to(savepoint, error)
+            raise
+        savepoint.commit()
         for each, result in zip(jobs, results, strict=True):
             each.result, each.error = result, None
 
@@ -274,6 +280,18 @@ class Writer:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
         except SQLAlchemyError as error:
             _log.warning("the log was not moved into the database file: %s", _reason(error))
+
+
+class _TransactionLostError(Exception):
+    """The transaction ended with a job's error; what was written before it in the group is gone, too."""
+
+
+def _back_to(savepoint: NestedTransaction, error: Exception) -> None:
+    """Undo what a job wrote; where the database has undone everything, the group must not be committed."""
+    try:
+        savepoint.rollback()
+    except SQLAlchemyError:
+        raise _TransactionLostError(_reason(error)) from error
 
 
 def _reason(error: BaseException) -> str:
