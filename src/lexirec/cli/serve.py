@@ -81,17 +81,31 @@ def key(
 @app.command(name="export-events")
 def export_events(
     name: NameArgument,
-    out: Annotated[Path, typer.Option("--out", help="Parquet or CSV file, or - for CSV on standard output.")],
+    out: Annotated[Path, typer.Option("--out", help="File, .parquet or .csv.")],
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", help="Only events of this type; may be repeated.")
+    ] = None,
+    no_sessions: Annotated[
+        bool, typer.Option("--no-sessions", help="Leave out sessions that no user took over.")
+    ] = False,
+    unknown_items: Annotated[
+        bool, typer.Option("--unknown-items", help="Also events of items that the catalogue lacks.")
+    ] = False,
     config: ConfigOption = None,
     set_: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Write the events of a service as the table that [data] reads."""
     from lexirec.serving.database.export import export_events as export
+    from lexirec.serving.starting import served_items
 
     with _database(config, set_, store, name) as database:
-        rows = export(database, out)
-    typer.echo(f"{rows:,} events written to {out}", err=True)
+        known = None if unknown_items else served_items(Store(store), name)
+        done = export(database.access, out, types=type_, known=known, sessions=not no_sessions)
+    left = (
+        f"; {done.left_out:,} of other types or of items that the catalogue lacks are left out" if done.left_out else ""
+    )
+    typer.echo(f"{done.events:,} events of {done.users:,} users written to {out}{left}", err=True)
 
 
 @app.command(name="serve-backup")
@@ -103,10 +117,10 @@ def serve_backup(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Copy the database of a service while it runs (SQLite; for PostgreSQL it says how)."""
-    from lexirec.serving.database.export import backup
+    from lexirec.serving.database.export import back_up
 
     with _database(config, set_, store, name) as database:
-        backup(database, out)
+        back_up(database.access, out)
     typer.echo(f"the database is copied to {out}", err=True)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from lexirec.core.printable import printable_json
 
 if TYPE_CHECKING:
-    from lexirec.serving.database.keys import StoredKey
+    from lexirec.serving.database.keys import Key
 
 
 def print_key(name: str, secret: str, as_json: bool) -> None:
@@ -23,12 +23,12 @@ def print_key(name: str, secret: str, as_json: bool) -> None:
     typer.echo(f"this is the key '{name}'; it is not shown again", err=True)
 
 
-def print_keys(keys: Sequence[StoredKey], as_json: bool) -> None:
+def print_keys(keys: Sequence[Key], as_json: bool) -> None:
     """Print names, scopes and ages of keys."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": key.name,
-            "scopes": list(key.scopes),
+            "scopes": sorted(key.scopes),
             "created": _day(key.created),
             "revoked": None if key.revoked is None else _day(key.revoked),
         }

@@ -6,9 +6,14 @@ import logging
 import os
 import re
 import time
+from pathlib import Path
 
 from lexirec.core.errors import SettingsError
+from lexirec.core.runs import find_run, recommenders
 from lexirec.core.store import Store
+from lexirec.data.catalog import Catalog
+from lexirec.models.loading import chosen
+from lexirec.models.saving import MANIFEST
 from lexirec.serving.answering.loading import load_snapshot
 from lexirec.serving.database.event_rows import EventPolicy
 from lexirec.serving.database.opening import Database, open_database
@@ -43,6 +48,16 @@ def database_url(settings: ServeSettings, store: Store, name: str | None) -> str
 def open_for(settings: ServeSettings, store: Store, name: str | None, *, migrate: bool = False) -> Database:
     """Open the database of a service."""
     return open_database(database_url(settings, store, name), migrate=migrate, policy=_policy(settings.events))
+
+
+def served_items(store: Store, name: str) -> frozenset[str]:
+    """Return the ids of the items that a service of this experiment, or folder, recommends."""
+    if (Path(name) / MANIFEST).is_file():
+        folder = Path(name)
+    else:
+        run = find_run(store, name)
+        folder = recommenders(run)[chosen(run)].folder
+    return frozenset(Catalog.load(folder / "catalog").item_ids)
 
 
 def _policy(events: EventSettings) -> EventPolicy:

@@ -13,6 +13,9 @@ from lexirec.serving.answering.snapshot import Snapshot
 from lexirec.serving.problems import ProblemError
 from lexirec.serving.schemas.recommend import RankedItem, SimilarAnswer, SimilarRequest
 
+_ABOVE = 2.0
+"""Lifts the scores of listed neighbours above every cosine."""
+
 
 def find_similar(snapshot: Snapshot, body: SimilarRequest, compiled: Compiled) -> SimilarAnswer:
     """Return the legal items most like the given ones, which are left out themselves.
@@ -59,12 +62,13 @@ def _nearest(
     similar = snapshot.similar
     if similar.vectors is not None:
         # unit vectors: the product is the cosine; neighbours, where there are lists, come before the rest
-        scores = similar.vectors @ similar.vectors[known].mean(axis=0)
-        scores = np.where(legal, scores, -np.inf).astype(np.float32)
-        if similar.neighbors is not None and similar.scores is not None:
-            listed = _listed(similar.neighbors, similar.scores, known, len(scores))
-            scores = np.where(legal & (listed > 0), 2.0 + listed, scores).astype(np.float32)
-        return *_best(scores, k), " + ".join(similar.names)
+        cosines = (similar.vectors @ similar.vectors[known].mean(axis=0)).astype(np.float32)
+        scores = np.where(legal, cosines, -np.inf).astype(np.float32)
+        if similar.neighbors is None or similar.scores is None:
+            return *_best(scores, k), " + ".join(similar.names)
+        listed = _listed(similar.neighbors, similar.scores, known, len(scores))
+        items, _ = _best(np.where(legal & (listed > 0), _ABOVE + listed, scores).astype(np.float32), k)
+        return items, np.where(listed[items] > 0, listed[items], cosines[items]), " + ".join(similar.names)
     if similar.neighbors is not None and similar.scores is not None:
         listed = _listed(similar.neighbors, similar.scores, known, len(legal))
         return *_best(np.where(legal & (listed > 0), listed, -np.inf).astype(np.float32), k), similar.names[0]

@@ -5,39 +5,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-import threading
-import time
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal, NamedTuple, Protocol
+from typing import Annotated, NamedTuple
 
 from fastapi import Header, Request
 
 from lexirec.core.errors import SettingsError
+from lexirec.serving.database.keys import SCOPES, KeyStore, Scope
 from lexirec.serving.http.rates import RateLimit
 from lexirec.serving.problems import ProblemError
 
-KeyScope = Literal["read", "write", "admin"]
-SCOPES: tuple[KeyScope, ...] = ("read", "write", "admin")
-FRESH_SECONDS = 2.0
-"""A key that was looked up is trusted for this long, so a revoked one is refused after this time."""
-_MOST_CACHED = 1_000
-
 
 class KeyHolder(NamedTuple):
-    """The key of a request: its name and scopes."""
+    """Who asks: the name and the scopes of the key."""
 
     name: str
     scopes: frozenset[str]
-
-
-class KeyStore(Protocol):
-    """Where keys are stored."""
-
-    def check(self, key: str) -> KeyHolder | None:
-        """Return the holder of a key, None where it is unknown or revoked."""
-
-    def any(self) -> bool:
-        """Say whether there is a key that is not revoked."""
 
 
 ANYBODY = KeyHolder("(none)", frozenset(SCOPES))
@@ -56,19 +39,13 @@ class Gate:
         self._keys = keys
         self._single = hashlib.sha256(single.encode()).digest() if single else None
         self._rate = RateLimit(rate) if rate else None
-        self._known: dict[bytes, tuple[float, KeyHolder | None]] = {}
-        self._open: tuple[float, bool] = (-FRESH_SECONDS, False)
-        self._lock = threading.Lock()
 
     @property
     def open(self) -> bool:
         """Whether no key is needed, as none exists."""
-        now = time.monotonic()
-        if now - self._open[0] >= FRESH_SECONDS:
-            self._open = (now, self._single is None and not self._keys.any())
-        return self._open[1]
+        return self._single is None and not self._keys.any()
 
-    def admit(self, key: str | None, scope: KeyScope | None, address: str) -> KeyHolder:
+    def admit(self, key: str | None, scope: Scope | None, address: str) -> KeyHolder:
         """Return who asks.
 
         Args:
@@ -88,7 +65,7 @@ class Gate:
             )
         return holder
 
-    def _holder(self, key: str | None, scope: KeyScope | None) -> KeyHolder:
+    def _holder(self, key: str | None, scope: Scope | None) -> KeyHolder:
         if scope is None or self.open:
             return ANYBODY
         challenge = {"WWW-Authenticate": "Bearer"}
@@ -107,20 +84,13 @@ class Gate:
         digest = hashlib.sha256(key.encode("utf-8", "replace")).digest()
         if self._single is not None and hmac.compare_digest(digest, self._single):
             return KeyHolder("environment", frozenset(SCOPES))
-        now = time.monotonic()
-        with self._lock:
-            since, holder = self._known.get(digest, (-FRESH_SECONDS, None))
-            if now - since < FRESH_SECONDS:
-                return holder
-        holder = self._keys.check(key)
-        with self._lock:
-            if len(self._known) >= _MOST_CACHED:
-                self._known.clear()
-            self._known[digest] = (now, holder)
-        return holder
+        stored = self._keys.check(key)
+        if stored is None:
+            return None
+        return KeyHolder(stored.name, frozenset(scope for scope in SCOPES if stored.may(scope)))
 
 
-def needs(scope: KeyScope | None) -> Callable[..., Awaitable[KeyHolder]]:
+def needs(scope: Scope | None) -> Callable[..., Awaitable[KeyHolder]]:
     """Return a dependency that admits requests with a key of this scope; None for routes without one."""
 
     async def admit(

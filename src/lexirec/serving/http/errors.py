@@ -119,13 +119,24 @@ def _line(places: Sequence[tuple[str, str]]) -> str:
 def _place(problem: Any, model: type[BaseModel] | None, body: Any, above: str = "") -> tuple[str, str]:
     """Return the JSON pointer of one problem, and what is wrong in the house's words."""
     source, *path = problem["loc"]
+    if source == "body" and not path:
+        missing = problem["type"] == "missing"
+        return above, "the body is missing; send a JSON object" if missing else _whole(problem)
     if source == "body" and model is not None:
         values = body if isinstance(body, dict) else {}
         name, message = explain({**problem, "loc": tuple(path)}, model, values)
         parts = name.split(".") if name else []
+        message = message.replace("there is no setting", "there is no field")  # the words are those of settings files
         return f"{above}/{'/'.join(_escaped(part) for part in parts)}" if parts else above, message
     pointer = f"{above}/{'/'.join(_escaped(str(part)) for part in path)}"
     return (pointer if source == "body" else f"#/{source}{pointer}"), f"'{'.'.join(map(str, path))}': {problem['msg']}"
+
+
+def _whole(problem: Any) -> str:
+    """Return what is wrong with a body as a whole: another type, or parts that contradict each other."""
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    return "the body should be a JSON object; /docs shows its fields"
 
 
 def _escaped(part: str) -> str:

@@ -67,7 +67,9 @@ def _answer(report: HealthAnswer) -> Response:
     return Response(report.model_dump_json(), status, headers, "application/json")
 
 
-_RESPONSES: dict[int | str, dict[str, Any]] = {503: {"model": HealthAnswer, "description": "A part fails; `parts` says which."}}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    503: {"model": HealthAnswer, "description": "A part fails; `parts` says which."}
+}
 
 
 @router.get("/health/live", response_model=HealthAnswer, responses=_RESPONSES, summary="Whether the process lives")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import logging
+import time
 
 from lexirec.serving.answering.histories import owner_of
-from lexirec.serving.database.errors import DatabaseError
-from lexirec.serving.database.impressions import NewImpression
+from lexirec.serving.database.impressions import Impression
 from lexirec.serving.database.opening import Database
 from lexirec.serving.http.metrics import Metrics
 from lexirec.serving.schemas.recommend import RankRequest, Recommendation, RecommendRequest
 from lexirec.serving.settings import ImpressionSettings
 
-_log = logging.getLogger(__name__)
 ACTIVE = "active"
 """Name of the variant that answers where there is no other."""
 
@@ -48,18 +46,16 @@ class Recorder:
         return share >= 1 or int.from_bytes(digest, "big") < share * 2.0**64
 
     def _write(self, body: RecommendRequest, answer: Recommendation, owner: str | None) -> None:
-        try:
-            self._database.impressions.log(
-                NewImpression(
-                    recommendation_id=answer.recommendation_id,
-                    user_id=owner,
-                    variant=ACTIVE,
-                    snapshot=f"{answer.model.name}@{answer.model.version}/{answer.catalog_version}",
-                    scenario=body.scenario,
-                    request=body.model_dump(mode="json", exclude_defaults=True, exclude={"history"}),
-                    items=tuple((item.item_id, item.rank, item.score, item.source) for item in answer.items),
-                )
-            )
-        except DatabaseError as error:
+        items = [item.model_dump(include={"item_id", "rank", "score", "source"}) for item in answer.items]
+        impression = Impression(
+            recommendation_id=answer.recommendation_id,
+            user_id=owner,
+            time=time.time(),
+            variant=ACTIVE,
+            snapshot=f"{answer.model.name}@{answer.model.version}/{answer.catalog_version}",
+            scenario=body.scenario,
+            request=body.model_dump(mode="json", exclude_defaults=True, exclude={"history"}),
+            items=items,
+        )
+        if not self._database.impressions.log(impression):
             self._metrics.impressions_dropped.inc()
-            _log.debug("an answer was not recorded: %s", error)

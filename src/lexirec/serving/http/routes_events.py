@@ -57,7 +57,9 @@ async def events(
     if parsed and not (atomic and rejected):
         known = service.snapshots.active.numbers
         to_store = [_to_store(event) for _, event in parsed]
-        stored: EventsWritten = await asyncio.wrap_future(service.database.events.ingest(to_store, known=known, atomic=atomic))
+        stored: EventsWritten = await asyncio.wrap_future(
+            service.database.events.ingest(to_store, known=known, atomic=atomic)
+        )
         written = stored
         for each in stored.rejected:
             kind = DATABASE_KINDS.get(each.kind, "rejected")

@@ -127,5 +127,5 @@ async def merge(request: Request, user_id: UserId, body: MergeBody, key: Writer)
     """Give a session's or another user's events to this user; later events of the old id go there, too."""
     source = body.from_ if body.from_ is not None else session_user(body.from_session or "")
     merged = await asyncio.wrap_future(request.app.state.service.database.users.merge(source, user_id))
-    answer = MergeAnswer(user_id=merged.into_id, moved=merged.events)
+    answer = MergeAnswer(user_id=merged.user_id, moved=merged.events)
     return Response(answer.model_dump_json(), media_type=_JSON)
