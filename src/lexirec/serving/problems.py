@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lexirec.core.errors import LexirecError
+from lexirec.core.printable import printable
 from lexirec.serving.schemas.problem import ProblemBody, ProblemPlace
 
 MEDIA_TYPE = "application/problem+json"
@@ -81,7 +82,7 @@ class ProblemError(LexirecError):
     def body(self, instance: str | None = None) -> ProblemBody:
         """Return the body of the answer; `instance` is the id of the request."""
         kind = KINDS[self.kind]
-        places = tuple(ProblemPlace(pointer=pointer, detail=_short(detail)) for pointer, detail in self.places)
+        places = tuple(ProblemPlace(pointer=_short(pointer), detail=_short(detail)) for pointer, detail in self.places)
         return ProblemBody(
             type=f"/problems/{self.kind}",
             title=kind.title,
@@ -93,5 +94,5 @@ class ProblemError(LexirecError):
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
+    line = printable(" ".join(text.encode("utf-8", "replace").decode("utf-8").split()))
     return line if len(line) <= LONGEST_DETAIL else f"{line[:LONGEST_DETAIL]}…"

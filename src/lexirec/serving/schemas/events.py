@@ -17,7 +17,12 @@ MOST_EVENTS = 10_000
 
 def _within(limit: int) -> AfterValidator:
     def check(value: dict[str, Any]) -> dict[str, Any]:
-        size = len(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+        try:
+            size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8"))
+        except (ValueError, RecursionError):
+            raise ValueError(
+                "holds NaN, infinity, half a character or tables that are too deep; send plain JSON"
+            ) from None
         if size > limit:
             raise ValueError(f"takes {size:,} bytes as JSON; at most {limit:,} are kept")
         return value
