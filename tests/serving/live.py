@@ -147,7 +147,10 @@ def stored_event_ids(url: str, users: int = 5) -> list[str]:
             cursor: str | None = None
             while True:
                 query = {"limit": "1000"} | ({"cursor": cursor} if cursor else {})
-                page = client.get(f"/v1/users/u{user}/events", params=query).json()
+                response = client.get(f"/v1/users/u{user}/events", params=query)
+                if response.status_code == 404:
+                    break
+                page = response.json()
                 found += [event["event_id"] for event in page["events"]]
                 cursor = page["next_cursor"]
                 if cursor is None:

@@ -150,6 +150,18 @@ def test_what_is_not_there_is_a_problem(shop, path):
     assert problem(shop[0].get(path))["type"] == "/problems/not-found"
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("k", True), ("k", "3"), ("new_items", False), ("exclude_seen", "yes"), ("explain", 1)]
+)
+def test_values_of_another_type_are_not_turned_into_the_right_one(shop, field, value):
+    found = problem(shop[0].post("/v1/recommend", json={"user_id": "ann", field: value}))
+    assert found["errors"][0]["pointer"] == f"/{field}"
+
+
+def test_a_path_with_several_methods_names_them_all(shop):
+    assert shop[0].post("/v1/users/ann").headers["allow"] == "DELETE, GET, PUT"
+
+
 def test_a_wrong_method_says_which_are_right(shop):
     response = shop[0].delete("/v1/recommend")
     assert problem(response)["type"] == "/problems/method-not-allowed"
@@ -159,7 +171,7 @@ def test_a_wrong_method_says_which_are_right(shop):
 def test_an_unknown_user_is_not_found(shop):
     client, _ = shop
     assert problem(client.get("/v1/users/nobody"))["type"] == "/problems/not-found"
-    assert client.get("/v1/users/nobody/events").json() == {"next_cursor": None, "events": []}
+    assert problem(client.get("/v1/users/nobody/events"))["type"] == "/problems/not-found"
 
 
 def test_bodies_beyond_the_limit_are_refused(tmp_path):

@@ -97,6 +97,11 @@ class Engine:
         return self._thread.is_alive()
 
     @property
+    def limit(self) -> int:
+        """Number of tasks that may wait."""
+        return self._limit
+
+    @property
     def waiting(self) -> int:
         """Number of tasks that wait."""
         return len(self._tasks)

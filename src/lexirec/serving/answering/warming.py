@@ -27,7 +27,7 @@ def warm_up(snapshot: Snapshot, engine: Engine, *, k: int = 10) -> None:
     random = np.random.default_rng(0)
     ids = snapshot.catalog.item_ids
     longest = max(1, min(snapshot.reads[0], len(ids)))
-    for size in SIZES:
+    for size in (min(size, engine.limit) for size in SIZES):
         done, results = threading.Semaphore(0), list[Any]()
 
         def reply(result: Any, done: threading.Semaphore = done, results: list[Any] = results) -> None:

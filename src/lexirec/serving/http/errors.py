@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from lexirec.serving.http.requests import RequestState
 from lexirec.serving.problems import KINDS, MEDIA_TYPE, ProblemError
 
 MOST_PLACES = 20
+_PARTS = re.compile(r"(\{[^}]*\})")
 DATABASE_KINDS = {
     "overloaded": "overloaded",
     "storage-full": "storage-full",
@@ -68,7 +70,7 @@ def _from_framework(request: Request, error: HTTPException) -> ProblemError:
     path = request.url.path
     headers = dict(error.headers or {})
     if error.status_code == 405:
-        allowed = headers.get("Allow", "others")
+        allowed = headers["Allow"] = _methods(request)
         return ProblemError(
             "method-not-allowed", f"{request.method} is not allowed on {path}; use {allowed}", (), headers
         )
@@ -77,6 +79,17 @@ def _from_framework(request: Request, error: HTTPException) -> ProblemError:
     if error.status_code == 400:
         return ProblemError("bad-request", "the body is no JSON text in UTF-8 that can be read; check it", (), headers)
     return ProblemError(_BY_STATUS.get(error.status_code, "internal"), str(error.detail), (), headers)
+
+
+def _methods(request: Request) -> str:
+    """Return the methods of all routes with a request's path, as the header `Allow` lists them."""
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    found: set[str] = set()
+    for template, operations in request.app.openapi()["paths"].items():
+        pattern = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in _PARTS.split(template))
+        if re.fullmatch(pattern, path):
+            found |= {method.upper() for method in operations}
+    return ", ".join(sorted(found or {"GET"}))
 
 
 def _from_validation(request: Request, error: RequestValidationError) -> ProblemError:

@@ -85,7 +85,11 @@ async def erase_user(request: Request, user_id: UserId, key: Writer) -> Response
 
 
 @router.get(
-    "/{user_id}/events", response_model=EventPage, responses=problems(), openapi_extra=_EXTRA, summary="A user's events"
+    "/{user_id}/events",
+    response_model=EventPage,
+    responses=problems("not-found"),
+    openapi_extra=_EXTRA,
+    summary="A user's events",
 )
 async def user_events(
     request: Request,
@@ -97,6 +101,8 @@ async def user_events(
     """Return a page of a user's events, the newest first."""
     service = request.app.state.service
     page = await asyncio.to_thread(service.database.events.page, user_id, limit=limit, cursor=cursor)
+    if not page.events and cursor is None:
+        _found(await asyncio.to_thread(service.database.users.get, user_id), user_id)
     known = service.snapshots.active.numbers
     rows = tuple(
         StoredEvent(

@@ -60,6 +60,19 @@ def rfc3339(seconds: float) -> str:
     return moment.isoformat(timespec="microseconds" if moment.microsecond else "seconds").replace("+00:00", "Z")
 
 
+def _a_number(value: Any) -> Any:
+    if isinstance(value, bool | str | bytes):
+        raise ValueError("is no number; send a number without quotes")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_a_number)]
+"""A whole number; texts and truth values, which pydantic would turn into numbers, are refused."""
+Number = Annotated[float, BeforeValidator(_a_number)]
+"""A number; likewise."""
+Flag = Annotated[bool, Field(strict=True)]
+"""true or false, and nothing that resembles them."""
+
 Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID), AfterValidator(_clean_id)]
 """Id of a user, a session, an item or an event: 1 to 256 printable characters; case is kept."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from lexirec.serving.schemas.common import Answer, Body, Id, Page, Time
+from lexirec.serving.schemas.common import Answer, Body, Id, Number, Page, Time, Whole
 from lexirec.serving.schemas.problem import ProblemBody
 
 PROPERTIES_BYTES = 1024
@@ -41,10 +41,10 @@ class NewEvent(Body):
     type: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.:-]+$")] = "interaction"
     time: Time | None = None
     """By default the time of arrival."""
-    value: float | None = None
+    value: Number | None = None
     recommendation_id: Id | None = None
     """The list from which the event came."""
-    position: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    position: Annotated[Whole, Field(ge=1, le=1_000)] | None = None
     """The place in that list."""
     properties: Annotated[dict[str, Any], _within(PROPERTIES_BYTES)] = Field(default_factory=dict)
     """Anything else, at most 1 KB as JSON."""

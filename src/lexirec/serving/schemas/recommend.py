@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lexirec.serving.schemas.common import Answer, Body, Filters, FilterText, Id, Ids, Time
+from lexirec.serving.schemas.common import Answer, Body, Filters, FilterText, Flag, Id, Ids, Number, Time, Whole
 from lexirec.serving.schemas.problem import ProblemBody
 
 MOST_PLACES = 200
@@ -27,14 +27,14 @@ class BoostBody(Body):
     """A number that is added to the log-score of the items that match a filter."""
 
     filter: FilterText
-    weight: Annotated[float, Field(ge=-10, le=10)]
+    weight: Annotated[Number, Field(ge=-10, le=10)]
 
 
 class AtMostBody(Body):
     """At most this many items with the same value of a field."""
 
     field: FieldName
-    count: Annotated[int, Field(ge=1, le=MOST_PLACES)]
+    count: Annotated[Whole, Field(ge=1, le=MOST_PLACES)]
 
 
 class Question(Body):
@@ -48,7 +48,7 @@ class Question(Body):
     """Items, oldest first: ids, or objects with a time and a type."""
     history_mode: Literal["append", "replace"] = "append"
     """Whether the history comes after the stored events, or in their place."""
-    exclude_seen: bool = True
+    exclude_seen: Flag = True
     """Leave out the items of events of the types that count as seen."""
     allow: Filters = ()
     """Filters that every item must match."""
@@ -66,26 +66,26 @@ class Question(Body):
     """A label of the place where the list is shown."""
     return_fields: Annotated[tuple[FieldName, ...], Field(max_length=64)] = ()
     """Fields of the items that the answer repeats."""
-    explain: bool = False
+    explain: Flag = False
     """Say which items of the history an item is recommended for."""
-    timeout_ms: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+    timeout_ms: Annotated[Whole, Field(ge=1, le=10_000)] = 1_000
     """Milliseconds after which a simpler model answers."""
     model: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     """Name of the model that must answer; by default the active one."""
-    catalog_version: Annotated[int, Field(ge=0)] | None = None
+    catalog_version: Annotated[Whole, Field(ge=0)] | None = None
     """Version of the catalogue that must answer; by default the active one."""
 
 
 class RecommendRequest(Question):
     """A request for one list."""
 
-    k: Annotated[int, Field(ge=1, le=MOST_PLACES)] = 10
+    k: Annotated[Whole, Field(ge=1, le=MOST_PLACES)] = 10
     """Number of items."""
     candidates: Ids | None = None
     """Items that alone are legal; the same as `allow_items`, and unknown ones are listed."""
     at_most: Annotated[tuple[AtMostBody, ...], Field(max_length=8)] = ()
     """Quotas by the value of a field."""
-    new_items: Annotated[float, Field(ge=0, le=1)] = 0.0
+    new_items: Annotated[Number, Field(ge=0, le=1)] = 0.0
     """Share of the places kept for items that are younger than the model."""
 
 
@@ -101,7 +101,7 @@ class SimilarRequest(Body):
 
     item_id: Id | None = None
     item_ids: Annotated[tuple[Id, ...], Field(max_length=100)] = ()
-    k: Annotated[int, Field(ge=1, le=MOST_PLACES)] = 10
+    k: Annotated[Whole, Field(ge=1, le=MOST_PLACES)] = 10
     allow: Filters = ()
     deny: Filters = ()
     deny_items: Ids = ()
