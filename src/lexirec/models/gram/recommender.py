@@ -195,6 +195,11 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         users = UserPrompts(self.identifiers.tokens, self.backbone.tokenizer, self.settings.prompts)
         return users.census(torch.from_numpy(newest).long())
 
+    @property
+    def item_prompts(self) -> Ragged:
+        """The items' prompts as token ids, a row per item."""
+        return self._item_prompts
+
     # --------------------------------------------------------------------------------------------------- saving
 
     def save(self, folder: str | Path) -> None:

@@ -110,4 +110,7 @@ def _reads(recommender: Recommender) -> tuple[int, int]:
     longest = getattr(network, "max_history", None) or getattr(prompts, "max_history", None) or 50
     identifiers = getattr(recommender, "identifiers", None)
     tokens = identifiers.tokens.shape[1] if identifiers is not None else 1
-    return int(longest), int(tokens)
+    prompts_of_items = getattr(recommender, "item_prompts", None)
+    if prompts_of_items is not None and len(prompts_of_items.lengths):
+        tokens = int(prompts_of_items.lengths.float().mean())
+    return int(longest), max(1, int(tokens))
