@@ -13,13 +13,16 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Connection,
+    Double,
     FromClause,
     Integer,
     Select,
     Text,
     bindparam,
     case,
+    cast,
     delete,
     func,
     null,
@@ -212,7 +215,7 @@ def _user_events(rows: list[tuple[Any, ...]]) -> UserEvents:
 def _events_of(postgresql: bool) -> tuple[Any, FromClause]:
     """Return the ids that were asked for, one parameter however many they are, joined with the users' events."""
     if postgresql:
-        asked = func.unnest(bindparam("ids", type_=ARRAY(Text))).table_valued("value")
+        asked = func.unnest(bindparam("ids", type_=ARRAY(Text))).table_valued("value").render_derived()
     else:
         asked = func.json_each(bindparam("ids", type_=Text)).table_valued("value")
     user = func.coalesce(merges.c.into_id, asked.c.value)
@@ -238,7 +241,11 @@ def _newest(postgresql: bool) -> Select[Any]:
     newest = bindparam("newest", type_=Integer)
     recent = select(ranked.c.asked, ranked.c.item_id, ranked.c.type, ranked.c.time, ranked.c.seq)
     older = select(
-        ranked.c.asked, ranked.c.item_id, ranked.c.type, null().label("time"), null().label("seq")
+        ranked.c.asked,
+        ranked.c.item_id,
+        ranked.c.type,
+        cast(null(), Double).label("time"),
+        cast(null(), BigInteger).label("seq"),
     ).distinct()
     both = union_all(recent.where(ranked.c.place <= newest), older.where(ranked.c.place > newest))
     every = both.subquery()
