@@ -160,3 +160,9 @@ def test_the_file_holds_nothing_of_an_erased_user(sqlite, tmp_path):
     content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"very-private" not in content
     assert b"ann-of-ulm" not in content
+
+
+def test_the_longest_ids_fit_into_the_index(database):
+    user, item, kind = "session:" + "😀" * 256, "😎" * 256, "🎈" * 64
+    assert write(database, NewEvent(user, item, kind, event_id="🎁" * 256)).accepted == 1
+    assert items_of(database, user) == (item,)
