@@ -17,7 +17,6 @@ from sqlalchemy import (
     Double,
     FromClause,
     Integer,
-    Row,
     Select,
     Text,
     bindparam,
@@ -47,7 +46,7 @@ def read_histories(connection: Connection, user_ids: Sequence[str], newest: int 
     return {user: _user_events(list(own), newest) for user, own in groupby(rows, itemgetter(0))}
 
 
-def _user_events(rows: list[Row[Any]], newest: int | None) -> UserEvents:
+def _user_events(rows: list[Any], newest: int | None) -> UserEvents:
     """Return the events of one user; rows are (user, item, type, time), where older events have no time."""
     older: dict[tuple[str, str], None] = {}
     if newest is not None:

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, NestedTransaction, text
+from sqlalchemy import Connection, Engine, NestedTransaction
 from sqlalchemy.exc import SQLAlchemyError
 
 from lexirec.serving.database.connections import WRITING, failure_of, is_postgresql, reason, told
@@ -34,8 +34,9 @@ PATIENCE_SECONDS = 10.0
 _PAUSES = (0.05, 0.1, 0.25, 0.5)
 _LAST_PAUSE = 1.0
 _BEAT_SECONDS = 1.0
-_LOCK = 0x6C657865
-"""PostgreSQL's advisory lock: shared by all transactions of writers, held alone by jobs that need it."""
+# PostgreSQL's advisory lock: shared by all transactions of writers, held alone by jobs that need it.
+_LOCK_SHARED = "SELECT pg_advisory_xact_lock_shared(1819637861)"
+_LOCK_ALONE = "SELECT pg_advisory_xact_lock(1819637861)"
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -171,8 +172,7 @@ class Writer:
         alone = group[0].job.alone
         with connection.begin():
             if is_postgresql(connection):
-                lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
-                connection.execute(text(f"SELECT {lock}(:number)"), {"number": _LOCK})
+                connection.exec_driver_sql(_LOCK_ALONE if alone else _LOCK_SHARED)
             batch = list(group)
             while batch:
                 self._run(connection, batch)
