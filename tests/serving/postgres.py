@@ -16,10 +16,14 @@ import pytest
 
 
 class PostgresServer:
-    """A server that listens on a unix socket alone; it may be stopped and started again."""
+    """A server that listens on a unix socket alone; it may be stopped and started again.
 
-    def __init__(self, programs: Path) -> None:
+    It does not flush the disk unless it is `durable`: what outlives a killed client needs no flush.
+    """
+
+    def __init__(self, programs: Path, *, durable: bool = False) -> None:
         self.programs = programs
+        self.durable = durable
         self.folder = Path(tempfile.mkdtemp(prefix="lexirec-pg-"))
         self._databases = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -37,8 +41,8 @@ class PostgresServer:
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.folder),
-            "fsync": "off",
-            "full_page_writes": "off",
+            "fsync": "on" if self.durable else "off",
+            "full_page_writes": "on" if self.durable else "off",
             "shared_buffers": "32MB",
         }
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

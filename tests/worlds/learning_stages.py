@@ -67,6 +67,19 @@ GRAM: dict[str, Any] = {
         "search": {"num_beams": 5},
     },
 }
+PLAIN: dict[str, Any] = {
+    "name": "plain",
+    "data": SHOP,
+    "codes": {"branching": 4, "levels": 2},
+    "vectors": {"text": {"dimensions": 8}},
+    "backbone": BACKBONE,
+    "model": {
+        "kind": "late-fusion",
+        "prompts": {"parts": ["item", "metadata"]},
+        "training": {"epochs": 1},
+        "search": {"num_beams": 5},
+    },
+}
 SASREC: dict[str, Any] = {
     "name": "sasrec",
     "data": SHOP,
@@ -103,6 +116,7 @@ TSREC: dict[str, Any] = {
 EXPERIMENTS = {
     "counted": (COUNTED, "fused"),
     "gram": (GRAM, "model"),
+    "plain": (PLAIN, "model"),
     "sasrec": (SASREC, "neighbors"),
     "tsrec": (TSREC, "reinforced"),
 }

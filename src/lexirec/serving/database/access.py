@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from lexirec.serving.database.connections import CONSISTENT, failure_of, is_postgresql, told
+from lexirec.serving.database.connections import CONSISTENT, failure_of, is_postgresql, reason, told
 from lexirec.serving.database.errors import BadCursorError, BadValueError
 from lexirec.serving.database.writer import Writer
 
@@ -52,7 +52,7 @@ class Access:
             except SQLAlchemyError as error:
                 if not last and isinstance(error, DBAPIError) and error.connection_invalidated:
                     continue  # a server that was restarted: the pool has new connections now
-                _log.error("a query failed: %s", getattr(error, "orig", None) or type(error).__name__)
+                _log.error("a query failed: %s", reason(error))
                 raise told(failure_of(error), self.engine) from None
         raise AssertionError("unreachable")
 

@@ -164,3 +164,10 @@ def told(failure: Failure, engine: Engine) -> DatabaseError:
             return StorageUnavailableError(f"{where}: the database does not answer; start it or mend the address.")
         case "broken" | "other":
             return DatabaseError(f"{where}: the database failed; the log has the reason.")
+
+
+def reason(error: BaseException) -> str:
+    """Return a driver's own words for the log: one line, without the statement, its values and the rows concerned."""
+    if not isinstance(error, DBAPIError):
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return (str(error.orig).splitlines() or [type(error.orig).__name__])[0]

@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, func, select, tuple_
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, tuple_
+from sqlalchemy.dialects import postgresql
 
 from lexirec.serving.database.access import Access, cursor_of, page_size, read_cursor
 from lexirec.serving.database.connections import is_postgresql
@@ -16,13 +17,15 @@ from lexirec.serving.database.errors import BadValueError
 from lexirec.serving.database.event_rows import EventPolicy, EventRow, NewEvent, Rejection, row_of
 from lexirec.serving.database.identities import canonical, create_users, erased_among
 from lexirec.serving.database.tables import events
-from lexirec.serving.database.upserts import insert
 from lexirec.serving.database.write_queue import Write, single
 from lexirec.serving.database.writer import QUEUE_ROWS
 
 Result = Literal["accepted", "duplicate", "rejected", "undone"]
 PURGED_AT_ONCE = 2_000
 """Old events that one transaction removes, so that new ones never wait long."""
+_BODIES = select(events.c.key, events.c.body).where(events.c.key.in_(bindparam("keys", expanding=True)))
+_INSERT = insert(events)
+_INSERT_IF_NEW = postgresql.insert(events).on_conflict_do_nothing().returning(events.c.key)
 
 
 @dataclass(frozen=True)
@@ -237,8 +240,7 @@ def write_events(connection: Connection, requests: Sequence[_Request]) -> list[E
 
 
 def _bodies(connection: Connection, keys: set[bytes]) -> dict[bytes, bytes]:
-    query = select(events.c.key, events.c.body).where(events.c.key.in_(list(keys)))
-    return {bytes(key): bytes(body) for key, body in connection.execute(query)}
+    return {bytes(key): bytes(body) for key, body in connection.execute(_BODIES, {"keys": list(keys)})}
 
 
 def _insert(connection: Connection, fresh: dict[bytes, EventRow]) -> dict[bytes, bytes]:
@@ -252,11 +254,10 @@ def _insert(connection: Connection, fresh: dict[bytes, EventRow]) -> dict[bytes,
     users = canonical(connection, {row.user_id for row in fresh.values()})
     values = [row.values | {"user_id": users.get(row.user_id, row.user_id)} for row in fresh.values()]
     create_users(connection, {value["user_id"] for value in values}, values[0]["received"])
-    statement = insert(connection, events)
     if not is_postgresql(connection):  # the writer holds SQLite's only lock since before it looked
-        connection.execute(statement, values)
+        connection.execute(_INSERT, values)
         return {}
-    new = connection.scalars(statement.on_conflict_do_nothing().returning(events.c.key), values)
+    new = connection.scalars(_INSERT_IF_NEW, values)
     raced = set(fresh) - {bytes(key) for key in new}
     for key in raced:
         del fresh[key]

@@ -1,4 +1,4 @@
-"""Events as the table that `[data]` reads, so that a retraining learns from what was served; and backups."""
+"""Events as the table that `[data]` reads, so that a retraining learns from what was served."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
-from sqlalchemy.exc import DBAPIError
 
 from lexirec.core.errors import DataError
 from lexirec.core.files import saying_disk_is_full, sync
 from lexirec.serving.database.access import Access
-from lexirec.serving.database.connections import failure_of, is_postgresql, shown, told
-from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.ids import SESSION_PREFIX
 from lexirec.serving.database.tables import events
 
@@ -133,31 +130,3 @@ def _writer(path: Path, suffix: str, schema: pa.Schema) -> Any:
     if suffix == ".parquet":
         return pyarrow.parquet.ParquetWriter(path, schema)
     return pyarrow.csv.CSVWriter(path, schema)
-
-
-def back_up(access: Access, out: Path | str) -> Path:
-    """Write a copy of a SQLite database while it is in use; the copy is a database that opens.
-
-    Raises:
-        DatabaseError: the database is PostgreSQL (the line says what to run), the file exists, or the disk is full.
-    """
-    path = Path(out)
-    if is_postgresql(access.engine):
-        address = shown(access.engine.url.set(drivername="postgresql", password=None))
-        raise DatabaseError(f"PostgreSQL is backed up by its own program: pg_dump -Fc -f {path} '{address}'")
-    if path.exists():
-        raise DatabaseError(f"{path} exists; name a new file, or remove it.")
-    if not path.parent.is_dir():
-        raise DatabaseError(f"{path}: the folder does not exist; create it or name another one.")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with access.engine.connect() as connection:
-            connection.exec_driver_sql("VACUUM INTO ?", (str(partial),))
-        sync(partial)
-        partial.replace(path)
-        sync(path.parent)
-    except DBAPIError as error:
-        raise told(failure_of(error), access.engine) from None
-    finally:
-        partial.unlink(missing_ok=True)
-    return path

@@ -7,12 +7,18 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from lexirec.serving.database.errors import ConflictError, ErasedError
 from lexirec.serving.database.ids import digest_of
 from lexirec.serving.database.tables import events, impressions, merges, tombstones, users
 from lexirec.serving.database.upserts import insert_if_new, insert_or_update
+
+# Statements that every event needs are built once: building one costs more than a small database needs to answer it.
+_OWNERS = select(merges.c.from_id, merges.c.into_id).where(merges.c.from_id.in_(bindparam("ids", expanding=True)))
+_ERASED = select(tombstones.c.digest).where(
+    tombstones.c.digest.in_(bindparam("digests", expanding=True)), tombstones.c.time >= bindparam("since")
+)
 
 
 @dataclass(frozen=True)
@@ -49,15 +55,13 @@ class Erased:
 
 def canonical(connection: Connection, user_ids: Collection[str]) -> dict[str, str]:
     """Return the ids that were merged -> the ids of the users who have their events."""
-    query = select(merges.c.from_id, merges.c.into_id).where(merges.c.from_id.in_(list(user_ids)))
-    return {row.from_id: row.into_id for row in connection.execute(query)}
+    return {old: new for old, new in connection.execute(_OWNERS, {"ids": list(user_ids)})}  # noqa: C416, rows are typed
 
 
 def erased_among(connection: Connection, user_ids: Collection[str], since: float) -> set[str]:
     """Return the ids whose tombstone was set at or after a time."""
     digests = {digest_of(each): each for each in user_ids}
-    query = select(tombstones.c.digest).where(tombstones.c.digest.in_(list(digests)), tombstones.c.time >= since)
-    return {digests[bytes(digest)] for (digest,) in connection.execute(query)}
+    return {digests[bytes(each)] for each in connection.scalars(_ERASED, {"digests": list(digests), "since": since})}
 
 
 def refuse_erased(connection: Connection, user_ids: Collection[str], since: float) -> None:

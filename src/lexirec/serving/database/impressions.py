@@ -176,7 +176,7 @@ def _impression(row: Row[Any]) -> Impression:
         row.time,
         row.variant,
         row.snapshot,
-        json.loads(row.items),
+        json.loads(row._mapping["items"]),
         json.loads(row.request),
         row.scenario,
     )
@@ -193,10 +193,10 @@ def _outcomes(connection: Connection, shown: Impression) -> list[Outcome]:
 def _inferred(connection: Connection, shown: Impression, user_id: str) -> list[Outcome]:
     end = shown.time + INFERRED_SECONDS
     since = select(events).where(events.c.user_id == user_id, events.c.time >= shown.time, events.c.time <= end)
-    later = select(impressions.c.time, impressions.c.items).where(
+    later = select(impressions.c.time, impressions.c["items"].label("shown")).where(
         impressions.c.user_id == user_id, impressions.c.time > shown.time, impressions.c.time <= end
     )
-    again = [(row.time, {each["item_id"] for each in json.loads(row.items)}) for row in connection.execute(later)]
+    again = [(row.time, {each["item_id"] for each in json.loads(row.shown)}) for row in connection.execute(later)]
     items = {each["item_id"] for each in shown.items}
     return [
         Outcome(stored(row), inferred=True)

@@ -97,8 +97,8 @@ def item_values(item_id: str, row: Mapping[str, Any], title: str) -> dict[str, A
 
 def searched(*texts: object) -> str:
     """Return texts as they are searched: without case, and without what databases do not store."""
-    words = " ".join(each for each in texts if isinstance(each, str)).casefold()
-    return words.encode("utf-8", "replace").decode().replace("\0", " ")
+    words = "\n".join(each for each in texts if isinstance(each, str)).casefold()
+    return words.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def moment(item_id: str, name: str, value: object) -> float | None:

@@ -96,7 +96,7 @@ class ItemStore:
             before = _by_id(connection, [item_id])
             if item_id not in before:
                 raise NotFoundError(f"there is no item '{item_id}'.")
-            joined = {name: value for name, value in (before[item_id].row | dict(changes)).items() if value is not None}
+            joined = {name: value for name, value in {**before[item_id].row, **changes}.items() if value is not None}
             new = ItemWrite(item_id, joined, state, pending)
             _store(connection, [_row(new, item_values(item_id, joined, self.title), before[item_id])], before, now)
             return _by_id(connection, [item_id])[item_id]
@@ -247,4 +247,4 @@ def _next_revision(connection: Connection) -> int:
     """Count up; the row stays locked until the commit, so that no later revision is seen before an earlier one."""
     first = insert(connection, counters).values(name=_CHANGED, value=1)
     again = first.on_conflict_do_update(index_elements=["name"], set_={"value": counters.c.value + 1})
-    return connection.execute(again.returning(counters.c.value)).scalar_one()
+    return int(connection.execute(again.returning(counters.c.value)).scalar_one())

@@ -88,7 +88,7 @@ class KeyStore:
         self._read = None
         return secret
 
-    def list(self) -> list[Key]:
+    def every(self) -> list[Key]:
         """Return all keys in order of their names, revoked ones, too."""
         query = select(keys).order_by(keys.c.name)
         return self._access.read(lambda connection: [_key(row) for row in connection.execute(query)])
@@ -109,7 +109,7 @@ class KeyStore:
 
         key = self._access.writer.submit(single(run)).result()
         if key is None:
-            names = [each.name for each in self.list()]
+            names = [each.name for each in self.every()]
             raise NotFoundError(f"there is no key '{name}'.{did_you_mean(name, names)}")
         self._read = None
         return key
@@ -126,7 +126,7 @@ class KeyStore:
                 found = key
         return found
 
-    def any(self) -> bool:
+    def in_use(self) -> bool:
         """Whether there is a key that is not revoked."""
         return bool(self._valid())
 

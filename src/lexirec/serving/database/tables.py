@@ -63,7 +63,8 @@ events = Table(
     sqlite_autoincrement=True,  # a number is never given twice, so the order of arrival outlives deletions
 )
 """Events; `key` makes them idempotent and `body` tells a retry from another event (see `event_rows`)."""
-Index(None, events.c.user_id, events.c.time, events.c.seq)
+# Histories are read from this index alone: a user's events lie next to each other in it, and all over the table.
+Index(None, events.c.user_id, events.c.time, events.c.seq, events.c.item_id, events.c.type)
 Index(
     "ix_events_recommendation_id",
     events.c.recommendation_id,

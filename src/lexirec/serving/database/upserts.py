@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -21,7 +22,12 @@ def insert(connection: Connection, table: Table) -> Insert:
 def insert_if_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows whose key is not there."""
     if rows:
-        connection.execute(insert(connection, table).on_conflict_do_nothing(), rows)
+        connection.execute(_if_new(table, is_postgresql(connection)), rows)
+
+
+@cache
+def _if_new(table: Table, on_postgresql: bool) -> Insert:
+    return (postgresql.insert(table) if on_postgresql else sqlite.insert(table)).on_conflict_do_nothing()
 
 
 def insert_or_update(

@@ -6,33 +6,16 @@ import json
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import cache
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    Connection,
-    FromClause,
-    Integer,
-    Select,
-    Text,
-    bindparam,
-    case,
-    delete,
-    func,
-    null,
-    select,
-    union_all,
-)
+from sqlalchemy import Connection, case, delete, func, select
 
 from lexirec.serving.database import identities
 from lexirec.serving.database.access import Access
-from lexirec.serving.database.connections import is_postgresql
 from lexirec.serving.database.errors import BadValueError
 from lexirec.serving.database.event_rules import UserEvents
 from lexirec.serving.database.events import EventStore
+from lexirec.serving.database.histories import read_histories
 from lexirec.serving.database.identities import Erased, Merged, canonical
 from lexirec.serving.database.ids import SESSION_PREFIX, checked_user
 from lexirec.serving.database.tables import events, merges, tombstones, users
@@ -84,17 +67,10 @@ class UserStore:
                 item and type come, since an old purchase still counts as seen. None brings all.
         """
         wanted = list(dict.fromkeys(user_ids))
-        found: dict[str, UserEvents] = dict.fromkeys(wanted, _NO_EVENTS)
         if not wanted:
-            return found
-        postgresql = is_postgresql(self._access.engine)
-        query = _histories(postgresql) if newest is None else _newest(postgresql)
-        given: dict[str, Any] = {"ids": wanted if postgresql else json.dumps(wanted)}
-        given |= {} if newest is None else {"newest": newest}
-        rows = self._access.read(lambda connection: connection.execute(query, given).all())
-        for user, own in groupby(rows, itemgetter(0)):
-            found[user] = _user_events(list(map(tuple, own)))
-        return found
+            return {}
+        found = self._access.read(lambda connection: read_histories(connection, wanted, newest))
+        return {user: found.get(user, _NO_EVENTS) for user in wanted}
 
     def get(self, user_id: str) -> User | None:
         """Return a user, also under an id that was merged into theirs; None where there is none."""
@@ -193,55 +169,4 @@ def _user(connection: Connection, user_id: str) -> User | None:
         min((first for _, _, first, _ in found), default=None),
         max((last for _, _, _, last in found), default=None),
         tuple(connection.scalars(merged)),
-    )
-
-
-# ----------------------------------------------------------------------------------------------------------- histories
-
-
-def _user_events(rows: list[tuple[Any, ...]]) -> UserEvents:
-    """Return the events of one user; rows are (user, item, type, time), those without a time are older ones."""
-    older = tuple((item, kind) for _, item, kind, time in rows if time is None)
-    dated = [row for row in rows if row[3] is not None] if older else rows
-    if not dated:
-        return UserEvents(older=older)
-    _, items, kinds, times = zip(*dated, strict=True)
-    return UserEvents(items, kinds, times, older)
-
-
-def _events_of(postgresql: bool) -> tuple[Any, FromClause]:
-    """Return the ids that were asked for, one parameter however many they are, joined with the users' events."""
-    if postgresql:
-        asked = func.unnest(bindparam("ids", type_=ARRAY(Text))).table_valued("value")
-    else:
-        asked = func.json_each(bindparam("ids", type_=Text)).table_valued("value")
-    user = func.coalesce(merges.c.into_id, asked.c.value)
-    joined = asked.outerjoin(merges, merges.c.from_id == asked.c.value).join(events, events.c.user_id == user)
-    return asked.c.value, joined
-
-
-@cache
-def _histories(postgresql: bool) -> Select[Any]:
-    asked, joined = _events_of(postgresql)
-    columns = select(asked, events.c.item_id, events.c.type, events.c.time)
-    return columns.select_from(joined).order_by(asked, events.c.time, events.c.seq)
-
-
-@cache
-def _newest(postgresql: bool) -> Select[Any]:
-    asked, joined = _events_of(postgresql)
-    place = func.row_number().over(partition_by=asked, order_by=(events.c.time.desc(), events.c.seq.desc()))
-    columns = select(
-        asked.label("asked"), events.c.item_id, events.c.type, events.c.time, events.c.seq, place.label("place")
-    )
-    ranked = columns.select_from(joined).cte("ranked")
-    newest = bindparam("newest", type_=Integer)
-    recent = select(ranked.c.asked, ranked.c.item_id, ranked.c.type, ranked.c.time, ranked.c.seq)
-    older = select(
-        ranked.c.asked, ranked.c.item_id, ranked.c.type, null().label("time"), null().label("seq")
-    ).distinct()
-    both = union_all(recent.where(ranked.c.place <= newest), older.where(ranked.c.place > newest))
-    every = both.subquery()
-    return select(every.c.asked, every.c.item_id, every.c.type, every.c.time).order_by(
-        every.c.asked, every.c.time, every.c.seq
     )

@@ -16,10 +16,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, NestedTransaction, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, NestedTransaction
+from sqlalchemy.exc import SQLAlchemyError
 
-from lexirec.serving.database.connections import WRITING, failure_of, is_postgresql, told
+from lexirec.serving.database.connections import WRITING, failure_of, is_postgresql, reason, told
 from lexirec.serving.database.errors import DatabaseError, StorageUnavailableError
 from lexirec.serving.database.tables import counters
 from lexirec.serving.database.upserts import insert_or_update
@@ -34,8 +34,9 @@ PATIENCE_SECONDS = 10.0
 _PAUSES = (0.05, 0.1, 0.25, 0.5)
 _LAST_PAUSE = 1.0
 _BEAT_SECONDS = 1.0
-_LOCK = 0x6C657865
-"""PostgreSQL's advisory lock: shared by all transactions of writers, held alone by jobs that need it."""
+# PostgreSQL's advisory lock: shared by all transactions of writers, held alone by jobs that need it.
+_LOCK_SHARED = "SELECT pg_advisory_xact_lock_shared(1819637861)"
+_LOCK_ALONE = "SELECT pg_advisory_xact_lock(1819637861)"
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -171,8 +172,7 @@ class Writer:
         alone = group[0].job.alone
         with connection.begin():
             if is_postgresql(connection):
-                lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
-                connection.execute(text(f"SELECT {lock}(:number)"), {"number": _LOCK})
+                connection.exec_driver_sql(_LOCK_ALONE if alone else _LOCK_SHARED)
             batch = list(group)
             while batch:
                 self._run(connection, batch)
@@ -232,7 +232,7 @@ class Writer:
         """Tell a group that nothing of it was written."""
         self.counts.failed_groups += 1
         self.problem = told(failure_of(error), self._engine)
-        _log.error("%s %d jobs were not written: %s", self.problem, len(group), _reason(error))
+        _log.error("%s %d jobs were not written: %s", self.problem, len(group), reason(error))
         for each in group:
             each.future.set_exception(self.problem)
 
@@ -240,7 +240,7 @@ class Writer:
         """Return an error without SQL: errors of the driver become one line, all others stay."""
         if not isinstance(error, SQLAlchemyError):
             return error
-        _log.error("a job failed: %s", _reason(error))
+        _log.error("a job failed: %s", reason(error))
         return told(failure_of(error), self._engine)
 
     def _probe(self) -> None:
@@ -268,7 +268,7 @@ class Writer:
                 connection.invalidate()
             connection.close()
         except SQLAlchemyError as error:
-            _log.warning("closing a connection failed: %s", _reason(error))
+            _log.warning("closing a connection failed: %s", reason(error))
 
     def _end(self) -> None:
         """Move SQLite's log into the database file, so that the file alone is the database."""
@@ -279,7 +279,7 @@ class Writer:
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
         except SQLAlchemyError as error:
-            _log.warning("the log was not moved into the database file: %s", _reason(error))
+            _log.warning("the log was not moved into the database file: %s", reason(error))
 
 
 class _TransactionLostError(Exception):
@@ -291,10 +291,4 @@ def _back_to(savepoint: NestedTransaction, error: Exception) -> None:
     try:
         savepoint.rollback()
     except SQLAlchemyError:
-        raise _TransactionLostError(_reason(error)) from error
-
-
-def _reason(error: BaseException) -> str:
-    """Return a driver's own words on one line, without statement and parameters."""
-    words = str(error.orig) if isinstance(error, DBAPIError) else f"{type(error).__name__}: {error}"
-    return " ".join(words.split())
+        raise _TransactionLostError(reason(error)) from error

@@ -48,7 +48,8 @@ def _people() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.user_id"], name="fk_events_user_id"),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_events_user_id_time_seq", "events", ["user_id", "time", "seq"])
+    history = ["user_id", "time", "seq", "item_id", "type"]
+    op.create_index(f"ix_events_{'_'.join(history)}", "events", history)
     op.create_index("ix_events_time", "events", ["time"])
     given = sa.text("recommendation_id IS NOT NULL")
     op.create_index(
