@@ -69,7 +69,7 @@ def key(
         raise SettingsError(f"key {action}: name the key, such as lexirec key {action} web")
     with _database(config, set_, store, experiment) as database:
         if action == "list":
-            print_keys(database.keys.list(), json)
+            print_keys(database.keys.every(), json)
         elif action == "add":
             scopes = [each.strip() for each in scope.split(",") if each.strip()]
             print_key(str(key_name), database.keys.add(str(key_name), scopes), json)
@@ -117,7 +117,7 @@ def serve_backup(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Copy the database of a service while it runs (SQLite; for PostgreSQL it says how)."""
-    from lexirec.serving.database.export import back_up
+    from lexirec.serving.database.backup import back_up
 
     with _database(config, set_, store, name) as database:
         back_up(database.access, out)

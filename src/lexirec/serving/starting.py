@@ -86,7 +86,7 @@ def start_service(
     log_as_json()
     database = open_for(settings, store, name, migrate=migrate)
     try:
-        has_key = bool(os.environ.get(KEY_VARIABLE)) or database.keys.any()
+        has_key = bool(os.environ.get(KEY_VARIABLE)) or database.keys.in_use()
         check_address(settings.host, has_key=has_key, insecure=settings.auth.insecure)
         service = Service(settings, database, load_snapshot(store, name, wanted))
         service.start()

@@ -43,7 +43,7 @@ class Gate:
     @property
     def open(self) -> bool:
         """Whether no key is needed, as none exists."""
-        return self._single is None and not self._keys.any()
+        return self._single is None and not self._keys.in_use()
 
     def admit(self, key: str | None, scope: Scope | None, address: str) -> KeyHolder:
         """Return who asks.

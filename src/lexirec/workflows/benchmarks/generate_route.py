@@ -1,4 +1,4 @@
-"""The plainest service of a saved GRAM: one FastAPI route that calls `generate` of transformers (`python -m … NAME STORE`).
+"""The plainest service of a saved GRAM: a FastAPI route that calls `generate` (`python -m … NAME STORE`).
 
 It is what the benchmark of the service is compared with, not a way to serve anything.
 """
