@@ -47,11 +47,12 @@ class LiveService:
             str(folder / "store"),
         ]
         paths = os.pathsep.join([str(SOURCE), os.environ.get("PYTHONPATH", "")])
+        self.environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **(environment or {})}
         self.process = subprocess.Popen(
             [*command, *options],
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **(environment or {})},
+            env=self.environment,
         )
         self._port: str | None = None
         self._listening = threading.Event()
