@@ -279,8 +279,10 @@ def test_a_recommender_that_lists_too_little_does_not_hold_up_the_request():
     for rules in (Rules(), some):
         (found,) = rank_with_rules(Plain(most=0), Sequences.from_lists([[]]), [8], [rules])
         assert (len(found.items), found.short) == (0, True)
-    (found,) = rank_with_rules(Plain(most=3), Sequences.from_lists([[]]), [8], [Rules()])
-    assert found.items.tolist() == [0, 1, 2]
+    plain = Plain(most=3)
+    (found,) = rank_with_rules(plain, Sequences.from_lists([[]]), [8], [Rules()])
+    assert found.items.tolist() == list(range(8))
+    assert plain.calls == 3
 
 
 def test_places_are_kept_for_new_items_and_given_back_where_there_are_too_few():

@@ -25,6 +25,7 @@ def test_a_backup_made_under_writes_is_a_database_with_what_was_there(sqlite, tm
     finally:
         stop.set()
         client.join()
+    assert copy.stat().st_mode & 0o777 == 0o600
     with open_database(f"sqlite:///{copy}") as restored:
         assert len(restored.users.histories(["ann"])["ann"]) == 100
         assert restored.events.ingest([NewEvent("ann", "A5", event_id="e5")]).result().duplicates == 1

@@ -80,3 +80,13 @@ def test_a_server_that_does_not_answer_is_one_line_without_the_password(caplog):
 def test_a_folder_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(SettingsError, match="absent does not exist; create it"):
         open_database(f"sqlite:///{tmp_path}/absent/lexirec.db")
+
+
+def test_a_new_file_is_its_owners_alone(sqlite, tmp_path):
+    sqlite.keys.every()
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_a_folder_in_place_of_a_file_is_one_line(tmp_path):
+    with pytest.raises(DatabaseError, match="cannot be written"):
+        open_database(f"sqlite:///{tmp_path}")

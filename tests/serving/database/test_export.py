@@ -11,7 +11,7 @@ from lexirec.serving.database.export import COLUMNS, export_events
 from tests.serving.conftest import NOW
 
 ITEMS = ["A1", "007", "a,b", 'q"q', "ü/1", "8"]
-USERS = ["ann", "0042", "bob,1", "session:9", 'c"c', "1e5", "true", "ärger", "2023-11-14"]
+USERS = ["ann", "0042", "bob,1", "session:9", 'c"c', "1e5", "true", "ärger", "2023-11-14", " led", "a b "]
 
 
 @pytest.fixture

@@ -54,6 +54,24 @@ def test_the_revision_outlives_the_process_and_counts_each_process(database_url)
         assert again.items.revision() == 40
 
 
+def test_patches_of_two_processes_lose_nothing(database_url):
+    databases = [open_database(database_url) for _ in range(2)]
+    put(databases[0], ItemWrite("A1", {}))
+
+    def change(database, name) -> None:
+        for number in range(15):
+            database.items.patch("A1", {f"{name}{number}": number}).result(30)
+
+    threads = [threading.Thread(target=change, args=given) for given in zip(databases, "ab", strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(databases[0].items.get(["A1"])["A1"].row) == 30
+    for database in databases:
+        database.close()
+
+
 def test_a_patch_changes_some_columns(database):
     put(database, ItemWrite("A1", {"title": "Lamp", "price": 3, "stock": 1}, "live", False))
     patched = database.items.patch("A1", {"price": 2, "stock": None}).result()

@@ -286,4 +286,4 @@ def test_a_database_is_what_its_model_is(database_url):
 
 @pytest.mark.long
 def test_a_database_is_what_its_model_is_for_long(database_url):
-    drive(database_url, 150)
+    drive(database_url, 40)

@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 from sqlalchemy import event
 
@@ -5,6 +7,7 @@ from lexirec.serving.database.errors import BadValueError, ConflictError, Erased
 from lexirec.serving.database.event_rows import NewEvent
 from lexirec.serving.database.ids import session_user
 from lexirec.serving.database.impressions import Impression
+from lexirec.serving.database.opening import open_database
 from tests.serving.conftest import NOW
 
 
@@ -166,3 +169,47 @@ def test_the_longest_ids_fit_into_the_index(database):
     user, item, kind = "session:" + "😀" * 256, "😎" * 256, "🎈" * 64
     assert write(database, NewEvent(user, item, kind, event_id="🎁" * 256)).accepted == 1
     assert items_of(database, user) == (item,)
+
+
+def test_no_event_is_left_behind_by_a_merge_in_another_process(database_url):
+    one, two = open_database(database_url), open_database(database_url)
+    for round_number in range(5):
+        session, user = f"session:{round_number}", f"user-{round_number}"
+        sent, merged = [], threading.Event()
+
+        def send(session=session, sent=sent, merged=merged) -> None:
+            after = 0
+            while after < 5:
+                after += merged.is_set()
+                sent.append(NewEvent(session, "A1", event_id=f"{session}-{len(sent)}"))
+                assert write(one, sent[-1]).accepted == 1
+
+        client = threading.Thread(target=send)
+        client.start()
+        two.users.merge(session, user).result(30)
+        merged.set()
+        client.join()
+        assert len(two.users.histories([user])[user]) == len(sent)
+    one.close()
+    two.close()
+
+
+def test_events_sent_to_two_processes_at_once_are_taken_once(database_url):
+    databases = [open_database(database_url) for _ in range(2)]
+    events = [NewEvent(f"u{n % 5}", "A1", event_id=f"e{n}") for n in range(300)]
+    results = []
+
+    def send(database, order) -> None:
+        for start in range(0, 300, 20):
+            results.extend(write(database, *[events[n] for n in order[start : start + 20]]).results)
+
+    orders = [list(range(300)), list(range(299, -1, -1))]
+    threads = [threading.Thread(target=send, args=given) for given in zip(databases, orders, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (results.count("accepted"), results.count("duplicate")) == (300, 300)
+    assert databases[0].events.count() == 300
+    for database in databases:
+        database.close()

@@ -29,6 +29,7 @@ def back_up(access: Access, out: Path | str) -> Path:
         raise DatabaseError(f"{path}: the folder does not exist; create it or name another one.")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        partial.touch(mode=0o600)  # VACUUM takes an empty file; the copy is its owner's alone, as the database is
         with access.engine.connect() as connection:
             connection.exec_driver_sql("VACUUM INTO ?", (str(partial),))
         sync(partial)

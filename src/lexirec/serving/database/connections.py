@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,6 +75,8 @@ def _sqlite(url: URL) -> Engine:
     folder = Path(str(url.database)).parent
     if not folder.is_dir():
         raise SettingsError(f"storage.url: the folder {folder} does not exist; create it or name another one.")
+    with suppress(OSError):  # then SQLite says why
+        Path(str(url.database)).touch(mode=0o600, exist_ok=True)  # people's events are their owner's alone
     engine = create_engine(
         url,
         pool_size=POOL_SIZE,

@@ -16,6 +16,7 @@ from lexirec.serving.database.connections import is_postgresql
 from lexirec.serving.database.errors import BadValueError
 from lexirec.serving.database.event_rows import EventPolicy, EventRow, NewEvent, Rejection, row_of
 from lexirec.serving.database.identities import canonical, create_users, erased_among
+from lexirec.serving.database.ids import possible_users
 from lexirec.serving.database.tables import events
 from lexirec.serving.database.write_queue import Write, single
 from lexirec.serving.database.writer import QUEUE_ROWS
@@ -146,7 +147,7 @@ class EventStore:
                 found = found.where(tuple_(events.c.time, events.c.seq) < tuple_(*last))
             return connection.execute(found.order_by(events.c.time.desc(), events.c.seq.desc()).limit(size + 1)).all()
 
-        rows = self._access.read(query)
+        rows = self._access.read(query) if possible_users([user_id]) else []
         following = cursor_of(rows[size - 1].time, rows[size - 1].seq) if len(rows) > size else None
         return EventPage([stored(row) for row in rows[:size]], following)
 

@@ -7,6 +7,7 @@ and session "77" are two, and every operation on users (history, merge, erasure)
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from hashlib import sha256
 
 from lexirec.data.readers.text_format import NULL_WORDS
@@ -50,6 +51,16 @@ def user_problem(user_id: object) -> str | None:
     if isinstance(user_id, str) and is_session(user_id):
         return id_problem("session_id", user_id.removeprefix(SESSION_PREFIX))
     return id_problem("user_id", user_id)
+
+
+def possible_users(user_ids: Iterable[str]) -> list[str]:
+    """Return the ids that users may have, each once: others are of nobody, and databases may not even take them."""
+    return [each for each in dict.fromkeys(user_ids) if user_problem(each) is None]
+
+
+def possible_ids(ids: Iterable[str]) -> list[str]:
+    """Return the ids that items, events and answers may have, each once."""
+    return [each for each in dict.fromkeys(ids) if id_problem("id", each) is None]
 
 
 def checked_user(user_id: str) -> str:

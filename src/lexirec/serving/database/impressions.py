@@ -16,6 +16,7 @@ from lexirec.serving.database.access import Access
 from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.events import EventStore, StoredEvent, stored
 from lexirec.serving.database.identities import canonical, erased_among
+from lexirec.serving.database.ids import possible_ids
 from lexirec.serving.database.tables import events, impressions
 from lexirec.serving.database.upserts import insert_if_new
 from lexirec.serving.database.write_queue import Write, single
@@ -103,6 +104,8 @@ class ImpressionStore:
     def get(self, recommendation_id: str) -> Impression | None:
         """Return an impression, or None."""
         query = select(impressions).where(impressions.c.recommendation_id == recommendation_id)
+        if not possible_ids([recommendation_id]):
+            return None
         row = self._access.read(lambda connection: connection.execute(query).one_or_none())
         return None if row is None else _impression(row)
 

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from lexirec.core.errors import did_you_mean
 from lexirec.serving.database.access import MAX_PAGE, Access, cursor_of, page_size, read_cursor
 from lexirec.serving.database.errors import BadValueError, NotFoundError
+from lexirec.serving.database.ids import possible_ids
 from lexirec.serving.database.item_rows import STATES, Item, ItemState, ItemWrite, item_of, item_values, searched
 from lexirec.serving.database.tables import counters, items
 from lexirec.serving.database.upserts import insert, insert_or_update
@@ -73,7 +74,7 @@ class ItemStore:
         now = self._access.clock()
 
         def run(connection: Connection) -> ItemsWritten:
-            before = _by_id(connection, list(given))
+            before = _by_id(connection, list(given), lock=True)
             rows = [_row(each, values[each.item_id], before.get(each.item_id)) for each in new]
             return _store(connection, rows, before, now)
 
@@ -93,7 +94,7 @@ class ItemStore:
         now = self._access.clock()
 
         def run(connection: Connection) -> Item:
-            before = _by_id(connection, [item_id])
+            before = _by_id(connection, [item_id], lock=True)
             if item_id not in before:
                 raise NotFoundError(f"there is no item '{item_id}'.")
             joined = {name: value for name, value in {**before[item_id].row, **changes}.items() if value is not None}
@@ -108,10 +109,10 @@ class ItemStore:
     ) -> Future[ItemsWritten]:
         """Give items a state; ids that are not there are left out of the answer."""
         _check_state(state)
-        wanted, now = list(dict.fromkeys(item_ids)), self._access.clock()
+        wanted, now = possible_ids(item_ids), self._access.clock()
 
         def run(connection: Connection) -> ItemsWritten:
-            before = _by_id(connection, wanted)
+            before = _by_id(connection, wanted, lock=True)
             rows = [
                 _row(ItemWrite(each, item.row, state, pending), item_values(each, item.row, self.title), item)
                 for each, item in before.items()
@@ -122,7 +123,7 @@ class ItemStore:
 
     def get(self, item_ids: Collection[str]) -> dict[str, Item]:
         """Return the items that are there, in the order given."""
-        wanted = list(dict.fromkeys(item_ids))
+        wanted = possible_ids(item_ids)
         return self._access.read(lambda connection: _by_id(connection, wanted))
 
     def page(
@@ -208,11 +209,12 @@ def _revision(connection: Connection) -> int:
     return connection.scalar(select(counters.c.value).where(counters.c.name == _CHANGED)) or 0
 
 
-def _by_id(connection: Connection, item_ids: Sequence[str]) -> dict[str, Item]:
-    found = {
-        row.item_id: item_of(row)
-        for row in connection.execute(select(items).where(items.c.item_id.in_(list(item_ids))))
-    }
+def _by_id(connection: Connection, item_ids: Sequence[str], *, lock: bool = False) -> dict[str, Item]:
+    """Return items; where they are to be changed, other processes wait with their changes until the commit."""
+    query = select(items).where(items.c.item_id.in_(list(item_ids)))
+    if lock:  # in one order, so that two processes do not wait for each other; SQLite's writer has the only lock
+        query = query.order_by(items.c.item_id).with_for_update()
+    found = {row.item_id: item_of(row) for row in connection.execute(query)}
     return {each: found[each] for each in item_ids if each in found}
 
 

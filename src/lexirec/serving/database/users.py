@@ -17,7 +17,7 @@ from lexirec.serving.database.event_rules import UserEvents
 from lexirec.serving.database.events import EventStore
 from lexirec.serving.database.histories import read_histories
 from lexirec.serving.database.identities import Erased, Merged, canonical
-from lexirec.serving.database.ids import SESSION_PREFIX, checked_user
+from lexirec.serving.database.ids import SESSION_PREFIX, checked_user, possible_users
 from lexirec.serving.database.tables import events, merges, tombstones, users
 from lexirec.serving.database.upserts import insert_or_update
 from lexirec.serving.database.write_queue import single
@@ -66,15 +66,14 @@ class UserStore:
             newest: Number of newest events of each user that come with their times. Of older ones only the pairs of
                 item and type come, since an old purchase still counts as seen. None brings all.
         """
-        wanted = list(dict.fromkeys(user_ids))
-        if not wanted:
-            return {}
-        found = self._access.read(lambda connection: read_histories(connection, wanted, newest))
-        return {user: found.get(user, _NO_EVENTS) for user in wanted}
+        wanted = possible_users(user_ids)
+        found = self._access.read(lambda connection: read_histories(connection, wanted, newest)) if wanted else {}
+        return {user: found.get(user, _NO_EVENTS) for user in user_ids}
 
     def get(self, user_id: str) -> User | None:
         """Return a user, also under an id that was merged into theirs; None where there is none."""
-        return self._access.read_at_once(lambda connection: _user(connection, user_id))
+        known = possible_users([user_id])
+        return self._access.read_at_once(lambda connection: _user(connection, user_id)) if known else None
 
     def put(self, user_id: str, attributes: Mapping[str, Any]) -> Future[str]:
         """Set a user's attributes in place of the earlier ones, and create the user where needed.

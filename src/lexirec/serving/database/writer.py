@@ -234,7 +234,7 @@ class Writer:
         self.problem = told(failure_of(error), self._engine)
         _log.error("%s %d jobs were not written: %s", self.problem, len(group), reason(error))
         for each in group:
-            each.future.set_exception(self.problem)
+            each.future.set_exception(told(failure_of(error), self._engine))
 
     def _told(self, error: BaseException) -> BaseException:
         """Return an error without SQL: errors of the driver become one line, all others stay."""
