@@ -18,6 +18,7 @@ from lexirec.serving.database.event_rules import EventRules, UserEvents
 from lexirec.serving.database.opening import Database
 from lexirec.serving.http.auth import Gate
 from lexirec.serving.http.health import Health, beat_of
+from lexirec.serving.http.housekeeping import Housekeeping
 from lexirec.serving.http.logs import UserNames
 from lexirec.serving.http.metrics import Metrics
 from lexirec.serving.http.recording import Recorder
@@ -39,6 +40,7 @@ class Service:
         database: of users and events.
         snapshots: that answer.
         answers: to requests.
+        housekeeping: that deletes what was kept long enough.
         gate: that checks keys.
         metrics: of the process.
         health: of the parts.
@@ -68,6 +70,7 @@ class Service:
             fallback=settings.fallback == "full",
             observe=self.recorder.observe,
         )
+        self.housekeeping = Housekeeping(database, settings)
         self.gate = Gate(database.keys, os.environ.get(KEY_VARIABLE), settings.limits.rate)
         self._watch()
 
@@ -84,6 +87,7 @@ class Service:
     def start(self) -> None:
         """Start the threads, and answer requests of every size once so that the first user does not wait."""
         self.engine.start()
+        self.housekeeping.start()
         began = time.monotonic()
         warm_up(self.snapshots.active, self.engine)
         self._warm = True
@@ -98,6 +102,7 @@ class Service:
     def stop(self) -> None:
         """Answer what waits, write what is queued, close the database."""
         seconds = self.settings.stopping.finish_seconds
+        self.housekeeping.stop()
         self.engine.stop(seconds)
         self.answers.close()
         if not self.database.close(seconds):
