@@ -51,6 +51,12 @@ class GenerativeRecommender(ABC, Generic[AnySearcher]):
         return self._catalog
 
     @property
+    def trained(self) -> int | None:
+        """Number of leading items it was trained with; None for all. The others were added (`models.extension`)."""
+        trained: int | None = self.model.trie.trained
+        return trained
+
+    @property
     def searcher(self) -> AnySearcher:
         """The searcher for the present weights, built on first use."""
         if self._searcher is None:
