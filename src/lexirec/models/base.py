@@ -16,6 +16,7 @@ from torch import nn
 from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Ranking, check_request
 from lexirec.data.sequences import Sequences
+from lexirec.decoding.trie import Trie
 from lexirec.models.recommend import Options, Recommendations, recommend
 from lexirec.nn.search import TrieSearcher
 
@@ -53,8 +54,8 @@ class GenerativeRecommender(ABC, Generic[AnySearcher]):
     @property
     def trained(self) -> int | None:
         """Number of leading items it was trained with; None for all. The others were added (`models.extension`)."""
-        trained: int | None = self.model.trie.trained
-        return trained
+        trie: Trie = self.model.trie  # type: ignore[assignment]
+        return trie.trained
 
     @property
     def searcher(self) -> AnySearcher:

@@ -71,7 +71,9 @@ def write_parts(
     weights = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     (folder / _ITEM_WEIGHTS).unlink(missing_ok=True)
     if trained is not None:
-        save_file({name: weights.pop(name) for name in list(weights) if name.startswith(_OF_ITEMS)}, folder / _ITEM_WEIGHTS)
+        save_file(
+            {name: weights.pop(name) for name in list(weights) if name.startswith(_OF_ITEMS)}, folder / _ITEM_WEIGHTS
+        )
     save_file(weights, folder / _WEIGHTS)
     (folder / _SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
 

@@ -53,7 +53,9 @@ class WordSpace:
 
         A word that stands n times in a text weighs (1 + ln n) · idf.
         """
-        found = [[self._columns[word] for word in _WORD.findall(text.lower()) if word in self._columns] for text in texts]
+        found = [
+            [self._columns[word] for word in _WORD.findall(text.lower()) if word in self._columns] for text in texts
+        ]
         lengths = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
         columns = np.array([column for row in found for column in row], dtype=np.int64)
         cells = (np.repeat(np.arange(len(found)), lengths), columns)
