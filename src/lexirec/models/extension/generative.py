@@ -181,7 +181,7 @@ def _features(
 
 
 def _of_new(new: NewItems, width: int, k: int) -> NDArray[np.float32]:
-    """Return features of new items: their vectors, and their neighbours' mean vectors where trained items have these."""
+    """Return features of new items: their vectors, and their neighbours' means where trained items have these."""
     own = new.vectors[new.numbers]
     if width == own.shape[1]:
         return own
