@@ -65,12 +65,22 @@ class GenerativeRecommender(ABC, Generic[AnySearcher]):
         return self._searcher
 
     def rank(
-        self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
+        self,
+        histories: Sequences,
+        *,
+        k: int,
+        exclude_seen: bool = False,
+        allowed: NDArray[np.bool_] | None = None,
+        boosts: NDArray[np.float32] | None = None,
     ) -> Ranking:
         """Rank the k best items for every history; see `data.ranking.Recommender.rank`."""
-        check_request(histories, len(self._catalog), k, allowed, exclude_seen)
-        result = self.searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed)
-        return Ranking(result.items, result.scores)
+        check_request(histories, len(self._catalog), k, allowed, exclude_seen, boosts)
+        result = self.searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed, boosts=boosts)
+        return Ranking(result.items, result.scores, result.bound)
+
+    def list_length(self, k: int) -> int:
+        """Return the length of the longest list that the search for k items finds; see `data.ranking.list_length`."""
+        return self.searcher.list_length(k)
 
     def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> Recommendations:
         """Recommend items for one history of item ids, oldest first; see `models.recommend.recommend`."""

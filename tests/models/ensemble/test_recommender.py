@@ -90,6 +90,8 @@ class TestProductOfBothFamilies(RecommenderContract):
 
 
 class TestReciprocalRanks(RecommenderContract):
+    boosts_are_added = False
+
     @classmethod
     def make(cls):
         return fused("model", "memory", kind="reciprocal-rank", depth=12).fit(SPLIT)
