@@ -122,8 +122,11 @@ def aligned(rows: pa.Table, catalog: Catalog) -> pa.Table:
 
 
 def _typed(rows: pa.Table, part: pa.Field) -> pa.ChunkedArray:
+    column = rows.column(part.name)
+    if pa.types.is_list(part.type) and pa.types.is_string(column.type):  # a table of text: a list of one name
+        column = pa.array([None if value is None else [value] for value in column.to_pylist()], part.type)
     try:
-        return rows.column(part.name).cast(part.type)
+        return column.cast(part.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         given = rows.column(part.name).type
         raise DataError(

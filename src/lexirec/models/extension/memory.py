@@ -8,8 +8,9 @@ With K the text similarities of `models.baselines.memory`, an added item j gets 
 - K[j, ·] are the weights of j's own nearest fitted items, which sum to 1, and those of other added items by the same
   rule.
 
-Counts of added items are zero; their row and column scales follow from K. An added item can therefore be recommended
-for whatever resembles it, and a history that holds it is read through what it resembles.
+Counts of added items are zero; their row and column scales follow from K, among the fitted items alone, so that no
+added item changes another's scores. An added item can be recommended for whatever resembles it, and a history that
+holds it is read through what it resembles.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from lexirec.models.baselines.memory import Memory
 from lexirec.models.extension.changes import CatalogChange
 
 _BLOCK = 256
+_POWERS = ("row_power", "column_power")
 Features = Any
 """Rows of length 1 or 0 whose products are cosines: a dense array or a sparse matrix, (n, d)."""
 
@@ -65,12 +67,24 @@ def extend_memory(memory: Memory, change: CatalogChange, likeness: Likeness | No
         kept = resized(memory.similarities, change.kept, n_items)
         extended.similarities = _joined(kept, likeness, fresh.astype(np.int64), trained, memory.settings)
     extended.steps = extended._steps()
-    for name, axis, power in (("row_scale", 1, "row_power"), ("column_scale", 0, "column_power")):
-        sums = extended._sums(axis)  # type: ignore[arg-type]
+    for name, sums, power in zip(("row_scale", "column_scale"), _sums(extended, trained), _POWERS, strict=True):
         scale = np.power(np.where(sums > 0, sums, 1.0), -getattr(memory.settings, power)).astype(np.float32)
-        scale[:trained] = getattr(memory, name)[change.kept[:trained]]
-        setattr(extended, name, scale)
+        setattr(extended, name, np.concatenate([getattr(memory, name)[change.kept[:trained]], scale]))
     return extended
+
+
+def _sums(memory: Memory, trained: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the sums of the smoothed matrix over the rows and columns of added items, among trained items alone."""
+    n_items = memory.counts.shape[0]
+    every: Any = sparse.csr_array((np.arange(n_items) < trained).astype(np.float32)[None])
+    columns = memory._spread(every)[0, trained:]
+    rows = np.zeros(n_items - trained, dtype=np.float32)
+    for first in range(trained, n_items, _BLOCK):
+        added = np.arange(first, min(first + _BLOCK, n_items))
+        ones = np.ones(len(added), dtype=np.float32)
+        one_each: Any = sparse.csr_array((ones, (np.arange(len(added)), added)), shape=(len(added), n_items))
+        rows[added - trained] = memory._spread(one_each)[:, :trained].sum(axis=1)
+    return rows, columns
 
 
 def neighbors_of(memory: Memory, items: NDArray[np.int64], trained: int, k: int) -> Neighbors:

@@ -31,7 +31,7 @@ def read_rows(
     text = tuple(name for name in catalog.text_fields if name in given)
     if not text and not partial:
         raise DataError(
-            f"{path} has none of the catalog's texts; name at least one of {', '.join(catalog.text_fields)}, or map it: "
+            f"{path} has none of the catalog's texts; give one of {', '.join(catalog.text_fields)}, or map it: "
             f"--column {catalog.text_fields[0]}=NAME"
         )
     return read_items(path, text, columns, Rejects("error"), partial=partial)
