@@ -40,6 +40,7 @@ from lexirec.models.extension.changes import ItemChanges
 from lexirec.models.extension.encoding import ItemEncoder
 from lexirec.models.extension.extend import extend
 from lexirec.models.loading import load_recommender
+from lexirec.models.ranking_rules import Rules, rank_with_rules
 from lexirec.pipeline.experiment import Experiment, load_experiment
 from lexirec.pipeline.run import run_experiment
 
@@ -50,6 +51,8 @@ RECIPES = {
 }
 """Recipe, column of the predefined split, and treatment of seen items of each data set."""
 PARTS = ("model", "memory", "fused")
+SHARES = (0.0, 0.1, 0.3)
+"""Shares of the places that are kept for new items, for what other cases pay."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Choice:
     share: float
     epochs: int | None
     seed: int
+    parts: tuple[str, ...] = PARTS
 
     @property
     def source(self) -> Path:
@@ -100,7 +104,11 @@ def experiment(choice: Choice, folder: Path, name: str) -> Experiment:
         f'evaluation.seen=["{seen}"]',
         *([f"model.training.epochs={choice.epochs}"] if choice.epochs else []),
     ]
-    return load_experiment(recipe, overrides)
+    made = load_experiment(recipe, overrides)
+    if "model" in choice.parts:
+        return made
+    nothing = dict.fromkeys(("model", "backbone", "codes", "identifiers", "neighbors"))
+    return made.model_copy(update={**nothing, "ensemble": {}, "vectors": {}})
 
 
 def train(choice: Choice, which: str) -> RunRecord:
@@ -140,6 +148,19 @@ class World:
             allowed = self.new[self.catalog.numbers(recommender.catalog.item_ids)]
         excluded = self.seen == "excluded"
         lists = recommender.rank(mine.histories, k=K, exclude_seen=excluded, allowed=allowed).items
+        return ranks_of(lists, mine.targets)
+
+    def kept_places(self, recommender: Recommender, cases: Cases, share: float) -> NDArray[np.int64]:
+        """Rank with a share of the places kept for new items, and return the targets' ranks."""
+        mine = self.cases_for(cases, recommender.catalog)
+        newer = self.new[self.catalog.numbers(recommender.catalog.item_ids)]
+        nothing = np.empty(0, dtype=np.int32)
+        seen = [mine.histories.row(row) if self.seen == "excluded" else nothing for row in range(len(mine))]
+        rules = [Rules(new_items=share, newer=newer)] * len(mine)
+        found = rank_with_rules(recommender, mine.histories, [K] * len(mine), rules, seen=seen)
+        lists = np.full((len(mine), K), -1, dtype=np.int32)
+        for row, each in enumerate(found):
+            lists[row, : len(each.items)] = each.items
         return ranks_of(lists, mine.targets)
 
 
@@ -191,17 +212,19 @@ def measure(choice: Choice, held: list[str], *, retrained: bool) -> dict[str, An
     before: dict[str, Recommender] = {}
     refused: dict[str, int] = {}
     encoder = None
-    for name in PARTS:
+    for name in choice.parts:
         stage = recommenders(without)[name]
         artifacts = artifacts_of(store, stage.folder)
         before[name] = load_recommender(stage.folder)
         extended = extend(before[name], ItemChanges(rows), artifacts)
         systems[f"{name}, items added"], refused[name] = extended.recommender, len(extended.refused)
-        encoder = ItemEncoder(artifacts, {}) if name == "model" else encoder
+        encoder = encoder or ItemEncoder(artifacts, {})
     assert encoder is not None
     if retrained:
         again = train(choice, "all")
-        systems |= {f"{name}, trained with them": load_recommender(recommenders(again)[name].folder) for name in PARTS}
+        systems |= {
+            f"{name}, trained with them": load_recommender(recommenders(again)[name].folder) for name in choice.parts
+        }
     found: dict[str, Any] = {"data": choice.data, "share": choice.share, "seed": choice.seed, "epochs": choice.epochs}
     found |= {"new_items": len(held), "refused": refused, "cold_cases": len(world.cold), "warm_cases": len(world.warm)}
     for block, only in (("cold", False), ("cold, new items alone", True)):
@@ -209,11 +232,23 @@ def measure(choice: Choice, held: list[str], *, retrained: bool) -> dict[str, An
         ranks |= {n: each.ranks(world, world.cold, only_new=only) for n, each in references(world, encoder).items()}
         found[block] = table(block, ranks, world.cold.users)
     warm = {f"{name}, before": world.ranks(each, world.warm) for name, each in before.items()}
-    warm |= {name: world.ranks(each, world.warm) for name, each in systems.items()}
+    for name in choice.parts:
+        grown = systems[f"{name}, items added"]
+        warm |= {
+            f"{name}, share {share:g} of new items": world.kept_places(grown, world.warm, share) for share in SHARES
+        }
     found["warm"] = table("warm", warm, world.warm.users)
-    for name in PARTS:
-        lost = compare_ranks(warm[f"{name}, items added"], warm[f"{name}, before"], world.warm.users)
-        found["warm"][f"{name}, items added"]["against before"] = [lost.value, *lost.interval]
+    print("\nNDCG against before the items were added\n")
+    for name in choice.parts:
+        for share in SHARES:
+            row = f"{name}, share {share:g} of new items"
+            lost = compare_ranks(warm[row], warm[f"{name}, before"], world.warm.users)
+            found["warm"][row]["against before"] = [lost.value, *lost.interval]
+            print(f"- {row}: {lost.value:+.4f} [{lost.interval[0]:+.4f}, {lost.interval[1]:+.4f}]")
+    for name in choice.parts:
+        grown = systems[f"{name}, items added"]
+        shared = {f"{name}, share {share:g}": world.kept_places(grown, world.cold, share) for share in SHARES}
+        found[f"cold, {name}, places kept"] = table(f"cold, {name}, places kept", shared, world.cold.users)
     return found
 
 
@@ -244,10 +279,12 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.1, help="share of the items that are held out")
     parser.add_argument("--epochs", type=int, help="epochs of the model; by default the recipe's")
     parser.add_argument("--seed", type=int, default=0, help="of the draw of the items")
+    parser.add_argument("--memory-alone", action="store_true", help="leave out the model and the ensemble")
     parser.add_argument("--without-retraining", action="store_true", help="leave out the recipe trained with all items")
     parser.add_argument("--train-only", action="store_true", help="train, and measure in a later call")
     given = parser.parse_args()
-    choice = Choice(given.data, given.out.resolve(), given.share, given.epochs, given.seed)
+    parts = ("memory",) if given.memory_alone else PARTS
+    choice = Choice(given.data, given.out.resolve(), given.share, given.epochs, given.seed, parts)
     held = hold_out(choice)
     if given.train_only:
         train(choice, "without")
@@ -255,7 +292,8 @@ def main() -> None:
             train(choice, "all")
         sys.exit()
     figures = measure(choice, held, retrained=not given.without_retraining)
-    (choice.out / "cold_items.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    name = "cold_items_memory.json" if given.memory_alone else "cold_items.json"
+    (choice.out / name).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

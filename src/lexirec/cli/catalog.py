@@ -165,7 +165,7 @@ def _living(store: Path, name: str, wanted: str | None) -> LivingCatalog:
 
 def _rows(living: LivingCatalog, file: Path, columns: list[str] | None, *, partial: bool = False) -> Any:
     """Read a file of items; with `partial` it needs no text columns."""
-    from lexirec.serving.catalog_versions.reading import read_rows
+    from lexirec.cli.item_files import read_rows
 
     return read_rows(file, living.catalog(), _pairs("--column", columns), partial=partial)
 

@@ -1,4 +1,4 @@
-"""Files of items as people have them, read for staging."""
+"""Files of items as people have them, read for `lexirec catalog`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pyarrow as pa
 
 from lexirec.core.errors import DataError
 from lexirec.data.catalog import Catalog
+from lexirec.data.readers.duckdb_source import Workspace
 from lexirec.data.readers.items import read_items
+from lexirec.data.readers.text_format import TextFormat
 from lexirec.data.readers.validation import Rejects
 
 
@@ -39,9 +41,6 @@ def read_rows(
 
 def _names(path: Path, catalog: Catalog, columns: Mapping[str, str] | None) -> set[str]:
     """Return our names of the file's columns."""
-    from lexirec.data.readers.duckdb_source import Workspace
-    from lexirec.data.readers.text_format import TextFormat
-
     with Workspace() as work:
         names = set(work.open(path, TextFormat()).columns)
     mapped = {ours for ours, theirs in (columns or {}).items() if theirs in names}
