@@ -133,7 +133,7 @@ class RecommenderContract:
         n_items = len(recommender.catalog)
         per_row = np.random.default_rng(3).normal(size=(len(histories), n_items)).astype(np.float32)
         for boosts in (per_row, per_row[0]):
-            plain, changed = (recommender.rank(histories, k=n_items, **given) for given in ({}, {"boosts": boosts}))
+            plain, changed = (recommender.rank(histories, k=n_items, boosts=given) for given in (None, boosts))
             assert np.array_equal(np.sort(plain.items, axis=1), np.sort(changed.items, axis=1))
             assert (np.diff(changed.scores, axis=1) <= 0).all()
             if self.boosts_are_added:

@@ -154,7 +154,8 @@ def _listed_items(catalog: Catalog, name: str, ids: Any) -> tuple[NDArray[np.boo
 
 def _unknown_remark(name: str, ids: Sequence[str]) -> str:
     some = ", ".join(shown(each) for each in ids[:_MOST_SHOWN]) + (", …" if len(ids) > _MOST_SHOWN else "")
-    return f"{name}: {len(ids):,} ids that no item has are ignored: {some}"
+    which = "this id, which is" if len(ids) == 1 else f"these {len(ids):,} ids, which are"
+    return f"{name}: no item has {which} ignored: {some}"
 
 
 def _boosts(catalog: Catalog, boosts: Iterable[Boost]) -> tuple[NDArray[np.float32] | None, list[str]]:

@@ -16,7 +16,6 @@ items have a quota of the rest. Kept places that the other quotas leave empty go
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,32 +29,14 @@ from lexirec.data.sequences import Sequences
 from lexirec.models.compiled_rules import GivenRules as GivenRules
 from lexirec.models.compiled_rules import Rules as Rules
 from lexirec.models.compiled_rules import compile_rules as compile_rules
-from lexirec.models.quotas import CompiledQuota, Usage, choose
+from lexirec.models.open_lists import OpenList
+from lexirec.models.open_lists import RankedItems as RankedItems
+from lexirec.models.quotas import choose
 from lexirec.models.rule_texts import AtMost as AtMost
 from lexirec.models.rule_texts import Boost as Boost
 
 _PIECE = 256
 """Candidates that are scored in one search, so that its width stays bounded."""
-
-
-@dataclass(frozen=True)
-class RankedItems:
-    """The list of one request.
-
-    Attributes:
-        items: Item numbers, best first, int32 (n,).
-        scores: float32 (n,), descending.
-        exact: Whether this is provably the list that the scores of all items give; None where the recommender gives no
-            bounds.
-        legal: Number of legal items, of which the list holds k at most.
-        short: Whether quotas leave the list shorter than min(k, legal).
-    """
-
-    items: NDArray[np.int32]
-    scores: NDArray[np.float32]
-    exact: bool | None
-    legal: int
-    short: bool
 
 
 def rank_with_rules(
@@ -69,7 +50,7 @@ def rank_with_rules(
     """Rank every history by its own rules.
 
     Args:
-        recommender: Any recommender; one that takes no `boosts` can be asked without them.
+        recommender: Any recommender; one whose `rank` knows no `boosts` can be asked without them.
         histories: Rows of item numbers, oldest first.
         ks: Length of each list, at least 1.
         rules: Of each row.
@@ -85,7 +66,7 @@ def rank_with_rules(
         check_request(histories, n_items, k, None)
     nothing = np.empty(0, dtype=np.int32)
     requests = [
-        _Request.of(min(k, n_items), rule, nothing if seen is None else seen[row], n_items)
+        OpenList.of(min(k, n_items), rule, nothing if seen is None else seen[row], n_items)
         for row, (k, rule) in enumerate(zip(ks, rules, strict=True))
     ]
     # rows that are searched equally wide share a call; another width would find other items
@@ -135,109 +116,10 @@ def score_candidates(
     ]
 
 
-# ---------------------------------------------------------------------------------------------------------- one round
+# ---------------------------------------------------------------------------------------------------------- one call
 
 
-@dataclass
-class _Request:
-    """One request while its list is being filled.
-
-    Attributes:
-        k: Places.
-        legal: Items that may be listed, bool (n_items,); None: all.
-        n_legal: How many these are.
-        boosts: As in `Rules`.
-        usage: Of the quotas; the last one keeps places for new items where `keeps`.
-        keeps: Whether places are kept.
-        open: Legal items that may still come, bool (n_items,); None: all.
-        found: Items and scores chosen in each round.
-        exact: As in `RankedItems`.
-        done: Whether nothing more can be found.
-    """
-
-    k: int
-    legal: NDArray[np.bool_] | None
-    n_legal: int
-    boosts: NDArray[np.float32] | None
-    usage: Usage
-    keeps: bool
-    open: NDArray[np.bool_] | None
-    found: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = field(default_factory=list)
-    exact: bool | None = True
-    done: bool = False
-
-    @classmethod
-    def of(cls, k: int, rules: Rules, seen: NDArray[np.int32], n_items: int) -> _Request:
-        """Begin with an empty list of k places."""
-        legal = rules.allowed
-        if len(seen):
-            legal = np.ones(n_items, dtype=np.bool_) if legal is None else legal.copy()
-            legal[seen] = False
-        n_legal = n_items if legal is None else int(np.count_nonzero(legal))
-        kept, quotas = 0, rules.quotas
-        if rules.newer is not None and rules.new_items:
-            n_newer = int(np.count_nonzero(rules.newer if legal is None else rules.newer & legal))
-            kept = min(round(k * rules.new_items), n_newer)
-        if kept and rules.newer is not None:
-            quotas = (*quotas, CompiledQuota.of_mask("not newer", ~rules.newer, k - kept))
-        # the first ranking is that of all legal items, also where a quota has no room from the start: it says which
-        # scores items have, where these are ranks
-        return cls(k, legal, n_legal, rules.boosts, Usage(quotas), kept > 0, legal, done=not n_legal)
-
-    @property
-    def missing(self) -> int:
-        """Places that are still empty."""
-        return self.k - sum(len(items) for items, _ in self.found)
-
-    def take(self, items: NDArray[np.int32], scores: NDArray[np.float32], exact: bool | None) -> None:
-        """Add items to the list; `exact` says whether they surely are what the greedy choice takes next."""
-        self.found.append((items, scores))
-        self.usage.take(items)
-        self.exact = None if exact is None else bool(self.exact and exact)
-        # every later round finds an item, unless the recommender lists fewer items than are allowed
-        if self._close() and not len(items) and len(self.found) > 1:
-            self.done = True
-
-    def _close(self) -> bool:
-        """Find what may still come, and whether the list is done; return whether it is not."""
-        if not self.missing:
-            self.done = True
-            return False
-        self.open = self._possible()
-        if self.keeps and self.open is not None and not self.open.any():
-            self.usage, self.keeps = self.usage.without_last(), False
-            self.open = self._possible()
-        self.done = self.open is not None and not self.open.any()
-        return not self.done
-
-    def _possible(self) -> NDArray[np.bool_] | None:
-        """Return the legal items outside the list that no full group keeps out; None for all items."""
-        full = self.usage.full()
-        if full is None and not self.found:
-            return self.legal
-        possible = np.ones(len(full), dtype=np.bool_) if self.legal is None and full is not None else self.legal
-        if possible is None:  # no quota, no filter, and still not full: the recommender has listed what it can
-            return np.zeros(1, dtype=np.bool_)
-        possible = possible if full is None else possible & ~full
-        if self.found:
-            possible = possible.copy()
-            possible[np.concatenate([items for items, _ in self.found])] = False
-        return possible
-
-    def result(self, *, relative: bool) -> RankedItems:
-        """Return the list; `relative` scores of different rounds cannot be compared, so later ones come after."""
-        items = np.concatenate([np.empty(0, dtype=np.int32), *(items for items, _ in self.found)])
-        scores = np.concatenate([np.empty(0, dtype=np.float32), *(scores for _, scores in self.found)])
-        if len(self.found) > 1 and relative:
-            scores = np.minimum.accumulate(scores)
-        elif len(self.found) > 1:
-            order = np.lexsort((items, -scores))
-            items, scores = items[order], scores[order]
-        short = len(items) < min(self.k, self.n_legal)
-        return RankedItems(items, scores, self.exact, self.n_legal, short)
-
-
-def _fill(recommender: Recommender, histories: Sequences, requests: Sequence[_Request], length: int) -> None:
+def _fill(recommender: Recommender, histories: Sequences, requests: Sequence[OpenList], length: int) -> None:
     """Rank once for all these requests, and let each choose from its ranking."""
     n_items = len(recommender.catalog)
     options: dict[str, Any] = {}
@@ -247,12 +129,38 @@ def _fill(recommender: Recommender, histories: Sequences, requests: Sequence[_Re
     if any(request.open is not None for request in requests):
         allowed = _stacked([request.open for request in requests], np.ones(n_items, dtype=np.bool_))
     ranking = recommender.rank(histories, k=length, allowed=allowed, **options)
+    before = [request.missing for request in requests]
+    again = _choose(requests, ranking)
+    _choose([requests[row] for row in again], _of_open(ranking, requests, again))
+    for request, missing in zip(requests, before, strict=True):
+        request.calls += 1
+        # a later ranking always holds an item, unless the recommender lists fewer items than are allowed
+        request.done |= request.calls > 1 and request.missing == missing
+
+
+def _choose(requests: Sequence[OpenList], ranking: Ranking) -> list[int]:
+    """Let each request choose from its ranking; return the rows of those that may choose once more."""
+    if not requests:
+        return []
     wanted = np.array([request.missing for request in requests])
     chosen, looked = choose(ranking.items, [request.usage for request in requests], wanted)
     exact = _certain(ranking, looked)
+    again = []
     for row, request in enumerate(requests):
         places = np.flatnonzero(chosen[row])
-        request.take(ranking.items[row, places], ranking.scores[row, places], None if exact is None else exact[row])
+        certain = None if exact is None else bool(exact[row])
+        if request.take(ranking.items[row, places], ranking.scores[row, places], certain):
+            again.append(row)
+    return again
+
+
+def _of_open(ranking: Ranking, requests: Sequence[OpenList], rows: Sequence[int]) -> Ranking:
+    """Return the rankings of some rows without the items that may not come any more."""
+    items = ranking.items[rows]
+    for place, row in enumerate(rows):
+        may_come = requests[row].open
+        items[place] = items[place] if may_come is None else np.where(may_come[items[place]], items[place], -1)
+    return Ranking(items, ranking.scores[rows], None if ranking.bound is None else ranking.bound[rows])
 
 
 def _certain(ranking: Ranking, looked: NDArray[np.int64]) -> NDArray[np.bool_] | None:

@@ -18,8 +18,8 @@ from lexirec.core.errors import TrainingError
 
 _LEAST = -60.0
 """Least log-probability of an item: what one expert rules out, the others may still recover."""
-_FLOOR = 1e-5
-"""Share added to every item before a boost: what no count speaks for can be boosted, too."""
+_FLOOR = 1e-4
+"""Share added to every item before a boost: what no count speaks for can be boosted, too, and by 10 nats to the top."""
 
 
 def shares(
