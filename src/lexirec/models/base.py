@@ -16,6 +16,7 @@ from torch import nn
 from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Ranking, check_request
 from lexirec.data.sequences import Sequences
+from lexirec.decoding.trie import Trie
 from lexirec.models.recommend import Options, Recommendations, recommend
 from lexirec.nn.search import TrieSearcher
 
@@ -49,6 +50,12 @@ class GenerativeRecommender(ABC, Generic[AnySearcher]):
     def catalog(self) -> Catalog:
         """The items that are ranked."""
         return self._catalog
+
+    @property
+    def trained(self) -> int | None:
+        """Number of leading items it was trained with; None for all. The others were added (`models.extension`)."""
+        trie: Trie = self.model.trie  # type: ignore[assignment]
+        return trie.trained
 
     @property
     def searcher(self) -> AnySearcher:

@@ -22,15 +22,23 @@ _FLOOR = 1e-4
 """Share added to every item before a boost: what no count speaks for can be boosted, too, and by 10 nats to the top."""
 
 
-def shares(scores: NDArray[np.floating[Any]], *, of: str = "the recommender") -> NDArray[np.float32]:
+def shares(
+    scores: NDArray[np.floating[Any]], *, of: str = "the recommender", trained: int | None = None
+) -> NDArray[np.float32]:
     """Scale scores (rows, n_items) to shares that sum to 1; negative scores count as 0.
+
+    With `trained`, the shares of so many leading items sum to 1, and each item behind them, which was added later, gets
+    the share it would have if it alone stood beside them.
 
     Raises:
         TrainingError: a score of `of` is NaN or +inf.
     """
     positive = np.maximum(scores, 0).astype(np.float32)
-    total = positive.sum(axis=1, keepdims=True)
-    _check(total, of)
+    total = positive[:, :trained].sum(axis=1, keepdims=True)
+    _check(positive.sum(axis=1, keepdims=True), of)
+    if trained is not None:
+        total = np.repeat(total, positive.shape[1], axis=1)
+        total[:, trained:] += positive[:, trained:]
     scaled: NDArray[np.float32] = np.divide(positive, total, out=np.zeros_like(positive), where=total > 0)
     return scaled
 

@@ -33,12 +33,18 @@ EASY_LIST = 256
 class ScoreRecommender:
     """Ranks the whole catalogue by a scorer, exactly, in batches."""
 
-    def __init__(self, catalog: Catalog, scorer: Scorer) -> None:
-        """Combine a catalogue and a scorer fitted on its item numbers."""
+    def __init__(self, catalog: Catalog, scorer: Scorer, *, trained: int | None = None) -> None:
+        """Combine a catalogue and a scorer fitted on its item numbers.
+
+        Args:
+            catalog: The items.
+            scorer: A fitted scorer of these items.
+            trained: Number of leading items that it was fitted on; None for all. The others were added.
+        """
         expect("catalog", catalog, Catalog, "pass the items, as Catalog.read returns them")
         if not hasattr(scorer, "scores"):
             raise DataError(f"scorer is of type {type(scorer).__name__}; pass a fitted one, such as Memory().fit(…)")
-        self._catalog, self.scorer = catalog, scorer
+        self._catalog, self.scorer, self.trained = catalog, scorer, trained
 
     @property
     def catalog(self) -> Catalog:
@@ -102,7 +108,7 @@ class ScoreRecommender:
         target = Path(folder)
         self._catalog.save(target / "catalog")
         self.scorer.save(target / "scorer")
-        write_manifest(target, {"kind": "scores", "scorer": self.kind}, self._catalog)
+        write_manifest(target, {"kind": "scores", "scorer": self.kind}, self._catalog, trained=self.trained)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -113,7 +119,8 @@ class ScoreRecommender:
         """
         source = given_path("folder", folder)
         manifest = read_manifest(source)
-        return cls(load_catalog(source, manifest), _scorer_class(manifest, source).load(source / "scorer"))
+        scorer = _scorer_class(manifest, source).load(source / "scorer")
+        return cls(load_catalog(source, manifest), scorer, trained=manifest.get("trained"))
 
 
 def _scorer_class(manifest: dict[str, Any], folder: Path) -> type[Baseline]:

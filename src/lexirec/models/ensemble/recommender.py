@@ -91,6 +91,11 @@ class EnsembleRecommender:
         return self.parts[0].recommender.catalog
 
     @property
+    def trained(self) -> int | None:
+        """Number of leading items that the parts were trained with; None for all."""
+        return self.parts[0].trained
+
+    @property
     def semantic_ids(self) -> NDArray[np.int32] | None:
         """The semantic IDs of the lead, which items may share, else its identifiers; None where it has neither."""
         lead = self.parts[0].recommender
@@ -237,7 +242,7 @@ class EnsembleRecommender:
             part.recommender.save(target / _PARTS / name)
         (target / _SETTINGS).write_text(self.settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
         self.weights.save(target)
-        write_manifest(target, {"kind": "fused", "parts": list(self.names)}, self.catalog)
+        write_manifest(target, {"kind": "fused", "parts": list(self.names)}, self.catalog, trained=self.trained)
 
     @classmethod
     def load(cls, folder: str | Path, load_part: Callable[[Path], Recommender]) -> Self:
