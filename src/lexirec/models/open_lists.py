@@ -94,7 +94,7 @@ class OpenList:
         """
         self.found.append((items, scores, self.calls))
         self.usage.take(items)
-        self.exact = None if exact is None else bool(self.exact and exact)
+        self.exact = None if exact is None or self.exact is None else self.exact and exact
         self.done = not self.missing
         if self.done:
             return False
