@@ -7,6 +7,24 @@ from lexirec.core.errors import ArtifactError
 from lexirec.training.checkpoints import check_initial_weights, latest_checkpoint, log_history_of, writing_checkpoint
 
 
+def test_a_damaged_record_of_the_initial_weights_is_not_taken_for_other_weights(tmp_path, caplog):
+    weights = [("a", torch.arange(3.0))]
+    check_initial_weights(tmp_path, weights)
+    path = tmp_path / "began.json"
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for bit in (0, 3, 6):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            check_initial_weights(tmp_path, weights)
+    assert "is damaged; training starts anew" in caplog.text
+    path.write_bytes(b'{"weights": "' + whole.split(b'"')[3] + b'"}')  # of an earlier version
+    check_initial_weights(tmp_path, weights)
+    with pytest.raises(ArtifactError, match="started from other weights"):
+        check_initial_weights(tmp_path, [("a", torch.arange(4.0))])
+
+
 def weights(seed: int, dtype: torch.dtype = torch.float32):
     random = torch.Generator().manual_seed(seed)
     return [

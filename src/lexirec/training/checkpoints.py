@@ -42,17 +42,31 @@ def check_initial_weights(folder: Path, weights: Iterable[tuple[str, Tensor]]) -
     Raises:
         ArtifactError: the folder belongs to a run that started from other weights.
     """
-    present, path = {"weights": _digest(weights)}, folder / _START
-    before = read_json(path)
-    if not before:
+    present, path = _digest(weights), folder / _START
+    before = _recorded_start(path)
+    if before is None:
         if path.exists():
             _log.warning("%s is damaged; training starts anew", path)
             clear(folder)
-        write_json(path, present)
+        write_json(path, {"weights": present, "check": _check(present)})
     elif before != present:
         raise ArtifactError(
             f"{folder}: this run started from other weights; load those to resume it, or set another folder"
         )
+
+
+def _recorded_start(path: Path) -> str | None:
+    """Return the digest in a record of the initial weights; None where it is missing or damaged."""
+    record = read_json(path)
+    weights = record.get("weights")
+    if not isinstance(weights, str) or record.get("check", _check(weights)) != _check(weights):
+        return None
+    return weights
+
+
+def _check(digest: str) -> str:
+    """Return what tells a damaged digest from that of other weights."""
+    return hashlib.blake2b(digest.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
 
 
 def _digest(weights: Iterable[tuple[str, Tensor]]) -> str:
