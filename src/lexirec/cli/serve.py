@@ -78,6 +78,19 @@ def key(
             typer.echo(f"{key_name} is revoked", err=True)
 
 
+@app.command(name="import-events")
+def import_events(
+    name: NameArgument, config: ConfigOption = None, set_: SetOption = None, store: StoreOption = DEFAULT_STORE
+) -> None:
+    """Give a service the events of its experiment's tables, so that it knows their users; may be repeated."""
+    with _database(config, set_, store, name) as database:
+        from lexirec.workflows.first_events import import_experiment_events
+
+        done = import_experiment_events(Store(store), name, database)
+    refused = f"; {done.rejected:,} are refused: {done.first_reason}" if done.rejected else ""
+    typer.echo(f"{done.accepted:,} events are new, {done.duplicates:,} were there already{refused}", err=True)
+
+
 @app.command(name="export-events")
 def export_events(
     name: NameArgument,

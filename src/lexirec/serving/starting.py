@@ -94,4 +94,6 @@ def start_service(
         database.close()
         raise
     _log.info("started in %.1f s", time.monotonic() - began)
+    if not database.events.count():
+        _log.info("the database has no events yet; lexirec import-events %s gives it those of the experiment", name)
     run_server(service)
