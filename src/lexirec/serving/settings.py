@@ -145,7 +145,11 @@ class Configured(NamedTuple):
         return [f"{name} = {_shown(name, value)}  # {self._origin(name)}" for name, value in values.items()]
 
     def _origin(self, name: str) -> str:
-        return next((self.origins[key] for key in (name, name.rpartition(".")[0]) if key in self.origins), "default")
+        table, _, setting = name.rpartition(".")
+        given = getattr(self.settings, table) if table else self.settings
+        if setting not in given.model_fields_set:  # a file's origin is that of its tables, defaults among them
+            return "default"
+        return next((self.origins[key] for key in (name, table) if key in self.origins), "default")
 
 
 def read_settings(
@@ -163,7 +167,8 @@ def read_settings(
     """
     variables = os.environ if environ is None else environ
     layers = [_from_variable(name, value) for name, value in sorted(variables.items()) if name.startswith(PREFIX)]
-    layers += [(override, f"--set {override}") for override in overrides]
+    # an origin without the value: it is printed, and the value may be a secret
+    layers += [(override, f"--set {override.partition('=')[0].strip()}") for override in overrides]
     return Configured(*layered_settings(ServeSettings, file, layers))
 
 
