@@ -32,6 +32,7 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Recommender
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
+from lexirec.data.toy import toy_shop
 from lexirec.evaluation.metrics import ranks_of
 from lexirec.evaluation.significance import compare_ranks, estimate_ranks
 from lexirec.models.baselines.base import history_rows
@@ -46,6 +47,7 @@ from lexirec.pipeline.run import run_experiment
 
 K = 10
 RECIPES = {
+    "toy": ("lexirec:toy-gram.toml", "split", "excluded"),
     "office14": ("lexirec:office-gram.toml", "split_loo", "excluded"),
     "industrial18": ("lexirec:industrial-gram.toml", "split", "included"),
 }
@@ -68,9 +70,27 @@ class Choice:
 
     @property
     def source(self) -> Path:
-        """The folder of the two tables."""
+        """The folder of the two tables; those of the toy shop are made there."""
+        if self.data == "toy":
+            return toy_tables(self.out / "all")
         default = Path(__file__).resolve().parents[2] / "shared" / "data"
         return Path(os.environ.get("LEXIREC_DATA", default)) / self.data
+
+
+def toy_tables(folder: Path) -> Path:
+    """Write the toy shop's tables, with the last event of every user for tests and the one before for validation."""
+    if not (folder / "interactions.parquet").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        toy_shop(seed=0, items=400, shoppers=900).write(folder)
+        events = pq.read_table(folder / "interactions.parquet").sort_by(
+            [("user_id", "ascending"), ("time", "ascending")]
+        )
+        users = np.asarray(events["user_id"].to_pylist())
+        ends = np.flatnonzero(np.append(users[1:] != users[:-1], True))
+        labels = np.full(len(users), "train", dtype=object)
+        labels[np.maximum(ends - 1, 0)], labels[ends] = "valid", "test"
+        pq.write_table(events.append_column("split", pa.array(labels.tolist())), folder / "interactions.parquet")
+    return folder
 
 
 def hold_out(choice: Choice) -> list[str]:
@@ -96,6 +116,8 @@ def experiment(choice: Choice, folder: Path, name: str) -> Experiment:
         f"name={name}",
         f"data.items={folder / 'items.parquet'}",
         f"data.interactions={folder / 'interactions.parquet'}",
+        'data.kind="tables"',
+        'data.text=["title", "brand", "categories", "description"]',
         'data.split.kind="published"',
         f'data.interaction_columns={{split="{column}"}}',
         "baselines={}",

@@ -70,3 +70,10 @@ def test_logits_take_a_boost_as_it_is():
 def test_nothing_is_boosted_where_a_score_is_no_number():
     with pytest.raises(TrainingError, match="scores of the recommender are NaN"):
         boosted(np.array([[np.nan, 1.0]], np.float32), np.ones(2, np.float32), logits=False)
+
+
+def test_shares_of_added_items_take_nothing_from_the_others():
+    scores = np.array([[1.0, 3.0, 4.0, 0.0], [0, 0, 2, 0]], dtype=np.float32)
+    found = shares(scores, trained=2)
+    np.testing.assert_allclose(found[0], [0.25, 0.75, 0.5, 0])
+    np.testing.assert_allclose(found[1], [0, 0, 1, 0])

@@ -164,3 +164,8 @@ def forbid(
         scores[np.repeat(np.arange(len(histories)), histories.lengths), histories.items] = -np.inf
     if allowed is not None:
         scores[~np.broadcast_to(allowed, scores.shape)] = -np.inf
+
+
+def newer_items(n_items: int, trained: int | None) -> NDArray[np.bool_] | None:
+    """Return which items a recommender was not trained with, bool (n_items,); None where it knows all of them."""
+    return None if trained is None else np.arange(n_items) >= trained

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lexirec.data.catalog import Catalog
-from lexirec.data.ranking import Ranking, check_request
+from lexirec.data.ranking import Ranking, check_request, newer_items
 from lexirec.data.sequences import Sequences
 from lexirec.decoding.trie import Trie
 from lexirec.models.recommend import Options, Recommendations, recommend
@@ -56,6 +56,11 @@ class GenerativeRecommender(ABC, Generic[AnySearcher]):
         """Number of leading items it was trained with; None for all. The others were added (`models.extension`)."""
         trie: Trie = self.model.trie  # type: ignore[assignment]
         return trie.trained
+
+    @property
+    def newer_items(self) -> NDArray[np.bool_] | None:
+        """The items that it was not trained with, bool (n_items,); None where there are none."""
+        return newer_items(len(self._catalog), self.trained)
 
     @property
     def searcher(self) -> AnySearcher:

@@ -30,6 +30,8 @@ def test_adding_items_changes_nothing_for_trained_ones(name, part):
     after = extend(before, ItemChanges(new_rows(before.catalog, NEW)), artifacts).recommender
     assert after.catalog.item_ids == [*before.catalog.item_ids, *(f"new-{n}" for n in range(len(NEW)))]
     assert after.trained == n_items
+    assert after.newer_items.tolist() == [False] * n_items + [True] * len(NEW)
+    assert before.newer_items is None
     if hasattr(before, "identifiers"):
         for item in before.catalog.item_ids:
             assert spelled(after, item) == spelled(before, item)
@@ -136,3 +138,11 @@ def test_items_without_a_free_token_are_refused_and_the_others_added():
     assert len(made.refused) == 200 - added
     assert "no identifier is left" in next(iter(made.refused.values()))
     assert set(made.refused).isdisjoint(made.recommender.catalog.item_ids)
+
+
+def test_places_can_be_kept_for_new_items():
+    before, artifacts = trained("old-gram", "fused")
+    after = extend(before, ItemChanges(new_rows(before.catalog, NEW)), artifacts).recommender
+    history = before.catalog.item_ids[:2]
+    found = [each.item_id for each in after.recommend(history, k=5, new_items=0.6)]
+    assert sum(item.startswith("new-") for item in found) >= 3

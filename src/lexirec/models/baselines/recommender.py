@@ -18,7 +18,7 @@ from lexirec.core.errors import ArtifactError, DataError
 from lexirec.core.progress import Progress
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
-from lexirec.data.ranking import Ranking, check_request, forbid, of_rows
+from lexirec.data.ranking import Ranking, check_request, forbid, newer_items, of_rows
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.base import Baseline, Scorer, score_batches
 from lexirec.models.baselines.registry import BASELINES
@@ -50,6 +50,11 @@ class ScoreRecommender:
     def catalog(self) -> Catalog:
         """The items that are ranked."""
         return self._catalog
+
+    @property
+    def newer_items(self) -> NDArray[np.bool_] | None:
+        """The items that it was not trained with, bool (n_items,); None where there are none."""
+        return newer_items(len(self.catalog), self.trained)
 
     @property
     def kind(self) -> str:

@@ -23,7 +23,7 @@ from lexirec.core.arguments import given_path
 from lexirec.core.errors import SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
-from lexirec.data.ranking import Ranking, Recommender, check_request, forbid, list_length, of_rows
+from lexirec.data.ranking import Ranking, Recommender, check_request, forbid, list_length, newer_items, of_rows
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Split
 from lexirec.data.training_part import TrainingAndValidation
@@ -94,6 +94,11 @@ class EnsembleRecommender:
     def trained(self) -> int | None:
         """Number of leading items that the parts were trained with; None for all."""
         return self.parts[0].trained
+
+    @property
+    def newer_items(self) -> NDArray[np.bool_] | None:
+        """The items that it was not trained with, bool (n_items,); None where there are none."""
+        return newer_items(len(self.catalog), self.trained)
 
     @property
     def semantic_ids(self) -> NDArray[np.int32] | None:
