@@ -47,6 +47,7 @@ def test_killed_over_postgresql_it_loses_nothing(tmp_path, postgres_server):
     killed(tmp_path, 5, ["--set", f'storage.url="{postgres_server.new_database()}"'])
 
 
+@pytest.mark.long
 def test_told_to_stop_it_goes_on_answering_until_the_proxy_has_noticed(tmp_path):
     model = saved_shop(tmp_path / "model")
     with LiveService(model, tmp_path, "--set", "stopping.drain_delay=1.5") as service:
@@ -83,6 +84,7 @@ def test_told_to_stop_it_goes_on_answering_until_the_proxy_has_noticed(tmp_path)
     assert not list((tmp_path / "store" / "serving").glob("*-wal")), "the log was not moved into the database"
 
 
+@pytest.mark.long
 def test_a_second_signal_stops_at_once_and_acknowledged_events_stay(tmp_path):
     model = saved_shop(tmp_path / "model")
     with LiveService(model, tmp_path, "--set", "stopping.drain_delay=30") as service:
