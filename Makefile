@@ -8,7 +8,7 @@ WORKERS ?= 2
 JOBS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-long mutants docs clean fuzz kill-battery
+.PHONY: help setup demo serve-demo check format test test-long mutants docs clean fuzz kill-battery
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ setup: $(STAMP) ## create .venv and install lexirec with the pinned dependencies
 
 demo: $(STAMP) ## the main job on the built-in toy shop: train, measure, recommend
 	$(BIN)/lexirec demo
+
+serve-demo: $(STAMP) ## train the toy shop once and serve it at http://127.0.0.1:8000
+	$(BIN)/lexirec run lexirec:toy-gram.toml --store demo/store
+	$(BIN)/lexirec serve toy-gram --store demo/store
 
 check: $(STAMP) ## format, lint, types and the layers
 	$(BIN)/ruff format --check .

@@ -199,6 +199,42 @@ def test_remarks_about_filters_stand_on_stderr_one_line_each(lexirec, tmp_path):
     assert (status, out, len(err.splitlines())) == (1, "", 1)
 
 
+def test_recommend_by_lists_boosts_and_quotas(lexirec, tmp_path):
+    catalog = tiny_catalog(8)
+    brands = pa.array(["Acme", "acme", "Zed", "Zed", None, "a:1", "Zed", "Bo"])
+    catalog = Catalog(catalog.table.append_column("brand", brands), ("title",))
+    train = Sequences.from_lists([list(range(first, 8)) for first in range(8)])  # a greater number is more popular
+    ScoreRecommender(catalog, Popularity().fit(train, 8)).save(tmp_path / "shop")
+    arguments = ["recommend", tmp_path / "shop", "--json", "--store", tmp_path]
+
+    def listed(*options: object) -> list[int]:
+        status, out, err = lexirec(*arguments, *options)
+        assert (status, err) == (0, "")
+        return [int(each["item_id"].removeprefix("item-")) for each in json.loads(out)]
+
+    assert listed("-k", 3) == [7, 6, 5]
+    assert listed("--allow-item", "item-2", "--allow-item", "item-7", "--deny-item", "item-7") == [2]
+    assert listed("--candidate", "item-0", "--candidate", "item-6", "--candidate", "item-3") == [6, 3, 0]
+    assert listed("--boost", "5:brand=acme", "-k", 3) == [1, 0, 7]
+    assert listed("--boost", "-5:brand=zed", "--boost", "9:brand=a:1") == [5, 7, 4, 1, 0, 6, 3, 2]
+    assert listed("--at-most", "brand=1") == [7, 6, 5, 4, 1]
+    assert listed("--at-most", "brand=1", "--boost", "5:item_id=item-2", "-k", 3) == [2, 7, 5]
+    status, out, err = lexirec(*arguments, "--candidate", "item-1", "--candidate", "no-1", "--candidate", "no-2")
+    assert (status, [each["item_id"] for each in json.loads(out)]) == (0, ["item-1"])
+    assert "candidates: no item has these 2 ids, which are ignored: 'no-1', 'no-2'" in err
+    assert json.loads(lexirec(*arguments, "--candidate", "no-1")[1]) == []
+    for option, value, message in (
+        ("--boost", "brand=acme:5", "cannot be parsed; write WEIGHT:FILTER, such as 0.7:stock>0"),
+        ("--boost", "11:brand=acme", "the weight is 11.0; it should be a number from -10 to 10"),
+        ("--boost", "1:brnd=acme", "Did you mean 'brand'?"),
+        ("--at-most", "brand<2", "cannot be parsed; write FIELD=COUNT, such as brand=2"),
+        ("--at-most", "brand=0", "the number should be a whole one of at least 1"),
+    ):
+        status, out, err = lexirec(*arguments, option, value)
+        assert (status, out, len(err.splitlines())) == (1, "", 1)
+        assert message in err
+
+
 def test_evaluate_prints_one_object(lexirec, store):
     status, out, _ = lexirec("evaluate", "small", "--json", "--store", store, "--with", "memory")
     found = json.loads(out)

@@ -50,6 +50,7 @@ def store(tmp_path_factory) -> Store:
     return Store(tmp_path_factory.mktemp("store"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_runs_to_its_report(store, recipe):
     done = small(recipe, store)

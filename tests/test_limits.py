@@ -18,7 +18,6 @@ MANY_ARGUMENTS: dict[str, int] = {
     "data/interactions:Interactions.read": 7,
     "models/baselines/sequential_training:fit_sequences": 7,
     "models/ensemble/partner_search:find_partner": 7,
-    "models/recommend:recommend": 7,
     "models/tsrec/grpo:reinforce": 7,
     "models/tsrec/grpo:reinforce_recommender": 7,
     "models/tsrec/network:TSRecNetwork.forward": 7,
@@ -27,7 +26,7 @@ MANY_ARGUMENTS: dict[str, int] = {
 """Functions with more arguments, and how many they may have; commands of the command line are not counted."""
 MANY_SETTINGS: dict[str, int] = {
     "BackboneSettings": 13,
-    "DataSettings": 18,
+    "DataSettings": 19,
     "EnsembleSettings": 15,
     "Experiment": 16,
     "GrpoSettings": 16,

@@ -12,7 +12,7 @@ from tests.worlds.small_run import small_run
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, TESTS = ROOT / "src" / "lexirec", ROOT / "tests"
-FACES = {"__init__.py", "cli/__init__.py"}
+FACES = {"__init__.py", "cli/__init__.py", "client/__init__.py"}
 """Packages that hand names on: the library's public names, and the application that commands join."""
 MOST_MODULES = 100
 

@@ -62,6 +62,8 @@ class RecommenderContract:
     The recommender should have at least 8 items; it is built once per class.
     """
 
+    boosts_are_added: ClassVar[bool] = True
+    """Whether boosts are added to scores or to logarithms of their shares; if not, they act in the lists of parts."""
     _recommenders: ClassVar[dict[type, Recommender]] = {}
 
     @classmethod
@@ -125,6 +127,46 @@ class RecommenderContract:
         per_row[np.arange(len(histories)), np.arange(len(histories))] = True
         assert recommender.rank(histories, k=1, allowed=per_row).items[:, 0].tolist() == list(range(len(histories)))
 
+    def test_boosts_are_added_to_the_scores_of_all_items(self) -> None:
+        """Less its boost, an item's score keeps the order it has without boosts; `boosts` may differ per row."""
+        recommender, histories = self.recommender(), self.histories()
+        n_items = len(recommender.catalog)
+        per_row = np.random.default_rng(3).normal(size=(len(histories), n_items)).astype(np.float32)
+        for boosts in (per_row, per_row[0]):
+            plain, changed = (recommender.rank(histories, k=n_items, boosts=given) for given in (None, boosts))
+            assert np.array_equal(np.sort(plain.items, axis=1), np.sort(changed.items, axis=1))
+            assert (np.diff(changed.scores, axis=1) <= 0).all()
+            if self.boosts_are_added:
+                less = np.zeros((len(histories), n_items), dtype=np.float32)
+                np.put_along_axis(less, changed.items.astype(np.int64), changed.scores, axis=1)
+                less -= boosts
+                assert (np.diff(np.take_along_axis(less, plain.items.astype(np.int64), axis=1), axis=1) < 1e-3).all()
+
+    def test_a_great_boost_lifts_any_item_to_the_top(self) -> None:
+        """The search does not prune it before its boost would come; an item that is not allowed stays out."""
+        recommender, histories = self.recommender(), self.histories()
+        n_items, rows = len(recommender.catalog), np.arange(len(histories))
+        worst = recommender.rank(histories, k=n_items).items[:, -1]
+        boosts = np.zeros((len(histories), n_items), dtype=np.float32)
+        boosts[rows, worst] = 10_000
+        assert np.array_equal(recommender.rank(histories, k=1, boosts=boosts).items[:, 0], worst)
+        allowed = boosts == 0
+        assert not (recommender.rank(histories, k=1, boosts=boosts, allowed=allowed).items[:, 0] == worst).any()
+
+    def test_boosts_of_zero_change_nothing(self) -> None:
+        """Also for one row among others that are boosted."""
+        recommender, histories = self.recommender(), self.histories()
+        plain = recommender.rank(histories, k=5, exclude_seen=True)
+        boosts = np.zeros((len(histories), len(recommender.catalog)), dtype=np.float32)
+        same = recommender.rank(histories, k=5, exclude_seen=True, boosts=boosts)
+        assert np.array_equal(plain.items, same.items)
+        assert np.array_equal(plain.scores, same.scores)
+        boosts[1] = np.linspace(-2, 2, boosts.shape[1])
+        others = np.arange(len(histories)) != 1
+        some = recommender.rank(histories, k=5, exclude_seen=True, boosts=boosts)
+        assert np.array_equal(plain.items[others], some.items[others])
+        assert np.allclose(plain.scores[others], some.scores[others], atol=1e-5)
+
     def test_new_users_get_recommendations(self) -> None:
         """A history without items is no error, alone or among others."""
         recommendations = recommend(self.recommender(), [], k=3)
@@ -167,6 +209,11 @@ class RecommenderContract:
             (histories, {"k": 2, "allowed": [True] * n_items}),
             (histories, {"k": 2, "allowed": np.ones(n_items, dtype=np.int64)}),
             (histories, {"k": 2, "allowed": np.ones((n_items, 1), dtype=np.bool_)}),
+            (histories, {"k": 2, "boosts": [0.5] * n_items}),
+            (histories, {"k": 2, "boosts": np.ones(n_items, dtype=np.int64)}),
+            (histories, {"k": 2, "boosts": np.ones((n_items, 1), dtype=np.float32)}),
+            (histories, {"k": 2, "boosts": np.full(n_items, np.nan, dtype=np.float32)}),
+            (histories, {"k": 2, "boosts": np.full(n_items, -np.inf, dtype=np.float32)}),
         ]
         for given, options in wrong:
             assert _refusal(partial(rank, given, **options))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lexirec.core.errors import DataError
 from lexirec.decoding.trie import Trie
+from tests.worlds.tables import random_identifiers
 
 Identifiers = list[tuple[int, ...]]
 
@@ -131,3 +132,25 @@ def test_census_of_the_identifiers_that_gram_published(data_dir: Path):
     assert max(trie.max_children) == 255
     children = torch.diff(trie.child_offsets)
     assert float((children == 1).sum() / (children > 0).sum()) == pytest.approx(0.939, abs=5e-4)
+
+
+def test_means_and_nodes_of_trained_items_do_not_change_when_items_are_added():
+    rng = np.random.default_rng(4)
+    tokens = random_identifiers(rng, items=120, vocabulary=5, longest=4)
+    n_items = len(tokens) - 30
+    before, after = Trie.build(tokens[:n_items]), Trie.build(tokens, trained=n_items)
+    vectors = torch.from_numpy(rng.normal(size=(len(tokens), 3)))
+    old, new = before.pool(vectors[:n_items]), after.pool(vectors)
+    paths, grown = before.ancestors(), after.ancestors()[:n_items]
+    for item in range(n_items):
+        nodes = paths[item][paths[item] >= 0], grown[item][grown[item] >= 0]
+        torch.testing.assert_close(new[nodes[1]], old[nodes[0]])
+        assert bool(after.with_trained[nodes[1]].all())
+    alone = [node for node in range(after.n_nodes) if not after.with_trained[node]]
+    assert alone
+    for node in alone:
+        below = after.order[after.first[node] : after.last[node]]
+        assert int(below.min()) >= n_items
+        torch.testing.assert_close(new[node], vectors[below].mean(0))
+    assert Trie.build(tokens, trained=len(tokens)).trained is None
+    assert after.to("cpu").trained == n_items

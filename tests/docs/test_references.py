@@ -130,9 +130,11 @@ def test_links_between_pages_of_settings_lead_to_sections(pages):
 def test_every_command_and_option_is_described(pages):
     page = pages[command_reference.PATH]
     command = typer.main.get_command(app)
-    names = [name for name in command.commands if name != "bench"]
-    names += [f"bench {name}" for name in command.commands["bench"].commands]
-    assert sorted(re.findall(r"^## `lexirec ([a-z ]+)`", page, re.MULTILINE)) == sorted(names)
+    groups = {name: each.commands for name, each in command.commands.items() if hasattr(each, "commands")}
+    assert groups.keys() == {"bench", "catalog"}
+    names = [name for name in command.commands if name not in groups]
+    names += [f"{group} {name}" for group, commands in groups.items() for name in commands]
+    assert sorted(re.findall(r"^## `lexirec ([a-z -]+)`", page, re.MULTILINE)) == sorted(names)
     for option in ("--quiet", "--set", "--history", "--fail-on", "-k", "--metric", "--with", "LEXIREC_STORE"):
         assert f"`{option}`" in page, option
     assert "| `EXPERIMENT.toml` | path | *required* |" in page

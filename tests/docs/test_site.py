@@ -35,6 +35,7 @@ def test_the_site_builds_and_has_a_page_for_every_source(site):
         assert (site / page / "index.html").is_file(), page
 
 
+@pytest.mark.long
 def test_nothing_is_loaded_from_elsewhere(site):
     for page in site.glob("**/*.html"):
         assert LOADED.findall(page.read_text(encoding="utf-8")) == [], page

@@ -244,6 +244,7 @@ def test_a_late_fusion_model_comes_nearer_to_its_teacher(tmp_path):
     assert found["taught"] < found["untaught"] - 0.05
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "head",
     [{"head": "grounded", "pooling": "mass"}, {"head": "vocabulary", "user_prompt": "identifiers"}],

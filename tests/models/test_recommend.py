@@ -1,4 +1,5 @@
 import logging
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -98,6 +99,42 @@ def test_filters_that_cannot_be_decided_for_some_items_are_remarked_and_logged(r
     assert line.startswith("deny 'price>10': 1 of 10 items have a 'price' that is no number, such as 'call us'")
     assert "1 of 10 items have no 'price' and are not denied" in line
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", line)]
+
+
+def test_rules_hold(recommender):
+    ask = partial(recommend, recommender, ["item-5"])
+    assert set(ids(ask(allow_items=["item-1", "item-2", "item-5"]))) == {"item-1", "item-2"}
+    assert "item-6" not in ids(ask(deny_items=["item-6"]))
+    assert set(ids(ask(candidates=["item-1", "item-5"], exclude_seen=False))) == {"item-1", "item-5"}
+    assert ids(ask(candidates=[])) == []
+    assert ids(ask(boosts={"item_id=item-3": 10}, k=1)) == ["item-3"]
+    assert ids(ask(boosts=["-10:item_id=item-6"], k=1)) != ["item-6"]
+    assert len(ask(at_most={"title": 1})) == 9
+    assert recommender.recommend(["item-5"], candidates=["item-3"])[0].item_id == "item-3"
+
+
+def test_ids_that_no_item_has_are_remarked(recommender):
+    found = recommend(recommender, ["item-5"], candidates=["item-1", "item-22"])
+    assert ids(found) == ["item-1"]
+    assert found.remarks == ("candidates: no item has this id, which is ignored: 'item-22'",)
+
+
+def test_the_newest_items_get_their_share_where_they_are_known(recommender):
+    found = recommend(recommender, ["item-5"], k=4, new_items=0.5)
+    assert found.remarks == ("new_items: no item is known to be newer than the recommender, so no place is kept",)
+    extended = ScoreRecommender(recommender.catalog, recommender.scorer)
+    extended.newer_items = np.isin(np.arange(10), [8, 9])
+    assert ids(recommend(extended, ["item-5"], k=4, new_items=0.5))[-2:] == ["item-8", "item-9"]
+
+
+def test_reasons_are_those_of_the_history_not_of_a_boost(recommender):
+    found = recommend(recommender, ["item-2", "item-5"], k=2, explain=True, boosts={"item_id=item-3": 8})
+    assert [(each.item_id, each.because[0][0]) for each in found] == [("item-3", "item-2"), ("item-6", "item-5")]
+
+
+def test_an_option_that_does_not_exist_is_refused(recommender):
+    with pytest.raises(DataError, match=r"there is no option 'alow'; .*Did you mean 'allow'\?"):
+        recommend(recommender, ["item-2"], alow=["title~red"])
 
 
 def test_reasons_are_shares(recommender):

@@ -1,9 +1,10 @@
 import pytest
+import torch
 from pydantic import ValidationError
 
 from lexirec.models.gram.settings import GramNetworkSettings
 from lexirec.models.tsrec.settings import TSRecNetworkSettings
-from lexirec.nn.head_base import HeadSettings
+from lexirec.nn.head_base import HeadSettings, log_shares
 
 
 @pytest.mark.parametrize("settings", [HeadSettings, TSRecNetworkSettings, GramNetworkSettings])
@@ -27,3 +28,16 @@ def test_both_families_say_the_same_by_default():
     shared = HeadSettings().model_dump()
     for settings in (TSRecNetworkSettings(), GramNetworkSettings()):
         assert shared.items() <= settings.model_dump().items()
+
+
+def test_children_without_trained_items_take_nothing_from_the_others():
+    logits = torch.tensor([[1.0, 0.5, -0.3, 2.0], [0.2, 0.1, 0.4, -torch.inf]])
+    trained = torch.tensor([[True, True, False, False], [False, False, False, False]])
+    found = log_shares(logits, trained)
+    torch.testing.assert_close(found[0, :2], logits[0, :2].log_softmax(0))
+    for new in (2, 3):  # as if it alone stood beside the trained ones
+        alone = logits[0, [0, 1, new]].log_softmax(0)[2]
+        torch.testing.assert_close(found[0, new], alone)
+    torch.testing.assert_close(found[1, :3], logits[1, :3].log_softmax(0))
+    assert found[1, 3] == -torch.inf
+    torch.testing.assert_close(log_shares(logits[:1]), logits[:1].log_softmax(-1))

@@ -51,6 +51,7 @@ def test_many_rare_characters_do_not_take_the_vocabulary():
     assert tokenizer("red ䷿").input_ids[-2:] == [tokenizer.unk_token_id, 1]
 
 
+@pytest.mark.long
 def test_another_process_trains_the_very_same_tokenizer():
     # Hash seeds and threads differ between processes; artifacts below the tokenizer are keyed by content.
     program = (

@@ -35,6 +35,7 @@ def folder_of_data(name: str) -> Path:
     return next(made.stage.folder for made in stages_of(name) if made.stage.kind == "data")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_other_held_out_events_change_nothing_that_was_learned(name, tmp_path):
     other = without_held_out(folder_of_data(name), tmp_path / "other")

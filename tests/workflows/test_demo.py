@@ -51,6 +51,7 @@ def test_there_is_no_third_family():
         demonstrate(Path("nowhere"), family="tsrek")
 
 
+@pytest.mark.long
 def test_it_leaves_a_report_with_its_figures(found):
     text = found.report.read_text()
     figures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)

@@ -1,4 +1,4 @@
-"""Commands that measure speed: decoding, training, GRPO and the trie, each against a reference path in the same run."""
+"""Commands that measure speed: decoding, training, GRPO, the trie and the service, each against a reference path."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lexirec.cli.options import JsonOption, app
+from lexirec.cli.options import DEFAULT_STORE, JsonOption, NameArgument, StoreOption, app
 
 bench = typer.Typer(help="Measure speed against a reference path in the same run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
@@ -38,6 +38,20 @@ def grpo(json: JsonOption = False) -> None:
 def trie(json: JsonOption = False) -> None:
     """Time building the trie and walking it."""
     _run("trie", json)
+
+
+@bench.command()
+def serve(
+    name: NameArgument,
+    requests: Annotated[int, typer.Option(min=200, help="Requests of the closed loop.")] = 3000,
+    json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Load the service on loopback, beside one request at a time in Python and `generate` behind FastAPI."""
+    from lexirec.cli import output
+    from lexirec.workflows.benchmarks.serve import bench_serve
+
+    output.print_figures(bench_serve(name, store, requests), json)
 
 
 def _run(name: str, as_json: bool, **options: str) -> None:

@@ -21,6 +21,32 @@ from lexirec.cli.options import (
 )
 from lexirec.core.store import Store
 
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FILTER", help="Only items such as brand=Acme, price<20, title~oak; may be repeated."),
+]
+DenyOption = Annotated[
+    list[str] | None, typer.Option(metavar="FILTER", help="No items such as these; may be repeated.")
+]
+AllowItemOption = Annotated[
+    list[str] | None, typer.Option(metavar="ID", help="No items but those with these ids; may be repeated.")
+]
+DenyItemOption = Annotated[list[str] | None, typer.Option(metavar="ID", help="No item with this id; may be repeated.")]
+CandidateOption = Annotated[
+    list[str] | None, typer.Option(metavar="ID", help="Rank these items alone; may be repeated.")
+]
+BoostOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WEIGHT:FILTER",
+        help="Add a weight from -10 to 10 to the log-score of items such as these: 0.7:stock>0; may be repeated.",
+    ),
+]
+AtMostOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FIELD=N", help="At most N items with one value of a field: brand=2; may be repeated."),
+]
+
 
 @app.command()
 def recommend(
@@ -30,13 +56,13 @@ def recommend(
         list[str] | None, typer.Option("--history", metavar="ID...", help="Item ids, oldest first.")
     ] = None,
     k: Annotated[int, typer.Option("-k", help="Number of items.")] = 10,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FILTER", help="Only items such as brand=Acme, price<20, title~oak; may be repeated."),
-    ] = None,
-    deny: Annotated[
-        list[str] | None, typer.Option(metavar="FILTER", help="No items such as these; may be repeated.")
-    ] = None,
+    allow: AllowOption = None,
+    deny: DenyOption = None,
+    allow_item: AllowItemOption = None,
+    deny_item: DenyItemOption = None,
+    candidate: CandidateOption = None,
+    boost: BoostOption = None,
+    at_most: AtMostOption = None,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="Items of the history may appear.")] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show which items of the history explain each recommendation.")
@@ -59,6 +85,11 @@ def recommend(
         exclude_seen=not include_seen,
         allow=allow or [],
         deny=deny or [],
+        allow_items=allow_item or [],
+        deny_items=deny_item or [],
+        candidates=candidate or None,
+        boosts=boost or [],
+        at_most=at_most or [],
         explain=explain,
     )
     output.print_recommendations(items, recommender.catalog, json)

@@ -28,6 +28,7 @@ __all__ = [
     "Settings",
     "as_toml",
     "expand_path",
+    "layered_settings",
     "load_settings",
     "override_settings",
     "toml_key",
@@ -151,6 +152,30 @@ def override_settings(cls: type[S], overrides: Sequence[str]) -> S:
     return validate_settings(values, cls, "--set", reading.origins)
 
 
+def layered_settings(
+    cls: type[S], path: str | Path | None, overrides: Sequence[tuple[str, str]] = ()
+) -> tuple[S, dict[str, str]]:
+    """Read settings from an optional TOML file and overrides of several origins, and say where each value is from.
+
+    Args:
+        cls: The settings class.
+        path: The TOML file, as for `load_settings`; None for the class's defaults.
+        overrides: `("a.b=c", origin)`, applied after the file, in order; messages name the origin.
+
+    Returns:
+        The settings, and the origin of every value that is not a default, by its dotted name.
+
+    Raises:
+        SettingsError: one line that names the origin, the setting, what was given and what is allowed.
+    """
+    reading = _Reading(cls)
+    values = {} if path is None else reading.file(given_file(path), ())
+    for override, origin in overrides:
+        reading.override(values, override, origin)
+    source = "defaults" if path is None else Path(path).name
+    return validate_settings(values, cls, source, reading.origins), reading.origins
+
+
 def validate_settings(
     values: dict[str, Any], cls: type[S], source: str = "settings", origins: dict[str, str] | None = None
 ) -> S:
@@ -218,9 +243,9 @@ class _Reading:
         self._merger.lay(base, self._spellings.of_file(values, base, path.name), path.name)
         return base
 
-    def override(self, values: dict[str, Any], override: str) -> None:
-        """Apply `a.b=c` to the values, in place."""
-        origin = f"{COMMAND_LINE}{override}"
+    def override(self, values: dict[str, Any], override: str, origin: str | None = None) -> None:
+        """Apply `a.b=c` to the values, in place; messages name the origin, by default the command line."""
+        origin = origin or f"{COMMAND_LINE}{override}"
         name, equals, text = override.partition("=")
         keys = name.strip().split(".")
         if not equals or not all(keys):

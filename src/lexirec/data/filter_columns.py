@@ -103,6 +103,13 @@ class FilterColumn:
             return np.asarray(self.distinct.cast(pa.timestamp("us"), safe=False))
         return read_dates(self.distinct)
 
+    @property
+    def values(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """The item and the distinct value of every value that is not missing."""
+        present = ~self._missing[self._codes]
+        items = np.arange(self.n_items, dtype=np.int64) if self._rows is None else self._rows
+        return items[present], self._codes[present]
+
     # ------------------------------------------------------------------------------------------------ comparisons
 
     def compare(self, operator: str, value: str) -> Verdict:

@@ -131,6 +131,19 @@ def select_items(catalog: Catalog, allow: Sequence[str] = (), deny: Sequence[str
     Raises:
         DataError: A filter cannot be parsed, names an unknown field, cannot be compared with it, or no item is left.
     """
+    left = filter_items(catalog, allow, deny)
+    if left.mask is not None and not left.mask.any():
+        why = f" ({'; '.join(left.remarks)})" if left.remarks else ""
+        raise DataError(f"--allow {list(allow)} --deny {list(deny)} leave no item; loosen a filter{why}")
+    return left
+
+
+def filter_items(catalog: Catalog, allow: Sequence[str] = (), deny: Sequence[str] = ()) -> ItemMask:
+    """Return the items as `select_items` does, also where none is left.
+
+    Raises:
+        DataError: A filter cannot be parsed, names an unknown field, or cannot be compared with it.
+    """
     chosen = np.ones(len(catalog), dtype=np.bool_)
     remarks = []
     for name, filters in (("allow", allow), ("deny", deny)):
@@ -138,15 +151,12 @@ def select_items(catalog: Catalog, allow: Sequence[str] = (), deny: Sequence[str
             given = shown(filters) if isinstance(filters, str) else f"of type {type(filters).__name__}"
             raise DataError(f'{name} is {given}; pass a list of filters, such as {name}=["brand=Acme"]')
         for text in filters:
-            parsed, verdict = _judged(catalog, text)
+            parsed, verdict = judged(catalog, text)
             chosen &= (verdict.match if name == "allow" else ~verdict.match) & ~verdict.unreadable
             remark = _remark(name, parsed, verdict)
             remarks += [remark] if remark else []
     if not allow and not deny:
         return ItemMask(None)
-    if not chosen.any():
-        why = f" ({'; '.join(remarks)})" if remarks else ""
-        raise DataError(f"--allow {list(allow)} --deny {list(deny)} leave no item; loosen a filter{why}")
     return ItemMask(chosen, tuple(remarks))
 
 
@@ -157,16 +167,26 @@ def allowed_items(catalog: Catalog, allow: Sequence[str] = (), deny: Sequence[st
 
 def matches(catalog: Catalog, text: str) -> NDArray[np.bool_]:
     """Return the mask (n_items,) of the items that match one filter for certain; raises as `select_items` does."""
-    return _judged(catalog, text)[1].match
+    return judged(catalog, text)[1].match
 
 
-def _judged(catalog: Catalog, text: str) -> tuple[Filter, Verdict]:
+def column_of(catalog: Catalog, field: str) -> FilterColumn:
+    """Return a field that exists as filters compare it; it is read once per catalogue.
+
+    Raises:
+        DataError: It holds values that cannot be compared, such as structs.
+    """
+    column: FilterColumn | None = catalog.derived.get(field)
+    if column is None:
+        column = catalog.derived[field] = FilterColumn(field, catalog.table.column(field))
+    return column
+
+
+def judged(catalog: Catalog, text: str) -> tuple[Filter, Verdict]:
+    """Return a filter and its verdict of every item; raises as `filter_items` does."""
     parsed = parse_filter(text, catalog.table.column_names)
     try:
-        column = catalog.derived.get(parsed.field)
-        if column is None:
-            column = FilterColumn(parsed.field, catalog.table.column(parsed.field))
-            catalog.derived[parsed.field] = column
+        column = column_of(catalog, parsed.field)
         if parsed.operator == "!=":
             return parsed, column.compare("=", parsed.value).negated()
         return parsed, column.compare(parsed.operator, parsed.value)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from lexirec.core.config import DataPath, Settings, usual_kind
 from lexirec.core.errors import DataError
 from lexirec.data.catalog import Catalog
+from lexirec.data.event_types import EventTypes
 from lexirec.data.interactions import Interactions
 from lexirec.data.readers.events import EventOptions
 from lexirec.data.readers.id_spelling import IdSpelling
@@ -84,6 +85,8 @@ class DataSettings(Settings):
     """Zone of times that name none, such as "Europe/Berlin" or "+02:00"."""
     where: str | None = None
     """Condition that an event must meet to count, over the file's own columns: "rating >= 4 and event = 'purchase'"."""
+    events: EventTypes | None = None
+    """Types of events: which are trained on, which count as seen, and which forbid; by default every row is read."""
     match_ids: tuple[IdSpelling, ...] = ()
     """Differences in spelling that ids of the tables may have and still agree: "blanks" around them, upper and lower
     "case", "decimals" (100.0 and 100), "leading-zeros" (0042 and 42), "hyphens" (also underscores and blanks inside)
@@ -111,6 +114,14 @@ class DataSettings(Settings):
             raise ValueError(str(error).rstrip(".")) from None
         return where
 
+    @model_serializer(mode="wrap")
+    def _as_before_without_types(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `events` out where it is not set, so that content keys are those of files that never had it."""
+        written: dict[str, Any] = plain(self)
+        if self.events is None:
+            written.pop("events", None)
+        return written
+
 
 def event_options(settings: DataSettings) -> EventOptions:
     """Return the settings that say how the table of events is read."""
@@ -118,10 +129,18 @@ def event_options(settings: DataSettings) -> EventOptions:
         time_unit=settings.time_unit,
         time_format=settings.time_format,
         time_zone=settings.time_zone,
-        where=settings.where,
+        where=_condition(settings),
         match_ids=settings.match_ids,
         format=settings.formats.interactions,
     )
+
+
+def _condition(settings: DataSettings) -> str | None:
+    """Return the condition that rows must meet to be read: of `where`, and of the types of events."""
+    types = None if settings.events is None else settings.events.condition
+    if settings.where is None or types is None:
+        return settings.where or types
+    return f"({settings.where}) and {types}"
 
 
 def read_data(
@@ -158,7 +177,9 @@ def read_data(
         interactions = interactions.without_repeats()
     if settings.k_core is not None:
         interactions, catalog = interactions.k_core(settings.k_core, catalog)
-    facts = {"rejected_items": catalog.rejected, "catalog": catalog.digest}
+    facts: dict[str, Any] = {"rejected_items": catalog.rejected, "catalog": catalog.digest}
+    if settings.events is not None:
+        facts["event_types"] = settings.events.model_dump(mode="json")
     return catalog, replace(interactions, protocol={**interactions.protocol, **facts})
 
 

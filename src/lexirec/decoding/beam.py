@@ -48,6 +48,9 @@ class Beams(NamedTuple):
         exact: (B,) True where no pruned prefix can contain an item as good as the last result, given that
             log-probabilities are at most 0. Where it is False, the list may still be the exact one.
         broken: (B,) True where the decoder gave NaN, so that the list means nothing; None where nothing was decoded.
+        bound: (B,) upper bound on the score of every item below a pruned prefix: −inf where nothing was pruned, +inf
+            where nothing is known; None where nothing was decoded. The first n results are provably exact where it is
+            below the n-th score.
 
     Equal scores go to the smaller item number; equal prefixes to the one that holds the smaller item number.
     """
@@ -56,6 +59,7 @@ class Beams(NamedTuple):
     scores: Tensor
     exact: Tensor
     broken: Tensor | None = None
+    bound: Tensor | None = None
 
     def checked(self) -> Beams:
         """Return the result itself; waits for the device.
@@ -151,7 +155,7 @@ class _Search:
         """Return the best `k` items."""
         scores = self.item_scores[:, :k]
         items = self.items[:, :k].masked_fill(scores == _DEAD, -1)
-        return Beams(items, scores, (self.pruned < scores[:, -1]) | (self.pruned == _DEAD), self.broken)
+        return Beams(items, scores, (self.pruned < scores[:, -1]) | (self.pruned == _DEAD), self.broken, self.pruned)
 
     def unbound(self, where_B: Tensor) -> None:
         """Drop the bound where scores can rise with depth: a pruned prefix bounds nothing there."""

@@ -5,7 +5,7 @@ Shapes: `B` batch, `W` width, `C` children, `N` nodes, `I` items, `D` features.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
-from lexirec.decoding.trie_builder import TrieLevels, number_nodes
+from lexirec.decoding.trie_builder import Ints, TrieLevels, number_nodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,8 @@ class Trie:
         max_children: greatest number of children of a node, per depth 0 … longest − 1.
         level_offsets: the nodes of depth `d` are `level_offsets[d] … level_offsets[d + 1] − 1`.
         internal: number of nodes with children, per depth 0 … longest − 1.
+        trained: number of leading items that the model was trained with; None for all. Items added later change no
+            probability and no mean of these (`nn.head_base.log_shares`, `pool`).
     """
 
     child_offsets: Tensor
@@ -54,20 +56,23 @@ class Trie:
     max_children: tuple[int, ...]
     level_offsets: tuple[int, ...]
     internal: tuple[int, ...]
+    trained: int | None = None
 
     @classmethod
-    def build(cls, tokens: ArrayLike, end: int | None = None) -> Trie:
+    def build(cls, tokens: ArrayLike, end: int | None = None, *, trained: int | None = None) -> Trie:
         """Build the trie of a set of identifiers: one sort of the items, then one pass per depth.
 
         Args:
             tokens: (I, longest) token ids, row by item number, padded at the end with −1.
             end: a token that closes every identifier (T5: 1, `</s>`), as the last edge of each path; None for none.
+            trained: number of leading items that the model was trained with; None for all.
 
         Raises:
             DataError: an identifier is empty, has padding inside, contains `end`, equals another one or is a proper
                 prefix of another one; the message names the item numbers.
         """
-        return cls._from_levels(number_nodes(tokens, end))
+        trie = cls._from_levels(number_nodes(tokens, end))
+        return trie if trained is None or trained >= trie.n_items else replace(trie, trained=trained)
 
     @classmethod
     def _from_levels(cls, levels: TrieLevels) -> Trie:
@@ -169,11 +174,18 @@ class Trie:
         """Return for each node the mean of the vectors of the items below it (N, D); differentiable.
 
         Nodes on a chain without branches hold the same items, so each distinct set of items is averaged once, as one
-        bag, and nodes share the row of their set.
+        bag, and nodes share the row of their set. Where trained items stand below a node, added ones are left out.
         """
         bags = self._bags
         means_MD = functional.embedding_bag(bags.items, item_vectors_ID, bags.offsets, mode="mean")
         return torch.cat([item_vectors_ID, means_MD]).index_select(0, bags.row)
+
+    @cached_property
+    def with_trained(self) -> Tensor:
+        """Whether a trained item stands below (or at) each node: bool (N,)."""
+        trained = self.n_items if self.trained is None else self.trained
+        before = functional.pad((self.order < trained).cumsum(0), (1, 0))
+        return before[self.last] > before[self.first]
 
     @cached_property
     def smallest_item(self) -> Tensor:
@@ -187,18 +199,29 @@ class Trie:
     @cached_property
     def _bags(self) -> _Bags:
         """The distinct sets of two or more items below nodes."""
-        first, last = self.first.cpu().numpy(), self.last.cpu().numpy()
+        order, first, last = (each.cpu().numpy() for each in (self.order, self.first, self.last))
+        if self.trained is not None:
+            order, first, last = _of_trained(order, first, last, self.trained)
         several = last - first > 1
         # a set is a range of `order`: one integer per (first, last) finds the distinct ones
-        spans, inverse = np.unique(first[several] * (self.n_items + 1) + last[several], return_inverse=True)
-        starts, stops = np.divmod(spans, self.n_items + 1)
+        spans, inverse = np.unique(first[several] * (len(order) + 1) + last[several], return_inverse=True)
+        starts, stops = np.divmod(spans, len(order) + 1)
         sizes = stops - starts
         offsets = np.concatenate([[0], np.cumsum(sizes)])
-        order = self.order.cpu().numpy()
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - starts, sizes)
         row = order[first]
         row[several] = self.n_items + inverse
         return _Bags(*(torch.from_numpy(a).to(self.device) for a in (order[within], offsets[:-1], row)))
+
+
+def _of_trained(order: Ints, first: Ints, last: Ints, trained: int) -> tuple[Ints, Ints, Ints]:
+    """Return an order and ranges of it that hold a node's trained items alone, or all where it has none."""
+    old = order < trained
+    before = np.concatenate([[0], np.cumsum(old)])
+    some = before[last] > before[first]
+    # ranges of the trained items' own order; those of nodes without any are of the whole order, which stands behind it
+    joined = np.concatenate([order[old], order])
+    return joined, np.where(some, before[first], first + trained), np.where(some, before[last], last + trained)
 
 
 class _Bags(NamedTuple):

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lexirec.data.catalog import Catalog
-from lexirec.data.ranking import Ranking, check_request
+from lexirec.data.ranking import Ranking, check_request, newer_items
 from lexirec.data.sequences import Sequences
+from lexirec.decoding.trie import Trie
 from lexirec.models.recommend import Options, Recommendations, recommend
 from lexirec.nn.search import TrieSearcher
 
@@ -51,6 +52,17 @@ class GenerativeRecommender(ABC, Generic[AnySearcher]):
         return self._catalog
 
     @property
+    def trained(self) -> int | None:
+        """Number of leading items it was trained with; None for all. The others were added (`models.extension`)."""
+        trie: Trie = self.model.trie  # type: ignore[assignment]
+        return trie.trained
+
+    @property
+    def newer_items(self) -> NDArray[np.bool_] | None:
+        """The items that it was not trained with, bool (n_items,); None where there are none."""
+        return newer_items(len(self._catalog), self.trained)
+
+    @property
     def searcher(self) -> AnySearcher:
         """The searcher for the present weights, built on first use."""
         if self._searcher is None:
@@ -58,12 +70,22 @@ class GenerativeRecommender(ABC, Generic[AnySearcher]):
         return self._searcher
 
     def rank(
-        self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
+        self,
+        histories: Sequences,
+        *,
+        k: int,
+        exclude_seen: bool = False,
+        allowed: NDArray[np.bool_] | None = None,
+        boosts: NDArray[np.float32] | None = None,
     ) -> Ranking:
         """Rank the k best items for every history; see `data.ranking.Recommender.rank`."""
-        check_request(histories, len(self._catalog), k, allowed, exclude_seen)
-        result = self.searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed)
-        return Ranking(result.items, result.scores)
+        check_request(histories, len(self._catalog), k, allowed, exclude_seen, boosts)
+        result = self.searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed, boosts=boosts)
+        return Ranking(result.items, result.scores, result.bound)
+
+    def list_length(self, k: int) -> int:
+        """Return the length of the longest list that the search for k items finds; see `data.ranking.list_length`."""
+        return self.searcher.list_length(k)
 
     def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> Recommendations:
         """Recommend items for one history of item ids, oldest first; see `models.recommend.recommend`."""

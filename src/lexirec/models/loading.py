@@ -9,9 +9,10 @@ from pathlib import Path
 
 from lexirec.core.arguments import given_path
 from lexirec.core.errors import ArtifactError, did_you_mean
-from lexirec.core.runs import OWN, RunRecord, evaluations, find_run, recommenders
+from lexirec.core.runs import OWN, RunRecord, Stage, evaluations, find_run, recommenders
 from lexirec.core.store import Store
 from lexirec.data.ranking import Recommender
+from lexirec.models import living_catalog
 from lexirec.models.saving import MANIFEST, read_manifest
 
 KINDS = ("scores", "late-fusion", "causal", "fused")
@@ -60,9 +61,31 @@ def load_named(store: Store, name: str, wanted: str | None = None) -> Recommende
     if (Path(name) / MANIFEST).is_file():
         return load_recommender(name)
     run = find_run(store, name)
-    folder = recommenders(run)[chosen(run, wanted)].folder
-    store.check(folder)
-    return load_recommender(folder)
+    part = chosen(run, wanted)
+    return load_present(store, run.name, part, recommenders(run)[part])
+
+
+def load_present(store: Store, name: str, part: str, stage: Stage) -> Recommender:
+    """Load a recommender of an experiment with the catalogue as it is today (`models.living_catalog`).
+
+    Args:
+        store: of finished experiments.
+        name: of the experiment.
+        part: name of the recommender.
+        stage: its artifact.
+
+    Raises:
+        ArtifactError: files of the recommender, of its active version or of its facts are damaged.
+    """
+    if not (store.root / living_catalog.CATALOGS / name / part / stage.key).is_dir():
+        store.check(stage.folder)
+        return load_recommender(stage.folder)
+    folder = living_catalog.state_folder(store, name, part, stage.key)
+    version = living_catalog.read_state(folder, stage.key).present
+    store.check(stage.folder if not version.number else store.path(living_catalog.KIND, version.key))
+    recommender = load_recommender(living_catalog.version_folder(store, version, stage.folder))
+    facts = living_catalog.Facts.read(folder)
+    return living_catalog.LivingRecommender(recommender, facts) if facts.values or facts.hidden else recommender
 
 
 def chosen(run: RunRecord, wanted: str | None = None) -> str:

@@ -26,6 +26,9 @@ _CATALOG = "catalog"
 _IDENTIFIERS = "identifiers"
 _SETTINGS = "settings.json"
 _WEIGHTS = "model.safetensors"
+_OF_ITEMS = "items."
+_ITEM_WEIGHTS = "items.safetensors"
+"""File of the weights of items, apart from the others where items were added: the others are then those of before."""
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
@@ -40,14 +43,38 @@ class SavedParts(Generic[AnySettings]):
     settings: AnySettings
     weights: Mapping[str, Tensor]
 
+    @property
+    def trained(self) -> int | None:
+        """Number of leading items that it was trained with; None for all."""
+        trained: int | None = self.manifest.get("trained")
+        return trained
 
-def write_parts(folder: Path, catalog: Catalog, identifiers: Identifiers, settings: Settings, model: nn.Module) -> None:
-    """Write the common parts of a generative recommender; the caller writes the manifest last, as a completion mark."""
+
+def write_parts(
+    folder: Path,
+    catalog: Catalog,
+    identifiers: Identifiers,
+    settings: Settings,
+    model: nn.Module,
+    *,
+    trained: int | None = None,
+) -> None:
+    """Write the common parts of a generative recommender; the caller writes the manifest last, as a completion mark.
+
+    With `trained`, where items were added behind so many that it was trained with, the weights of items have a file of
+    their own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     catalog.save(folder / _CATALOG)
     (folder / _IDENTIFIERS).mkdir(exist_ok=True)
     identifiers.save(folder / _IDENTIFIERS)
-    save_file({name: value.cpu().contiguous() for name, value in model.state_dict().items()}, folder / _WEIGHTS)
+    weights = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+    (folder / _ITEM_WEIGHTS).unlink(missing_ok=True)
+    if trained is not None:
+        save_file(
+            {name: weights.pop(name) for name in list(weights) if name.startswith(_OF_ITEMS)}, folder / _ITEM_WEIGHTS
+        )
+    save_file(weights, folder / _WEIGHTS)
     (folder / _SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
@@ -62,6 +89,8 @@ def read_parts(folder: Path, kind: type[AnySettings]) -> SavedParts[AnySettings]
     with undamaged(folder):
         settings = read_settings(folder / _SETTINGS, kind)
         identifiers, weights = Identifiers.load(folder / _IDENTIFIERS), load_file(folder / _WEIGHTS)
+        if manifest.get("trained") is not None:
+            weights |= load_file(folder / _ITEM_WEIGHTS)
     return SavedParts(manifest, catalog, identifiers, settings, weights)
 
 
@@ -121,9 +150,10 @@ FORMAT = 1
 """Version of the layout of saved recommenders; manifests without one have the same layout."""
 
 
-def write_manifest(folder: Path, kind: dict[str, Any], catalog: Catalog) -> None:
-    """Write the manifest of a saved recommender: its kind and the catalogue it belongs to."""
+def write_manifest(folder: Path, kind: dict[str, Any], catalog: Catalog, *, trained: int | None = None) -> None:
+    """Write the manifest of a saved recommender: its kind, its catalogue, and how many items it was trained with."""
     values = {"format": FORMAT, **kind, "items": len(catalog), "catalog": catalog.digest}
+    values |= {} if trained is None else {"trained": trained}
     (folder / MANIFEST).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from lexirec.decoding.trie import Trie
 from lexirec.nn.embedding_table import ItemRows
-from lexirec.nn.head_base import Rows, TrieHolder, children_loss, products, segment_logsumexp, spread
+from lexirec.nn.head_base import Rows, TrieHolder, children_loss, log_shares, products, segment_logsumexp, spread
 
 
 class GroundedHead(TrieHolder):
@@ -70,7 +70,7 @@ class GroundedHead(TrieHolder):
         trie = self.trie_on(hidden_BWD.device)
         children_BWC = trie.children(nodes_BW, trie.max_children[depth])
         logits = products(self._queries(hidden_BWD), rows.table_VD, children_BWC.clamp(min=0))
-        return logits.masked_fill(children_BWC < 0, -torch.inf).log_softmax(-1)
+        return log_shares(logits.masked_fill(children_BWC < 0, -torch.inf), self.trained_children(children_BWC))
 
     def score_legal(self, rows: Rows, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int, seen_BH: Tensor) -> Tensor:
         """Score the children; only legal ones have rows."""
@@ -141,7 +141,10 @@ class MassHead(GroundedHead):
 
     def item_logp(self, rows: Rows, hidden_BD: Tensor, seen_BH: Tensor) -> Tensor:
         """Return the items' log-probabilities (B, I) under the root's flat softmax."""
-        return self._flat(rows, self._queries(hidden_BD), seen_BH).log_softmax(1)
+        logits_BI = self._flat(rows, self._queries(hidden_BD), seen_BH)
+        trained = self.trie_on(hidden_BD.device).trained
+        among_1I = torch.arange(logits_BI.shape[1], device=logits_BI.device)[None]
+        return log_shares(logits_BI, None if trained is None else (among_1I < trained).expand_as(logits_BI))
 
     def _flat(self, rows: Rows, queries_RD: Tensor, seen_RH: Tensor) -> Tensor:
         return self._penalised(queries_RD @ rows.table_VD.T, seen_RH)
@@ -170,7 +173,14 @@ class MassHead(GroundedHead):
         child_BWK = self._below(trie)[item_BWK, depth] - (trie.child_offsets[nodes_BW][..., None] + 1)
         # a dead beam's node has another depth, so its children's numbers are out of range
         child_BWK = child_BWK.masked_fill(~there_BWK, 0).clamp(0, trie.max_children[depth] - 1)
-        return _mass_of_children(logits_BWK, child_BWK, trie.max_children[depth])
+        if trie.trained is None:
+            return _mass_of_children(logits_BWK, child_BWK, trie.max_children[depth])
+        # the mass of a child is that of its trained items, or of all where it has none
+        trained_BWC = self.trained_children(trie.children(nodes_BW, trie.max_children[depth]))
+        assert trained_BWC is not None
+        added_BWK = (item_BWK >= trie.trained) & trained_BWC.gather(-1, child_BWK)
+        logits_BWK = logits_BWK.masked_fill(added_BWK, -torch.inf)
+        return log_shares(_mass_of_children(logits_BWK, child_BWK, trie.max_children[depth]), trained_BWC)
 
     def _below(self, trie: Trie) -> Tensor:
         """Return each item's node per depth: column d is the child entered from depth d."""

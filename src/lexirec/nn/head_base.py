@@ -84,6 +84,11 @@ class TrieHolder(nn.Module):
             self._branches = None
         return self._trie
 
+    def trained_children(self, children_BWC: Tensor) -> Tensor | None:
+        """Return which children have trained items below them (B, W, C); None where all items are trained."""
+        trie = self.trie_on(children_BWC.device)
+        return None if trie.trained is None else trie.with_trained[children_BWC.clamp(min=0)] & (children_BWC >= 0)
+
     def branches(self, device: torch.device) -> Tensor:
         """Return, per node, whether it has two children or more: bool (N,)."""
         trie = self.trie_on(device)
@@ -134,6 +139,21 @@ def products(queries_BWD: Tensor, table_VD: Tensor, index_BWC: Tensor) -> Tensor
     if len(table_VD) <= _GATHER_COST * index_BWC.shape[-1]:
         return wide((queries_BWD @ table_VD.T).gather(-1, index_BWC))
     return wide((table_VD[index_BWC] @ queries_BWD.unsqueeze(-1)).squeeze(-1))
+
+
+def log_shares(logits_NC: Tensor, trained_NC: Tensor | None = None) -> Tensor:
+    """Return log-probabilities (…, C) of children from their logits, −inf for what is no child; for searching.
+
+    With `trained_NC` (…, C), children without trained items below take nothing from the others: trained children share
+    the whole probability, and any other child gets what it would get if it alone stood beside them. Adding an item
+    thus changes the probability of no other one. Where no child is trained, all of them share.
+    """
+    plain = logits_NC.log_softmax(-1)
+    if trained_NC is None:
+        return plain
+    mass = logits_NC.masked_fill(~trained_NC, -torch.inf).logsumexp(-1, keepdim=True)
+    beside = torch.where(trained_NC, mass, torch.logaddexp(mass, logits_NC))
+    return torch.where(trained_NC.any(-1, keepdim=True), logits_NC - beside, plain)
 
 
 def spread(first_R: Tensor, last_R: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,9 +25,10 @@ from lexirec.decoding.exact import exact_scores
 from lexirec.decoding.trie import Trie
 from lexirec.nn.cpu_kernels import PackedLinears
 
-Guide = Callable[[Sequences], NDArray[np.float32]]
-"""A second ranker in the beam search: maps a batch of histories to a number per item (rows, n_items) that is added to
-the item's score, such as the weighted log-probabilities of an expert (product of experts)."""
+Guide = Callable[[Sequences, NDArray[np.int64]], NDArray[np.float32]]
+"""A second ranker in the beam search: maps a batch of histories, and their rows in the request, to a number per item
+(rows, n_items) that is added to the item's score, such as the weighted log-probabilities of an expert (product of
+experts). Batches take rows in any order, so what a request gives per row must be looked up by these numbers."""
 
 
 class SearchSettings(Settings):
@@ -44,11 +45,12 @@ class SearchSettings(Settings):
 
 
 class SearchResult(NamedTuple):
-    """Rankings: item numbers int32 (rows, K), −1 padded; scores float32 (rows, K); `exact` (rows,) as in `Beams`."""
+    """Rankings: item numbers int32 (rows, K), −1 padded; scores float32 (rows, K); the rest (rows,) as in `Beams`."""
 
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
     exact: NDArray[np.bool_]
+    bound: NDArray[np.float32] | None = None
 
 
 class ReadHistories(StepDecoder, Protocol):
@@ -82,7 +84,14 @@ class TrieSearcher(ABC):
     def flat(self) -> bool:
         """Whether the first step has a distribution over items, as `item_log_probabilities` needs."""
 
-    def unguided(self, histories: Sequences) -> NDArray[np.float32]:
+    def list_length(self, k: int) -> int:
+        """Return the length of the longest ranking that the search for `k` items finds without another search.
+
+        A request of this length searches equally wide, so its first k items are those of a request for k.
+        """
+        return max(self._settings.num_beams, k)
+
+    def unguided(self, histories: Sequences, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return zeros (rows, n_items): the guide under which scores are plain log-probabilities."""
         return np.zeros((len(histories), self._trie.n_items), dtype=np.float32)
 
@@ -98,6 +107,7 @@ class TrieSearcher(ABC):
         exclude_seen: bool = False,
         allowed: NDArray[np.bool_] | None = None,
         guide: Guide | None = None,
+        boosts: NDArray[np.float32] | None = None,
     ) -> SearchResult:
         """Find the best `k` items of each history.
 
@@ -109,6 +119,8 @@ class TrieSearcher(ABC):
             guide: numbers added to the items' log-probabilities. A prefix gets the greatest number below it, an upper
                 bound of what its items get, so results can be provably exact with a guide, too. Scores are then plain
                 sums: the length penalty is ignored.
+            boosts: float32 (n_items,) or (rows, n_items), added to the items' final scores and bounded per prefix as
+                the guide is; the length penalty stays in force.
 
         Raises:
             TrainingError: the model's scores are NaN.
@@ -118,12 +130,14 @@ class TrieSearcher(ABC):
             np.full((len(histories), k), -1, dtype=np.int32),
             np.full((len(histories), k), -np.inf, dtype=np.float32),
             np.zeros(len(histories), dtype=np.bool_),
+            np.full(len(histories), np.inf, dtype=np.float32),
         )
         # batches of similar length are processed in any order: each writes its own rows
         with Progress("Searching", total=len(histories)) as progress:
             for rows in _of_like_length(histories, self._settings.batch_size):
                 batch = histories.take(rows)
-                bias_BN = self._bias(batch, rows, exclude_seen, allowed, guide)
+                added_BI = self._added(batch, rows, guide, boosts)
+                bias_BN = self._bias(self._allowed(batch, rows, exclude_seen, allowed), added_BI)
                 self._search(batch, rows, result, bias_BN, plain=guide is not None)
                 progress.advance(len(rows))
         return result
@@ -152,6 +166,9 @@ class TrieSearcher(ABC):
         result.items[rows, :k] = beams.items.cpu().numpy()
         result.scores[rows, :k] = beams.scores.float().cpu().numpy()
         result.exact[rows] = beams.exact.cpu().numpy()
+        assert result.bound is not None  # `rank` made it
+        assert beams.bound is not None  # a search has one
+        result.bound[rows] = beams.bound.float().cpu().numpy()
 
     @torch.no_grad()
     def log_probabilities(self, histories: Sequences) -> NDArray[np.float32]:
@@ -176,24 +193,35 @@ class TrieSearcher(ABC):
                 scores[rows] = self._steps(histories.take(rows)).item_logp().cpu().numpy()
         return scores
 
-    def _bias(
+    def _added(
         self,
         histories: Sequences,
         rows: NDArray[np.int64],
-        exclude_seen: bool,
-        allowed: NDArray[np.bool_] | None,
         guide: Guide | None,
+        boosts: NDArray[np.float32] | None,
     ) -> Tensor | None:
-        """Return the bias per node: −inf where no item below is allowed, the guide's numbers elsewhere."""
+        """Return what is added to the items' sums of log-probabilities (B or 1, I); None for nothing."""
         trie = self._trie
-        allowed_BI = self._allowed(histories, rows, exclude_seen, allowed)
-        if guide is None:
+        added_BI = None if guide is None else torch.from_numpy(guide(histories, rows)).to(trie.device)
+        if boosts is None:
+            return added_BI
+        boost_BI = torch.from_numpy(boosts[None] if boosts.ndim == 1 else boosts[rows]).to(trie.device)
+        if added_BI is not None:
+            return added_BI + boost_BI
+        if self._settings.length_penalty is None:
+            return boost_BI
+        # sums are divided by length ** penalty in the end, a boost is not
+        return boost_BI * trie.depth[trie.item_node] ** self._settings.length_penalty
+
+    def _bias(self, allowed_BI: Tensor | None, added_BI: Tensor | None) -> Tensor | None:
+        """Return the bias per node (B or 1, N): −inf where no item below is allowed, what is added elsewhere."""
+        trie = self._trie
+        if added_BI is None:
             return None if allowed_BI is None else allowed_bias(trie, allowed_BI.to(trie.device))
-        # filter and guide share one bias: a forbidden item is a boost of −inf
-        boost_BI = torch.from_numpy(guide(histories)).to(trie.device)
+        # filter and boosts share one bias: a forbidden item is a boost of −inf
         if allowed_BI is not None:
-            boost_BI = boost_BI.masked_fill(~allowed_BI.to(trie.device), -torch.inf)
-        return boost_bias(trie, boost_BI)
+            added_BI = torch.where(allowed_BI.to(trie.device), added_BI, -torch.inf)
+        return boost_bias(trie, added_BI)
 
     def _allowed(
         self, histories: Sequences, rows: NDArray[np.int64], exclude_seen: bool, allowed: NDArray[np.bool_] | None

@@ -28,7 +28,7 @@ from lexirec.decoding.trie import Trie
 from lexirec.nn.cpu_kernels import look_up, multiply, pack_blocks
 from lexirec.nn.embedding_table import ItemRows
 from lexirec.nn.grounded_head import GroundedHead, MassHead
-from lexirec.nn.head_base import Head, HeadSettings, Rows, TrieHolder, children_loss, products, wide
+from lexirec.nn.head_base import Head, HeadSettings, Rows, TrieHolder, children_loss, log_shares, products, wide
 
 __all__ = ["GroundedHead", "Head", "HeadSettings", "MassHead", "Rows", "VocabularyHead", "for_searching", "make_head"]
 
@@ -129,7 +129,8 @@ class VocabularyHead(TrieHolder):
         row_BWC = self._tokens(trie)[1][children_BWC.clamp(min=0)]
         table_UD = rows.table_VD if rows.vocabulary_VD is None else self._legal(rows.vocabulary_VD)
         logits_BWC = products(self._queries(wide(hidden_BWD)), table_UD, row_BWC)
-        return logits_BWC.masked_fill(children_BWC < 0, -torch.inf).log_softmax(-1)
+        logits_BWC = logits_BWC.masked_fill(children_BWC < 0, -torch.inf)
+        return log_shares(logits_BWC, self.trained_children(children_BWC))
 
     def _logits(self, rows: Rows, hidden: Tensor) -> Tensor:
         """Score the whole vocabulary."""

@@ -23,14 +23,18 @@ def read_items(
     columns: Mapping[str, str] | None,
     rejects: Rejects,
     format: TextFormat | None = None,
+    *,
+    partial: bool = False,
 ) -> pa.Table:
-    """Read, check and type a table of items; see `Catalog.read`.
+    """Read, check and type a table of items; see `Catalog.read`. With `partial` it needs no text fields.
 
     Raises:
         DataError: the file cannot be used.
     """
     with Workspace() as work:
         source = work.open(path, format or TextFormat())
+        if not text and not partial:
+            raise DataError(f'{source.path}: no text field was named; give at least one, for example text = ["title"].')
         try:
             return _read(work, source, text, columns, rejects, format or TextFormat())
         except duckdb.Error as error:
@@ -45,8 +49,6 @@ def _read(
     rejects: Rejects,
     format: TextFormat,
 ) -> pa.Table:
-    if not text:
-        raise DataError(f'{source.path}: no text field was named; give at least one, for example text = ["title"].')
     fields = _fields(source, text, columns)
     aliases = {ours: f"v{n}" for n, ours in enumerate(fields)}  # a field may be called like a helper column
     selected = ", ".join(
@@ -101,7 +103,7 @@ def _checks(
     )
     names = ", ".join(f"'{fields[name].name}'" for name in text)
     given = f"CAST({item_id} AS VARCHAR)"
-    return [
+    checks = [
         MALFORMED_LINE,
         Check("empty item id", missing(given, null_words), identifier, given, "every item needs an id"),
         Check(
@@ -111,14 +113,11 @@ def _checks(
             given,
             "ids must be unique, and an earlier row has this one",
         ),
-        Check(
-            "empty text of item",
-            blanks,
-            fields[next(iter(text))].name,
-            given,
-            f"at least one of {names} must hold text",
-        ),
     ]
+    if text:
+        first = fields[next(iter(text))].name
+        checks.append(Check("empty text of item", blanks, first, given, f"at least one of {names} must hold text"))
+    return checks
 
 
 def _settled_types(table: pa.Table) -> pa.Table:

@@ -108,6 +108,7 @@ class Memory(Baseline):
     settings_class: ClassVar[type[BaselineSettings]] = MemorySettings
     options: ClassVar[type[BaselineSettings] | None] = MemoryBaseline
     settings: MemorySettings
+    mean: float | None = None  # m when it was fitted, where items were added since (`models.extension`)
 
     def fit(
         self,
@@ -233,7 +234,7 @@ class Memory(Baseline):
         return np.float32(self.settings.two_steps) * _shrink(sums, 1.0)
 
     def _mean_sum(self) -> float:
-        return float(self.counts.sum()) / max(self.counts.shape[0], 1)
+        return float(self.counts.sum()) / max(self.counts.shape[0], 1) if self.mean is None else self.mean
 
     def _similarities(self, neighbors: Neighbors) -> Matrix:
         return _weights(neighbors.first(self.settings.neighbors), self.settings.similarity_power)
@@ -243,6 +244,7 @@ class Memory(Baseline):
         arrays = {name: getattr(self, name) for name in _VECTORS} | pack_matrix("counts", self.counts)
         if self.similarities is not None:
             arrays |= pack_matrix("similarities", self.similarities)
+        arrays |= {} if self.mean is None else {"mean": np.array(self.mean)}
         save_fitted(folder, self.settings, **arrays)
 
     @classmethod
@@ -254,6 +256,7 @@ class Memory(Baseline):
             memory.shares, memory.row_scale, memory.column_scale = (arrays[name] for name in _VECTORS)
             memory.counts = unpack_matrix("counts", arrays)
             memory.similarities = unpack_matrix("similarities", arrays) if "similarities.data" in arrays else None
+            memory.mean = float(arrays["mean"].item()) if "mean" in arrays else None
             memory.steps = memory._steps()
         except KeyError as error:
             raise ArtifactError(f"{folder}: the memory's array {error} is missing; fit and save it again") from None

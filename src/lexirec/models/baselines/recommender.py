@@ -18,28 +18,43 @@ from lexirec.core.errors import ArtifactError, DataError
 from lexirec.core.progress import Progress
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
-from lexirec.data.ranking import Ranking, check_request, forbid
+from lexirec.data.ranking import Ranking, check_request, forbid, newer_items, of_rows
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.base import Baseline, Scorer, score_batches
 from lexirec.models.baselines.registry import BASELINES
 from lexirec.models.recommend import Options, Recommendations, recommend
 from lexirec.models.saving import MANIFEST, load_catalog, read_manifest, write_manifest
+from lexirec.models.score_distributions import boosted
+
+EASY_LIST = 256
+"""Length of lists that costs nothing beside the scores of all items."""
 
 
 class ScoreRecommender:
     """Ranks the whole catalogue by a scorer, exactly, in batches."""
 
-    def __init__(self, catalog: Catalog, scorer: Scorer) -> None:
-        """Combine a catalogue and a scorer fitted on its item numbers."""
+    def __init__(self, catalog: Catalog, scorer: Scorer, *, trained: int | None = None) -> None:
+        """Combine a catalogue and a scorer fitted on its item numbers.
+
+        Args:
+            catalog: The items.
+            scorer: A fitted scorer of these items.
+            trained: Number of leading items that it was fitted on; None for all. The others were added.
+        """
         expect("catalog", catalog, Catalog, "pass the items, as Catalog.read returns them")
         if not hasattr(scorer, "scores"):
             raise DataError(f"scorer is of type {type(scorer).__name__}; pass a fitted one, such as Memory().fit(…)")
-        self._catalog, self.scorer = catalog, scorer
+        self._catalog, self.scorer, self.trained = catalog, scorer, trained
 
     @property
     def catalog(self) -> Catalog:
         """The items that are ranked."""
         return self._catalog
+
+    @property
+    def newer_items(self) -> NDArray[np.bool_] | None:
+        """The items that it was not trained with, bool (n_items,); None where there are none."""
+        return newer_items(len(self.catalog), self.trained)
 
     @property
     def kind(self) -> str:
@@ -52,31 +67,42 @@ class ScoreRecommender:
         return {"recommender": self.kind, "search": "exact", "settings": self.scorer.settings.model_dump(mode="json")}
 
     def rank(
-        self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
+        self,
+        histories: Sequences,
+        *,
+        k: int,
+        exclude_seen: bool = False,
+        allowed: NDArray[np.bool_] | None = None,
+        boosts: NDArray[np.float32] | None = None,
     ) -> Ranking:
         """Rank the k best items for every history; see `Recommender.rank`.
 
         Raises:
-            SettingsError: k is below 1, or `allowed` does not fit the histories and the catalogue.
+            SettingsError: k is below 1, `allowed` or `boosts` do not fit the histories and the catalogue, or a boost is
+                not finite.
             TrainingError: the scorer gives NaN or +inf.
         """
-        check_request(histories, len(self._catalog), k, allowed, exclude_seen)
+        check_request(histories, len(self._catalog), k, allowed, exclude_seen, boosts)
         kind = getattr(getattr(self.scorer, "settings", None), "kind", type(self.scorer).__name__)
+        named = f"the recommender '{kind}'"
         items = np.full((len(histories), k), -1, dtype=np.int32)
         scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
         with Progress("Ranking", total=len(histories)) as progress:
             for rows in score_batches(len(histories), len(self._catalog)):
                 part = histories.take(rows)
                 scores_of_part = self.scorer.scores(part)
-                forbid(
-                    scores_of_part,
-                    part,
-                    exclude_seen,
-                    allowed if allowed is None or allowed.ndim == 1 else allowed[rows],
-                )
-                items[rows], scores[rows] = top_k(scores_of_part, k, of=f"the recommender '{kind}'")
+                boosts_of_part = of_rows(boosts, rows)
+                if boosts_of_part is not None:
+                    logits = getattr(self.scorer, "logits", False)
+                    scores_of_part = boosted(scores_of_part, boosts_of_part, logits=logits, of=named)
+                forbid(scores_of_part, part, exclude_seen, of_rows(allowed, rows))
+                items[rows], scores[rows] = top_k(scores_of_part, k, of=named)
                 progress.advance(len(rows))
-        return Ranking(items, scores)
+        return Ranking(items, scores, np.full(len(histories), -np.inf, dtype=np.float32))
+
+    def list_length(self, k: int) -> int:
+        """Return the length of a list that costs no more than k items; see `data.ranking.list_length`."""
+        return max(k, EASY_LIST)
 
     def recommend(self, history: Sequence[str], *, k: int = 10, **options: Unpack[Options]) -> Recommendations:
         """Recommend items for one history of item ids, oldest first; see `models.recommend.recommend`."""
@@ -87,7 +113,7 @@ class ScoreRecommender:
         target = Path(folder)
         self._catalog.save(target / "catalog")
         self.scorer.save(target / "scorer")
-        write_manifest(target, {"kind": "scores", "scorer": self.kind}, self._catalog)
+        write_manifest(target, {"kind": "scores", "scorer": self.kind}, self._catalog, trained=self.trained)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -98,7 +124,8 @@ class ScoreRecommender:
         """
         source = given_path("folder", folder)
         manifest = read_manifest(source)
-        return cls(load_catalog(source, manifest), _scorer_class(manifest, source).load(source / "scorer"))
+        scorer = _scorer_class(manifest, source).load(source / "scorer")
+        return cls(load_catalog(source, manifest), scorer, trained=manifest.get("trained"))
 
 
 def _scorer_class(manifest: dict[str, Any], folder: Path) -> type[Baseline]:

@@ -51,6 +51,12 @@ class Part:
                 )
 
     @property
+    def trained(self) -> int | None:
+        """Number of leading items it was trained with; None for all."""
+        trained: int | None = getattr(self.recommender, "trained", None)
+        return trained
+
+    @property
     def counts(self) -> bool:
         """Whether its scores are counts, which need a floor, rather than logits."""
         return self._scorer is not None and not getattr(self._scorer, "logits", False)
@@ -79,11 +85,12 @@ class Part:
         assert self._scorer is not None  # what is not generative scores all items
         scores = self._scorer.scores(histories)
         named = f"the part '{self.name}'"
-        return shares(scores, of=named) if self.counts else log_softmax(scores, of=named)
+        return shares(scores, of=named, trained=self.trained) if self.counts else log_softmax(scores, of=named)
 
     def logs(self, read: Floats, floor: float) -> Floats:
         """Turn any columns of the result of `read` into log-probabilities."""
-        return log_floored(read, floor, len(self.recommender.catalog)) if self.counts else read
+        n_items = len(self.recommender.catalog) if self.trained is None else self.trained
+        return log_floored(read, floor, n_items) if self.counts else read
 
     def log_probabilities(self, histories: Sequences, floor: float, reach: int | None = None, **options: Any) -> Floats:
         """Return log-probabilities of all items: (rows, I); `reach` and options are those of `read`."""

@@ -13,7 +13,6 @@ Ranks (Cormack, Clarke and Büttcher, SIGIR 2009): the sum of weight / (constant
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -24,7 +23,7 @@ from lexirec.core.arguments import given_path
 from lexirec.core.errors import SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
-from lexirec.data.ranking import Ranking, Recommender, check_request, forbid
+from lexirec.data.ranking import Ranking, Recommender, check_request, forbid, list_length, newer_items, of_rows
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Split
 from lexirec.data.training_part import TrainingAndValidation
@@ -92,6 +91,16 @@ class EnsembleRecommender:
         return self.parts[0].recommender.catalog
 
     @property
+    def trained(self) -> int | None:
+        """Number of leading items that the parts were trained with; None for all."""
+        return self.parts[0].trained
+
+    @property
+    def newer_items(self) -> NDArray[np.bool_] | None:
+        """The items that it was not trained with, bool (n_items,); None where there are none."""
+        return newer_items(len(self.catalog), self.trained)
+
+    @property
     def semantic_ids(self) -> NDArray[np.int32] | None:
         """The semantic IDs of the lead, which items may share, else its identifiers; None where it has neither."""
         lead = self.parts[0].recommender
@@ -119,26 +128,56 @@ class EnsembleRecommender:
         return {self.names[0]: 1.0, **{name: each[0] if len(each) == 1 else each for name, each in by_bin.items()}}
 
     def rank(
-        self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
+        self,
+        histories: Sequences,
+        *,
+        k: int,
+        exclude_seen: bool = False,
+        allowed: NDArray[np.bool_] | None = None,
+        boosts: NDArray[np.float32] | None = None,
     ) -> Ranking:
-        """Rank the k best items for every history; see `data.ranking.Recommender.rank`."""
-        result = self.search(histories, k=k, exclude_seen=exclude_seen, allowed=allowed)
-        return Ranking(result.items, result.scores)
+        """Rank the k best items for every history; see `data.ranking.Recommender.rank`.
+
+        Boosts are added to the product. Under reciprocal ranks they act in every part's own list, because sums of
+        1 / (constant + rank) differ by few nats from the first place to the last: there, a boost would mean something
+        else than in any other recommender.
+        """
+        result = self.search(histories, k=k, exclude_seen=exclude_seen, allowed=allowed, boosts=boosts)
+        return Ranking(result.items, result.scores, result.bound)
+
+    @property
+    def relative_scores(self) -> bool:
+        """Whether an item's score depends on which other items are allowed, as ranks do."""
+        return self.settings.kind == "reciprocal-rank"
+
+    def list_length(self, k: int) -> int:
+        """Return the length of a list that costs no more than k items; see `data.ranking.list_length`."""
+        if self.settings.kind == "reciprocal-rank":
+            return max(k, self.settings.depth)
+        lead = self.parts[0]
+        return list_length(lead.recommender, k) if lead.searcher is None else lead.searcher.list_length(k)
 
     def search(
-        self, histories: Sequences, *, k: int, exclude_seen: bool = False, allowed: NDArray[np.bool_] | None = None
+        self,
+        histories: Sequences,
+        *,
+        k: int,
+        exclude_seen: bool = False,
+        allowed: NDArray[np.bool_] | None = None,
+        boosts: NDArray[np.float32] | None = None,
     ) -> SearchResult:
         """Rank, and report which lists are provably those of the whole catalogue (never for reciprocal ranks)."""
-        check_request(histories, len(self.catalog), k, allowed, exclude_seen)
+        check_request(histories, len(self.catalog), k, allowed, exclude_seen, boosts)
         if self.settings.kind == "reciprocal-rank":
-            return self._by_ranks(histories, k, exclude_seen, allowed)
+            return self._by_ranks(histories, k, exclude_seen, allowed, boosts)
         searcher = self.parts[0].searcher
         if searcher is None:
-            return self._by_scores(histories, k, exclude_seen, allowed)
-        # a guide is called per batch and cannot match a filter of one row per history to its rows
-        shared = allowed if allowed is None or allowed.ndim == 1 else None
-        experts = partial(self._experts, exclude_seen=exclude_seen, allowed=shared)
-        return searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed, guide=experts)
+            return self._by_scores(histories, k, exclude_seen, allowed, boosts)
+
+        def experts(batch: Sequences, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            return self._experts(batch, exclude_seen=exclude_seen, allowed=of_rows(allowed, rows))
+
+        return searcher.rank(histories, k, exclude_seen=exclude_seen, allowed=allowed, guide=experts, boosts=boosts)
 
     def _experts(self, histories: Sequences, **options: Any) -> NDArray[np.float32]:
         """Return the weighted log-probabilities of all parts but the lead: (rows, I); options are `Part.read`'s."""
@@ -151,23 +190,35 @@ class EnsembleRecommender:
         return total
 
     def _by_scores(
-        self, histories: Sequences, k: int, exclude_seen: bool, allowed: NDArray[np.bool_] | None
+        self,
+        histories: Sequences,
+        k: int,
+        exclude_seen: bool,
+        allowed: NDArray[np.bool_] | None,
+        boosts: NDArray[np.float32] | None,
     ) -> SearchResult:
         result = _empty_result(len(histories), k, exact=True)
         for rows in score_batches(len(histories), len(self.catalog)):
             part = histories.take(rows)
             scores = self._experts(part) + self.parts[0].log_probabilities(part, self.weights.option)
-            forbid(scores, part, exclude_seen, allowed if allowed is None or allowed.ndim == 1 else allowed[rows])
+            scores = scores if boosts is None else scores + (boosts if boosts.ndim == 1 else boosts[rows])
+            forbid(scores, part, exclude_seen, of_rows(allowed, rows))
             result.items[rows], result.scores[rows] = top_k(scores, k, of=f"the ensemble of {', '.join(self.names)}")
         return result
 
     def _by_ranks(
-        self, histories: Sequences, k: int, exclude_seen: bool, allowed: NDArray[np.bool_] | None
+        self,
+        histories: Sequences,
+        k: int,
+        exclude_seen: bool,
+        allowed: NDArray[np.bool_] | None,
+        boosts: NDArray[np.float32] | None,
     ) -> SearchResult:
         depth, n_items = max(k, self.settings.depth), len(self.catalog)
         result = _empty_result(len(histories), k, exact=False)
+        boosted: dict[str, Any] = {} if boosts is None else {"boosts": boosts}
         lists = [
-            part.recommender.rank(histories, k=depth, exclude_seen=exclude_seen, allowed=allowed).items
+            part.recommender.rank(histories, k=depth, exclude_seen=exclude_seen, allowed=allowed, **boosted).items
             for part in self.parts
         ]
         weights = np.concatenate([np.ones((len(histories), 1), np.float32), self.weights.of(histories)], axis=1)
@@ -196,7 +247,7 @@ class EnsembleRecommender:
             part.recommender.save(target / _PARTS / name)
         (target / _SETTINGS).write_text(self.settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
         self.weights.save(target)
-        write_manifest(target, {"kind": "fused", "parts": list(self.names)}, self.catalog)
+        write_manifest(target, {"kind": "fused", "parts": list(self.names)}, self.catalog, trained=self.trained)
 
     @classmethod
     def load(cls, folder: str | Path, load_part: Callable[[Path], Recommender]) -> Self:
@@ -222,4 +273,5 @@ def _part(parts: Mapping[str, Recommender], name: str) -> Recommender:
 
 def _empty_result(rows: int, k: int, *, exact: bool) -> SearchResult:
     empty = np.full((rows, k), -1, dtype=np.int32), np.full((rows, k), -np.inf, dtype=np.float32)
-    return SearchResult(*empty, np.full(rows, exact, dtype=np.bool_))
+    bound = np.full(rows, -np.inf if exact else np.inf, dtype=np.float32)
+    return SearchResult(*empty, np.full(rows, exact, dtype=np.bool_), bound)

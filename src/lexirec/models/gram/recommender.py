@@ -143,7 +143,7 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             mixed = MixedRows.of(inputs.neighbors, settings.network.neighbor_rows)
-            model = _assemble(backbone, settings, (identifiers, prompts), (features, mixed))
+            model = assemble(backbone, settings, (identifiers, prompts), (features, mixed))
         recommender = cls(catalog, backbone, model, settings, (identifiers, prompts))
         recommender.census = census
         return recommender
@@ -180,7 +180,9 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
             "recommender": "late-fusion",
             "search": f"beam search, width {search.num_beams}",
             "length_penalty": search.length_penalty,
-            "probabilities": self.settings.network.likelihood == "catalog" and search.length_penalty is None,
+            "probabilities": self.settings.network.likelihood == "catalog"
+            and search.length_penalty is None
+            and self.trained is None,
             "settings": self.settings.model_dump(mode="json"),
         }
 
@@ -195,15 +197,20 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         users = UserPrompts(self.identifiers.tokens, self.backbone.tokenizer, self.settings.prompts)
         return users.census(torch.from_numpy(newest).long())
 
+    @property
+    def item_prompts(self) -> Ragged:
+        """The items' prompts, one row of token ids each."""
+        return self._item_prompts
+
     # --------------------------------------------------------------------------------------------------- saving
 
     def save(self, folder: str | Path) -> None:
         """Write one complete folder: catalogue, tokenizer, configuration, weights, identifiers, prompts, settings."""
         target = Path(folder)
-        write_parts(target, self._catalog, self.identifiers, self.settings, self.model)
+        write_parts(target, self._catalog, self.identifiers, self.settings, self.model, trained=self.trained)
         save_configuration(self.backbone, target / _BACKBONE)
         save_file({"values": self._item_prompts.values, "offsets": self._item_prompts.offsets}, target / _PROMPTS)
-        write_manifest(target, {"kind": "late-fusion"}, self._catalog)
+        write_manifest(target, {"kind": "late-fusion"}, self._catalog, trained=self.trained)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -220,21 +227,31 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
             items = saved.identifiers, Ragged(stored["values"], stored["offsets"])
         if "backbone.lm_head.weight" in saved.weights:  # tied weights are stored once, as those of the input layer
             untie(backbone.model)
-        model = _assemble(backbone, saved.settings, items, given_rows(saved.weights))
+        model = assemble(backbone, saved.settings, items, given_rows(saved.weights), saved.trained)
         put_weights(model, saved, source)
         return cls(saved.catalog, backbone, model, saved.settings, items)
 
 
-def _assemble(
+def assemble(
     backbone: Backbone,
     settings: GramSettings,
     item_inputs: tuple[Identifiers, Ragged],
     features: tuple[NDArray[np.float32] | None, MixedRows | None],
+    trained: int | None = None,
 ) -> GramNetwork:
-    """Build the network; weights are fresh except the backbone's."""
+    """Build the network; weights are fresh except the backbone's.
+
+    Args:
+        backbone: model and tokenizer.
+        settings: of the recommender.
+        item_inputs: identifiers, and item prompts as token ids.
+        features: of the items, and the neighbours mixed into their rows (grounded heads).
+        trained: number of leading items that the weights were trained with; None for all.
+    """
     fusion, (identifiers, prompts) = settings.network, item_inputs
     end = backbone.model.config.eos_token_id if fusion.likelihood == "vocabulary" else None
     users = UserPrompts(identifiers.tokens, backbone.tokenizer, settings.prompts)
     width = backbone.model.config.d_model
     items = ItemRows(len(identifiers.tokens), width, *features) if fusion.grounded else None
-    return GramNetwork(backbone.model, fusion, Trie.build(identifiers.tokens, end=end), (prompts, users), items)
+    trie = Trie.build(identifiers.tokens, end=end, trained=trained)
+    return GramNetwork(backbone.model, fusion, trie, (prompts, users), items)

@@ -152,7 +152,7 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            model = _assemble(backbone, settings, identifiers, features)
+            model = assemble(backbone, settings, identifiers, features)
         kept = TSRecInputs(identifiers, inputs.words, inputs.semantic_ids)
         recommender = cls(catalog, backbone, model, settings, kept)
         recommender.sa_init_report = sa_init_report
@@ -223,7 +223,9 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
             "recommender": "causal",
             "search": f"beam search, width {search.num_beams}",
             "length_penalty": search.length_penalty,
-            "probabilities": self.settings.network.likelihood == "catalog" and search.length_penalty is None,
+            "probabilities": self.settings.network.likelihood == "catalog"
+            and search.length_penalty is None
+            and self.trained is None,
             "settings": self.settings.model_dump(mode="json"),
             **self.origin,
         }
@@ -240,13 +242,13 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
     def save(self, folder: str | Path) -> None:
         """Write one complete folder: catalogue, tokenizer, configuration, weights, identifiers, words, settings."""
         target = Path(folder)
-        write_parts(target, self._catalog, self.identifiers, self.settings, self.model)
+        write_parts(target, self._catalog, self.identifiers, self.settings, self.model, trained=self.trained)
         save_causal(self.backbone, target / _BACKBONE)
         words = json.dumps([asdict(word) for word in self.words], ensure_ascii=False)
         (target / _WORDS).write_text(words + "\n", encoding="utf-8")
         if self.semantic_ids is not None:
             np.save(target / _GROUPS, self.semantic_ids, allow_pickle=False)
-        write_manifest(target, {"kind": "causal", "origin": self.origin}, self._catalog)
+        write_manifest(target, {"kind": "causal", "origin": self.origin}, self._catalog, trained=self.trained)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -261,23 +263,24 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
             backbone = restore_causal(source / _BACKBONE)
             words = [_word(row) for row in json.loads((source / _WORDS).read_text(encoding="utf-8"))]
         groups = load_array(source / _GROUPS) if (source / _GROUPS).is_file() else None
-        model = _assemble(backbone, saved.settings, saved.identifiers, given_rows(saved.weights))
+        model = assemble(backbone, saved.settings, saved.identifiers, given_rows(saved.weights), saved.trained)
         put_weights(model, saved, source)
         recommender = cls(saved.catalog, backbone, model, saved.settings, TSRecInputs(saved.identifiers, words, groups))
         recommender.origin = saved.manifest.get("origin", {})
         return recommender
 
 
-def _assemble(
+def assemble(
     backbone: Backbone,
     settings: TSRecSettings,
     identifiers: Identifiers,
     features: tuple[NDArray[np.float32] | None, MixedRows | None],
+    trained: int | None = None,
 ) -> TSRecNetwork:
-    """Build the network; weights are fresh except the backbone's."""
+    """Build the network; weights are fresh except the backbone's. `trained` leading items had weights (None: all)."""
     width = backbone.model.get_input_embeddings().weight.shape[1]
     items = ItemRows(len(identifiers.tokens), width, *features) if settings.network.grounded else None
-    return TSRecNetwork(backbone.model, settings.network, Trie.build(identifiers.tokens), items)
+    return TSRecNetwork(backbone.model, settings.network, Trie.build(identifiers.tokens, trained=trained), items)
 
 
 def _word(row: dict[str, Any]) -> TokenWords:

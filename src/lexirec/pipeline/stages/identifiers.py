@@ -23,8 +23,9 @@ from lexirec.pipeline.components import (
 from lexirec.pipeline.stages.data import Folders, item_names, load_train, write_summary
 from lexirec.reporting.identifier_figures import draw_identifiers, draw_quantizer
 from lexirec.semantic_ids.codes import Codes
-from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors, concatenate, embed_items, normalized
-from lexirec.semantic_ids.embeddings.svd import CollaborativeVectors
+from lexirec.semantic_ids.embeddings.item_embeddings import LsaVectors, PrecomputedVectors, embed_items
+from lexirec.semantic_ids.embeddings.svd import CollaborativeVectors, LsaSpace
+from lexirec.semantic_ids.embeddings.vector_files import concatenate, normalized
 from lexirec.semantic_ids.identifiers.base import NamingInputs, identify_items
 from lexirec.semantic_ids.identifiers.report import naming_report
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon, TfIdfLexicon, tfidf_lexicon
@@ -64,12 +65,17 @@ def load_saved_tokenizer(folder: Path | None) -> PreTrainedTokenizerBase | None:
 
 
 def prepare_vectors(settings: Settings, inputs: Folders, out: Path) -> None:
-    """Compute one source of item vectors: `vectors.npy`, float32 (n_items, d), L2-normalised."""
+    """Compute one source of item vectors: `vectors.npy`, float32 (n_items, d), L2-normalised; of LSA also its space."""
     if isinstance(settings, PrecomputedVectors):
         settings = settings.model_copy(update={"path": inputs["file"]})
     if isinstance(settings, CollaborativeVectors):
         part = load_train(inputs, len(Catalog.load(inputs["catalog"])))
         vectors = normalized(settings.fit(part.train, part.n_items))
+    elif isinstance(settings, LsaVectors):  # words and axes are kept: items that are added later get vectors from them
+        texts = Catalog.load(inputs["catalog"]).texts(settings.fields)
+        space = LsaSpace.fit(texts, settings.dimensions, settings.seed)
+        vectors = normalized(space.embed(texts))
+        space.stored().save(out)
     else:
         vectors = embed_items(Catalog.load(inputs["catalog"]), settings, folder=progress_folder(out) / "shards")
     np.save(out / "vectors.npy", vectors, allow_pickle=False)

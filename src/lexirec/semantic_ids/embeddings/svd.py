@@ -32,6 +32,7 @@ from lexirec.core.errors import DataError
 from lexirec.core.progress import Progress
 from lexirec.data.neighbors import Matrix, pair_counts, scaled
 from lexirec.data.sequences import Sequences
+from lexirec.semantic_ids.embeddings.word_space import WordSpace
 
 _DENSE = 500
 """Items up to which the matrix is factorised densely: the iterative solver can fail on small matrices."""
@@ -126,6 +127,10 @@ class LsaSpace:
             words, counts = _weighted_words(texts)
             progress.advance()
             return cls(words, _axes(counts, min(dimensions, *counts.shape), seed))
+
+    def stored(self) -> WordSpace:
+        """Return the space as it is stored, which embeds texts without scikit-learn."""
+        return WordSpace.of(self.words, self.axes)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.floating]:
         """Project texts into the space, not normalised: (n_texts, d); a text without a known word gets zeros."""

@@ -171,7 +171,7 @@ def spell(
     index = {piece: number for number, piece in enumerate(pieces)}
     counters = [counter.format(number) for number in range(_COUNTERS)]
     if tokenizer is not None:
-        counters = _counters_of(tokenizer, counters)
+        counters = counters_of(tokenizer, counters)
     pieces += [piece for piece in counters if piece not in index]
     index.update({piece: number for number, piece in enumerate(pieces[len(vocabulary) :], len(vocabulary))})
     rows = made_unique(tokens, np.array([index[piece] for piece in counters], dtype=np.int32))
@@ -183,8 +183,12 @@ def spell(
     return identifiers if tokenizer is None else identifiers.in_vocabulary(tokenizer)
 
 
-def _counters_of(tokenizer: PreTrainedTokenizerBase, wanted: Sequence[str]) -> list[str]:
-    """Return the counters that are one piece of a tokenizer; pieces with a space mark if there are no others."""
+def counters_of(tokenizer: PreTrainedTokenizerBase, wanted: Sequence[str] | None = None) -> list[str]:
+    """Return the counters ("0", "1", … unless others are given) that are one piece of a tokenizer.
+
+    Pieces with a space mark are taken if there are no others.
+    """
+    wanted = wanted or [str(number) for number in range(_COUNTERS)]
     vocabulary = tokenizer.get_vocab()
     bare = [piece for piece in wanted if piece in vocabulary]
     if len(bare) > 1:

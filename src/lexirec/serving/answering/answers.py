@@ -1,0 +1,246 @@
+"""Answers to requests for lists: compile the rules, ask the engine, fall back to simpler models, build the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from lexirec.serving.answering.compiling import Compiled, RuleCompiler
+from lexirec.serving.answering.engine import Engine
+from lexirec.serving.answering.histories import GivenEvent, StoredEvents, owner_of, understand
+from lexirec.serving.answering.ranking import answer_simply
+from lexirec.serving.answering.similar import find_similar
+from lexirec.serving.answering.snapshot import Snapshot
+from lexirec.serving.answering.snapshots import Snapshots
+from lexirec.serving.answering.tasks import Ranked, Task
+from lexirec.serving.database.event_rules import EventRules
+from lexirec.serving.problems import ProblemError
+from lexirec.serving.schemas.recommend import (
+    Because,
+    HistoryItem,
+    ModelName,
+    RankedItem,
+    RankRequest,
+    Recommendation,
+    RecommendRequest,
+    SimilarAnswer,
+    SimilarRequest,
+    Took,
+)
+
+_log = logging.getLogger(__name__)
+Observe = Callable[[RecommendRequest | RankRequest, Recommendation], None]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How stored events are found and what they mean.
+
+    Attributes:
+        stored: Reads them.
+        meaning: Of the types.
+    """
+
+    stored: StoredEvents
+    meaning: EventRules = field(default=EventRules())
+
+
+class Answers:
+    """Answers requests on the event loop; models run on the engine's thread, simpler ones on one of their own."""
+
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        engine: Engine,
+        compiler: RuleCompiler,
+        reading: Reading,
+        *,
+        fallback: bool = True,
+        observe: Observe | None = None,
+    ) -> None:
+        """Combine the parts.
+
+        Args:
+            snapshots: that answer.
+            engine: that runs the model.
+            compiler: of rules.
+            reading: of stored events.
+            fallback: whether simpler models answer where the model does not in time, or fails.
+            observe: hears of every answer, on the event loop.
+        """
+        self._snapshots, self._engine, self._compiler, self._reading = snapshots, engine, compiler, reading
+        self._fallback, self._observe = fallback, observe
+        self._simple = ThreadPoolExecutor(1, thread_name_prefix="lexirec-simple")
+
+    def close(self) -> None:
+        """End the thread of the simpler models."""
+        self._simple.shutdown(wait=False, cancel_futures=True)
+
+    async def recommend(self, body: RecommendRequest | RankRequest) -> Recommendation:
+        """Answer a request for a list.
+
+        Raises:
+            ProblemError: a value cannot be used, too many requests wait, or nothing answers.
+        """
+        arrived = time.monotonic()
+        snapshot = self._snapshots.pick(body.model, body.catalog_version)
+        compiled = self._compiler.rules(snapshot, body)
+        task = self._task(body, snapshot, compiled, arrived)
+        ranked = await self._ranked(task)
+        unknown = (*ranked.history.unknown, *compiled.unknown)
+        if unknown and body.on_unknown == "error":
+            raise ProblemError(
+                "unknown-item", f"{_listed(unknown)} not in the catalogue; send such items first, or skip them"
+            )
+        answer = _answer(body, task, ranked, (unknown, compiled.remarks))
+        if self._observe is not None:
+            self._observe(body, answer)
+        return answer
+
+    def similar(self, body: SimilarRequest) -> SimilarAnswer:
+        """Answer a request for similar items.
+
+        Raises:
+            ProblemError: none of the items is known, or a filter cannot be used.
+        """
+        snapshot = self._snapshots.pick(None, None)
+        return find_similar(snapshot, body, self._compiler.rules(snapshot, body))
+
+    def _task(
+        self, body: RecommendRequest | RankRequest, snapshot: Snapshot, compiled: Compiled, arrived: float
+    ) -> Task:
+        replace = body.history_mode == "replace" and bool(body.history)
+        return Task(
+            snapshot=snapshot,
+            k=1 if isinstance(body, RankRequest) else min(body.k, len(snapshot.catalog)),
+            rules=compiled.rules,
+            owner=None if replace else owner_of(body.user_id, body.session_id),
+            given=tuple(map(_given, body.history)),
+            exclude_seen=body.exclude_seen,
+            explain=body.explain,
+            arrived=arrived,
+            deadline=arrived + body.timeout_ms / 1000,
+            reply=lambda result: None,
+            everything=isinstance(body, RankRequest),
+        )
+
+    async def _ranked(self, task: Task) -> Ranked:
+        """Ask the engine; on a deadline or an error of the model, a simpler one."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+
+        def settle(result: Any) -> None:
+            if not future.done():
+                future.set_result(result)
+
+        task.reply = lambda result: _call_soon(loop, settle, result)
+        self._engine.submit(task)
+        try:
+            async with asyncio.timeout_at(loop.time() + task.deadline - time.monotonic()):
+                result = await future
+        except TimeoutError:
+            return await self._simpler(task, "deadline")
+        finally:
+            task.dropped = True  # nobody waits any more: it has answered, is too late, or the client has left
+        if isinstance(result, ProblemError):
+            raise result
+        if isinstance(result, Exception):
+            return await self._simpler(task, "model-error")
+        assert isinstance(result, Ranked), "the engine replies with a list or an error"
+        return result
+
+    async def _simpler(self, task: Task, reason: str) -> Ranked:
+        if not self._fallback or not task.snapshot.simpler:
+            if reason == "deadline":
+                raise ProblemError("deadline", "the model did not answer within timeout_ms; raise it, or try again")
+            raise ProblemError("internal", "the model failed; the log has the cause")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._simple, self._answer_simply, task, reason)
+
+    def _answer_simply(self, task: Task, reason: str) -> Ranked:
+        """Answer with the first simpler model that can: the last one needs no history."""
+        if task.history is None:
+            stored = self._reading.stored([task.owner]).get(task.owner) if task.owner is not None else None
+            task.history = understand(stored, task.given, self._reading.meaning, task.snapshot.numbers.get)
+        models = task.snapshot.simpler if task.history.items.size else task.snapshot.simpler[-1:]
+        for simpler in models[:-1]:
+            try:
+                return answer_simply(task, simpler, reason)
+            except Exception as error:
+                _log.error("the simpler model '%s' failed", simpler.source, exc_info=error)
+        return answer_simply(task, models[-1], reason)
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, settle: Callable[[Any], None], result: Any) -> None:
+    try:
+        loop.call_soon_threadsafe(settle, result)
+    except RuntimeError:  # the loop has ended; nobody waits
+        _log.debug("an answer came after the end of the loop")
+
+
+def _given(event: HistoryItem | str) -> GivenEvent:
+    return GivenEvent(event) if isinstance(event, str) else GivenEvent(event.item_id, event.type)
+
+
+def _answer(
+    body: RecommendRequest | RankRequest,
+    task: Task,
+    ranked: Ranked,
+    found: tuple[Sequence[str], Sequence[str]],
+) -> Recommendation:
+    snapshot, (unknown, remarks) = task.snapshot, found
+    ids = snapshot.catalog.item_ids
+    fields = snapshot.fields(body.return_fields, ranked.items) if body.return_fields else None
+    items = tuple(
+        RankedItem.model_construct(
+            item_id=ids[item],
+            rank=place + 1,
+            score=round(float(ranked.scores[place]), 6),
+            source=ranked.source,
+            fields=fields[place] if fields is not None else None,
+            because=_because(ranked, place) if body.explain else None,
+        )
+        for place, item in enumerate(ranked.items.tolist())
+    )
+    queue, model = ranked.seconds
+    return Recommendation.model_construct(
+        recommendation_id=new_id(),
+        user_id=body.user_id,
+        session_id=body.session_id,
+        model=ModelName.model_construct(name=snapshot.model.name, version=snapshot.model.version),
+        catalog_version=snapshot.catalog_version,
+        items=items,
+        complete=ranked.complete,
+        exact=ranked.exact,
+        legal_items=ranked.legal,
+        fallback=ranked.fallback,
+        used_events=len(ranked.history.items),
+        unknown_items=tuple(unknown),
+        remarks=tuple(remarks),
+        took_ms=Took.model_construct(
+            queue=round(1000 * queue, 2),
+            model=round(1000 * model, 2),
+            total=round(1000 * (time.monotonic() - task.arrived), 2),
+        ),
+    )
+
+
+def _because(ranked: Ranked, place: int) -> tuple[Because, ...]:
+    shares = ranked.because[place] if ranked.because else ()
+    return tuple(Because(item_id=item_id, share=round(share, 4)) for item_id, share in shares)
+
+
+def _listed(ids: Sequence[str]) -> str:
+    named = ", ".join(f"'{each}'" for each in ids[:3])
+    return f"{named} and {len(ids) - 3:,} more are" if len(ids) > 3 else f"{named} {'is' if len(ids) == 1 else 'are'}"
+
+
+def new_id() -> str:
+    """Return an id that grows with time (as version 7 of UUIDs): 32 hexadecimal digits."""
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"

@@ -1,0 +1,116 @@
+"""Snapshots from disk: a recommender of a finished experiment or a folder, with simpler models beside it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from lexirec.core.runs import RunRecord, find_run, recommenders
+from lexirec.core.store import Store
+from lexirec.data.neighbors import Neighbors
+from lexirec.data.ranking import Recommender
+from lexirec.data.sequences import Sequences, load_array
+from lexirec.data.splits import Split
+from lexirec.models.baselines.popularity import Popularity
+from lexirec.models.baselines.recommender import ScoreRecommender
+from lexirec.models.baselines.transitions import Transitions
+from lexirec.models.loading import chosen, load_recommender
+from lexirec.models.saving import MANIFEST, read_manifest
+from lexirec.serving.answering.similar import unit_rows
+from lexirec.serving.answering.snapshot import ModelIdentity, SimilarItems, SimplerModel, Snapshot
+
+_log = logging.getLogger(__name__)
+_DIGITS = 12
+
+
+def load_snapshot(store: Store, name: str, wanted: str | None = None) -> Snapshot:
+    """Load what answers requests.
+
+    Args:
+        store: of finished experiments.
+        name: of an experiment, or the folder of a saved recommender.
+        wanted: name of one of the experiment's recommenders; by default the last trained model, else the best baseline.
+
+    Raises:
+        ArtifactError: there is no such experiment, folder or recommender, or its files are damaged.
+    """
+    if (Path(name) / MANIFEST).is_file():
+        folder = Path(name)
+        version = str(read_manifest(folder)["catalog"])[:_DIGITS]
+        recommender = load_recommender(folder)
+        popular = ScoreRecommender(recommender.catalog, Popularity().fit(_nothing(), len(recommender.catalog)))
+        simpler = (SimplerModel("popularity", popular),)
+        return Snapshot(
+            ModelIdentity(folder.resolve().name, version),
+            recommender,
+            recommender.catalog,
+            simpler=simpler,
+            reads=_reads(recommender),
+        )
+    run = find_run(store, name)
+    part = chosen(run, wanted)
+    stage = recommenders(run)[part]
+    store.check(stage.folder)
+    recommender = load_recommender(stage.folder)
+    return Snapshot(
+        ModelIdentity(f"{run.name}:{part}" if wanted else run.name, stage.key[:_DIGITS]),
+        recommender,
+        recommender.catalog,
+        simpler=_simpler(store, run, recommender),
+        similar=_similar(store, run),
+        reads=_reads(recommender),
+    )
+
+
+def _nothing() -> Sequences:
+    return Sequences.from_lists([])
+
+
+def _simpler(store: Store, run: RunRecord, recommender: Recommender) -> tuple[SimplerModel, ...]:
+    """Fit counts on the experiment's events, all folds: they answer real users and are not measured."""
+    data = run.stages.get("data")
+    rows = _nothing()
+    if data is not None:
+        store.check(data.folder)
+        split = Split.load(data.folder / "split")
+        # a test history holds all events of its user but the target; others have their training row only
+        others = np.flatnonzero(~np.isin(split.train_users, split.test.users))
+        rows = Sequences.concatenate([split.train.take(others), split.test.histories])
+    catalog = recommender.catalog
+    models = (("memory", Transitions()), ("popularity", Popularity()))
+    return tuple(
+        SimplerModel(source, ScoreRecommender(catalog, model.fit(rows, len(catalog)))) for source, model in models
+    )
+
+
+def _similar(store: Store, run: RunRecord) -> SimilarItems:
+    """Read the lists of neighbours and the vectors that the experiment has."""
+    neighbors: Neighbors | None = None
+    names: tuple[str, ...] = ()
+    if "neighbors" in run.stages:
+        store.check(run.stages["neighbors"].folder)
+        neighbors, names = Neighbors.load(run.stages["neighbors"].folder), ("neighbors",)
+    sources = {name: stage.folder for name, stage in run.stages.items() if stage.group == "vectors"}
+    vectors = [load_array(folder / "vectors.npy") for folder in sources.values()]
+    names = (*names, *sources)
+    return SimilarItems(
+        neighbors.items if neighbors is not None else None,
+        neighbors.scores if neighbors is not None else None,
+        unit_rows(vectors) if vectors else None,
+        names,
+    )
+
+
+def _reads(recommender: Recommender) -> tuple[int, int]:
+    """Return how many events of a history a model reads at most, and about how many tokens of each."""
+    settings = getattr(recommender, "settings", None)
+    network, prompts = getattr(settings, "network", None), getattr(settings, "prompts", None)
+    longest = getattr(network, "max_history", None) or getattr(prompts, "max_history", None) or 50
+    identifiers = getattr(recommender, "identifiers", None)
+    tokens = identifiers.tokens.shape[1] if identifiers is not None else 1
+    prompts_of_items = getattr(recommender, "item_prompts", None)
+    if prompts_of_items is not None and len(prompts_of_items.lengths):
+        tokens = int(prompts_of_items.lengths.float().mean())
+    return int(longest), max(1, int(tokens))

@@ -1,0 +1,1 @@
+"""Versions of a finished recommender's catalogue: staged changes, publishing, differences, going back."""

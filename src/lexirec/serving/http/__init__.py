@@ -1,0 +1,1 @@
+"""The HTTP side of the service: application, routes, keys, limits, health, metrics and logs."""

@@ -1,0 +1,61 @@
+"""Record answers: metrics of every one, and for a share of the users what was shown, for later evaluation."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+from lexirec.serving.answering.histories import owner_of
+from lexirec.serving.database.impressions import Impression
+from lexirec.serving.database.opening import Database
+from lexirec.serving.http.metrics import Metrics
+from lexirec.serving.schemas.recommend import RankRequest, Recommendation, RecommendRequest
+from lexirec.serving.settings import ImpressionSettings
+
+ACTIVE = "active"
+"""Name of the variant that answers where there is no other."""
+
+
+class Recorder:
+    """Counts answers, and writes those of a share of the users after they were given."""
+
+    def __init__(self, database: Database, settings: ImpressionSettings, metrics: Metrics) -> None:
+        """Write into a database, and count in metrics."""
+        self._database, self._settings, self._metrics = database, settings, metrics
+
+    def observe(self, body: RecommendRequest | RankRequest, answer: Recommendation) -> None:
+        """Count an answer, and record it without waiting; what cannot be recorded is counted as dropped."""
+        metrics = self._metrics
+        source = answer.items[0].source if answer.items else "none"
+        metrics.recommendations.labels(answer.model.name, source).inc()
+        if answer.fallback is not None:
+            metrics.fallbacks.labels(answer.fallback).inc()
+        if isinstance(body, RecommendRequest) and len(answer.items) < body.k:
+            metrics.short_lists.labels("few-legal" if answer.complete else "quotas").inc()
+        if answer.exact is False:
+            metrics.inexact.inc()
+        metrics.queue_seconds.observe(answer.took_ms.queue / 1000)
+        owner = owner_of(answer.user_id, answer.session_id)
+        if isinstance(body, RecommendRequest) and self._chosen(owner or answer.recommendation_id):
+            self._write(body, answer, owner)
+
+    def _chosen(self, name: str) -> bool:
+        """Say whether the answers of a user are recorded: always the same users."""
+        share = self._settings.share
+        digest = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest()
+        return share >= 1 or int.from_bytes(digest, "big") < share * 2.0**64
+
+    def _write(self, body: RecommendRequest, answer: Recommendation, owner: str | None) -> None:
+        items = [item.model_dump(include={"item_id", "rank", "score", "source"}) for item in answer.items]
+        impression = Impression(
+            recommendation_id=answer.recommendation_id,
+            user_id=owner,
+            time=time.time(),
+            variant=ACTIVE,
+            snapshot=f"{answer.model.name}@{answer.model.version}/{answer.catalog_version}",
+            scenario=body.scenario,
+            request=body.model_dump(mode="json", exclude_defaults=True, exclude={"history"}),
+            items=items,
+        )
+        if not self._database.impressions.log(impression):
+            self._metrics.impressions_dropped.inc()

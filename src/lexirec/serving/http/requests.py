@@ -1,0 +1,183 @@
+"""The middleware around every request: id, time limit, size limit, problems, metrics, logs; an ASGI application itself.
+
+It is written against ASGI alone, as the layers of Starlette for this cost more than a batch's share of a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lexirec.serving.http.logs import REQUESTS
+from lexirec.serving.http.metrics import Metrics
+from lexirec.serving.problems import MEDIA_TYPE, ProblemError
+from lexirec.serving.settings import LimitSettings
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_log = logging.getLogger(REQUESTS)
+_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_BULK = ("/v1/events", "/v1/items")
+SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+]
+CLIENT_LEFT = 499
+"""Status in metrics and logs of a request whose client left before the answer."""
+
+
+@dataclass
+class RequestState:
+    """What handlers leave for the middleware, in `scope["state"]["request"]`.
+
+    Attributes:
+        id: Of the request.
+        timing: Milliseconds by name, for the header `Server-Timing`.
+        fields: Further fields of the line in the log.
+    """
+
+    id: str
+    timing: dict[str, float] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+class RequestMiddleware:
+    """Wraps the application; see the module's docstring."""
+
+    def __init__(
+        self, app: App, limits: LimitSettings, metrics: Metrics, *, log: bool, draining: Callable[[], bool]
+    ) -> None:
+        """Wrap an application; `draining` says whether connections should be closed after their answers."""
+        self._app, self._limits, self._metrics, self._log, self._draining = app, limits, metrics, log, draining
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = RequestState(_request_id(scope))
+        scope.setdefault("state", {})["request"] = state
+        exchange = _Exchange(send, state, close=self._draining())
+        started = time.perf_counter()
+        try:
+            body = await self._body(scope, receive)
+            await self._run(scope, body, receive, exchange)
+        except ProblemError as error:
+            await exchange.problem(error)
+        except Exception as error:
+            _log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": state.id}})
+            await exchange.problem(
+                ProblemError("internal", "the service failed; the log has the cause under the request's id")
+            )
+        self._count(scope, state, exchange.status or CLIENT_LEFT, time.perf_counter() - started)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        """Read the body within the limits of size and time."""
+        path = scope["path"]
+        most = self._limits.bulk_body_bytes if path.startswith(_BULK) else self._limits.body_bytes
+        too_large = ProblemError("too-large", f"the body is larger than {most:,} bytes; send less at a time")
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > most:
+            raise too_large
+        parts, size = list[bytes](), 0
+        try:
+            async with asyncio.timeout(self._limits.wire_seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ProblemError("bad-request", "the client left before its request was complete")
+                    part = message.get("body", b"")
+                    size += len(part)
+                    if size > most:
+                        raise too_large
+                    parts.append(part)
+                    if not message.get("more_body"):
+                        return b"".join(parts)
+        except TimeoutError:
+            seconds = self._limits.wire_seconds
+            raise ProblemError("timeout", f"the request took longer than {seconds:g} s to arrive") from None
+
+    async def _run(self, scope: Scope, body: bytes, receive: Receive, exchange: _Exchange) -> None:
+        """Run the application, and cancel it when the client leaves."""
+        sent = False
+
+        async def replay() -> Message:
+            nonlocal sent
+            if not sent:
+                sent = True
+                return {"type": "http.request", "body": body, "more_body": False}
+            return await receive()
+
+        if scope["method"] == "GET":
+            await self._app(scope, replay, exchange.send)
+            return
+        work = asyncio.ensure_future(self._app(scope, replay, exchange.send))
+        watch = asyncio.ensure_future(receive())  # after the body, the only message is that the client has left
+        try:
+            await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                work.cancel()
+                await asyncio.wait((work,))
+            if not work.cancelled():
+                work.result()
+        finally:
+            watch.cancel()
+
+    def _count(self, scope: Scope, state: RequestState, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "(none)")
+        self._metrics.requests.labels(route, scope["method"] if route != "(none)" else "(any)", str(status)).inc()
+        self._metrics.request_seconds.labels(route).observe(seconds)
+        if self._log:
+            fields = {
+                "request_id": state.id,
+                "route": route,
+                "status": status,
+                "ms": round(1000 * seconds, 2),
+                **state.fields,
+            }
+            _log.info("request", extra={"fields": fields})
+
+
+class _Exchange:
+    """Sends an answer with the headers that every answer has."""
+
+    def __init__(self, send: Send, state: RequestState, *, close: bool) -> None:
+        self._send, self._state, self._close = send, state, close
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            timing = ", ".join(f"{name};dur={value:.2f}" for name, value in self._state.timing.items())
+            headers = [*message.get("headers", ()), (b"x-request-id", self._state.id.encode()), *SECURITY_HEADERS]
+            headers += [(b"server-timing", timing.encode())] if timing else []
+            headers += [(b"connection", b"close")] if self._close else []
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+    async def problem(self, error: ProblemError) -> None:
+        """Send a problem, unless an answer has begun."""
+        if self.status:
+            return
+        body = error.body(self._state.id).model_dump_json(exclude_none=True).encode()
+        headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+        headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+        await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def _request_id(scope: Scope) -> str:
+    """Return the id that the client gave, where it is a valid one, else a new one."""
+    given: bytes = dict(scope["headers"]).get(b"x-request-id", b"")
+    return given.decode("ascii") if _ID.fullmatch(given) else uuid.uuid4().hex

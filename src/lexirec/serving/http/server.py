@@ -1,0 +1,135 @@
+"""The server: uvicorn with one worker, patient with a proxy when it stops, impatient with clients that send slowly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from lexirec.serving.http.app import create_app
+from lexirec.serving.http.requests import SECURITY_HEADERS
+from lexirec.serving.http.service import Service
+from lexirec.serving.problems import MEDIA_TYPE, ProblemError
+
+_log = logging.getLogger(__name__)
+BACKLOG = 2048
+KEEP_ALIVE = 75.0
+"""Seconds that an idle connection stays open: longer than proxies keep theirs, so that the proxy closes first."""
+
+
+def run_server(service: Service) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and stop; returns when everything acknowledged is stored.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    settings = service.settings
+    config = uvicorn.Config(
+        create_app(service),
+        host=settings.host,
+        port=settings.port,
+        http=_protocol(settings.limits.wire_seconds),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        root_path=settings.root_path,
+        backlog=BACKLOG,
+        timeout_keep_alive=int(KEEP_ALIVE),
+        timeout_graceful_shutdown=int(settings.stopping.finish_seconds),
+    )
+    try:
+        _Server(config, service).run()
+    finally:
+        service.stop()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that goes on answering for a while after SIGTERM, and ends with status 0."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: Any = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        if self.started and self.servers:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            _log.info("listening on http://%s:%s", shown, port)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain at the first signal, stop at once at the second."""
+        if self._service.draining or sig != signal.SIGTERM or self._loop is None:
+            self._service.drain()
+            self.force_exit = self.should_exit
+            self.should_exit = True
+            return
+        self._service.drain()
+        delay = self._service.settings.stopping.drain_delay
+        _log.info("stopping: not ready any more, answering for %.0f s, then no new connections", delay)
+        self._loop.call_soon_threadsafe(self._loop.call_later, delay, self._stop)
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+def _protocol(seconds: float) -> type[asyncio.Protocol]:
+    """Return uvicorn's protocol with a limit on the time in which the head of a request arrives.
+
+    The middleware watches bodies; heads never reach it before they are complete.
+    """
+    base: Any = AutoHTTPProtocol
+
+    class Impatient(base):  # type: ignore[misc]
+        _timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self._arm()
+
+        def data_received(self, data: bytes) -> None:
+            cycle = self.cycle
+            if self._timer is None and (cycle is None or cycle.response_complete):
+                self._arm()  # the first bytes of the next request on this connection
+            super().data_received(data)
+            if self.cycle is not cycle:
+                self._disarm()
+
+        def connection_lost(self, error: Exception | None) -> None:
+            self._disarm()
+            super().connection_lost(error)
+
+        def _arm(self) -> None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._too_slow)
+
+        def _disarm(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        def _too_slow(self) -> None:
+            self._timer = None
+            if not self.transport.is_closing():
+                self.transport.write(_slow_answer(seconds))
+                self.transport.close()
+
+    return Impatient
+
+
+def _slow_answer(seconds: float) -> bytes:
+    problem = ProblemError("timeout", f"the head of the request took longer than {seconds:g} s to arrive")
+    body = problem.body().model_dump_json(exclude_none=True).encode()
+    head = [b"HTTP/1.1 408 Request Timeout", b"content-type: " + MEDIA_TYPE.encode()]
+    head += [name + b": " + value for name, value in SECURITY_HEADERS]
+    head += [b"content-length: " + str(len(body)).encode(), b"connection: close"]
+    return b"\r\n".join(head) + b"\r\n\r\n" + body

@@ -1,0 +1,138 @@
+"""The service: all its parts, how they start, and how they stop without losing an acknowledged event."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+from lexirec.serving.answering.answers import Answers, Reading
+from lexirec.serving.answering.compiling import RuleCompiler
+from lexirec.serving.answering.engine import Engine
+from lexirec.serving.answering.snapshot import Snapshot
+from lexirec.serving.answering.snapshots import Snapshots
+from lexirec.serving.answering.warming import warm_up
+from lexirec.serving.database.errors import DatabaseError
+from lexirec.serving.database.event_rules import EventRules, UserEvents
+from lexirec.serving.database.opening import Database
+from lexirec.serving.http.auth import Gate
+from lexirec.serving.http.health import Health, beat_of
+from lexirec.serving.http.housekeeping import Housekeeping
+from lexirec.serving.http.logs import UserNames
+from lexirec.serving.http.metrics import Metrics
+from lexirec.serving.http.recording import Recorder
+from lexirec.serving.schemas.events import EventsAnswer
+from lexirec.serving.settings import KEY_VARIABLE, ServeSettings
+
+_log = logging.getLogger(__name__)
+NEWEST = 200
+"""Stored events of a user that are read as history."""
+MOST_FULL = 0.9
+"""Share of the queue from which on the service counts as not ready."""
+
+
+class Service:
+    """Everything behind the routes.
+
+    Attributes:
+        settings: of the service.
+        database: of users and events.
+        snapshots: that answer.
+        answers: to requests.
+        housekeeping: that deletes what was kept long enough.
+        gate: that checks keys.
+        metrics: of the process.
+        health: of the parts.
+        user_names: of users in logs.
+        draining: whether it stops.
+        started: time of the start, `time.monotonic`.
+    """
+
+    def __init__(self, settings: ServeSettings, database: Database, snapshot: Snapshot) -> None:
+        """Combine the parts; `start` starts their threads."""
+        self.settings, self.database = settings, database
+        self.metrics, self.health = Metrics(), Health()
+        self.user_names = UserNames(settings.logs.user_ids == "plain")
+        self.draining, self.started = False, time.monotonic()
+        self._warm = False
+        events = settings.events
+        self.rules = EventRules.of(events.read, events.seen, events.never)
+        self.snapshots = Snapshots(snapshot)
+        self.compiler = RuleCompiler(settings.batching.mask_cache_bytes, self.metrics)
+        self.recorder = Recorder(database, settings.impressions, self.metrics)
+        self.engine = Engine(settings.batching, settings.limits.waiting, self.stored_events, self.rules, self.metrics)
+        self.answers = Answers(
+            self.snapshots,
+            self.engine,
+            self.compiler,
+            Reading(self.stored_events, self.rules),
+            fallback=settings.fallback == "full",
+            observe=self.recorder.observe,
+        )
+        self.housekeeping = Housekeeping(database, settings)
+        self.gate = Gate(database.keys, os.environ.get(KEY_VARIABLE), settings.limits.rate)
+        self._watch()
+
+    def stored_events(self, owners: Sequence[str]) -> Mapping[str, UserEvents]:
+        """Return the stored events of users; of the older ones only what was seen."""
+        return self.database.users.histories(owners, newest=NEWEST)
+
+    def count_events(self, answer: EventsAnswer) -> None:
+        """Count what became of events."""
+        counts = {"accepted": answer.accepted, "duplicate": answer.duplicates, "rejected": len(answer.rejected)}
+        for result, count in counts.items():
+            self.metrics.events.labels(result).inc(count)
+
+    def start(self) -> None:
+        """Start the threads, and answer requests of every size once so that the first user does not wait."""
+        self.engine.start()
+        self.housekeeping.start()
+        began = time.monotonic()
+        warm_up(self.snapshots.active, self.engine)
+        self._warm = True
+        active = self.snapshots.active
+        self.metrics.model_info.labels(active.model.name, active.model.version).set(1)
+        _log.info("ready to answer with %s, warm after %.1f s", active.model.name, time.monotonic() - began)
+
+    def drain(self) -> None:
+        """Say that the service is not ready any more; it still answers."""
+        self.draining = True
+
+    def stop(self) -> None:
+        """Answer what waits, write what is queued, close the database."""
+        seconds = self.settings.stopping.finish_seconds
+        self.housekeeping.stop()
+        self.engine.stop(seconds)
+        self.answers.close()
+        if not self.database.close(seconds):
+            _log.error("the database did not take everything within %.0f s; nothing acknowledged is lost", seconds)
+
+    def _watch(self) -> None:
+        engine, writer, metrics, health = self.engine, self.database.writer, self.metrics, self.health
+        metrics.queue_length.set_function(lambda: float(engine.waiting))
+        metrics.catalog_version.set_function(lambda: float(self.snapshots.active.catalog_version))
+        metrics.catalog_items.labels("live").set_function(lambda: float(len(self.snapshots.active.catalog)))
+        writer.on_commit = lambda seconds, rows: metrics.committed(rows, seconds)
+        health.live["engine"] = beat_of(self._silence, "the engine")
+        health.live["writer"] = beat_of(writer.seconds_since_beat, "the writer")
+        health.ready["model"] = lambda: None if self._warm else "is not warm yet"
+        health.ready["queue"] = self._queue_problem
+        health.ready["database"] = self._database_problem
+        health.ready["draining"] = lambda: "the service is stopping" if self.draining else None
+        health.degraded["writes"] = lambda: str(writer.problem) if writer.problem else None
+
+    def _silence(self) -> float:
+        """Return the seconds since the engine moved; one that works on a batch for long counts, too."""
+        return time.monotonic() - self.engine.beat if self._warm else 0.0
+
+    def _database_problem(self) -> str | None:
+        try:
+            self.database.check()
+        except DatabaseError as error:
+            return str(error)
+        return None
+
+    def _queue_problem(self) -> str | None:
+        waiting, limit = self.engine.waiting, self.settings.limits.waiting
+        return f"{waiting} of {limit} requests wait" if waiting >= MOST_FULL * limit and waiting > 1 else None

@@ -1,0 +1,107 @@
+"""Parts that several requests and answers share: ids, times, filters, lists of ids."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+LONGEST_ID = 256
+_NO_TIME = "is no time; give seconds since 1970, or a text with its zone such as 2026-01-31T12:00:00Z"
+_FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0  # the years 1 to 9999, which RFC 3339 can write
+
+
+class Body(BaseModel):
+    """Base of requests: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class Answer(BaseModel):
+    """Base of answers; a client takes fields that it does not know yet."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
+
+
+def _clean_id(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("holds a control character or another one that cannot be printed; ids are printable text")
+    return value
+
+
+def _seconds(value: Any) -> Any:
+    """Return seconds since 1970 of a number, or of a text after RFC 3339."""
+    if isinstance(value, bool):
+        raise ValueError(_NO_TIME)
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None or len(value) <= len("2026-01-31"):
+            raise ValueError(
+                "is no time; give seconds since 1970, or a text with its zone such as 2026-01-31T12:00:00Z"
+            )
+        return (moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
+    return value
+
+
+def _possible(value: float) -> float:
+    if not math.isfinite(value) or not _FIRST <= value <= _LAST:
+        raise ValueError("is no second of the years 1 to 9999; give seconds since 1970 (not milliseconds)")
+    return value
+
+
+def rfc3339(seconds: float) -> str:
+    """Return a time in seconds since 1970 as RFC 3339 in UTC, to the microsecond where it has a fraction."""
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds)
+    return moment.isoformat(timespec="microseconds" if moment.microsecond else "seconds").replace("+00:00", "Z")
+
+
+def _a_number(value: Any) -> Any:
+    if isinstance(value, bool | str | bytes):
+        raise ValueError("is no number; send a number without quotes")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_a_number)]
+"""A whole number; texts and truth values, which pydantic would turn into numbers, are refused."""
+Number = Annotated[float, BeforeValidator(_a_number)]
+"""A number; likewise."""
+Flag = Annotated[bool, Field(strict=True)]
+"""true or false, and nothing that resembles them."""
+
+Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID), AfterValidator(_clean_id)]
+"""Id of a user, a session, an item or an event: 1 to 256 printable characters; case is kept."""
+
+Time = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    AfterValidator(_possible),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": _FIRST, "maximum": _LAST},
+                {"type": "string", "format": "date-time"},
+            ],
+            "description": "Seconds since 1970, or RFC 3339 with its zone.",
+        }
+    ),
+]
+"""A time: seconds since 1970 or RFC 3339 in requests, RFC 3339 in UTC in answers."""
+
+FilterText = Annotated[str, Field(min_length=1, max_length=256)]
+"""A filter such as `price<20`; see `data.item_filters`."""
+
+Filters = Annotated[tuple[FilterText, ...], Field(max_length=32)]
+Ids = Annotated[tuple[Id, ...], Field(max_length=10_000)]
+
+
+class Page(Answer):
+    """A page of a collection."""
+
+    next_cursor: str | None = None
+    """Give it as `cursor` for the next page; null on the last one."""

@@ -1,0 +1,65 @@
+"""Answers about the service itself: health, information, models."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from lexirec.serving.schemas.common import Answer
+
+
+class PartHealth(Answer):
+    """One part of the service."""
+
+    ok: bool
+    detail: str | None = None
+    """What is wrong."""
+
+
+class HealthAnswer(Answer):
+    """Whether the service lives or is ready, part by part."""
+
+    status: Literal["ok", "degraded", "failing"]
+    parts: dict[str, PartHealth]
+    degraded: tuple[str, ...] = ()
+    """What does not work although requests are answered, such as `writes`."""
+
+
+class ModelAnswer(Answer):
+    """A loaded model."""
+
+    name: str
+    version: str
+    active: bool
+    items: int
+    protocol: dict[str, Any]
+    """How lists are made: kind, search, settings."""
+
+
+class ModelsAnswer(Answer):
+    """All loaded models."""
+
+    items: tuple[ModelAnswer, ...]
+    next_cursor: None = None
+
+
+class CatalogAnswer(Answer):
+    """The catalogue that answers."""
+
+    version: int
+    items: int
+    available: int
+    """Items that may be recommended."""
+    newer_than_model: int
+    facts_revision: int
+    staged: int = 0
+    """Changes that wait for the next version."""
+
+
+class InfoAnswer(Answer):
+    """The service: versions, settings without secrets, limits."""
+
+    lexirec: str
+    model: ModelAnswer
+    catalog: CatalogAnswer
+    settings: dict[str, Any]
+    seconds_since_start: float

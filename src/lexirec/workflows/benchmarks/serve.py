@@ -1,0 +1,184 @@
+"""Benchmark of the service: HTTP on loopback against one request at a time in Python, and against `generate`.
+
+Three paths answer the same histories with the same saved model, each in a process of its own:
+
+- the service, under a closed loop (throughput) and under an open loop at half of that rate (latency);
+- `recommender.recommend`, one request after the other;
+- transformers' `generate` with a prefix function behind the plainest FastAPI route, for GRAM with a text user prompt
+  or not: it encodes the prompts of the request's items and searches with as many beams (the published code's way).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lexirec.core.errors import ArtifactError
+from lexirec.core.store import Store
+from lexirec.data.ranking import Recommender
+from lexirec.models.loading import load_named
+from lexirec.workflows.benchmarks.http_load import Load, closed_loop, open_loop
+from lexirec.workflows.benchmarks.measure import apart
+
+K = 10
+CONNECTIONS = 64
+_LONGEST = 12
+_ALONE = 200
+_BY_GENERATE = 12
+_PATH = "/v1/recommend"
+
+
+def bench_serve(name: str, store: Path, requests: int = 3000, seed: int = 0) -> dict[str, Any]:
+    """Measure a service of a finished experiment.
+
+    Args:
+        name: of the experiment, or the folder of a saved recommender.
+        store: that holds it.
+        requests: of the closed loop; the open loop sends half as many.
+        seed: of histories and times.
+
+    Returns:
+        `throughput_ratio` (closed loop against one at a time), `p99_ratio` (open loop at half the rate, against the
+        median of one at a time), `failed`, `identical` (lists equal those of one at a time), requests a second,
+        percentiles in milliseconds, seconds from start to ready, resident memory; with GRAM also `generate_ratio`.
+
+    Raises:
+        ArtifactError: there is no such experiment, or the service does not start.
+    """
+    recommender = load_named(Store(store), name)
+    histories = _histories(recommender, requests, seed)
+    bodies = [json.dumps({"history": history, "k": K}).encode() for history in histories]
+    with apart(_Alone, name, store) as alone:
+        alone.ask("answer", histories[:20])
+        before = alone.ask("answer", histories[:_ALONE]).value
+        with _service(name, store) as (url, ready, process):
+            closed_loop(url, _PATH, bodies[:500], CONNECTIONS)
+            closed = closed_loop(url, _PATH, bodies, CONNECTIONS)
+            opened = open_loop(url, _PATH, bodies[: requests // 2], closed.per_second / 2, seed)
+            memory = _resident(process.pid)
+        after = alone.ask("answer", histories[:_ALONE]).value
+    lists, seconds = before[0], np.array([*before[1], *after[1]])
+    figures = _figures(closed, opened, seconds, lists)
+    figures |= {"seconds_to_ready": ready, "resident_mebibytes": memory, "items": len(recommender.catalog)}
+    return figures | _by_generate(recommender, name, store, histories, closed)
+
+
+def _figures(closed: Load, opened: Load, seconds: Any, lists: list[list[str]]) -> dict[str, Any]:
+    single = float(np.median(seconds))
+    answered = [
+        [item["item_id"] for item in json.loads(closed.bodies[number])["items"]] if number in closed.bodies else None
+        for number in range(len(lists))
+    ]
+    return {
+        "throughput_ratio": closed.per_second * float(seconds.mean()),
+        "p99_ratio": opened.percentile(99) / single,
+        "failed": len(closed.failures) + len(opened.failures),
+        "identical": answered == lists,
+        "requests_per_second": closed.per_second,
+        "one_at_a_time_per_second": 1 / float(seconds.mean()),
+        "one_at_a_time_p50_ms": 1000 * single,
+        "one_at_a_time_p99_ms": 1000 * float(np.percentile(seconds, 99)),
+        "closed_p50_ms": 1000 * closed.percentile(50),
+        "closed_p99_ms": 1000 * closed.percentile(99),
+        "half_load_p50_ms": 1000 * opened.percentile(50),
+        "half_load_p99_ms": 1000 * opened.percentile(99),
+        "connections": CONNECTIONS,
+    }
+
+
+def _histories(recommender: Recommender, requests: int, seed: int) -> list[list[str]]:
+    """Return random histories of one to twelve items."""
+    chance, ids = np.random.default_rng(seed), recommender.catalog.item_ids
+    lengths = chance.integers(1, _LONGEST + 1, requests)
+    return [[ids[number] for number in chance.choice(len(ids), length, replace=False)] for length in lengths]
+
+
+class _Alone:
+    """The Python API, one request after the other."""
+
+    def __init__(self, name: str, store: Path) -> None:
+        self._recommender: Any = load_named(Store(store), name)
+
+    def answer(self, histories: list[list[str]]) -> tuple[list[list[str]], list[float]]:
+        """Return the lists, and the seconds of each."""
+        lists, seconds = [], []
+        for history in histories:
+            started = time.perf_counter()
+            found = self._recommender.recommend(history, k=K)
+            seconds.append(time.perf_counter() - started)
+            lists.append([each.item_id for each in found])
+        return lists, seconds
+
+
+def _by_generate(
+    recommender: Recommender, name: str, store: Path, histories: list[list[str]], closed: Load
+) -> dict[str, Any]:
+    """Return the figures of `generate` behind FastAPI, where the model is one that it can run."""
+    from lexirec.models.gram.recommender import GramRecommender
+
+    if not isinstance(recommender, GramRecommender):
+        return {}
+    bodies = [json.dumps({"history": history, "k": K}).encode() for history in histories[:_BY_GENERATE]]
+    module = "lexirec.workflows.benchmarks.generate_route"
+    with _process([sys.executable, "-m", module, name, str(store)], "listening on ") as (url, _, _process_of_it):
+        closed_loop(url, "/recommend", bodies[:2], 1)
+        theirs = closed_loop(url, "/recommend", bodies, 1)
+    return {
+        "generate_ratio": closed.per_second / theirs.per_second,
+        "generate_per_second": theirs.per_second,
+        "generate_p50_ms": 1000 * theirs.percentile(50),
+        "generate_failed": len(theirs.failures),
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------- processes
+
+
+@contextmanager
+def _service(name: str, store: Path) -> Iterator[tuple[str, float, subprocess.Popen[str]]]:
+    """Start the service on a free port, over a new database and without lines of requests; yield when it is ready."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--store", str(store), "--port", "0", "--set", "logs.requests=false"]
+        options += ["--set", f'storage.url="sqlite:///{folder}/bench.db"', "--set", "stopping.drain_delay=0"]
+        with _process([sys.executable, "-m", "lexirec.cli", "serve", name, *options], "listening on ") as started:
+            yield started
+
+
+@contextmanager
+def _process(command: list[str], sign: str) -> Iterator[tuple[str, float, subprocess.Popen[str]]]:
+    """Start a server; yield its address, the seconds until it listened, and the process."""
+    started = time.monotonic()
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert process.stderr is not None
+    lines: list[str] = []
+    try:
+        for line in process.stderr:
+            lines.append(line)
+            if sign in line:
+                address = line.partition(sign)[2].strip().split('"')[0]
+                yield address, time.monotonic() - started, process
+                return
+        raise ArtifactError(f"{' '.join(command)} did not start: {''.join(lines[-3:])}")
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def _resident(process: int) -> float | None:
+    """Return the resident memory of a process in MiB; None where the system does not say."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
