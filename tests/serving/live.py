@@ -16,6 +16,9 @@ from typing import Any, Self
 
 import httpx
 
+from lexirec.core.store import Store
+from lexirec.pipeline.experiment import load_experiment
+from lexirec.pipeline.run import run_experiment
 from tests.serving.shop import recommender
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -26,6 +29,26 @@ def saved_shop(folder: Path) -> Path:
     if not (folder / "recommender.json").exists():
         recommender().save(folder)
     return folder
+
+
+EXPERIMENT = """
+name = "shop"
+[data]
+kind = "toy-shop"
+products = 84
+shoppers = 80
+[baselines.memory]
+kind = "memory"
+[evaluation]
+ks = [5]
+"""
+
+
+def run_shop(folder: Path) -> str:
+    """Run a small experiment whose recommender is a memory, into `folder/store`; return its name."""
+    (folder / "shop.toml").write_text(EXPERIMENT)
+    run_experiment(load_experiment(folder / "shop.toml"), Store(folder / "store"))
+    return "shop"
 
 
 class LiveService:

@@ -88,7 +88,7 @@ def start_service(
     try:
         has_key = bool(os.environ.get(KEY_VARIABLE)) or database.keys.in_use()
         check_address(settings.host, has_key=has_key, insecure=settings.auth.insecure)
-        service = Service(settings, database, load_snapshot(store, name, wanted))
+        service = Service(settings, database, *load_snapshot(store, name, wanted))
         service.start()
     except BaseException:
         database.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.live import LiveService, saved_shop, wait_ready
+from tests.serving.live import LiveService, run_shop, wait_ready
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 COMMAND = ["--phases", "examples,coverage,fuzzing,stateful", "--checks", "all"]
@@ -21,7 +21,7 @@ COMMAND += ["--exclude-checks", "positive_data_acceptance", "--workers", "1", "-
 
 
 def fuzzed(folder: Path, options: list[str]) -> None:
-    with LiveService(saved_shop(folder / "model"), folder, *options) as service:
+    with LiveService(run_shop(folder), folder, *options) as service:
         wait_ready(service.url)
         program = Path(sys.executable).with_name("st")
         run = subprocess.run(

@@ -13,24 +13,23 @@ from lexirec.data.neighbors import Neighbors
 from lexirec.data.ranking import Recommender
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Split
-from lexirec.models.baselines.popularity import Popularity
-from lexirec.models.baselines.recommender import ScoreRecommender
-from lexirec.models.baselines.transitions import Transitions
 from lexirec.models.loading import chosen, load_recommender
 from lexirec.models.saving import MANIFEST, read_manifest
+from lexirec.serving.answering.living import LivingSnapshots, Trained, simpler_models
 from lexirec.serving.answering.similar import unit_rows
 from lexirec.serving.answering.snapshot import ModelIdentity, SimilarItems, SimplerModel, Snapshot
+from lexirec.serving.catalog_versions.catalog import LivingCatalog
 
 _log = logging.getLogger(__name__)
 _DIGITS = 12
 
 
-def load_snapshot(store: Store, name: str, wanted: str | None = None) -> Snapshot:
-    """Load what answers requests.
+def load_snapshot(store: Store, name: str, wanted: str | None = None) -> tuple[Snapshot, LivingSnapshots | None]:
+    """Load what answers requests first, and for an experiment the catalogue that may change.
 
     Args:
         store: of finished experiments.
-        name: of an experiment, or the folder of a saved recommender.
+        name: of an experiment, or the folder of a saved recommender, whose catalogue stays as it is.
         wanted: name of one of the experiment's recommenders; by default the last trained model, else the best baseline.
 
     Raises:
@@ -38,51 +37,43 @@ def load_snapshot(store: Store, name: str, wanted: str | None = None) -> Snapsho
     """
     if (Path(name) / MANIFEST).is_file():
         folder = Path(name)
-        version = str(read_manifest(folder)["catalog"])[:_DIGITS]
+        identity = ModelIdentity(folder.resolve().name, str(read_manifest(folder)["catalog"])[:_DIGITS])
         recommender = load_recommender(folder)
-        popular = ScoreRecommender(recommender.catalog, Popularity().fit(_nothing(), len(recommender.catalog)))
-        simpler = (SimplerModel("popularity", popular),)
-        return Snapshot(
-            ModelIdentity(folder.resolve().name, version),
-            recommender,
-            recommender.catalog,
-            simpler=simpler,
-            reads=_reads(recommender),
-        )
+        popularity = simpler_models(recommender.catalog, Sequences.from_lists([]))[-1:]  # there are no events to count
+        return _snapshot(identity, recommender, popularity), None
     run = find_run(store, name)
     part = chosen(run, wanted)
     stage = recommenders(run)[part]
     store.check(stage.folder)
     recommender = load_recommender(stage.folder)
-    return Snapshot(
-        ModelIdentity(f"{run.name}:{part}" if wanted else run.name, stage.key[:_DIGITS]),
-        recommender,
-        recommender.catalog,
-        simpler=_simpler(store, run, recommender),
-        similar=_similar(store, run),
-        reads=_reads(recommender),
-    )
+    identity = ModelIdentity(f"{run.name}:{part}" if wanted else run.name, stage.key[:_DIGITS])
+    rows = _rows(store, run)
+    simpler = simpler_models(recommender.catalog, rows)
+    trained = Trained(_snapshot(identity, recommender, simpler, _similar(store, run)), rows)
+    living = LivingSnapshots(LivingCatalog(store, run.name, part, stage), trained)
+    return living.begin(), living
 
 
-def _nothing() -> Sequences:
-    return Sequences.from_lists([])
+def _snapshot(
+    identity: ModelIdentity,
+    recommender: Recommender,
+    simpler: tuple[SimplerModel, ...],
+    similar: SimilarItems | None = None,
+) -> Snapshot:
+    catalog, reads = recommender.catalog, _reads(recommender)
+    return Snapshot(identity, recommender, catalog, simpler=simpler, similar=similar or SimilarItems(), reads=reads)
 
 
-def _simpler(store: Store, run: RunRecord, recommender: Recommender) -> tuple[SimplerModel, ...]:
-    """Fit counts on the experiment's events, all folds: they answer real users and are not measured."""
+def _rows(store: Store, run: RunRecord) -> Sequences:
+    """Return the events of all folds, which simpler models count: they answer users and are not measured."""
     data = run.stages.get("data")
-    rows = _nothing()
-    if data is not None:
-        store.check(data.folder)
-        split = Split.load(data.folder / "split")
-        # a test history holds all events of its user but the target; others have their training row only
-        others = np.flatnonzero(~np.isin(split.train_users, split.test.users))
-        rows = Sequences.concatenate([split.train.take(others), split.test.histories])
-    catalog = recommender.catalog
-    models = (("memory", Transitions()), ("popularity", Popularity()))
-    return tuple(
-        SimplerModel(source, ScoreRecommender(catalog, model.fit(rows, len(catalog)))) for source, model in models
-    )
+    if data is None:
+        return Sequences.from_lists([])
+    store.check(data.folder)
+    split = Split.load(data.folder / "split")
+    # a test history holds all events of its user but the target; others have their training row only
+    others = np.flatnonzero(~np.isin(split.train_users, split.test.users))
+    return Sequences.concatenate([split.train.take(others), split.test.histories])
 
 
 def _similar(store: Store, run: RunRecord) -> SimilarItems:

@@ -7,7 +7,15 @@ from html import escape
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 
 from lexirec.core.environment import versions
-from lexirec.serving.http import health, routes_events, routes_recommend, routes_service, routes_users
+from lexirec.serving.http import (
+    health,
+    routes_catalog,
+    routes_events,
+    routes_items,
+    routes_recommend,
+    routes_service,
+    routes_users,
+)
 from lexirec.serving.http.auth import needs
 from lexirec.serving.http.errors import answer_errors
 from lexirec.serving.http.metrics import MEDIA_TYPE
@@ -40,9 +48,8 @@ def create_app(service: Service) -> App:
     )
     app.state.service = service
     answer_errors(app)
-    for router in (
-        routes_recommend.router, routes_events.router, routes_users.router, routes_service.router, health.router, pages
-    ):  # fmt: skip
+    modules = (routes_recommend, routes_events, routes_users, routes_items, routes_catalog, routes_service, health)
+    for router in (*(module.router for module in modules), pages):
         app.include_router(router)
     describe(app, (NewEvent, EventList))
     settings = service.settings

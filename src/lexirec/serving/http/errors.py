@@ -85,7 +85,8 @@ def _methods(request: Request) -> str:
     """Return the methods of all routes with a request's path, as the header `Allow` lists them."""
     path = request.url.path.removeprefix(request.scope.get("root_path", ""))
     found: set[str] = set()
-    for template, operations in request.app.openapi()["paths"].items():
+    paths = request.app.openapi()["paths"]
+    for template, operations in paths.items() if path not in paths else ((path, paths[path]),):
         pattern = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in _PARTS.split(template))
         if re.fullmatch(pattern, path):
             found |= {method.upper() for method in operations}

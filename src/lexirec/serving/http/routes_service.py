@@ -11,7 +11,7 @@ from lexirec.core.environment import versions
 from lexirec.serving.answering.snapshot import Snapshot
 from lexirec.serving.http.auth import KeyHolder, needs
 from lexirec.serving.http.openapi import SECURITY, problems
-from lexirec.serving.schemas.service import CatalogAnswer, InfoAnswer, ModelAnswer, ModelsAnswer
+from lexirec.serving.schemas.service import InfoAnswer, ModelAnswer, ModelsAnswer
 
 router = APIRouter(prefix="/v1", tags=["service"])
 Reader = Annotated[KeyHolder, Depends(needs("read"))]
@@ -30,17 +30,6 @@ def _model(snapshot: Snapshot, *, active: bool) -> ModelAnswer:
     )
 
 
-def _catalog(snapshot: Snapshot) -> CatalogAnswer:
-    items = len(snapshot.catalog)
-    return CatalogAnswer(
-        version=snapshot.catalog_version,
-        items=items,
-        available=items if snapshot.available is None else int(snapshot.available.sum()),
-        newer_than_model=0 if snapshot.newer is None else int(snapshot.newer.sum()),
-        facts_revision=snapshot.facts_revision,
-    )
-
-
 @router.get("/info", response_model=InfoAnswer, responses=problems(), openapi_extra=_EXTRA, summary="About the service")
 async def info(request: Request, key: Reader) -> Response:
     """Return versions, the model and the catalogue that answer, and the settings without secrets."""
@@ -49,7 +38,7 @@ async def info(request: Request, key: Reader) -> Response:
     answer = InfoAnswer(
         lexirec=versions().get("lexirec") or "0",
         model=_model(active, active=True),
-        catalog=_catalog(active),
+        catalog=service.catalog_answer(active),
         settings=service.settings.model_dump(mode="json", exclude=_SECRETS),
         seconds_since_start=round(time.monotonic() - service.started, 1),
     )
@@ -62,11 +51,3 @@ async def models(request: Request, key: Reader) -> Response:
     every = request.app.state.service.snapshots.all
     answer = ModelsAnswer(items=tuple(_model(each, active=not place) for place, each in enumerate(every)))
     return Response(answer.model_dump_json(), media_type=_JSON)
-
-
-@router.get(
-    "/catalog", response_model=CatalogAnswer, responses=problems(), openapi_extra=_EXTRA, summary="The catalogue"
-)
-async def catalog(request: Request, key: Reader) -> Response:
-    """Return the version of the catalogue that answers, with counts."""
-    return Response(_catalog(request.app.state.service.snapshots.active).model_dump_json(), media_type=_JSON)

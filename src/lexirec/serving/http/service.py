@@ -6,10 +6,13 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from lexirec.models.living_catalog import Version
 from lexirec.serving.answering.answers import Answers, Reading
 from lexirec.serving.answering.compiling import RuleCompiler
 from lexirec.serving.answering.engine import Engine
+from lexirec.serving.answering.living import CatalogWatch, LivingSnapshots
 from lexirec.serving.answering.snapshot import Snapshot
 from lexirec.serving.answering.snapshots import Snapshots
 from lexirec.serving.answering.warming import warm_up
@@ -19,10 +22,12 @@ from lexirec.serving.database.opening import Database
 from lexirec.serving.http.auth import Gate
 from lexirec.serving.http.health import Health, beat_of
 from lexirec.serving.http.housekeeping import Housekeeping
+from lexirec.serving.http.jobs import Jobs
 from lexirec.serving.http.logs import UserNames
 from lexirec.serving.http.metrics import Metrics
 from lexirec.serving.http.recording import Recorder
 from lexirec.serving.schemas.events import EventsAnswer
+from lexirec.serving.schemas.service import CatalogAnswer
 from lexirec.serving.settings import KEY_VARIABLE, ServeSettings
 
 _log = logging.getLogger(__name__)
@@ -38,6 +43,9 @@ class Service:
     Attributes:
         settings: of the service.
         database: of users and events.
+        living: the catalogue that may change; None where it cannot.
+        jobs: long work.
+        watch: that notices changes of the catalogue by other processes.
         snapshots: that answer.
         answers: to requests.
         housekeeping: that deletes what was kept long enough.
@@ -49,8 +57,19 @@ class Service:
         started: time of the start, `time.monotonic`.
     """
 
-    def __init__(self, settings: ServeSettings, database: Database, snapshot: Snapshot) -> None:
-        """Combine the parts; `start` starts their threads."""
+    def __init__(
+        self, settings: ServeSettings, database: Database, snapshot: Snapshot, living: LivingSnapshots | None = None
+    ) -> None:
+        """Combine the parts; `start` starts their threads.
+
+        Args:
+            settings: of the service.
+            database: of users and events.
+            snapshot: that answers first.
+            living: the catalogue that may change; None where it cannot.
+        """
+        self.living, self.jobs = living, Jobs()
+        self.watch = CatalogWatch(living) if living is not None else None
         self.settings, self.database = settings, database
         self.metrics, self.health = Metrics(), Health()
         self.user_names = UserNames(settings.logs.user_ids == "plain")
@@ -84,10 +103,50 @@ class Service:
         for result, count in counts.items():
             self.metrics.events.labels(result).inc(count)
 
+    def catalog_answer(self, snapshot: Snapshot) -> CatalogAnswer:
+        """Return what is to be said about the catalogue of a snapshot."""
+        items = len(snapshot.catalog)
+        staged = self.living.catalog.staged if self.living is not None else None
+        return CatalogAnswer(
+            version=snapshot.catalog_version,
+            items=items,
+            available=items if snapshot.available is None else int(snapshot.available.sum()),
+            newer_than_model=0 if snapshot.newer is None else int(snapshot.newer.sum()),
+            facts_revision=snapshot.facts_revision,
+            staged=len(staged.ids) + len(staged.removed) if staged is not None else 0,
+        )
+
+    def publish(self, living: LivingSnapshots) -> dict[str, Any]:
+        """Publish the staged changes and let the new version answer; return what the job says."""
+        try:
+            version = living.catalog.publish()
+            living.refresh()
+        except Exception:
+            self.metrics.swaps.labels("catalog", "failed").inc()
+            raise
+        self.metrics.swaps.labels("catalog", "done").inc()
+        return {
+            "version": version.number,
+            "counts": dict(version.counts),
+            "seconds": version.seconds,
+            "refused": living.catalog.refused(version.number),
+        }
+
+    def roll_back(self, living: LivingSnapshots, number: int | None) -> Version:
+        """Make an earlier version active and let it answer."""
+        version = living.catalog.rollback(number)
+        living.refresh()
+        self.metrics.swaps.labels("catalog", "back").inc()
+        return version
+
     def start(self) -> None:
         """Start the threads, and answer requests of every size once so that the first user does not wait."""
         self.engine.start()
         self.housekeeping.start()
+        if self.living is not None:
+            self.living.attach(self.snapshots, lambda snapshot: warm_up(snapshot, self.engine))
+        if self.watch is not None:
+            self.watch.start()
         began = time.monotonic()
         warm_up(self.snapshots.active, self.engine)
         self._warm = True
@@ -102,6 +161,9 @@ class Service:
     def stop(self) -> None:
         """Answer what waits, write what is queued, close the database."""
         seconds = self.settings.stopping.finish_seconds
+        if self.watch is not None:
+            self.watch.stop()
+        self.jobs.close()
         self.housekeeping.stop()
         self.engine.stop(seconds)
         self.answers.close()
