@@ -32,6 +32,8 @@ def test_by_default_events_stay(sqlite):
 
 def test_the_thread_cleans_and_ends(sqlite):
     sqlite.impressions.log(Impression("r", "ann", 1.0, "active", "s", [{"item_id": "a"}], {}))
+    sqlite.users.put("eve", {}).result()  # the writer takes its jobs in order: the impression is written, too
+    assert sqlite.impressions.count() == 1
     housekeeping = Housekeeping(sqlite, settings(), every=0.02)
     housekeeping.start()
     started = time.monotonic()

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lexirec.core.errors import LexirecError
 from lexirec.data.catalog import Catalog
+from lexirec.data.ranking import Recommender
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.models.baselines.popularity import Popularity
 from lexirec.models.baselines.recommender import ScoreRecommender
@@ -93,6 +94,7 @@ class LivingSnapshots:
         if not version.number:
             return trained
         recommender = self.catalog.load(version.number)
+        prepare(recommender)  # here, not on the engine's thread, which goes on answering meanwhile
         newer: NDArray[np.bool_] | None = getattr(recommender, "newer_items", None)
         vectors = self.catalog.store.path(KIND, version.key) / "vectors.npy"
         similar = SimilarItems()
@@ -128,6 +130,12 @@ class LivingSnapshots:
     def _known(self) -> set[str]:
         published = self._published
         return set(published.catalog.item_ids) if published is not None else set()
+
+
+def prepare(recommender: Recommender) -> None:
+    """Let a recommender compute what all its searches share, such as the encodings of all items."""
+    for part in [recommender, *(part.recommender for part in getattr(recommender, "parts", ()))]:
+        getattr(part, "searcher", None)
 
 
 def item_state(item_id: str, known: set[str], staged: list[str], out: tuple[tuple[str, ...], Facts]) -> str | None:
