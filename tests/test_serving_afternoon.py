@@ -135,9 +135,15 @@ def test_items_are_pages_and_have_states(folder):
             (client.get("/v1/items", params={"cursor": "x"}), "invalid-request"),
             (client.post("/v1/items", json={"items": [{"title": "no id"}]}), "invalid-request"),
             (client.patch(f"/v1/items/{ids[1]}", json={"fields": {"price": "cheap"}}), "invalid-request"),
+            (client.patch(f"/v1/items/{ids[1]}", json={"fields": {"size": {"a": 1}}}), "invalid-request"),
+            (client.patch(f"/v1/items/{ids[1]}", json={"fields": {"": 1}}), "invalid-request"),
+            (client.patch(f"/v1/items/{ids[1]}", json={"fields": {"size": 2**70}}), "invalid-request"),
             (client.get("/v1/catalog/diff", params={"from": 0, "to": 99}), "not-found"),
             (client.get("/v1/jobs/none"), "not-found"),
         ):
             assert response.json()["type"] == f"/problems/{kind}", response.text
+        assert client.patch(f"/v1/items/{ids[1]}", json={"fields": {"size": [1, 2]}}).status_code == 200
+        other = client.patch(f"/v1/items/{ids[2]}", json={"fields": {"size": "wide"}})
+        assert other.json()["type"] == "/problems/invalid-request", "one column, two kinds"
         assert "price" in client.get(f"/v1/items/{ids[1]}").json()["fields"]
         assert listed(client, k=5)

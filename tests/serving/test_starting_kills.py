@@ -37,6 +37,7 @@ def test_killed_under_a_writing_client_it_loses_nothing(tmp_path):
     killed(tmp_path, 1, [])
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.long
 def test_killed_twenty_times_it_loses_nothing(tmp_path):
     killed(tmp_path, 20, [])

@@ -189,3 +189,5 @@ class CatalogWatch:
                 self._living.refresh()
             except LexirecError as error:
                 _log.error("the catalogue cannot be read; the snapshot before goes on answering: %s", error)
+            except Exception as error:  # the thread must outlive what nobody expected
+                _log.error("the catalogue cannot be read; the snapshot before goes on answering", exc_info=error)

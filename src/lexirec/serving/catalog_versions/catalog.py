@@ -278,4 +278,11 @@ class LivingCatalog:
         for row in rows.select(["item_id", *columns]).to_pylist():
             item = row.pop("item_id")
             values[item] = {**values.get(item, {}), **row}
+        try:  # what is written is read by every process from now on
+            Facts(values).applied(self.catalog())
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(
+                f"{', '.join(columns)}: the values are of another kind than the column ({reason})"
+            ) from None
         write_json(self.folder / FACTS, {**content, "values": values})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -34,6 +35,7 @@ Writer = Annotated[KeyHolder, Depends(needs("write"))]
 ItemId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID, description="Percent-encoded, without '/'.")]
 _EXTRA = {"security": SECURITY}
 _JSON = "application/json"
+_KINDS: tuple[set[type], ...] = ({str}, {int, float}, {bool}, {type(None)})
 T = TypeVar("T")
 
 
@@ -74,6 +76,34 @@ def _check_ids(rows: Sequence[dict[str, Any]]) -> None:
         if not isinstance(item, str) or not 1 <= len(item) <= LONGEST_ID or not item.isprintable():
             detail = f"item_id should be 1 to {LONGEST_ID} printable characters"
             raise ProblemError("invalid-request", detail, [(f"/items/{place}/item_id", detail)])
+        _check_columns(row, f"/items/{place}")
+
+
+def _check_columns(row: dict[str, Any], pointer: str) -> None:
+    """Check names and values of columns: texts, numbers, truth values, null, and lists of texts or of numbers."""
+    for name, value in row.items():
+        if not 1 <= len(name) <= LONGEST_ID or not name.isprintable():
+            detail = f"a column is called {name[:64]!r}; names are 1 to {LONGEST_ID} printable characters"
+            raise ProblemError("invalid-request", detail, [(pointer, detail)])
+        kinds = {type(each) for each in value} if isinstance(value, list) else {type(value)}
+        if not any(kinds <= allowed for allowed in _KINDS) or not _is_storable(value):
+            detail = f"'{name}' should be a text, a number, true, false, null, or a list of texts or of numbers"
+            raise ProblemError("invalid-request", detail, [(f"{pointer}/{name}", detail)])
+
+
+def _is_storable(value: Any) -> bool:
+    """Say whether every number fits 64 bits and every text is UTF-8."""
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, str) and not each.isascii():
+            try:
+                each.encode("utf-8")
+            except UnicodeEncodeError:
+                return False
+        if isinstance(each, int) and not -(2**63) <= each < 2**63:
+            return False
+        if isinstance(each, float) and not math.isfinite(each):
+            return False
+    return True
 
 
 def _write(living: LivingSnapshots, rows: Sequence[dict[str, Any]]) -> ItemsWritten:
@@ -222,6 +252,7 @@ async def item(request: Request, item_id: ItemId, key: Reader) -> Response:
 )
 async def patch_item(request: Request, item_id: ItemId, body: ItemPatch, key: Writer) -> Response:
     """Change columns of an item, hide it or show it again."""
+    _check_columns(body.fields, "/fields")
     await asyncio.to_thread(_one, request, item_id)
 
     def work(living: LivingSnapshots) -> None:
