@@ -60,6 +60,7 @@ def main(name: str, store: str) -> None:
         raise ArtifactError(f"{name} is no GRAM, which this route runs")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
+        listener.listen(128)  # before its address is said: whoever reads it may connect at once
         sys.stderr.write(f"listening on http://127.0.0.1:{listener.getsockname()[1]}\n")
         sys.stderr.flush()
         config = uvicorn.Config(make_app(recommender), log_level="error")
