@@ -167,6 +167,18 @@ def test_too_many_waiting_requests_are_refused_at_once(sqlite_url, trouble):
     assert refused.json()["type"] == "/problems/overloaded"
 
 
+def test_items_that_are_not_legal_are_counted(sqlite_url):
+    class Wrong(Trouble):
+        def rank(self, histories: Sequences, **options) -> Ranking:
+            return self.inner.rank(histories, **(options | {"allowed": None}))
+
+    with serving(sqlite_url, snapshot(Wrong())) as (client, service):
+        ask(client, history=["i1"], k=8)
+        before = service.metrics.invalid_items._value.get()
+        ask(client, history=["i1"], k=8, allow=["price<0.5"])
+        assert service.metrics.invalid_items._value.get() > before
+
+
 def test_no_legal_item_is_an_empty_list(sqlite_url):
     with serving(sqlite_url) as (client, _):
         answer = ask(client, history=["i1"], allow=["price<0"])

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from lexirec.serving.answering.compiling import Compiled, RuleCompiler
 from lexirec.serving.answering.engine import Engine
 from lexirec.serving.answering.histories import GivenEvent, StoredEvents, owner_of, understand
@@ -35,7 +37,7 @@ from lexirec.serving.schemas.recommend import (
 )
 
 _log = logging.getLogger(__name__)
-Observe = Callable[[RecommendRequest | RankRequest, Recommendation], None]
+Observe = Callable[[RecommendRequest | RankRequest, Recommendation, int], None]
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Answers:
             compiler: of rules.
             reading: of stored events.
             fallback: whether simpler models answer where the model does not in time, or fails.
-            observe: hears of every answer, on the event loop.
+            observe: hears of every answer and of how many of its items were not legal, on the event loop.
         """
         self._snapshots, self._engine, self._compiler, self._reading = snapshots, engine, compiler, reading
         self._fallback, self._observe = fallback, observe
@@ -100,7 +102,7 @@ class Answers:
             )
         answer = _answer(body, task, ranked, (unknown, compiled.remarks))
         if self._observe is not None:
-            self._observe(body, answer)
+            self._observe(body, answer, invalid_items(task, ranked))
         return answer
 
     def similar(self, body: SimilarRequest) -> SimilarAnswer:
@@ -175,6 +177,14 @@ class Answers:
             except Exception as error:
                 _log.error("the simpler model '%s' failed", simpler.source, exc_info=error)
         return answer_simply(task, models[-1], reason)
+
+
+def invalid_items(task: Task, ranked: Ranked) -> int:
+    """Return how many items of a list were not legal, by the rules and not by what the model made of them."""
+    wrong = np.isin(ranked.items, ranked.history.forbidden(task.exclude_seen))
+    if task.rules.allowed is not None:
+        wrong |= ~task.rules.allowed[ranked.items]
+    return int(wrong.sum())
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, settle: Callable[[Any], None], result: Any) -> None:

@@ -122,15 +122,6 @@ class LivingSnapshots:
                 found.append((0, 0, 0))
         return tuple(found)
 
-    def state_of(self, item_id: str) -> str | None:
-        """Return the state of an item: live, staged, hidden or removed; None where nobody knows it."""
-        staged, facts = self.catalog.staged, self.catalog.facts
-        return item_state(item_id, self._known(), staged.ids, (staged.removed, facts))
-
-    def _known(self) -> set[str]:
-        published = self._published
-        return set(published.catalog.item_ids) if published is not None else set()
-
 
 def prepare(recommender: Recommender) -> None:
     """Let a recommender compute what all its searches share, such as the encodings of all items."""
@@ -139,7 +130,7 @@ def prepare(recommender: Recommender) -> None:
 
 
 def item_state(item_id: str, known: set[str], staged: list[str], out: tuple[tuple[str, ...], Facts]) -> str | None:
-    """Return the state of an item; see `LivingSnapshots.state_of`."""
+    """Return the state of an item: live, staged, hidden or removed; None where nobody knows it."""
     removed, facts = out
     if item_id not in known:
         return "staged" if item_id in staged else None

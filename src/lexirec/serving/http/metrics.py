@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.gc_collector import GCCollector
@@ -59,10 +57,6 @@ class Metrics:
         self.impressions_dropped = counter("impressions_dropped_total", "Answers that could not be recorded.")
         self.mask_hits = counter("mask_cache_hits_total", "Compiled rules taken from the cache.")
         self.mask_misses = counter("mask_cache_misses_total", "Rules compiled.")
-
-    def watch(self, gauge: Gauge, value: Callable[[], float]) -> None:
-        """Let a gauge ask for its value when it is read."""
-        gauge.set_function(value)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

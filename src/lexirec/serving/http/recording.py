@@ -23,9 +23,10 @@ class Recorder:
         """Write into a database, and count in metrics."""
         self._database, self._settings, self._metrics = database, settings, metrics
 
-    def observe(self, body: RecommendRequest | RankRequest, answer: Recommendation) -> None:
-        """Count an answer, and record it without waiting; what cannot be recorded is counted as dropped."""
+    def observe(self, body: RecommendRequest | RankRequest, answer: Recommendation, invalid: int) -> None:
+        """Count an answer and its invalid items, and record it without waiting; what cannot be counts as dropped."""
         metrics = self._metrics
+        metrics.invalid_items.inc(invalid)
         source = answer.items[0].source if answer.items else "none"
         metrics.recommendations.labels(answer.model.name, source).inc()
         if answer.fallback is not None:
