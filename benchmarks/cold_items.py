@@ -1,13 +1,13 @@
 """What adding items without training is worth: items are held out altogether, added, and recommended.
 
     python benchmarks/cold_items.py --data office14 --out cold-office14
-    python benchmarks/cold_items.py --data industrial18 --out cold-industrial18 --epochs 5
+    python benchmarks/cold_items.py --data industrial18 --out cold-industrial18 --family tsrec --epochs 5
 
 A share of the items, drawn by a seed, is held out with all events. The recipe is trained on the rest, and the held-out
 items are added to the finished recommenders (`models.extension`). Measured are the test cases whose target is such an
 item, beside text neighbours, popularity among the new items and the same recipe trained with all items; and the other
 test cases, before and after the items were added. Nothing is chosen on test cases. The store in the folder keeps what
-is trained, so a second call only measures. Prints tables as Markdown and writes `cold_items.json`.
+is trained, so a second call only measures. Prints tables as Markdown and writes `cold_items_FAMILY.json`.
 """
 
 from __future__ import annotations
@@ -47,11 +47,17 @@ from lexirec.pipeline.run import run_experiment
 
 K = 10
 RECIPES = {
-    "toy": ("lexirec:toy-gram.toml", "split", "excluded"),
-    "office14": ("lexirec:office-gram.toml", "split_loo", "excluded"),
-    "industrial18": ("lexirec:industrial-gram.toml", "split", "included"),
+    "toy": {"gram": "lexirec:toy-gram.toml", "tsrec": "lexirec:toy-tsrec.toml"},
+    "office14": {"gram": "lexirec:office-gram.toml", "tsrec": "lexirec:office-tsrec.toml"},
+    "industrial18": {"gram": "lexirec:industrial-gram.toml", "tsrec": "lexirec:industrial-own-codes.toml"},
 }
-"""Recipe, column of the predefined split, and treatment of seen items of each data set."""
+"""Recipe of each data set and family; identifiers are made here, as published ones cannot be given to new items."""
+PROTOCOLS = {
+    "toy": ("split", "excluded"),
+    "office14": ("split_loo", "excluded"),
+    "industrial18": ("split", "included"),
+}
+"""Column of the predefined split, and treatment of seen items of each data set."""
 PARTS = ("model", "memory", "fused")
 SHARES = (0.0, 0.1, 0.3)
 """Shares of the places that are kept for new items, for what other cases pay."""
@@ -59,9 +65,10 @@ SHARES = (0.0, 0.1, 0.3)
 
 @dataclass(frozen=True)
 class Choice:
-    """What is measured: data set, folder, share of held-out items, epochs (None: the recipe's), seed."""
+    """What is measured: data set, family, folder, share of held-out items, epochs (None: the recipe's), seed."""
 
     data: str
+    family: str
     out: Path
     share: float
     epochs: int | None
@@ -109,7 +116,8 @@ def hold_out(choice: Choice) -> list[str]:
 
 def experiment(choice: Choice, folder: Path, name: str) -> Experiment:
     """Return the recipe on the tables of a folder, with the baselines that are compared and an ensemble."""
-    recipe, column, seen = RECIPES[choice.data]
+    recipe = RECIPES[choice.data][choice.family]
+    column, seen = PROTOCOLS[choice.data]
     memory = 'baselines.memory={kind="memory", evidence="text"}'
     unseen = 'seen="included", choose_on="unseen"' if seen == "included" else 'seen="excluded"'
     overrides = [
@@ -136,7 +144,7 @@ def experiment(choice: Choice, folder: Path, name: str) -> Experiment:
 def train(choice: Choice, which: str) -> RunRecord:
     """Run the recipe on the tables without the held-out items, or on all."""
     folder = choice.out if which == "without" else choice.source
-    done = run_experiment(experiment(choice, folder, f"{choice.data}-{which}"), Store(choice.out / "store"))
+    done = run_experiment(experiment(choice, folder, f"{choice.data}-{choice.family}-{which}"), Store(choice.out / "store"))
     assert done is not None
     return done
 
@@ -149,7 +157,7 @@ class World:
 
     def __init__(self, choice: Choice, full: Split, catalog: Catalog, held: list[str]) -> None:
         """Take the split and the catalogue of all items, and the ids that were held out."""
-        self.full, self.catalog, self.seen = full, catalog, RECIPES[choice.data][2]
+        self.full, self.catalog, self.seen = full, catalog, PROTOCOLS[choice.data][1]
         self.new = np.zeros(len(catalog), dtype=np.bool_)
         self.new[catalog.numbers(held)] = True
         self.cold = full.test.take(np.flatnonzero(self.new[full.test.targets]))
@@ -220,10 +228,10 @@ def references(world: World, encoder: ItemEncoder) -> dict[str, Scores]:
 
 
 def measure(choice: Choice, held: list[str], *, retrained: bool) -> dict[str, Any]:
-    """Measure all systems; returns what `cold_items.json` holds."""
+    """Measure all systems; returns what the file of figures holds."""
     store = Store(choice.out / "store")
     without = train(choice, "without")
-    full = run_experiment(experiment(choice, choice.source, f"{choice.data}-all"), store, until="data")
+    full = run_experiment(experiment(choice, choice.source, f"{choice.data}-{choice.family}-all"), store, until="data")
     assert full is None
     data = next(
         path for path in store.artifacts("data") if len(Catalog.load(path / "catalog")) > len(_catalog(without))
@@ -247,7 +255,7 @@ def measure(choice: Choice, held: list[str], *, retrained: bool) -> dict[str, An
         systems |= {
             f"{name}, trained with them": load_recommender(recommenders(again)[name].folder) for name in choice.parts
         }
-    found: dict[str, Any] = {"data": choice.data, "share": choice.share, "seed": choice.seed, "epochs": choice.epochs}
+    found: dict[str, Any] = {"data": choice.data, "family": choice.family, "share": choice.share, "seed": choice.seed, "epochs": choice.epochs}
     found |= {"new_items": len(held), "refused": refused, "cold_cases": len(world.cold), "warm_cases": len(world.warm)}
     for block, only in (("cold", False), ("cold, new items alone", True)):
         ranks = {name: world.ranks(each, world.cold, only_new=only) for name, each in systems.items()}
@@ -297,6 +305,7 @@ def main() -> None:
     """Read the arguments, train what the store lacks, and measure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", choices=sorted(RECIPES), default="office14")
+    parser.add_argument("--family", choices=("gram", "tsrec"), default="gram")
     parser.add_argument("--out", type=Path, required=True, help="folder of the tables, the store and the figures")
     parser.add_argument("--share", type=float, default=0.1, help="share of the items that are held out")
     parser.add_argument("--epochs", type=int, help="epochs of the model; by default the recipe's")
@@ -306,7 +315,7 @@ def main() -> None:
     parser.add_argument("--train-only", action="store_true", help="train, and measure in a later call")
     given = parser.parse_args()
     parts = ("memory",) if given.memory_alone else PARTS
-    choice = Choice(given.data, given.out.resolve(), given.share, given.epochs, given.seed, parts)
+    choice = Choice(given.data, given.family, given.out.resolve(), given.share, given.epochs, given.seed, parts)
     held = hold_out(choice)
     if given.train_only:
         train(choice, "without")
@@ -314,7 +323,7 @@ def main() -> None:
             train(choice, "all")
         sys.exit()
     figures = measure(choice, held, retrained=not given.without_retraining)
-    name = "cold_items_memory.json" if given.memory_alone else "cold_items.json"
+    name = "cold_items_memory.json" if given.memory_alone else f"cold_items_{given.family}.json"
     (choice.out / name).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
