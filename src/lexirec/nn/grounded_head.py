@@ -69,7 +69,7 @@ class GroundedHead(TrieHolder):
         """Score the children's rows."""
         trie = self.trie_on(hidden_BWD.device)
         children_BWC = trie.children(nodes_BW, trie.max_children[depth])
-        logits = products(self._queries(hidden_BWD), rows.table_VD, children_BWC.clamp(min=0))
+        logits = products(self._queries(hidden_BWD), rows.table_VD, children_BWC.clamp(min=0), nodes_BW)
         return log_shares(logits.masked_fill(children_BWC < 0, -torch.inf), self.trained_children(children_BWC))
 
     def score_legal(self, rows: Rows, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int, seen_BH: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ class MassHead(GroundedHead):
         if depth == 0:  # one beam over all items: a plain product instead of gathered rows
             logits_BWK = (queries_BWD @ rows.table_VD.T).gather(-1, item_BWK)
         else:
-            logits_BWK = products(queries_BWD, rows.table_VD, item_BWK)
+            logits_BWK = products(queries_BWD, rows.table_VD, item_BWK, nodes_BW)
         if self.repeat is not None:
             seen_BWK = _among(item_BWK.flatten(1), seen_BH).view_as(item_BWK)
             logits_BWK = logits_BWK - seen_BWK * self._penalty()
