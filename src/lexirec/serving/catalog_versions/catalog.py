@@ -138,7 +138,7 @@ class LivingCatalog:
             twice = [item for item in ids if item in known]
             if twice:
                 raise DataError(f"item '{twice[0]}' is in the catalog ({len(twice):,} such items); update it instead")
-            check_rows(catalog, rows, self.staged.removed)
+            check_rows(catalog, rows, self.staged.present_in(catalog).removed)
             staged = self.staged.with_rows(with_text_ids(rows))
             Staged(staged.rows, staged.removed, {**staged.vectors, **(vectors or {})}).save(self.folder)
         return len(ids)
@@ -166,7 +166,9 @@ class LivingCatalog:
             texts = [name for name in rows.column_names if name in catalog.text_fields]
             others = [name for name in rows.column_names if name not in texts and name != "item_id"]
             fresh = [number for number, item in enumerate(ids) if item not in known]
+            again = [number for number, item in enumerate(ids) if item in known and item in waiting and texts]
             reworded = reworded_rows(catalog, rows.select(["item_id", *texts]), known) if texts else []
+            reworded = sorted({*again, *reworded})  # one that waits may get its present text back
             if fresh or reworded:
                 chosen_rows = rows.take(pa.array(sorted([*fresh, *reworded]), pa.int64()))
                 staged = staged.with_rows(chosen_rows.select(["item_id", *texts]))
@@ -217,7 +219,7 @@ class LivingCatalog:
             DataError: nothing is staged, the changes cannot be made, or a check fails.
         """
         with self._alone():
-            staged, state = self.staged, self.state
+            staged, state = self.staged.present_in(self.catalog()), self.state
             if changes is None and not staged:
                 raise DataError(f"nothing is staged for {self.name}; add, update or remove items first")
             number = max(version.number for version in state.versions) + 1
