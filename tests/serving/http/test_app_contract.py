@@ -36,7 +36,7 @@ ROUTES = [
     ("GET", "/health", "/health", None, None),
 ]
 REFUSED = {"/v1/models": "conflict", "/v1/models/rollback": "conflict"}
-"""Routes that a service of a model in memory refuses, which has no other one; `test_routes_models` has their answers."""
+"""Routes that a service with one model in memory refuses; `test_routes_models` has their answers."""
 BODIES = [route for route in ROUTES if route[3] is not None]
 
 

@@ -47,7 +47,7 @@ def names(client) -> dict[str, set[str]]:
 
 
 def test_a_loaded_model_answers_once_it_is_activated(store):
-    with serving_store(store) as (client, service):
+    with serving_store(store) as (client, _):
         first = answer_of(client, user_id="ann")["model"]
         done = loaded(client, "b")
         assert done["model"].startswith("b@")

@@ -138,7 +138,7 @@ class SourceFinder:
         except (OSError, ValueError, RuntimeError):  # a loop of links, or a name that no file can have
             inside = False
         if not inside:
-            detail = f"'{name[:100]}' leads out of models.root, or cannot be a path; name an experiment, or a folder below it"
+            detail = f"'{name[:100]}' leads out of models.root, or is no path; name an experiment, or a folder below it"
             raise ProblemError("invalid-request", detail, [("/name", detail)])
 
     def _nothing(self, name: str, store: Store) -> ProblemError:
