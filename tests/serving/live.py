@@ -55,13 +55,18 @@ class LiveService:
     """`lexirec serve` in a process of its own on a free port."""
 
     def __init__(
-        self, model: Path | str, folder: Path, *options: str, environment: dict[str, str] | None = None
+        self,
+        model: Path | str,
+        folder: Path,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        module: str = "lexirec.cli",
     ) -> None:
         self.folder, self._lines = folder, list[str]()
         command = [
             sys.executable,
             "-m",
-            "lexirec.cli",
+            module,
             "serve",
             str(model),
             "--port",
@@ -69,7 +74,7 @@ class LiveService:
             "--store",
             str(folder / "store"),
         ]
-        paths = os.pathsep.join([str(SOURCE), os.environ.get("PYTHONPATH", "")])
+        paths = os.pathsep.join([str(SOURCE), str(SOURCE.parent), os.environ.get("PYTHONPATH", "")])
         self.environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **(environment or {})}
         self.process = subprocess.Popen(
             [*command, *options],

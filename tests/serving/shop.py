@@ -16,6 +16,7 @@ from lexirec.models.baselines.memory import Memory
 from lexirec.models.baselines.popularity import Popularity
 from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.baselines.transitions import Transitions
+from lexirec.serving.answering.loading import Loaded
 from lexirec.serving.answering.snapshot import ModelIdentity, SimilarItems, SimplerModel, Snapshot
 from lexirec.serving.database.opening import open_database
 from lexirec.serving.http.app import create_app
@@ -60,7 +61,7 @@ def settings(**values: Any) -> ServeSettings:
 @contextmanager
 def serving(url: str, made: Snapshot | None = None, **values: Any) -> Iterator[tuple[TestClient, Service]]:
     """A started service over a database, and a client of it in the same process."""
-    service = Service(settings(**values), open_database(url), made or snapshot())
+    service = Service(settings(**values), open_database(url), Loaded(made or snapshot()))
     service.start()
     try:
         with TestClient(create_app(service), raise_server_exceptions=False) as client:

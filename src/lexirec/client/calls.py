@@ -14,6 +14,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from lexirec.core.errors import LexirecError
+from lexirec.serving.schemas.catalog import JobAnswer
 from lexirec.serving.schemas.events import (
     ErasedAnswer,
     EventPage,
@@ -23,6 +24,7 @@ from lexirec.serving.schemas.events import (
     UserAnswer,
     UserBody,
 )
+from lexirec.serving.schemas.models import ModelBody
 from lexirec.serving.schemas.problem import ProblemBody
 from lexirec.serving.schemas.recommend import (
     BatchAnswer,
@@ -32,7 +34,7 @@ from lexirec.serving.schemas.recommend import (
     SimilarAnswer,
     SimilarRequest,
 )
-from lexirec.serving.schemas.service import HealthAnswer, InfoAnswer
+from lexirec.serving.schemas.service import HealthAnswer, InfoAnswer, ModelAnswer, ModelsAnswer
 
 A = TypeVar("A", bound=BaseModel)
 B = TypeVar("B", bound=BaseModel)
@@ -150,6 +152,31 @@ def user_events(user_id: str, limit: int, cursor: str | None) -> Call[EventPage]
 def info() -> Call[InfoAnswer]:
     """Return the call for the service's description of itself."""
     return Call("GET", "/v1/info", InfoAnswer)
+
+
+def models() -> Call[ModelsAnswer]:
+    """Return the call for the loaded models."""
+    return Call("GET", "/v1/models", ModelsAnswer)
+
+
+def load_model(name: str, *, activate: bool) -> Call[JobAnswer]:
+    """Return the call that loads a model."""
+    return Call("POST", "/v1/models", JobAnswer, _json(_checked(ModelBody, {"name": name, "activate": activate})))
+
+
+def activate_model(name: str) -> Call[ModelAnswer]:
+    """Return the call that lets a loaded model answer."""
+    return Call("POST", f"/v1/models/{_in_path(name)}/activate", ModelAnswer)
+
+
+def roll_back_model() -> Call[ModelAnswer]:
+    """Return the call that lets the model before answer."""
+    return Call("POST", "/v1/models/rollback", ModelAnswer)
+
+
+def job(job_id: str) -> Call[JobAnswer]:
+    """Return the call for a job."""
+    return Call("GET", f"/v1/jobs/{_in_path(job_id)}", JobAnswer)
 
 
 def ready() -> Call[HealthAnswer]:

@@ -106,6 +106,20 @@ def chosen(run: RunRecord, wanted: str | None = None) -> str:
     return own[-1] if own else max(evaluations(run), key=lambda name: _headline(run, name))
 
 
+def metrics_of(run: RunRecord, name: str) -> dict[str, dict[str, float]]:
+    """Return what a run measured of a recommender, by the treatment of seen items; what cannot be read is left out."""
+    from lexirec.evaluation.evaluator import Report
+
+    found: dict[str, dict[str, float]] = {}
+    folder = evaluations(run).get(name)
+    for seen in run.settings.get("evaluation", {}).get("seen", ()) if folder is not None else ():
+        try:
+            found[seen] = Report.load(folder / seen, lists=False).metrics
+        except ArtifactError:
+            continue
+    return found
+
+
 def _headline(run: RunRecord, name: str) -> float:
     """Return NDCG@10 under the experiment's first treatment of seen items, else its first metric."""
     from lexirec.evaluation.evaluator import Report

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from lexirec.core.config import Settings, layered_settings
+from lexirec.core.config import DataPath, Settings, layered_settings
 from lexirec.core.errors import SettingsError
 
 PREFIX = "LEXIREC_SERVE__"
@@ -112,8 +112,36 @@ class StoppingSettings(Settings):
     """Seconds in which requests that run may end afterwards."""
 
 
-class ServeSettings(Settings):
-    """Settings of `lexirec serve`."""
+class ModelSettings(Settings):
+    """Models that can be loaded beside the first one."""
+
+    root: DataPath | None = None
+    """Folder below which models are loaded: a store of experiments, or saved recommenders; None for the store."""
+    start: Literal["active", "newest"] = "active"
+    """Which model answers after a start: the one that was active before, or that of the newest finished run."""
+
+
+class TrafficSettings(Settings):
+    """A second model that answers a share of the users, or only computes what it would have answered."""
+
+    candidate: str | None = None
+    """Its name as `POST /v1/models` takes it; None for no second model. It is loaded at the start."""
+    share: Share = 0.05
+    """Share of the users, by a salted hash of their ids, that it answers."""
+    shadow: bool = False
+    """The active model answers these users, too; how much of its lists the candidate's repeat is counted."""
+    salt: str = ""
+    """Another one gives the candidate other users."""
+
+    @model_validator(mode="after")
+    def _shadow_needs_a_candidate(self) -> Self:
+        if self.shadow and self.candidate is None:
+            raise ValueError("'shadow' needs a model to compare with; name it in traffic.candidate")
+        return self
+
+
+class AddressSettings(Settings):
+    """Where the service listens."""
 
     host: str = "127.0.0.1"
     """Address that is bound; another one than loopback needs a key."""
@@ -121,6 +149,11 @@ class ServeSettings(Settings):
     """Port; 0 for a free one."""
     root_path: str = ""
     """Path below which a proxy serves the service."""
+
+
+class ServeSettings(AddressSettings):
+    """Settings of `lexirec serve`."""
+
     fallback: Literal["full", "none"] = "full"
     """What answers when the model does not in time or fails: simpler models of the same catalogue, or a 503."""
     storage: StorageSettings = Field(default_factory=StorageSettings)
@@ -131,6 +164,8 @@ class ServeSettings(Settings):
     impressions: ImpressionSettings = Field(default_factory=ImpressionSettings)
     logs: LogSettings = Field(default_factory=LogSettings)
     stopping: StoppingSettings = Field(default_factory=StoppingSettings)
+    models: ModelSettings = Field(default_factory=ModelSettings)
+    traffic: TrafficSettings = Field(default_factory=TrafficSettings)
 
 
 class Configured(NamedTuple):

@@ -14,7 +14,8 @@ from lexirec.core.store import Store
 from lexirec.data.catalog import Catalog
 from lexirec.models.loading import chosen
 from lexirec.models.saving import MANIFEST
-from lexirec.serving.answering.loading import load_snapshot
+from lexirec.serving.answering.remembering import ServedModels
+from lexirec.serving.answering.sources import SourceFinder
 from lexirec.serving.database.event_rows import EventPolicy
 from lexirec.serving.database.opening import Database, open_database
 from lexirec.serving.http.auth import check_address
@@ -88,7 +89,8 @@ def start_service(
     try:
         has_key = bool(os.environ.get(KEY_VARIABLE)) or database.keys.in_use()
         check_address(settings.host, has_key=has_key, insecure=settings.auth.insecure)
-        service = Service(settings, database, *load_snapshot(store, name, wanted))
+        served = ServedModels(database.models, SourceFinder(store, settings.models.root), name, wanted)
+        service = Service(settings, database, served.first(settings.models.start), served)
         service.start()
     except BaseException:
         database.close()

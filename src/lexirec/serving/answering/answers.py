@@ -16,8 +16,7 @@ from lexirec.serving.answering.engine import Engine
 from lexirec.serving.answering.histories import GivenEvent, StoredEvents, owner_of, understand
 from lexirec.serving.answering.ranking import answer_simply
 from lexirec.serving.answering.similar import find_similar
-from lexirec.serving.answering.snapshot import Snapshot
-from lexirec.serving.answering.snapshots import Snapshots
+from lexirec.serving.answering.snapshots import Routed, Snapshots
 from lexirec.serving.answering.tasks import Ranked, Task
 from lexirec.serving.database.event_rules import EventRules
 from lexirec.serving.problems import ProblemError
@@ -85,9 +84,9 @@ class Answers:
             ProblemError: a value cannot be used, too many requests wait, or nothing answers.
         """
         arrived = time.monotonic()
-        snapshot = self._snapshots.pick(body.model, body.catalog_version)
-        compiled = self._compiler.rules(snapshot, body)
-        task = self._task(body, snapshot, compiled, arrived)
+        routed = self._snapshots.route(body.model, body.catalog_version, owner_of(body.user_id, body.session_id))
+        compiled = self._compiler.rules(routed.snapshot, body)
+        task = make_task(body, routed, compiled, arrived)
         ranked = await self._ranked(task)
         unknown = (*ranked.history.unknown, *compiled.unknown)
         if unknown and body.on_unknown == "error":
@@ -107,24 +106,6 @@ class Answers:
         """
         snapshot = self._snapshots.pick(None, None)
         return find_similar(snapshot, body, self._compiler.rules(snapshot, body))
-
-    def _task(
-        self, body: RecommendRequest | RankRequest, snapshot: Snapshot, compiled: Compiled, arrived: float
-    ) -> Task:
-        replace = body.history_mode == "replace" and bool(body.history)
-        return Task(
-            snapshot=snapshot,
-            k=1 if isinstance(body, RankRequest) else min(body.k, len(snapshot.catalog)),
-            rules=compiled.rules,
-            owner=None if replace else owner_of(body.user_id, body.session_id),
-            given=tuple(map(_given, body.history)),
-            exclude_seen=body.exclude_seen,
-            explain=body.explain,
-            arrived=arrived,
-            deadline=arrived + body.timeout_ms / 1000,
-            reply=lambda result: None,
-            everything=isinstance(body, RankRequest),
-        )
 
     async def _ranked(self, task: Task) -> Ranked:
         """Ask the engine; on a deadline or an error of the model, a simpler one."""
@@ -173,6 +154,25 @@ class Answers:
         return answer_simply(task, models[-1], reason)
 
 
+def make_task(body: RecommendRequest | RankRequest, routed: Routed, compiled: Compiled, arrived: float) -> Task:
+    """Return the task of a request, whose answer nobody hears of yet."""
+    replace = body.history_mode == "replace" and bool(body.history)
+    return Task(
+        snapshot=routed.snapshot,
+        k=1 if isinstance(body, RankRequest) else min(body.k, len(routed.snapshot.catalog)),
+        rules=compiled.rules,
+        owner=None if replace else owner_of(body.user_id, body.session_id),
+        given=tuple(map(_given, body.history)),
+        exclude_seen=body.exclude_seen,
+        explain=body.explain,
+        arrived=arrived,
+        deadline=arrived + body.timeout_ms / 1000,
+        reply=lambda result: None,
+        everything=isinstance(body, RankRequest),
+        variant=routed.variant,
+    )
+
+
 def invalid_items(task: Task, ranked: Ranked) -> int:
     """Return how many items of a list were not legal, by the rules and not by what the model made of them."""
     forbidden = set(ranked.history.forbidden(task.exclude_seen).tolist())
@@ -218,6 +218,7 @@ def _answer(
         "session_id": body.session_id,
         "model": {"name": snapshot.model.name, "version": snapshot.model.version},
         "catalog_version": snapshot.catalog_version,
+        "variant": task.variant,
         "items": items,
         "complete": ranked.complete,
         "exact": ranked.exact,

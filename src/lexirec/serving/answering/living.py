@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.baselines.transitions import Transitions
 from lexirec.models.living_catalog import FACTS, KIND, STAGED, VERSIONS, Facts, Version
 from lexirec.serving.answering.similar import unit_rows
-from lexirec.serving.answering.snapshot import SimilarItems, SimplerModel, Snapshot
+from lexirec.serving.answering.snapshot import SimilarItems, SimplerModel, Snapshot, next_revision
 from lexirec.serving.answering.snapshots import Snapshots
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
 
@@ -53,7 +53,6 @@ class LivingSnapshots:
         self._lock = threading.RLock()
         self._published: Snapshot | None = None  # of the active version, without facts
         self._seen: tuple[Any, ...] = ()
-        self._revision = 0
         self._snapshots: Snapshots | None = None
         self._warm: Warm = lambda snapshot: None
 
@@ -66,10 +65,15 @@ class LivingSnapshots:
         """Say where snapshots answer, and how a new version is warmed up before it does."""
         self._snapshots, self._warm = snapshots, warm
 
+    def detach(self) -> None:
+        """Let nothing of this catalogue answer any more."""
+        with self._lock:
+            self._snapshots = None
+
     def refresh(self) -> bool:
         """Let the present state answer, where it has changed since; return whether it had."""
         with self._lock:
-            if self._signature() == self._seen or self._snapshots is None:
+            if self.signature() == self._seen or self._snapshots is None:
                 return False
             before = self._published
             snapshot = self._present()
@@ -79,14 +83,13 @@ class LivingSnapshots:
             return True
 
     def _present(self) -> Snapshot:
-        self._seen = self._signature()
+        self._seen = self.signature()
         version, facts = self.catalog.state.present, self.catalog.facts
         if self._published is None or self._published.catalog_version != version.number:
             self._published = self._load(version)
-        self._revision += 1
         published = self._published
         shown = facts.mask(published.catalog)
-        return published.with_facts(facts.applied(published.catalog), None if shown.all() else shown, self._revision)
+        return published.with_facts(facts.applied(published.catalog), None if shown.all() else shown, next_revision())
 
     def _load(self, version: Version) -> Snapshot:
         """Return the snapshot of a version, without facts."""
@@ -111,7 +114,7 @@ class LivingSnapshots:
             newer=newer if newer is not None and newer.any() else None,
         )
 
-    def _signature(self) -> tuple[Any, ...]:
+    def signature(self) -> tuple[Any, ...]:
         """Return what changes with every change of the files."""
         found = []
         for name in (VERSIONS, FACTS, STAGED):
@@ -155,10 +158,17 @@ def _renumbered(rows: Sequences, before: Catalog, now: Catalog) -> Sequences:
     return Sequences(numbers[kept].astype(np.int32), through[rows.offsets].astype(np.int64))
 
 
+class Refreshable(Protocol):
+    """What a watch looks after."""
+
+    def refresh(self) -> bool:
+        """Let the present state answer; return whether it had changed."""
+
+
 class CatalogWatch:
     """Looks once a second whether another process has changed the catalogue."""
 
-    def __init__(self, living: LivingSnapshots, every: float = 1.0) -> None:
+    def __init__(self, living: Refreshable, every: float = 1.0) -> None:
         """Watch; `start` starts the thread."""
         self._living, self._every = living, every
         self._stop = threading.Event()

@@ -2,56 +2,104 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
-from lexirec.core.runs import RunRecord, find_run, recommenders
+from lexirec.core.digests import file_digest
+from lexirec.core.runs import RunRecord
 from lexirec.core.store import Store
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.ranking import Recommender
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Split
-from lexirec.models.loading import chosen, load_recommender
-from lexirec.models.saving import MANIFEST, read_manifest
+from lexirec.models.living_catalog import CATALOGS, Facts
+from lexirec.models.loading import load_recommender, metrics_of
 from lexirec.serving.answering.living import LivingSnapshots, Trained, simpler_models
 from lexirec.serving.answering.similar import unit_rows
-from lexirec.serving.answering.snapshot import ModelIdentity, SimilarItems, SimplerModel, Snapshot
+from lexirec.serving.answering.snapshot import ModelIdentity, SimilarItems, SimplerModel, Snapshot, next_revision
+from lexirec.serving.answering.sources import Source
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
 
-_log = logging.getLogger(__name__)
 _DIGITS = 12
+_FOLDERS = "=folders"
+"""Folder for the facts of saved recommenders, beside those of experiments; no experiment can have this name."""
 
 
-def load_snapshot(store: Store, name: str, wanted: str | None = None) -> tuple[Snapshot, LivingSnapshots | None]:
-    """Load what answers requests first, and for an experiment the catalogue that may change.
+class ModelCard(NamedTuple):
+    """What the record of a run says about a model: when the run ended, and what it measured."""
 
-    Args:
-        store: of finished experiments.
-        name: of an experiment, or the folder of a saved recommender, whose catalogue stays as it is.
-        wanted: name of one of the experiment's recommenders; by default the last trained model, else the best baseline.
+    finished: str | None = None
+    metrics: Mapping[str, Mapping[str, float]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model that was loaded.
+
+    Attributes:
+        snapshot: Of the catalogue of training, or of the saved one, without facts.
+        living: Its catalogue that may change; None for a saved recommender, whose catalogue stays as it is.
+        source: Where it comes from; None for one that was made in memory.
+        card: What its run measured.
+        state: Folder of its present facts; None for a model in memory.
+    """
+
+    snapshot: Snapshot
+    living: LivingSnapshots | None = None
+    source: Source | None = None
+    card: ModelCard = field(default=ModelCard())
+    state: Path | None = None
+
+    @property
+    def model(self) -> ModelIdentity:
+        """Its identity."""
+        return self.snapshot.model
+
+    def begin(self) -> Snapshot:
+        """Return the snapshot of the present state."""
+        if self.living is not None:
+            return self.living.begin()
+        facts = Facts.read(self.state) if self.state is not None else Facts()
+        if not facts.values and not facts.hidden:
+            return self.snapshot
+        shown = facts.mask(self.snapshot.catalog)
+        present = facts.applied(self.snapshot.catalog)
+        return self.snapshot.with_facts(present, None if shown.all() else shown, next_revision())
+
+
+def load_model(source: Source) -> Loaded:
+    """Load a model and what answers beside it: simpler models, similar items, and the catalogue that may change.
 
     Raises:
         ArtifactError: there is no such experiment, folder or recommender, or its files are damaged.
     """
-    if (Path(name) / MANIFEST).is_file():
-        folder = Path(name)
-        identity = ModelIdentity(folder.resolve().name, str(read_manifest(folder)["catalog"])[:_DIGITS])
-        recommender = load_recommender(folder)
-        popularity = simpler_models(recommender.catalog, Sequences.from_lists([]))[-1:]  # there are no events to count
-        return _snapshot(identity, recommender, popularity), None
-    run = find_run(store, name)
-    part = chosen(run, wanted)
-    stage = recommenders(run)[part]
+    if source.folder is not None:
+        return _load_folder(source, source.folder)
+    run, part, stage = source.stage()
+    store = source.store
     store.check(stage.folder)
     recommender = load_recommender(stage.folder)
-    identity = ModelIdentity(f"{run.name}:{part}" if wanted else run.name, stage.key[:_DIGITS])
+    identity = ModelIdentity(f"{run.name}:{part}" if source.part else run.name, stage.key[:_DIGITS])
     rows = _rows(store, run)
     simpler = simpler_models(recommender.catalog, rows)
-    trained = Trained(_snapshot(identity, recommender, simpler, _similar(store, run)), rows)
-    living = LivingSnapshots(LivingCatalog(store, run.name, part, stage), trained)
-    return living.begin(), living
+    snapshot = _snapshot(identity, recommender, simpler, _similar(store, run))
+    living = LivingSnapshots(LivingCatalog(store, run.name, part, stage), Trained(snapshot, rows))
+    card = ModelCard(run.finished, metrics_of(run, part))
+    return Loaded(snapshot, living, source.exact(stage.key), card, living.catalog.folder)
+
+
+def _load_folder(source: Source, folder: Path) -> Loaded:
+    """Load a saved recommender; what its files hold tells it from another one of the same name."""
+    identity = ModelIdentity(folder.resolve().name, file_digest(folder)[:_DIGITS])
+    recommender = load_recommender(folder)
+    popularity = simpler_models(recommender.catalog, Sequences.from_lists([]))[-1:]  # there are no events to count
+    state = source.store.root / CATALOGS / _FOLDERS / identity.name / identity.version
+    return Loaded(_snapshot(identity, recommender, popularity), None, source, state=state)
 
 
 def _snapshot(

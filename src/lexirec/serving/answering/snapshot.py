@@ -6,6 +6,7 @@ Requests that run keep the old one, which is freed when the last of them ends.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,12 +20,20 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Recommender
 from lexirec.serving.problems import ProblemError
 
+next_revision = itertools.count(1).__next__
+"""Returns the next number for a change of facts: no two states of a process share one, also not of a reloaded model."""
+
 
 class ModelIdentity(NamedTuple):
     """Name of a model, and the first digits of its artifact's key."""
 
     name: str
     version: str
+
+    @property
+    def reference(self) -> str:
+        """What names this version and no other: `NAME@VERSION`."""
+        return f"{self.name}@{self.version}"
 
 
 class SimplerModel(NamedTuple):

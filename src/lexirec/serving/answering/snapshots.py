@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from lexirec.core.errors import did_you_mean
-from lexirec.serving.answering.snapshot import Snapshot
+from lexirec.serving.answering.snapshot import ModelIdentity, Snapshot
+from lexirec.serving.answering.traffic import Split
 from lexirec.serving.problems import ProblemError
+from lexirec.serving.schemas.recommend import Variant
+
+
+class Routed(NamedTuple):
+    """The snapshot that answers a request, and why that one."""
+
+    snapshot: Snapshot
+    variant: Variant
 
 
 class Snapshots:
-    """Snapshots by the name of their model. Reading takes no lock; changes do."""
+    """Snapshots by the identity of their model. Reading takes no lock; changes do."""
 
-    def __init__(self, active: Snapshot) -> None:
-        """Begin with one snapshot, the active one."""
+    def __init__(self, active: Snapshot, split: Split | None = None) -> None:
+        """Begin with one snapshot, the active one; `split` says which users another one answers."""
         self._lock = threading.Lock()
-        self._by_name: Mapping[str, Snapshot] = {active.model.name: active}
+        self._loaded: Mapping[ModelIdentity, Snapshot] = {active.model: active}
         self._active = active
+        self.split = split or Split()
 
     @property
     def active(self) -> Snapshot:
@@ -28,7 +39,30 @@ class Snapshots:
     def all(self) -> tuple[Snapshot, ...]:
         """All snapshots, the active one first."""
         active = self._active
-        return (active, *(each for name, each in self._by_name.items() if name != active.model.name))
+        return (active, *(each for model, each in self._loaded.items() if model != active.model))
+
+    @property
+    def candidate(self) -> Snapshot | None:
+        """The snapshot that answers a share of the users; None where there is none besides the active one."""
+        model = self.split.candidate
+        return None if model is None or model == self._active.model else self._loaded.get(model)
+
+    def get(self, model: ModelIdentity) -> Snapshot | None:
+        """Return the snapshot of a model; None where it is not loaded."""
+        return self._loaded.get(model)
+
+    def route(self, name: str | None, catalog_version: int | None, owner: str | None) -> Routed:
+        """Return the snapshot that answers a request, and the variant of the traffic that it counts as.
+
+        Raises:
+            ProblemError: there is no such model, or the catalogue has another version.
+        """
+        if name is not None or catalog_version is not None:
+            return Routed(self.pick(name, catalog_version), "pinned")
+        candidate = self.candidate
+        if candidate is not None and not self.split.shadow and self.split.takes(owner):
+            return Routed(candidate, "candidate")
+        return Routed(self._active, "active")
 
     def pick(self, name: str | None, catalog_version: int | None) -> Snapshot:
         """Return the snapshot that a request asks for.
@@ -36,13 +70,7 @@ class Snapshots:
         Raises:
             ProblemError: there is no such model, or the catalogue has another version.
         """
-        snapshot = self._active if name is None else self._by_name.get(name)
-        if snapshot is None:
-            loaded = list(self._by_name)
-            named = ", ".join(f"'{each}'" for each in loaded)
-            raise ProblemError(
-                "not-found", f"there is no model '{name}'; loaded are {named}.{did_you_mean(name or '', loaded)}"
-            )
+        snapshot = self._active if name is None else self.find(name)
         if catalog_version not in (None, snapshot.catalog_version):
             raise ProblemError(
                 "conflict",
@@ -51,15 +79,38 @@ class Snapshots:
             )
         return snapshot
 
+    def find(self, name: str) -> Snapshot:
+        """Return a loaded model's snapshot: `NAME@VERSION`; or `NAME`, the active one of that name, else the newest.
+
+        Raises:
+            ProblemError: there is none.
+        """
+        active, loaded = self._active, self._loaded
+        if active.model.name == name:
+            return active
+        for model, snapshot in reversed(list(loaded.items())):
+            if name in (model.name, model.reference):
+                return snapshot
+        references = [model.reference for model in loaded]
+        named = ", ".join(f"'{each}'" for each in references)
+        hint = did_you_mean(name, [*references, *(model.name for model in loaded)])
+        raise ProblemError("not-found", f"there is no model '{name}'; loaded are {named}.{hint}")
+
     def put(self, snapshot: Snapshot, *, activate: bool = False) -> None:
         """Add a snapshot, or replace that of the same model; `activate` lets it answer by default."""
         with self._lock:
-            self._by_name = {**self._by_name, snapshot.model.name: snapshot}
-            if activate or self._active.model.name == snapshot.model.name:
+            self._loaded = {**self._loaded, snapshot.model: snapshot}
+            if activate or self._active.model == snapshot.model:
                 self._active = snapshot
+
+    def drop(self, model: ModelIdentity) -> None:
+        """Forget the snapshot of a model that is not the active one; requests that run keep it until they end."""
+        with self._lock:
+            if model != self._active.model:
+                self._loaded = {each: snapshot for each, snapshot in self._loaded.items() if each != model}
 
     def change(self, of: Callable[[Snapshot], Snapshot]) -> None:
         """Replace every snapshot by what a function makes of it, all at once."""
         with self._lock:
-            self._by_name = {name: of(each) for name, each in self._by_name.items()}
-            self._active = self._by_name[self._active.model.name]
+            self._loaded = {model: of(each) for model, each in self._loaded.items()}
+            self._active = self._loaded[self._active.model]

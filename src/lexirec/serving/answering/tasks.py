@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lexirec.models.compiled_rules import Rules
 from lexirec.serving.answering.histories import GivenEvent, History
 from lexirec.serving.answering.snapshot import Snapshot
+from lexirec.serving.schemas.recommend import Variant
 
 
 class Ranked(NamedTuple):
@@ -63,6 +64,7 @@ class Task:
         reply: Takes the result.
         everything: Whether all legal candidates are ranked, not the best k.
         dropped: Whether nobody waits: the client left, or a simpler model has answered.
+        variant: Whose traffic the question counts as.
     """
 
     snapshot: Snapshot
@@ -78,3 +80,4 @@ class Task:
     everything: bool = False
     dropped: bool = False
     history: History | None = None
+    variant: Variant = "active"

@@ -13,9 +13,10 @@ from lexirec.serving.answering.engine import Engine
 from lexirec.serving.answering.histories import GivenEvent
 from lexirec.serving.answering.snapshot import Snapshot
 from lexirec.serving.answering.tasks import Task
+from lexirec.serving.problems import ProblemError
 
 SIZES = (1, 2, 8)
-_LONGEST_WAIT = 600.0
+_LONGEST_WAIT, _PAUSE = 600.0, 0.05
 
 
 def warm_up(snapshot: Snapshot, engine: Engine, *, k: int = 10) -> None:
@@ -39,11 +40,25 @@ def warm_up(snapshot: Snapshot, engine: Engine, *, k: int = 10) -> None:
             given = tuple(GivenEvent(ids[number]) for number in chosen)
             now = time.monotonic()
             rules = Rules(allowed=snapshot.available)
-            engine.submit(
-                Task(snapshot, min(k, len(ids)), rules, None, given, True, False, now, now + _LONGEST_WAIT, reply)
+            _submit(
+                engine,
+                Task(snapshot, min(k, len(ids)), rules, None, given, True, False, now, now + _LONGEST_WAIT, reply),
             )
         for _ in range(size):
             done.acquire()
         for result in results:
             if isinstance(result, Exception):
                 raise result
+
+
+def _submit(engine: Engine, task: Task) -> None:
+    """Queue a task; while the queue is full of requests, wait for room."""
+    while True:
+        try:
+            engine.submit(task)
+        except ProblemError as error:
+            if error.kind != "overloaded" or time.monotonic() > task.deadline:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return

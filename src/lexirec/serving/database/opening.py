@@ -19,6 +19,7 @@ from lexirec.serving.database.impressions import ImpressionStore
 from lexirec.serving.database.items import ItemStore
 from lexirec.serving.database.keys import KeyStore
 from lexirec.serving.database.migration import REVISIONS, current_revision, prepare
+from lexirec.serving.database.models import ModelStore
 from lexirec.serving.database.users import UserStore
 from lexirec.serving.database.writer import Writer
 
@@ -31,7 +32,7 @@ class Database:
         engine: SQLAlchemy's engine.
         writer: The thread that writes.
         access: What the stores share.
-        events, users, items, impressions, keys: The stores.
+        events, users, items, impressions, keys, models: The stores.
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], float], policy: EventPolicy | None) -> None:
@@ -44,6 +45,7 @@ class Database:
         self.items = ItemStore(self.access)
         self.impressions = ImpressionStore(self.access, self.events)
         self.keys = KeyStore(self.access)
+        self.models = ModelStore(self.access)
 
     def check(self) -> None:
         """Ask the database for its schema, as a sign of life.

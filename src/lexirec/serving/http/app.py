@@ -12,6 +12,7 @@ from lexirec.serving.http import (
     routes_catalog,
     routes_events,
     routes_items,
+    routes_models,
     routes_recommend,
     routes_service,
     routes_users,
@@ -48,7 +49,16 @@ def create_app(service: Service) -> App:
     )
     app.state.service = service
     answer_errors(app)
-    modules = (routes_recommend, routes_events, routes_users, routes_items, routes_catalog, routes_service, health)
+    modules = (
+        routes_recommend,
+        routes_events,
+        routes_users,
+        routes_items,
+        routes_catalog,
+        routes_models,
+        routes_service,
+        health,
+    )
     for router in (*(module.router for module in modules), pages):
         app.include_router(router)
     describe(app, (NewEvent, EventList))

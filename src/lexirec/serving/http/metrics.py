@@ -8,9 +8,12 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from lexirec.serving.answering.snapshot import ModelIdentity
+
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
+_TENTHS = tuple(tenth / 10 for tenth in range(11))
 _TOKENS = (64, 256, 1024, 4096, 16_384, 65_536)
 
 
@@ -42,7 +45,7 @@ class Metrics:
         self.batch_requests = sizes("batch_requests", "Requests of a batch.", _SIZES)
         self.batch_tokens = sizes("batch_tokens", "Tokens of a batch.", _TOKENS)
         self.model_seconds = seconds("model", "Seconds that the model took for a batch.")
-        self.recommendations = counter("recommendations_total", "Lists answered.", "model", "source")
+        self.recommendations = counter("recommendations_total", "Lists answered.", "model", "variant", "source")
         self.fallbacks = counter("fallbacks_total", "Lists that a simpler model answered.", "reason")
         self.short_lists = counter("short_lists_total", "Lists with fewer items than asked for.", "reason")
         self.invalid_items = counter("invalid_items_total", "Items in lists that were not legal; must stay 0.")
@@ -54,6 +57,14 @@ class Metrics:
         self.catalog_items = gauge("catalog_items", "Items of the catalogue.", "state")
         self.swaps = counter("swaps_total", "Changes of what answers.", "kind", "result")
         self.model_info = gauge("model_info", "The model that answers: always 1.", "name", "version")
+        self.shadows = counter("shadows_total", "Lists that the candidate computed beside the answer.", "result")
+        self.shadow_overlap = Histogram(
+            "lexirec_shadow_overlap_ratio",
+            "Share of a list that the candidate's holds, too.",
+            (),
+            buckets=_TENTHS,
+            registry=registry,
+        )
         self.impressions_dropped = counter("impressions_dropped_total", "Answers that could not be recorded.")
         self.mask_hits = counter("mask_cache_hits_total", "Compiled rules taken from the cache.")
         self.mask_misses = counter("mask_cache_misses_total", "Rules compiled.")
@@ -62,6 +73,15 @@ class Metrics:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
+    def answers_with(self, model: ModelIdentity) -> None:
+        """Say which model is active."""
+        self.model_info.clear()
+        self.model_info.labels(model.name, model.version).set(1)
+
+    def forget(self, model: ModelIdentity) -> None:
+        """Drop the counts of a model that is no longer loaded, so that every night's model does not add some."""
+        self.recommendations.remove_by_labels({"model": model.name})
+
     # ------------------------------------------------------------------------------- what the engine tells (any thread)
 
     def batch(self, requests: int, tokens: int, seconds: float) -> None:
@@ -69,6 +89,12 @@ class Metrics:
         self.batch_requests.observe(requests)
         self.batch_tokens.observe(tokens)
         self.model_seconds.observe(seconds)
+
+    def shadowed(self, result: str, overlap: float | None) -> None:
+        """Count a list that the candidate computed beside an answer."""
+        self.shadows.labels(result).inc()
+        if overlap is not None:
+            self.shadow_overlap.observe(overlap)
 
     def failed(self, error: BaseException) -> None:
         """Count nothing more: lists of simpler models are counted by their reason."""

@@ -12,9 +12,6 @@ from lexirec.serving.http.metrics import Metrics
 from lexirec.serving.schemas.recommend import RankRequest, Recommendation, RecommendRequest
 from lexirec.serving.settings import ImpressionSettings
 
-ACTIVE = "active"
-"""Name of the variant that answers where there is no other."""
-
 
 class Recorder:
     """Counts answers, and writes those of a share of the users after they were given."""
@@ -28,7 +25,7 @@ class Recorder:
         metrics = self._metrics
         metrics.invalid_items.inc(invalid)
         source = answer.items[0].source if answer.items else "none"
-        metrics.recommendations.labels(answer.model.name, source).inc()
+        metrics.recommendations.labels(answer.model.name, answer.variant, source).inc()
         if answer.fallback is not None:
             metrics.fallbacks.labels(answer.fallback).inc()
         if isinstance(body, RecommendRequest) and len(answer.items) < body.k:
@@ -52,7 +49,7 @@ class Recorder:
             recommendation_id=answer.recommendation_id,
             user_id=owner,
             time=time.time(),
-            variant=ACTIVE,
+            variant=answer.variant,
             snapshot=f"{answer.model.name}@{answer.model.version}/{answer.catalog_version}",
             scenario=body.scenario,
             request=body.model_dump(mode="json", exclude_defaults=True, exclude={"history"}),

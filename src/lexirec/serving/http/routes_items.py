@@ -13,6 +13,7 @@ import pyarrow as pa
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from lexirec.serving.answering.living import LivingSnapshots, item_state
+from lexirec.serving.answering.models import Models
 from lexirec.serving.http.auth import KeyHolder, needs
 from lexirec.serving.http.openapi import SECURITY, problems
 from lexirec.serving.http.routes_catalog import living_of
@@ -41,12 +42,14 @@ T = TypeVar("T")
 
 async def _changed(request: Request, work: Callable[[LivingSnapshots], T]) -> T:
     """Do work on a thread, then let the new state answer before the client hears of it."""
-    living = living_of(request)
+    living_of(request)
+    models: Models = request.app.state.service.models
 
     def run() -> T:
-        result = work(living)
-        living.refresh()
-        return result
+        with models.changing() as living:
+            if living is None:
+                raise ProblemError("conflict", "another model answers now, whose catalogue cannot change")
+            return work(living)
 
     return await asyncio.to_thread(run)
 

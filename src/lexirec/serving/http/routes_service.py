@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from lexirec.core.environment import versions
-from lexirec.serving.answering.snapshot import Snapshot
 from lexirec.serving.http.auth import KeyHolder, needs
 from lexirec.serving.http.openapi import SECURITY, problems
-from lexirec.serving.schemas.service import InfoAnswer, ModelAnswer, ModelsAnswer
+from lexirec.serving.http.routes_models import model_answer
+from lexirec.serving.schemas.service import InfoAnswer
 
 router = APIRouter(prefix="/v1", tags=["service"])
 Reader = Annotated[KeyHolder, Depends(needs("read"))]
 _EXTRA = {"security": SECURITY}
 _JSON = "application/json"
-_SECRETS = {"storage"}
-
-
-def _model(snapshot: Snapshot, *, active: bool) -> ModelAnswer:
-    return ModelAnswer(
-        name=snapshot.model.name,
-        version=snapshot.model.version,
-        active=active,
-        items=len(snapshot.catalog),
-        protocol=snapshot.recommender.protocol,
-    )
+_SECRETS: dict[str, Any] = {"storage": True, "models": {"root"}}
 
 
 @router.get("/info", response_model=InfoAnswer, responses=problems(), openapi_extra=_EXTRA, summary="About the service")
@@ -37,17 +27,9 @@ async def info(request: Request, key: Reader) -> Response:
     active = service.snapshots.active
     answer = InfoAnswer(
         lexirec=versions().get("lexirec") or "0",
-        model=_model(active, active=True),
+        model=model_answer(service, active),
         catalog=service.catalog_answer(active),
         settings=service.settings.model_dump(mode="json", exclude=_SECRETS),
         seconds_since_start=round(time.monotonic() - service.started, 1),
     )
-    return Response(answer.model_dump_json(), media_type=_JSON)
-
-
-@router.get("/models", response_model=ModelsAnswer, responses=problems(), openapi_extra=_EXTRA, summary="Loaded models")
-async def models(request: Request, key: Reader) -> Response:
-    """Return the loaded models, the active one first, with how they make lists."""
-    every = request.app.state.service.snapshots.all
-    answer = ModelsAnswer(items=tuple(_model(each, active=not place) for place, each in enumerate(every)))
     return Response(answer.model_dump_json(), media_type=_JSON)

@@ -13,8 +13,13 @@ from lexirec.serving.answering.answers import Answers, Reading
 from lexirec.serving.answering.compiling import RuleCompiler
 from lexirec.serving.answering.engine import Engine
 from lexirec.serving.answering.living import CatalogWatch, LivingSnapshots
+from lexirec.serving.answering.loading import Loaded
+from lexirec.serving.answering.models import Models
+from lexirec.serving.answering.remembering import ServedModels
+from lexirec.serving.answering.shadow import Shadow
 from lexirec.serving.answering.snapshot import Snapshot
 from lexirec.serving.answering.snapshots import Snapshots
+from lexirec.serving.answering.traffic import Split
 from lexirec.serving.answering.warming import warm_up
 from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.event_rules import EventRules, UserEvents
@@ -25,8 +30,10 @@ from lexirec.serving.http.housekeeping import Housekeeping
 from lexirec.serving.http.jobs import Jobs
 from lexirec.serving.http.logs import UserNames
 from lexirec.serving.http.metrics import Metrics
+from lexirec.serving.http.model_changes import load_others
 from lexirec.serving.http.recording import Recorder
 from lexirec.serving.schemas.events import EventsAnswer
+from lexirec.serving.schemas.recommend import RankRequest, Recommendation, RecommendRequest
 from lexirec.serving.schemas.service import CatalogAnswer
 from lexirec.serving.settings import KEY_VARIABLE, ServeSettings
 
@@ -43,8 +50,9 @@ class Service:
     Attributes:
         settings: of the service.
         database: of users and events.
-        living: the catalogue that may change; None where it cannot.
         jobs: long work.
+        models: that are loaded.
+        served: the active models as the database remembers them; None where no models can be loaded.
         watch: that notices changes of the catalogue by other processes.
         snapshots: that answer.
         answers: to requests.
@@ -58,18 +66,17 @@ class Service:
     """
 
     def __init__(
-        self, settings: ServeSettings, database: Database, snapshot: Snapshot, living: LivingSnapshots | None = None
+        self, settings: ServeSettings, database: Database, first: Loaded, served: ServedModels | None = None
     ) -> None:
         """Combine the parts; `start` starts their threads.
 
         Args:
             settings: of the service.
             database: of users and events.
-            snapshot: that answers first.
-            living: the catalogue that may change; None where it cannot.
+            first: model, the active one.
+            served: the active models as the database remembers them; None where no models can be loaded.
         """
-        self.living, self.jobs = living, Jobs()
-        self.watch = CatalogWatch(living) if living is not None else None
+        self.jobs, self.served = Jobs(), served
         self.settings, self.database = settings, database
         self.metrics, self.health = Metrics(), Health()
         self.user_names = UserNames(settings.logs.user_ids == "plain")
@@ -77,7 +84,7 @@ class Service:
         self._warm = False
         events = settings.events
         self.rules = EventRules.of(events.read, events.seen, events.never)
-        self.snapshots = Snapshots(snapshot)
+        self.snapshots = Snapshots(first.begin(), Split(settings.traffic))
         self.compiler = RuleCompiler(settings.batching.mask_cache_bytes, self.metrics)
         self.recorder = Recorder(database, settings.impressions, self.metrics)
         self.engine = Engine(settings.batching, settings.limits.waiting, self.stored_events, self.rules, self.metrics)
@@ -87,11 +94,25 @@ class Service:
             self.compiler,
             Reading(self.stored_events, self.rules),
             fallback=settings.fallback == "full",
-            observe=self.recorder.observe,
+            observe=self._observe,
         )
+        self.shadow = Shadow(self.snapshots, self.engine, self.compiler, self.metrics.shadowed)
+        self.models = Models(
+            first,
+            self.snapshots,
+            lambda made: warm_up(made, self.engine),
+            remember=self._remember,
+            forget=self.metrics.forget,
+        )
+        self.watch = CatalogWatch(self.models)
         self.housekeeping = Housekeeping(database, settings)
         self.gate = Gate(database.keys, os.environ.get(KEY_VARIABLE), settings.limits.rate)
         self._watch()
+
+    @property
+    def living(self) -> LivingSnapshots | None:
+        """The catalogue of the active model; None where it cannot change."""
+        return self.models.living
 
     def stored_events(self, owners: Sequence[str]) -> Mapping[str, UserEvents]:
         """Return the stored events of users; of the older ones only what was seen."""
@@ -121,6 +142,7 @@ class Service:
         try:
             version = living.catalog.publish()
             living.refresh()
+            self.models.refresh()
         except Exception:
             self.metrics.swaps.labels("catalog", "failed").inc()
             raise
@@ -136,6 +158,7 @@ class Service:
         """Make an earlier version active and let it answer."""
         version = living.catalog.rollback(number)
         living.refresh()
+        self.models.refresh()
         self.metrics.swaps.labels("catalog", "back").inc()
         return version
 
@@ -143,16 +166,25 @@ class Service:
         """Start the threads, and answer requests of every size once so that the first user does not wait."""
         self.engine.start()
         self.housekeeping.start()
-        if self.living is not None:
-            self.living.attach(self.snapshots, lambda snapshot: warm_up(snapshot, self.engine))
-        if self.watch is not None:
-            self.watch.start()
         began = time.monotonic()
         warm_up(self.snapshots.active, self.engine)
+        self.models.start()
+        self.watch.start()
+        self.shadow.start()
+        load_others(self)
         self._warm = True
-        active = self.snapshots.active
-        self.metrics.model_info.labels(active.model.name, active.model.version).set(1)
-        _log.info("ready to answer with %s, warm after %.1f s", active.model.name, time.monotonic() - began)
+        _log.info(
+            "ready to answer with %s, warm after %.1f s", self.snapshots.active.model.name, time.monotonic() - began
+        )
+
+    def _remember(self, active: Loaded, previous: Loaded | None) -> None:
+        if self.served is not None:
+            self.served.remember(active, previous)
+        self.metrics.answers_with(active.model)
+
+    def _observe(self, body: RecommendRequest | RankRequest, answer: Recommendation, invalid: int) -> None:
+        self.recorder.observe(body, answer, invalid)
+        self.shadow.offer(body, answer)
 
     def drain(self) -> None:
         """Say that the service is not ready any more; it still answers."""
@@ -161,9 +193,9 @@ class Service:
     def stop(self) -> None:
         """Answer what waits, write what is queued, close the database."""
         seconds = self.settings.stopping.finish_seconds
-        if self.watch is not None:
-            self.watch.stop()
+        self.watch.stop()
         self.jobs.close()
+        self.shadow.stop()
         self.housekeeping.stop()
         self.engine.stop(seconds)
         self.answers.close()

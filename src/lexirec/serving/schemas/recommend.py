@@ -12,6 +12,7 @@ from lexirec.serving.schemas.problem import ProblemBody
 MOST_PLACES = 200
 Source = Literal["model", "memory", "popularity"]
 Fallback = Literal["newcomer", "deadline", "model-error"]
+Variant = Literal["active", "candidate", "pinned"]
 FieldName = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -71,7 +72,7 @@ class Question(Body):
     timeout_ms: Annotated[Whole, Field(ge=1, le=10_000)] = 1_000
     """Milliseconds after which a simpler model answers."""
     model: Annotated[str, Field(min_length=1, max_length=256)] | None = None
-    """Name of the model that must answer; by default the active one."""
+    """The model that must answer, as `NAME` or `NAME@VERSION`; by default the one that has the user's traffic."""
     catalog_version: Annotated[Whole, Field(ge=0)] | None = None
     """Version of the catalogue that must answer; by default the active one."""
 
@@ -167,6 +168,8 @@ class Recommendation(Answer):
     session_id: str | None = None
     model: ModelName
     catalog_version: int
+    variant: Variant = "active"
+    """Whose traffic the request counts as; `pinned` where it names the model or the catalogue's version."""
     items: tuple[RankedItem, ...]
     complete: bool
     """Whether all places that the legal items could fill are filled."""

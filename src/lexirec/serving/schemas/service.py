@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from lexirec.serving.schemas.common import Answer
 
 
@@ -29,10 +31,21 @@ class ModelAnswer(Answer):
 
     name: str
     version: str
+    reference: str
+    """`NAME@VERSION`, which names this model and no other."""
     active: bool
+    previous: bool = False
+    """Whether it answered before the active one; the service can go back to it."""
+    candidate: bool = False
+    """Whether a share of the traffic is its."""
     items: int
+    catalog_version: int
     protocol: dict[str, Any]
     """How lists are made: kind, search, settings."""
+    finished: str | None = None
+    """When its run ended; null for a saved recommender."""
+    metrics: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """What its run measured, by the treatment of seen items."""
 
 
 class ModelsAnswer(Answer):
