@@ -76,6 +76,8 @@ class ImpressionSettings(Settings):
     """Share of users, by a hash of their ids, whose answers are recorded."""
     keep_days: float = Field(default=30.0, gt=0)
     """Days until they are deleted."""
+    clicks: tuple[str, ...] | None = None
+    """Types of events that count as clicks on what was shown; None for all but those of `events.never`."""
 
 
 class StorageSettings(Settings):

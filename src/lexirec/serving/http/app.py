@@ -10,6 +10,7 @@ from lexirec.core.environment import versions
 from lexirec.serving.http import (
     health,
     routes_catalog,
+    routes_evaluation,
     routes_events,
     routes_items,
     routes_recommend,
@@ -49,7 +50,7 @@ def create_app(service: Service) -> App:
     app.state.service = service
     answer_errors(app)
     modules = (routes_recommend, routes_events, routes_users, routes_items, routes_catalog, routes_service, health)
-    for router in (*(module.router for module in modules), pages):
+    for router in (*(module.router for module in modules), routes_evaluation.router, pages):
         app.include_router(router)
     describe(app, (NewEvent, EventList))
     settings = service.settings

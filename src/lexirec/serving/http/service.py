@@ -13,6 +13,8 @@ from lexirec.serving.answering.answers import Answers, Reading
 from lexirec.serving.answering.compiling import RuleCompiler
 from lexirec.serving.answering.engine import Engine
 from lexirec.serving.answering.living import CatalogWatch, LivingSnapshots
+from lexirec.serving.answering.online_evaluation import OnlineEvaluation
+from lexirec.serving.answering.past import NEWEST, PastReasons
 from lexirec.serving.answering.snapshot import Snapshot
 from lexirec.serving.answering.snapshots import Snapshots
 from lexirec.serving.answering.warming import warm_up
@@ -31,8 +33,6 @@ from lexirec.serving.schemas.service import CatalogAnswer
 from lexirec.serving.settings import KEY_VARIABLE, ServeSettings
 
 _log = logging.getLogger(__name__)
-NEWEST = 200
-"""Stored events of a user that are read as history."""
 MOST_FULL = 0.9
 """Share of the queue from which on the service counts as not ready."""
 
@@ -48,6 +48,8 @@ class Service:
         watch: that notices changes of the catalogue by other processes.
         snapshots: that answer.
         answers: to requests.
+        past_reasons: of lists that were answered before.
+        evaluation: of what was shown.
         housekeeping: that deletes what was kept long enough.
         gate: that checks keys.
         metrics: of the process.
@@ -89,6 +91,8 @@ class Service:
             fallback=settings.fallback == "full",
             observe=self.recorder.observe,
         )
+        self.past_reasons = PastReasons(self.snapshots, self.engine, self.compiler)
+        self.evaluation = OnlineEvaluation(database, settings, lambda: len(self.snapshots.active.catalog))
         self.housekeeping = Housekeeping(database, settings)
         self.gate = Gate(database.keys, os.environ.get(KEY_VARIABLE), settings.limits.rate)
         self._watch()
@@ -167,6 +171,7 @@ class Service:
         self.housekeeping.stop()
         self.engine.stop(seconds)
         self.answers.close()
+        self.evaluation.close()
         if not self.database.close(seconds):
             _log.error("the database did not take everything within %.0f s; nothing acknowledged is lost", seconds)
 
