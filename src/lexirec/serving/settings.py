@@ -69,6 +69,12 @@ class EventSettings(Settings):
     """Days until events are deleted; None keeps them."""
 
 
+def known_types(events: EventSettings) -> tuple[str, ...]:
+    """Return the types of events that the settings name, and the default one of an event."""
+    named = [*(events.read or ()), *(events.seen or ()), *events.never]
+    return tuple(dict.fromkeys(["interaction", *named]))
+
+
 class ImpressionSettings(Settings):
     """Which answers are recorded, for the evaluation of what was shown."""
 

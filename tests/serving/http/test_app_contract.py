@@ -228,7 +228,7 @@ def test_metrics_count_what_happened(shop):
     client.post("/v1/recommend", json={"k": 1})
     text = client.get("/metrics").text
     assert re.search(r'lexirec_http_requests_total\{method="POST",route="/v1/recommend",status="200"\} [1-9]', text)
-    assert re.search(r'lexirec_recommendations_total\{model="shop",source="model"\} [1-9]', text)
+    assert re.search(r'lexirec_recommendations_total\{model="shop",source="model",variant="active"\} [1-9]', text)
     assert re.search(r'lexirec_fallbacks_total\{reason="newcomer"\} [1-9]', text)
     assert "lexirec_invalid_items_total 0.0" in text
     assert 'route="/v1/users/{user_id}"' in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from html import escape
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -95,7 +96,7 @@ async def metrics(request: Request) -> Response:
     service: Service = request.app.state.service
     if "metrics" not in service.settings.auth.public:
         await needs("read")(request, request.headers.get("authorization"), request.headers.get("x-api-key"))
-    return Response(service.metrics.text(), media_type=MEDIA_TYPE)
+    return Response(await asyncio.to_thread(service.metrics_text), media_type=MEDIA_TYPE)
 
 
 def _operations(description: dict[str, object]) -> str:

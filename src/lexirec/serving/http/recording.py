@@ -33,7 +33,7 @@ class Recorder:
         metrics = self._metrics
         metrics.invalid_items.inc(invalid)
         source = answer.items[0].source if answer.items else "none"
-        metrics.recommendations.labels(answer.model.name, source).inc()
+        metrics.recommendations.labels(answer.model.name, ACTIVE, source).inc()
         if answer.fallback is not None:
             metrics.fallbacks.labels(answer.fallback).inc()
         if isinstance(body, RecommendRequest) and len(answer.items) < body.k:
