@@ -104,13 +104,7 @@ def recommend(
         DataError: k is below 1, an item or field is unknown, the filters leave no item, there is no such option, or an
             argument is of another type.
     """
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise DataError(f"k is {k!r}; set it to a whole number of at least 1")
-    if isinstance(history, (str, bytes)):
-        raise DataError(f"history is the text {shown(str(history))}; pass a list of item ids, oldest first")
-    expect("history", history, Iterable, "pass a list of item ids, oldest first")
-    if not hasattr(recommender, "rank"):
-        raise DataError(f"recommender is of type {type(recommender).__name__}; pass one that load_recommender returns")
+    _check(recommender, history, k)
     given: dict[str, Any] = dict(options)
     exclude_seen, explain = given.pop("exclude_seen", True), given.pop("explain", False)
     if not isinstance(exclude_seen, (bool, np.bool_)):
@@ -134,6 +128,17 @@ def recommend(
         for rank, item in enumerate(ranked.items)
     )
     return Recommendations(found, rules.remarks)
+
+
+def _check(recommender: Recommender, history: Sequence[str], k: int) -> None:
+    """Check the kinds of the arguments."""
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise DataError(f"k is {k!r}; set it to a whole number of at least 1")
+    if isinstance(history, (str, bytes)):
+        raise DataError(f"history is the text {shown(str(history))}; pass a list of item ids, oldest first")
+    expect("history", history, Iterable, "pass a list of item ids, oldest first")
+    if not hasattr(recommender, "rank"):
+        raise DataError(f"recommender is of type {type(recommender).__name__}; pass one that load_recommender returns")
 
 
 def _seen(catalog: Catalog, seen: Sequence[str] | None, history: NDArray[np.int32]) -> NDArray[np.int32]:
