@@ -80,6 +80,14 @@ def test_events_that_came_of_an_impression(database):
     assert database.impressions.outcomes("nobody's") == []
 
 
+def test_of_two_lists_of_one_moment_one_has_the_event(database):
+    for name in ("r1", "r2"):
+        database.impressions.log(shown(name, "ann", NOW))
+    flush(database)
+    database.events.ingest([NewEvent("ann", "A1", "view", NOW + 1)]).result()
+    assert [len(database.impressions.outcomes(name)) for name in ("r1", "r2")] == [0, 1]
+
+
 def test_after_a_day_nothing_is_inferred(database, clock):
     database.impressions.log(shown("r1", "ann", NOW))
     clock.now += 2 * 86_400

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lexirec.serving.answering import online_evaluation
+from lexirec.serving.database.online_rows import read_online_rows
 from lexirec.serving.database.write_queue import single
 from tests.serving.answering.test_answers import Trouble
 from tests.serving.shop import serving, snapshot
@@ -244,3 +248,25 @@ def test_evaluations_queue_up_to_a_few(shop, monkeypatch):
     assert (response.status_code, response.json()["type"]) == (503, "/problems/overloaded")
     service.evaluation._room.release()
     assert client.get("/v1/evaluation").status_code == 200
+
+
+def test_neither_lists_nor_health_wait_for_an_evaluation(shop, monkeypatch):
+    client, _ = shop
+    begun, let_go, threads = threading.Event(), threading.Event(), []
+
+    def slow(access, window):
+        threads.append(threading.current_thread().name)
+        begun.set()
+        assert let_go.wait(30)
+        return read_online_rows(access, window)
+
+    monkeypatch.setattr(online_evaluation, "read_online_rows", slow)
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(client.get, "/v1/evaluation")
+        assert begun.wait(30)
+        assert ask(client, history=["i1"], k=2)["items"]
+        assert client.get("/health/live").status_code == 200
+        assert not waiting.done()
+        let_go.set()
+        assert waiting.result(30).status_code == 200
+    assert threads[0].startswith("lexirec-evaluation")

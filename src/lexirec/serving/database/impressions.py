@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select
+from sqlalchemy import Connection, Row, delete, func, select, tuple_
 
 from lexirec.serving.database.access import Access
 from lexirec.serving.database.errors import DatabaseError
@@ -214,8 +214,9 @@ def _outcomes(connection: Connection, shown: Impression) -> list[Outcome]:
 def _inferred(connection: Connection, shown: Impression, user_id: str) -> list[Outcome]:
     end = shown.time + INFERRED_SECONDS
     since = select(events).where(events.c.user_id == user_id, events.c.time >= shown.time, events.c.time <= end)
+    after = tuple_(impressions.c.time, impressions.c.recommendation_id) > tuple_(shown.time, shown.recommendation_id)
     later = select(impressions.c.time, impressions.c["items"].label("shown")).where(
-        impressions.c.user_id == user_id, impressions.c.time > shown.time, impressions.c.time <= end
+        impressions.c.user_id == user_id, after, impressions.c.time <= end
     )
     again = [(row.time, {each["item_id"] for each in json.loads(row.shown)}) for row in connection.execute(later)]
     items = {each["item_id"] for each in shown.items}

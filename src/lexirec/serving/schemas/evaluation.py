@@ -10,7 +10,7 @@ from pydantic import Field
 from lexirec.serving.schemas.common import Answer, Time
 from lexirec.serving.schemas.recommend import Because, ModelName
 
-Variant = Literal["active", "candidate"]
+Variant = Literal["active", "candidate", "pinned"]
 
 
 class PastItem(Answer):
