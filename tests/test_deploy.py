@@ -34,7 +34,7 @@ def test_every_metric_of_dashboard_and_alerts_exists():
     assert len(expressions()) >= 20
     for expression in expressions():
         for name in re.findall(r"\b(?:lexirec|process)_\w+", expression):
-            assert name.removesuffix("_bucket") in metrics, f"{name} in {expression}"
+            assert re.sub("_(bucket|sum|count)$", "", name) in metrics, f"{name} in {expression}"
 
 
 def test_labels_of_expressions_are_those_of_the_metrics():
@@ -42,8 +42,24 @@ def test_labels_of_expressions_are_those_of_the_metrics():
         metric._name: set(metric._labelnames) for metric in vars(Metrics()).values() if hasattr(metric, "_labelnames")
     }
     for expression in expressions():
-        for name, given in re.findall(r"(lexirec_\w+?)(?:_bucket|_total)?\{([^}]*)\}", expression):
+        for name, given in re.findall(r"(lexirec_\w+?)(?:_bucket|_sum|_count|_total)?\{([^}]*)\}", expression):
             assert set(re.findall(r"(\w+)=~?\"", given)) <= labels[name], expression
+
+
+def test_groups_of_expressions_are_labels_of_the_metrics():
+    labels = {
+        metric._name: set(metric._labelnames) for metric in vars(Metrics()).values() if hasattr(metric, "_labelnames")
+    }
+    for expression in expressions():
+        for by, inner in re.findall(r"sum by \(([^)]*)\) \(((?:rate|increase)\([^)]*\)|lexirec_\w+)\)", expression):
+            (name,) = re.findall(r"lexirec_\w+?(?=_bucket|_sum|_count|_total|\b)", inner)
+            assert set(re.findall(r"\w+", by)) - {"le"} <= labels[name], expression
+
+
+def test_every_metric_stands_on_the_dashboard():
+    shown = " ".join(expressions())
+    names = {name for name in known() if name.startswith("lexirec_")} - {"lexirec_model_info"}
+    assert [name for name in sorted(names) if name not in shown] == []
 
 
 def test_panels_have_ids_and_places_of_their_own():

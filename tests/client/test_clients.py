@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -16,6 +18,15 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("client")
     with LiveService(saved_shop(folder / "model"), folder) as service:
         yield service.url
+
+
+def recorded(shop: Client, recommendation_id: str):
+    """The list, once it is written: that is after its answer."""
+    for _ in range(100):
+        with contextlib.suppress(ServiceError):
+            return shop.recommendation(recommendation_id, explain=True)
+        time.sleep(0.05)
+    raise AssertionError("the list was not written")
 
 
 def test_a_shops_round(url):
@@ -36,6 +47,11 @@ def test_a_shops_round(url):
         pair = shop.recommend_batch([{"k": 1}, {"k": 1, "allow": ["nothing=1"]}]).responses
         assert pair[0].items
         assert pair[1].status == 422
+        shown = recorded(shop, answer.recommendation_id)
+        assert [item.item_id for item in shown.items] == [item.item_id for item in answer.items]
+        assert shown.explained
+        assert shop.evaluation("active", days=1, k=3).variants[0].impressions >= 1
+        assert shop.evaluation("candidate").variants == ()
         assert shop.info().model.items == 40
         assert shop.ready().status == "ok"
         assert shop.erase_user("ann").events == 2
@@ -51,6 +67,9 @@ def test_the_same_for_asyncio(url):
             answers = await asyncio.gather(*(shop.recommend(user_id="bob", k=2) for _ in range(8)))
             assert len({tuple(item.item_id for item in answer.items) for answer in answers}) == 1
             assert [event.item_id async for event in shop.all_user_events("bob")] == ["i3"]
+            with pytest.raises(ServiceError, match="no list 'nothing' is recorded"):
+                await shop.recommendation("nothing")
+            assert (await shop.evaluation(days=2)).since < time.time() - 86_400
             assert (await shop.ready()).status == "ok"
 
     asyncio.run(use())

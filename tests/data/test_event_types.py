@@ -69,8 +69,30 @@ def test_reading_nothing_is_refused():
 def test_a_service_gives_types_the_same_meaning():
     from lexirec.serving.database.event_rules import EventRules
 
-    for types in (EventTypes(), EventTypes(read=("buy",), never=("hide",)), EventTypes(never=("hide",))):
+    for types in (
+        EventTypes(),
+        EventTypes(read=("buy",), never=("hide",)),
+        EventTypes(never=("hide",)),
+        EventTypes(seen=("buy", "hide"), never=("hide",)),
+        EventTypes(read=("buy",), seen=()),
+    ):
         rules = EventRules.of(types.read, types.seen, types.never)
         for kind in ("buy", "view", "hide"):
             is_read = kind in types.read if types.read is not None else kind not in types.never
-            assert rules.is_read(kind) == is_read
+            assert rules.is_read(kind) == types.is_read(kind) == is_read
+            assert rules.is_seen(kind) == types.is_seen(kind)
+
+
+@pytest.mark.parametrize(
+    ("types", "apart"),
+    [
+        ({}, False),
+        ({"never": ("hide",)}, False),
+        ({"read": ("buy",)}, True),
+        ({"seen": ("buy",)}, True),
+        ({"read": ("buy", "view"), "seen": ("view", "buy")}, False),
+        ({"read": ("buy", "view"), "seen": ("buy",)}, True),
+    ],
+)
+def test_histories_alone_say_what_was_seen_where_both_are_the_same(types, apart):
+    assert EventTypes(**types).seen_apart == apart

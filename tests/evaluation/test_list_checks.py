@@ -5,7 +5,8 @@ from lexirec.core.errors import DataError, TrainingError
 from lexirec.data.ranking import Ranking
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.evaluation.list_checks import available_items, check_cases, check_lists, invalid_places, short_lists
+from lexirec.evaluation.case_lists import available_items
+from lexirec.evaluation.list_checks import check_cases, check_lists, invalid_places, short_lists
 
 CASES = Cases(np.arange(3), np.array([1, 2, 3], dtype=np.int32), Sequences.from_lists([[0], [0, 3, 3], []]))
 

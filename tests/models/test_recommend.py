@@ -45,6 +45,17 @@ def test_seen_items_return_only_when_asked_for(recommender):
     assert ids(recommend(recommender, history, k=2, exclude_seen=False)) == ["item-4", "item-3"]
 
 
+def test_items_that_were_seen_may_be_others_than_those_of_the_history(recommender):
+    history = ["item-2", "item-3"]
+    assert set(ids(recommend(recommender, history, k=10, seen=["item-3", "item-7"]))) == {
+        f"item-{number}" for number in (0, 1, 2, 4, 5, 6, 8, 9)
+    }
+    assert len(recommend(recommender, history, k=10, seen=[])) == 10
+    assert len(recommend(recommender, history, k=10, seen=["item-7"], exclude_seen=False)) == 10
+    with pytest.raises(DataError, match="item-77"):
+        recommend(recommender, history, seen=["item-77"])
+
+
 def test_filters_hold(recommender):
     found = recommend(recommender, ["item-5"], k=10, allow=["title~blue"], deny=["item_id=item-7"])
     assert set(ids(found)) == {"item-1", "item-3", "item-9"}
@@ -74,6 +85,7 @@ def test_unknown_items_and_places_are_refused(recommender):
         (["item-2"], {"k": True}, "k is True; set it to a whole number"),
         (["item-2"], {"allow": "title~blue"}, "allow is 'title~blue'; pass a list of filters"),
         (["item-2"], {"exclude_seen": "no"}, "exclude_seen = 'no': pass True or False"),
+        (["item-2"], {"seen": "item-3"}, "seen is the text 'item-3'; pass a list of item ids"),
     ],
 )
 def test_arguments_of_other_types_are_refused_in_one_line(recommender, history, options, message):

@@ -32,6 +32,14 @@ AllowItemOption = Annotated[
     list[str] | None, typer.Option(metavar="ID", help="No items but those with these ids; may be repeated.")
 ]
 DenyItemOption = Annotated[list[str] | None, typer.Option(metavar="ID", help="No item with this id; may be repeated.")]
+EventOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TYPE:ID",
+        help="An event such as purchase:A1, after the history; [data.events] of the experiment says whether its type is"
+        " read, seen or forbids the item; may be repeated.",
+    ),
+]
 CandidateOption = Annotated[
     list[str] | None, typer.Option(metavar="ID", help="Rank these items alone; may be repeated.")
 ]
@@ -55,6 +63,7 @@ def recommend(
     history: Annotated[
         list[str] | None, typer.Option("--history", metavar="ID...", help="Item ids, oldest first.")
     ] = None,
+    event: EventOption = None,
     k: Annotated[int, typer.Option("-k", help="Number of items.")] = 10,
     allow: AllowOption = None,
     deny: DenyOption = None,
@@ -63,7 +72,7 @@ def recommend(
     candidate: CandidateOption = None,
     boost: BoostOption = None,
     at_most: AtMostOption = None,
-    include_seen: Annotated[bool, typer.Option("--include-seen", help="Items of the history may appear.")] = False,
+    include_seen: Annotated[bool, typer.Option("--include-seen", help="Items that were seen may appear.")] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show which items of the history explain each recommendation.")
     ] = False,
@@ -74,19 +83,25 @@ def recommend(
 ) -> None:
     """Recommend items for a history of item ids."""
     from lexirec.cli import output
-    from lexirec.models import loading
+    from lexirec.data.event_types import EventTypes
+    from lexirec.models import event_meaning, loading
     from lexirec.models import recommend as recommending
 
-    recommender = loading.load_named(Store(store, check=check), name, with_)
+    places = Store(store, check=check)
+    given = [event_meaning.split_event(each) for each in event or []]
+    recommender = loading.load_named(places, name, with_)
+    meaning = event_meaning.meaning_of(places, name) if given else EventTypes()
+    events = event_meaning.told_apart(meaning, [*(history or []), *(more or [])], given)
     items = recommending.recommend(
         recommender,
-        [*(history or []), *(more or [])],
+        events.history,
         k=k,
         exclude_seen=not include_seen,
+        seen=events.seen if given else None,
         allow=allow or [],
         deny=deny or [],
         allow_items=allow_item or [],
-        deny_items=deny_item or [],
+        deny_items=[*(deny_item or []), *events.never],
         candidates=candidate or None,
         boosts=boost or [],
         at_most=at_most or [],

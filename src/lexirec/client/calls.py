@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from lexirec.core.errors import LexirecError
 from lexirec.serving.schemas.catalog import JobAnswer
+from lexirec.serving.schemas.evaluation import EvaluationAnswer, PastRecommendation
 from lexirec.serving.schemas.events import (
     ErasedAnswer,
     EventPage,
@@ -147,6 +148,18 @@ def user_events(user_id: str, limit: int, cursor: str | None) -> Call[EventPage]
     """Return the call for a page of a user's events."""
     query = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
     return Call("GET", f"/v1/users/{_in_path(user_id)}/events", EventPage, query=query)
+
+
+def recommendation(recommendation_id: str, *, explain: bool) -> Call[PastRecommendation]:
+    """Return the call for a list that was answered."""
+    query = {"explain": "true"} if explain else None
+    return Call("GET", f"/v1/recommendations/{_in_path(recommendation_id)}", PastRecommendation, query=query)
+
+
+def evaluation(variant: str | None, days: int, k: int) -> Call[EvaluationAnswer]:
+    """Return the call for online figures."""
+    query = {"days": str(days), "k": str(k)} | ({"variant": variant} if variant else {})
+    return Call("GET", "/v1/evaluation", EvaluationAnswer, query=query)
 
 
 def info() -> Call[InfoAnswer]:

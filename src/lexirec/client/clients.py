@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from lexirec.client import calls
 from lexirec.client.calls import RETRIED, Call, ServiceError
 from lexirec.serving.schemas.catalog import JobAnswer
+from lexirec.serving.schemas.evaluation import EvaluationAnswer, PastRecommendation
 from lexirec.serving.schemas.events import (
     ErasedAnswer,
     EventPage,
@@ -123,6 +124,14 @@ class Client:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    def recommendation(self, recommendation_id: str, *, explain: bool = False) -> PastRecommendation:
+        """Return a list that was answered, and what came of it; `explain` computes the reasons anew."""
+        return self._send(calls.recommendation(recommendation_id, explain=explain))
+
+    def evaluation(self, variant: str | None = None, *, days: int = 7, k: int = 10) -> EvaluationAnswer:
+        """Return online figures of the last days by variant and day."""
+        return self._send(calls.evaluation(variant, days, k))
 
     def info(self) -> InfoAnswer:
         """Return what the service says about itself."""
@@ -241,6 +250,14 @@ class AsyncClient:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    async def recommendation(self, recommendation_id: str, *, explain: bool = False) -> PastRecommendation:
+        """Return a list that was answered, and what came of it; `explain` computes the reasons anew."""
+        return await self._send(calls.recommendation(recommendation_id, explain=explain))
+
+    async def evaluation(self, variant: str | None = None, *, days: int = 7, k: int = 10) -> EvaluationAnswer:
+        """Return online figures of the last days by variant and day."""
+        return await self._send(calls.evaluation(variant, days, k))
 
     async def info(self) -> InfoAnswer:
         """Return what the service says about itself."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexirec.core.errors import ArtifactError, DataError
+
+# the name is also known by this module, where the class stood before
+from lexirec.data.cases import Cases as Cases
 from lexirec.data.sequences import Sequences, load_array
 
 if TYPE_CHECKING:
@@ -30,56 +33,6 @@ _MIN_EVENTS = 4
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 """Labels of events."""
-
-
-@dataclass(frozen=True, eq=False)
-class Cases:
-    """Prediction tasks: a history and the target item of each of C cases.
-
-    Attributes:
-        users: int64 (C,), the user (row of the interactions; for `prefix_cases` the row of the training sequences).
-        targets: int32 (C,), the item to predict.
-        histories: C rows, the items before the target, oldest first, cut to the newest ones.
-    """
-
-    users: NDArray[np.int64]
-    targets: NDArray[np.int32]
-    histories: Sequences
-
-    def __post_init__(self) -> None:
-        if not len(self.users) == len(self.targets) == len(self.histories):
-            counts = f"{len(self.users)} users, {len(self.targets)} targets and {len(self.histories)} histories"
-            raise ValueError(f"{counts} should be equally many")
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def take(self, rows: NDArray[Any]) -> Cases:
-        """Return the given cases, in the given order."""
-        return Cases(self.users[rows], self.targets[rows], self.histories.take(rows))
-
-    def sample(self, most: int, seed: int) -> Cases:
-        """Return at most `most` cases: a fixed random sample, in their order, where there are more."""
-        if len(self) <= most:
-            return self
-        return self.take(np.sort(np.random.default_rng(seed).choice(len(self), most, replace=False)))
-
-    def save(self, folder: Path | str) -> None:
-        """Write `users.npy`, `targets.npy` and the histories into `folder`."""
-        target = Path(folder)
-        self.histories.save(target)
-        np.save(target / "users.npy", self.users, allow_pickle=False)
-        np.save(target / "targets.npy", self.targets, allow_pickle=False)
-
-    @classmethod
-    def load(cls, folder: Path | str) -> Cases:
-        """Read what `save` wrote; raises ArtifactError where a file is missing or damaged."""
-        source = Path(folder)
-        users, targets = load_array(source / "users.npy"), load_array(source / "targets.npy")
-        try:
-            return cls(users, targets, Sequences.load(source))
-        except ValueError as error:
-            raise ArtifactError(f"{source}: {error}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +62,9 @@ class Split:
         np.save(target / "train" / "users.npy", self.train_users, allow_pickle=False)
         self.validation.save(target / "validation")
         self.test.save(target / "test")
+        for path, rows in self._excluded(target).items():
+            if rows is not None:
+                rows.save(path)
         card = {"n_items": self.n_items, "protocol": self.protocol}
         (target / "protocol.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -122,7 +78,22 @@ class Split:
             raise ArtifactError(f"{source}: this is not a saved split ({error})") from error
         train, users = Sequences.load(source / "train"), load_array(source / "train" / "users.npy")
         validation, test = Cases.load(source / "validation"), Cases.load(source / "test")
-        return cls(train, users, validation, test, int(card["n_items"]), dict(card["protocol"]))
+        split = cls(train, users, validation, test, int(card["n_items"]), dict(card["protocol"]))
+        rows = [Sequences.load(path) if path.is_dir() else None for path in split._excluded(source)]
+        of_validation, of_test = (
+            replace(validation, seen=rows[0], never=rows[1]),
+            replace(test, seen=rows[2], never=rows[3]),
+        )
+        return replace(split, validation=of_validation, test=of_test)
+
+    def _excluded(self, folder: Path) -> dict[Path, Sequences | None]:
+        """Return the items that lists leave out by their folders; besides the cases, as what learns reads those."""
+        parts = {"validation": self.validation, "test": self.test}
+        return {
+            folder / "excluded" / name / kind: rows
+            for name, cases in parts.items()
+            for kind, rows in (("seen", cases.seen), ("never", cases.never))
+        }
 
 
 def leave_last_out(interactions: Interactions, *, max_history: int = 20, hold_back: float = 0.0) -> Split:

@@ -28,12 +28,10 @@ from safetensors.numpy import load_file, save_file
 
 from lexirec.core.arguments import expect
 from lexirec.core.errors import ArtifactError, DataError
-from lexirec.core.progress import Progress, quiet
 from lexirec.data.ranking import Ranking, Recommender
-from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
+from lexirec.evaluation.case_lists import available_items, lists_of, targets_left_out
 from lexirec.evaluation.list_checks import (
-    available_items,
     check_cases,
     check_lists,
     invalid_places,
@@ -143,8 +141,9 @@ def evaluate(
             it has `identifiers`, or `semantic_ids` that items may share, identifier-level metrics are computed, too.
         cases: one prediction each, such as `split.test`.
         ks: cut-offs of the metrics; lists are as long as the largest.
-        exclude_seen: exclude the items of a case's history (`cases.histories`) from its list. A target in its own
-            history cannot be found then; the card's `targets_seen` counts such cases.
+        exclude_seen: exclude the items that count as seen (`cases.seen`, else those of the history) from a case's list.
+            A target in its own history cannot be found then; the card's `targets_seen` counts such cases. Items of
+            `cases.never` are always excluded; `targets_left_out` counts all cases whose target is.
         batch_size: cases per batch.
         protocol: further entries of the card, such as `split.protocol` (split, k-core, cap, counts, data digest).
 
@@ -161,7 +160,7 @@ def evaluate(
     n_items = len(recommender.catalog)
     check_cases(cases, n_items)
     started = time.monotonic()
-    lists = _lists(recommender, cases.histories, max(ks), exclude_seen, batch_size)
+    lists = lists_of(recommender, cases, max(ks), exclude_seen, batch_size)
     seconds = round(time.monotonic() - started, 3)
     available = available_items(cases, n_items, exclude_seen)
     check_lists(lists, available)
@@ -177,19 +176,6 @@ def evaluate(
         cases={"user": cases.users, "target": cases.targets},
         lists=lists,
     )
-
-
-def _lists(recommender: Recommender, histories: Sequences, k: int, exclude_seen: bool, batch_size: int) -> Ranking:
-    items = np.full((len(histories), k), -1, dtype=np.int32)
-    scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
-    with Progress("Evaluating", total=len(histories)) as progress:
-        for first in range(0, len(histories), batch_size):
-            rows = np.arange(first, min(first + batch_size, len(histories)))
-            with quiet():
-                ranking = recommender.rank(histories.take(rows), k=k, exclude_seen=exclude_seen)
-            items[rows], scores[rows] = ranking.items, ranking.scores
-            progress.advance(len(rows))
-    return Ranking(items, scores)
 
 
 def metrics_text(reports: Mapping[str, Report], metrics: Sequence[str] | None = None) -> str:
@@ -255,10 +241,18 @@ def _card(recommender: Recommender, cases: Cases, ks: Sequence[int], exclude_see
         "level": "item",
         "exclude_seen": exclude_seen,
         "targets_seen": _targets_seen(cases),
+        **_left_out(cases, exclude_seen),
         "ties": TIES,
         "catalog": recommender.catalog.digest,
         "cases_digest": _digest(cases),
     }
+
+
+def _left_out(cases: Cases, exclude_seen: bool) -> dict[str, Any]:
+    """Return what the card says of lists that leave out more, or less, than the items of histories."""
+    if cases.seen is None and cases.never is None:
+        return {}
+    return {"targets_left_out": targets_left_out(cases, exclude_seen)}
 
 
 def _targets_seen(cases: Cases) -> int:
@@ -269,7 +263,10 @@ def _targets_seen(cases: Cases) -> int:
 
 def _digest(cases: Cases) -> str:
     total = hashlib.sha256()
-    for array in (cases.users, cases.targets, cases.histories.items, cases.histories.offsets):
+    arrays: list[NDArray[Any]] = [cases.users, cases.targets, cases.histories.items, cases.histories.offsets]
+    for name, rows in (("seen", cases.seen), ("never", cases.never)):
+        arrays += [] if rows is None else [np.frombuffer(name.encode(), np.uint8), rows.items, rows.offsets]
+    for array in arrays:
         total.update(np.ascontiguousarray(array).tobytes() + b"\0")
     return total.hexdigest()
 

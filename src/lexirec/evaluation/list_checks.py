@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexirec.core.errors import DataError, TrainingError
+from lexirec.data.cases import Cases
 from lexirec.data.ranking import Ranking
-from lexirec.data.splits import Cases
 
 
 def check_cases(cases: Cases, n_items: int) -> None:
@@ -29,15 +29,6 @@ def check_cases(cases: Cases, n_items: int) -> None:
             f"evaluation: the cases hold item number {given:,}, but the recommender's catalogue has {n_items:,} "
             "items; pass cases of the same catalogue"
         )
-
-
-def available_items(cases: Cases, n_items: int, exclude_seen: bool) -> NDArray[np.int64]:
-    """Number of distinct items that a case's list could hold, int64 (C,)."""
-    if not exclude_seen:
-        return np.full(len(cases), n_items, dtype=np.int64)
-    rows = np.repeat(np.arange(len(cases), dtype=np.int64), cases.histories.lengths)
-    seen = np.unique(rows * n_items + cases.histories.items)
-    return n_items - np.bincount(seen // n_items, minlength=len(cases))
 
 
 def check_lists(lists: Ranking, available: NDArray[np.int64]) -> None:

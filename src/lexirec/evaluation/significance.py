@@ -90,9 +90,47 @@ class Difference:
             power: probability of finding it.
             comparisons: number of comparisons that share the error of 1 − level (Holm's first, strictest step).
         """
-        tail = (1 - self.level) / 2 / comparisons
-        beyond = student.isf(tail, self.freedom) + student.isf(1 - power, self.freedom)
-        return float(beyond * self.standard_error)
+        return _detectable(self.standard_error, self.freedom, self.level, power, comparisons)
+
+
+@dataclass(frozen=True)
+class GroupDifference:
+    """Difference between two groups of users, a − b, none of whom is in both.
+
+    Attributes:
+        value: difference of the means.
+        interval: percentiles of the replicates.
+        standard_error: of `value`.
+        freedom: degrees of freedom of `standard_error` (Welch).
+        level: confidence level of the interval.
+    """
+
+    value: float
+    interval: Interval
+    standard_error: float
+    freedom: float
+    level: float
+
+    def detectable(self, *, power: float = 0.8, comparisons: int = 1) -> float:
+        """Return the minimum detectable difference; arguments are those of `Difference.detectable`."""
+        return _detectable(self.standard_error, self.freedom, self.level, power, comparisons)
+
+
+def compare_groups(a: Resampled, b: Resampled) -> GroupDifference:
+    """Compare two groups of users, each resampled by itself with as many replicates: a − b."""
+    # groups that were resampled with one seed may have drawn alike; in another order they are independent
+    order = np.random.default_rng(a.bootstrap.seed + 1).permutation(len(b.replicates))
+    tail = (1 - a.bootstrap.level) / 2
+    low, high = np.quantile(a.replicates - b.replicates[order], [tail, 1 - tail])
+    parts = [(each.standard_error**2, each.freedom) for each in (a, b)]
+    variance = sum(part for part, _ in parts)
+    freedom = variance**2 / sum(part**2 / free for part, free in parts if part) if variance else np.inf
+    return GroupDifference(a.value - b.value, (float(low), float(high)), variance**0.5, freedom, a.bootstrap.level)
+
+
+def _detectable(standard_error: float, freedom: float, level: float, power: float, comparisons: int) -> float:
+    tail = (1 - level) / 2 / comparisons
+    return float((student.isf(tail, freedom) + student.isf(1 - power, freedom)) * standard_error)
 
 
 def compare_ranks(

@@ -61,6 +61,7 @@ class Options(TypedDict, total=False):
     """Options of a request besides the history and k; see `recommend`."""
 
     exclude_seen: bool
+    seen: Sequence[str] | None
     explain: bool
     allow: Sequence[str]
     deny: Sequence[str]
@@ -84,7 +85,8 @@ def recommend(
         recommender: Any recommender.
         history: Item ids, oldest first; may be empty where the recommender can rank for new users.
         k: Number of items, at most.
-        **options: `exclude_seen` (True): leave out the items of the history.
+        **options: `exclude_seen` (True): leave out the items that were seen.
+            `seen`: ids of the items that were; None for those of the history.
             `allow`: filters every item must match, see `data.item_filters`.
             `deny`: filters no item may match.
             `allow_items`: ids; no other item is listed. An empty list is no wish.
@@ -102,13 +104,7 @@ def recommend(
         DataError: k is below 1, an item or field is unknown, the filters leave no item, there is no such option, or an
             argument is of another type.
     """
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise DataError(f"k is {k!r}; set it to a whole number of at least 1")
-    if isinstance(history, (str, bytes)):
-        raise DataError(f"history is the text {shown(str(history))}; pass a list of item ids, oldest first")
-    expect("history", history, Iterable, "pass a list of item ids, oldest first")
-    if not hasattr(recommender, "rank"):
-        raise DataError(f"recommender is of type {type(recommender).__name__}; pass one that load_recommender returns")
+    _check(recommender, history, k)
     given: dict[str, Any] = dict(options)
     exclude_seen, explain = given.pop("exclude_seen", True), given.pop("explain", False)
     if not isinstance(exclude_seen, (bool, np.bool_)):
@@ -116,8 +112,9 @@ def recommend(
     history = list(history)
     catalog = recommender.catalog
     numbers = catalog.numbers(history)
+    seen_items = _seen(catalog, given.pop("seen", None), numbers)
     rules = _compiled(recommender, GivenRules.of(**given))
-    seen = [numbers] if exclude_seen else None
+    seen = [seen_items] if exclude_seen else None
     (ranked,) = rank_with_rules(recommender, Sequences.from_lists([numbers.tolist()]), [k], [rules], seen=seen)
     reasons = attribute(recommender, numbers, ranked, rules.boosts) if explain else ()
     titles = _titles(catalog.take(ranked.items))  # of the list alone: a catalogue has millions
@@ -131,6 +128,27 @@ def recommend(
         for rank, item in enumerate(ranked.items)
     )
     return Recommendations(found, rules.remarks)
+
+
+def _check(recommender: Recommender, history: Sequence[str], k: int) -> None:
+    """Check the kinds of the arguments."""
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise DataError(f"k is {k!r}; set it to a whole number of at least 1")
+    if isinstance(history, (str, bytes)):
+        raise DataError(f"history is the text {shown(str(history))}; pass a list of item ids, oldest first")
+    expect("history", history, Iterable, "pass a list of item ids, oldest first")
+    if not hasattr(recommender, "rank"):
+        raise DataError(f"recommender is of type {type(recommender).__name__}; pass one that load_recommender returns")
+
+
+def _seen(catalog: Catalog, seen: Sequence[str] | None, history: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the items that were seen; those of the history where nothing else is said."""
+    if seen is None:
+        return history
+    if isinstance(seen, (str, bytes)):
+        raise DataError(f"seen is the text {shown(str(seen))}; pass a list of item ids")
+    expect("seen", seen, Iterable, "pass a list of item ids")
+    return catalog.numbers(list(seen))
 
 
 def _compiled(recommender: Recommender, given: GivenRules) -> Rules:

@@ -69,6 +69,12 @@ class EventSettings(Settings):
     """Days until events are deleted; None keeps them."""
 
 
+def known_types(events: EventSettings) -> tuple[str, ...]:
+    """Return the types of events that the settings name, and the default one of an event."""
+    named = [*(events.read or ()), *(events.seen or ()), *events.never]
+    return tuple(dict.fromkeys(["interaction", *named]))
+
+
 class ImpressionSettings(Settings):
     """Which answers are recorded, for the evaluation of what was shown."""
 
@@ -76,6 +82,8 @@ class ImpressionSettings(Settings):
     """Share of users, by a hash of their ids, whose answers are recorded."""
     keep_days: float = Field(default=30.0, gt=0)
     """Days until they are deleted."""
+    clicks: tuple[str, ...] | None = None
+    """Types of events that count as clicks on what was shown; None for all but those of `events.never`."""
 
 
 class StorageSettings(Settings):

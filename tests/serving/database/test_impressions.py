@@ -10,7 +10,8 @@ from tests.serving.conftest import NOW
 
 def shown(name, user, time=NOW, items=("A1", "A2")):
     ranked = [{"item_id": item, "rank": rank, "score": -rank / 2} for rank, item in enumerate(items, 1)]
-    return Impression(name, user, time, "active", "model@3", ranked, {"k": 2, "allow": ["price<3"]}, "home")
+    asked = {"k": 2, "allow": ["price<3"]}
+    return Impression(name, user, time, "active", "model@3", ranked, asked, "home", "deadline", {"used_events": 4})
 
 
 def flush(database):
@@ -30,6 +31,8 @@ def test_an_impression_is_what_was_logged(database):
 
 def test_more_than_may_wait_are_dropped_and_counted(database):
     store = ImpressionStore(database.access, database.events, waiting=3)
+    heard = []
+    store.on_drop = lambda: heard.append(store.dropped)
     entered, let_go = threading.Event(), threading.Event()
     held = database.writer.submit(single(lambda connection: (entered.set(), let_go.wait(10))))
     assert entered.wait(10)
@@ -43,6 +46,7 @@ def test_more_than_may_wait_are_dropped_and_counted(database):
     database.writer.close()
     assert not store.log(shown("r10", "ann"))
     assert store.dropped == 3
+    assert heard == [1, 2, 3]
 
 
 def test_events_that_came_of_an_impression(database):
@@ -74,6 +78,14 @@ def test_events_that_came_of_an_impression(database):
         (3599, False),
     ]
     assert database.impressions.outcomes("nobody's") == []
+
+
+def test_of_two_lists_of_one_moment_one_has_the_event(database):
+    for name in ("r1", "r2"):
+        database.impressions.log(shown(name, "ann", NOW))
+    flush(database)
+    database.events.ingest([NewEvent("ann", "A1", "view", NOW + 1)]).result()
+    assert [len(database.impressions.outcomes(name)) for name in ("r1", "r2")] == [0, 1]
 
 
 def test_after_a_day_nothing_is_inferred(database, clock):

@@ -6,12 +6,13 @@ import time
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
 from lexirec.serving.database import migration
-from lexirec.serving.database.connections import connect, parse_url
+from lexirec.serving.database.connections import WRITING, connect, parse_url
 from lexirec.serving.database.errors import DatabaseError, SchemaError
 from lexirec.serving.database.event_rows import NewEvent
 from lexirec.serving.database.migration import REVISIONS, current_revision
@@ -52,9 +53,49 @@ def stamp(url: str, revision: str) -> None:
 
 def test_an_older_schema_is_refused_with_the_command_to_run(database_url, monkeypatch):
     open_database(database_url).close()
+    before = REVISIONS[-1]
     monkeypatch.setattr(migration, "REVISIONS", (*REVISIONS, "lexirec_9999"))
-    with pytest.raises(SchemaError, match=r"older lexirec \(schema lexirec_0001, .* lexirec serve NAME --migrate$"):
+    with pytest.raises(SchemaError, match=rf"older lexirec \(schema {before}, .* lexirec serve NAME --migrate$"):
         open_database(database_url)
+
+
+def older(url: str, revision: str) -> None:
+    """Make a database as the version with this revision made it."""
+    engine = connect(parse_url(url))
+    config = Config()
+    config.set_main_option("script_location", str(migration._FOLDER))
+    scripts = ScriptDirectory.from_config(config)
+    with engine.connect().execution_options(**{WRITING: True}) as connection, connection.begin():
+        environment = EnvironmentContext(config, scripts, fn=lambda rev, _: scripts._upgrade_revs(revision, rev))
+        environment.configure(connection=connection, transactional_ddl=True)
+        environment.run_migrations()
+    engine.dispose()
+
+
+def test_impressions_of_the_first_schema_are_kept(database_url):
+    older(database_url, "lexirec_0001")
+    engine = connect(parse_url(database_url))
+    with engine.begin() as connection:
+        for number in range(3):
+            row = {"id": f"r{number}", "time": 1.7e9 + number, "items": '[{"item_id": "A1", "rank": 1}]'}
+            connection.execute(
+                text(
+                    "INSERT INTO impressions (recommendation_id, user_id, time, variant, snapshot, request, items)"
+                    " VALUES (:id, 'ann', :time, 'active', 'm@1/0', '{\"k\"\\:3}', :items)"
+                ),
+                row,
+            )
+    engine.dispose()
+    with pytest.raises(SchemaError, match="older lexirec"):
+        open_database(database_url)
+    with open_database(database_url, migrate=True) as database:
+        assert current_revision(database.engine) == REVISIONS[-1]
+        assert database.impressions.count() == 3
+        shown = database.impressions.get("r2")
+        assert (shown.time, shown.items, shown.request) == (1.7e9 + 2, [{"item_id": "A1", "rank": 1}], {"k": 3})
+        assert (shown.fallback, shown.details) == (None, {})
+        with database.engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
 @pytest.mark.parametrize("migrate", [False, True])

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
+from lexirec.serving.database.impressions import Impression
 from lexirec.serving.http.service import Service
 from lexirec.serving.problems import KINDS, MEDIA_TYPE
 from tests.serving.shop import serving
@@ -25,6 +26,8 @@ ROUTES = [
     ("GET", "/v1/users/{user_id}/events", "/v1/users/ann/events", None, "read"),
     ("POST", "/v1/users/{user_id}/merge", "/v1/users/ann/merge", {"from_session": "s"}, "write"),
     ("DELETE", "/v1/users/{user_id}", "/v1/users/ann", None, "write"),
+    ("GET", "/v1/recommendations/{recommendation_id}", "/v1/recommendations/shown-1", None, "admin"),
+    ("GET", "/v1/evaluation", "/v1/evaluation", None, "read"),
     ("GET", "/v1/info", "/v1/info", None, "read"),
     ("GET", "/v1/models", "/v1/models", None, "read"),
     ("GET", "/v1/catalog", "/v1/catalog", None, "read"),
@@ -45,6 +48,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient,
     url = f"sqlite:///{tmp_path_factory.mktemp('shop') / 'shop.db'}"
     with serving(url) as (client, service):
         client.post("/v1/events", json=USER)
+        items = [{"item_id": "i1", "rank": 1, "score": 0.5, "source": "model"}]
+        assert service.database.impressions.log(
+            Impression("shown-1", "ann", 1.7e9, "active", "shop@v1/0", items, {"k": 1})
+        )
         yield client, service
 
 
@@ -177,8 +184,9 @@ def test_a_wrong_method_says_which_are_right(shop):
     assert response.headers["allow"] == "POST"
 
 
-def test_an_unknown_user_is_not_found(shop):
+def test_what_nobody_knows_is_not_found(shop):
     client, _ = shop
+    assert problem(client.get("/v1/recommendations/nothing"))["type"] == "/problems/not-found"
     assert problem(client.get("/v1/users/nobody"))["type"] == "/problems/not-found"
     assert problem(client.get("/v1/users/nobody/events"))["type"] == "/problems/not-found"
 

@@ -25,6 +25,10 @@ _POINT_GROUPS = r"[+-]?[1-9]\d{0,2}\.\d{3}"
 """Numbers that may be thousands where others in the column have a decimal comma."""
 
 
+class NothingMeetsError(DataError):
+    """No row of a file meets a condition."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """What a condition lets through.
@@ -162,7 +166,7 @@ def select(
 
     Raises:
         DataError: The condition cannot be read, names a column that the file does not have, compares what cannot be
-            compared, or leaves no row.
+            compared, or leaves no row (`NothingMeetsError`).
     """
     compiler = _Compiler(work, source, null_words, times, dict([reading] if reading else []))
     condition = compiler.sql(parse(where))
@@ -186,7 +190,9 @@ def select(
             unreadable.append(f"'{name}' is {kind} in {rows}, such as '{example}'")
     if n and not kept:
         said = f" ({'; '.join(unreadable)})" if unreadable else ""
-        raise DataError(f"{source.path}: none of the {n:,} rows meets where = {where!r}{said}; check its values.")
+        raise NothingMeetsError(
+            f"{source.path}: none of the {n:,} rows meets where = {where!r}{said}; check its values."
+        )
     facts: dict[str, str | int] = {"where": where, "left_out_by_where": n - kept}
     if unreadable:
         facts["unreadable_in_where"] = "; ".join(unreadable)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lexirec.core.printable import printable
 from lexirec.data.catalog import Catalog
+from lexirec.data.excluded_items import with_excluded_items
 from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, read_data, split_data
 from lexirec.data.readers.validation import Rejects
@@ -77,7 +78,7 @@ def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
     `rejected_users.parquet`.
     """
     tables, catalog, interactions = read_tables(settings, rejects=out / "rejects.parquet")
-    split = split_data(tables, interactions)
+    split = with_excluded_items(tables, interactions, catalog, split_data(tables, interactions))
     catalog.save(out / "catalog")
     split.save(out / "split")
     np.save(out / "user_ids.npy", interactions.user_ids, allow_pickle=False)

@@ -15,6 +15,7 @@ from lexirec.core.renamed import current
 from lexirec.core.runs import OWN
 from lexirec.data.splits import Split
 from lexirec.evaluation.beyond_accuracy import MEASURES, beyond_accuracy
+from lexirec.evaluation.case_lists import rank_cases
 from lexirec.evaluation.context import EvaluationContext, beyond_accuracy_context
 from lexirec.evaluation.evaluator import Report
 from lexirec.evaluation.memorization import Transitions
@@ -269,7 +270,7 @@ def _shoppers(inputs: Folders, split: Split) -> list[Shopper]:
         return []
     chosen = np.random.default_rng(0).choice(long_enough, min(_SHOPPERS, len(long_enough)), replace=False)
     cases = split.test.take(np.sort(chosen))
-    lists = load_recommender(inputs["recommender"]).rank(cases.histories, k=_SHOWN, exclude_seen=True)
+    lists = rank_cases(load_recommender(inputs["recommender"]), cases, _SHOWN, exclude_seen=True)
     names = item_names(load_catalog(inputs["data"]))
     user_ids = np.load(inputs["data"] / "user_ids.npy", allow_pickle=False)
     return [

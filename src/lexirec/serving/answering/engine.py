@@ -31,8 +31,11 @@ BEAT_SECONDS = 1.0
 class EngineObserver(Protocol):
     """Hears of batches, for metrics; called on the engine's thread."""
 
-    def batch(self, requests: int, tokens: int, seconds: float) -> None:
+    def batch(self, requests: int, tokens: int) -> None:
         """A batch was answered."""
+
+    def ran(self, stage: str, seconds: float) -> None:
+        """A stage of the model took so long for a batch: `search`, `score` or `explain`."""
 
     def failed(self, error: BaseException) -> None:
         """The model raised an error."""
@@ -40,7 +43,10 @@ class EngineObserver(Protocol):
 
 @dataclass(frozen=True)
 class _Silent:
-    def batch(self, requests: int, tokens: int, seconds: float) -> None:
+    def batch(self, requests: int, tokens: int) -> None:
+        """Hear nothing."""
+
+    def ran(self, stage: str, seconds: float) -> None:
         """Hear nothing."""
 
     def failed(self, error: BaseException) -> None:
@@ -151,23 +157,25 @@ class Engine:
         for batch in self._batches(tasks):
             started = time.monotonic()
             try:
-                results = answer_tasks(batch)
+                results = answer_tasks(batch, self._observer.ran)
             except Exception as error:
                 self._fail(batch, error)
                 continue
             seconds = time.monotonic() - started
-            self._observer.batch(len(batch), sum(map(_tokens, batch)), seconds)
+            self._observer.batch(len(batch), sum(map(_tokens, batch)))
             for task, result in zip(batch, results, strict=True):
                 self._reply(task, result, (started - task.arrived, seconds))
             self.beat = time.monotonic()
 
     def _reply(self, task: Task, result: Ranked, seconds: tuple[float, float]) -> None:
         if task.explain and len(result.items) and not task.dropped:
+            started = time.monotonic()
             try:
                 result = result._replace(because=explain_task(task, result))
             except Exception as error:
                 self._fail([task], error)
                 return
+            self._observer.ran("explain", time.monotonic() - started)
         task.reply(result._replace(seconds=seconds))
 
     def _read(self, tasks: Sequence[Task]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,9 +17,11 @@ from lexirec.serving.answering.tasks import Ranked, Task
 
 MODEL = "model"
 NEWCOMER = "newcomer"
+Timed = Callable[[str, float], None]
+"""Hears of a stage, `search` or `score`, and of the seconds that it took."""
 
 
-def answer_tasks(tasks: Sequence[Task]) -> list[Ranked]:
+def answer_tasks(tasks: Sequence[Task], timed: Timed = lambda stage, seconds: None) -> list[Ranked]:
     """Answer tasks of one snapshot, whose histories are read: those with a history by the model, all in one batch.
 
     A user without an event that the catalogue knows is a newcomer and gets the last simpler model's list (popularity),
@@ -27,7 +30,7 @@ def answer_tasks(tasks: Sequence[Task]) -> list[Ranked]:
     snapshot = tasks[0].snapshot
     simplest = snapshot.simpler[-1] if snapshot.simpler else None
     known = [task for task in tasks if _history(task).items.size or simplest is None]
-    by_model = dict(zip(map(id, known), _ranked(known, None) if known else [], strict=True))
+    by_model = dict(zip(map(id, known), _ranked(known, None, timed) if known else [], strict=True))
     return [by_model[id(task)] if id(task) in by_model else answer_simply(task, simplest, NEWCOMER) for task in tasks]
 
 
@@ -37,7 +40,9 @@ def answer_simply(task: Task, simpler: SimplerModel | None, reason: str) -> Rank
     return _ranked([task], simpler)[0]._replace(fallback=reason)
 
 
-def _ranked(tasks: Sequence[Task], simpler: SimplerModel | None) -> list[Ranked]:
+def _ranked(
+    tasks: Sequence[Task], simpler: SimplerModel | None, timed: Timed = lambda stage, seconds: None
+) -> list[Ranked]:
     """Rank tasks with the model, or a simpler one: lists in one call, those that rank candidates in another."""
     recommender = tasks[0].snapshot.recommender if simpler is None else simpler.recommender
     source = MODEL if simpler is None else simpler.source
@@ -45,7 +50,9 @@ def _ranked(tasks: Sequence[Task], simpler: SimplerModel | None) -> list[Ranked]
     for everything in (False, True):
         part = [task for task in tasks if task.everything == everything]
         if part:
+            started = time.monotonic()
             ranked = (_candidates if everything else _lists)(recommender, part)
+            timed("score" if everything else "search", time.monotonic() - started)
             found |= zip(map(id, part), ranked, strict=True)
     return [_as_ranked(found[id(task)], _history(task), source) for task in tasks]
 

@@ -151,6 +151,17 @@ class EventStore:
         following = cursor_of(rows[size - 1].time, rows[size - 1].seq) if len(rows) > size else None
         return EventPage([stored(row) for row in rows[:size]], following)
 
+    def stored_before(self, user_id: str, received: float, *, newest: int) -> list[tuple[str, str]]:
+        """Return item and type of a user's newest events that were stored at a time, oldest first."""
+        found = select(events.c.item_id, events.c.type).where(events.c.received <= received)
+        ordered = found.order_by(events.c.time.desc(), events.c.seq.desc()).limit(newest)
+
+        def query(connection: Connection) -> list[tuple[str, str]]:
+            user = canonical(connection, [user_id]).get(user_id, user_id)
+            return [(row.item_id, row.type) for row in connection.execute(ordered.where(events.c.user_id == user))]
+
+        return self._access.read(query)[::-1] if possible_users([user_id]) else []
+
     def count(self) -> int:
         """Return the number of events."""
         return self._access.read(lambda connection: connection.scalar(select(func.count()).select_from(events)) or 0)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select
+from sqlalchemy import Connection, Row, delete, func, select, tuple_
 
 from lexirec.serving.database.access import Access
 from lexirec.serving.database.errors import DatabaseError
@@ -42,6 +42,8 @@ class Impression:
         items: The items, best first, each with at least `item_id`.
         request: What was asked.
         scenario: The request's label, or None.
+        fallback: Why a simpler model answered; None where the model did.
+        details: What else was true of the answer, such as `used_events`.
     """
 
     recommendation_id: str
@@ -52,6 +54,8 @@ class Impression:
     items: Sequence[Mapping[str, Any]]
     request: Mapping[str, Any]
     scenario: str | None = None
+    fallback: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,12 @@ class ImpressionStore:
 
     Attributes:
         dropped: Impressions that were not written, because too many waited or the database failed.
+        on_drop: Called for each of them, in any thread; for metrics.
     """
 
     def __init__(self, access: Access, event_store: EventStore, *, waiting: int = WAITING) -> None:
         self.dropped = 0
+        self.on_drop: Callable[[], None] | None = None
         self._access = access
         self._event_store = event_store  # its policy says how long tombstones count
         self._most = waiting
@@ -83,10 +89,11 @@ class ImpressionStore:
         Impressions of erased users are not written.
         """
         with self._lock:
-            if self._waiting >= self._most:
-                self.dropped += 1
-                return False
-            self._waiting += 1
+            full = self._waiting >= self._most
+            self._waiting += not full
+        if full:
+            self._drop()
+            return False
         since = self._access.clock() - self._event_store.policy.tombstone_seconds
         try:
             future = self._access.writer.submit(Write(_write, (impression, since), joins=True))
@@ -147,7 +154,14 @@ class ImpressionStore:
     def _settle(self, *, dropped: bool) -> None:
         with self._lock:
             self._waiting -= 1
-            self.dropped += dropped
+        if dropped:
+            self._drop()
+
+    def _drop(self) -> None:
+        with self._lock:
+            self.dropped += 1
+        if self.on_drop is not None:
+            self.on_drop()
 
 
 def _write(connection: Connection, given: Sequence[tuple[Impression, float]]) -> list[None]:
@@ -164,6 +178,8 @@ def _write(connection: Connection, given: Sequence[tuple[Impression, float]]) ->
             "scenario": each.scenario,
             "request": json.dumps(dict(each.request)),
             "items": json.dumps(list(map(dict, each.items))),
+            "fallback": each.fallback,
+            "details": json.dumps(dict(each.details)),
         }
         for each, _ in given
         if each.user_id not in erased
@@ -182,6 +198,8 @@ def _impression(row: Row[Any]) -> Impression:
         json.loads(row._mapping["items"]),
         json.loads(row.request),
         row.scenario,
+        row.fallback,
+        json.loads(row.details),
     )
 
 
@@ -196,8 +214,9 @@ def _outcomes(connection: Connection, shown: Impression) -> list[Outcome]:
 def _inferred(connection: Connection, shown: Impression, user_id: str) -> list[Outcome]:
     end = shown.time + INFERRED_SECONDS
     since = select(events).where(events.c.user_id == user_id, events.c.time >= shown.time, events.c.time <= end)
+    after = tuple_(impressions.c.time, impressions.c.recommendation_id) > tuple_(shown.time, shown.recommendation_id)
     later = select(impressions.c.time, impressions.c["items"].label("shown")).where(
-        impressions.c.user_id == user_id, impressions.c.time > shown.time, impressions.c.time <= end
+        impressions.c.user_id == user_id, after, impressions.c.time <= end
     )
     again = [(row.time, {each["item_id"] for each in json.loads(row.shown)}) for row in connection.execute(later)]
     items = {each["item_id"] for each in shown.items}

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Text, column, inspect, select, table,
 from lexirec.serving.database.connections import WRITING, is_postgresql, shown
 from lexirec.serving.database.errors import SchemaError
 
-REVISIONS = ("lexirec_0001",)
+REVISIONS = ("lexirec_0001", "lexirec_0002")
 """All revisions of the schema, oldest first; alembic's folder holds the same (a test compares them)."""
 _FOLDER = Path(__file__).parent / "migrations"
 _PREFIX = "lexirec_"

@@ -149,8 +149,10 @@ impressions = Table(
     Column("scenario", ID),
     Column("request", Text, nullable=False),
     Column("items", Text, nullable=False),
+    Column("fallback", ID),
+    Column("details", Text, nullable=False, server_default="{}"),
 )
-"""Answers that were given: the request, and the items with ranks, scores and sources, as JSON."""
+"""Answers that were given: the request, the items with ranks, scores and sources, and further facts, as JSON."""
 Index(None, impressions.c.user_id, impressions.c.time)
 
 keys = Table(

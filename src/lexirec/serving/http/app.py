@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from html import escape
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -10,6 +11,7 @@ from lexirec.core.environment import versions
 from lexirec.serving.http import (
     health,
     routes_catalog,
+    routes_evaluation,
     routes_events,
     routes_items,
     routes_models,
@@ -59,7 +61,7 @@ def create_app(service: Service) -> App:
         routes_service,
         health,
     )
-    for router in (*(module.router for module in modules), pages):
+    for router in (*(module.router for module in modules), routes_evaluation.router, pages):
         app.include_router(router)
     describe(app, (NewEvent, EventList))
     settings = service.settings
@@ -104,7 +106,7 @@ async def metrics(request: Request) -> Response:
     service: Service = request.app.state.service
     if "metrics" not in service.settings.auth.public:
         await needs("read")(request, request.headers.get("authorization"), request.headers.get("x-api-key"))
-    return Response(service.metrics.text(), media_type=MEDIA_TYPE)
+    return Response(await asyncio.to_thread(service.metrics_text), media_type=MEDIA_TYPE)
 
 
 def _operations(description: dict[str, object]) -> str:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import time
+from typing import Any
 
 from lexirec.serving.answering.histories import owner_of
+from lexirec.serving.answering.past_lists import snapshot_name
 from lexirec.serving.database.impressions import Impression
 from lexirec.serving.database.opening import Database
 from lexirec.serving.http.metrics import Metrics
 from lexirec.serving.schemas.recommend import RankRequest, Recommendation, RecommendRequest
 from lexirec.serving.settings import ImpressionSettings
+
+LONGEST_LIST = 200
+"""Entries of a list of a request that are recorded."""
+_DETAILS = {"legal_items", "used_events", "exact", "complete"}
 
 
 class Recorder:
@@ -50,10 +56,19 @@ class Recorder:
             user_id=owner,
             time=time.time(),
             variant=answer.variant,
-            snapshot=f"{answer.model.name}@{answer.model.version}/{answer.catalog_version}",
+            snapshot=snapshot_name(answer.model.name, answer.model.version, answer.catalog_version),
             scenario=body.scenario,
-            request=body.model_dump(mode="json", exclude_defaults=True, exclude={"history"}),
+            request=_shortened(body.model_dump(mode="json", exclude_defaults=True)),
             items=items,
+            fallback=answer.fallback,
+            details=answer.model_dump(mode="json", include=_DETAILS),
         )
-        if not self._database.impressions.log(impression):
-            self._metrics.impressions_dropped.inc()
+        self._database.impressions.log(impression)
+
+
+def _shortened(request: dict[str, Any]) -> dict[str, Any]:
+    """Return a request with at most `LONGEST_LIST` entries of every list, of a history the newest."""
+    for name, value in request.items():
+        if isinstance(value, list) and len(value) > LONGEST_LIST:
+            request[name] = value[-LONGEST_LIST:] if name == "history" else value[:LONGEST_LIST]
+    return request

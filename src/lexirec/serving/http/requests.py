@@ -136,8 +136,7 @@ class RequestMiddleware:
 
     def _count(self, scope: Scope, state: RequestState, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "(none)")
-        self._metrics.requests.labels(route, scope["method"] if route != "(none)" else "(any)", str(status)).inc()
-        self._metrics.request_seconds.labels(route).observe(seconds)
+        self._metrics.requested(route, scope["method"] if route != "(none)" else "(any)", status, seconds)
         if self._log:
             fields = {
                 "request_id": state.id,

@@ -65,7 +65,7 @@ async def events(
             kind = DATABASE_KINDS.get(each.kind, "rejected")
             rejected[parsed[each.index][0]] = ProblemError(kind, each.detail)
     answer = _answer(request, written, rejected)
-    service.count_events(answer)
+    service.count_events([event.type for _, event in parsed], written, len(answer.rejected))
     if not answer.accepted and not answer.duplicates:
         raise _nothing_taken(rejected)
     return Response(answer.model_dump_json(exclude_none=True), media_type=_JSON)

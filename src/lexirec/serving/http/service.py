@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lexirec.models.living_catalog import Version
 from lexirec.serving.answering.answers import Answers, Reading
+from lexirec.serving.answering.catalog_counts import CatalogCounter
 from lexirec.serving.answering.compiling import RuleCompiler
 from lexirec.serving.answering.engine import Engine
 from lexirec.serving.answering.living import CatalogWatch, LivingSnapshots
 from lexirec.serving.answering.loading import Loaded
 from lexirec.serving.answering.models import Models
+from lexirec.serving.answering.online_evaluation import OnlineEvaluation
+from lexirec.serving.answering.past import NEWEST, PastReasons
 from lexirec.serving.answering.remembering import ServedModels
 from lexirec.serving.answering.shadow import Shadow
 from lexirec.serving.answering.snapshot import Snapshot
@@ -23,23 +27,21 @@ from lexirec.serving.answering.traffic import Split
 from lexirec.serving.answering.warming import warm_up
 from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.event_rules import EventRules, UserEvents
+from lexirec.serving.database.events import EventsWritten
 from lexirec.serving.database.opening import Database
 from lexirec.serving.http.auth import Gate
 from lexirec.serving.http.health import Health, beat_of
 from lexirec.serving.http.housekeeping import Housekeeping
 from lexirec.serving.http.jobs import Jobs
 from lexirec.serving.http.logs import UserNames
-from lexirec.serving.http.metrics import Metrics
+from lexirec.serving.http.metrics import OTHER, Metrics
 from lexirec.serving.http.model_changes import load_others
 from lexirec.serving.http.recording import Recorder
-from lexirec.serving.schemas.events import EventsAnswer
 from lexirec.serving.schemas.recommend import RankRequest, Recommendation, RecommendRequest
 from lexirec.serving.schemas.service import CatalogAnswer
-from lexirec.serving.settings import KEY_VARIABLE, ServeSettings
+from lexirec.serving.settings import KEY_VARIABLE, ServeSettings, known_types
 
 _log = logging.getLogger(__name__)
-NEWEST = 200
-"""Stored events of a user that are read as history."""
 MOST_FULL = 0.9
 """Share of the queue from which on the service counts as not ready."""
 
@@ -56,6 +58,8 @@ class Service:
         watch: that notices changes of the catalogue by other processes.
         snapshots: that answer.
         answers: to requests.
+        past_reasons: of lists that were answered before.
+        evaluation: of what was shown.
         housekeeping: that deletes what was kept long enough.
         gate: that checks keys.
         metrics: of the process.
@@ -78,7 +82,7 @@ class Service:
         """
         self.jobs, self.served = Jobs(), served
         self.settings, self.database = settings, database
-        self.metrics, self.health = Metrics(), Health()
+        self.metrics, self.health = Metrics(known_types(settings.events)), Health()
         self.user_names = UserNames(settings.logs.user_ids == "plain")
         self.draining, self.started = False, time.monotonic()
         self._warm = False
@@ -105,6 +109,9 @@ class Service:
             forget=self.metrics.forget,
         )
         self.watch = CatalogWatch(self.models)
+        self.past_reasons = PastReasons(self.snapshots, self.engine, self.compiler)
+        self.evaluation = OnlineEvaluation(database, settings, lambda: len(self.snapshots.active.catalog))
+        self._catalog_counter = CatalogCounter(lambda: self.snapshots.active, lambda: self.living)
         self.housekeeping = Housekeeping(database, settings)
         self.gate = Gate(database.keys, os.environ.get(KEY_VARIABLE), settings.limits.rate)
         self._watch()
@@ -118,11 +125,22 @@ class Service:
         """Return the stored events of users; of the older ones only what was seen."""
         return self.database.users.histories(owners, newest=NEWEST)
 
-    def count_events(self, answer: EventsAnswer) -> None:
-        """Count what became of events."""
-        counts = {"accepted": answer.accepted, "duplicate": answer.duplicates, "rejected": len(answer.rejected)}
-        for result, count in counts.items():
-            self.metrics.events.labels(result).inc(count)
+    def count_events(self, types: Sequence[str], written: EventsWritten | None, rejected: int) -> None:
+        """Count what became of events; the types of rejected ones may be anything and are not told apart."""
+        results = () if written is None else written.results
+        counts = Counter((kind, result) for kind, result in zip(types, results) if result in ("accepted", "duplicate"))
+        for (kind, result), count in counts.items():
+            self.metrics.received(kind, result, count)
+        if rejected:
+            self.metrics.received(OTHER, "rejected", rejected)
+
+    def metrics_text(self) -> bytes:
+        """Return all metrics in Prometheus' text format; it reads files, so call it on a thread."""
+        counts = self._catalog_counter.counts()
+        for state, count in counts.states.items():
+            self.metrics.catalog_items.labels(state).set(count)
+        self.metrics.catalog_lag.set(counts.lag)
+        return self.metrics.text()
 
     def catalog_answer(self, snapshot: Snapshot) -> CatalogAnswer:
         """Return what is to be said about the catalogue of a snapshot."""
@@ -144,8 +162,10 @@ class Service:
             living.refresh()
             self.models.refresh()
         except Exception:
+            self.metrics.publishes.labels("failed").inc()
             self.metrics.swaps.labels("catalog", "failed").inc()
             raise
+        self.metrics.publishes.labels("done").inc()
         self.metrics.swaps.labels("catalog", "done").inc()
         return {
             "version": version.number,
@@ -199,6 +219,7 @@ class Service:
         self.housekeeping.stop()
         self.engine.stop(seconds)
         self.answers.close()
+        self.evaluation.close()
         if not self.database.close(seconds):
             _log.error("the database did not take everything within %.0f s; nothing acknowledged is lost", seconds)
 
@@ -206,7 +227,7 @@ class Service:
         engine, writer, metrics, health = self.engine, self.database.writer, self.metrics, self.health
         metrics.queue_length.set_function(lambda: float(engine.waiting))
         metrics.catalog_version.set_function(lambda: float(self.snapshots.active.catalog_version))
-        metrics.catalog_items.labels("live").set_function(lambda: float(len(self.snapshots.active.catalog)))
+        self.database.impressions.on_drop = metrics.impressions_dropped.inc
         writer.on_commit = lambda seconds, rows: metrics.committed(rows, seconds)
         health.live["engine"] = beat_of(self._silence, "the engine")
         health.live["writer"] = beat_of(writer.seconds_since_beat, "the writer")
