@@ -39,6 +39,9 @@ from lexirec.serving.schemas.recommend import (
 _log = logging.getLogger(__name__)
 Observe = Callable[[RecommendRequest | RankRequest, Recommendation, int], None]
 
+MOST_HELPED = 32
+"""Requests that may wait for a simpler model; the next one is refused, as its answer would be late, too."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -79,6 +82,7 @@ class Answers:
         self._snapshots, self._engine, self._compiler, self._reading = snapshots, engine, compiler, reading
         self._fallback, self._observe = fallback, observe
         self._simple = ThreadPoolExecutor(1, thread_name_prefix="lexirec-simple")
+        self._helped = 0
 
     def close(self) -> None:
         """End the thread of the simpler models."""
@@ -162,8 +166,14 @@ class Answers:
             if reason == "deadline":
                 raise ProblemError("deadline", "the model did not answer within timeout_ms; raise it, or try again")
             raise ProblemError("internal", "the model failed; the log has the cause")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._simple, self._answer_simply, task, reason)
+        if self._helped >= MOST_HELPED:
+            raise ProblemError("overloaded", f"{MOST_HELPED} requests wait for a simpler model; try again in a second")
+        self._helped += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._simple, self._answer_simply, task, reason)
+        finally:
+            self._helped -= 1
 
     def _answer_simply(self, task: Task, reason: str) -> Ranked:
         """Answer with the first simpler model that can: the last one needs no history."""

@@ -27,6 +27,11 @@ _log = logging.getLogger(__name__)
 BEAT_SECONDS = 1.0
 """The thread wakes at least this often, to say that it lives."""
 
+WAIT_SHARE = 0.8
+"""Share of a request's time in which its answer must be expected, where whole batches wait before it."""
+NEWEST_SHARE = 0.3
+"""Weight of the newest round in what is expected of the next ones."""
+
 
 class EngineObserver(Protocol):
     """Hears of batches, for metrics; called on the engine's thread."""
@@ -76,6 +81,7 @@ class Engine:
         self._tasks: deque[Task] = deque()
         self._ready = threading.Condition()
         self._stopping = False
+        self._round = 0.0  # seconds of a round, smoothed
         self._thread = threading.Thread(target=self._run, name="lexirec-engine", daemon=True)
         self.beat = time.monotonic()
 
@@ -119,8 +125,19 @@ class Engine:
                 raise ProblemError(
                     "overloaded", f"{len(self._tasks)} requests wait, at most {self._limit} may; try again in a second"
                 )
+            if self._too_late(task):
+                raise ProblemError(
+                    "overloaded",
+                    f"{len(self._tasks)} requests wait, too many for timeout_ms; try again in a second",
+                )
             self._tasks.append(task)
             self._ready.notify()
+
+    def _too_late(self, task: Task) -> bool:
+        """Say whether a task would probably not be answered in time: refused at once, it costs others nothing."""
+        rounds = len(self._tasks) // self._batching.max_batch_requests
+        expected = (rounds + 2) * self._round  # the one that runs, those before, and its own
+        return rounds > 0 and expected > WAIT_SHARE * (task.deadline - time.monotonic())
 
     # ------------------------------------------------------------------------------------------------- the thread
 
@@ -128,7 +145,9 @@ class Engine:
         with quiet():  # no progress bars of searches
             while (tasks := self._take()) is not None:
                 if tasks:
+                    started = time.monotonic()
                     self._answer(tasks)
+                    self._round += NEWEST_SHARE * (time.monotonic() - started - self._round)
 
     def _take(self) -> list[Task] | None:
         """Return the tasks of the next round, none after a second without any; None at the end."""

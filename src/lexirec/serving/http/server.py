@@ -35,6 +35,7 @@ def run_server(service: Service) -> None:
         port=settings.port,
         http=_protocol(settings.limits.wire_seconds),
         ws="none",
+        loop="asyncio",  # uvloop accepts one connection a turn: under overload, new ones would wait for seconds
         lifespan="off",
         log_config=None,
         access_log=False,
