@@ -21,6 +21,8 @@ from lexirec.serving.answering.similar import find_similar
 from lexirec.serving.answering.snapshot import Snapshot
 from lexirec.serving.answering.snapshots import Snapshots
 from lexirec.serving.answering.tasks import Ranked, Task
+from lexirec.serving.database.clock import SteadyClock
+from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.event_rules import EventRules
 from lexirec.serving.problems import ProblemError
 from lexirec.serving.schemas.recommend import (
@@ -37,6 +39,7 @@ from lexirec.serving.schemas.recommend import (
 )
 
 _log = logging.getLogger(__name__)
+_clock = SteadyClock()
 Observe = Callable[[RecommendRequest | RankRequest, Recommendation, int], None]
 
 MOST_HELPED = 32
@@ -154,7 +157,7 @@ class Answers:
             return await self._simpler(task, "deadline")
         finally:
             task.dropped = True  # nobody waits any more: it has answered, is too late, or the client has left
-        if isinstance(result, ProblemError):
+        if isinstance(result, ProblemError | DatabaseError):  # what a user must not see again is unknown, too
             raise result
         if isinstance(result, Exception):
             return await self._simpler(task, "model-error")
@@ -263,4 +266,4 @@ def _listed(ids: Sequence[str]) -> str:
 
 def new_id() -> str:
     """Return an id that grows with time (as version 7 of UUIDs): 32 hexadecimal digits."""
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+    return f"{int(1000 * _clock()):012x}{secrets.token_hex(10)}"

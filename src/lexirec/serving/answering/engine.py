@@ -19,6 +19,7 @@ from lexirec.core.progress import quiet
 from lexirec.serving.answering.histories import StoredEvents, understand
 from lexirec.serving.answering.ranking import answer_tasks, explain_task
 from lexirec.serving.answering.tasks import Ranked, Task
+from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.event_rules import EventRules
 from lexirec.serving.problems import ProblemError
 from lexirec.serving.settings import BatchingSettings
@@ -163,7 +164,7 @@ class Engine:
 
     def _answer(self, tasks: list[Task]) -> None:
         try:
-            self._read(tasks)
+            tasks = self._read(tasks)
         except Exception as error:
             self._fail(tasks, error)
             return
@@ -189,13 +190,21 @@ class Engine:
                 return
         task.reply(result._replace(seconds=seconds))
 
-    def _read(self, tasks: Sequence[Task]) -> None:
-        """Give every task its history."""
+    def _read(self, tasks: list[Task]) -> list[Task]:
+        """Give every task its history; return those that have one, without users whom the database does not tell."""
         owners = list({task.owner for task in tasks if task.owner is not None})
-        stored = self._stored(owners) if owners else {}
+        try:
+            stored = self._stored(owners) if owners else {}
+        except DatabaseError as error:
+            _log.warning("the events of %d users cannot be read: %s", len(owners), error)
+            for task in tasks:
+                if task.owner is not None:
+                    task.reply(error)
+            tasks, stored = [task for task in tasks if task.owner is None], {}
         for task in tasks:
             events = stored.get(task.owner) if task.owner is not None else None
             task.history = understand(events, task.given, self._meaning, task.snapshot.numbers.get)
+        return tasks
 
     def _batches(self, tasks: Sequence[Task]) -> Iterator[list[Task]]:
         """Yield batches of one snapshot each, within the limit on tokens, in the order of arrival."""

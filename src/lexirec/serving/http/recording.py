@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 
 from lexirec.serving.answering.histories import owner_of
 from lexirec.serving.database.impressions import Impression
@@ -51,7 +50,7 @@ class Recorder:
         impression = Impression(
             recommendation_id=answer.recommendation_id,
             user_id=owner,
-            time=time.time(),
+            time=self._database.access.clock(),
             variant=ACTIVE,
             snapshot=f"{answer.model.name}@{answer.model.version}/{answer.catalog_version}",
             scenario=body.scenario,

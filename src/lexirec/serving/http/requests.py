@@ -29,6 +29,7 @@ _log = logging.getLogger(REQUESTS)
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _BULK = ("/v1/events", "/v1/items")
 _RANKING = frozenset({"/v1/recommend", "/v1/recommend/batch", "/v1/rank"})
+UNEXPECTED = "the service failed; the log has the cause under the request's id"
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -88,9 +89,7 @@ class RequestMiddleware:
             await exchange.problem(error)
         except Exception as error:
             _log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": state.id}})
-            await exchange.problem(
-                ProblemError("internal", "the service failed; the log has the cause under the request's id")
-            )
+            await exchange.problem(ProblemError("internal", UNEXPECTED))
         finally:
             self._ranking -= ranks
         self._count(scope, state, exchange.status or CLIENT_LEFT, time.perf_counter() - started)
