@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 JOBS ?= 1
+MINUTES ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve-demo check format test test-long mutants docs clean fuzz kill-battery
+.PHONY: help setup demo serve-demo check format test test-long mutants docs clean fuzz kill-battery soak
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +49,10 @@ kill-battery: $(STAMP) ## kill, damage and change runs of both families at rando
 
 fuzz: $(STAMP) ## 2,000 pairs of tables as people have them through init, plan and run --until data (an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fuzz_tables.py --tables 2000
+
+soak: $(STAMP) ## serve the toy shop under mixed traffic for five minutes, then four times its capacity: it neither grows nor fails
+	$(BIN)/lexirec run lexirec:toy-gram.toml --store demo/store
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/soak.py --store demo/store --minutes $(MINUTES)
 
 # Strict: a broken link or anchor, an unresolved reference or any other warning fails. Nothing is loaded from elsewhere.
 docs: $(STAMP) ## build the documentation into site/

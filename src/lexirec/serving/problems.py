@@ -44,6 +44,7 @@ KINDS: dict[str, ProblemKind] = {
     "erased-user": ProblemKind(422, "The user was erased", "Late events of an erased user are refused for 30 days."),
     "rejected": ProblemKind(422, "The row was not taken", "The message says why."),
     "rate-limited": ProblemKind(429, "Too many requests", "Wait as long as the header Retry-After says."),
+    "head-too-large": ProblemKind(431, "The head of the request is too large", "Send fewer and shorter headers."),
     "internal": ProblemKind(500, "The service failed", "Report it with the id of the request; the log has the cause."),
     "overloaded": ProblemKind(503, "Too many requests wait", "Try again after the time in the header Retry-After."),
     "not-ready": ProblemKind(503, "The service is not ready", "Ask /health/ready, which says what is missing."),

@@ -22,6 +22,7 @@ from lexirec.serving.http.auth import check_address
 from lexirec.serving.http.logs import log_as_json
 from lexirec.serving.http.server import run_server
 from lexirec.serving.http.service import Service
+from lexirec.serving.memory import few_pools, settle
 from lexirec.serving.settings import KEY_VARIABLE, EventSettings, ServeSettings
 
 _log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ def start_service(
     """
     began = time.monotonic()
     log_as_json()
+    few_pools()
     database = open_for(settings, store, name, migrate=migrate)
     try:
         has_key = bool(os.environ.get(KEY_VARIABLE)) or database.keys.in_use()
@@ -95,6 +97,7 @@ def start_service(
     except BaseException:
         database.close()
         raise
+    settle()
     _log.info("started in %.1f s", time.monotonic() - began)
     if not database.events.count():
         _log.info("the database has no events yet; lexirec import-events %s gives it those of the experiment", name)

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import select
 
 from lexirec.serving.database import keys as module
-from lexirec.serving.database.errors import BadValueError, ConflictError, NotFoundError
+from lexirec.serving.database.errors import BadValueError, ConflictError, NotFoundError, StorageUnavailableError
 from lexirec.serving.database.opening import open_database
 from lexirec.serving.database.tables import keys
 from tests.serving.conftest import NOW
@@ -66,3 +66,27 @@ def test_names_and_scopes_are_checked(sqlite, name, scopes, line):
     with pytest.raises(BadValueError, match=re.escape(line)):
         sqlite.keys.add(name, scopes)
     assert sqlite.keys.every() == []
+
+
+def test_keys_go_on_to_count_while_the_database_does_not_answer(sqlite, monkeypatch):
+    secret = sqlite.keys.add("web", ["read"])
+    assert sqlite.keys.check(secret) is not None
+
+    def fail(query):
+        raise StorageUnavailableError("gone")
+
+    monkeypatch.setattr(module, "FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(sqlite.access, "read", fail)
+    assert sqlite.keys.stale
+    assert sqlite.keys.check(secret).name == "web"
+    assert sqlite.keys.check("lexirec_other") is None
+    assert sqlite.keys.in_use()
+
+
+def test_keys_that_were_never_read_let_nobody_in(sqlite, monkeypatch):
+    def fail(query):
+        raise StorageUnavailableError("gone")
+
+    monkeypatch.setattr(sqlite.access, "read", fail)
+    with pytest.raises(StorageUnavailableError):
+        sqlite.keys.check("lexirec_any")

@@ -18,6 +18,8 @@ from lexirec.serving.answering.ranking import answer_simply
 from lexirec.serving.answering.similar import find_similar
 from lexirec.serving.answering.snapshots import Routed, Snapshots
 from lexirec.serving.answering.tasks import Ranked, Task
+from lexirec.serving.database.clock import SteadyClock
+from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.event_rules import EventRules
 from lexirec.serving.problems import ProblemError
 from lexirec.serving.schemas.recommend import (
@@ -30,7 +32,11 @@ from lexirec.serving.schemas.recommend import (
 )
 
 _log = logging.getLogger(__name__)
+_clock = SteadyClock()
 Observe = Callable[[RecommendRequest | RankRequest, Recommendation, int], None]
+
+MOST_HELPED = 32
+"""Requests that may wait for a simpler model; the next one is refused, as its answer would be late, too."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class Answers:
         self._snapshots, self._engine, self._compiler, self._reading = snapshots, engine, compiler, reading
         self._fallback, self._observe = fallback, observe
         self._simple = ThreadPoolExecutor(1, thread_name_prefix="lexirec-simple")
+        self._helped = 0
 
     def close(self) -> None:
         """End the thread of the simpler models."""
@@ -125,7 +132,7 @@ class Answers:
             return await self._simpler(task, "deadline")
         finally:
             task.dropped = True  # nobody waits any more: it has answered, is too late, or the client has left
-        if isinstance(result, ProblemError):
+        if isinstance(result, ProblemError | DatabaseError):  # what a user must not see again is unknown, too
             raise result
         if isinstance(result, Exception):
             return await self._simpler(task, "model-error")
@@ -137,8 +144,14 @@ class Answers:
             if reason == "deadline":
                 raise ProblemError("deadline", "the model did not answer within timeout_ms; raise it, or try again")
             raise ProblemError("internal", "the model failed; the log has the cause")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._simple, self._answer_simply, task, reason)
+        if self._helped >= MOST_HELPED:
+            raise ProblemError("overloaded", f"{MOST_HELPED} requests wait for a simpler model; try again in a second")
+        self._helped += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._simple, self._answer_simply, task, reason)
+        finally:
+            self._helped -= 1
 
     def _answer_simply(self, task: Task, reason: str) -> Ranked:
         """Answer with the first simpler model that can: the last one needs no history."""
@@ -244,4 +257,4 @@ def _listed(ids: Sequence[str]) -> str:
 
 def new_id() -> str:
     """Return an id that grows with time (as version 7 of UUIDs): 32 hexadecimal digits."""
-    return f"{time.time_ns() // 1_000_000:012x}{random.getrandbits(80):020x}"
+    return f"{int(1000 * _clock()):012x}{random.getrandbits(80):020x}"

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from lexirec.core.errors import DataError
 from lexirec.models.compiled_rules import GivenRules, Rules, compile_rules
 from lexirec.models.rule_texts import AtMost, Boost
-from lexirec.serving.answering.snapshot import Snapshot
+from lexirec.serving.answering.snapshot import ModelIdentity, Snapshot
 from lexirec.serving.problems import ProblemError
 from lexirec.serving.schemas.recommend import RankRequest, RecommendRequest, SimilarRequest
 
 Question: TypeAlias = RecommendRequest | RankRequest | SimilarRequest
 MOST_LISTED = 64
 """Rules with longer lists of ids are compiled anew each time: they hardly come again."""
-_LEAST_BYTES = 512
+_LEAST_BYTES = 3072
 
 
 class Compiled(NamedTuple):
@@ -45,8 +45,9 @@ class RuleCompiler:
     def __init__(self, most_bytes: int, counters: CacheCounters | None = None) -> None:
         """Keep compiled rules of at most so many bytes; `counters` hear of hits and misses."""
         self._most, self._counters = most_bytes, counters
-        self._kept: OrderedDict[Hashable, tuple[Compiled, int]] = OrderedDict()
+        self._kept: OrderedDict[tuple[Hashable, ...], tuple[Compiled, int]] = OrderedDict()
         self._bytes = 0
+        self._present: dict[ModelIdentity, Hashable] = {}
         self._lock = threading.Lock()
 
     def rules(self, snapshot: Snapshot, question: Question) -> Compiled:
@@ -58,9 +59,9 @@ class RuleCompiler:
         snapshot.check_fields(question.return_fields)
         given = _given(question)
         lists = (given.allow_items, given.deny_items, given.candidates or ())
-        key: Hashable = None
+        key: tuple[Hashable, ...] | None = None
         if sum(map(len, lists)) <= MOST_LISTED:
-            key = (snapshot.key, given.candidates is None, *map(tuple, lists), *_texts(given))
+            key = (snapshot.key, snapshot.model, given.candidates is None, *map(tuple, lists), *_texts(given))
             with self._lock:
                 if key in self._kept:
                     self._kept.move_to_end(key)
@@ -69,22 +70,30 @@ class RuleCompiler:
         self._count(hit=False)
         compiled = _compile(snapshot, question, given)
         if key is not None:
-            self._keep(key, compiled)
+            self._keep(snapshot, key, compiled)
         return compiled
 
     def _count(self, *, hit: bool) -> None:
         if self._counters is not None:
             (self._counters.mask_hits if hit else self._counters.mask_misses).inc()
 
-    def _keep(self, key: Hashable, compiled: Compiled) -> None:
+    def _keep(self, snapshot: Snapshot, key: tuple[Hashable, ...], compiled: Compiled) -> None:
         size = _size(compiled.rules)
         with self._lock:
+            if self._present.get(snapshot.model) != snapshot.key:
+                self._forget(snapshot)
             if key in self._kept or size > self._most:
                 return
             self._kept[key] = compiled, size
             self._bytes += size
             while self._bytes > self._most:
                 self._bytes -= self._kept.popitem(last=False)[1][1]
+
+    def _forget(self, snapshot: Snapshot) -> None:
+        """Drop what was compiled against a model's earlier facts: nobody will ask for it again."""
+        self._present[snapshot.model] = snapshot.key
+        for key in [key for key in self._kept if key[0] != snapshot.key and key[1] == snapshot.model]:
+            self._bytes -= self._kept.pop(key)[1]
 
 
 def _given(question: Question) -> GivenRules:

@@ -19,6 +19,7 @@ from lexirec.core.progress import quiet
 from lexirec.serving.answering.histories import StoredEvents, understand
 from lexirec.serving.answering.ranking import answer_tasks, explain_task
 from lexirec.serving.answering.tasks import Ranked, Task
+from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.event_rules import EventRules
 from lexirec.serving.problems import ProblemError
 from lexirec.serving.settings import BatchingSettings
@@ -26,6 +27,11 @@ from lexirec.serving.settings import BatchingSettings
 _log = logging.getLogger(__name__)
 BEAT_SECONDS = 1.0
 """The thread wakes at least this often, to say that it lives."""
+
+WAIT_SHARE = 0.8
+"""Share of a request's time in which its answer must be expected, where whole batches wait before it."""
+NEWEST_SHARE = 0.3
+"""Weight of the newest round in what is expected of the next ones."""
 
 
 class EngineObserver(Protocol):
@@ -82,6 +88,7 @@ class Engine:
         self._tasks: deque[Task] = deque()
         self._ready = threading.Condition()
         self._stopping = False
+        self._round = 0.0  # seconds of a round, smoothed
         self._thread = threading.Thread(target=self._run, name="lexirec-engine", daemon=True)
         self.beat = time.monotonic()
 
@@ -125,8 +132,19 @@ class Engine:
                 raise ProblemError(
                     "overloaded", f"{len(self._tasks)} requests wait, at most {self._limit} may; try again in a second"
                 )
+            if self._too_late(task):
+                raise ProblemError(
+                    "overloaded",
+                    f"{len(self._tasks)} requests wait, too many for timeout_ms; try again in a second",
+                )
             self._tasks.append(task)
             self._ready.notify()
+
+    def _too_late(self, task: Task) -> bool:
+        """Say whether a task would probably not be answered in time: refused at once, it costs others nothing."""
+        rounds = len(self._tasks) // self._batching.max_batch_requests
+        expected = (rounds + 2) * self._round  # the one that runs, those before, and its own
+        return rounds > 0 and expected > WAIT_SHARE * (task.deadline - time.monotonic())
 
     # ------------------------------------------------------------------------------------------------- the thread
 
@@ -134,7 +152,9 @@ class Engine:
         with quiet():  # no progress bars of searches
             while (tasks := self._take()) is not None:
                 if tasks:
+                    started = time.monotonic()
                     self._answer(tasks)
+                    self._round += NEWEST_SHARE * (time.monotonic() - started - self._round)
 
     def _take(self) -> list[Task] | None:
         """Return the tasks of the next round, none after a second without any; None at the end."""
@@ -150,7 +170,7 @@ class Engine:
 
     def _answer(self, tasks: list[Task]) -> None:
         try:
-            self._read(tasks)
+            tasks = self._read(tasks)
         except Exception as error:
             self._fail(tasks, error)
             return
@@ -178,13 +198,21 @@ class Engine:
             self._observer.ran("explain", time.monotonic() - started)
         task.reply(result._replace(seconds=seconds))
 
-    def _read(self, tasks: Sequence[Task]) -> None:
-        """Give every task its history."""
+    def _read(self, tasks: list[Task]) -> list[Task]:
+        """Give every task its history; return those that have one, without users whom the database does not tell."""
         owners = list({task.owner for task in tasks if task.owner is not None})
-        stored = self._stored(owners) if owners else {}
+        try:
+            stored = self._stored(owners) if owners else {}
+        except DatabaseError as error:
+            _log.warning("the events of %d users cannot be read: %s", len(owners), error)
+            for task in tasks:
+                if task.owner is not None:
+                    task.reply(error)
+            tasks, stored = [task for task in tasks if task.owner is None], {}
         for task in tasks:
             events = stored.get(task.owner) if task.owner is not None else None
             task.history = understand(events, task.given, self._meaning, task.snapshot.numbers.get)
+        return tasks
 
     def _batches(self, tasks: Sequence[Task]) -> Iterator[list[Task]]:
         """Yield batches of one snapshot each, within the limit on tokens, in the order of arrival."""

@@ -27,6 +27,7 @@ from lexirec.serving.answering.similar import unit_rows
 from lexirec.serving.answering.snapshot import SimilarItems, SimplerModel, Snapshot, next_revision
 from lexirec.serving.answering.snapshots import Snapshots
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
+from lexirec.serving.memory import give_back
 
 _log = logging.getLogger(__name__)
 Warm = Callable[[Snapshot], None]
@@ -77,10 +78,14 @@ class LivingSnapshots:
                 return False
             before = self._published
             snapshot = self._present()
-            if self._published is not before:
+            published = self._published is not before
+            if published:
                 self._warm(snapshot)
             self._snapshots.put(snapshot)
-            return True
+        del before  # the version that was replaced: nobody holds it now but the requests that run
+        if published:
+            give_back()
+        return True
 
     def _present(self) -> Snapshot:
         self._seen = self.signature()

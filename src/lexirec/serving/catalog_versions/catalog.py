@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -112,6 +113,11 @@ class LivingCatalog:
             ArtifactError: one of them is not kept.
         """
         return compared(self.load(first), self.load(second))
+
+    def write_problem(self) -> str | None:
+        """Return why the catalogue cannot be changed, as far as the file system says; None where it can."""
+        there = next(folder for folder in (self.folder, *self.folder.parents) if folder.is_dir())
+        return None if os.access(there, os.W_OK) else f"{there} cannot be written"
 
     def refused(self, number: int) -> dict[str, str]:
         """Return why items were not added when a version was published, by their ids."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import threading
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from lexirec.core.errors import did_you_mean
 from lexirec.serving.database.access import Access
-from lexirec.serving.database.errors import BadValueError, ConflictError, NotFoundError
+from lexirec.serving.database.errors import BadValueError, ConflictError, DatabaseError, NotFoundError
 from lexirec.serving.database.ids import checked
 from lexirec.serving.database.tables import keys
 from lexirec.serving.database.upserts import insert_if_new
@@ -56,6 +57,7 @@ class KeyStore:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._read: tuple[float, list[tuple[bytes, Key]]] | None = None
+        self._reading = threading.Lock()
 
     def add(self, name: str, scopes: Collection[str]) -> str:
         """Make a key and return its secret, which is stored nowhere.
@@ -130,13 +132,38 @@ class KeyStore:
         """Whether there is a key that is not revoked."""
         return bool(self._valid())
 
+    @property
+    def stale(self) -> bool:
+        """Whether the keys should be read again."""
+        read = self._read
+        return read is None or time.monotonic() - read[0] > FRESH_SECONDS
+
+    def refresh(self) -> list[tuple[bytes, Key]]:
+        """Read and return the keys that are not revoked, with their hashes.
+
+        Where the database does not answer, those that were read before go on to count: it is not a reason to let
+        nobody in, and nobody can revoke a key meanwhile.
+
+        Raises:
+            DatabaseError: the database does not answer, and the keys were never read.
+        """
+        with self._reading:
+            started, known = time.monotonic(), self._read
+            query = select(keys).where(keys.c.revoked.is_(None))
+            try:
+                rows = self._access.read(lambda connection: connection.execute(query).all())
+                found = [(bytes(row.hash), _key(row)) for row in rows]
+            except DatabaseError:
+                if known is None:
+                    raise
+                started, found = time.monotonic(), known[1]
+            self._read = (started, found)
+        return found
+
     def _valid(self) -> list[tuple[bytes, Key]]:
         read = self._read
-        if read is None or time.monotonic() - read[0] > FRESH_SECONDS:
-            started = time.monotonic()
-            query = select(keys).where(keys.c.revoked.is_(None))
-            rows = self._access.read(lambda connection: connection.execute(query).all())
-            read = self._read = (started, [(bytes(row.hash), _key(row)) for row in rows])
+        if read is None or (self.stale and not self._reading.locked()):  # else another thread is about to
+            return self.refresh()
         return read[1]
 
 

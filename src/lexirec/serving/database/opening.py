@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -11,6 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from lexirec.serving.database.access import Access
+from lexirec.serving.database.clock import SteadyClock
 from lexirec.serving.database.connections import connect, failure_of, parse_url, shown, told
 from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.event_rows import EventPolicy
@@ -81,7 +81,7 @@ def open_database(
     url: str,
     *,
     migrate: bool = False,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
     policy: EventPolicy | None = None,
 ) -> Database:
     """Open a database; a new, empty one gets its tables.
@@ -90,7 +90,7 @@ def open_database(
         url: `sqlite:///lexirec.db` (a relative path starts from the working directory) or
             `postgresql+psycopg://user:password@host/database`.
         migrate: Bring an older schema up to date; without it, an older one is refused.
-        clock: Seconds since 1970.
+        clock: Seconds since 1970; by default the system's, which never goes back.
         policy: Which events are taken.
 
     Raises:
@@ -110,4 +110,4 @@ def open_database(
     except BaseException:
         engine.dispose()
         raise
-    return Database(engine, clock, policy)
+    return Database(engine, clock or SteadyClock(), policy)

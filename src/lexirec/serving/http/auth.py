@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -14,6 +15,9 @@ from lexirec.core.errors import SettingsError
 from lexirec.serving.database.keys import SCOPES, KeyStore, Scope
 from lexirec.serving.http.rates import RateLimit
 from lexirec.serving.problems import ProblemError
+
+PATIENCE = 1.0
+"""Seconds that a request waits for the keys to be read again."""
 
 
 class KeyHolder(NamedTuple):
@@ -39,6 +43,18 @@ class Gate:
         self._keys = keys
         self._single = hashlib.sha256(single.encode()).digest() if single else None
         self._rate = RateLimit(rate) if rate else None
+        self._reading: asyncio.Future[object] | None = None
+
+    async def refresh(self) -> None:
+        """Read the keys again where that is due, on a thread, so that no slow database holds up the event loop.
+
+        After a second, those that were read before count.
+        """
+        if not self._keys.stale:
+            return
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.get_running_loop().run_in_executor(None, self._keys.refresh)
+        await asyncio.wait([self._reading], timeout=PATIENCE)
 
     @property
     def open(self) -> bool:
@@ -101,6 +117,7 @@ def needs(scope: Scope | None) -> Callable[..., Awaitable[KeyHolder]]:
         gate: Gate = request.app.state.service.gate
         word, _, bearer = (authorization or "").partition(" ")
         key = bearer.strip() if word.lower() == "bearer" else x_api_key
+        await gate.refresh()
         holder = gate.admit(key, scope, request.client.host if request.client else "")
         request.state.request.fields["key"] = holder.name
         return holder

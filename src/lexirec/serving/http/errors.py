@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -14,10 +16,13 @@ from starlette.exceptions import HTTPException
 from lexirec.core.config_errors import explain
 from lexirec.core.errors import LexirecError
 from lexirec.serving.database.errors import DatabaseError
-from lexirec.serving.http.requests import RequestState
+from lexirec.serving.http.requests import UNEXPECTED, RequestState
 from lexirec.serving.problems import KINDS, MEDIA_TYPE, ProblemError
 
+_log = logging.getLogger(__name__)
 MOST_PLACES = 20
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _PARTS = re.compile(r"(\{[^}]*\})")
 DATABASE_KINDS = {
     "overloaded": "overloaded",
@@ -60,10 +65,32 @@ def answer_errors(app: FastAPI) -> None:
         kind = DATABASE_KINDS.get(error.kind, "internal") if isinstance(error, DatabaseError) else "invalid-request"
         return problem_response(ProblemError(kind, str(error)), request)
 
+    async def of_system(request: Request, error: Exception) -> Response:
+        assert isinstance(error, OSError), "handlers get errors of their class"
+        problem = store_problem(error)
+        if problem is None:
+            raise error
+        _log.error("the store cannot be written: %s", error.strerror)
+        return problem_response(problem, request)
+
+    async def of_unexpected(request: Request, error: Exception) -> Response:
+        return problem_response(ProblemError("internal", UNEXPECTED), request)
+
+    app.add_exception_handler(OSError, of_system)
+    app.add_exception_handler(Exception, of_unexpected)
     app.add_exception_handler(ProblemError, of_problem)
     app.add_exception_handler(RequestValidationError, of_validation)
     app.add_exception_handler(HTTPException, of_framework)
     app.add_exception_handler(LexirecError, of_lexirec)
+
+
+def store_problem(error: OSError) -> ProblemError | None:
+    """Return the problem of an error of the file system that says that nothing can be written; None for others."""
+    if error.errno in _FULL:
+        return ProblemError("storage-full", "the store's disk is full; nothing was changed. Free space and try again")
+    if error.errno in _READ_ONLY:
+        return ProblemError("not-ready", "the store cannot be written; make it writable. Lists are answered as before")
+    return None
 
 
 def _from_framework(request: Request, error: HTTPException) -> ProblemError:

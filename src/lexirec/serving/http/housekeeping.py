@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 
 from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.opening import Database
@@ -46,7 +45,7 @@ class Housekeeping:
         while not self._stop.wait(pause):
             pause = self._every
             try:
-                gone = self.clean(time.time())
+                gone = self.clean(self._database.access.clock())
             except DatabaseError as error:
                 _log.warning("old rows were not deleted: %s", error)
                 continue

@@ -13,11 +13,13 @@ from typing import Any
 
 from lexirec.core.errors import LexirecError
 from lexirec.serving.answering.answers import new_id
+from lexirec.serving.http.errors import store_problem
 from lexirec.serving.problems import ProblemError
 from lexirec.serving.schemas.catalog import JobAnswer
 
 _log = logging.getLogger(__name__)
 KEPT = 100
+_FAILED = "the service failed; the log has the cause"
 
 
 @dataclass
@@ -77,7 +79,11 @@ class Jobs:
             job.result = work()
         except LexirecError as error:
             job.problem = str(error)
+        except OSError as error:
+            _log.error("the job '%s' failed", job.kind, exc_info=error)
+            problem = store_problem(error)
+            job.problem = problem.detail if problem is not None else _FAILED
         except Exception as error:
             _log.error("the job '%s' failed", job.kind, exc_info=error)
-            job.problem = "the service failed; the log has the cause"
+            job.problem = _FAILED
         job.ended = time.monotonic()

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from lexirec.serving.http.logs import REQUESTS
 from lexirec.serving.http.metrics import Metrics
@@ -28,11 +28,17 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log = logging.getLogger(REQUESTS)
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _BULK = ("/v1/events", "/v1/items")
+_RANKING = frozenset({"/v1/recommend", "/v1/recommend/batch", "/v1/rank"})
+UNEXPECTED = "the service failed; the log has the cause under the request's id"
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
+MOST_LATE = 0.1
+"""Seconds that the event loop may be behind while many questions are under way."""
+ANSWERED_AT_ONCE = 64
+"""Questions that may be under way besides those that wait for the model."""
 CLIENT_LEFT = 499
 """Status in metrics and logs of a request whose client left before the answer."""
 
@@ -60,6 +66,7 @@ class RequestMiddleware:
     ) -> None:
         """Wrap an application; `draining` says whether connections should be closed after their answers."""
         self._app, self._limits, self._metrics, self._log, self._draining = app, limits, metrics, log, draining
+        self._ranking, self._pulse = 0, Pulse()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -70,21 +77,37 @@ class RequestMiddleware:
         scope.setdefault("state", {})["request"] = state
         exchange = _Exchange(send, state, close=self._draining())
         started = time.perf_counter()
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        ranks = path in _RANKING
+        self._ranking += ranks
         try:
-            body = await self._body(scope, receive)
+            body = await self._body(scope, path, receive)
+            if ranks:
+                self._refuse_early(scope, path)
             await self._run(scope, body, receive, exchange)
         except ProblemError as error:
             await exchange.problem(error)
         except Exception as error:
             _log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": state.id}})
-            await exchange.problem(
-                ProblemError("internal", "the service failed; the log has the cause under the request's id")
-            )
+            await exchange.problem(ProblemError("internal", UNEXPECTED))
+        finally:
+            self._ranking -= ranks
         self._count(scope, state, exchange.status or CLIENT_LEFT, time.perf_counter() - started)
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+    def _refuse_early(self, scope: Scope, path: str) -> None:
+        """Refuse a question that is one too many, before it costs as much as one that is answered.
+
+        Those that read the model's answer, or a simpler model's, count besides those that wait for the model: without
+        this bound, an overloaded service spends its time on questions whose answers come too late.
+        """
+        most = self._limits.waiting + ANSWERED_AT_ONCE
+        late = self._ranking > ANSWERED_AT_ONCE and self._pulse.late() > MOST_LATE
+        if late or self._ranking > most:
+            scope["route"] = _Route(path)
+            raise ProblemError("overloaded", f"{self._ranking} requests are under way; try again in a second")
+
+    async def _body(self, scope: Scope, path: str, receive: Receive) -> bytes:
         """Read the body within the limits of size and time."""
-        path = scope["path"]
         most = self._limits.bulk_body_bytes if path.startswith(_BULK) else self._limits.body_bytes
         too_large = ProblemError("too-large", f"the body is larger than {most:,} bytes; send less at a time")
         declared = dict(scope["headers"]).get(b"content-length", b"0")
@@ -146,6 +169,35 @@ class RequestMiddleware:
                 **state.fields,
             }
             _log.info("request", extra={"fields": fields})
+
+
+class Pulse:
+    """Says how far the event loop is behind: about how long a request has waited before anybody saw it."""
+
+    def __init__(self, every: float = 0.02) -> None:
+        """Measure every so many seconds, from the first question on."""
+        self._every, self._due, self._late = every, 0.0, 0.0
+
+    def late(self) -> float:
+        """Return the seconds; call it on the event loop."""
+        now = time.monotonic()
+        if not self._due:
+            self._plan()
+        return max(self._late, now - self._due)
+
+    def _plan(self) -> None:
+        self._due = time.monotonic() + self._every
+        asyncio.get_running_loop().call_later(self._every, self._beat)
+
+    def _beat(self) -> None:
+        self._late = time.monotonic() - self._due
+        self._plan()
+
+
+class _Route(NamedTuple):
+    """The route of a request that no route has seen."""
+
+    path: str
 
 
 class _Exchange:

@@ -115,7 +115,7 @@ async def publish(request: Request, key: Admin) -> Response:
 @router.post(
     "/catalog/rollback",
     response_model=VersionAnswer,
-    responses=problems("conflict", "not-found", "unsupported-media-type"),
+    responses=problems("conflict", "not-found", "unsupported-media-type", "storage-full"),
     openapi_extra=_EXTRA,
     summary="Go back to an earlier version",
 )

@@ -57,7 +57,7 @@ async def _changed(request: Request, work: Callable[[LivingSnapshots], T]) -> T:
 @router.post(
     "",
     response_model=ItemsWritten,
-    responses=problems("conflict", "unsupported-media-type"),
+    responses=problems("conflict", "unsupported-media-type", "storage-full"),
     openapi_extra=_EXTRA,
     summary="Add and change items",
 )
@@ -249,7 +249,7 @@ async def item(request: Request, item_id: ItemId, key: Reader) -> Response:
 @router.patch(
     "/{item_id}",
     response_model=ItemAnswer,
-    responses=problems("conflict", "not-found", "unsupported-media-type"),
+    responses=problems("conflict", "not-found", "unsupported-media-type", "storage-full"),
     openapi_extra=_EXTRA,
     summary="Change an item",
 )
@@ -272,7 +272,7 @@ async def patch_item(request: Request, item_id: ItemId, body: ItemPatch, key: Wr
 @router.delete(
     "/{item_id}",
     response_model=ItemsChanged,
-    responses=problems("conflict", "not-found"),
+    responses=problems("conflict", "not-found", "storage-full"),
     openapi_extra=_EXTRA,
     summary="Remove an item",
 )

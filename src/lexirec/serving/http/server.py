@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from http import HTTPStatus
 from types import FrameType
 from typing import Any
 
@@ -18,6 +19,7 @@ from lexirec.serving.problems import MEDIA_TYPE, ProblemError
 
 _log = logging.getLogger(__name__)
 BACKLOG = 2048
+LONGEST_HEAD = 65_536
 KEEP_ALIVE = 75.0
 """Seconds that an idle connection stays open: longer than proxies keep theirs, so that the proxy closes first."""
 
@@ -35,6 +37,7 @@ def run_server(service: Service) -> None:
         port=settings.port,
         http=_protocol(settings.limits.wire_seconds),
         ws="none",
+        loop="asyncio",  # uvloop accepts one connection a turn: under overload, new ones would wait for seconds
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -83,53 +86,70 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _protocol(seconds: float) -> type[asyncio.Protocol]:
-    """Return uvicorn's protocol with a limit on the time in which the head of a request arrives.
+_Protocol: Any = AutoHTTPProtocol
+
+
+class _Impatient(_Protocol):  # type: ignore[misc]
+    """Uvicorn's protocol with limits on the heads of requests: the time in which they arrive, and their size.
 
     The middleware watches bodies; heads never reach it before they are complete.
     """
-    base: Any = AutoHTTPProtocol
 
-    class Impatient(base):  # type: ignore[misc]
-        _timer: asyncio.TimerHandle | None = None
+    seconds = 10.0
+    _timer: asyncio.TimerHandle | None = None
+    _head = 0
 
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
-            self._arm()
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._arm()
 
-        def data_received(self, data: bytes) -> None:
-            cycle = self.cycle
-            if self._timer is None and (cycle is None or cycle.response_complete):
-                self._arm()  # the first bytes of the next request on this connection
-            super().data_received(data)
-            if self.cycle is not cycle:
-                self._disarm()
-
-        def connection_lost(self, error: Exception | None) -> None:
+    def data_received(self, data: bytes) -> None:
+        cycle = self.cycle
+        if self._timer is None and (cycle is None or cycle.response_complete):
+            self._arm()  # the first bytes of the next request on this connection
+        self._head += len(data)
+        super().data_received(data)
+        if self.cycle is not cycle:
             self._disarm()
-            super().connection_lost(error)
+        elif self._timer is not None and self._head > LONGEST_HEAD:
+            self._refuse(ProblemError("head-too-large", f"the head is longer than {LONGEST_HEAD:,} bytes"))
 
-        def _arm(self) -> None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._too_slow)
+    def send_400_response(self, _: str) -> None:
+        self._refuse(ProblemError("bad-request", "this is no request after HTTP/1.1; check its head"))
 
-        def _disarm(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+    def connection_lost(self, error: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(error)
 
-        def _too_slow(self) -> None:
+    def _arm(self) -> None:
+        self._head = 0
+        self._timer = asyncio.get_running_loop().call_later(self.seconds, self._too_slow)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
             self._timer = None
-            if not self.transport.is_closing():
-                self.transport.write(_slow_answer(seconds))
-                self.transport.close()
 
-    return Impatient
+    def _too_slow(self) -> None:
+        message = f"the head of the request took longer than {self.seconds:g} s to arrive"
+        self._refuse(ProblemError("timeout", message))
+
+    def _refuse(self, problem: ProblemError) -> None:
+        self._disarm()
+        if not self.transport.is_closing():
+            self.transport.write(_raw_answer(problem))
+            self.transport.close()
 
 
-def _slow_answer(seconds: float) -> bytes:
-    problem = ProblemError("timeout", f"the head of the request took longer than {seconds:g} s to arrive")
+def _protocol(seconds: float) -> type[asyncio.Protocol]:
+    """Return the protocol with so many seconds for heads."""
+    return type("Impatient", (_Impatient,), {"seconds": seconds})
+
+
+def _raw_answer(problem: ProblemError) -> bytes:
     body = problem.body().model_dump_json(exclude_none=True).encode()
-    head = [b"HTTP/1.1 408 Request Timeout", b"content-type: " + MEDIA_TYPE.encode()]
+    head = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}".encode()]
+    head += [b"content-type: " + MEDIA_TYPE.encode()]
     head += [name + b": " + value for name, value in SECURITY_HEADERS]
     head += [b"content-length: " + str(len(body)).encode(), b"connection: close"]
     return b"\r\n".join(head) + b"\r\n\r\n" + body

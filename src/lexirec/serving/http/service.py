@@ -236,6 +236,8 @@ class Service:
         health.ready["database"] = self._database_problem
         health.ready["draining"] = lambda: "the service is stopping" if self.draining else None
         health.degraded["writes"] = lambda: str(writer.problem) if writer.problem else None
+        if self.living is not None:
+            health.degraded["catalog"] = self.living.catalog.write_problem
 
     def _silence(self) -> float:
         """Return the seconds since the engine moved; one that works on a batch for long counts, too."""

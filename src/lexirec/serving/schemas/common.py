@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 LONGEST_ID = 256
+MOST_FIELDS, MOST_STRANGERS = 100, 20
+"""Fields of an object that are looked at one by one, and unknown fields that are told of an object with more."""
 _NO_TIME = "is no time; give seconds since 1970, or a text with its zone such as 2026-01-31T12:00:00Z"
 _FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0  # the years 1 to 9999, which RFC 3339 can write
 
@@ -17,6 +29,16 @@ class Body(BaseModel):
     """Base of requests: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_strangers(cls, values: Any) -> Any:
+        """Leave out all but the first of very many unknown fields: an error for each would take seconds."""
+        if not isinstance(values, dict) or len(values) <= MOST_FIELDS:
+            return values
+        known = {*cls.model_fields, *(field.alias for field in cls.model_fields.values())}
+        strangers = islice((name for name in values if name not in known), MOST_STRANGERS)
+        return {name: values[name] for name in [*(name for name in values if name in known), *strangers]}
 
 
 class Answer(BaseModel):
@@ -97,7 +119,8 @@ FilterText = Annotated[str, Field(min_length=1, max_length=256)]
 """A filter such as `price<20`; see `data.item_filters`."""
 
 Filters = Annotated[tuple[FilterText, ...], Field(max_length=32)]
-Ids = Annotated[tuple[Id, ...], Field(max_length=10_000)]
+Ids = Annotated[tuple[Id, ...], Field(max_length=10_000, fail_fast=True)]
+"""Ids; the first wrong one is told of, as an error for each of very many would take seconds."""
 
 
 class Page(Answer):

@@ -93,7 +93,7 @@ class RecommendRequest(Question):
 class RankRequest(Question):
     """A request to rank given items: all that are known and legal come back."""
 
-    candidates: Annotated[tuple[Id, ...], Field(min_length=1, max_length=10_000)]
+    candidates: Annotated[tuple[Id, ...], Field(min_length=1, max_length=10_000, fail_fast=True)]
     """Items to rank."""
 
 
