@@ -163,6 +163,24 @@ class Catalog:
         """Return a catalogue of the given items, renumbered in the given order."""
         return Catalog(self.table.take(pa.array(numbers)), self.text_fields, self.rejected)
 
+    def with_columns(self, columns: Mapping[str, pa.ChunkedArray]) -> Catalog:
+        """Return the catalogue with other columns in place of its own or behind them; the items stay.
+
+        What was made of ids and of other columns is kept.
+        """
+        table = self.table
+        for name, column in columns.items():
+            if name in table.column_names:
+                table = table.set_column(table.column_names.index(name), name, column)
+            else:
+                table = table.append_column(name, column)
+        changed = Catalog(table, self.text_fields, self.rejected)
+        if "item_id" not in columns:
+            made = {name: self.__dict__[name] for name in ("item_ids", "_ids") if name in self.__dict__}
+            changed.__dict__.update(made)
+        changed.derived.update({name: each for name, each in self.derived.items() if name not in columns})
+        return changed
+
     def save(self, folder: Path | str) -> None:
         """Write `items.parquet` into `folder`, which is created if needed."""
         target = Path(folder)

@@ -91,6 +91,8 @@ class Answers:
             ProblemError: a value cannot be used, too many requests wait, or nothing answers.
         """
         arrived = time.monotonic()
+        if body.min_catalog_version is not None:
+            await self._snapshots.reached(body.model, body.min_catalog_version, body.timeout_ms / 1000)
         snapshot = self._snapshots.pick(body.model, body.catalog_version)
         compiled = self._compiler.rules(snapshot, body)
         task = self._task(body, snapshot, compiled, arrived)

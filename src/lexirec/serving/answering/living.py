@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +23,9 @@ from lexirec.data.sequences import Sequences, load_array
 from lexirec.models.baselines.popularity import Popularity
 from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.baselines.transitions import Transitions
-from lexirec.models.living_catalog import FACTS, KIND, STAGED, VERSIONS, Facts, Version
+from lexirec.models.facts_file import FactsChange, Position, stat_of
+from lexirec.models.living_catalog import KIND, STAGED, VERSIONS, Version
+from lexirec.models.present_items import PresentItems
 from lexirec.serving.answering.similar import unit_rows
 from lexirec.serving.answering.snapshot import SimilarItems, SimplerModel, Snapshot
 from lexirec.serving.answering.snapshots import Snapshots
@@ -47,11 +50,11 @@ class LivingSnapshots:
         catalog: The versions, facts and staged changes.
     """
 
-    def __init__(self, catalog: LivingCatalog, trained: Trained) -> None:
-        """Use a recommender's catalogue; `begin` returns the first snapshot."""
-        self.catalog, self._trained = catalog, trained
-        self._lock = threading.RLock()
-        self._published: Snapshot | None = None  # of the active version, without facts
+    def __init__(self, catalog: LivingCatalog, trained: Trained, clock: Callable[[], float] = time.time) -> None:
+        """Use a recommender's catalogue; `begin` returns the first snapshot, `clock` the seconds since 1970."""
+        self.catalog, self._trained, self._clock = catalog, trained, clock
+        self._loading, self._lock = threading.Lock(), threading.Lock()
+        self._published: _Published | None = None
         self._seen: tuple[Any, ...] = ()
         self._revision = 0
         self._snapshots: Snapshots | None = None
@@ -59,8 +62,9 @@ class LivingSnapshots:
 
     def begin(self) -> Snapshot:
         """Return the snapshot that answers first."""
-        with self._lock:
-            return self._present()
+        self._seen = self._signature()
+        self._published = _Published(self._load(self.catalog.state.present))
+        return self._with_facts(self._published)
 
     def attach(self, snapshots: Snapshots, warm: Warm) -> None:
         """Say where snapshots answer, and how a new version is warmed up before it does."""
@@ -68,25 +72,37 @@ class LivingSnapshots:
 
     def refresh(self) -> bool:
         """Let the present state answer, where it has changed since; return whether it had."""
-        with self._lock:
+        with self._loading:
             if self._signature() == self._seen or self._snapshots is None:
                 return False
-            before = self._published
-            snapshot = self._present()
-            if self._published is not before:
-                self._warm(snapshot)
-            self._snapshots.put(snapshot)
+            seen, version = self._signature(), self.catalog.state.present
+            if self._published is None or self._published.snapshot.catalog_version != version.number:
+                self._replace(_Published(self._load(version)))
+            self.refresh_facts()
+            self._seen = seen
             return True
 
-    def _present(self) -> Snapshot:
-        self._seen = self._signature()
-        version, facts = self.catalog.state.present, self.catalog.facts
-        if self._published is None or self._published.catalog_version != version.number:
-            self._published = self._load(version)
+    def refresh_facts(self) -> None:
+        """Let present facts answer: of the version that answers, also while another one is loaded.
+
+        Who comes while another thread does this waits, and finds its own change done with others.
+        """
+        with self._lock:
+            published, snapshots = self._published, self._snapshots
+            if published is not None and snapshots is not None and published.differs(self.catalog):
+                snapshots.put(self._with_facts(published))
+
+    def _replace(self, published: _Published) -> None:
+        """Warm a version up, then let it answer with the facts of that moment."""
+        assert self._snapshots is not None, "the first snapshot is attached before it is replaced"
+        self._warm(self._with_facts(published))
+        with self._lock:
+            self._published = published
+            self._snapshots.put(self._with_facts(published))
+
+    def _with_facts(self, published: _Published) -> Snapshot:
         self._revision += 1
-        published = self._published
-        shown = facts.mask(published.catalog)
-        return published.with_facts(facts.applied(published.catalog), None if shown.all() else shown, self._revision)
+        return published.present(self.catalog, self._revision, self._clock())
 
     def _load(self, version: Version) -> Snapshot:
         """Return the snapshot of a version, without facts."""
@@ -113,30 +129,48 @@ class LivingSnapshots:
 
     def _signature(self) -> tuple[Any, ...]:
         """Return what changes with every change of the files."""
-        found = []
-        for name in (VERSIONS, FACTS, STAGED):
-            try:
-                stat = (self.catalog.folder / name).stat()
-                found.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
-            except FileNotFoundError:
-                found.append((0, 0, 0))
-        return tuple(found)
+        folder = self.catalog.folder
+        return stat_of(folder / VERSIONS), stat_of(folder / STAGED), self.catalog.facts_file.signature()
+
+
+class _Published:
+    """A version that answers: its snapshot without facts, and the facts over it so far."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._items = PresentItems(snapshot.catalog)
+        self.snapshot.__dict__.setdefault("numbers", self._items.numbers)
+        self._own = self._items.windows
+        self._position: Position | None = None
+        self._removed: tuple[str, ...] = ()
+
+    def differs(self, catalog: LivingCatalog) -> bool:
+        """Say whether facts or removals have changed since."""
+        return catalog.facts_file.catch_up() != self._position or catalog.staged.removed != self._removed
+
+    def present(self, catalog: LivingCatalog, revision: int, now: float) -> Snapshot:
+        """Return the snapshot with present facts."""
+        file, self._removed = catalog.facts_file, catalog.staged.removed
+        with file.still():
+            position = file.catch_up()
+            changes = file.changes_after(self._position)
+            if changes is None:
+                self._items = PresentItems(self.snapshot.catalog, self._own)
+                changes = [FactsChange(file.values, tuple(file.hidden))]
+            for change in changes:
+                self._items.put(change)
+            items = self._items.catalog(file.kinds)
+            self._position = position
+        shown = ~self._items.hidden
+        shown[[self._items.numbers[item] for item in self._removed if item in self._items.numbers]] = False
+        windows = self._items.windows or None
+        return self.snapshot.with_facts(items, None if shown.all() else shown, windows, revision, now)
 
 
 def prepare(recommender: Recommender) -> None:
     """Let a recommender compute what all its searches share, such as the encodings of all items."""
     for part in [recommender, *(part.recommender for part in getattr(recommender, "parts", ()))]:
         getattr(part, "searcher", None)
-
-
-def item_state(item_id: str, known: set[str], staged: list[str], out: tuple[tuple[str, ...], Facts]) -> str | None:
-    """Return the state of an item: live, staged, hidden or removed; None where nobody knows it."""
-    removed, facts = out
-    if item_id not in known:
-        return "staged" if item_id in staged else None
-    if item_id in removed:
-        return "removed"
-    return "hidden" if item_id in facts.hidden else "live"
 
 
 def simpler_models(catalog: Catalog, rows: Sequences) -> tuple[SimplerModel, ...]:

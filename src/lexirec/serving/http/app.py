@@ -23,6 +23,7 @@ from lexirec.serving.http.openapi import describe
 from lexirec.serving.http.requests import App, RequestMiddleware
 from lexirec.serving.http.service import Service
 from lexirec.serving.problems import KINDS, ProblemError
+from lexirec.serving.schemas.catalog import ItemRows
 from lexirec.serving.schemas.events import EventList, NewEvent
 
 _DESCRIPTION = (
@@ -51,7 +52,7 @@ def create_app(service: Service) -> App:
     modules = (routes_recommend, routes_events, routes_users, routes_items, routes_catalog, routes_service, health)
     for router in (*(module.router for module in modules), pages):
         app.include_router(router)
-    describe(app, (NewEvent, EventList))
+    describe(app, (NewEvent, EventList, ItemRows))
     settings = service.settings
     return RequestMiddleware(
         app, settings.limits, service.metrics, log=settings.logs.requests, draining=lambda: service.draining

@@ -74,6 +74,8 @@ class Question(Body):
     """Name of the model that must answer; by default the active one."""
     catalog_version: Annotated[Whole, Field(ge=0)] | None = None
     """Version of the catalogue that must answer; by default the active one."""
+    min_catalog_version: Annotated[Whole, Field(ge=0)] | None = None
+    """The earliest version of the catalogue that may answer: it is waited for, at most `timeout_ms`, then 409."""
 
 
 class RecommendRequest(Question):
