@@ -6,7 +6,6 @@ at them once a second notices what other processes did.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lexirec.core.errors import LexirecError
 from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Recommender
 from lexirec.data.sequences import Sequences, load_array
@@ -31,7 +29,6 @@ from lexirec.serving.answering.snapshot import SimilarItems, SimplerModel, Snaps
 from lexirec.serving.answering.snapshots import Snapshots
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
 
-_log = logging.getLogger(__name__)
 Warm = Callable[[Snapshot], None]
 
 
@@ -187,32 +184,3 @@ def _renumbered(rows: Sequences, before: Catalog, now: Catalog) -> Sequences:
     kept = numbers >= 0
     through = np.concatenate([[0], np.cumsum(kept)])
     return Sequences(numbers[kept].astype(np.int32), through[rows.offsets].astype(np.int64))
-
-
-class CatalogWatch:
-    """Looks once a second whether another process has changed the catalogue."""
-
-    def __init__(self, living: LivingSnapshots, every: float = 1.0) -> None:
-        """Watch; `start` starts the thread."""
-        self._living, self._every = living, every
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lexirec-catalog", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(5)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._every):
-            try:
-                self._living.refresh()
-            except LexirecError as error:
-                _log.error("the catalogue cannot be read; the snapshot before goes on answering: %s", error)
-            except Exception as error:  # the thread must outlive what nobody expected
-                _log.error("the catalogue cannot be read; the snapshot before goes on answering", exc_info=error)

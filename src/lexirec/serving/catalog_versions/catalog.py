@@ -37,7 +37,7 @@ from lexirec.serving.catalog_versions.fact_writer import FactWriter
 from lexirec.serving.catalog_versions.known_items import KnownItems, facts_of, with_times
 from lexirec.serving.catalog_versions.making import FACTS as FACTS_OF_VERSION
 from lexirec.serving.catalog_versions.making import Parent, make_version
-from lexirec.serving.catalog_versions.rows import check_rows, reworded_rows, with_text_ids
+from lexirec.serving.catalog_versions.rows import check_rows, updated, with_text_ids
 from lexirec.serving.catalog_versions.staging import Staged
 
 KEPT = 10
@@ -59,6 +59,7 @@ class LivingCatalog:
         """Use a recommender's catalogue; `of` finds the recommender by name."""
         self.store, self.name, self.part, self.trained = store, name, part, trained
         self.folder = state_folder(store, name, part, trained.key)
+        self._state: tuple[tuple[int, ...], CatalogState] | None = None
         self._known: tuple[str, KnownItems] | None = None
         self._staged: tuple[tuple[int, ...], Staged] | None = None
         self._facts = FactWriter(self.folder, lambda: self.known.catalog.table.schema)
@@ -84,7 +85,10 @@ class LivingCatalog:
     @property
     def state(self) -> CatalogState:
         """The versions that are kept, and which is active."""
-        return read_state(self.folder, self.trained.key)
+        found, kept = stat_of(self.folder / VERSIONS), self._state
+        if kept is None or kept[0] != found:
+            kept = self._state = found, read_state(self.folder, self.trained.key)
+        return kept[1]
 
     @property
     def staged(self) -> Staged:
@@ -182,31 +186,14 @@ class LivingCatalog:
         staged_rows = 0
         if texts or not known.has(rows, self.staged.removed):
             with self._alone():
-                staged_rows = self._stage_update(rows, texts, others)
+                before = self.staged
+                staged, staged_rows = updated(before, self.known.catalog, rows, texts)
+                if staged is not before:
+                    staged.save(self.folder)
         if not others:
             return staged_rows, 0
         facts = facts_of(rows, others, known)
         return staged_rows, self._facts.put(FactsChange(facts)) if facts else 0
-
-    def _stage_update(self, rows: pa.Table, texts: list[str], others: list[str]) -> int:
-        """Stage changed texts, and all columns of items that are staged; return the number of rows."""
-        catalog, staged = self.catalog(), self.staged
-        ids = aligned(rows, catalog).column("item_id").to_pylist()
-        known, waiting = set(catalog.item_ids) - set(staged.removed), set(staged.ids)
-        unknown = [item for item in ids if item not in known and item not in waiting]
-        if unknown:
-            raise DataError(
-                f"item '{unknown[0]}' is not in the catalog ({len(unknown):,} such items); add it first."
-                f"{catalog.suggest(unknown[0])}"
-            )
-        fresh = [number for number, item in enumerate(ids) if item not in known]
-        reworded = reworded_rows(catalog, rows.select(["item_id", *texts]), known) if texts else []
-        if fresh or reworded:
-            chosen_rows = rows.take(pa.array(sorted([*fresh, *reworded]), pa.int64()))
-            staged = staged.with_rows(chosen_rows.select(["item_id", *texts]))
-            staged = staged.with_rows(rows.take(pa.array(fresh, pa.int64()))) if fresh and others else staged
-            staged.save(self.folder)
-        return len(fresh) + len(reworded)
 
     def hide(self, ids: Sequence[str], *, hidden: bool = True) -> int:
         """Hide items, or show them again, at once; return how many changed.

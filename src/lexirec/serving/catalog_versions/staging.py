@@ -43,6 +43,11 @@ class Staged:
         """Whether anything waits."""
         return bool(self.removed) or self.rows is not None
 
+    @property
+    def size(self) -> int:
+        """Number of changes: rows and removals."""
+        return len(self.ids) + len(self.removed)
+
     @cached_property
     def ids(self) -> list[str]:
         """Ids of the items with rows."""

@@ -53,10 +53,7 @@ def create_app(service: Service) -> App:
     for router in (*(module.router for module in modules), pages):
         app.include_router(router)
     describe(app, (NewEvent, EventList, ItemRows))
-    settings = service.settings
-    return RequestMiddleware(
-        app, settings.limits, service.metrics, log=settings.logs.requests, draining=lambda: service.draining
-    )
+    return RequestMiddleware(app, service.metrics, lambda: service.settings, draining=lambda: service.draining)
 
 
 async def _may_read_docs(request: Request) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-from lexirec.models.living_catalog import Version
 from lexirec.serving.answering.answers import Answers, Reading
 from lexirec.serving.answering.compiling import RuleCompiler
 from lexirec.serving.answering.engine import Engine
-from lexirec.serving.answering.living import CatalogWatch, LivingSnapshots
+from lexirec.serving.answering.living import LivingSnapshots
 from lexirec.serving.answering.snapshot import Snapshot
 from lexirec.serving.answering.snapshots import Snapshots
 from lexirec.serving.answering.warming import warm_up
@@ -20,11 +18,13 @@ from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.event_rules import EventRules, UserEvents
 from lexirec.serving.database.opening import Database
 from lexirec.serving.http.auth import Gate
+from lexirec.serving.http.catalog_watch import CatalogWatch
 from lexirec.serving.http.health import Health, beat_of
 from lexirec.serving.http.housekeeping import Housekeeping
 from lexirec.serving.http.jobs import Jobs
 from lexirec.serving.http.logs import UserNames
 from lexirec.serving.http.metrics import Metrics
+from lexirec.serving.http.publishing import Publisher
 from lexirec.serving.http.recording import Recorder
 from lexirec.serving.schemas.events import EventsAnswer
 from lexirec.serving.schemas.service import CatalogAnswer
@@ -41,10 +41,12 @@ class Service:
     """Everything behind the routes.
 
     Attributes:
-        settings: of the service.
+        settings: of the service; `reloading` replaces some.
+        reread: reads the settings again; None where they come from nowhere.
         database: of users and events.
         living: the catalogue that may change; None where it cannot.
         jobs: long work.
+        publisher: that makes versions of the catalogue; None where it cannot change.
         watch: that notices changes of the catalogue by other processes.
         snapshots: that answer.
         answers: to requests.
@@ -69,11 +71,16 @@ class Service:
             living: the catalogue that may change; None where it cannot.
         """
         self.living, self.jobs = living, Jobs()
-        self.watch = CatalogWatch(living) if living is not None else None
         self.settings, self.database = settings, database
         self.metrics, self.health = Metrics(), Health()
+        self.publisher: Publisher | None = None
+        self.watch: CatalogWatch | None = None
+        if living is not None:
+            self.publisher = Publisher(living, self.jobs, self.metrics, lambda: self.settings.catalog)
+            self.watch = CatalogWatch(living, self.publisher)
         self.user_names = UserNames(settings.logs.user_ids == "plain")
         self.draining, self.started = False, time.monotonic()
+        self.reread: Callable[[], ServeSettings] | None = None
         self._warm = False
         events = settings.events
         self.rules = EventRules.of(events.read, events.seen, events.never)
@@ -105,7 +112,7 @@ class Service:
 
     def catalog_answer(self, snapshot: Snapshot) -> CatalogAnswer:
         """Return what is to be said about the catalogue of a snapshot."""
-        items = len(snapshot.catalog)
+        items, publisher = len(snapshot.catalog), self.publisher
         staged = self.living.catalog.staged if self.living is not None else None
         return CatalogAnswer(
             version=snapshot.catalog_version,
@@ -113,31 +120,11 @@ class Service:
             available=items if snapshot.available is None else int(snapshot.available.sum()),
             newer_than_model=0 if snapshot.newer is None else int(snapshot.newer.sum()),
             facts_revision=snapshot.facts_revision,
-            staged=len(staged.ids) + len(staged.removed) if staged is not None else 0,
+            staged=staged.size if staged is not None else 0,
+            lag_seconds=round(publisher.lag, 1) if publisher is not None else 0.0,
+            last_problem=publisher.last_problem if publisher is not None else None,
+            next_publish_seconds=publisher.due_in() if publisher is not None else None,
         )
-
-    def publish(self, living: LivingSnapshots) -> dict[str, Any]:
-        """Publish the staged changes and let the new version answer; return what the job says."""
-        try:
-            version = living.catalog.publish()
-            living.refresh()
-        except Exception:
-            self.metrics.swaps.labels("catalog", "failed").inc()
-            raise
-        self.metrics.swaps.labels("catalog", "done").inc()
-        return {
-            "version": version.number,
-            "counts": dict(version.counts),
-            "seconds": version.seconds,
-            "refused": living.catalog.refused(version.number),
-        }
-
-    def roll_back(self, living: LivingSnapshots, number: int | None) -> Version:
-        """Make an earlier version active and let it answer."""
-        version = living.catalog.rollback(number)
-        living.refresh()
-        self.metrics.swaps.labels("catalog", "back").inc()
-        return version
 
     def start(self) -> None:
         """Start the threads, and answer requests of every size once so that the first user does not wait."""
@@ -174,6 +161,7 @@ class Service:
         engine, writer, metrics, health = self.engine, self.database.writer, self.metrics, self.health
         metrics.queue_length.set_function(lambda: float(engine.waiting))
         metrics.catalog_version.set_function(lambda: float(self.snapshots.active.catalog_version))
+        metrics.catalog_lag.set_function(lambda: self.publisher.lag if self.publisher is not None else 0.0)
         metrics.catalog_items.labels("live").set_function(lambda: float(len(self.snapshots.active.catalog)))
         writer.on_commit = lambda seconds, rows: metrics.committed(rows, seconds)
         health.live["engine"] = beat_of(self._silence, "the engine")
