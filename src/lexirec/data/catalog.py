@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _TEXT_FIELDS = b"lexirec.text_fields"
 _FILE = "items.parquet"
+_OF_IDS = ("item_ids", "_ids")
 _MOST_COMPARED = 100_000
 """Largest catalogue whose ids are all compared with an unknown one, for a suggestion."""
 
@@ -176,8 +177,7 @@ class Catalog:
                 table = table.append_column(name, column)
         changed = Catalog(table, self.text_fields, self.rejected)
         if "item_id" not in columns:
-            made = {name: self.__dict__[name] for name in ("item_ids", "_ids") if name in self.__dict__}
-            changed.__dict__.update(made)
+            changed.__dict__.update({name: made for name, made in vars(self).items() if name in _OF_IDS})
         changed.derived.update({name: each for name, each in self.derived.items() if name not in columns})
         return changed
 

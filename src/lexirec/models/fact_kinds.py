@@ -52,7 +52,11 @@ def as_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         given = [_moment(value) for value in given]
     elif pa.types.is_floating(kind):
         given = [float(value) if type(value) is int else value for value in given]
+    elif pa.types.is_integer(kind):
+        given = [int(value) if type(value) is float and value.is_integer() else value for value in given]
     try:
+        if pa.types.is_integer(kind) and any(type(value) is float for value in given):
+            raise pa.ArrowInvalid("a whole number was expected")
         return pa.array(given, kind)
     except _FAILURES as error:
         reason = " ".join(str(error).split())

@@ -55,8 +55,13 @@ class PresentItems:
         Args:
             kinds: Of the values of every column of facts, which say the types of columns that the catalogue lacks.
         """
-        if self._waiting:
-            columns = {name: self._column(name, kinds.get(name, {})) for name in self._waiting}
+        types = {name: self._type(name, kinds) for name in self._waiting}
+        own, table = self._own.table.column_names, self._catalog.table
+        for name in table.column_names[len(own) :]:  # items that the catalogue lacks have a say in types, too
+            if name not in types and self._type(name, kinds) != table.schema.field(name).type:
+                types[name] = self._type(name, kinds)
+        if types:
+            columns = {name: self._column(name, kind) for name, kind in types.items()}
             self._limit({name: given for name, given in self._waiting.items() if name in LIMITS})
             self._catalog = self._catalog.with_columns(columns)
             self._waiting = {}
@@ -72,18 +77,21 @@ class PresentItems:
         """When items are available; asked for after `catalog`."""
         return self._windows
 
-    def _column(self, name: str, kinds: Mapping[Kind, int]) -> pa.ChunkedArray:
-        """Return a column with the waiting values in their places."""
-        given, table = self._waiting[name], self._catalog.table
+    def _type(self, name: str, kinds: Mapping[str, Mapping[Kind, int]]) -> pa.DataType:
+        """Return the type of a column: the catalogue's own, else that of all values of facts."""
         if name in self._own.table.column_names:
-            kind = self._own.table.schema.field(name).type
-        else:
-            kind = type_of(each for each, count in kinds.items() if count > 0)
-            if name not in table.column_names:
-                given = {**dict.fromkeys(range(len(self._own))), **given}
-                return pa.chunked_array([as_array(list(given.values()), kind)])
-        column = table.column(name)
-        return _replaced(column if column.type == kind else column.cast(kind), given, kind)
+            return self._own.table.schema.field(name).type
+        return type_of(each for each, count in kinds.get(name, {}).items() if count > 0)
+
+    def _column(self, name: str, kind: pa.DataType) -> pa.ChunkedArray:
+        """Return a column with the waiting values in their places."""
+        given, table = self._waiting.get(name, {}), self._catalog.table
+        if name in table.column_names and table.schema.field(name).type == kind:
+            return _replaced(table.column(name), given, kind)
+        values = table.column(name).to_pylist() if name in table.column_names else [None] * len(self._own)
+        for number, value in given.items():
+            values[number] = value
+        return pa.chunked_array([as_array(values, kind)])
 
     def _limit(self, changed: Mapping[str, Mapping[int, Any]]) -> None:
         if not changed:
