@@ -121,30 +121,30 @@ def send_events(events: Iterable[Mapping[str, Any] | NewEvent], *, atomic: bool)
 
 def user(user_id: str) -> Call[UserAnswer]:
     """Return the call for a user."""
-    return Call("GET", f"/v1/users/{_in_path(user_id)}", UserAnswer)
+    return Call("GET", f"/v1/users/{in_path(user_id)}", UserAnswer)
 
 
 def set_user(user_id: str, attributes: Mapping[str, Any]) -> Call[UserAnswer]:
     """Return the call that sets a user's attributes."""
     body = _json(_checked(UserBody, {"attributes": attributes}))
-    return Call("PUT", f"/v1/users/{_in_path(user_id)}", UserAnswer, body)
+    return Call("PUT", f"/v1/users/{in_path(user_id)}", UserAnswer, body)
 
 
 def erase_user(user_id: str) -> Call[ErasedAnswer]:
     """Return the call that erases a user."""
-    return Call("DELETE", f"/v1/users/{_in_path(user_id)}", ErasedAnswer)
+    return Call("DELETE", f"/v1/users/{in_path(user_id)}", ErasedAnswer)
 
 
 def merge(user_id: str, session_id: str) -> Call[MergeAnswer]:
     """Return the call that gives a session's events to a user."""
     body = json.dumps({"from_session": session_id})
-    return Call("POST", f"/v1/users/{_in_path(user_id)}/merge", MergeAnswer, body)
+    return Call("POST", f"/v1/users/{in_path(user_id)}/merge", MergeAnswer, body)
 
 
 def user_events(user_id: str, limit: int, cursor: str | None) -> Call[EventPage]:
     """Return the call for a page of a user's events."""
     query = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
-    return Call("GET", f"/v1/users/{_in_path(user_id)}/events", EventPage, query=query)
+    return Call("GET", f"/v1/users/{in_path(user_id)}/events", EventPage, query=query)
 
 
 def info() -> Call[InfoAnswer]:
@@ -157,7 +157,12 @@ def ready() -> Call[HealthAnswer]:
     return Call("GET", "/health/ready", HealthAnswer, ok=(503,))
 
 
-def _in_path(given: str) -> str:
+def in_path(given: str) -> str:
+    """Return an id as it stands in a path.
+
+    Raises:
+        ServiceError: it holds a '/', which no path can.
+    """
     if "/" in given:
         raise ServiceError(
             f"'{given}' holds a '/', which no path of the service can; use the routes that take ids in bodies"

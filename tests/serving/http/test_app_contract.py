@@ -28,6 +28,7 @@ ROUTES = [
     ("GET", "/v1/info", "/v1/info", None, "read"),
     ("GET", "/v1/models", "/v1/models", None, "read"),
     ("GET", "/v1/catalog", "/v1/catalog", None, "read"),
+    ("POST", "/v1/reload", "/v1/reload", None, "admin"),
     ("GET", "/health/live", "/health/live", None, None),
     ("GET", "/health/ready", "/health/ready", None, None),
     ("GET", "/health", "/health", None, None),
