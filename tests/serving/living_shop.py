@@ -28,11 +28,16 @@ def living_catalog(folder: Path) -> LivingCatalog:
     return LivingCatalog(store, "shop", "memory", Stage("baselines.memory", "baselines", recipe.key, made, "done"))
 
 
+def trained(model: Any = None) -> Trained:
+    made = snapshot(model)
+    return Trained(made.model, made.catalog, TRAIN, lambda: made)
+
+
 @contextmanager
 def living_service(folder: Path, model: Any = None, **values: Any) -> Iterator[tuple[TestClient, Service, Clock]]:
     """A started service over a catalogue that changes; its clock stands at `NOW`."""
     clock = Clock()
-    living = LivingSnapshots(living_catalog(folder), Trained(snapshot(model), TRAIN), clock)
+    living = LivingSnapshots(living_catalog(folder), trained(model), clock)
     database = open_database(f"sqlite:///{folder / 'shop.db'}", clock=clock)
     service = Service(settings(**values), database, living.begin(), living)
     service.snapshots._clock = clock

@@ -12,15 +12,15 @@ import pyarrow as pa
 import pytest
 
 from lexirec.models.living_catalog import CatalogState, Version
-from lexirec.serving.answering.living import LivingSnapshots, Trained
+from lexirec.serving.answering.living import LivingSnapshots
 from lexirec.serving.answering.snapshots import Snapshots
-from tests.serving.living_shop import living_catalog
-from tests.serving.shop import ITEMS, TRAIN, snapshot
+from tests.serving.living_shop import living_catalog, trained
+from tests.serving.shop import ITEMS
 
 
 @pytest.fixture
 def living(tmp_path) -> LivingSnapshots:
-    made = LivingSnapshots(living_catalog(tmp_path), Trained(snapshot(), TRAIN))
+    made = LivingSnapshots(living_catalog(tmp_path), trained())
     made.attach(Snapshots(made.begin()), lambda snapshot: None)
     return made
 
@@ -47,7 +47,7 @@ def test_without_changes_nothing_is_made_anew(living):
 
 
 def test_facts_answer_while_another_version_is_loaded(living, monkeypatch):
-    trained = living._trained.snapshot
+    trained = living._trained.load()
     put_price(living, 4, 76.0)
     loading, go_on = threading.Event(), threading.Event()
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 
 import numpy as np
 
 from lexirec.core.runs import RunRecord, find_run, recommenders
 from lexirec.core.store import Store
+from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.ranking import Recommender
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Split
+from lexirec.models.item_windows import Windows
 from lexirec.models.loading import chosen, load_recommender
 from lexirec.models.saving import MANIFEST, read_manifest
-from lexirec.serving.answering.living import LivingSnapshots, Trained, simpler_models
+from lexirec.serving.answering.living import LivingSnapshots, Trained, reads_of, simpler_models
 from lexirec.serving.answering.similar import unit_rows
 from lexirec.serving.answering.snapshot import ModelIdentity, SimilarItems, SimplerModel, Snapshot
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
+from lexirec.serving.catalog_versions.encodings import map_encodings
 
 _log = logging.getLogger(__name__)
 _DIGITS = 12
@@ -40,17 +44,20 @@ def load_snapshot(store: Store, name: str, wanted: str | None = None) -> tuple[S
         identity = ModelIdentity(folder.resolve().name, str(read_manifest(folder)["catalog"])[:_DIGITS])
         recommender = load_recommender(folder)
         popularity = simpler_models(recommender.catalog, Sequences.from_lists([]))[-1:]  # there are no events to count
-        return _snapshot(identity, recommender, popularity), None
+        return _within_windows(_snapshot(identity, recommender, popularity)), None
     run = find_run(store, name)
     part = chosen(run, wanted)
     stage = recommenders(run)[part]
-    store.check(stage.folder)
-    recommender = load_recommender(stage.folder)
     identity = ModelIdentity(f"{run.name}:{part}" if wanted else run.name, stage.key[:_DIGITS])
-    rows = _rows(store, run)
-    simpler = simpler_models(recommender.catalog, rows)
-    trained = Trained(_snapshot(identity, recommender, simpler, _similar(store, run)), rows)
-    living = LivingSnapshots(LivingCatalog(store, run.name, part, stage), trained)
+    rows, catalog = _rows(store, run), Catalog.load(stage.folder / "catalog")
+
+    def load() -> Snapshot:
+        store.check(stage.folder)
+        recommender = load_recommender(stage.folder)
+        map_encodings(store, stage.key, recommender)
+        return _snapshot(identity, recommender, simpler_models(recommender.catalog, rows), _similar(store, run))
+
+    living = LivingSnapshots(LivingCatalog(store, run.name, part, stage), Trained(identity, catalog, rows, load))
     return living.begin(), living
 
 
@@ -60,8 +67,14 @@ def _snapshot(
     simpler: tuple[SimplerModel, ...],
     similar: SimilarItems | None = None,
 ) -> Snapshot:
-    catalog, reads = recommender.catalog, _reads(recommender)
+    catalog, reads = recommender.catalog, reads_of(recommender)
     return Snapshot(identity, recommender, catalog, simpler=simpler, similar=similar or SimilarItems(), reads=reads)
+
+
+def _within_windows(snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot whose items are available as their own columns say."""
+    windows = Windows.of(snapshot.catalog)
+    return snapshot.with_facts(snapshot.catalog, None, windows, 0, time.time()) if windows else snapshot
 
 
 def _rows(store: Store, run: RunRecord) -> Sequences:
@@ -92,16 +105,3 @@ def _similar(store: Store, run: RunRecord) -> SimilarItems:
         unit_rows(vectors) if vectors else None,
         names,
     )
-
-
-def _reads(recommender: Recommender) -> tuple[int, int]:
-    """Return how many events of a history a model reads at most, and about how many tokens of each."""
-    settings = getattr(recommender, "settings", None)
-    network, prompts = getattr(settings, "network", None), getattr(settings, "prompts", None)
-    longest = getattr(network, "max_history", None) or getattr(prompts, "max_history", None) or 50
-    identifiers = getattr(recommender, "identifiers", None)
-    tokens = identifiers.tokens.shape[1] if identifiers is not None else 1
-    prompts_of_items = getattr(recommender, "item_prompts", None)
-    if prompts_of_items is not None and len(prompts_of_items.lengths):
-        tokens = int(prompts_of_items.lengths.float().mean())
-    return int(longest), max(1, int(tokens))
