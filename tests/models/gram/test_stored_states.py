@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 import torch
@@ -48,7 +46,7 @@ def test_a_changed_catalogue_shares_the_files_of_the_one_before(tmp_path):
     stored = StoredStates(tmp_path / "1")
     assert stored.files == 2
     old, new = (tmp_path / name / "states-0.npy" for name in ("0", "1"))
-    assert os.path.samefile(old, new)
+    assert old.samefile(new)
     assert (tmp_path / "1" / "states-1.npy").stat().st_size < old.stat().st_size
     kept = np.flatnonzero(sources >= 0)
     mine, mask = stored.take(torch.from_numpy(kept))

@@ -12,8 +12,8 @@ from lexirec.core.environment import versions
 from lexirec.serving.answering.snapshot import Snapshot
 from lexirec.serving.http.auth import KeyHolder, needs
 from lexirec.serving.http.openapi import SECURITY, problems
-from lexirec.serving.http.reloading import reload
 from lexirec.serving.schemas.service import InfoAnswer, ModelAnswer, ModelsAnswer, ReloadAnswer
+from lexirec.serving.upkeep.reloading import reload
 
 router = APIRouter(prefix="/v1", tags=["service"])
 Reader = Annotated[KeyHolder, Depends(needs("read"))]
