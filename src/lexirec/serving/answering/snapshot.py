@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,10 @@ class ModelIdentity(NamedTuple):
 
     name: str
     version: str
+
+
+SnapshotKey: TypeAlias = tuple[ModelIdentity, int, int, float]
+"""Model, version of the catalogue, revision of the facts, and since when the same items are available."""
 
 
 class SimplerModel(NamedTuple):
@@ -91,7 +95,7 @@ class Snapshot:
         return {item_id: number for number, item_id in enumerate(self.catalog.item_ids)}
 
     @property
-    def key(self) -> tuple[ModelIdentity, int, int, float]:
+    def key(self) -> SnapshotKey:
         """What tells snapshots apart: model, version of the catalogue, revision of the facts, time."""
         return self.model, self.catalog_version, self.facts_revision, self.span.begin
 
