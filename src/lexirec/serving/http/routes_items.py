@@ -48,12 +48,10 @@ async def write_items(request: Request, key: Writer) -> Response:
     The body is one item, `{"items": [...]}`, or one item a line (application/x-ndjson).
     """
     rows = listed_rows(request, await request.body(), "items")
-    most = request.app.state.service.settings.limits.rows
-    if len(rows) > most:
-        raise ProblemError(
-            "too-large", f"{len(rows):,} items in one request; at most {most:,} are taken, so split them"
-        )
     items = check_body(ItemRows, {"items": rows}).items
+    most = request.app.state.service.settings.limits.rows
+    if len(items) > most:
+        raise ProblemError("too-large", f"{len(items):,} items in one request; at most {most:,} are taken; split them")
     check_ids(items)
     living = living_of(request)
 
