@@ -124,36 +124,36 @@ def send_events(events: Iterable[Mapping[str, Any] | NewEvent], *, atomic: bool)
 
 def user(user_id: str) -> Call[UserAnswer]:
     """Return the call for a user."""
-    return Call("GET", f"/v1/users/{_in_path(user_id)}", UserAnswer)
+    return Call("GET", f"/v1/users/{in_path(user_id)}", UserAnswer)
 
 
 def set_user(user_id: str, attributes: Mapping[str, Any]) -> Call[UserAnswer]:
     """Return the call that sets a user's attributes."""
     body = _json(_checked(UserBody, {"attributes": attributes}))
-    return Call("PUT", f"/v1/users/{_in_path(user_id)}", UserAnswer, body)
+    return Call("PUT", f"/v1/users/{in_path(user_id)}", UserAnswer, body)
 
 
 def erase_user(user_id: str) -> Call[ErasedAnswer]:
     """Return the call that erases a user."""
-    return Call("DELETE", f"/v1/users/{_in_path(user_id)}", ErasedAnswer)
+    return Call("DELETE", f"/v1/users/{in_path(user_id)}", ErasedAnswer)
 
 
 def merge(user_id: str, session_id: str) -> Call[MergeAnswer]:
     """Return the call that gives a session's events to a user."""
     body = json.dumps({"from_session": session_id})
-    return Call("POST", f"/v1/users/{_in_path(user_id)}/merge", MergeAnswer, body)
+    return Call("POST", f"/v1/users/{in_path(user_id)}/merge", MergeAnswer, body)
 
 
 def user_events(user_id: str, limit: int, cursor: str | None) -> Call[EventPage]:
     """Return the call for a page of a user's events."""
     query = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
-    return Call("GET", f"/v1/users/{_in_path(user_id)}/events", EventPage, query=query)
+    return Call("GET", f"/v1/users/{in_path(user_id)}/events", EventPage, query=query)
 
 
 def recommendation(recommendation_id: str, *, explain: bool) -> Call[PastRecommendation]:
     """Return the call for a list that was answered."""
     query = {"explain": "true"} if explain else None
-    return Call("GET", f"/v1/recommendations/{_in_path(recommendation_id)}", PastRecommendation, query=query)
+    return Call("GET", f"/v1/recommendations/{in_path(recommendation_id)}", PastRecommendation, query=query)
 
 
 def evaluation(variant: str | None, days: int, k: int) -> Call[EvaluationAnswer]:
@@ -179,7 +179,7 @@ def load_model(name: str, *, activate: bool) -> Call[JobAnswer]:
 
 def activate_model(name: str) -> Call[ModelAnswer]:
     """Return the call that lets a loaded model answer."""
-    return Call("POST", f"/v1/models/{_in_path(name)}/activate", ModelAnswer)
+    return Call("POST", f"/v1/models/{in_path(name)}/activate", ModelAnswer)
 
 
 def roll_back_model() -> Call[ModelAnswer]:
@@ -189,7 +189,7 @@ def roll_back_model() -> Call[ModelAnswer]:
 
 def job(job_id: str) -> Call[JobAnswer]:
     """Return the call for a job."""
-    return Call("GET", f"/v1/jobs/{_in_path(job_id)}", JobAnswer)
+    return Call("GET", f"/v1/jobs/{in_path(job_id)}", JobAnswer)
 
 
 def ready() -> Call[HealthAnswer]:
@@ -197,7 +197,12 @@ def ready() -> Call[HealthAnswer]:
     return Call("GET", "/health/ready", HealthAnswer, ok=(503,))
 
 
-def _in_path(given: str) -> str:
+def in_path(given: str) -> str:
+    """Return an id as it stands in a path.
+
+    Raises:
+        ServiceError: it holds a '/', which no path can.
+    """
     if "/" in given:
         raise ServiceError(
             f"'{given}' holds a '/', which no path of the service can; use the routes that take ids in bodies"

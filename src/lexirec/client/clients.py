@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from lexirec.client import calls
 from lexirec.client.calls import RETRIED, Call, ServiceError
+from lexirec.client.catalog_clients import AsyncCatalogClient, CatalogClient
 from lexirec.serving.schemas.catalog import JobAnswer
 from lexirec.serving.schemas.evaluation import EvaluationAnswer, PastRecommendation
 from lexirec.serving.schemas.events import (
@@ -41,7 +42,7 @@ def _lost(url: httpx.URL, error: httpx.TransportError) -> ServiceError:
     return ServiceError(f"{url}: the service cannot be reached ({reason}); is it started?")
 
 
-class Client:
+class Client(CatalogClient):
     """A client that waits for answers; use it in a `with` statement, from any number of threads."""
 
     def __init__(
@@ -178,7 +179,7 @@ class Client:
         raise AssertionError("the last try returns or raises")
 
 
-class AsyncClient:
+class AsyncClient(AsyncCatalogClient):
     """The same for asyncio; use it in an `async with` statement."""
 
     def __init__(

@@ -9,7 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from lexirec.core.store import Store
-from lexirec.serving.answering.loading import load_snapshot
+from lexirec.serving.answering.loading import load_model
+from lexirec.serving.answering.sources import Source
 from lexirec.serving.database.opening import open_database
 from lexirec.serving.database.write_queue import single
 from lexirec.serving.http.app import create_app
@@ -168,9 +169,8 @@ def test_commits_and_the_cache_of_rules_are_counted(shop):
 
 def test_items_are_counted_by_state_and_changes_by_how_long_they_wait(tmp_path):
     name = run_shop(tmp_path)
-    service = Service(
-        settings(), open_database(f"sqlite:///{tmp_path / 'a.db'}"), *load_snapshot(Store(tmp_path / "store"), name)
-    )
+    loaded = load_model(Source(Store(tmp_path / "store"), name))
+    service = Service(settings(), open_database(f"sqlite:///{tmp_path / 'a.db'}"), loaded)
     service.start()
     try:
         with TestClient(create_app(service)) as client:

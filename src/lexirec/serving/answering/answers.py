@@ -53,7 +53,11 @@ class Reading:
 
 
 class Answers:
-    """Answers requests on the event loop; models run on the engine's thread, simpler ones on one of their own."""
+    """Answers requests on the event loop; models run on the engine's thread, simpler ones on one of their own.
+
+    Attributes:
+        reading: How stored events are found and what they mean.
+    """
 
     def __init__(
         self,
@@ -75,7 +79,7 @@ class Answers:
             fallback: whether simpler models answer where the model does not in time, or fails.
             observe: hears of every answer and of how many of its items were not legal, on the event loop.
         """
-        self._snapshots, self._engine, self._compiler, self._reading = snapshots, engine, compiler, reading
+        self._snapshots, self._engine, self._compiler, self.reading = snapshots, engine, compiler, reading
         self._fallback, self._observe = fallback, observe
         self._simple = ThreadPoolExecutor(1, thread_name_prefix="lexirec-simple")
         self._helped = 0
@@ -91,6 +95,8 @@ class Answers:
             ProblemError: a value cannot be used, too many requests wait, or nothing answers.
         """
         arrived = time.monotonic()
+        if body.min_catalog_version is not None:
+            await self._snapshots.reached(body.model, body.min_catalog_version, body.timeout_ms / 1000)
         routed = self._snapshots.route(body.model, body.catalog_version, owner_of(body.user_id, body.session_id))
         compiled = self._compiler.rules(routed.snapshot, body)
         task = make_task(body, routed, compiled, arrived)
@@ -156,8 +162,8 @@ class Answers:
     def _answer_simply(self, task: Task, reason: str) -> Ranked:
         """Answer with the first simpler model that can: the last one needs no history."""
         if task.history is None:
-            stored = self._reading.stored([task.owner]).get(task.owner) if task.owner is not None else None
-            task.history = understand(stored, task.given, self._reading.meaning, task.snapshot.numbers.get)
+            stored = self.reading.stored([task.owner]).get(task.owner) if task.owner is not None else None
+            task.history = understand(stored, task.given, self.reading.meaning, task.snapshot.numbers.get)
         models = task.snapshot.simpler if task.history.items.size else task.snapshot.simpler[-1:]
         for simpler in models[:-1]:
             try:

@@ -32,7 +32,7 @@ class CatalogCounter:
         """Return the present counts."""
         snapshot, living = self._active(), self._living()
         items = len(snapshot.catalog)
-        live = items if snapshot.available is None else int(snapshot.available.sum())
+        live = items if snapshot.shown is None else int(snapshot.shown.sum())
         states = {"live": live, "staged": 0, "hidden": items - live, "removed": 0}
         if living is None:
             return CatalogCounts(states, 0.0)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lexirec.core.errors import DataError
 from lexirec.models.compiled_rules import GivenRules, Rules, compile_rules
 from lexirec.models.rule_texts import AtMost, Boost
-from lexirec.serving.answering.snapshot import ModelIdentity, Snapshot
+from lexirec.serving.answering.snapshot import ModelIdentity, Snapshot, SnapshotKey
 from lexirec.serving.problems import ProblemError
 from lexirec.serving.schemas.recommend import RankRequest, RecommendRequest, SimilarRequest
 
@@ -46,8 +46,8 @@ class RuleCompiler:
         """Keep compiled rules of at most so many bytes; `counters` hear of hits and misses."""
         self._most, self._counters = most_bytes, counters
         self._kept: OrderedDict[tuple[Hashable, ...], tuple[Compiled, int]] = OrderedDict()
+        self._newest: dict[ModelIdentity, SnapshotKey] = {}
         self._bytes = 0
-        self._present: dict[ModelIdentity, Hashable] = {}
         self._lock = threading.Lock()
 
     def rules(self, snapshot: Snapshot, question: Question) -> Compiled:
@@ -61,7 +61,7 @@ class RuleCompiler:
         lists = (given.allow_items, given.deny_items, given.candidates or ())
         key: tuple[Hashable, ...] | None = None
         if sum(map(len, lists)) <= MOST_LISTED:
-            key = (snapshot.key, snapshot.model, given.candidates is None, *map(tuple, lists), *_texts(given))
+            key = (snapshot.key, given.candidates is None, *map(tuple, lists), *_texts(given))
             with self._lock:
                 if key in self._kept:
                     self._kept.move_to_end(key)
@@ -80,8 +80,7 @@ class RuleCompiler:
     def _keep(self, snapshot: Snapshot, key: tuple[Hashable, ...], compiled: Compiled) -> None:
         size = _size(compiled.rules)
         with self._lock:
-            if self._present.get(snapshot.model) != snapshot.key:
-                self._forget(snapshot)
+            self._forget_before(snapshot)
             if key in self._kept or size > self._most:
                 return
             self._kept[key] = compiled, size
@@ -89,10 +88,13 @@ class RuleCompiler:
             while self._bytes > self._most:
                 self._bytes -= self._kept.popitem(last=False)[1][1]
 
-    def _forget(self, snapshot: Snapshot) -> None:
-        """Drop what was compiled against a model's earlier facts: nobody will ask for it again."""
-        self._present[snapshot.model] = snapshot.key
-        for key in [key for key in self._kept if key[0] != snapshot.key and key[1] == snapshot.model]:
+    def _forget_before(self, snapshot: Snapshot) -> None:
+        """Drop what was compiled for earlier facts of the same model: hardly a request has them any more."""
+        newest = self._newest.get(snapshot.model)
+        if newest is not None and snapshot.key[2:] <= newest[2:]:
+            return
+        self._newest[snapshot.model] = snapshot.key
+        for key in [key for key in self._kept if newest is not None and key[0] == newest]:
             self._bytes -= self._kept.pop(key)[1]
 
 

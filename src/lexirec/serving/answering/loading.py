@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from lexirec.core.digests import file_digest
 from lexirec.core.runs import RunRecord
 from lexirec.core.store import Store
+from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.ranking import Recommender
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Split
 from lexirec.models.living_catalog import CATALOGS, Facts
 from lexirec.models.loading import load_recommender, metrics_of
-from lexirec.serving.answering.living import LivingSnapshots, Trained, simpler_models
+from lexirec.serving.answering.living import LivingSnapshots, Trained, prepare, reads_of, simpler_models
 from lexirec.serving.answering.similar import unit_rows
 from lexirec.serving.answering.snapshot import ModelIdentity, SimilarItems, SimplerModel, Snapshot, next_revision
 from lexirec.serving.answering.sources import Source
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
+from lexirec.serving.catalog_versions.encodings import map_encodings
 
 _DIGITS = 12
 _FOLDERS = "=folders"
@@ -42,34 +45,46 @@ class Loaded:
     """A model that was loaded.
 
     Attributes:
-        snapshot: Of the catalogue of training, or of the saved one, without facts.
+        model: Its identity.
+        trained: The catalogue of training, or the saved one.
         living: Its catalogue that may change; None for a saved recommender, whose catalogue stays as it is.
+        fixed: Snapshot of a saved recommender, without facts; None for a living catalogue.
         source: Where it comes from; None for one that was made in memory.
         card: What its run measured.
         state: Folder of its present facts; None for a model in memory.
     """
 
-    snapshot: Snapshot
+    model: ModelIdentity
+    trained: Catalog
     living: LivingSnapshots | None = None
+    fixed: Snapshot | None = None
     source: Source | None = None
     card: ModelCard = field(default=ModelCard())
     state: Path | None = None
 
+    @classmethod
+    def in_memory(cls, snapshot: Snapshot) -> Self:
+        """Return a model that was made in memory, and whose catalogue stays as it is."""
+        return cls(snapshot.model, snapshot.catalog, None, snapshot)
+
     @property
-    def model(self) -> ModelIdentity:
-        """Its identity."""
-        return self.snapshot.model
+    def items(self) -> Catalog:
+        """The items of the present version."""
+        return self.trained if self.living is None else self.living.catalog.catalog()
 
     def begin(self) -> Snapshot:
         """Return the snapshot of the present state."""
         if self.living is not None:
             return self.living.begin()
+        assert self.fixed is not None, "a model has a living catalogue or a snapshot"
         facts = Facts.read(self.state) if self.state is not None else Facts()
-        if not facts.values and not facts.hidden:
-            return self.snapshot
-        shown = facts.mask(self.snapshot.catalog)
-        present = facts.applied(self.snapshot.catalog)
-        return self.snapshot.with_facts(present, None if shown.all() else shown, next_revision())
+        catalog, windows = facts.items(self.fixed.catalog)
+        shown = facts.mask(catalog)
+        if catalog is self.fixed.catalog and shown.all() and not windows:
+            return self.fixed
+        return self.fixed.with_facts(
+            catalog, None if shown.all() else shown, windows or None, next_revision(), time.time()
+        )
 
 
 def load_model(source: Source) -> Loaded:
@@ -82,24 +97,29 @@ def load_model(source: Source) -> Loaded:
         return _load_folder(source, source.folder)
     run, part, stage = source.stage()
     store = source.store
-    store.check(stage.folder)
-    recommender = load_recommender(stage.folder)
     identity = ModelIdentity(f"{run.name}:{part}" if source.part else run.name, stage.key[:_DIGITS])
-    rows = _rows(store, run)
-    simpler = simpler_models(recommender.catalog, rows)
-    snapshot = _snapshot(identity, recommender, simpler, _similar(store, run))
-    living = LivingSnapshots(LivingCatalog(store, run.name, part, stage), Trained(snapshot, rows))
+    rows, catalog = _rows(store, run), Catalog.load(stage.folder / "catalog")
+
+    def load() -> Snapshot:
+        store.check(stage.folder)
+        recommender = load_recommender(stage.folder)
+        map_encodings(store, stage.key, recommender)
+        return _snapshot(identity, recommender, simpler_models(recommender.catalog, rows), _similar(store, run))
+
+    living = LivingSnapshots(LivingCatalog(store, run.name, part, stage), Trained(identity, catalog, rows, load))
     card = ModelCard(run.finished, metrics_of(run, part))
-    return Loaded(snapshot, living, source.exact(stage.key), card, living.catalog.folder)
+    return Loaded(identity, catalog, living, None, source.exact(stage.key), card, living.catalog.folder)
 
 
 def _load_folder(source: Source, folder: Path) -> Loaded:
     """Load a saved recommender; what its files hold tells it from another one of the same name."""
     identity = ModelIdentity(folder.resolve().name, file_digest(folder)[:_DIGITS])
     recommender = load_recommender(folder)
+    prepare(recommender)
     popularity = simpler_models(recommender.catalog, Sequences.from_lists([]))[-1:]  # there are no events to count
     state = source.store.root / CATALOGS / _FOLDERS / identity.name / identity.version
-    return Loaded(_snapshot(identity, recommender, popularity), None, source, state=state)
+    fixed = _snapshot(identity, recommender, popularity)
+    return Loaded(identity, recommender.catalog, None, fixed, source, state=state)
 
 
 def _snapshot(
@@ -108,7 +128,7 @@ def _snapshot(
     simpler: tuple[SimplerModel, ...],
     similar: SimilarItems | None = None,
 ) -> Snapshot:
-    catalog, reads = recommender.catalog, _reads(recommender)
+    catalog, reads = recommender.catalog, reads_of(recommender)
     return Snapshot(identity, recommender, catalog, simpler=simpler, similar=similar or SimilarItems(), reads=reads)
 
 
@@ -140,16 +160,3 @@ def _similar(store: Store, run: RunRecord) -> SimilarItems:
         unit_rows(vectors) if vectors else None,
         names,
     )
-
-
-def _reads(recommender: Recommender) -> tuple[int, int]:
-    """Return how many events of a history a model reads at most, and about how many tokens of each."""
-    settings = getattr(recommender, "settings", None)
-    network, prompts = getattr(settings, "network", None), getattr(settings, "prompts", None)
-    longest = getattr(network, "max_history", None) or getattr(prompts, "max_history", None) or 50
-    identifiers = getattr(recommender, "identifiers", None)
-    tokens = identifiers.tokens.shape[1] if identifiers is not None else 1
-    prompts_of_items = getattr(recommender, "item_prompts", None)
-    if prompts_of_items is not None and len(prompts_of_items.lengths):
-        tokens = int(prompts_of_items.lengths.float().mean())
-    return int(longest), max(1, int(tokens))

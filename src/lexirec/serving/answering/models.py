@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import gc
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from lexirec.core.errors import LexirecError
-from lexirec.serving.answering.living import LivingSnapshots, Warm, prepare
+from lexirec.core.locks import SharedLock
+from lexirec.models.facts_file import FactsFile
+from lexirec.serving.answering.living import LivingSnapshots, Warm
 from lexirec.serving.answering.loading import Loaded, load_model
 from lexirec.serving.answering.snapshot import ModelIdentity
 from lexirec.serving.answering.snapshots import Snapshots
@@ -59,7 +60,7 @@ class Models:
         self._snapshots, self._warm, self._remember, self._forget = snapshots, warm, remember, forget
         self._loaded: dict[ModelIdentity, Loaded] = {first.model: first}
         self._previous: ModelIdentity | None = None
-        self._lock = threading.RLock()  # held while the shop's state changes, so that no change misses a model
+        self._lock = SharedLock()  # shared while the shop's state changes, so that no change misses a model
         self._shared: tuple[Any, ...] = ()
 
     def start(self) -> None:
@@ -98,16 +99,18 @@ class Models:
     @contextmanager
     def changing(self) -> Iterator[LivingSnapshots | None]:
         """Change the shop's state in the block; it holds for all models afterwards. No model is swapped meanwhile."""
-        with self._lock:
+        with self._lock.shared():
             living = self.living
             yield living
             if living is not None:
-                living.refresh()
+                living.refresh_facts()
+        if living is not None and len(self._loaded) > 1:
+            with self._lock.alone():
                 self._share()
 
     def refresh(self) -> bool:
         """Let what other processes changed answer; return whether anything had changed."""
-        with self._lock:
+        with self._lock.alone():
             active = self.active
             changed = active.living is not None and active.living.refresh()
             if active.living is not None and active.living.signature() != self._shared:
@@ -131,10 +134,9 @@ class Models:
         new = loaded.model not in self._loaded
         carried = Carried()
         if new:
-            prepare(loaded.snapshot.recommender)
             carried = self._furnish(loaded)
             self._warm(loaded.begin())
-        with self._lock:
+        with self._lock.alone():
             if new:
                 self._add(loaded)
             if candidate:
@@ -157,7 +159,7 @@ class Models:
         Raises:
             ProblemError: it is not loaded, or the name is that of several.
         """
-        with self._lock:
+        with self._lock.alone():
             named = [model for model in self._loaded if name in (model.name, model.reference)]
             if len(named) > 1:
                 listed = ", ".join(model.reference for model in named)
@@ -173,7 +175,7 @@ class Models:
         Raises:
             ProblemError: there was none, or it is not loaded.
         """
-        with self._lock:
+        with self._lock.alone():
             previous = self.previous
             if previous is None:
                 raise ProblemError("conflict", "there is no model to go back to: no other one was active before")
@@ -183,7 +185,7 @@ class Models:
     def restore(self, source: Source) -> dict[str, Any]:
         """Load the model that was active before the one that is, so that the service can go back to it."""
         done = self.load(source)
-        with self._lock:
+        with self._lock.alone():
             if self._previous is None:
                 self._previous = next((model for model in self._loaded if model.reference == done["model"]), None)
         return done
@@ -237,7 +239,7 @@ class Models:
         active, known = self.active, self._snapshots.active.numbers
         if active.living is not None:
             return Shown.of(active.living.catalog, known)
-        return Shown(active.state, known) if active.state is not None else None
+        return Shown(active.state, known, FactsFile(active.state)) if active.state is not None else None
 
     def _share(self) -> None:
         """Carry the facts of the active model to all others."""
@@ -253,10 +255,10 @@ class Models:
                 _log.error("facts were not carried to %s; they are when it is activated: %s", each.model.name, error)
 
     def _carry_facts(self, to: Loaded) -> bool:
-        shown, present = self._shown(), self._snapshots.get(to.model)
+        shown = self._shown()
         if shown is None or to.state is None or to.state == shown.folder:
             return False
-        return carry_facts(shown, to.state, (present or to.begin()).catalog)
+        return carry_facts(shown, to.state, to.items)
 
     def _carry(self, to: Loaded) -> None:
         """Carry facts, and stage what was published, or staged, since the training of the active model."""
@@ -270,7 +272,7 @@ class Models:
 
         No lock is held: publishing takes seconds. What changes meanwhile is carried when the model is activated.
         """
-        with self._lock:
+        with self._lock.alone():
             self._carry_facts(new)
             source = self.living
         if source is None or new.living is None:

@@ -116,7 +116,7 @@ class ServedModels:
             living = LivingCatalog(source.store, run.name, part, stage)
             if not living.folder.is_dir() or to.state is None:
                 return
-            carry_facts(Shown.of(living), to.state, to.snapshot.catalog)
+            carry_facts(Shown.of(living), to.state, to.items)
             if to.living is not None:
                 furnish(living, to.living.catalog)
         except LexirecError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -20,35 +22,53 @@ class Routed(NamedTuple):
     variant: Variant
 
 
-class Snapshots:
-    """Snapshots by the identity of their model. Reading takes no lock; changes do."""
+MOST_PATIENT = 1_000
+"""Requests that may wait for a version of the catalogue; the next one is refused."""
 
-    def __init__(self, active: Snapshot, split: Split | None = None) -> None:
-        """Begin with one snapshot, the active one; `split` says which users another one answers."""
+
+class Snapshots:
+    """Snapshots by the identity of their model. Reading takes no lock; changes do.
+
+    Items are available or not by the clock: the first reader after a moment at which that changes makes the change.
+    """
+
+    def __init__(self, active: Snapshot, split: Split | None = None, clock: Callable[[], float] = time.time) -> None:
+        """Begin with one snapshot, the active one.
+
+        Args:
+            active: the first snapshot.
+            split: says which users another one answers.
+            clock: returns the time in seconds since 1970.
+        """
         self._lock = threading.Lock()
         self._loaded: Mapping[ModelIdentity, Snapshot] = {active.model: active}
-        self._active = active
+        self._active, self._clock = active, clock
+        self._patient: set[_Patient] = set()
         self.split = split or Split()
 
     @property
     def active(self) -> Snapshot:
         """The snapshot that answers requests which name no model."""
+        self._follow_clock(self._active)
         return self._active
 
     @property
     def all(self) -> tuple[Snapshot, ...]:
         """All snapshots, the active one first."""
-        active = self._active
+        active = self.active
         return (active, *(each for model, each in self._loaded.items() if model != active.model))
 
     @property
     def candidate(self) -> Snapshot | None:
         """The snapshot that answers a share of the users; None where there is none besides the active one."""
         model = self.split.candidate
-        return None if model is None or model == self._active.model else self._loaded.get(model)
+        return None if model is None or model == self._active.model else self.get(model)
 
     def get(self, model: ModelIdentity) -> Snapshot | None:
         """Return the snapshot of a model; None where it is not loaded."""
+        snapshot = self._loaded.get(model)
+        if snapshot is None or self._follow_clock(snapshot):
+            return snapshot
         return self._loaded.get(model)
 
     def route(self, name: str | None, catalog_version: int | None, owner: str | None) -> Routed:
@@ -62,7 +82,7 @@ class Snapshots:
         candidate = self.candidate
         if candidate is not None and not self.split.shadow and self.split.takes(owner):
             return Routed(candidate, "candidate")
-        return Routed(self._active, "active")
+        return Routed(self.active, "active")
 
     def pick(self, name: str | None, catalog_version: int | None) -> Snapshot:
         """Return the snapshot that a request asks for.
@@ -70,7 +90,7 @@ class Snapshots:
         Raises:
             ProblemError: there is no such model, or the catalogue has another version.
         """
-        snapshot = self._active if name is None else self.find(name)
+        snapshot = self._found(name)
         if catalog_version not in (None, snapshot.catalog_version):
             raise ProblemError(
                 "conflict",
@@ -85,16 +105,47 @@ class Snapshots:
         Raises:
             ProblemError: there is none.
         """
-        active, loaded = self._active, self._loaded
+        active, loaded = self.active, self._loaded
         if active.model.name == name:
             return active
         for model, snapshot in reversed(list(loaded.items())):
             if name in (model.name, model.reference):
-                return snapshot
+                return snapshot if self._follow_clock(snapshot) else self.find(name)
         references = [model.reference for model in loaded]
         named = ", ".join(f"'{each}'" for each in references)
         hint = did_you_mean(name, [*references, *(model.name for model in loaded)])
         raise ProblemError("not-found", f"there is no model '{name}'; loaded are {named}.{hint}")
+
+    async def reached(self, name: str | None, least: int, seconds: float) -> None:
+        """Wait until a version of the catalogue, or a later one, answers.
+
+        Args:
+            name: of the model; None for the active one.
+            least: number of the version.
+            seconds: to wait at most.
+
+        Raises:
+            ProblemError: an earlier version still answers then, too many requests wait, or there is no such model.
+        """
+        if self._found(name).catalog_version >= least:
+            return
+        if len(self._patient) >= MOST_PATIENT:
+            raise ProblemError("overloaded", f"{MOST_PATIENT:,} requests wait for a catalogue version; try later")
+        patient = _Patient()
+        self._patient.add(patient)
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                while self._found(name).catalog_version < least:
+                    await patient.wait()
+        except TimeoutError:
+            present = self._found(name).catalog_version
+            raise ProblemError(
+                "conflict",
+                f"min_catalog_version is {least}, but version {present} still answers after timeout_ms; "
+                "publish first, raise timeout_ms, or ask again later",
+            ) from None
+        finally:
+            self._patient.discard(patient)
 
     def put(self, snapshot: Snapshot, *, activate: bool = False) -> None:
         """Add a snapshot, or replace that of the same model; `activate` lets it answer by default."""
@@ -102,6 +153,7 @@ class Snapshots:
             self._loaded = {**self._loaded, snapshot.model: snapshot}
             if activate or self._active.model == snapshot.model:
                 self._active = snapshot
+        self._tell()
 
     def drop(self, model: ModelIdentity) -> None:
         """Forget the snapshot of a model that is not the active one; requests that run keep it until they end."""
@@ -114,3 +166,34 @@ class Snapshots:
         with self._lock:
             self._loaded = {model: of(each) for model, each in self._loaded.items()}
             self._active = self._loaded[self._active.model]
+        self._tell()
+
+    def _found(self, name: str | None) -> Snapshot:
+        return self.active if name is None else self.find(name)
+
+    def _follow_clock(self, snapshot: Snapshot) -> bool:
+        """Return whether the same items of a snapshot are available still; where not, say in all which are."""
+        now = self._clock()
+        if snapshot.span.holds(now):
+            return True
+        self.change(lambda each: each.at(now))
+        return False
+
+    def _tell(self) -> None:
+        for patient in tuple(self._patient):
+            patient.wake()
+
+
+class _Patient:
+    """A request that waits on its event loop; any thread wakes it."""
+
+    def __init__(self) -> None:
+        self._loop, self._event = asyncio.get_running_loop(), asyncio.Event()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+        self._event.clear()
+
+    def wake(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._event.set)

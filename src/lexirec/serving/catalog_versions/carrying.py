@@ -7,8 +7,7 @@ catalogue decides. What was published since that model's training is staged for 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,13 +16,14 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from lexirec.core.errors import DataError, LexirecError
-from lexirec.core.files import write_json
-from lexirec.core.locks import exclusive
+from lexirec.core.locks import briefly
 from lexirec.data.catalog import Catalog
-from lexirec.models.living_catalog import FACTS, STAGED, Facts, read_file, version_folder
+from lexirec.models.facts_file import FactsFile, read_file
+from lexirec.models.facts_log import FactsChange
+from lexirec.models.living_catalog import STAGED, version_folder
+from lexirec.models.present_items import Values, check_values
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
-
-_BAD_VALUES = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError)
+from lexirec.serving.catalog_versions.fact_writer import FACTS_LOCK
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +33,13 @@ class Shown:
     Attributes:
         folder: Of its state.
         known: Ids of its items.
+        file: Its facts.
         gone: Ids of items that it had in other versions.
     """
 
     folder: Path
     known: Collection[str]
+    file: FactsFile
     gone: frozenset[str] = field(default=frozenset())
 
     @classmethod
@@ -48,12 +50,13 @@ class Shown:
         ids = _ids(folders[state.active]) if known is None else known
         others = [folder for number, folder in folders.items() if number != state.active]
         gone = frozenset(item for folder in others for item in _ids(folder) if item not in ids)
-        return cls(living.folder, ids, gone)
+        return cls(living.folder, ids, living.facts_file, gone)
 
     @property
     def has_state(self) -> bool:
         """Whether anybody has changed it; one that never was has nothing to say about others."""
-        return bool(self.gone) or any((self.folder / name).exists() for name in (FACTS, STAGED))
+        self.file.catch_up()
+        return bool(self.gone or self.file.values or self.file.hidden) or (self.folder / STAGED).exists()
 
 
 @lru_cache(maxsize=16)
@@ -75,51 +78,40 @@ def carry_facts(source: Shown, folder: Path, catalog: Catalog) -> bool:
     """
     if not source.has_state:
         return False
-    given, removed = read_file(source.folder / FACTS), read_file(source.folder / STAGED).get("removed", [])
-    hidden, out = set(given.get("hidden", [])), {*removed, *source.gone}
-    theirs = set(catalog.item_ids)
-    with _alone(folder):
-        before = read_file(folder / FACTS)
-        kept = {item for item in before.get("hidden", []) if item not in source.known}
-        values = _joined(before.get("values", {}), given.get("values", {}), catalog)
-        after = {**before, "hidden": sorted(kept | hidden | (out & theirs)), "values": values}
-        if after == {"hidden": [], "values": {}, **before}:
-            return False
-        write_json(folder / FACTS, after)
-    return True
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+    given, removed = source.file, read_file(source.folder / STAGED).get("removed", [])
+    given.catch_up()
+    out = {*removed, *source.gone} & set(catalog.item_ids)
+    file = FactsFile(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder / ".lock", f"the catalog in {folder.name}"):
-        yield
-
-
-def _joined(
-    before: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]], catalog: Catalog
-) -> dict[str, dict[str, Any]]:
-    """Return facts with those of another catalogue in place of its own; columns of another type stay as they are."""
-    columns = {name for row in given.values() for name in row}
-    refused = set() if _fits(given, catalog) else {name for name in columns if not _fits(_only(given, name), catalog)}
-    values = {item: dict(row) for item, row in before.items()}
-    for item, row in given.items():
-        wanted = {name: value for name, value in row.items() if name not in refused}
-        if wanted:
-            values[item] = {**values.get(item, {}), **wanted}
-    return values
-
-
-def _only(values: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, dict[str, Any]]:
-    return {item: {name: row[name]} for item, row in values.items() if name in row}
-
-
-def _fits(values: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> bool:
-    try:
-        Facts(values).applied(catalog)
-    except _BAD_VALUES:
-        return False
+    with briefly(folder / FACTS_LOCK), file.writing() as add, given.still():
+        wanted = given.hidden | out
+        shown = {item for item in file.hidden if item in source.known} - wanted
+        values = _different(given.values, file, catalog.table.schema)
+        change = FactsChange(values, tuple(sorted(wanted - file.hidden)), tuple(sorted(shown)))
+        if not (change.values or change.hidden or change.shown):
+            return False
+        add(change)
     return True
+
+
+def _different(given: Values, file: FactsFile, schema: pa.Schema) -> dict[str, dict[str, Any]]:
+    """Return the values that a file has otherwise, or not; columns of another type stay as they are."""
+    nothing: dict[str, Any] = {}
+    columns: dict[str, dict[str, dict[str, Any]]] = {}
+    for item, row in given.items():
+        before = file.values.get(item, nothing)
+        for name, value in row.items():
+            if name not in before or before[name] != value:
+                columns.setdefault(name, {}).setdefault(item, {})[name] = value
+    values: dict[str, dict[str, Any]] = {}
+    for column in columns.values():
+        try:
+            check_values(column, file.values, file.kinds, schema)
+        except DataError:
+            continue
+        for item, row in column.items():
+            values.setdefault(item, {}).update(row)
+    return values
 
 
 # --------------------------------------------------------------------------------------------------------------- items

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import threading
+from collections.abc import Callable
 from http import HTTPStatus
 from types import FrameType
 from typing import Any
@@ -16,6 +18,7 @@ from lexirec.serving.http.app import create_app
 from lexirec.serving.http.requests import SECURITY_HEADERS
 from lexirec.serving.http.service import Service
 from lexirec.serving.problems import MEDIA_TYPE, ProblemError
+from lexirec.serving.upkeep.reloading import reload_and_tell
 
 _log = logging.getLogger(__name__)
 BACKLOG = 2048
@@ -35,7 +38,7 @@ def run_server(service: Service) -> None:
         create_app(service),
         host=settings.host,
         port=settings.port,
-        http=_protocol(settings.limits.wire_seconds),
+        http=_protocol(lambda: service.settings.limits.wire_seconds),
         ws="none",
         loop="asyncio",  # uvloop accepts one connection a turn: under overload, new ones would wait for seconds
         lifespan="off",
@@ -65,6 +68,11 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: Any = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        if threading.current_thread() is threading.main_thread():
+            loop = self._loop
+            loop.add_signal_handler(
+                signal.SIGHUP, lambda: loop.run_in_executor(None, reload_and_tell, self._service) and None
+            )
         if self.started and self.servers:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
@@ -95,7 +103,7 @@ class _Impatient(_Protocol):  # type: ignore[misc]
     The middleware watches bodies; heads never reach it before they are complete.
     """
 
-    seconds = 10.0
+    wire_seconds: Callable[[], float] = staticmethod(lambda: 10.0)
     _timer: asyncio.TimerHandle | None = None
     _head = 0
 
@@ -123,7 +131,7 @@ class _Impatient(_Protocol):  # type: ignore[misc]
 
     def _arm(self) -> None:
         self._head = 0
-        self._timer = asyncio.get_running_loop().call_later(self.seconds, self._too_slow)
+        self._timer = asyncio.get_running_loop().call_later(self.wire_seconds(), self._too_slow)
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -131,7 +139,7 @@ class _Impatient(_Protocol):  # type: ignore[misc]
             self._timer = None
 
     def _too_slow(self) -> None:
-        message = f"the head of the request took longer than {self.seconds:g} s to arrive"
+        message = f"the head of the request took longer than {self.wire_seconds():g} s to arrive"
         self._refuse(ProblemError("timeout", message))
 
     def _refuse(self, problem: ProblemError) -> None:
@@ -141,9 +149,9 @@ class _Impatient(_Protocol):  # type: ignore[misc]
             self.transport.close()
 
 
-def _protocol(seconds: float) -> type[asyncio.Protocol]:
-    """Return the protocol with so many seconds for heads."""
-    return type("Impatient", (_Impatient,), {"seconds": seconds})
+def _protocol(seconds: Callable[[], float]) -> type[asyncio.Protocol]:
+    """Return the protocol with as many seconds for heads as a function says."""
+    return type("Impatient", (_Impatient,), {"wire_seconds": staticmethod(seconds)})
 
 
 def _raw_answer(problem: ProblemError) -> bytes:

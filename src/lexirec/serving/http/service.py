@@ -6,15 +6,13 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-from lexirec.models.living_catalog import Version
 from lexirec.serving.answering.answers import Answers, Reading
 from lexirec.serving.answering.catalog_counts import CatalogCounter
 from lexirec.serving.answering.compiling import RuleCompiler
 from lexirec.serving.answering.engine import Engine
-from lexirec.serving.answering.living import CatalogWatch, LivingSnapshots
+from lexirec.serving.answering.living import LivingSnapshots
 from lexirec.serving.answering.loading import Loaded
 from lexirec.serving.answering.models import Models
 from lexirec.serving.answering.online_evaluation import OnlineEvaluation
@@ -40,6 +38,8 @@ from lexirec.serving.http.recording import Recorder
 from lexirec.serving.schemas.recommend import RankRequest, Recommendation, RecommendRequest
 from lexirec.serving.schemas.service import CatalogAnswer
 from lexirec.serving.settings import KEY_VARIABLE, ServeSettings, known_types
+from lexirec.serving.upkeep.catalog_watch import CatalogWatch
+from lexirec.serving.upkeep.publishing import Publisher
 
 _log = logging.getLogger(__name__)
 MOST_FULL = 0.9
@@ -50,11 +50,13 @@ class Service:
     """Everything behind the routes.
 
     Attributes:
-        settings: of the service.
+        settings: of the service; `reloading` replaces some.
+        reread: reads the settings again; None where they come from nowhere.
         database: of users and events.
         jobs: long work.
         models: that are loaded.
         served: the active models as the database remembers them; None where no models can be loaded.
+        publisher: that makes versions of the catalogue.
         watch: that notices changes of the catalogue by other processes.
         snapshots: that answer.
         answers: to requests.
@@ -85,6 +87,7 @@ class Service:
         self.metrics, self.health = Metrics(known_types(settings.events)), Health()
         self.user_names = UserNames(settings.logs.user_ids == "plain")
         self.draining, self.started = False, time.monotonic()
+        self.reread: Callable[[], ServeSettings] | None = None
         self._warm = False
         events = settings.events
         self.rules = EventRules.of(events.read, events.seen, events.never)
@@ -108,7 +111,8 @@ class Service:
             remember=self._remember,
             forget=self.metrics.forget,
         )
-        self.watch = CatalogWatch(self.models)
+        self.publisher = Publisher(self.models, self.jobs, self.metrics, lambda: self.settings.catalog)
+        self.watch = CatalogWatch(self.models, self.publisher)
         self.past_reasons = PastReasons(self.snapshots, self.engine, self.compiler)
         self.evaluation = OnlineEvaluation(database, settings, lambda: len(self.snapshots.active.catalog))
         self._catalog_counter = CatalogCounter(lambda: self.snapshots.active, lambda: self.living)
@@ -144,7 +148,7 @@ class Service:
 
     def catalog_answer(self, snapshot: Snapshot) -> CatalogAnswer:
         """Return what is to be said about the catalogue of a snapshot."""
-        items = len(snapshot.catalog)
+        items, publisher = len(snapshot.catalog), self.publisher
         staged = self.living.catalog.staged if self.living is not None else None
         return CatalogAnswer(
             version=snapshot.catalog_version,
@@ -152,35 +156,11 @@ class Service:
             available=items if snapshot.available is None else int(snapshot.available.sum()),
             newer_than_model=0 if snapshot.newer is None else int(snapshot.newer.sum()),
             facts_revision=snapshot.facts_revision,
-            staged=len(staged.ids) + len(staged.removed) if staged is not None else 0,
+            staged=staged.size if staged is not None else 0,
+            lag_seconds=round(publisher.lag, 1),
+            last_problem=publisher.last_problem,
+            next_publish_seconds=publisher.due_in(),
         )
-
-    def publish(self, living: LivingSnapshots) -> dict[str, Any]:
-        """Publish the staged changes and let the new version answer; return what the job says."""
-        try:
-            version = living.catalog.publish()
-            living.refresh()
-            self.models.refresh()
-        except Exception:
-            self.metrics.publishes.labels("failed").inc()
-            self.metrics.swaps.labels("catalog", "failed").inc()
-            raise
-        self.metrics.publishes.labels("done").inc()
-        self.metrics.swaps.labels("catalog", "done").inc()
-        return {
-            "version": version.number,
-            "counts": dict(version.counts),
-            "seconds": version.seconds,
-            "refused": living.catalog.refused(version.number),
-        }
-
-    def roll_back(self, living: LivingSnapshots, number: int | None) -> Version:
-        """Make an earlier version active and let it answer."""
-        version = living.catalog.rollback(number)
-        living.refresh()
-        self.models.refresh()
-        self.metrics.swaps.labels("catalog", "back").inc()
-        return version
 
     def start(self) -> None:
         """Start the threads, and answer requests of every size once so that the first user does not wait."""
