@@ -99,6 +99,7 @@ def settings_classes(cls: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 def test_classes_have_few_settings():
     import lexirec.pipeline.experiment  # loads the settings of every part
+    import lexirec.serving.settings
     import lexirec.workflows.studies.design
     import lexirec.workflows.transfer.settings
     import lexirec.workflows.tuning.settings  # noqa: F401
