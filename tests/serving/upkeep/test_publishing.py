@@ -29,7 +29,7 @@ class Staging:
             return self.size > 0
 
     def __init__(self) -> None:
-        self.catalog, self.staged = self, Staging.Changes(0)
+        self.living, self.catalog, self.staged = self, self, Staging.Changes(0)
         self.published, self.error = 0, ""
 
     def stage(self, size: int) -> None:
