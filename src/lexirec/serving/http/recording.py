@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from typing import Any
 
 from lexirec.serving.answering.histories import owner_of
@@ -56,7 +55,7 @@ class Recorder:
         impression = Impression(
             recommendation_id=answer.recommendation_id,
             user_id=owner,
-            time=time.time(),
+            time=self._database.access.clock(),
             variant=ACTIVE,
             snapshot=snapshot_name(answer.model.name, answer.model.version, answer.catalog_version),
             scenario=body.scenario,
