@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -43,7 +42,7 @@ class OnlineEvaluation:
         if not self._room.acquire(blocking=False):
             raise ProblemError("overloaded", f"{WAITING} evaluations run or wait already; try again in a while")
         try:
-            work = self._thread.submit(self.compute, variant, days, k, time.time())
+            work = self._thread.submit(self.compute, variant, days, k, self._database.access.clock())
             return await asyncio.wrap_future(work)
         finally:
             self._room.release()
