@@ -38,6 +38,7 @@ PAUSE = 0.03
 OPERATOR_SECONDS = 10.0
 """Seconds between two publishes or rollbacks."""
 FIRST_EVENTS = 16_000
+AT_REST = 20.0
 WARM_UP = 0.4
 """Share of the time after which memory is watched."""
 BARS = {"megabytes_per_minute": 1.0, "threads": 2, "files": 8, "overload_p99_ms": 2000.0, "recovery_seconds": 5.0}
@@ -251,14 +252,22 @@ class Watch:
             await asyncio.sleep(every)
 
     def figures(self) -> dict[str, Any]:
-        """Return what became of memory, threads and files after the warm-up."""
+        """Return what became of memory, threads and files after the warm-up.
+
+        A publish needs memory for a while, so the slope is that of the least memory of every `AT_REST` seconds.
+        """
         after = int(WARM_UP * len(self.times))
-        minutes, megabytes = np.array(self.times[after:]) / 60, np.array(self.megabytes[after:])
+        least: dict[int, tuple[float, float]] = {}
+        for moment, size in zip(self.times[after:], self.megabytes[after:], strict=True):
+            window = int((moment - self.times[after]) / AT_REST)
+            least[window] = min(least.get(window, (size, moment)), (size, moment))
+        megabytes, minutes = np.array(list(least.values())).T / [[1], [60]]
         first, second = np.triu_indices(len(minutes), 1)
         slopes = (megabytes[second] - megabytes[first]) / (minutes[second] - minutes[first])
         fifth = max(1, (len(self.times) - after) // 5)
         return {
             "megabytes_per_minute": round(float(np.median(slopes)), 3) if len(slopes) else 0.0,
+            "megabytes_at_rest": [round(float(value), 1) for value in megabytes],
             "megabytes": [round(value, 1) for value in (self.megabytes[0], self.megabytes[after], self.megabytes[-1])],
             "threads": [median(self.threads[after:][:fifth]), median(self.threads[-fifth:])],
             "files": [median(self.files[after:][:fifth]), median(self.files[-fifth:])],
