@@ -37,6 +37,8 @@ PAUSE = 0.03
 """Mean seconds that a client waits between two requests."""
 OPERATOR_SECONDS = 10.0
 """Seconds between two publishes or rollbacks."""
+FIRST_EVENTS = 16_000
+AT_REST = 20.0
 WARM_UP = 0.4
 """Share of the time after which memory is watched."""
 BARS = {"megabytes_per_minute": 1.0, "threads": 2, "files": 8, "overload_p99_ms": 2000.0, "recovery_seconds": 5.0}
@@ -185,6 +187,17 @@ ACTS |= {change: 3, browse: 2}
 """What clients do, and how often."""
 
 
+async def fill(traffic: Traffic, chance: random.Random) -> None:
+    """Send what a shop has had before, more than the database keeps in memory."""
+    for start in range(0, FIRST_EVENTS, 400):
+        events = [
+            {"user_id": f"u{number % 400}", "item_id": chance.choice(traffic.items), "event_id": f"first{number}"}
+            for number in range(start, start + 400)
+        ]
+        await traffic.ask("events", "POST", "/v1/events", json={"events": events})
+    traffic.known.extend(f"u{number}" for number in range(400))
+
+
 async def client(traffic: Traffic, chance: random.Random, until: float) -> None:
     """Be one client until a time."""
     while time.monotonic() < until:
@@ -193,8 +206,8 @@ async def client(traffic: Traffic, chance: random.Random, until: float) -> None:
 
 
 async def operator(traffic: Traffic, until: float) -> None:
-    """Add items and publish them; every third time roll back."""
-    turn = 0
+    """Add items and publish them; every third time roll back. During the warm-up, four times as often."""
+    turn, warm = 0, time.monotonic() + WARM_UP * (until - time.monotonic())
     while time.monotonic() < until:
         turn += 1
         if turn % 3 == 0:
@@ -211,7 +224,8 @@ async def operator(traffic: Traffic, until: float) -> None:
                 job = await traffic.ask("job", "GET", f"/v1/jobs/{job['job_id']}")
             if job is not None and job["state"] != "done":
                 traffic.failures.append(f"publish: {job['problem']}")
-        await asyncio.sleep(min(OPERATOR_SECONDS, max(0.0, until - time.monotonic())))
+        pause = OPERATOR_SECONDS if time.monotonic() > warm else OPERATOR_SECONDS / 4
+        await asyncio.sleep(min(pause, max(0.0, until - time.monotonic())))
 
 
 # ------------------------------------------------------------------------------------------------------- measurements
@@ -238,14 +252,22 @@ class Watch:
             await asyncio.sleep(every)
 
     def figures(self) -> dict[str, Any]:
-        """Return what became of memory, threads and files after the warm-up."""
+        """Return what became of memory, threads and files after the warm-up.
+
+        A publish needs memory for a while, so the slope is that of the least memory of every `AT_REST` seconds.
+        """
         after = int(WARM_UP * len(self.times))
-        minutes, megabytes = np.array(self.times[after:]) / 60, np.array(self.megabytes[after:])
+        least: dict[int, tuple[float, float]] = {}
+        for moment, size in zip(self.times[after:], self.megabytes[after:], strict=True):
+            window = int((moment - self.times[after]) / AT_REST)
+            least[window] = min(least.get(window, (size, moment)), (size, moment))
+        megabytes, minutes = np.array(list(least.values())).T / [[1], [60]]
         first, second = np.triu_indices(len(minutes), 1)
         slopes = (megabytes[second] - megabytes[first]) / (minutes[second] - minutes[first])
         fifth = max(1, (len(self.times) - after) // 5)
         return {
             "megabytes_per_minute": round(float(np.median(slopes)), 3) if len(slopes) else 0.0,
+            "megabytes_at_rest": [round(float(value), 1) for value in megabytes],
             "megabytes": [round(value, 1) for value in (self.megabytes[0], self.megabytes[after], self.megabytes[-1])],
             "threads": [median(self.threads[after:][:fifth]), median(self.threads[-fifth:])],
             "files": [median(self.files[after:][:fifth]), median(self.files[-fifth:])],
@@ -279,6 +301,7 @@ async def soak(url: str, process: int, given: argparse.Namespace) -> tuple[Traff
     async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as http:
         page = (await http.get("/v1/items", params={"limit": 1000})).json()
         traffic, watch = Traffic(http, [item["item_id"] for item in page["items"]]), Watch(process)
+        await fill(traffic, random.Random(given.seed))
         until = time.monotonic() + 60 * given.minutes
         clients = [client(traffic, random.Random(given.seed * 1000 + n), until) for n in range(given.clients)]
         await asyncio.gather(watch.run(until), operator(traffic, until), *clients)
