@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from lexirec.core.errors import DataError
 from lexirec.data.catalog import Catalog
 from lexirec.data.item_filters import filter_items
-from lexirec.models.facts_file import FactsChange, FactsFile
+from lexirec.models.facts_file import FactsFile
+from lexirec.models.facts_log import FactsChange
 from lexirec.models.living_catalog import Facts
 from lexirec.models.present_items import PresentItems, check_values
 

@@ -30,7 +30,8 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Ranking, Recommender
 from lexirec.data.sequences import Sequences
 from lexirec.models.fact_kinds import Kind, kind_of
-from lexirec.models.facts_file import FactsChange, FactsFile, read_file
+from lexirec.models.facts_file import FactsFile, read_file
+from lexirec.models.facts_log import FactsChange
 from lexirec.models.item_windows import LIMITS, Windows
 from lexirec.models.present_items import PresentItems
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lexirec.core.errors import DataError
 from lexirec.data.catalog import Catalog
 from lexirec.models.fact_kinds import Kind, as_array, kind_of, type_of
-from lexirec.models.facts_file import FactsChange
+from lexirec.models.facts_log import FactsChange
 from lexirec.models.item_windows import FROM, LIMITS, UNTIL, Windows, limit_of
 
 Values = Mapping[str, Mapping[str, Any]]

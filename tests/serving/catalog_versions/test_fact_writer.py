@@ -16,7 +16,8 @@ import pytest
 
 from lexirec.core.errors import DataError
 from lexirec.models import facts_file
-from lexirec.models.facts_file import FactsChange, FactsFile
+from lexirec.models.facts_file import FactsFile
+from lexirec.models.facts_log import FactsChange
 from lexirec.serving.catalog_versions.fact_writer import FactWriter
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -77,7 +78,7 @@ import sys
 from pathlib import Path
 import pyarrow as pa
 from lexirec.models import facts_file
-from lexirec.models.facts_file import FactsChange
+from lexirec.models.facts_log import FactsChange
 from lexirec.serving.catalog_versions.fact_writer import FactWriter
 facts_file.LARGE = 20_000  # so that it is killed while the table is written, too
 writer = FactWriter(Path(sys.argv[1]), lambda: pa.schema([("item_id", pa.string())]))

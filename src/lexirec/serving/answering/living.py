@@ -21,7 +21,8 @@ from lexirec.data.sequences import Sequences, load_array
 from lexirec.models.baselines.popularity import Popularity
 from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.baselines.transitions import Transitions
-from lexirec.models.facts_file import FactsChange, Position, stat_of
+from lexirec.models.facts_file import Position, stat_of
+from lexirec.models.facts_log import FactsChange
 from lexirec.models.living_catalog import KIND, STAGED, VERSIONS, Version
 from lexirec.models.present_items import PresentItems
 from lexirec.serving.answering.similar import unit_rows

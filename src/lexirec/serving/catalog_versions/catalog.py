@@ -19,7 +19,8 @@ from lexirec.core.store import Store
 from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Recommender
 from lexirec.models.extension.changes import ItemChanges, aligned
-from lexirec.models.facts_file import FactsChange, FactsFile, read_file, stat_of
+from lexirec.models.facts_file import FactsFile, read_file, stat_of
+from lexirec.models.facts_log import FactsChange
 from lexirec.models.living_catalog import (
     KIND,
     STAGED,

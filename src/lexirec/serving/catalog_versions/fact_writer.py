@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from lexirec.core.errors import LexirecError
 from lexirec.core.locks import briefly
-from lexirec.models.facts_file import FactsChange, FactsFile
+from lexirec.models.facts_file import FactsFile
+from lexirec.models.facts_log import FactsChange
 from lexirec.models.present_items import check_values
 
 
