@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from lexirec.nn.grounded_head import _among
 from tests.worlds.ensemble import ITEMS, fusion
 
 
@@ -36,3 +37,12 @@ def test_the_first_step_of_a_path_costs_the_mass_of_its_cell(model):
     below = model.trie.order[model.trie.first[path[0, 0]] : model.trie.last[path[0, 0]]]
     mass = model.head.item_logp(rows, hidden[:, 0], seen)[0, below].logsumexp(0)
     torch.testing.assert_close(model.head.loss(rows, hidden[:, :1], path[:, :1], seen), -mass)
+
+
+@pytest.mark.parametrize("looked_up", [3, 40])
+def test_seen_items_are_found_by_table_and_by_search(looked_up):
+    draw = torch.Generator().manual_seed(0)
+    items = torch.randint(0, 20, (4, looked_up), generator=draw)
+    seen = torch.tensor([[3, 19, 0, -1], [7, 7, -1, -1], [-1, -1, -1, -1], [0, 1, 2, 3]])
+    expected = (items[:, :, None] == seen[:, None]).any(2)
+    assert torch.equal(_among(items, seen, 20), expected)

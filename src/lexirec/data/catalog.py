@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 _TEXT_FIELDS = b"lexirec.text_fields"
 _FILE = "items.parquet"
-_OF_IDS = ("item_ids", "_ids")
+_OF_IDS = ("item_ids", "number_of", "_ids")
+_FEW_IDS = 1_000
+"""Lists up to this length are looked up one by one; an arrow look-up reads all ids of the catalogue each time."""
 _MOST_COMPARED = 100_000
 """Largest catalogue whose ids are all compared with an unknown one, for a suggestion."""
 
@@ -102,6 +104,9 @@ class Catalog:
 
     def find(self, ids: Iterable[str] | pa.Array) -> NDArray[np.int32]:
         """Return the numbers of the given ids, −1 for ids that are not in the catalogue: int32 (n,)."""
+        if isinstance(ids, list) and len(ids) <= _FEW_IDS:
+            "".join(filter(None, ids)).encode()  # ids with half characters are refused as arrow refuses them
+            return np.array([self.number_of.get(each, -1) for each in ids], dtype=np.int32)
         texts = ids if isinstance(ids, (pa.Array, pa.ChunkedArray)) else pa.array(list(ids), pa.string())
         positions = pc.index_in(texts.cast(pa.string()), value_set=self._ids)
         numbers: NDArray[np.int32] = np.asarray(pc.fill_null(positions, -1), dtype=np.int32)
@@ -209,6 +214,11 @@ class Catalog:
     def derived(self) -> dict[str, Any]:
         """What filters have made of fields, by field; filled by `data.item_filters`, empty at first."""
         return {}
+
+    @cached_property
+    def number_of(self) -> dict[str, int]:
+        """The number of every item id."""
+        return {item_id: number for number, item_id in enumerate(self.item_ids)}
 
     @cached_property
     def _ids(self) -> pa.Array:

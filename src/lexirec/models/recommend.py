@@ -120,12 +120,12 @@ def recommend(
     seen = [numbers] if exclude_seen else None
     (ranked,) = rank_with_rules(recommender, Sequences.from_lists([numbers.tolist()]), [k], [rules], seen=seen)
     reasons = attribute(recommender, numbers, ranked, rules.boosts) if explain else ()
-    titles = _titles(catalog)
+    titles = _titles(catalog.take(ranked.items))  # of the list alone: a catalogue has millions
     found = (
         Recommendation(
             catalog.item_ids[item],
             float(ranked.scores[rank]),
-            titles[item],
+            titles[rank],
             tuple((history[event], share) for event, share in reasons[rank]) if reasons else (),
         )
         for rank, item in enumerate(ranked.items)

@@ -69,7 +69,7 @@ class GroundedHead(TrieHolder):
         """Score the children's rows."""
         trie = self.trie_on(hidden_BWD.device)
         children_BWC = trie.children(nodes_BW, trie.max_children[depth])
-        logits = products(self._queries(hidden_BWD), rows.table_VD, children_BWC.clamp(min=0))
+        logits = products(self._queries(hidden_BWD), rows.table_VD, children_BWC.clamp(min=0), nodes_BW)
         return log_shares(logits.masked_fill(children_BWC < 0, -torch.inf), self.trained_children(children_BWC))
 
     def score_legal(self, rows: Rows, hidden_BWD: Tensor, nodes_BW: Tensor, depth: int, seen_BH: Tensor) -> Tensor:
@@ -165,9 +165,9 @@ class MassHead(GroundedHead):
         if depth == 0:  # one beam over all items: a plain product instead of gathered rows
             logits_BWK = (queries_BWD @ rows.table_VD.T).gather(-1, item_BWK)
         else:
-            logits_BWK = products(queries_BWD, rows.table_VD, item_BWK)
+            logits_BWK = products(queries_BWD, rows.table_VD, item_BWK, nodes_BW)
         if self.repeat is not None:
-            seen_BWK = _among(item_BWK.flatten(1), seen_BH).view_as(item_BWK)
+            seen_BWK = _among(item_BWK.flatten(1), seen_BH, trie.n_items).view_as(item_BWK)
             logits_BWK = logits_BWK - seen_BWK * self._penalty()
         logits_BWK = logits_BWK.masked_fill(~there_BWK, -torch.inf)
         child_BWK = self._below(trie)[item_BWK, depth] - (trie.child_offsets[nodes_BW][..., None] + 1)
@@ -220,9 +220,12 @@ def _mass_of_children(logits_BWK: Tensor, child_BWK: Tensor, children: int) -> T
     return (logp_BWC - total_BW1).masked_fill(absent_BWC, -torch.inf)
 
 
-def _among(item_BK: Tensor, seen_BH: Tensor) -> Tensor:
+def _among(item_BK: Tensor, seen_BH: Tensor, n_items: int) -> Tensor:
     """Return whether each item occurs in its row's history: bool (B, K)."""
-    # binary search instead of comparing all pairs: K can be the whole catalogue
+    if n_items <= item_BK.shape[1]:  # a table of all items is smaller than what is looked up in it
+        padded = torch.zeros(len(item_BK), n_items + 1, dtype=torch.bool, device=item_BK.device)
+        return padded.scatter(1, torch.where(seen_BH < 0, n_items, seen_BH), True).gather(1, item_BK)
+    # binary search instead of comparing all pairs
     seen, _ = seen_BH.sort(dim=1)
     index = torch.searchsorted(seen, item_BK).clamp(max=max(seen.shape[1] - 1, 0))
     return seen.gather(1, index) == item_BK if seen.shape[1] else torch.zeros_like(item_BK, dtype=torch.bool)

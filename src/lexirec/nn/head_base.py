@@ -21,6 +21,9 @@ _GATHER_COST = 32
 """Gathering one row costs about as much as this many rows of a matrix product (an estimate from memory bandwidth and
 matrix rate of a CPU; it decides between two ways to the same numbers)."""
 
+_PADDING_COST = 4
+"""A product per node is worth its padding up to so many times the beams: dead beams may all stand at one node."""
+
 
 @dataclass
 class Rows:
@@ -134,11 +137,36 @@ def parents_of(path_RS: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(path_RS[:, :1]), path_RS[:, :-1].clamp(min=0)], dim=1)
 
 
-def products(queries_BWD: Tensor, table_VD: Tensor, index_BWC: Tensor) -> Tensor:
-    """Return the products (B, W, C) of queries with chosen rows, by the way that moves less memory."""
+def products(queries_BWD: Tensor, table_VD: Tensor, index_BWC: Tensor, nodes_BW: Tensor | None = None) -> Tensor:
+    """Return the products (B, W, C) of queries with chosen rows, by the way that moves least memory.
+
+    With `nodes_BW`, beams at one node choose the same rows, so that each node's rows are read once for all its beams.
+    """
+    if nodes_BW is not None and len(nodes_BW) > 1 and nodes_BW.device.type == "cpu":  # a row's own beams are distinct
+        found = _products_by_node(queries_BWD, table_VD, index_BWC, nodes_BW)
+        if found is not None:
+            return found
     if len(table_VD) <= _GATHER_COST * index_BWC.shape[-1]:
         return wide((queries_BWD @ table_VD.T).gather(-1, index_BWC))
     return wide((table_VD[index_BWC] @ queries_BWD.unsqueeze(-1)).squeeze(-1))
+
+
+def _products_by_node(queries_BWD: Tensor, table_VD: Tensor, index_BWC: Tensor, nodes_BW: Tensor) -> Tensor | None:
+    """Return `products` as one product per node (U nodes, at most R beams each); None where padding would cost more."""
+    queries_RD, index_RC = queries_BWD.flatten(0, 1), index_BWC.flatten(0, 1)
+    nodes_U, node_R, count_U = torch.unique(nodes_BW.flatten(), return_inverse=True, return_counts=True)
+    most = int(count_U.max())
+    if len(nodes_U) * most > _PADDING_COST * len(node_R):
+        return None
+    order_R = node_R.argsort(stable=True)
+    first_U = count_U.cumsum(0) - count_U
+    place_R = torch.empty_like(node_R)
+    place_R[order_R] = torch.arange(len(node_R)) - first_U[node_R[order_R]]  # a beam's place among those of its node
+    padded_UMD = queries_RD.new_zeros(len(nodes_U), most, queries_RD.shape[1])
+    padded_UMD = padded_UMD.index_put((node_R, place_R), queries_RD)
+    chosen_UCD = table_VD[index_RC[order_R[first_U]]]
+    products_UMC = padded_UMD @ chosen_UCD.transpose(1, 2)
+    return wide(products_UMC[node_R, place_R].view(index_BWC.shape))
 
 
 def log_shares(logits_NC: Tensor, trained_NC: Tensor | None = None) -> Tensor:

@@ -108,6 +108,15 @@ def test_texts_of_staged_items_can_change_before_they_are_published(living):
     assert catalog.table["price"].to_pylist()[-1] == 1.0
 
 
+def test_a_text_that_is_changed_back_while_it_waits_stays_as_it_was(living):
+    ids, titles = living.catalog().item_ids, living.catalog().field("title")
+    for title in ("another kettle", titles[0]):
+        living.update(pa.table({"item_id": [ids[0]], "title": [title]}))
+    living.add(rows(living, [3]))
+    living.publish()
+    assert living.catalog().field("title")[0] == titles[0]
+
+
 def test_going_back_keeps_what_is_staged(living):
     living.add(rows(living, [3]))
     living.publish()
@@ -122,6 +131,18 @@ def test_going_back_keeps_what_is_staged(living):
     assert living.catalog().item_ids[-1] == "new-0"
     with pytest.raises(ArtifactError, match="no catalog version 7; kept are 0, 1, 2"):
         living.rollback(7)
+
+
+def test_a_removal_of_what_an_earlier_version_lacks_does_not_stop_it(living):
+    living.add(rows(living, [3], "kettle"))
+    living.publish()
+    living.remove(["kettle-0"])
+    living.rollback()
+    with pytest.raises(DataError, match="nothing is staged"):
+        living.publish()
+    living.add(rows(living, [4], "lamp"))
+    assert living.publish().counts["removed"] == 0
+    assert living.catalog().item_ids[-1] == "lamp-0"
 
 
 def test_the_last_ten_versions_are_kept(living):

@@ -32,6 +32,10 @@ class Staging:
         self.catalog, self.staged = self, Staging.Changes(0)
         self.published, self.error = 0, ""
 
+    @property
+    def waiting(self):
+        return self.staged
+
     def stage(self, size: int) -> None:
         self.staged = Staging.Changes(size)
 

@@ -92,7 +92,7 @@ class Snapshot:
     @cached_property
     def numbers(self) -> Mapping[str, int]:
         """The number of every item id."""
-        return {item_id: number for number, item_id in enumerate(self.catalog.item_ids)}
+        return self.catalog.number_of
 
     @property
     def key(self) -> SnapshotKey:

@@ -59,7 +59,9 @@ def updated(staged: Staged, catalog: Catalog, rows: pa.Table, texts: Sequence[st
             f"{catalog.suggest(unknown[0])}"
         )
     fresh = [number for number, item in enumerate(ids) if item not in known]
+    again = [number for number, item in enumerate(ids) if item in known and item in waiting and texts]
     reworded = reworded_rows(catalog, rows.select(["item_id", *texts]), known) if texts else []
+    reworded = sorted({*again, *reworded})  # one that waits may get its present text back
     if fresh or reworded:
         chosen = rows.take(pa.array(sorted([*fresh, *reworded]), pa.int64()))
         staged = staged.with_rows(chosen.select(["item_id", *texts]))

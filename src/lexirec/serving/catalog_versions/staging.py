@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from lexirec.core.errors import ArtifactError
 from lexirec.core.files import save_sealed, write_json
+from lexirec.data.catalog import Catalog
 from lexirec.models.extension.changes import ItemChanges
 from lexirec.models.facts_file import read_file
 from lexirec.models.living_catalog import STAGED
@@ -78,6 +79,11 @@ class Staged:
             rows = rows.take(pa.array(left, pa.int64())) if left else None
         leaving = dict.fromkeys([*self.removed, *(each for each in ids if each in set(known))])
         return replace(self, rows=rows, removed=tuple(leaving))
+
+    def present_in(self, catalog: Catalog) -> Staged:
+        """Return these changes without removals of items that a version lacks: one that was gone back to."""
+        known = set(catalog.item_ids)
+        return replace(self, removed=tuple(each for each in self.removed if each in known))
 
     def save(self, folder: Path) -> None:
         """Write the changes in place of earlier ones."""

@@ -82,7 +82,7 @@ class Publisher:
                 version = catalog.publish()
                 self._living.refresh()
             except Exception as error:
-                if catalog.staged:  # else there was nothing to publish
+                if catalog.waiting:  # else there was nothing to publish
                     self._fail(error)
                 raise
             self.last_problem, self._failures, self._published, self._staged = None, 0, self._clock(), None
@@ -145,7 +145,7 @@ class Publisher:
 
     def _look(self) -> tuple[Staged, float] | None:
         """Return what is staged, and since when anything is; None for nothing."""
-        staged, before = self._living.catalog.staged, self._staged
+        staged, before = self._living.catalog.waiting, self._staged
         if not staged:
             self._staged = None
         elif before is None or before[0] is not staged:
