@@ -8,7 +8,8 @@ import pytest
 
 from lexirec.core.errors import ArtifactError
 from lexirec.models import facts_file
-from lexirec.models.facts_file import FIRST_LOG, TABLE, FactsChange, FactsFile
+from lexirec.models.facts_file import FIRST_LOG, TABLE, FactsFile
+from lexirec.models.facts_log import FactsChange
 
 
 def write(file: FactsFile, *changes: FactsChange) -> None:

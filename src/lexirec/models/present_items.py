@@ -30,7 +30,7 @@ class PresentItems:
 
     def __init__(self, catalog: Catalog, windows: Windows | None = None) -> None:
         """Begin without facts; `windows` are those of the catalogue's own columns."""
-        self.numbers = {item_id: number for number, item_id in enumerate(catalog.item_ids)}
+        self.numbers = catalog.number_of
         self._own, self._catalog = catalog, catalog
         self._hidden = np.zeros(len(catalog), dtype=np.bool_)
         self._windows = windows if windows is not None else Windows.of(catalog)

@@ -29,8 +29,13 @@ class Staging:
             return self.size > 0
 
     def __init__(self) -> None:
-        self.living, self.catalog, self.staged = self, self, Staging.Changes(0)
+        self.living = self.catalog = self
+        self.staged = Staging.Changes(0)
         self.published, self.error = 0, ""
+
+    @property
+    def waiting(self):
+        return self.staged
 
     def stage(self, size: int) -> None:
         self.staged = Staging.Changes(size)

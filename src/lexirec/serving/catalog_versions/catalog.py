@@ -102,6 +102,13 @@ class LivingCatalog:
         return kept[1]
 
     @property
+    def waiting(self) -> Staged:
+        """The changes that the next version will have: without removals of items that the active one lacks."""
+        staged, numbers = self.staged, self.known.numbers
+        known = all(item in numbers for item in staged.removed)
+        return staged if known else staged.present_in(self.known.catalog)
+
+    @property
     def facts(self) -> Facts:
         """Present facts, and hidden items."""
         return Facts.read(self.folder)
@@ -173,7 +180,7 @@ class LivingCatalog:
             twice = [item for item in ids if item in known]
             if twice:
                 raise DataError(f"item '{twice[0]}' is in the catalog ({len(twice):,} such items); update it instead")
-            check_rows(catalog, rows, self.staged.present_in(catalog).removed)
+            check_rows(catalog, rows, self.waiting.removed)
             staged = self.staged.with_rows(rows)
             Staged(staged.rows, staged.removed, {**staged.vectors, **(vectors or {})}).save(self.folder)
         return len(ids)
@@ -241,7 +248,7 @@ class LivingCatalog:
             DataError: nothing is staged, the changes cannot be made, or a check fails.
         """
         with self._alone():
-            staged, state = self.staged.present_in(self.catalog()), self.state
+            staged, state = self.waiting, self.state
             if changes is None and not staged:
                 raise DataError(f"nothing is staged for {self.name}; add, update or remove items first")
             number = max(version.number for version in state.versions) + 1

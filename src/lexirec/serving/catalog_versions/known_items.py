@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -26,10 +25,10 @@ class KnownItems:
         """Use a catalogue."""
         self.catalog = catalog
 
-    @cached_property
+    @property
     def numbers(self) -> Mapping[str, int]:
         """The number of every item id."""
-        return {item_id: number for number, item_id in enumerate(self.catalog.item_ids)}
+        return self.catalog.number_of
 
     def has(self, rows: pa.Table, removed: Collection[str]) -> bool:
         """Say whether all rows are of items of the version that are not to leave."""

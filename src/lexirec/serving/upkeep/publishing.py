@@ -94,7 +94,7 @@ class Publisher:
                 version = catalog.publish()
                 self._shop.refresh()
             except Exception as error:
-                if catalog.staged:  # else there was nothing to publish
+                if catalog.waiting:  # else there was nothing to publish
                     self._fail(error)
                 raise
             self.last_problem, self._failures, self._published, self._staged = None, 0, self._clock(), None
@@ -164,7 +164,7 @@ class Publisher:
     def _look(self) -> tuple[Staged, float] | None:
         """Return what is staged, and since when anything is; None for nothing."""
         living, before = self._shop.living, self._staged
-        staged = living.catalog.staged if living is not None else None
+        staged = living.catalog.waiting if living is not None else None
         if not staged:
             self._staged = None
         elif before is None or before[0] is not staged:
