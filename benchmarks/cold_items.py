@@ -144,7 +144,9 @@ def experiment(choice: Choice, folder: Path, name: str) -> Experiment:
 def train(choice: Choice, which: str) -> RunRecord:
     """Run the recipe on the tables without the held-out items, or on all."""
     folder = choice.out if which == "without" else choice.source
-    done = run_experiment(experiment(choice, folder, f"{choice.data}-{choice.family}-{which}"), Store(choice.out / "store"))
+    done = run_experiment(
+        experiment(choice, folder, f"{choice.data}-{choice.family}-{which}"), Store(choice.out / "store")
+    )
     assert done is not None
     return done
 
@@ -255,7 +257,13 @@ def measure(choice: Choice, held: list[str], *, retrained: bool) -> dict[str, An
         systems |= {
             f"{name}, trained with them": load_recommender(recommenders(again)[name].folder) for name in choice.parts
         }
-    found: dict[str, Any] = {"data": choice.data, "family": choice.family, "share": choice.share, "seed": choice.seed, "epochs": choice.epochs}
+    found: dict[str, Any] = {
+        "data": choice.data,
+        "family": choice.family,
+        "share": choice.share,
+        "seed": choice.seed,
+        "epochs": choice.epochs,
+    }
     found |= {"new_items": len(held), "refused": refused, "cold_cases": len(world.cold), "warm_cases": len(world.warm)}
     for block, only in (("cold", False), ("cold, new items alone", True)):
         ranks = {name: world.ranks(each, world.cold, only_new=only) for name, each in systems.items()}

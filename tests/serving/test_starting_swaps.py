@@ -1,4 +1,4 @@
-"""Models are swapped, versions published and taken back under load: no request fails, every answer is of one snapshot."""
+"""Models are swapped, versions published and taken back under load: no request fails, answers are of one snapshot."""
 
 from __future__ import annotations
 

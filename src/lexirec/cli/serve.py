@@ -13,7 +13,7 @@ from lexirec.core.store import Store
 
 if TYPE_CHECKING:
     from lexirec.serving.database.opening import Database
-    from lexirec.serving.settings import Configured
+    from lexirec.serving.settings import Configured, ServeSettings
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="serve.toml", help="Settings of the service.")]
 MigrateOption = Annotated[bool, typer.Option("--migrate", help="Bring the database's schema up to date.")]
@@ -38,13 +38,17 @@ def serve(
     given = [f"host={host}"] if host is not None else []
     given += [f"port={port}"] if port is not None else []
     given += ["auth.insecure=true"] if insecure else []
-    configured = _settings(config, [*(set_ or []), *given])
+    overrides = [*(set_ or []), *given]
+    configured = _settings(config, overrides)
     if print_config:
         typer.echo("\n".join(configured.lines()))
         return
     from lexirec.serving.starting import start_service
 
-    start_service(Store(store), name, with_, configured.settings, migrate=migrate)
+    def reread() -> ServeSettings:
+        return _settings(config, overrides).settings
+
+    start_service(Store(store), name, with_, configured.settings, migrate=migrate, reread=reread)
 
 
 @app.command()

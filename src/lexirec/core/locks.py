@@ -33,6 +33,17 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def briefly(path: Path) -> Iterator[None]:
+    """Hold the lock `path` for a short piece of work: waits for its turn without polling, and leaves the file there."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def holder(path: Path) -> int | None:
     """Return the process id of the lock's holder, or None when nobody holds it (a stale file included)."""
     try:

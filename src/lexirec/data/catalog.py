@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _TEXT_FIELDS = b"lexirec.text_fields"
 _FILE = "items.parquet"
+_OF_IDS = ("item_ids", "_ids")
 _MOST_COMPARED = 100_000
 """Largest catalogue whose ids are all compared with an unknown one, for a suggestion."""
 
@@ -162,6 +163,23 @@ class Catalog:
     def take(self, numbers: NDArray[Any]) -> Catalog:
         """Return a catalogue of the given items, renumbered in the given order."""
         return Catalog(self.table.take(pa.array(numbers)), self.text_fields, self.rejected)
+
+    def with_columns(self, columns: Mapping[str, pa.ChunkedArray]) -> Catalog:
+        """Return the catalogue with other columns in place of its own or behind them; the items stay.
+
+        What was made of ids and of other columns is kept.
+        """
+        table = self.table
+        for name, column in columns.items():
+            if name in table.column_names:
+                table = table.set_column(table.column_names.index(name), name, column)
+            else:
+                table = table.append_column(name, column)
+        changed = Catalog(table, self.text_fields, self.rejected)
+        if "item_id" not in columns:
+            changed.__dict__.update({name: made for name, made in vars(self).items() if name in _OF_IDS})
+        changed.derived.update({name: each for name, each in self.derived.items() if name not in columns})
+        return changed
 
     def save(self, folder: Path | str) -> None:
         """Write `items.parquet` into `folder`, which is created if needed."""

@@ -4,22 +4,24 @@ Changes stand in `<store>/catalogs/NAME/RECOMMENDER/KEY/`, where KEY is that of 
 trained again begins with a catalogue of its own:
 
     versions.json   the active version's number, and the versions: number, key of the artifact, parent, counts
-    facts.json      facts that replace those of the catalogue, by item and column; hidden items
+    facts.json      facts that replace those of the catalogue, by item and column, and hidden items; with a log of
+                    later changes (`facts_file`)
     staged.json     changes that wait for the next version (`serving.catalog_versions`)
 
-Version 0 is the catalogue of training. Every file is replaced in one step, so a reader sees the old or the new state.
+Version 0 is the catalogue of training. Every file is replaced in one step, or added to, so a reader sees the old or the
+new state.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from lexirec.core.errors import ArtifactError
@@ -27,10 +29,14 @@ from lexirec.core.store import Store
 from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Ranking, Recommender
 from lexirec.data.sequences import Sequences
+from lexirec.models.fact_kinds import Kind, kind_of
+from lexirec.models.facts_file import FactsChange, FactsFile, read_file
+from lexirec.models.item_windows import LIMITS, Windows
+from lexirec.models.present_items import PresentItems
 
 CATALOGS, KIND = "catalogs", "catalog"
 """Folder of the store that holds the states, and kind of the artifacts of versions."""
-VERSIONS, FACTS, STAGED = "versions.json", "facts.json", "staged.json"
+VERSIONS, STAGED = "versions.json", "staged.json"
 RECOMMENDER = "recommender"
 """Folder of a version's artifact that holds the recommender."""
 
@@ -104,23 +110,6 @@ def read_state(folder: Path, key: str) -> CatalogState:
     return state
 
 
-def read_file(path: Path) -> dict[str, Any]:
-    """Read one of the JSON files; an empty table where it does not exist.
-
-    Raises:
-        ArtifactError: it is damaged.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); restore it from a backup, or remove it") from None
-    if not isinstance(content, dict):
-        raise ArtifactError(f"{path} is damaged: it holds no table; restore it from a backup, or remove it")
-    return content
-
-
 def version_folder(store: Store, version: Version, trained: Path) -> Path:
     """Return the folder of a version's recommender; `trained` is that of version 0."""
     return trained if not version.number else store.path(KIND, version.key) / RECOMMENDER
@@ -144,26 +133,13 @@ class Facts:
     @classmethod
     def read(cls, folder: Path) -> Facts:
         """Read the facts of a catalogue, staged removals among the hidden items."""
-        content, staged = read_file(folder / FACTS), read_file(folder / STAGED)
-        hidden = frozenset([*content.get("hidden", []), *staged.get("removed", [])])
-        return cls(content.get("values", {}), hidden)
+        file = FactsFile(folder)
+        file.catch_up()
+        return cls(file.values, frozenset([*file.hidden, *read_file(folder / STAGED).get("removed", [])]))
 
     def applied(self, catalog: Catalog) -> Catalog:
         """Return the catalogue with these values in place of its own; columns that it lacks are added."""
-        columns = dict.fromkeys(name for values in self.values.values() for name in values)
-        table = catalog.table
-        numbers = {item_id: number for number, item_id in enumerate(catalog.item_ids)} if columns else {}
-        for name in columns:
-            values = table.column(name).to_pylist() if name in table.column_names else [None] * len(catalog)
-            for item_id, given in self.values.items():
-                if name in given and item_id in numbers:
-                    values[numbers[item_id]] = given[name]
-            if name in table.column_names:
-                kind = table.schema.field(name).type
-                table = table.set_column(table.column_names.index(name), name, pa.array(values, kind))
-            else:
-                table = table.append_column(name, pa.array(values))
-        return catalog if table is catalog.table else Catalog(table, catalog.text_fields)
+        return self.items(catalog)[0]
 
     def mask(self, catalog: Catalog) -> NDArray[np.bool_]:
         """Return which items are shown: bool (n_items,)."""
@@ -172,14 +148,26 @@ class Facts:
         shown[numbers[numbers >= 0]] = False
         return shown
 
+    def items(self, catalog: Catalog) -> tuple[Catalog, Windows]:
+        """Return the catalogue with these values, and when its items are available."""
+        present, kinds = PresentItems(catalog), dict[str, Counter[Kind]]()
+        present.put(FactsChange(self.values))
+        for name in dict.fromkeys(name for given in self.values.values() for name in given):
+            kinds[name] = Counter(kind_of(given[name]) for given in self.values.values() if name in given)
+        after = present.catalog(kinds)
+        return (after if self.values else catalog), present.windows
+
 
 class LivingRecommender:
-    """A recommender with present facts in its catalogue, that never recommends a hidden item."""
+    """A recommender with present facts in its catalogue, that never recommends a hidden item, or one out of its window.
 
-    def __init__(self, recommender: Recommender, facts: Facts) -> None:
-        """Put facts over a recommender."""
-        self._recommender = recommender
-        self._catalog = facts.applied(recommender.catalog)
+    The windows follow the clock: what is ranked now are the items that are available now.
+    """
+
+    def __init__(self, recommender: Recommender, facts: Facts, clock: Callable[[], float] = time.time) -> None:
+        """Put facts over a recommender; `clock` says the time in seconds since 1970."""
+        self._recommender, self._clock = recommender, clock
+        self._catalog, self._windows = facts.items(recommender.catalog)
         self._shown = facts.mask(recommender.catalog)
 
     @property
@@ -203,6 +191,8 @@ class LivingRecommender:
     ) -> Ranking:
         """Rank the k best items that are not hidden for every history; see `data.ranking.Recommender.rank`."""
         mask = self._shown if allowed is None else allowed & self._shown
+        if self._windows:
+            mask = mask & self._windows.available(self._clock())
         options: dict[str, Any] = {} if boosts is None else {"boosts": boosts}
         return self._recommender.rank(histories, k=k, exclude_seen=exclude_seen, allowed=mask, **options)
 
@@ -219,3 +209,9 @@ class LivingRecommender:
     def __getattr__(self, name: str) -> Any:
         """Return what else the recommender has."""
         return getattr(self._recommender, name)
+
+
+def present(recommender: Recommender, facts: Facts) -> Recommender:
+    """Return a recommender with present facts; itself where there are none, and no item has a window."""
+    has_windows = any(name in recommender.catalog.table.column_names for name in LIMITS)
+    return LivingRecommender(recommender, facts) if facts.values or facts.hidden or has_windows else recommender

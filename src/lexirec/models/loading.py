@@ -79,13 +79,12 @@ def load_present(store: Store, name: str, part: str, stage: Stage) -> Recommende
     """
     if not (store.root / living_catalog.CATALOGS / name / part / stage.key).is_dir():
         store.check(stage.folder)
-        return load_recommender(stage.folder)
+        return living_catalog.present(load_recommender(stage.folder), living_catalog.Facts())
     folder = living_catalog.state_folder(store, name, part, stage.key)
     version = living_catalog.read_state(folder, stage.key).present
     store.check(stage.folder if not version.number else store.path(living_catalog.KIND, version.key))
     recommender = load_recommender(living_catalog.version_folder(store, version, stage.folder))
-    facts = living_catalog.Facts.read(folder)
-    return living_catalog.LivingRecommender(recommender, facts) if facts.values or facts.hidden else recommender
+    return living_catalog.present(recommender, living_catalog.Facts.read(folder))
 
 
 def chosen(run: RunRecord, wanted: str | None = None) -> str:

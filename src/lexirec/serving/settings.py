@@ -78,6 +78,15 @@ class ImpressionSettings(Settings):
     """Days until they are deleted."""
 
 
+class CatalogSettings(Settings):
+    """When staged changes of the catalogue become a version by themselves; by default never."""
+
+    publish_every: str | None = Field(default=None, pattern=r"^[1-9][0-9]*(s|m|h)$")
+    """Time between versions, such as `60s`, `15m` or `6h`, where something is staged; None for no such time."""
+    publish_after: int | None = Field(default=None, ge=1)
+    """Staged changes after which a version is made at once; None for no such number."""
+
+
 class StorageSettings(Settings):
     """The database of users, events and items."""
 
@@ -161,6 +170,7 @@ class ServeSettings(AddressSettings):
     limits: LimitSettings = Field(default_factory=LimitSettings)
     batching: BatchingSettings = Field(default_factory=BatchingSettings)
     events: EventSettings = Field(default_factory=EventSettings)
+    catalog: CatalogSettings = Field(default_factory=CatalogSettings)
     impressions: ImpressionSettings = Field(default_factory=ImpressionSettings)
     logs: LogSettings = Field(default_factory=LogSettings)
     stopping: StoppingSettings = Field(default_factory=StoppingSettings)
@@ -185,6 +195,12 @@ class Configured(NamedTuple):
         if setting not in given.model_fields_set:  # a file's origin is that of its tables, defaults among them
             return "default"
         return next((self.origins[key] for key in (name, table) if key in self.origins), "default")
+
+
+def different_settings(before: ServeSettings, after: ServeSettings) -> tuple[str, ...]:
+    """Return the dotted names of the settings whose values differ."""
+    old, new = _flat(before.model_dump(mode="json")), _flat(after.model_dump(mode="json"))
+    return tuple(name for name in new if old.get(name) != new[name])
 
 
 def read_settings(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from lexirec.core.errors import SettingsError
@@ -16,18 +18,17 @@ from lexirec.models.loading import chosen
 from lexirec.models.saving import MANIFEST
 from lexirec.serving.answering.remembering import ServedModels
 from lexirec.serving.answering.sources import SourceFinder
-from lexirec.serving.database.event_rows import EventPolicy
 from lexirec.serving.database.opening import Database, open_database
 from lexirec.serving.http.auth import check_address
 from lexirec.serving.http.logs import log_as_json
+from lexirec.serving.http.reloading import event_policy
 from lexirec.serving.http.server import run_server
 from lexirec.serving.http.service import Service
-from lexirec.serving.settings import KEY_VARIABLE, EventSettings, ServeSettings
+from lexirec.serving.settings import KEY_VARIABLE, ServeSettings
 
 _log = logging.getLogger(__name__)
 FOLDER = "serving"
 """Folder of the store that holds the databases of services."""
-_DAY = 86_400.0
 
 
 def database_url(settings: ServeSettings, store: Store, name: str | None) -> str:
@@ -48,7 +49,7 @@ def database_url(settings: ServeSettings, store: Store, name: str | None) -> str
 
 def open_for(settings: ServeSettings, store: Store, name: str | None, *, migrate: bool = False) -> Database:
     """Open the database of a service."""
-    return open_database(database_url(settings, store, name), migrate=migrate, policy=_policy(settings.events))
+    return open_database(database_url(settings, store, name), migrate=migrate, policy=event_policy(settings.events))
 
 
 def served_items(store: Store, name: str) -> frozenset[str]:
@@ -61,13 +62,14 @@ def served_items(store: Store, name: str) -> frozenset[str]:
     return frozenset(Catalog.load(folder / "catalog").item_ids)
 
 
-def _policy(events: EventSettings) -> EventPolicy:
-    keep = None if events.keep_days is None else events.keep_days * _DAY
-    return EventPolicy(events.unknown_items, events.future_seconds, keep)
-
-
 def start_service(
-    store: Store, name: str, wanted: str | None, settings: ServeSettings, *, migrate: bool = False
+    store: Store,
+    name: str,
+    wanted: str | None,
+    settings: ServeSettings,
+    *,
+    migrate: bool = False,
+    reread: Callable[[], ServeSettings] | None = None,
 ) -> None:
     """Serve an experiment until SIGTERM or SIGINT.
 
@@ -77,6 +79,7 @@ def start_service(
         wanted: name of one of the experiment's recommenders.
         settings: of the service.
         migrate: bring the schema of the database up to date.
+        reread: reads the settings again, for SIGHUP and `POST /v1/reload`.
 
     Raises:
         ArtifactError: there is no such experiment or recommender.
@@ -85,12 +88,14 @@ def start_service(
     """
     began = time.monotonic()
     log_as_json()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server reads settings again at this signal
     database = open_for(settings, store, name, migrate=migrate)
     try:
         has_key = bool(os.environ.get(KEY_VARIABLE)) or database.keys.in_use()
         check_address(settings.host, has_key=has_key, insecure=settings.auth.insecure)
         served = ServedModels(database.models, SourceFinder(store, settings.models.root), name, wanted)
         service = Service(settings, database, served.first(settings.models.start), served)
+        service.reread = reread
         service.start()
     except BaseException:
         database.close()

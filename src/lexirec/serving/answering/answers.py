@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from lexirec.serving.answering.compiling import Compiled, RuleCompiler
 from lexirec.serving.answering.engine import Engine
@@ -23,16 +21,12 @@ from lexirec.serving.answering.tasks import Ranked, Task
 from lexirec.serving.database.event_rules import EventRules
 from lexirec.serving.problems import ProblemError
 from lexirec.serving.schemas.recommend import (
-    Because,
     HistoryItem,
-    ModelName,
-    RankedItem,
     RankRequest,
     Recommendation,
     RecommendRequest,
     SimilarAnswer,
     SimilarRequest,
-    Took,
 )
 
 _log = logging.getLogger(__name__)
@@ -53,7 +47,11 @@ class Reading:
 
 
 class Answers:
-    """Answers requests on the event loop; models run on the engine's thread, simpler ones on one of their own."""
+    """Answers requests on the event loop; models run on the engine's thread, simpler ones on one of their own.
+
+    Attributes:
+        reading: How stored events are found and what they mean.
+    """
 
     def __init__(
         self,
@@ -75,7 +73,7 @@ class Answers:
             fallback: whether simpler models answer where the model does not in time, or fails.
             observe: hears of every answer and of how many of its items were not legal, on the event loop.
         """
-        self._snapshots, self._engine, self._compiler, self._reading = snapshots, engine, compiler, reading
+        self._snapshots, self._engine, self._compiler, self.reading = snapshots, engine, compiler, reading
         self._fallback, self._observe = fallback, observe
         self._simple = ThreadPoolExecutor(1, thread_name_prefix="lexirec-simple")
 
@@ -90,6 +88,8 @@ class Answers:
             ProblemError: a value cannot be used, too many requests wait, or nothing answers.
         """
         arrived = time.monotonic()
+        if body.min_catalog_version is not None:
+            await self._snapshots.reached(body.model, body.min_catalog_version, body.timeout_ms / 1000)
         routed = self._snapshots.route(body.model, body.catalog_version, owner_of(body.user_id, body.session_id))
         compiled = self._compiler.rules(routed.snapshot, body)
         task = make_task(body, routed, compiled, arrived)
@@ -149,8 +149,8 @@ class Answers:
     def _answer_simply(self, task: Task, reason: str) -> Ranked:
         """Answer with the first simpler model that can: the last one needs no history."""
         if task.history is None:
-            stored = self._reading.stored([task.owner]).get(task.owner) if task.owner is not None else None
-            task.history = understand(stored, task.given, self._reading.meaning, task.snapshot.numbers.get)
+            stored = self.reading.stored([task.owner]).get(task.owner) if task.owner is not None else None
+            task.history = understand(stored, task.given, self.reading.meaning, task.snapshot.numbers.get)
         models = task.snapshot.simpler if task.history.items.size else task.snapshot.simpler[-1:]
         for simpler in models[:-1]:
             try:
@@ -181,10 +181,9 @@ def make_task(body: RecommendRequest | RankRequest, routed: Routed, compiled: Co
 
 def invalid_items(task: Task, ranked: Ranked) -> int:
     """Return how many items of a list were not legal, by the rules and not by what the model made of them."""
-    wrong = np.isin(ranked.items, ranked.history.forbidden(task.exclude_seen))
-    if task.rules.allowed is not None:
-        wrong |= ~task.rules.allowed[ranked.items]
-    return int(wrong.sum())
+    forbidden = set(ranked.history.forbidden(task.exclude_seen).tolist())
+    allowed = task.rules.allowed
+    return sum(item in forbidden or (allowed is not None and not allowed[item]) for item in ranked.items.tolist())
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, settle: Callable[[Any], None], result: Any) -> None:
@@ -207,44 +206,41 @@ def _answer(
     snapshot, (unknown, remarks) = task.snapshot, found
     ids = snapshot.catalog.item_ids
     fields = snapshot.fields(body.return_fields, ranked.items) if body.return_fields else None
-    items = tuple(
-        RankedItem.model_construct(
-            item_id=ids[item],
-            rank=place + 1,
-            score=round(float(ranked.scores[place]), 6),
-            source=ranked.source,
-            fields=fields[place] if fields is not None else None,
-            because=_because(ranked, place) if body.explain else None,
-        )
-        for place, item in enumerate(ranked.items.tolist())
-    )
-    queue, model = ranked.seconds
-    return Recommendation.model_construct(
-        recommendation_id=new_id(),
-        user_id=body.user_id,
-        session_id=body.session_id,
-        model=ModelName.model_construct(name=snapshot.model.name, version=snapshot.model.version),
-        catalog_version=snapshot.catalog_version,
-        variant=task.variant,
-        items=items,
-        complete=ranked.complete,
-        exact=ranked.exact,
-        legal_items=ranked.legal,
-        fallback=ranked.fallback,
-        used_events=len(ranked.history.items),
-        unknown_items=tuple(unknown),
-        remarks=tuple(remarks),
-        took_ms=Took.model_construct(
-            queue=round(1000 * queue, 2),
-            model=round(1000 * model, 2),
-            total=round(1000 * (time.monotonic() - task.arrived), 2),
-        ),
-    )
+    items = [
+        {
+            "item_id": ids[item],
+            "rank": place + 1,
+            "score": round(score, 6),
+            "source": ranked.source,
+            "fields": fields[place] if fields is not None else None,
+            "because": _because(ranked, place) if body.explain else None,
+        }
+        for place, (item, score) in enumerate(zip(ranked.items.tolist(), ranked.scores.tolist(), strict=True))
+    ]
+    seconds = zip(("queue", "model", "total"), (*ranked.seconds, time.monotonic() - task.arrived), strict=True)
+    values = {
+        "recommendation_id": new_id(),
+        "user_id": body.user_id,
+        "session_id": body.session_id,
+        "model": {"name": snapshot.model.name, "version": snapshot.model.version},
+        "catalog_version": snapshot.catalog_version,
+        "variant": task.variant,
+        "items": items,
+        "complete": ranked.complete,
+        "exact": ranked.exact,
+        "legal_items": ranked.legal,
+        "fallback": ranked.fallback,
+        "used_events": len(ranked.history.items),
+        "unknown_items": unknown,
+        "remarks": remarks,
+        "took_ms": {name: round(1000 * each, 2) for name, each in seconds},
+    }
+    return Recommendation.model_validate(values)  # one call: a third of the time of constructing every part in Python
 
 
-def _because(ranked: Ranked, place: int) -> tuple[Because, ...]:
+def _because(ranked: Ranked, place: int) -> list[dict[str, Any]]:
     shares = ranked.because[place] if ranked.because else ()
-    return tuple(Because(item_id=item_id, share=round(share, 4)) for item_id, share in shares)
+    return [{"item_id": item_id, "share": round(share, 4)} for item_id, share in shares]
 
 
 def _listed(ids: Sequence[str]) -> str:
@@ -254,4 +250,4 @@ def _listed(ids: Sequence[str]) -> str:
 
 def new_id() -> str:
     """Return an id that grows with time (as version 7 of UUIDs): 32 hexadecimal digits."""
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+    return f"{time.time_ns() // 1_000_000:012x}{random.getrandbits(80):020x}"

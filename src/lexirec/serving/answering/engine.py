@@ -52,6 +52,8 @@ class Engine:
 
     Attributes:
         beat: `time.monotonic` of the thread's last sign of life.
+        limit: Number of tasks that may wait.
+        meaning: Of the types of events.
     """
 
     def __init__(
@@ -71,8 +73,8 @@ class Engine:
             meaning: of the types of events.
             observer: hears of batches.
         """
-        self._batching, self._limit = batching, waiting
-        self._stored, self._meaning, self._observer = stored, meaning, observer or _Silent()
+        self._batching, self.limit = batching, waiting
+        self._stored, self.meaning, self._observer = stored, meaning, observer or _Silent()
         self._tasks: deque[Task] = deque()
         self._ready = threading.Condition()
         self._stopping = False
@@ -97,11 +99,6 @@ class Engine:
         return self._thread.is_alive()
 
     @property
-    def limit(self) -> int:
-        """Number of tasks that may wait."""
-        return self._limit
-
-    @property
     def waiting(self) -> int:
         """Number of tasks that wait."""
         return len(self._tasks)
@@ -115,9 +112,9 @@ class Engine:
         with self._ready:
             if self._stopping:
                 raise ProblemError("not-ready", "the service is stopping; ask another replica")
-            if len(self._tasks) >= self._limit:
+            if len(self._tasks) >= self.limit:
                 raise ProblemError(
-                    "overloaded", f"{len(self._tasks)} requests wait, at most {self._limit} may; try again in a second"
+                    "overloaded", f"{len(self._tasks)} requests wait, at most {self.limit} may; try again in a second"
                 )
             self._tasks.append(task)
             self._ready.notify()
@@ -176,7 +173,7 @@ class Engine:
         stored = self._stored(owners) if owners else {}
         for task in tasks:
             events = stored.get(task.owner) if task.owner is not None else None
-            task.history = understand(events, task.given, self._meaning, task.snapshot.numbers.get)
+            task.history = understand(events, task.given, self.meaning, task.snapshot.numbers.get)
 
     def _batches(self, tasks: Sequence[Task]) -> Iterator[list[Task]]:
         """Yield batches of one snapshot each, within the limit on tokens, in the order of arrival."""

@@ -6,29 +6,29 @@ at them once a second notices what other processes did.
 
 from __future__ import annotations
 
-import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lexirec.core.errors import LexirecError
 from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Recommender
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.models.baselines.popularity import Popularity
 from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.baselines.transitions import Transitions
-from lexirec.models.living_catalog import FACTS, KIND, STAGED, VERSIONS, Facts, Version
+from lexirec.models.facts_file import FactsChange, Position, stat_of
+from lexirec.models.living_catalog import KIND, STAGED, VERSIONS, Version
+from lexirec.models.present_items import PresentItems
 from lexirec.serving.answering.similar import unit_rows
 from lexirec.serving.answering.snapshot import SimilarItems, SimplerModel, Snapshot, next_revision
 from lexirec.serving.answering.snapshots import Snapshots
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
 
-_log = logging.getLogger(__name__)
 Warm = Callable[[Snapshot], None]
 
 
@@ -47,19 +47,22 @@ class LivingSnapshots:
         catalog: The versions, facts and staged changes.
     """
 
-    def __init__(self, catalog: LivingCatalog, trained: Trained) -> None:
-        """Use a recommender's catalogue; `begin` returns the first snapshot."""
-        self.catalog, self._trained = catalog, trained
-        self._lock = threading.RLock()
-        self._published: Snapshot | None = None  # of the active version, without facts
+    def __init__(self, catalog: LivingCatalog, trained: Trained, clock: Callable[[], float] = time.time) -> None:
+        """Use a recommender's catalogue; `begin` returns the first snapshot, `clock` the seconds since 1970."""
+        self.catalog, self._trained, self._clock = catalog, trained, clock
+        self._loading, self._lock = threading.Lock(), threading.Lock()
+        self._published: _Published | None = None
         self._seen: tuple[Any, ...] = ()
         self._snapshots: Snapshots | None = None
         self._warm: Warm = lambda snapshot: None
 
     def begin(self) -> Snapshot:
         """Return the snapshot that answers first."""
-        with self._lock:
-            return self._present()
+        with self._loading, self._lock:
+            self._seen, version = self.signature(), self.catalog.state.present
+            if self._published is None or self._published.snapshot.catalog_version != version.number:
+                self._published = _Published(self._load(version))
+            return self._with_facts(self._published)
 
     def attach(self, snapshots: Snapshots, warm: Warm) -> None:
         """Say where snapshots answer, and how a new version is warmed up before it does."""
@@ -72,24 +75,36 @@ class LivingSnapshots:
 
     def refresh(self) -> bool:
         """Let the present state answer, where it has changed since; return whether it had."""
-        with self._lock:
+        with self._loading:
             if self.signature() == self._seen or self._snapshots is None:
                 return False
-            before = self._published
-            snapshot = self._present()
-            if self._published is not before:
-                self._warm(snapshot)
-            self._snapshots.put(snapshot)
+            seen, version = self.signature(), self.catalog.state.present
+            if self._published is None or self._published.snapshot.catalog_version != version.number:
+                self._replace(_Published(self._load(version)))
+            self.refresh_facts()
+            self._seen = seen
             return True
 
-    def _present(self) -> Snapshot:
-        self._seen = self.signature()
-        version, facts = self.catalog.state.present, self.catalog.facts
-        if self._published is None or self._published.catalog_version != version.number:
-            self._published = self._load(version)
-        published = self._published
-        shown = facts.mask(published.catalog)
-        return published.with_facts(facts.applied(published.catalog), None if shown.all() else shown, next_revision())
+    def refresh_facts(self) -> None:
+        """Let present facts answer: of the version that answers, also while another one is loaded.
+
+        Who comes while another thread does this waits, and finds its own change done with others.
+        """
+        with self._lock:
+            published, snapshots = self._published, self._snapshots
+            if published is not None and snapshots is not None and published.differs(self.catalog):
+                snapshots.put(self._with_facts(published))
+
+    def _replace(self, published: _Published) -> None:
+        """Warm a version up, then let it answer with the facts of that moment."""
+        assert self._snapshots is not None, "the first snapshot is attached before it is replaced"
+        self._warm(self._with_facts(published))
+        with self._lock:
+            self._published = published
+            self._snapshots.put(self._with_facts(published))
+
+    def _with_facts(self, published: _Published) -> Snapshot:
+        return published.present(self.catalog, next_revision(), self._clock())
 
     def _load(self, version: Version) -> Snapshot:
         """Return the snapshot of a version, without facts."""
@@ -116,30 +131,48 @@ class LivingSnapshots:
 
     def signature(self) -> tuple[Any, ...]:
         """Return what changes with every change of the files."""
-        found = []
-        for name in (VERSIONS, FACTS, STAGED):
-            try:
-                stat = (self.catalog.folder / name).stat()
-                found.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
-            except FileNotFoundError:
-                found.append((0, 0, 0))
-        return tuple(found)
+        folder = self.catalog.folder
+        return stat_of(folder / VERSIONS), stat_of(folder / STAGED), self.catalog.facts_file.signature()
+
+
+class _Published:
+    """A version that answers: its snapshot without facts, and the facts over it so far."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._items = PresentItems(snapshot.catalog)
+        self.snapshot.__dict__.setdefault("numbers", self._items.numbers)
+        self._own = self._items.windows
+        self._position: Position | None = None
+        self._removed: tuple[str, ...] = ()
+
+    def differs(self, catalog: LivingCatalog) -> bool:
+        """Say whether facts or removals have changed since."""
+        return catalog.facts_file.catch_up() != self._position or catalog.staged.removed != self._removed
+
+    def present(self, catalog: LivingCatalog, revision: int, now: float) -> Snapshot:
+        """Return the snapshot with present facts."""
+        file, self._removed = catalog.facts_file, catalog.staged.removed
+        with file.still():
+            position = file.catch_up()
+            changes = file.changes_after(self._position)
+            if changes is None:
+                self._items = PresentItems(self.snapshot.catalog, self._own)
+                changes = [FactsChange(file.values, tuple(file.hidden))]
+            for change in changes:
+                self._items.put(change)
+            items = self._items.catalog(file.kinds)
+            self._position = position
+        shown = ~self._items.hidden
+        shown[[self._items.numbers[item] for item in self._removed if item in self._items.numbers]] = False
+        windows = self._items.windows or None
+        return self.snapshot.with_facts(items, None if shown.all() else shown, windows, revision, now)
 
 
 def prepare(recommender: Recommender) -> None:
     """Let a recommender compute what all its searches share, such as the encodings of all items."""
     for part in [recommender, *(part.recommender for part in getattr(recommender, "parts", ()))]:
         getattr(part, "searcher", None)
-
-
-def item_state(item_id: str, known: set[str], staged: list[str], out: tuple[tuple[str, ...], Facts]) -> str | None:
-    """Return the state of an item: live, staged, hidden or removed; None where nobody knows it."""
-    removed, facts = out
-    if item_id not in known:
-        return "staged" if item_id in staged else None
-    if item_id in removed:
-        return "removed"
-    return "hidden" if item_id in facts.hidden else "live"
 
 
 def simpler_models(catalog: Catalog, rows: Sequences) -> tuple[SimplerModel, ...]:
@@ -156,39 +189,3 @@ def _renumbered(rows: Sequences, before: Catalog, now: Catalog) -> Sequences:
     kept = numbers >= 0
     through = np.concatenate([[0], np.cumsum(kept)])
     return Sequences(numbers[kept].astype(np.int32), through[rows.offsets].astype(np.int64))
-
-
-class Refreshable(Protocol):
-    """What a watch looks after."""
-
-    def refresh(self) -> bool:
-        """Let the present state answer; return whether it had changed."""
-
-
-class CatalogWatch:
-    """Looks once a second whether another process has changed the catalogue."""
-
-    def __init__(self, living: Refreshable, every: float = 1.0) -> None:
-        """Watch; `start` starts the thread."""
-        self._living, self._every = living, every
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lexirec-catalog", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(5)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._every):
-            try:
-                self._living.refresh()
-            except LexirecError as error:
-                _log.error("the catalogue cannot be read; the snapshot before goes on answering: %s", error)
-            except Exception as error:  # the thread must outlive what nobody expected
-                _log.error("the catalogue cannot be read; the snapshot before goes on answering", exc_info=error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from lexirec.serving.answering.living import LivingSnapshots, Trained, simpler_m
 from lexirec.serving.answering.similar import unit_rows
 from lexirec.serving.answering.snapshot import ModelIdentity, SimilarItems, SimplerModel, Snapshot, next_revision
 from lexirec.serving.answering.sources import Source
+from lexirec.serving.catalog_versions.carrying import Place
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
 
 _DIGITS = 12
@@ -60,16 +62,24 @@ class Loaded:
         """Its identity."""
         return self.snapshot.model
 
+    def place(self) -> Place | None:
+        """Return where facts of other models are carried to; None for a model in memory."""
+        if self.living is not None:
+            return Place.of(self.living.catalog)
+        return Place.in_folder(self.state, self.snapshot.catalog) if self.state is not None else None
+
     def begin(self) -> Snapshot:
         """Return the snapshot of the present state."""
         if self.living is not None:
             return self.living.begin()
         facts = Facts.read(self.state) if self.state is not None else Facts()
-        if not facts.values and not facts.hidden:
-            return self.snapshot
+        present, windows = facts.items(self.snapshot.catalog)
         shown = facts.mask(self.snapshot.catalog)
-        present = facts.applied(self.snapshot.catalog)
-        return self.snapshot.with_facts(present, None if shown.all() else shown, next_revision())
+        if shown.all() and not facts.values and not windows:
+            return self.snapshot
+        return self.snapshot.with_facts(
+            present, None if shown.all() else shown, windows or None, next_revision(), time.time()
+        )
 
 
 def load_model(source: Source) -> Loaded:

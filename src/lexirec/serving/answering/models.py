@@ -14,13 +14,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from lexirec.core.errors import LexirecError
+from lexirec.models.facts_file import FactsFile
 from lexirec.serving.answering.living import LivingSnapshots, Warm, prepare
 from lexirec.serving.answering.loading import Loaded, load_model
+from lexirec.serving.answering.shared_lock import SharedLock
 from lexirec.serving.answering.snapshot import ModelIdentity
 from lexirec.serving.answering.snapshots import Snapshots
 from lexirec.serving.answering.sources import Source
 from lexirec.serving.catalog_versions.carrying import (
     Carried,
+    Carrier,
     Shown,
     carry_facts,
     carry_published,
@@ -59,8 +62,9 @@ class Models:
         self._snapshots, self._warm, self._remember, self._forget = snapshots, warm, remember, forget
         self._loaded: dict[ModelIdentity, Loaded] = {first.model: first}
         self._previous: ModelIdentity | None = None
-        self._lock = threading.RLock()  # held while the shop's state changes, so that no change misses a model
-        self._shared: tuple[Any, ...] = ()
+        self._lock = threading.RLock()  # of the models
+        self._writing = SharedLock()  # many threads change the shop's state; a swap has it alone, and misses no change
+        self._carriers: dict[tuple[ModelIdentity, ModelIdentity], Carrier] = {}
 
     def start(self) -> None:
         """Let the catalogue of the first model change what answers, and write down that it is active."""
@@ -98,24 +102,21 @@ class Models:
     @contextmanager
     def changing(self) -> Iterator[LivingSnapshots | None]:
         """Change the shop's state in the block; it holds for all models afterwards. No model is swapped meanwhile."""
-        with self._lock:
+        with self._writing.shared():
             living = self.living
             yield living
             if living is not None:
-                living.refresh()
+                living.refresh_facts()
                 self._share()
 
     def refresh(self) -> bool:
         """Let what other processes changed answer; return whether anything had changed."""
-        with self._lock:
-            active = self.active
-            changed = active.living is not None and active.living.refresh()
-            if active.living is not None and active.living.signature() != self._shared:
-                self._share()
-            for each in list(self._loaded.values()):
-                if each is not active and each.living is not None:
-                    changed = each.living.refresh() or changed
-            return changed
+        changed = False
+        for each in list(self._loaded.values()):
+            if each.living is not None:  # no lock is held: a new version is loaded here
+                changed = each.living.refresh() or changed
+        self._share()
+        return changed
 
     def load(self, source: Source, *, candidate: bool = False) -> dict[str, Any]:
         """Load a model, carry the shop's state to it, warm it up, and keep it beside the others; return what was done.
@@ -157,7 +158,7 @@ class Models:
         Raises:
             ProblemError: it is not loaded, or the name is that of several.
         """
-        with self._lock:
+        with self._writing.alone(), self._lock:
             named = [model for model in self._loaded if name in (model.name, model.reference)]
             if len(named) > 1:
                 listed = ", ".join(model.reference for model in named)
@@ -173,7 +174,7 @@ class Models:
         Raises:
             ProblemError: there was none, or it is not loaded.
         """
-        with self._lock:
+        with self._writing.alone(), self._lock:
             previous = self.previous
             if previous is None:
                 raise ProblemError("conflict", "there is no model to go back to: no other one was active before")
@@ -200,7 +201,6 @@ class Models:
         assert snapshot is not None, "the model is loaded"
         self._snapshots.put(snapshot, activate=True)
         self._previous = old.model
-        self._shared = ()
         self._drop(keep=to.model)
         _log.info("%s answers instead of %s", to.model.reference, old.model.reference)
 
@@ -220,6 +220,7 @@ class Models:
             if loaded.living is not None:
                 loaded.living.detach()
             self._snapshots.drop(model)
+            self._carriers = {pair: carrier for pair, carrier in self._carriers.items() if model not in pair}
             self._forget(model)
             _log.info("%s is no longer loaded", model.reference)
         if dropped:
@@ -232,31 +233,42 @@ class Models:
         else:
             self._snapshots.put(loaded.begin())
 
-    def _shown(self) -> Shown | None:
-        """Return what the active model's catalogue shows; None for a model in memory."""
-        active, known = self.active, self._snapshots.active.numbers
-        if active.living is not None:
-            return Shown.of(active.living.catalog, known)
-        return Shown(active.state, known) if active.state is not None else None
-
     def _share(self) -> None:
-        """Carry the facts of the active model to all others."""
-        active = self.active
-        self._shared = active.living.signature() if active.living is not None else ()
-        for each in list(self._loaded.values()):
-            if each is active:
-                continue
-            try:
-                if self._carry_facts(each):
-                    self._refresh(each)
-            except (LexirecError, OSError) as error:
-                _log.error("facts were not carried to %s; they are when it is activated: %s", each.model.name, error)
+        """Carry what has changed in the active model's catalogue to all others."""
+        if len(self._loaded) == 1:
+            return
+        with self._lock:
+            active = self.active
+            for each in list(self._loaded.values()):
+                if each is active or active.living is None:
+                    continue
+                try:
+                    if self._carrier(active.living, each).carry():
+                        self._refresh_facts(each)
+                except (LexirecError, OSError) as error:
+                    _log.error("facts are carried to %s when it is activated, not yet: %s", each.model.name, error)
 
-    def _carry_facts(self, to: Loaded) -> bool:
-        shown, present = self._shown(), self._snapshots.get(to.model)
-        if shown is None or to.state is None or to.state == shown.folder:
-            return False
-        return carry_facts(shown, to.state, (present or to.begin()).catalog)
+    def _carrier(self, source: LivingSnapshots, to: Loaded) -> Carrier:
+        pair = self.active.model, to.model
+        if pair not in self._carriers:
+            self._carriers[pair] = Carrier(source.catalog, to.place)
+        return self._carriers[pair]
+
+    def _refresh_facts(self, loaded: Loaded) -> None:
+        if loaded.living is not None:
+            loaded.living.refresh_facts()
+        else:
+            self._snapshots.put(loaded.begin())
+
+    def _carry_facts(self, to: Loaded) -> None:
+        """Carry all facts of the active model's catalogue to another one."""
+        active, place = self.active, to.place()
+        if place is None or active.model == to.model:
+            return
+        if active.living is not None:
+            carry_facts(Shown.of(active.living.catalog), place)
+        elif active.state is not None:
+            carry_facts(Shown(FactsFile(active.state), active.snapshot.numbers), place)
 
     def _carry(self, to: Loaded) -> None:
         """Carry facts, and stage what was published, or staged, since the training of the active model."""

@@ -114,9 +114,10 @@ class ServedModels:
                 return
             run, part, stage = source.stage()
             living = LivingCatalog(source.store, run.name, part, stage)
-            if not living.folder.is_dir() or to.state is None:
+            place = to.place()
+            if not living.folder.is_dir() or place is None:
                 return
-            carry_facts(Shown.of(living), to.state, to.snapshot.catalog)
+            carry_facts(Shown.of(living), place)
             if to.living is not None:
                 furnish(living, to.living.catalog)
         except LexirecError as error:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lexirec.core.errors import did_you_mean
 from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Recommender
+from lexirec.models.item_windows import ALWAYS, Span, Windows
 from lexirec.serving.problems import ProblemError
 
 next_revision = itertools.count(1).__next__
@@ -73,6 +74,9 @@ class Snapshot:
         similar: What finds similar items.
         available: bool (items,), items that may be recommended at all; None for all.
         newer: bool (items,), items younger than the model; None for none.
+        windows: When the items are available; None for always.
+        shown: bool (items,), items that are not hidden; None for all. `available` is those within their windows.
+        span: The time in which `available` is right.
         reads: Events of a history that the model reads at most, and tokens that it reads of each.
     """
 
@@ -85,6 +89,9 @@ class Snapshot:
     similar: SimilarItems = field(default=SimilarItems())
     available: NDArray[np.bool_] | None = None
     newer: NDArray[np.bool_] | None = None
+    windows: Windows | None = None
+    shown: NDArray[np.bool_] | None = None
+    span: Span = ALWAYS
     reads: tuple[int, int] = (50, 1)
 
     @cached_property
@@ -93,13 +100,39 @@ class Snapshot:
         return {item_id: number for number, item_id in enumerate(self.catalog.item_ids)}
 
     @property
-    def key(self) -> tuple[ModelIdentity, int, int]:
-        """What tells snapshots apart: model, version of the catalogue, revision of the facts."""
-        return self.model, self.catalog_version, self.facts_revision
+    def key(self) -> tuple[ModelIdentity, int, int, float]:
+        """What tells snapshots apart: model, version of the catalogue, revision of the facts, time."""
+        return self.model, self.catalog_version, self.facts_revision, self.span.begin
 
-    def with_facts(self, catalog: Catalog, available: NDArray[np.bool_] | None, revision: int) -> Self:
-        """Return the snapshot with other facts of the same items."""
-        return replace(self, catalog=catalog, available=available, facts_revision=revision)
+    def with_facts(
+        self,
+        catalog: Catalog,
+        shown: NDArray[np.bool_] | None,
+        windows: Windows | None,
+        revision: int,
+        now: float,
+    ) -> Self:
+        """Return the snapshot with other facts of the same items, as they are at a moment."""
+        changed = replace(self, catalog=catalog, shown=shown, windows=windows, facts_revision=revision)
+        return changed._at(now)._of_same_items(self)
+
+    def at(self, now: float) -> Self:
+        """Return the snapshot with the items that are available at a moment: itself while that holds."""
+        return self if self.span.holds(now) else self._at(now)._of_same_items(self)
+
+    def _at(self, now: float) -> Self:
+        if self.windows is None:
+            return replace(self, available=self.shown, span=ALWAYS)
+        available = self.windows.available(now)
+        if self.shown is not None:
+            available &= self.shown
+        return replace(self, available=None if available.all() else available, span=self.windows.span(now))
+
+    def _of_same_items(self, other: Snapshot) -> Self:
+        """Return this snapshot with the numbers of ids of another one, where that has made them."""
+        if "numbers" in other.__dict__:
+            self.__dict__["numbers"] = other.numbers
+        return self
 
     def check_fields(self, names: Sequence[str]) -> None:
         """Check that items have these fields.

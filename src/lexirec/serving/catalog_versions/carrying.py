@@ -7,9 +7,8 @@ catalogue decides. What was published since that model's training is staged for 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,13 +16,14 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from lexirec.core.errors import DataError, LexirecError
-from lexirec.core.files import write_json
-from lexirec.core.locks import exclusive
 from lexirec.data.catalog import Catalog
-from lexirec.models.living_catalog import FACTS, STAGED, Facts, read_file, version_folder
+from lexirec.models.facts_file import FactsChange, FactsFile, Position
+from lexirec.models.living_catalog import version_folder
+from lexirec.models.present_items import check_values
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
+from lexirec.serving.catalog_versions.fact_writer import FactWriter
 
-_BAD_VALUES = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError)
+_NOTHING = object()
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,29 +31,30 @@ class Shown:
     """A catalogue whose facts are carried to others.
 
     Attributes:
-        folder: Of its state.
+        file: Of its facts.
         known: Ids of its items.
+        removed: Ids of items that leave it.
         gone: Ids of items that it had in other versions.
     """
 
-    folder: Path
+    file: FactsFile
     known: Collection[str]
-    gone: frozenset[str] = field(default=frozenset())
+    removed: Collection[str] = ()
+    gone: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, living: LivingCatalog, known: Collection[str] | None = None) -> Shown:
-        """Return what a catalogue with versions shows; `known` saves reading its items."""
-        state = living.state
-        folders = {each.number: version_folder(living.store, each, living.trained.folder) for each in state.versions}
-        ids = _ids(folders[state.active]) if known is None else known
-        others = [folder for number, folder in folders.items() if number != state.active]
-        gone = frozenset(item for folder in others for item in _ids(folder) if item not in ids)
-        return cls(living.folder, ids, gone)
+    def of(cls, living: LivingCatalog) -> Shown:
+        """Return what a catalogue with versions shows."""
+        state, known = living.state, living.known.numbers
+        others = [each for each in state.versions if each.number != state.active]
+        folders = [version_folder(living.store, each, living.trained.folder) for each in others]
+        gone = frozenset(item for folder in folders for item in _ids(folder) if item not in known)
+        return cls(living.facts_file, known, living.staged.removed, gone)
 
     @property
     def has_state(self) -> bool:
         """Whether anybody has changed it; one that never was has nothing to say about others."""
-        return bool(self.gone) or any((self.folder / name).exists() for name in (FACTS, STAGED))
+        return bool(self.gone or self.removed or self.file.has_content)
 
 
 @lru_cache(maxsize=16)
@@ -62,64 +63,127 @@ def _ids(folder: Path) -> frozenset[str]:
     return frozenset(Catalog.load(folder / "catalog").item_ids)
 
 
-def carry_facts(source: Shown, folder: Path, catalog: Catalog) -> bool:
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where facts are carried to.
+
+    Attributes:
+        file: Of its facts.
+        put: Writes a change.
+        known: Ids of its items.
+        schema: Columns of its items.
+    """
+
+    file: FactsFile
+    put: Callable[[FactsChange], int]
+    known: Collection[str]
+    schema: pa.Schema
+
+    @classmethod
+    def of(cls, living: LivingCatalog) -> Place:
+        """Return a catalogue with versions as a place."""
+        return cls(living.facts_file, living.put_facts, living.known.numbers, living.known.catalog.table.schema)
+
+    @classmethod
+    def in_folder(cls, folder: Path, catalog: Catalog) -> Place:
+        """Return a folder of facts as a place, for a catalogue that stays as it is."""
+        schema = catalog.table.schema
+        writer = FactWriter(folder, lambda: schema)
+        return cls(writer.file, writer.put, frozenset(catalog.item_ids), schema)
+
+    def take(self, change: FactsChange) -> bool:
+        """Write a change, without values of another type than their column's; return whether there was anything."""
+        if not (change.values or change.hidden or change.shown):
+            return False
+        try:
+            self.put(change)
+        except DataError:
+            fitting = {item: self._fitting(item, row) for item, row in change.values.items()}
+            values = {item: row for item, row in fitting.items() if row}
+            self.put(FactsChange(values, change.hidden, change.shown))
+        return True
+
+    def _fitting(self, item: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        fitting = {}
+        for name, value in row.items():
+            try:
+                check_values({item: {name: value}}, self.file.values, self.file.kinds, self.schema)
+            except DataError:
+                continue
+            fitting[name] = value
+        return fitting
+
+
+def carry_facts(source: Shown, to: Place) -> bool:
     """Give a catalogue the facts and hidden items of another; return whether that changed anything.
 
-    Args:
-        source: Whose facts are carried.
-        folder: State of the catalogue that gets them.
-        catalog: Its items.
-
     Raises:
-        ArtifactError: a file of either state is damaged.
+        ArtifactError: a file of either is damaged, or the disk is full.
     """
-    if not source.has_state:
-        return False
-    given, removed = read_file(source.folder / FACTS), read_file(source.folder / STAGED).get("removed", [])
-    hidden, out = set(given.get("hidden", [])), {*removed, *source.gone}
-    theirs = set(catalog.item_ids)
-    with _alone(folder):
-        before = read_file(folder / FACTS)
-        kept = {item for item in before.get("hidden", []) if item not in source.known}
-        values = _joined(before.get("values", {}), given.get("values", {}), catalog)
-        after = {**before, "hidden": sorted(kept | hidden | (out & theirs)), "values": values}
-        if after == {"hidden": [], "values": {}, **before}:
+    with source.file.still():
+        source.file.catch_up()
+        to.file.catch_up()
+        if not source.has_state:
             return False
-        write_json(folder / FACTS, after)
-    return True
+        change = _difference(source, to)
+    return to.take(change)
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder / ".lock", f"the catalog in {folder.name}"):
-        yield
+def _difference(source: Shown, to: Place) -> FactsChange:
+    """Return what makes the facts of a place those of the source, for every item that both have."""
+    out = source.file.hidden | {item for item in (*source.removed, *source.gone) if item in to.known}
+    shown = [item for item in to.file.hidden if item in source.known and item not in out]
+    values = {}
+    for item, row in source.file.values.items():
+        theirs = to.file.values.get(item, {})
+        other = {name: value for name, value in row.items() if theirs.get(name, _NOTHING) != value}
+        if other:
+            values[item] = other
+    return FactsChange(values, sorted(out - to.file.hidden), sorted(shown))
 
 
-def _joined(
-    before: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]], catalog: Catalog
-) -> dict[str, dict[str, Any]]:
-    """Return facts with those of another catalogue in place of its own; columns of another type stay as they are."""
-    columns = {name for row in given.values() for name in row}
-    refused = set() if _fits(given, catalog) else {name for name in columns if not _fits(_only(given, name), catalog)}
-    values = {item: dict(row) for item, row in before.items()}
-    for item, row in given.items():
-        wanted = {name: value for name, value in row.items() if name not in refused}
-        if wanted:
-            values[item] = {**values.get(item, {}), **wanted}
-    return values
+class Carrier:
+    """Carries what has changed since the last time from one catalogue to another."""
+
+    def __init__(self, source: LivingCatalog, to: Callable[[], Place | None]) -> None:
+        """Prepare; the first time, everything is compared. `to` returns the place as it is now."""
+        self._source, self._to = source, to
+        self._position: Position | None = None
+        self._seen: tuple[int, Sequence[str]] | None = None
+
+    def carry(self) -> bool:
+        """Give the other catalogue the present facts and hidden items; return whether that changed anything.
+
+        Raises:
+            ArtifactError: a file of either is damaged, or the disk is full.
+        """
+        file, seen = self._source.facts_file, (self._source.state.active, self._source.staged.removed)
+        place = self._to()
+        if place is None:
+            return False
+        with file.still():
+            position = file.catch_up()
+            changes = file.changes_after(self._position) if seen == self._seen else None
+            change = None if changes is None else _joined(changes)
+        done = carry_facts(Shown.of(self._source), place) if change is None else place.take(change)
+        self._position, self._seen = position, seen
+        return done
 
 
-def _only(values: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, dict[str, Any]]:
-    return {item: {name: row[name]} for item, row in values.items() if name in row}
-
-
-def _fits(values: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> bool:
-    try:
-        Facts(values).applied(catalog)
-    except _BAD_VALUES:
-        return False
-    return True
+def _joined(changes: Iterable[FactsChange]) -> FactsChange:
+    """Return one change that does what several do in turn."""
+    values: dict[str, dict[str, Any]] = {}
+    hidden = dict[str, bool]()
+    for change in changes:
+        for item, row in change.values.items():
+            values[item] = {**values.get(item, {}), **row}
+        hidden |= dict.fromkeys(change.hidden, True)
+        hidden |= dict.fromkeys(change.shown, False)
+    return FactsChange(
+        values,
+        [item for item, is_hidden in hidden.items() if is_hidden],
+        [item for item, is_hidden in hidden.items() if not is_hidden],
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------- items

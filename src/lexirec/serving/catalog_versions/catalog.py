@@ -19,23 +19,25 @@ from lexirec.core.store import Store
 from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Recommender
 from lexirec.models.extension.changes import ItemChanges, aligned
+from lexirec.models.facts_file import FactsChange, FactsFile, read_file, stat_of
 from lexirec.models.living_catalog import (
-    FACTS,
     KIND,
+    STAGED,
     VERSIONS,
     CatalogState,
     Facts,
     Version,
-    read_file,
     read_state,
     state_folder,
     version_folder,
 )
 from lexirec.models.loading import chosen, load_present, load_recommender
 from lexirec.serving.catalog_versions.differences import Difference, compared
+from lexirec.serving.catalog_versions.fact_writer import FactWriter
+from lexirec.serving.catalog_versions.known_items import KnownItems, facts_of, with_times
 from lexirec.serving.catalog_versions.making import FACTS as FACTS_OF_VERSION
 from lexirec.serving.catalog_versions.making import Parent, make_version
-from lexirec.serving.catalog_versions.rows import check_rows, reworded_rows, with_text_ids
+from lexirec.serving.catalog_versions.rows import check_rows, updated, with_text_ids
 from lexirec.serving.catalog_versions.staging import Staged
 
 KEPT = 10
@@ -57,6 +59,10 @@ class LivingCatalog:
         """Use a recommender's catalogue; `of` finds the recommender by name."""
         self.store, self.name, self.part, self.trained = store, name, part, trained
         self.folder = state_folder(store, name, part, trained.key)
+        self._state: tuple[tuple[int, ...], CatalogState] | None = None
+        self._known: tuple[str, KnownItems] | None = None
+        self._staged: tuple[tuple[int, ...], Staged] | None = None
+        self._facts = FactWriter(self.folder, lambda: self.known.catalog.table.schema)
 
     @classmethod
     def of(cls, store: Store, name: str, wanted: str | None = None) -> Self:
@@ -79,17 +85,36 @@ class LivingCatalog:
     @property
     def state(self) -> CatalogState:
         """The versions that are kept, and which is active."""
-        return read_state(self.folder, self.trained.key)
+        found, kept = stat_of(self.folder / VERSIONS), self._state
+        if kept is None or kept[0] != found:
+            kept = self._state = found, read_state(self.folder, self.trained.key)
+        return kept[1]
 
     @property
     def staged(self) -> Staged:
         """The changes that wait."""
-        return Staged.load(self.folder)
+        found, kept = stat_of(self.folder / STAGED), self._staged
+        if kept is None or kept[0] != found:
+            kept = self._staged = found, Staged.load(self.folder)
+        return kept[1]
 
     @property
     def facts(self) -> Facts:
         """Present facts, and hidden items."""
         return Facts.read(self.folder)
+
+    @property
+    def facts_file(self) -> FactsFile:
+        """The facts as they are written: to be caught up with before they are read."""
+        return self._facts.file
+
+    @property
+    def known(self) -> KnownItems:
+        """The items of the active version."""
+        present, kept = self.state.present, self._known
+        if kept is None or kept[0] != present.key:
+            kept = self._known = present.key, KnownItems(Catalog.load(self._folder(present) / "catalog"))
+        return kept[1]
 
     def load(self, number: int | None = None) -> Recommender:
         """Load the recommender of a version as it was published, without facts; by default of the active one."""
@@ -102,8 +127,9 @@ class LivingCatalog:
 
     def catalog(self, number: int | None = None) -> Catalog:
         """Return the items of a version; by default of the active one."""
-        state = self.state
-        return Catalog.load(self._folder(state.present if number is None else state.find(number)) / "catalog")
+        if number is None:
+            return self.known.catalog
+        return Catalog.load(self._folder(self.state.find(number)) / "catalog")
 
     def difference(self, first: int, second: int) -> Difference:
         """Compare two versions.
@@ -133,13 +159,14 @@ class LivingCatalog:
         """
         with self._alone():
             catalog = self.catalog()
+            rows = with_times(with_text_ids(rows), catalog)
             ids = aligned(rows, catalog).column("item_id").to_pylist()
             known = set(catalog.item_ids) - set(self.staged.removed)
             twice = [item for item in ids if item in known]
             if twice:
                 raise DataError(f"item '{twice[0]}' is in the catalog ({len(twice):,} such items); update it instead")
             check_rows(catalog, rows, self.staged.removed)
-            staged = self.staged.with_rows(with_text_ids(rows))
+            staged = self.staged.with_rows(rows)
             Staged(staged.rows, staged.removed, {**staged.vectors, **(vectors or {})}).save(self.folder)
         return len(ids)
 
@@ -152,30 +179,21 @@ class LivingCatalog:
         Raises:
             DataError: an item is neither in the catalogue nor staged, or the rows cannot be used.
         """
-        with self._alone():
-            catalog, staged = self.catalog(), self.staged
-            rows = with_text_ids(rows)
-            ids = aligned(rows, catalog).column("item_id").to_pylist()
-            known, waiting = set(catalog.item_ids) - set(staged.removed), set(staged.ids)
-            unknown = [item for item in ids if item not in known and item not in waiting]
-            if unknown:
-                raise DataError(
-                    f"item '{unknown[0]}' is not in the catalog ({len(unknown):,} such items); add it first."
-                    f"{catalog.suggest(unknown[0])}"
-                )
-            texts = [name for name in rows.column_names if name in catalog.text_fields]
-            others = [name for name in rows.column_names if name not in texts and name != "item_id"]
-            fresh = [number for number, item in enumerate(ids) if item not in known]
-            reworded = reworded_rows(catalog, rows.select(["item_id", *texts]), known) if texts else []
-            if fresh or reworded:
-                chosen_rows = rows.take(pa.array(sorted([*fresh, *reworded]), pa.int64()))
-                staged = staged.with_rows(chosen_rows.select(["item_id", *texts]))
-                staged = staged.with_rows(rows.take(pa.array(fresh, pa.int64()))) if fresh and others else staged
-                staged.save(self.folder)
-            if others:
-                old = [number for number, item in enumerate(ids) if item in known]
-                self._put_facts(aligned(rows, catalog).take(pa.array(old, pa.int64())), others)
-            return len(fresh) + len(reworded), (len(ids) - len(fresh)) if others else 0
+        known = self.known
+        rows = with_times(with_text_ids(rows), known.catalog)
+        texts = [name for name in rows.column_names if name in known.catalog.text_fields]
+        others = [name for name in rows.column_names if name not in texts and name != "item_id"]
+        staged_rows = 0
+        if texts or not known.has(rows, self.staged.removed):
+            with self._alone():
+                before = self.staged
+                staged, staged_rows = updated(before, self.known.catalog, rows, texts)
+                if staged is not before:
+                    staged.save(self.folder)
+        if not others:
+            return staged_rows, 0
+        facts = facts_of(rows, others, known)
+        return staged_rows, self._facts.put(FactsChange(facts)) if facts else 0
 
     def hide(self, ids: Sequence[str], *, hidden: bool = True) -> int:
         """Hide items, or show them again, at once; return how many changed.
@@ -183,13 +201,19 @@ class LivingCatalog:
         Raises:
             DataError: an item is not in the catalogue.
         """
-        with self._alone():
-            self.catalog().numbers(ids)
-            content = read_file(self.folder / FACTS)
-            before = set(content.get("hidden", []))
-            after = before | set(ids) if hidden else before - set(ids)
-            write_json(self.folder / FACTS, {**content, "hidden": sorted(after)})
-        return len(before ^ after)
+        known = self.known
+        if not all(item in known.numbers for item in ids):
+            known.catalog.numbers(ids)
+        given = tuple(dict.fromkeys(ids))
+        return self._facts.put(FactsChange(hidden=given) if hidden else FactsChange(shown=given))
+
+    def put_facts(self, change: FactsChange) -> int:
+        """Write a change of facts as it is, also of items that the catalogue lacks; return how many items it changed.
+
+        Raises:
+            DataError: a value is of another kind than its column.
+        """
+        return self._facts.put(change)
 
     def remove(self, ids: Sequence[str]) -> int:
         """Remove items: they are hidden at once and leave with the next version; return how many.
@@ -271,18 +295,3 @@ class LivingCatalog:
         for version in state.versions:
             if version.number not in numbers:
                 shutil.rmtree(self.store.path(KIND, version.key), ignore_errors=True)
-
-    def _put_facts(self, rows: pa.Table, columns: Sequence[str]) -> None:
-        content = read_file(self.folder / FACTS)
-        values: dict[str, dict[str, Any]] = content.get("values", {})
-        for row in rows.select(["item_id", *columns]).to_pylist():
-            item = row.pop("item_id")
-            values[item] = {**values.get(item, {}), **row}
-        try:  # what is written is read by every process from now on
-            Facts(values).applied(self.catalog())
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(
-                f"{', '.join(columns)}: the values are of another kind than the column ({reason})"
-            ) from None
-        write_json(self.folder / FACTS, {**content, "values": values})

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +19,8 @@ import pyarrow.parquet as pq
 from lexirec.core.errors import ArtifactError
 from lexirec.core.files import save_sealed, write_json
 from lexirec.models.extension.changes import ItemChanges
-from lexirec.models.living_catalog import STAGED, read_file
+from lexirec.models.facts_file import read_file
+from lexirec.models.living_catalog import STAGED
 
 _NAME, _SUFFIX = "staged", ".parquet"
 
@@ -41,10 +44,20 @@ class Staged:
         return bool(self.removed) or self.rows is not None
 
     @property
+    def size(self) -> int:
+        """Number of changes: rows and removals."""
+        return len(self.ids) + len(self.removed)
+
+    @cached_property
     def ids(self) -> list[str]:
         """Ids of the items with rows."""
         ids: list[str] = [] if self.rows is None else self.rows.column("item_id").to_pylist()
         return ids
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Mapping[str, Any]]:
+        """The rows by their ids."""
+        return {} if self.rows is None else {row["item_id"]: row for row in self.rows.to_pylist()}
 
     @property
     def changes(self) -> ItemChanges:

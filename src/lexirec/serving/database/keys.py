@@ -126,6 +126,10 @@ class KeyStore:
                 found = key
         return found
 
+    def forget(self) -> None:
+        """Read the keys from the database before the next one is checked."""
+        self._read = None
+
     def in_use(self) -> bool:
         """Whether there is a key that is not revoked."""
         return bool(self._valid())

@@ -24,6 +24,7 @@ from lexirec.serving.http.openapi import describe
 from lexirec.serving.http.requests import App, RequestMiddleware
 from lexirec.serving.http.service import Service
 from lexirec.serving.problems import KINDS, ProblemError
+from lexirec.serving.schemas.catalog import ItemRows
 from lexirec.serving.schemas.events import EventList, NewEvent
 
 _DESCRIPTION = (
@@ -61,11 +62,8 @@ def create_app(service: Service) -> App:
     )
     for router in (*(module.router for module in modules), pages):
         app.include_router(router)
-    describe(app, (NewEvent, EventList))
-    settings = service.settings
-    return RequestMiddleware(
-        app, settings.limits, service.metrics, log=settings.logs.requests, draining=lambda: service.draining
-    )
+    describe(app, (NewEvent, EventList, ItemRows))
+    return RequestMiddleware(app, service.metrics, lambda: service.settings, draining=lambda: service.draining)
 
 
 async def _may_read_docs(request: Request) -> None:

@@ -38,6 +38,10 @@ class Gate:
         """Take the stored keys, the environment's single key, and the limit on the rate."""
         self._keys = keys
         self._single = hashlib.sha256(single.encode()).digest() if single else None
+        self.limit_rate(rate)
+
+    def limit_rate(self, rate: str | None) -> None:
+        """Limit the rate from now on; None for no limit."""
         self._rate = RateLimit(rate) if rate else None
 
     @property

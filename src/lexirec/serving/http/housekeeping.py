@@ -16,11 +16,15 @@ _DAY = 86_400.0
 
 
 class Housekeeping:
-    """Deletes old events, recorded answers and tombstones once an hour."""
+    """Deletes old events, recorded answers and tombstones once an hour.
+
+    Attributes:
+        settings: That say how long is long enough.
+    """
 
     def __init__(self, database: Database, settings: ServeSettings, every: float = EVERY_SECONDS) -> None:
         """Prepare; `start` starts the thread."""
-        self._database, self._settings, self._every = database, settings, every
+        self._database, self.settings, self._every = database, settings, every
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lexirec-housekeeping", daemon=True)
 
@@ -36,9 +40,9 @@ class Housekeeping:
 
     def clean(self, now: float) -> dict[str, int]:
         """Delete what is older than the settings allow; return how many rows of each kind."""
-        keep, database = self._settings.events.keep_days, self._database
+        keep, database = self.settings.events.keep_days, self._database
         events = 0 if keep is None else database.events.purge(now - keep * _DAY)
-        impressions = database.impressions.purge(now - self._settings.impressions.keep_days * _DAY)
+        impressions = database.impressions.purge(now - self.settings.impressions.keep_days * _DAY)
         return {"events": events, "impressions": impressions, "tombstones": database.users.purge_tombstones()}
 
     def _run(self) -> None:

@@ -55,6 +55,8 @@ class Metrics:
         self.commit_rows = sizes("commit_rows", "Rows of a transaction of the writer.", (1, 8, 64, 256, 512, 1024))
         self.catalog_version = gauge("catalog_version", "Version of the catalogue that answers.")
         self.catalog_items = gauge("catalog_items", "Items of the catalogue.", "state")
+        self.catalog_lag = gauge("catalog_lag_seconds", "Seconds that staged changes have waited for a version.")
+        self.publishes = counter("publishes_total", "Versions of the catalogue that were to be made.", "result")
         self.swaps = counter("swaps_total", "Changes of what answers.", "kind", "result")
         self.model_info = gauge("model_info", "The model that answers: always 1.", "name", "version")
         self.shadows = counter("shadows_total", "Lists that the candidate computed beside the answer.", "result")

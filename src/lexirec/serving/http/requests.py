@@ -17,7 +17,7 @@ from typing import Any
 from lexirec.serving.http.logs import REQUESTS
 from lexirec.serving.http.metrics import Metrics
 from lexirec.serving.problems import MEDIA_TYPE, ProblemError
-from lexirec.serving.settings import LimitSettings
+from lexirec.serving.settings import ServeSettings
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -56,10 +56,10 @@ class RequestMiddleware:
     """Wraps the application; see the module's docstring."""
 
     def __init__(
-        self, app: App, limits: LimitSettings, metrics: Metrics, *, log: bool, draining: Callable[[], bool]
+        self, app: App, metrics: Metrics, settings: Callable[[], ServeSettings], *, draining: Callable[[], bool]
     ) -> None:
         """Wrap an application; `draining` says whether connections should be closed after their answers."""
-        self._app, self._limits, self._metrics, self._log, self._draining = app, limits, metrics, log, draining
+        self._app, self._metrics, self._settings, self._draining = app, metrics, settings, draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -84,15 +84,15 @@ class RequestMiddleware:
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """Read the body within the limits of size and time."""
-        path = scope["path"]
-        most = self._limits.bulk_body_bytes if path.startswith(_BULK) else self._limits.body_bytes
+        path, limits = scope["path"], self._settings().limits
+        most = limits.bulk_body_bytes if path.startswith(_BULK) else limits.body_bytes
         too_large = ProblemError("too-large", f"the body is larger than {most:,} bytes; send less at a time")
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > most:
             raise too_large
         parts, size = list[bytes](), 0
         try:
-            async with asyncio.timeout(self._limits.wire_seconds):
+            async with asyncio.timeout(limits.wire_seconds):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
@@ -105,7 +105,7 @@ class RequestMiddleware:
                     if not message.get("more_body"):
                         return b"".join(parts)
         except TimeoutError:
-            seconds = self._limits.wire_seconds
+            seconds = limits.wire_seconds
             raise ProblemError("timeout", f"the request took longer than {seconds:g} s to arrive") from None
 
     async def _run(self, scope: Scope, body: bytes, receive: Receive, exchange: _Exchange) -> None:
@@ -138,7 +138,7 @@ class RequestMiddleware:
         route = getattr(scope.get("route"), "path", "(none)")
         self._metrics.requests.labels(route, scope["method"] if route != "(none)" else "(any)", str(status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
-        if self._log:
+        if self._settings().logs.requests:
             fields = {
                 "request_id": state.id,
                 "route": route,

@@ -107,8 +107,8 @@ async def diff(
 )
 async def publish(request: Request, key: Admin) -> Response:
     """Start a job that makes, checks and activates a version; a failure changes nothing."""
-    living, service = living_of(request), request.app.state.service
-    job = service.jobs.start("publish", lambda: service.publish(living))
+    living_of(request)
+    job = request.app.state.service.publisher.start_job()
     return Response(job.model_dump_json(), 202, media_type=_JSON)
 
 
@@ -127,7 +127,7 @@ async def rollback(request: Request, key: Admin, body: RollbackBody) -> Response
         raise ProblemError(
             "not-found", f"there is no version {number} of the catalogue; /v1/catalog/versions lists them"
         )
-    version = await asyncio.to_thread(service.roll_back, living, number)
+    version = await asyncio.to_thread(service.publisher.roll_back, number)
     return Response(_version(version, version.number).model_dump_json(), media_type=_JSON)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -12,6 +11,7 @@ from lexirec.serving.database.event_rows import NewEvent as EventToStore
 from lexirec.serving.database.events import EventsWritten
 from lexirec.serving.database.ids import session_user
 from lexirec.serving.http.auth import KeyHolder, needs
+from lexirec.serving.http.bodies import LINES, listed_rows
 from lexirec.serving.http.errors import DATABASE_KINDS, check_body
 from lexirec.serving.http.openapi import SECURITY, body_of, problems
 from lexirec.serving.problems import KINDS, ProblemError
@@ -19,7 +19,6 @@ from lexirec.serving.schemas.events import EventsAnswer, NewEvent, RejectedRow
 
 router = APIRouter(prefix="/v1", tags=["events"])
 Writer = Annotated[KeyHolder, Depends(needs("write"))]
-_LINES = "application/x-ndjson"
 _JSON = "application/json"
 
 
@@ -27,7 +26,7 @@ _JSON = "application/json"
     "/events",
     response_model=EventsAnswer,
     responses=problems("conflict", "overloaded", "unsupported-media-type", "storage-full"),
-    openapi_extra={"security": SECURITY, **body_of(NewEvent, _LINES)},
+    openapi_extra={"security": SECURITY, **body_of(NewEvent, LINES)},
     summary="Store what users did",
 )
 async def events(
@@ -41,7 +40,7 @@ async def events(
     counts once: by its `event_id`, else by user, item, type, time and value. Where nothing was taken, it is a 422.
     """
     service = request.app.state.service
-    rows = _rows(request, await request.body())
+    rows = listed_rows(request, await request.body(), "events")
     most = service.settings.limits.rows
     if len(rows) > most:
         raise ProblemError(
@@ -69,31 +68,6 @@ async def events(
     if not answer.accepted and not answer.duplicates:
         raise _nothing_taken(rejected)
     return Response(answer.model_dump_json(exclude_none=True), media_type=_JSON)
-
-
-def _rows(request: Request, body: bytes) -> list[Any]:
-    """Return the events of a body as plain values."""
-    content = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content not in (_JSON, _LINES):
-        named = f"'{content}'" if content else "missing"
-        raise ProblemError("unsupported-media-type", f"the content type is {named}; send {_JSON} or {_LINES}")
-    try:
-        text = body.decode("utf-8")
-        if content == _LINES:
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-        else:
-            values = json.loads(text)
-            listed = isinstance(values, dict) and set(values) == {"events"}
-            rows = values["events"] if listed else values if isinstance(values, list) else [values]
-    except (ValueError, RecursionError):
-        raise ProblemError(
-            "bad-request", "the body is no JSON text in UTF-8; send an event, or a list of them"
-        ) from None
-    if not isinstance(rows, list) or not rows:
-        raise ProblemError(
-            "invalid-request", "'events' should be a list of at least one event", [("/events", "no list of events")]
-        )
-    return rows
 
 
 def _to_store(event: NewEvent) -> EventToStore:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import math
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
 
-import pyarrow as pa
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from lexirec.serving.answering.living import LivingSnapshots, item_state
+from lexirec.serving.answering.living import LivingSnapshots
 from lexirec.serving.answering.models import Models
 from lexirec.serving.http.auth import KeyHolder, needs
-from lexirec.serving.http.openapi import SECURITY, problems
+from lexirec.serving.http.bodies import LINES, listed_rows
+from lexirec.serving.http.errors import check_body
+from lexirec.serving.http.item_views import ItemView, start_of
+from lexirec.serving.http.item_writes import as_table, check_columns, check_ids, replace_row, write_rows
+from lexirec.serving.http.openapi import SECURITY, body_of, problems
 from lexirec.serving.http.routes_catalog import living_of
 from lexirec.serving.problems import ProblemError
 from lexirec.serving.schemas.catalog import (
@@ -36,105 +37,35 @@ Writer = Annotated[KeyHolder, Depends(needs("write"))]
 ItemId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID, description="Percent-encoded, without '/'.")]
 _EXTRA = {"security": SECURITY}
 _JSON = "application/json"
-_KINDS: tuple[set[type], ...] = ({str}, {int, float}, {bool}, {type(None)})
-T = TypeVar("T")
-
-
-async def _changed(request: Request, work: Callable[[LivingSnapshots], T]) -> T:
-    """Do work on a thread, then let the new state answer before the client hears of it."""
-    living_of(request)
-    models: Models = request.app.state.service.models
-
-    def run() -> T:
-        with models.changing() as living:
-            if living is None:
-                raise ProblemError("conflict", "another model answers now, whose catalogue cannot change")
-            return work(living)
-
-    return await asyncio.to_thread(run)
 
 
 @router.post(
     "",
     response_model=ItemsWritten,
     responses=problems("conflict", "unsupported-media-type"),
-    openapi_extra=_EXTRA,
+    openapi_extra=_EXTRA | body_of(ItemRows, LINES),
     summary="Add and change items",
 )
-async def write_items(request: Request, body: ItemRows, key: Writer) -> Response:
-    """Add new items and change known ones: columns without text at once, the rest with the next version."""
+async def write_items(request: Request, key: Writer) -> Response:
+    """Add new items and change known ones: columns without text at once, the rest with the next version.
+
+    The body is one item, `{"items": [...]}`, or one item a line (application/x-ndjson).
+    """
+    rows = listed_rows(request, await request.body(), "items")
     most = request.app.state.service.settings.limits.rows
-    if len(body.items) > most:
+    if len(rows) > most:
         raise ProblemError(
-            "too-large", f"{len(body.items):,} items in one request; at most {most:,} are taken, so split them"
+            "too-large", f"{len(rows):,} items in one request; at most {most:,} are taken, so split them"
         )
-    _check_ids(body.items)
-    written = await _changed(request, lambda living: _write(living, body.items))
+    items = check_body(ItemRows, {"items": rows}).items
+    check_ids(items)
+
+    def work() -> ItemsWritten:
+        with _changing(request) as living:
+            return write_rows(living.catalog, items)
+
+    written = await asyncio.to_thread(work)
     return Response(written.model_dump_json(), media_type=_JSON)
-
-
-def _check_ids(rows: Sequence[dict[str, Any]]) -> None:
-    for place, row in enumerate(rows):
-        item = row.get("item_id")
-        if not isinstance(item, str) or not 1 <= len(item) <= LONGEST_ID or not item.isprintable():
-            detail = f"item_id should be 1 to {LONGEST_ID} printable characters"
-            raise ProblemError("invalid-request", detail, [(f"/items/{place}/item_id", detail)])
-        _check_columns(row, f"/items/{place}")
-
-
-def _check_columns(row: dict[str, Any], pointer: str) -> None:
-    """Check names and values of columns: texts, numbers, truth values, null, and lists of texts or of numbers."""
-    for name, value in row.items():
-        if not 1 <= len(name) <= LONGEST_ID or not name.isprintable():
-            detail = f"a column is called {name[:64]!r}; names are 1 to {LONGEST_ID} printable characters"
-            raise ProblemError("invalid-request", detail, [(pointer, detail)])
-        kinds = {type(each) for each in value} if isinstance(value, list) else {type(value)}
-        if not any(kinds <= allowed for allowed in _KINDS) or not _is_storable(value):
-            detail = f"'{name}' should be a text, a number, true, false, null, or a list of texts or of numbers"
-            raise ProblemError("invalid-request", detail, [(f"{pointer}/{name}", detail)])
-
-
-def _is_storable(value: Any) -> bool:
-    """Say whether every number fits 64 bits and every text is UTF-8."""
-    for each in value if isinstance(value, list) else [value]:
-        if isinstance(each, str) and not each.isascii():
-            try:
-                each.encode("utf-8")
-            except UnicodeEncodeError:
-                return False
-        if isinstance(each, int) and not -(2**63) <= each < 2**63:
-            return False
-        if isinstance(each, float) and not math.isfinite(each):
-            return False
-    return True
-
-
-def _write(living: LivingSnapshots, rows: Sequence[dict[str, Any]]) -> ItemsWritten:
-    """Write rows in groups with the same columns, so that a column that a row lacks keeps its value."""
-    catalog = living.catalog
-    known = set(catalog.catalog().item_ids) - set(catalog.staged.removed) | set(catalog.staged.ids)
-    groups: dict[tuple[bool, frozenset[str]], list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["item_id"] in known, frozenset(row)), []).append(row)
-    added = reworded = changed = 0
-    for (is_known, _), group in groups.items():
-        table = _table(group)
-        if is_known:
-            texts, facts = catalog.update(table)
-            reworded, changed = reworded + texts, changed + facts
-        else:
-            added += catalog.add(table)
-    return ItemsWritten(added=added, reworded=reworded, changed=changed)
-
-
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
-    try:
-        return pa.Table.from_pylist(rows)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        reason = " ".join(str(error).split())
-        raise ProblemError(
-            "invalid-request", f"the values of a column are of different kinds ({reason}); send one kind"
-        ) from None
 
 
 @router.post(
@@ -146,8 +77,8 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
 )
 async def get_items(request: Request, body: ItemIds, key: Reader) -> Response:
     """Return items by their ids; unknown ones are left out."""
-    living = living_of(request)
-    found = await asyncio.to_thread(_answers, request, living, list(dict.fromkeys(body.item_ids)))
+    view = _view(request)
+    found = await asyncio.to_thread(view.answers, list(dict.fromkeys(body.item_ids)))
     return Response(ItemPage(items=tuple(found)).model_dump_json(), media_type=_JSON)
 
 
@@ -163,73 +94,32 @@ async def list_items(
     state: Annotated[ItemState | None, Query(description="Only items in this state.")] = None,
 ) -> Response:
     """Return items in the order of the catalogue, staged ones at the end."""
-    page = await asyncio.to_thread(_page, request, (q, state), limit, _start(cursor))
+    view, start = _view(request), start_of(cursor)
+    page = await asyncio.to_thread(view.page, q, state, start, limit)
     return Response(page.model_dump_json(), media_type=_JSON)
 
 
-def _page(request: Request, wanted: tuple[str | None, str | None], limit: int, start: int) -> ItemPage:
-    living, (q, state) = living_of(request), wanted
-    catalog = request.app.state.service.snapshots.active.catalog
-    staged, facts = living.catalog.staged, living.catalog.facts
-    known = set(catalog.item_ids)
-    ids = [*catalog.item_ids, *(each for each in staged.ids if each not in known)]
-    titles = (
-        dict(zip(catalog.item_ids, catalog.field("title"), strict=True))
-        if q and "title" in catalog.table.column_names
-        else {}
-    )
-    chosen: list[str] = []
-    place = start
-    while place < len(ids) and len(chosen) < limit:
-        item = ids[place]
-        place += 1
-        if q and q.lower() not in item.lower() and q.lower() not in titles.get(item, "").lower():
-            continue
-        if state is None or item_state(item, known, staged.ids, (staged.removed, facts)) == state:
-            chosen.append(item)
-    found = _answers(request, living, chosen)
-    return ItemPage(items=tuple(found), next_cursor=_cursor(place) if place < len(ids) else None)
+@contextmanager
+def _changing(request: Request) -> Iterator[LivingSnapshots]:
+    """Change the shop's state in the block; the new state answers before the client hears of it."""
+    living_of(request)
+    models: Models = request.app.state.service.models
+    with models.changing() as living:
+        if living is None:
+            raise ProblemError("conflict", "another model answers now, whose catalogue cannot change")
+        yield living
 
 
-def _cursor(place: int) -> str:
-    return base64.urlsafe_b64encode(f"items:{place}".encode()).decode()
-
-
-def _start(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    try:
-        word, _, place = base64.urlsafe_b64decode(cursor.encode()).decode().partition(":")
-        if word == "items" and place.isdigit():
-            return int(place)
-    except (binascii.Error, ValueError):
-        pass
-    raise ProblemError("invalid-request", "cursor is none that a page of items gave out; begin without one")
-
-
-def _answers(request: Request, living: LivingSnapshots, ids: Sequence[str]) -> list[ItemAnswer]:
-    """Return the known ones of some items, with present facts."""
-    snapshot = request.app.state.service.snapshots.active
-    staged, facts = living.catalog.staged, living.catalog.facts
-    known = {item: number for item in ids if (number := snapshot.numbers.get(item)) is not None}
-    rows = dict(zip(known, snapshot.catalog.table.take(list(known.values())).to_pylist(), strict=True)) if known else {}
-    waiting = {} if staged.rows is None else {row["item_id"]: row for row in staged.rows.to_pylist()}
-    found = []
-    for item in ids:
-        state = item_state(item, set(known), list(waiting), (staged.removed, facts))
-        row = rows.get(item) or waiting.get(item)
-        if state is not None and row is not None:
-            fields = {name: value for name, value in row.items() if value is not None and name != "item_id"}
-            found.append(ItemAnswer.model_validate({"item_id": item, "state": state, "fields": fields}))
-    return found
+def _view(request: Request) -> ItemView:
+    living = living_of(request)
+    return ItemView(request.app.state.service.snapshots.active, living.catalog.staged)
 
 
 def _one(request: Request, item_id: str) -> ItemAnswer:
-    living = living_of(request)
-    found = _answers(request, living, [item_id])
+    view = _view(request)
+    found = view.answers([item_id])
     if not found:
-        hint = request.app.state.service.snapshots.active.catalog.suggest(item_id)
-        raise ProblemError("not-found", f"there is no item '{item_id}'.{hint}")
+        raise ProblemError("not-found", f"there is no item '{item_id}'.{view.snapshot.catalog.suggest(item_id)}")
     return found[0]
 
 
@@ -246,6 +136,30 @@ async def item(request: Request, item_id: ItemId, key: Reader) -> Response:
     return Response(found.model_dump_json(), media_type=_JSON)
 
 
+@router.put(
+    "/{item_id}",
+    response_model=ItemAnswer,
+    responses=problems("conflict", "not-found", "unsupported-media-type"),
+    openapi_extra=_EXTRA,
+    summary="Add or replace an item",
+)
+async def put_item(request: Request, item_id: ItemId, body: ItemPatch, key: Writer) -> Response:
+    """Add an item, or replace all columns of one: those that are left out become empty.
+
+    As with other changes, texts and new items wait for the next version, all other columns act at once.
+    """
+    check_ids([{"item_id": item_id}])
+    check_columns(body.fields, "/fields")
+
+    def work() -> ItemAnswer:
+        with _changing(request) as living:
+            replace_row(living.catalog, _view(request), item_id, body)
+        return _one(request, item_id)
+
+    found = await asyncio.to_thread(work)
+    return Response(found.model_dump_json(), media_type=_JSON)
+
+
 @router.patch(
     "/{item_id}",
     response_model=ItemAnswer,
@@ -255,17 +169,18 @@ async def item(request: Request, item_id: ItemId, key: Reader) -> Response:
 )
 async def patch_item(request: Request, item_id: ItemId, body: ItemPatch, key: Writer) -> Response:
     """Change columns of an item, hide it or show it again."""
-    _check_columns(body.fields, "/fields")
-    await asyncio.to_thread(_one, request, item_id)
+    check_columns(body.fields, "/fields")
 
-    def work(living: LivingSnapshots) -> None:
-        if body.fields:
-            living.catalog.update(_table([{**body.fields, "item_id": item_id}]))
-        if body.hidden is not None:
-            living.catalog.hide([item_id], hidden=body.hidden)
+    def work() -> ItemAnswer:
+        _one(request, item_id)
+        with _changing(request) as living:
+            if body.fields:
+                living.catalog.update(as_table([{**body.fields, "item_id": item_id}]))
+            if body.hidden is not None:
+                living.catalog.hide([item_id], hidden=body.hidden)
+        return _one(request, item_id)
 
-    await _changed(request, work)
-    found = await asyncio.to_thread(_one, request, item_id)
+    found = await asyncio.to_thread(work)
     return Response(found.model_dump_json(), media_type=_JSON)
 
 
@@ -278,6 +193,10 @@ async def patch_item(request: Request, item_id: ItemId, body: ItemPatch, key: Wr
 )
 async def remove_item(request: Request, item_id: ItemId, key: Writer) -> Response:
     """Remove an item: it is hidden at once, and leaves the catalogue with the next version."""
-    await asyncio.to_thread(_one, request, item_id)
-    changed = await _changed(request, lambda living: living.catalog.remove([item_id]))
-    return Response(ItemsChanged(changed=changed).model_dump_json(), media_type=_JSON)
+
+    def work() -> int:
+        _one(request, item_id)
+        with _changing(request) as living:
+            return living.catalog.remove([item_id])
+
+    return Response(ItemsChanged(changed=await asyncio.to_thread(work)).model_dump_json(), media_type=_JSON)

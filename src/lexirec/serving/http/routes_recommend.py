@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from lexirec.serving.answering.answers import Answers
 from lexirec.serving.http.auth import KeyHolder, needs
+from lexirec.serving.http.direct import DirectRoute
 from lexirec.serving.http.openapi import SECURITY, problems
 from lexirec.serving.http.requests import RequestState
 from lexirec.serving.problems import ProblemError
@@ -22,7 +23,7 @@ from lexirec.serving.schemas.recommend import (
     SimilarRequest,
 )
 
-router = APIRouter(prefix="/v1", tags=["recommend"])
+router = APIRouter(prefix="/v1", tags=["recommend"], route_class=DirectRoute)
 Reader = Annotated[KeyHolder, Depends(needs("read"))]
 _EXTRA = {"security": SECURITY}
 _JSON = "application/json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Annotated, Any
 
@@ -10,11 +11,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from lexirec.core.environment import versions
 from lexirec.serving.http.auth import KeyHolder, needs
 from lexirec.serving.http.openapi import SECURITY, problems
+from lexirec.serving.http.reloading import reload
 from lexirec.serving.http.routes_models import model_answer
-from lexirec.serving.schemas.service import InfoAnswer
+from lexirec.serving.schemas.service import InfoAnswer, ReloadAnswer
 
 router = APIRouter(prefix="/v1", tags=["service"])
 Reader = Annotated[KeyHolder, Depends(needs("read"))]
+Admin = Annotated[KeyHolder, Depends(needs("admin"))]
 _EXTRA = {"security": SECURITY}
 _JSON = "application/json"
 _SECRETS: dict[str, Any] = {"storage": True, "models": {"root"}}
@@ -32,4 +35,20 @@ async def info(request: Request, key: Reader) -> Response:
         settings=service.settings.model_dump(mode="json", exclude=_SECRETS),
         seconds_since_start=round(time.monotonic() - service.started, 1),
     )
+    return Response(answer.model_dump_json(), media_type=_JSON)
+
+
+@router.post(
+    "/reload",
+    response_model=ReloadAnswer,
+    responses=problems(),
+    openapi_extra=_EXTRA,
+    summary="Read settings and keys again",
+)
+async def reload_settings(request: Request, key: Admin) -> Response:
+    """Let changed limits, types of events, log settings, publishing and keys act; other changes need a restart.
+
+    Settings that cannot be used change nothing. SIGHUP does the same.
+    """
+    answer = await asyncio.to_thread(reload, request.app.state.service)
     return Response(answer.model_dump_json(), media_type=_JSON)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -12,6 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from lexirec.serving.http.app import create_app
+from lexirec.serving.http.reloading import reload_and_tell
 from lexirec.serving.http.requests import SECURITY_HEADERS
 from lexirec.serving.http.service import Service
 from lexirec.serving.problems import MEDIA_TYPE, ProblemError
@@ -33,7 +36,7 @@ def run_server(service: Service) -> None:
         create_app(service),
         host=settings.host,
         port=settings.port,
-        http=_protocol(settings.limits.wire_seconds),
+        http=_protocol(lambda: service.settings.limits.wire_seconds),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -62,6 +65,11 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: Any = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        if threading.current_thread() is threading.main_thread():
+            loop = self._loop
+            loop.add_signal_handler(
+                signal.SIGHUP, lambda: loop.run_in_executor(None, reload_and_tell, self._service) and None
+            )
         if self.started and self.servers:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
@@ -83,7 +91,7 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _protocol(seconds: float) -> type[asyncio.Protocol]:
+def _protocol(seconds: Callable[[], float]) -> type[asyncio.Protocol]:
     """Return uvicorn's protocol with a limit on the time in which the head of a request arrives.
 
     The middleware watches bodies; heads never reach it before they are complete.
@@ -110,7 +118,7 @@ def _protocol(seconds: float) -> type[asyncio.Protocol]:
             super().connection_lost(error)
 
         def _arm(self) -> None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._too_slow)
+            self._timer = asyncio.get_running_loop().call_later(seconds(), self._too_slow)
 
         def _disarm(self) -> None:
             if self._timer is not None:
@@ -120,7 +128,7 @@ def _protocol(seconds: float) -> type[asyncio.Protocol]:
         def _too_slow(self) -> None:
             self._timer = None
             if not self.transport.is_closing():
-                self.transport.write(_slow_answer(seconds))
+                self.transport.write(_slow_answer(seconds()))
                 self.transport.close()
 
     return Impatient

@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-from lexirec.models.living_catalog import Version
 from lexirec.serving.answering.answers import Answers, Reading
 from lexirec.serving.answering.compiling import RuleCompiler
 from lexirec.serving.answering.engine import Engine
-from lexirec.serving.answering.living import CatalogWatch, LivingSnapshots
+from lexirec.serving.answering.living import LivingSnapshots
 from lexirec.serving.answering.loading import Loaded
 from lexirec.serving.answering.models import Models
 from lexirec.serving.answering.remembering import ServedModels
@@ -25,12 +23,14 @@ from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.event_rules import EventRules, UserEvents
 from lexirec.serving.database.opening import Database
 from lexirec.serving.http.auth import Gate
+from lexirec.serving.http.catalog_watch import CatalogWatch
 from lexirec.serving.http.health import Health, beat_of
 from lexirec.serving.http.housekeeping import Housekeeping
 from lexirec.serving.http.jobs import Jobs
 from lexirec.serving.http.logs import UserNames
 from lexirec.serving.http.metrics import Metrics
 from lexirec.serving.http.model_changes import load_others
+from lexirec.serving.http.publishing import Publisher
 from lexirec.serving.http.recording import Recorder
 from lexirec.serving.schemas.events import EventsAnswer
 from lexirec.serving.schemas.recommend import RankRequest, Recommendation, RecommendRequest
@@ -48,11 +48,13 @@ class Service:
     """Everything behind the routes.
 
     Attributes:
-        settings: of the service.
+        settings: of the service; `reloading` replaces some.
+        reread: reads the settings again; None where they come from nowhere.
         database: of users and events.
         jobs: long work.
         models: that are loaded.
         served: the active models as the database remembers them; None where no models can be loaded.
+        publisher: that makes versions of the catalogue.
         watch: that notices changes of the catalogue by other processes.
         snapshots: that answer.
         answers: to requests.
@@ -81,10 +83,11 @@ class Service:
         self.metrics, self.health = Metrics(), Health()
         self.user_names = UserNames(settings.logs.user_ids == "plain")
         self.draining, self.started = False, time.monotonic()
+        self.reread: Callable[[], ServeSettings] | None = None
         self._warm = False
         events = settings.events
         self.rules = EventRules.of(events.read, events.seen, events.never)
-        self.snapshots = Snapshots(first.begin(), Split(settings.traffic))
+        self.snapshots = Snapshots(first.begin(), split=Split(settings.traffic))
         self.compiler = RuleCompiler(settings.batching.mask_cache_bytes, self.metrics)
         self.recorder = Recorder(database, settings.impressions, self.metrics)
         self.engine = Engine(settings.batching, settings.limits.waiting, self.stored_events, self.rules, self.metrics)
@@ -104,7 +107,8 @@ class Service:
             remember=self._remember,
             forget=self.metrics.forget,
         )
-        self.watch = CatalogWatch(self.models)
+        self.publisher = Publisher(lambda: self.living, self.jobs, self.metrics, lambda: self.settings.catalog)
+        self.watch = CatalogWatch(self.models, self.publisher)
         self.housekeeping = Housekeeping(database, settings)
         self.gate = Gate(database.keys, os.environ.get(KEY_VARIABLE), settings.limits.rate)
         self._watch()
@@ -126,7 +130,7 @@ class Service:
 
     def catalog_answer(self, snapshot: Snapshot) -> CatalogAnswer:
         """Return what is to be said about the catalogue of a snapshot."""
-        items = len(snapshot.catalog)
+        items, publisher = len(snapshot.catalog), self.publisher
         staged = self.living.catalog.staged if self.living is not None else None
         return CatalogAnswer(
             version=snapshot.catalog_version,
@@ -134,33 +138,11 @@ class Service:
             available=items if snapshot.available is None else int(snapshot.available.sum()),
             newer_than_model=0 if snapshot.newer is None else int(snapshot.newer.sum()),
             facts_revision=snapshot.facts_revision,
-            staged=len(staged.ids) + len(staged.removed) if staged is not None else 0,
+            staged=staged.size if staged is not None else 0,
+            lag_seconds=round(publisher.lag, 1),
+            last_problem=publisher.last_problem,
+            next_publish_seconds=publisher.due_in(),
         )
-
-    def publish(self, living: LivingSnapshots) -> dict[str, Any]:
-        """Publish the staged changes and let the new version answer; return what the job says."""
-        try:
-            version = living.catalog.publish()
-            living.refresh()
-            self.models.refresh()
-        except Exception:
-            self.metrics.swaps.labels("catalog", "failed").inc()
-            raise
-        self.metrics.swaps.labels("catalog", "done").inc()
-        return {
-            "version": version.number,
-            "counts": dict(version.counts),
-            "seconds": version.seconds,
-            "refused": living.catalog.refused(version.number),
-        }
-
-    def roll_back(self, living: LivingSnapshots, number: int | None) -> Version:
-        """Make an earlier version active and let it answer."""
-        version = living.catalog.rollback(number)
-        living.refresh()
-        self.models.refresh()
-        self.metrics.swaps.labels("catalog", "back").inc()
-        return version
 
     def start(self) -> None:
         """Start the threads, and answer requests of every size once so that the first user does not wait."""
@@ -206,6 +188,7 @@ class Service:
         engine, writer, metrics, health = self.engine, self.database.writer, self.metrics, self.health
         metrics.queue_length.set_function(lambda: float(engine.waiting))
         metrics.catalog_version.set_function(lambda: float(self.snapshots.active.catalog_version))
+        metrics.catalog_lag.set_function(lambda: self.publisher.lag)
         metrics.catalog_items.labels("live").set_function(lambda: float(len(self.snapshots.active.catalog)))
         writer.on_commit = lambda seconds, rows: metrics.committed(rows, seconds)
         health.live["engine"] = beat_of(self._silence, "the engine")

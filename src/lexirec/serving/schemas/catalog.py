@@ -25,7 +25,7 @@ class ItemIds(Body):
 
 
 class ItemPatch(Body):
-    """Changes of one item."""
+    """Columns of one item: those that change, or with PUT all of them."""
 
     fields: Row = Field(default_factory=dict)
     """Columns with their new values; those that no text reads change at once, texts with the next version."""
@@ -38,6 +38,8 @@ class ItemAnswer(Answer):
 
     item_id: str
     state: ItemState
+    available: bool = True
+    """Whether it may be recommended at this moment: live, and within `available_from` and `available_until`."""
     fields: Row
 
 

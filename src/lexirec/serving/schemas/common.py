@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
+from lexirec.core.times import FIRST, LAST, rfc3339, seconds_of
+
 LONGEST_ID = 256
-_NO_TIME = "is no time; give seconds since 1970, or a text with its zone such as 2026-01-31T12:00:00Z"
-_FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0  # the years 1 to 9999, which RFC 3339 can write
 
 
 class Body(BaseModel):
@@ -33,31 +31,11 @@ def _clean_id(value: str) -> str:
 
 def _seconds(value: Any) -> Any:
     """Return seconds since 1970 of a number, or of a text after RFC 3339."""
-    if isinstance(value, bool):
-        raise ValueError(_NO_TIME)
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None or len(value) <= len("2026-01-31"):
-            raise ValueError(
-                "is no time; give seconds since 1970, or a text with its zone such as 2026-01-31T12:00:00Z"
-            )
-        return (moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
-    return value
+    return seconds_of(value) if isinstance(value, str | bool) else value
 
 
 def _possible(value: float) -> float:
-    if not math.isfinite(value) or not _FIRST <= value <= _LAST:
-        raise ValueError("is no second of the years 1 to 9999; give seconds since 1970 (not milliseconds)")
-    return value
-
-
-def rfc3339(seconds: float) -> str:
-    """Return a time in seconds since 1970 as RFC 3339 in UTC, to the microsecond where it has a fraction."""
-    moment = datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds)
-    return moment.isoformat(timespec="microseconds" if moment.microsecond else "seconds").replace("+00:00", "Z")
+    return seconds_of(value)
 
 
 def _a_number(value: Any) -> Any:
@@ -84,7 +62,7 @@ Time = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "number", "minimum": _FIRST, "maximum": _LAST},
+                {"type": "number", "minimum": FIRST, "maximum": LAST},
                 {"type": "string", "format": "date-time"},
             ],
             "description": "Seconds since 1970, or RFC 3339 with its zone.",

@@ -75,6 +75,8 @@ class Question(Body):
     """The model that must answer, as `NAME` or `NAME@VERSION`; by default the one that has the user's traffic."""
     catalog_version: Annotated[Whole, Field(ge=0)] | None = None
     """Version of the catalogue that must answer; by default the active one."""
+    min_catalog_version: Annotated[Whole, Field(ge=0)] | None = None
+    """The earliest version of the catalogue that may answer: it is waited for, at most `timeout_ms`, then 409."""
 
 
 class RecommendRequest(Question):

@@ -66,6 +66,21 @@ class CatalogAnswer(Answer):
     facts_revision: int
     staged: int = 0
     """Changes that wait for the next version."""
+    lag_seconds: float = 0.0
+    """Seconds that the changes have waited so far, as far as this process knows."""
+    last_problem: str | None = None
+    """Why the last publish failed; null after one that did not."""
+    next_publish_seconds: float | None = None
+    """Seconds until staged changes are published by themselves; null where that is not set, or nothing is staged."""
+
+
+class ReloadAnswer(Answer):
+    """What became of settings that were read again; keys always are."""
+
+    changed: tuple[str, ...]
+    """Settings that act from now on."""
+    need_restart: tuple[str, ...]
+    """Settings that have other values, and act after a restart."""
 
 
 class InfoAnswer(Answer):
