@@ -74,7 +74,7 @@ def served(folder: Path, living: LivingCatalog, recommender: ScoreRecommender) -
     catalog, rows = recommender.catalog, Sequences.from_lists([[0, 1]])
     simpler = simpler_models(catalog, rows)
     snapshot = Snapshot(ModelIdentity("shop", "v1"), recommender, catalog, simpler=simpler)
-    snapshots = LivingSnapshots(living, Trained(snapshot, rows))
+    snapshots = LivingSnapshots(living, Trained(snapshot.model, catalog, rows, lambda: snapshot))
     settings = ServeSettings.model_validate({"logs": {"requests": False}})
     service = Service(settings, open_database(f"sqlite:///{folder / 'serve.db'}"), snapshots.begin(), snapshots)
     service.start()

@@ -126,7 +126,7 @@ def test_what_could_not_be_written_is_not_kept_either(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(facts_file.os, "fdatasync", full)
-    with pytest.raises(ArtifactError, match="the disk is full.*the changes are not kept"):
+    with pytest.raises(ArtifactError, match=r"the disk is full.*the changes are not kept"):
         write(writer, price("a", 2.0))
     monkeypatch.undo()
     assert writer.changes_after(writer.catch_up()) == []

@@ -101,7 +101,7 @@ def test_who_has_the_mask_of_hidden_items_keeps_it():
 def test_a_value_of_another_kind_names_its_column():
     kinds = {"size": Counter({"number": 1})}
     check_values({"a": {"size": "wide"}}, {"a": {"size": 3}}, kinds, CATALOG.table.schema)  # the only number goes
-    with pytest.raises(DataError, match="^size: the values are of different kinds"):
+    with pytest.raises(DataError, match=r"^size: the values are of different kinds"):
         check_values({"b": {"size": "wide"}}, {"a": {"size": 3}}, kinds, CATALOG.table.schema)
-    with pytest.raises(DataError, match="^stock: the values are of another kind than the column"):
+    with pytest.raises(DataError, match=r"^stock: the values are of another kind than the column"):
         check_values({"b": {"stock": 1.5}}, {}, {}, CATALOG.table.schema)

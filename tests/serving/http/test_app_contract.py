@@ -31,6 +31,7 @@ ROUTES = [
     ("POST", "/v1/models", "/v1/models", {"name": "other"}, "admin"),
     ("POST", "/v1/models/{name}/activate", "/v1/models/shop/activate", None, "admin"),
     ("POST", "/v1/models/rollback", "/v1/models/rollback", None, "admin"),
+    ("POST", "/v1/reload", "/v1/reload", None, "admin"),
     ("GET", "/health/live", "/health/live", None, None),
     ("GET", "/health/ready", "/health/ready", None, None),
     ("GET", "/health", "/health", None, None),

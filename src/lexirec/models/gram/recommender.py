@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from lexirec.core.arguments import given_path
+from lexirec.core.errors import ArtifactError
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.ranking import check_sizes
@@ -22,6 +23,7 @@ from lexirec.models.gram.item_prompts import PromptCensus, item_prompts
 from lexirec.models.gram.network import GramNetwork
 from lexirec.models.gram.settings import GramSettings, GramTrainingSettings, PromptSettings
 from lexirec.models.gram.step_decoder import GramSearcher
+from lexirec.models.gram.stored_states import StoredStates
 from lexirec.models.gram.user_prompts import UserCensus, UserPrompts
 from lexirec.models.saving import put_weights, read_parts, undamaged, write_manifest, write_parts
 from lexirec.nn.embedding_table import ItemRows, MixedRows, given_rows, item_features
@@ -85,6 +87,7 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         self.identifiers, self._item_prompts = items
         self.curve: list[dict[str, float]] = []
         self.census: PromptCensus | None = None
+        self._states: Path | None = None
 
     # --------------------------------------------------------------------------------------------------- making
 
@@ -187,7 +190,29 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         }
 
     def _make_searcher(self) -> GramSearcher:
-        return GramSearcher(self.model, self.settings.search)
+        states = StoredStates(self._states, self.model.device) if self._states is not None else None
+        return GramSearcher(self.model, self.settings.search, states)
+
+    def read_states(self, folder: Path) -> None:
+        """Let searches read the items' encodings from files (`models.gram.stored_states`) instead of computing them.
+
+        They must be those of the present weights; training forgets them.
+
+        Raises:
+            ArtifactError: the files are damaged, or of another catalogue.
+        """
+        if len(StoredStates(folder)) != len(self._catalog):
+            raise ArtifactError(f"{folder}: the encodings are of other items; remove the folder")
+        self._states, self._searcher = folder, None
+
+    @property
+    def states_folder(self) -> Path | None:
+        """Where searches read the items' encodings; None where they are computed."""
+        return self._states
+
+    def _to_device(self) -> None:
+        self._states = None
+        super()._to_device()
 
     def user_census(self, histories: Sequences) -> UserCensus | None:
         """Count the items that these histories lose to the limit on user prompts; None without such prompts."""

@@ -9,7 +9,7 @@ Legend: `B` batch, `H` history, `W` beams, `C` children, `I` items, `U` some ite
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -41,25 +41,33 @@ class ItemStates(NamedTuple):
 
 
 @torch.no_grad()
-def encode_catalog(model: GramNetwork, batch_size: int = 256) -> ItemStates:
-    """Encode every item's prompt once; the model must be in evaluation mode."""
-    items = model.trie.n_items
+def encode_catalog(model: GramNetwork, batch_size: int = 256, items: Tensor | None = None) -> ItemStates:
+    """Encode every item's prompt once, or those of some items; the model must be in evaluation mode."""
+    numbers = torch.arange(model.trie.n_items) if items is None else items
+    count = len(numbers)
     # batches are as wide as their longest prompt; the widest of all decides the table, which is allocated once
     parts: list[tuple[Tensor, Tensor]] = []
-    with Progress("Encoding items", total=items) as progress:
-        for first in range(0, items, batch_size):
-            chosen = torch.arange(first, min(first + batch_size, items), device=model.device)
+    with Progress("Encoding items", total=count) as progress:
+        for first in range(0, count, batch_size):
+            chosen = numbers[first : first + batch_size].to(model.device)
             parts.append(model.encode_items(chosen))
             progress.advance(len(chosen))
     longest = max(mask.shape[1] for _, mask in parts)
-    mask_IL = torch.zeros(items, longest, dtype=torch.bool, device=model.device)
-    states_ILD = parts[0][0].new_zeros(items, longest, parts[0][0].shape[-1])
+    mask_IL = torch.zeros(count, longest, dtype=torch.bool, device=model.device)
+    states_ILD = parts[0][0].new_zeros(count, longest, parts[0][0].shape[-1])
     first = 0
     for states, mask in parts:
         states_ILD[first : first + len(mask), : mask.shape[1]] = states
         mask_IL[first : first + len(mask), : mask.shape[1]] = mask
         first += len(mask)
     return ItemStates(states_ILD, mask_IL)
+
+
+class StatesOfItems(Protocol):
+    """Encodings of a catalogue, in memory or in files."""
+
+    def take(self, items_U: Tensor) -> tuple[Tensor, Tensor]:
+        """Return states (U, L, D) and mask (U, L) of some items, cut to the longest of them."""
 
 
 class _Table(NamedTuple):
@@ -77,7 +85,7 @@ class GramStepDecoder:
     """The step decoder of one batch of histories (see `decoding.beam.StepDecoder`)."""
 
     def __init__(
-        self, model: GramNetwork, histories_BH: Tensor, *, rows: Rows | None = None, cache: ItemStates | None = None
+        self, model: GramNetwork, histories_BH: Tensor, *, rows: Rows | None = None, cache: StatesOfItems | None = None
     ) -> None:
         """Encode the histories.
 
@@ -171,13 +179,15 @@ def _newest(histories_BH: Tensor, limit: int) -> Tensor:
 class GramSearcher(TrieSearcher):
     """Ranks histories with the present weights: the head's rows and the catalogue's encodings are computed once."""
 
-    def __init__(self, model: GramNetwork, settings: SearchSettings) -> None:
-        """Put the model into evaluation mode and compute what all searches share."""
+    def __init__(self, model: GramNetwork, settings: SearchSettings, states: StatesOfItems | None = None) -> None:
+        """Put the model into evaluation mode and compute what all searches share; `states`: the items', if known."""
         super().__init__(model.trie, settings, PackedLinears(model.backbone.encoder, model.backbone.decoder))
         self._model = model.eval()
         with torch.no_grad(), self._weights.in_use():
             self._rows = for_searching(model.head.rows())
-            self._cache = encode_catalog(model) if model.settings.item_prompts else None
+            self._cache = states
+            if states is None and model.settings.item_prompts:
+                self._cache = encode_catalog(model)
 
     @property
     def flat(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,19 +25,29 @@ from lexirec.models.facts_file import FactsChange, Position, stat_of
 from lexirec.models.living_catalog import KIND, STAGED, VERSIONS, Version
 from lexirec.models.present_items import PresentItems
 from lexirec.serving.answering.similar import unit_rows
-from lexirec.serving.answering.snapshot import SimilarItems, SimplerModel, Snapshot, next_revision
+from lexirec.serving.answering.snapshot import ModelIdentity, SimilarItems, SimplerModel, Snapshot, next_revision
 from lexirec.serving.answering.snapshots import Snapshots
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
+from lexirec.serving.catalog_versions.encodings import map_encodings
 
 Warm = Callable[[Snapshot], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """The snapshot of the catalogue of training, and the events that its simpler models count, in its item numbers."""
+    """The catalogue of training.
 
-    snapshot: Snapshot
+    Attributes:
+        model: Identity of the model.
+        catalog: The items.
+        rows: Events that simpler models count, in numbers of these items.
+        load: Loads the snapshot that answers with this catalogue; only where it is to answer.
+    """
+
+    model: ModelIdentity
+    catalog: Catalog
     rows: Sequences
+    load: Callable[[], Snapshot]
 
 
 class LivingSnapshots:
@@ -108,10 +118,13 @@ class LivingSnapshots:
 
     def _load(self, version: Version) -> Snapshot:
         """Return the snapshot of a version, without facts."""
-        trained = self._trained.snapshot
+        trained = self._trained
         if not version.number:
-            return trained
+            snapshot = trained.load()
+            prepare(snapshot.recommender)
+            return snapshot
         recommender = self.catalog.load(version.number)
+        map_encodings(self.catalog.store, version.key, recommender)
         prepare(recommender)  # here, not on the engine's thread, which goes on answering meanwhile
         newer: NDArray[np.bool_] | None = getattr(recommender, "newer_items", None)
         vectors = self.catalog.store.path(KIND, version.key) / "vectors.npy"
@@ -119,14 +132,15 @@ class LivingSnapshots:
         if vectors.is_file():
             similar = SimilarItems(vectors=unit_rows([load_array(vectors)]), names=("vectors",))
         rows = _renumbered(self._trained.rows, trained.catalog, recommender.catalog)
-        return replace(
-            trained,
-            recommender=recommender,
-            catalog=recommender.catalog,
+        return Snapshot(
+            trained.model,
+            recommender,
+            recommender.catalog,
             catalog_version=version.number,
             simpler=simpler_models(recommender.catalog, rows),
             similar=similar,
             newer=newer if newer is not None and newer.any() else None,
+            reads=reads_of(recommender),
         )
 
     def signature(self) -> tuple[Any, ...]:
@@ -173,6 +187,19 @@ def prepare(recommender: Recommender) -> None:
     """Let a recommender compute what all its searches share, such as the encodings of all items."""
     for part in [recommender, *(part.recommender for part in getattr(recommender, "parts", ()))]:
         getattr(part, "searcher", None)
+
+
+def reads_of(recommender: Recommender) -> tuple[int, int]:
+    """Return how many events of a history a model reads at most, and about how many tokens of each."""
+    settings = getattr(recommender, "settings", None)
+    network, prompts = getattr(settings, "network", None), getattr(settings, "prompts", None)
+    longest = getattr(network, "max_history", None) or getattr(prompts, "max_history", None) or 50
+    identifiers = getattr(recommender, "identifiers", None)
+    tokens = identifiers.tokens.shape[1] if identifiers is not None else 1
+    prompts_of_items = getattr(recommender, "item_prompts", None)
+    if prompts_of_items is not None and len(prompts_of_items.lengths):
+        tokens = int(prompts_of_items.lengths.float().mean())
+    return int(longest), max(1, int(tokens))
 
 
 def simpler_models(catalog: Catalog, rows: Sequences) -> tuple[SimplerModel, ...]:

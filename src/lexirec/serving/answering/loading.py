@@ -14,18 +14,20 @@ import numpy as np
 from lexirec.core.digests import file_digest
 from lexirec.core.runs import RunRecord
 from lexirec.core.store import Store
+from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
 from lexirec.data.ranking import Recommender
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Split
 from lexirec.models.living_catalog import CATALOGS, Facts
 from lexirec.models.loading import load_recommender, metrics_of
-from lexirec.serving.answering.living import LivingSnapshots, Trained, simpler_models
+from lexirec.serving.answering.living import LivingSnapshots, Trained, reads_of, simpler_models
 from lexirec.serving.answering.similar import unit_rows
 from lexirec.serving.answering.snapshot import ModelIdentity, SimilarItems, SimplerModel, Snapshot, next_revision
 from lexirec.serving.answering.sources import Source
 from lexirec.serving.catalog_versions.carrying import Place
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
+from lexirec.serving.catalog_versions.encodings import map_encodings
 
 _DIGITS = 12
 _FOLDERS = "=folders"
@@ -44,40 +46,44 @@ class Loaded:
     """A model that was loaded.
 
     Attributes:
-        snapshot: Of the catalogue of training, or of the saved one, without facts.
+        model: Its identity.
         living: Its catalogue that may change; None for a saved recommender, whose catalogue stays as it is.
+        saved: Snapshot of a saved recommender, without facts; None for one whose catalogue may change.
         source: Where it comes from; None for one that was made in memory.
         card: What its run measured.
-        state: Folder of its present facts; None for a model in memory.
+        state: Folder of the facts of a saved recommender; None for others, and for a model in memory.
     """
 
-    snapshot: Snapshot
+    model: ModelIdentity
     living: LivingSnapshots | None = None
+    saved: Snapshot | None = None
     source: Source | None = None
     card: ModelCard = field(default=ModelCard())
     state: Path | None = None
 
-    @property
-    def model(self) -> ModelIdentity:
-        """Its identity."""
-        return self.snapshot.model
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Loaded:
+        """Return a model that was made in memory."""
+        return cls(snapshot.model, saved=snapshot)
 
     def place(self) -> Place | None:
         """Return where facts of other models are carried to; None for a model in memory."""
         if self.living is not None:
             return Place.of(self.living.catalog)
-        return Place.in_folder(self.state, self.snapshot.catalog) if self.state is not None else None
+        if self.state is None or self.saved is None:
+            return None
+        return Place.in_folder(self.state, self.saved.catalog)
 
     def begin(self) -> Snapshot:
         """Return the snapshot of the present state."""
         if self.living is not None:
             return self.living.begin()
-        facts = Facts.read(self.state) if self.state is not None else Facts()
-        present, windows = facts.items(self.snapshot.catalog)
-        shown = facts.mask(self.snapshot.catalog)
+        assert self.saved is not None, "a model has a catalogue that may change, or was saved"
+        facts, catalog = Facts.read(self.state) if self.state is not None else Facts(), self.saved.catalog
+        (present, windows), shown = facts.items(catalog), facts.mask(catalog)
         if shown.all() and not facts.values and not windows:
-            return self.snapshot
-        return self.snapshot.with_facts(
+            return self.saved
+        return self.saved.with_facts(
             present, None if shown.all() else shown, windows or None, next_revision(), time.time()
         )
 
@@ -92,15 +98,18 @@ def load_model(source: Source) -> Loaded:
         return _load_folder(source, source.folder)
     run, part, stage = source.stage()
     store = source.store
-    store.check(stage.folder)
-    recommender = load_recommender(stage.folder)
     identity = ModelIdentity(f"{run.name}:{part}" if source.part else run.name, stage.key[:_DIGITS])
-    rows = _rows(store, run)
-    simpler = simpler_models(recommender.catalog, rows)
-    snapshot = _snapshot(identity, recommender, simpler, _similar(store, run))
-    living = LivingSnapshots(LivingCatalog(store, run.name, part, stage), Trained(snapshot, rows))
+    rows, catalog = _rows(store, run), Catalog.load(stage.folder / "catalog")
+
+    def load() -> Snapshot:
+        store.check(stage.folder)
+        recommender = load_recommender(stage.folder)
+        map_encodings(store, stage.key, recommender)
+        return _snapshot(identity, recommender, simpler_models(recommender.catalog, rows), _similar(store, run))
+
+    living = LivingSnapshots(LivingCatalog(store, run.name, part, stage), Trained(identity, catalog, rows, load))
     card = ModelCard(run.finished, metrics_of(run, part))
-    return Loaded(snapshot, living, source.exact(stage.key), card, living.catalog.folder)
+    return Loaded(identity, living, source=source.exact(stage.key), card=card)
 
 
 def _load_folder(source: Source, folder: Path) -> Loaded:
@@ -109,7 +118,7 @@ def _load_folder(source: Source, folder: Path) -> Loaded:
     recommender = load_recommender(folder)
     popularity = simpler_models(recommender.catalog, Sequences.from_lists([]))[-1:]  # there are no events to count
     state = source.store.root / CATALOGS / _FOLDERS / identity.name / identity.version
-    return Loaded(_snapshot(identity, recommender, popularity), None, source, state=state)
+    return Loaded(identity, None, _snapshot(identity, recommender, popularity), source, state=state)
 
 
 def _snapshot(
@@ -118,7 +127,7 @@ def _snapshot(
     simpler: tuple[SimplerModel, ...],
     similar: SimilarItems | None = None,
 ) -> Snapshot:
-    catalog, reads = recommender.catalog, _reads(recommender)
+    catalog, reads = recommender.catalog, reads_of(recommender)
     return Snapshot(identity, recommender, catalog, simpler=simpler, similar=similar or SimilarItems(), reads=reads)
 
 
@@ -150,16 +159,3 @@ def _similar(store: Store, run: RunRecord) -> SimilarItems:
         unit_rows(vectors) if vectors else None,
         names,
     )
-
-
-def _reads(recommender: Recommender) -> tuple[int, int]:
-    """Return how many events of a history a model reads at most, and about how many tokens of each."""
-    settings = getattr(recommender, "settings", None)
-    network, prompts = getattr(settings, "network", None), getattr(settings, "prompts", None)
-    longest = getattr(network, "max_history", None) or getattr(prompts, "max_history", None) or 50
-    identifiers = getattr(recommender, "identifiers", None)
-    tokens = identifiers.tokens.shape[1] if identifiers is not None else 1
-    prompts_of_items = getattr(recommender, "item_prompts", None)
-    if prompts_of_items is not None and len(prompts_of_items.lengths):
-        tokens = int(prompts_of_items.lengths.float().mean())
-    return int(longest), max(1, int(tokens))

@@ -132,22 +132,23 @@ class Models:
         new = loaded.model not in self._loaded
         carried = Carried()
         if new:
-            prepare(loaded.snapshot.recommender)
             carried = self._furnish(loaded)
-            self._warm(loaded.begin())
+            snapshot = loaded.begin()
+            prepare(snapshot.recommender)
+            self._warm(snapshot)
         with self._lock:
             if new:
                 self._add(loaded)
             if candidate:
                 self._snapshots.split.candidate = loaded.model
             self._drop(keep=loaded.model)
-            snapshot = self._snapshots.get(loaded.model)
-        assert snapshot is not None, "it was added"
+            present = self._snapshots.get(loaded.model)
+        assert present is not None, "it was added"
         return {
             "model": loaded.model.reference,
             "was_loaded": not new,
-            "items": len(snapshot.catalog),
-            "catalog_version": snapshot.catalog_version,
+            "items": len(present.catalog),
+            "catalog_version": present.catalog_version,
             "carried": {"added": carried.added, "reworded": carried.reworded, "removed": carried.removed},
             "problem": carried.problem,
         }
@@ -268,7 +269,7 @@ class Models:
         if active.living is not None:
             carry_facts(Shown.of(active.living.catalog), place)
         elif active.state is not None:
-            carry_facts(Shown(FactsFile(active.state), active.snapshot.numbers), place)
+            carry_facts(Shown(FactsFile(active.state), self._snapshots.active.numbers), place)
 
     def _carry(self, to: Loaded) -> None:
         """Carry facts, and stage what was published, or staged, since the training of the active model."""

@@ -43,6 +43,7 @@ class ServedModels:
         if start == "active" and before.details.get("started") == self._started:
             try:
                 loaded = load_model(self.finder.again(dict(before.details), before.folder))
+                loaded.begin()  # damaged files are found here
             except LexirecError as error:
                 _log.warning("%s, which was active, cannot be loaded: %s", before.name, error)
             else:

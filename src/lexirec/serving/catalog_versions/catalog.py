@@ -33,6 +33,7 @@ from lexirec.models.living_catalog import (
 )
 from lexirec.models.loading import chosen, load_present, load_recommender
 from lexirec.serving.catalog_versions.differences import Difference, compared
+from lexirec.serving.catalog_versions.encodings import encodings_folder
 from lexirec.serving.catalog_versions.fact_writer import FactWriter
 from lexirec.serving.catalog_versions.known_items import KnownItems, facts_of, with_times
 from lexirec.serving.catalog_versions.making import FACTS as FACTS_OF_VERSION
@@ -294,4 +295,5 @@ class LivingCatalog:
         write_json(self.folder / VERSIONS, content)
         for version in state.versions:
             if version.number not in numbers:
-                shutil.rmtree(self.store.path(KIND, version.key), ignore_errors=True)
+                for folder in (self.store.path(KIND, version.key), encodings_folder(self.store, version.key)):
+                    shutil.rmtree(folder, ignore_errors=True)

@@ -27,6 +27,7 @@ from lexirec.models.extension.extend import Extended, extend
 from lexirec.models.living_catalog import KIND, RECOMMENDER, Version
 from lexirec.models.loading import load_recommender
 from lexirec.serving.catalog_versions.checks import check_version
+from lexirec.serving.catalog_versions.encodings import extend_encodings
 
 _CODE = 1
 """Code version of the artifacts; raise it when the same changes give another result."""
@@ -93,7 +94,9 @@ def _write(store: Store, parent: Parent, changes: ItemChanges, out: Path) -> Non
     _refuse_nothing_left(changes, extended)
     extended.recommender.save(out / RECOMMENDER)
     _share_files(parent.folder, out / RECOMMENDER)
-    check_version(load_recommender(out / RECOMMENDER), before, change)
+    made = load_recommender(out / RECOMMENDER)
+    extend_encodings(store, parent.version.key, change, before, made, out)
+    check_version(made, before, change)
     np.save(out / MOVED, change.moved, allow_pickle=False)
     encoder = ItemEncoder(next(iter(artifacts.parts.values()), artifacts), changes.vectors)
     if encoder.artifacts.sources:

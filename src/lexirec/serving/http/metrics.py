@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
@@ -13,7 +13,6 @@ from lexirec.serving.answering.snapshot import ModelIdentity
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
-_TENTHS = tuple(tenth / 10 for tenth in range(11))
 _TOKENS = (64, 256, 1024, 4096, 16_384, 65_536)
 
 
@@ -60,12 +59,8 @@ class Metrics:
         self.swaps = counter("swaps_total", "Changes of what answers.", "kind", "result")
         self.model_info = gauge("model_info", "The model that answers: always 1.", "name", "version")
         self.shadows = counter("shadows_total", "Lists that the candidate computed beside the answer.", "result")
-        self.shadow_overlap = Histogram(
-            "lexirec_shadow_overlap_ratio",
-            "Share of a list that the candidate's holds, too.",
-            (),
-            buckets=_TENTHS,
-            registry=registry,
+        self.shadow_overlap = Summary(
+            "lexirec_shadow_overlap_ratio", "Share of a list that the candidate's holds, too.", registry=registry
         )
         self.impressions_dropped = counter("impressions_dropped_total", "Answers that could not be recorded.")
         self.mask_hits = counter("mask_cache_hits_total", "Compiled rules taken from the cache.")
