@@ -13,6 +13,7 @@ from lexirec.core.manifest import Recipe
 from lexirec.core.runs import Stage
 from lexirec.core.store import Store
 from lexirec.serving.answering.living import LivingSnapshots, Trained
+from lexirec.serving.answering.loading import Loaded
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
 from lexirec.serving.database.opening import open_database
 from lexirec.serving.http.app import create_app
@@ -39,7 +40,7 @@ def living_service(folder: Path, model: Any = None, **values: Any) -> Iterator[t
     clock = Clock()
     living = LivingSnapshots(living_catalog(folder), trained(model), clock)
     database = open_database(f"sqlite:///{folder / 'shop.db'}", clock=clock)
-    service = Service(settings(**values), database, living.begin(), living)
+    service = Service(settings(**values), database, Loaded(snapshot().model, living))
     service.snapshots._clock = clock
     service.start()
     try:

@@ -118,11 +118,6 @@ class FactsFile:
                 break
             return Position(self._reading, self._count)
 
-    @property
-    def has_content(self) -> bool:
-        """Whether anything was ever written."""
-        return bool(self._count or self._table_size or self.values or self.hidden)
-
     def changes_after(self, position: Position | None) -> list[FactsChange] | None:
         """Return the changes since a position; None where everything may have changed."""
         with self._lock:

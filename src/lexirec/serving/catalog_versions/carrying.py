@@ -54,7 +54,8 @@ class Shown:
     @property
     def has_state(self) -> bool:
         """Whether anybody has changed it; one that never was has nothing to say about others."""
-        return bool(self.gone or self.removed or self.file.has_content)
+        written = self.file.catch_up().changes or self.file.values or self.file.hidden
+        return bool(self.gone or self.removed or written)
 
 
 @lru_cache(maxsize=16)
@@ -121,10 +122,9 @@ def carry_facts(source: Shown, to: Place) -> bool:
         ArtifactError: a file of either is damaged, or the disk is full.
     """
     with source.file.still():
-        source.file.catch_up()
-        to.file.catch_up()
         if not source.has_state:
             return False
+        to.file.catch_up()
         change = _difference(source, to)
     return to.take(change)
 
