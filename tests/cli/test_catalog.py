@@ -49,6 +49,33 @@ def test_a_shop_adds_changes_hides_and_goes_back(store, tmp_path, capsys):
     assert "Item 'n2' is not in the catalog of 84 items" in capsys.readouterr().err
 
 
+def test_items_are_recommended_within_their_windows(store, tmp_path, capsys):
+    on = ("old-gram", "--with", "memory")
+    ask = ("recommend", *on, "--history", "toy-00005", "--json", "-k", "90")
+
+    def listed():
+        run(store, *ask)
+        return {each["item_id"] for each in json.loads(capsys.readouterr().out)}
+
+    everything = listed()
+    first, second, third = sorted(everything - {"toy-00005"})[:3]
+    windows = tmp_path / "windows.csv"
+    windows.write_text(
+        "item_id,available_from,available_until\n"
+        f"{first},2999-01-01T00:00:00+01:00,\n{second},,2020-01-01T00:00:00Z\n{third},1000,32503680000\n"
+    )
+    run(store, "catalog", "update", *on, str(windows))
+    capsys.readouterr()
+    assert listed() == everything - {first, second}
+    windows.write_text(f"item_id,available_from\n{first},\n{second},\n")
+    run(store, "catalog", "update", *on, str(windows))
+    capsys.readouterr()
+    assert listed() == everything - {second}
+    windows.write_text(f"item_id,available_from\n{first},soon\n")
+    run(store, "catalog", "update", *on, str(windows), fails=True)
+    assert f"available_from of item '{first}' is 'soon', which is no time" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -14,11 +14,9 @@ import json
 import os
 import re
 import threading
-import zlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +24,7 @@ from typing import Any, NamedTuple
 from lexirec.core.errors import ArtifactError
 from lexirec.core.files import saying_disk_is_full, sync, write_json
 from lexirec.models.fact_kinds import Kind, kind_of
+from lexirec.models.facts_log import FactsChange, append_to, changes_of
 
 TABLE = "facts.json"
 FIRST_LOG = "facts-0.jsonl"
@@ -34,31 +33,7 @@ LARGE = 4 * 2**20
 """Bytes of a log from which on the table is written anew, where it is also twice as large as the table."""
 _REMEMBERED = 10_000
 _TRIES = 5
-_LINE = re.compile(rb"[0-9a-f]{8} .*", re.DOTALL)
 _LOG_NAME = re.compile(r"facts-(\d+)\.jsonl")
-
-
-@dataclass(frozen=True)
-class FactsChange:
-    """One change of facts.
-
-    Attributes:
-        values: Item id -> column -> value.
-        hidden: Ids of items that are hidden from now on.
-        shown: Ids of items that are shown again.
-    """
-
-    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    hidden: Sequence[str] = ()
-    shown: Sequence[str] = ()
-
-    def line(self) -> bytes:
-        """Return the change as a line of the log."""
-        content: dict[str, Any] = {"values": self.values} if self.values else {}
-        content |= {"hidden": list(self.hidden)} if self.hidden else {}
-        content |= {"shown": list(self.shown)} if self.shown else {}
-        text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-        return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
 class Position(NamedTuple):
@@ -149,7 +124,7 @@ class FactsFile:
                 return
             file.seek(self._size)
             content = file.read()
-        changes, used = _changes(content, path)
+        changes, used = changes_of(content, path)
         self._size += used
         for change in changes:
             self._note(change)
@@ -212,7 +187,7 @@ class FactsFile:
         path = self._folder / self._log
         fresh = not path.exists()
         with saying_disk_is_full(path, "; the changes are not kept"):
-            _append(path, self._size, content)
+            append_to(path, self._size, content)
         if fresh:
             sync(self._folder)
         self._size += len(content)
@@ -249,46 +224,6 @@ def read_file(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ArtifactError(f"{path} is damaged: it holds no table; restore it from a backup, or remove it")
     return content
-
-
-def _append(path: Path, size: int, content: bytes) -> None:
-    """Write content behind the first `size` bytes, in place of what a crash left there, and sync it."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
-    try:
-        if os.fstat(descriptor).st_size > size:
-            os.ftruncate(descriptor, size)
-        try:
-            written = 0
-            while written < len(content):
-                written += os.pwrite(descriptor, content[written:], size + written)
-            os.fdatasync(descriptor)
-        except OSError:
-            os.ftruncate(descriptor, size)
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _changes(content: bytes, path: Path) -> tuple[list[FactsChange], int]:
-    """Return the changes of a part of a log, and the bytes that they take; a torn end is left out."""
-    lines = content.split(b"\n")[:-1]  # behind the last line end stands nothing, or a torn line
-    changes, used = list[FactsChange](), 0
-    for number, line in enumerate(lines):
-        change = _change(line)
-        if change is None:
-            if any(_change(later) is not None for later in lines[number + 1 :]):
-                raise ArtifactError(f"{path} is damaged in the middle; restore it from a backup, or remove it")
-            break
-        changes.append(change)
-        used += len(line) + 1
-    return changes, used
-
-
-def _change(line: bytes) -> FactsChange | None:
-    if not _LINE.fullmatch(line) or int(line[:8], 16) != zlib.crc32(line[9:]):
-        return None
-    content = json.loads(line[9:])
-    return FactsChange(content.get("values", {}), content.get("hidden", ()), content.get("shown", ()))
 
 
 def stat_of(path: Path) -> tuple[int, ...]:

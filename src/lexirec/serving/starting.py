@@ -21,10 +21,10 @@ from lexirec.serving.answering.sources import SourceFinder
 from lexirec.serving.database.opening import Database, open_database
 from lexirec.serving.http.auth import check_address
 from lexirec.serving.http.logs import log_as_json
-from lexirec.serving.http.reloading import event_policy
 from lexirec.serving.http.server import run_server
 from lexirec.serving.http.service import Service
 from lexirec.serving.settings import KEY_VARIABLE, ServeSettings
+from lexirec.serving.upkeep.reloading import event_policy
 
 _log = logging.getLogger(__name__)
 FOLDER = "serving"

@@ -14,7 +14,7 @@ import pytest
 from lexirec.models.living_catalog import CatalogState, Version
 from lexirec.serving.answering.living import LivingSnapshots
 from lexirec.serving.answering.snapshots import Snapshots
-from tests.serving.living_shop import living_catalog, trained
+from tests.serving.living_shop import living_catalog, living_service, trained
 from tests.serving.shop import ITEMS
 
 
@@ -100,3 +100,19 @@ def test_snapshots_before_a_change_of_facts_are_freed(living):
     gc.collect()
     assert [each() for each in old] == [None] * 5
     assert living._snapshots.active.numbers[f"i{ITEMS - 1}"] == ITEMS - 1
+
+
+def test_versions_before_a_publish_are_freed(tmp_path):
+    with living_service(tmp_path) as (client, service, _):
+        old = []
+        for number in range(1, 4):
+            client.post("/v1/items", json={"item_id": f"new-{number}", "title": f"New {number}"})
+            service.publisher.publish()
+            active = service.snapshots.active
+            assert active.catalog_version == number
+            old.append((weakref.ref(active), weakref.ref(active.recommender), weakref.ref(active.catalog.table)))
+            del active
+            for body in ({"k": 3}, {"history": ["i1"], "k": 3, "deny": ["brand=Acme"]}):
+                assert client.post("/v1/recommend", json=body).status_code == 200
+        gc.collect()
+        assert [[part() is None for part in parts] for parts in old] == [[True] * 3, [True] * 3, [False] * 3]

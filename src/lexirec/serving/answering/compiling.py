@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lexirec.core.errors import DataError
 from lexirec.models.compiled_rules import GivenRules, Rules, compile_rules
 from lexirec.models.rule_texts import AtMost, Boost
-from lexirec.serving.answering.snapshot import Snapshot
+from lexirec.serving.answering.snapshot import ModelIdentity, Snapshot, SnapshotKey
 from lexirec.serving.problems import ProblemError
 from lexirec.serving.schemas.recommend import RankRequest, RecommendRequest, SimilarRequest
 
@@ -46,6 +46,7 @@ class RuleCompiler:
         """Keep compiled rules of at most so many bytes; `counters` hear of hits and misses."""
         self._most, self._counters = most_bytes, counters
         self._kept: OrderedDict[Hashable, tuple[Compiled, int]] = OrderedDict()
+        self._newest: dict[ModelIdentity, SnapshotKey] = {}
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -69,22 +70,36 @@ class RuleCompiler:
         self._count(hit=False)
         compiled = _compile(snapshot, question, given)
         if key is not None:
-            self._keep(key, compiled)
+            self._keep(snapshot, key, compiled)
         return compiled
 
     def _count(self, *, hit: bool) -> None:
         if self._counters is not None:
             (self._counters.mask_hits if hit else self._counters.mask_misses).inc()
 
-    def _keep(self, key: Hashable, compiled: Compiled) -> None:
+    def _keep(self, snapshot: Snapshot, key: Hashable, compiled: Compiled) -> None:
         size = _size(compiled.rules)
         with self._lock:
+            self._forget_before(snapshot)
             if key in self._kept or size > self._most:
                 return
             self._kept[key] = compiled, size
             self._bytes += size
             while self._bytes > self._most:
                 self._bytes -= self._kept.popitem(last=False)[1][1]
+
+    def _forget_before(self, snapshot: Snapshot) -> None:
+        """Drop what was compiled for earlier facts of the same model: hardly a request has them any more."""
+        newest = self._newest.get(snapshot.model)
+        if newest is not None and snapshot.key[2:] <= newest[2:]:
+            return
+        self._newest[snapshot.model] = snapshot.key
+        for key in [key for key in self._kept if newest is not None and _snapshot_of(key) == newest]:
+            self._bytes -= self._kept.pop(key)[1]
+
+
+def _snapshot_of(key: Hashable) -> Hashable:
+    return key[0] if isinstance(key, tuple) else None
 
 
 def _given(question: Question) -> GivenRules:

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,10 @@ class ModelIdentity(NamedTuple):
     def reference(self) -> str:
         """What names this version and no other: `NAME@VERSION`."""
         return f"{self.name}@{self.version}"
+
+
+SnapshotKey: TypeAlias = tuple[ModelIdentity, int, int, float]
+"""Model, version of the catalogue, revision of the facts, and since when the same items are available."""
 
 
 class SimplerModel(NamedTuple):
@@ -100,7 +104,7 @@ class Snapshot:
         return {item_id: number for number, item_id in enumerate(self.catalog.item_ids)}
 
     @property
-    def key(self) -> tuple[ModelIdentity, int, int, float]:
+    def key(self) -> SnapshotKey:
         """What tells snapshots apart: model, version of the catalogue, revision of the facts, time."""
         return self.model, self.catalog_version, self.facts_revision, self.span.begin
 

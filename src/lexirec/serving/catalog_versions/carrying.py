@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from lexirec.core.errors import DataError, LexirecError
 from lexirec.data.catalog import Catalog
-from lexirec.models.facts_file import FactsChange, FactsFile, Position
+from lexirec.models.facts_file import FactsFile, Position
+from lexirec.models.facts_log import FactsChange
 from lexirec.models.living_catalog import version_folder
 from lexirec.models.present_items import check_values
 from lexirec.serving.catalog_versions.catalog import LivingCatalog

@@ -14,10 +14,10 @@ from lexirec.serving.answering.models import Models
 from lexirec.serving.http.auth import KeyHolder, needs
 from lexirec.serving.http.bodies import LINES, listed_rows
 from lexirec.serving.http.errors import check_body
-from lexirec.serving.http.item_views import ItemView, start_of
-from lexirec.serving.http.item_writes import as_table, check_columns, check_ids, replace_row, write_rows
 from lexirec.serving.http.openapi import SECURITY, body_of, problems
 from lexirec.serving.http.routes_catalog import living_of
+from lexirec.serving.items.views import ItemView, start_of
+from lexirec.serving.items.writes import as_table, check_columns, check_ids, replace_row, write_rows
 from lexirec.serving.problems import ProblemError
 from lexirec.serving.schemas.catalog import (
     ItemAnswer,

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from lexirec.core.environment import versions
 from lexirec.serving.http.auth import KeyHolder, needs
 from lexirec.serving.http.openapi import SECURITY, problems
-from lexirec.serving.http.reloading import reload
 from lexirec.serving.http.routes_models import model_answer
 from lexirec.serving.schemas.service import InfoAnswer, ReloadAnswer
+from lexirec.serving.upkeep.reloading import reload
 
 router = APIRouter(prefix="/v1", tags=["service"])
 Reader = Annotated[KeyHolder, Depends(needs("read"))]

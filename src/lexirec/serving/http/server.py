@@ -14,10 +14,10 @@ import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from lexirec.serving.http.app import create_app
-from lexirec.serving.http.reloading import reload_and_tell
 from lexirec.serving.http.requests import SECURITY_HEADERS
 from lexirec.serving.http.service import Service
 from lexirec.serving.problems import MEDIA_TYPE, ProblemError
+from lexirec.serving.upkeep.reloading import reload_and_tell
 
 _log = logging.getLogger(__name__)
 BACKLOG = 2048

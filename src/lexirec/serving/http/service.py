@@ -23,19 +23,19 @@ from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.event_rules import EventRules, UserEvents
 from lexirec.serving.database.opening import Database
 from lexirec.serving.http.auth import Gate
-from lexirec.serving.http.catalog_watch import CatalogWatch
 from lexirec.serving.http.health import Health, beat_of
 from lexirec.serving.http.housekeeping import Housekeeping
 from lexirec.serving.http.jobs import Jobs
 from lexirec.serving.http.logs import UserNames
 from lexirec.serving.http.metrics import Metrics
-from lexirec.serving.http.model_changes import load_others
-from lexirec.serving.http.publishing import Publisher
 from lexirec.serving.http.recording import Recorder
 from lexirec.serving.schemas.events import EventsAnswer
 from lexirec.serving.schemas.recommend import RankRequest, Recommendation, RecommendRequest
 from lexirec.serving.schemas.service import CatalogAnswer
 from lexirec.serving.settings import KEY_VARIABLE, ServeSettings
+from lexirec.serving.upkeep.catalog_watch import CatalogWatch
+from lexirec.serving.upkeep.model_changes import load_others
+from lexirec.serving.upkeep.publishing import Publisher
 
 _log = logging.getLogger(__name__)
 NEWEST = 200

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
-from lexirec.serving.http.item_views import ItemView
+from lexirec.serving.items.views import ItemView
 from lexirec.serving.problems import ProblemError
 from lexirec.serving.schemas.catalog import ItemPatch, ItemsWritten
 from lexirec.serving.schemas.common import LONGEST_ID

@@ -12,8 +12,8 @@ from lexirec.models.living_catalog import Version
 from lexirec.serving.catalog_versions import making
 from lexirec.serving.http.jobs import Jobs
 from lexirec.serving.http.metrics import Metrics
-from lexirec.serving.http.publishing import FIRST_PAUSE, LONGEST_PAUSE, Publisher, seconds_of
 from lexirec.serving.settings import CatalogSettings
+from lexirec.serving.upkeep.publishing import FIRST_PAUSE, LONGEST_PAUSE, Publisher, seconds_of
 from tests.serving.conftest import Clock
 from tests.serving.living_shop import living_service
 

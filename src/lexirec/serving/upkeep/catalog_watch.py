@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from lexirec.core.errors import LexirecError
-from lexirec.serving.http.publishing import Publisher
+from lexirec.serving.upkeep.publishing import Publisher
 
 _log = logging.getLogger(__name__)
 

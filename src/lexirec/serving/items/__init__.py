@@ -1,0 +1,1 @@
+"""Items as answers show them, and rows of items as requests give them."""

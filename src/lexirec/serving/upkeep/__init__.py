@@ -1,0 +1,1 @@
+"""Work beside requests: publishing, noticing what other processes changed, reading settings again."""
