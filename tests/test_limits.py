@@ -33,7 +33,6 @@ MANY_SETTINGS: dict[str, int] = {
     "LLMLexicon": 13,
     "Manifest": 13,
     "MemorySettings": 13,
-    "ServeSettings": 13,
     "StudySettings": 13,
 }
 """Settings classes with more fields, and how many they may have."""

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from lexirec.client import AsyncClient, Client, ServiceError, calls
-from tests.serving.live import LiveService, saved_shop
+from tests.serving.live import LiveService, saved_shop, wait_ready
+from tests.serving.model_shop import run
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +150,33 @@ def test_pauses_grow_and_heed_the_service():
 def test_ids_with_a_slash_do_not_go_into_paths():
     with Client("http://127.0.0.1:9") as shop, pytest.raises(ServiceError, match="'a/b' holds a '/'"):
         shop.user("a/b")
+
+
+@pytest.mark.long
+def test_models_are_loaded_swapped_and_taken_back(tmp_path):
+    run(tmp_path, "b", window=3)
+    run(tmp_path)
+    with LiveService("shop", tmp_path) as service, Client(service.url, timeout=60) as shop:
+        wait_ready(service.url)
+        job = shop.load_model("b")
+        while (found := shop.job(job.job_id)).state == "running":
+            time.sleep(0.05)
+        assert found.result is not None, found
+        assert shop.activate_model(found.result["model"]).active
+        assert [model.name for model in shop.models().items] == ["b", "shop"]
+        assert shop.roll_back_model().name == "shop"
+        with pytest.raises(ServiceError, match=r"leads out of models\.root"):
+            shop.load_model("../b")
+
+    async def use(url: str) -> None:
+        async with AsyncClient(url) as shop:
+            assert (await shop.activate_model("b")).active
+            assert (await shop.models()).items[1].previous
+
+    with LiveService("shop", tmp_path) as service:
+        wait_ready(service.url)
+        with Client(service.url) as shop:
+            until = time.monotonic() + 60  # the model before is loaded beside requests
+            while len(shop.models().items) < 2 and time.monotonic() < until:
+                time.sleep(0.05)
+        asyncio.run(use(service.url))

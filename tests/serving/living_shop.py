@@ -40,9 +40,7 @@ def living_service(folder: Path, model: Any = None, **values: Any) -> Iterator[t
     clock = Clock()
     living = LivingSnapshots(living_catalog(folder), trained(model), clock)
     database = open_database(f"sqlite:///{folder / 'shop.db'}", clock=clock)
-    made = snapshot(model)
-    first = Loaded(made.model, made.catalog, living, state=living.catalog.folder)
-    service = Service(settings(**values), database, first)
+    service = Service(settings(**values), database, Loaded(snapshot().model, living))
     service.snapshots._clock = clock
     service.start()
     try:

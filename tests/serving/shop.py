@@ -61,7 +61,7 @@ def settings(**values: Any) -> ServeSettings:
 @contextmanager
 def serving(url: str, made: Snapshot | None = None, **values: Any) -> Iterator[tuple[TestClient, Service]]:
     """A started service over a database, and a client of it in the same process."""
-    service = Service(settings(**values), open_database(url), Loaded.in_memory(made or snapshot()))
+    service = Service(settings(**values), open_database(url), Loaded.of(made or snapshot()))
     service.start()
     try:
         with TestClient(create_app(service), raise_server_exceptions=False) as client:

@@ -14,7 +14,6 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from lexirec.core.errors import LexirecError
-from lexirec.serving.schemas.catalog import JobAnswer
 from lexirec.serving.schemas.evaluation import EvaluationAnswer, PastRecommendation
 from lexirec.serving.schemas.events import (
     ErasedAnswer,
@@ -25,7 +24,6 @@ from lexirec.serving.schemas.events import (
     UserAnswer,
     UserBody,
 )
-from lexirec.serving.schemas.models import ModelBody
 from lexirec.serving.schemas.problem import ProblemBody
 from lexirec.serving.schemas.recommend import (
     BatchAnswer,
@@ -35,7 +33,7 @@ from lexirec.serving.schemas.recommend import (
     SimilarAnswer,
     SimilarRequest,
 )
-from lexirec.serving.schemas.service import HealthAnswer, InfoAnswer, ModelAnswer, ModelsAnswer
+from lexirec.serving.schemas.service import HealthAnswer, InfoAnswer
 
 A = TypeVar("A", bound=BaseModel)
 B = TypeVar("B", bound=BaseModel)
@@ -79,7 +77,12 @@ class Call(Generic[A]):
     ok: tuple[int, ...] = ()
 
 
-def _checked(kind: type[B], values: Mapping[str, Any]) -> B:
+def checked(kind: type[B], values: Mapping[str, Any]) -> B:
+    """Return the model of a body.
+
+    Raises:
+        ServiceError: a value is not allowed, or a field does not exist.
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -88,34 +91,35 @@ def _checked(kind: type[B], values: Mapping[str, Any]) -> B:
         raise ServiceError(f"{place or kind.__name__}: {problem['msg']}; given is {problem['input']!r}") from None
 
 
-def _json(model: BaseModel) -> str:
+def body_of(model: BaseModel) -> str:
+    """Return the JSON of a body: the fields that were given."""
     return model.model_dump_json(exclude_unset=True, by_alias=True)
 
 
 def recommend(values: Mapping[str, Any]) -> Call[Recommendation]:
     """Return the call for a list."""
-    return Call("POST", "/v1/recommend", Recommendation, _json(_checked(RecommendRequest, values)))
+    return Call("POST", "/v1/recommend", Recommendation, body_of(checked(RecommendRequest, values)))
 
 
 def rank(values: Mapping[str, Any]) -> Call[Recommendation]:
     """Return the call that ranks candidates."""
-    return Call("POST", "/v1/rank", Recommendation, _json(_checked(RankRequest, values)))
+    return Call("POST", "/v1/rank", Recommendation, body_of(checked(RankRequest, values)))
 
 
 def batch(requests: Sequence[Mapping[str, Any]]) -> Call[BatchAnswer]:
     """Return the call for several lists."""
-    parts = ",".join(_json(_checked(RecommendRequest, values)) for values in requests)
+    parts = ",".join(body_of(checked(RecommendRequest, values)) for values in requests)
     return Call("POST", "/v1/recommend/batch", BatchAnswer, f'{{"requests":[{parts}]}}')
 
 
 def similar(values: Mapping[str, Any]) -> Call[SimilarAnswer]:
     """Return the call for similar items."""
-    return Call("POST", "/v1/similar", SimilarAnswer, _json(_checked(SimilarRequest, values)))
+    return Call("POST", "/v1/similar", SimilarAnswer, body_of(checked(SimilarRequest, values)))
 
 
 def send_events(events: Iterable[Mapping[str, Any] | NewEvent], *, atomic: bool) -> Call[EventsAnswer]:
     """Return the call that stores events; those without an id get one, so that a repeated call counts once."""
-    rows = [event if isinstance(event, NewEvent) else _checked(NewEvent, event) for event in events]
+    rows = [event if isinstance(event, NewEvent) else checked(NewEvent, event) for event in events]
     named = [row if row.event_id else row.model_copy(update={"event_id": secrets.token_hex(16)}) for row in rows]
     parts = ",".join(row.model_dump_json(exclude_none=True) for row in named)
     query = {"atomic": "true"} if atomic else None
@@ -129,7 +133,7 @@ def user(user_id: str) -> Call[UserAnswer]:
 
 def set_user(user_id: str, attributes: Mapping[str, Any]) -> Call[UserAnswer]:
     """Return the call that sets a user's attributes."""
-    body = _json(_checked(UserBody, {"attributes": attributes}))
+    body = body_of(checked(UserBody, {"attributes": attributes}))
     return Call("PUT", f"/v1/users/{in_path(user_id)}", UserAnswer, body)
 
 
@@ -165,31 +169,6 @@ def evaluation(variant: str | None, days: int, k: int) -> Call[EvaluationAnswer]
 def info() -> Call[InfoAnswer]:
     """Return the call for the service's description of itself."""
     return Call("GET", "/v1/info", InfoAnswer)
-
-
-def models() -> Call[ModelsAnswer]:
-    """Return the call for the loaded models."""
-    return Call("GET", "/v1/models", ModelsAnswer)
-
-
-def load_model(name: str, *, activate: bool) -> Call[JobAnswer]:
-    """Return the call that loads a model."""
-    return Call("POST", "/v1/models", JobAnswer, _json(_checked(ModelBody, {"name": name, "activate": activate})))
-
-
-def activate_model(name: str) -> Call[ModelAnswer]:
-    """Return the call that lets a loaded model answer."""
-    return Call("POST", f"/v1/models/{in_path(name)}/activate", ModelAnswer)
-
-
-def roll_back_model() -> Call[ModelAnswer]:
-    """Return the call that lets the model before answer."""
-    return Call("POST", "/v1/models/rollback", ModelAnswer)
-
-
-def job(job_id: str) -> Call[JobAnswer]:
-    """Return the call for a job."""
-    return Call("GET", f"/v1/jobs/{in_path(job_id)}", JobAnswer)
 
 
 def ready() -> Call[HealthAnswer]:

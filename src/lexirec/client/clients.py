@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from lexirec.client import calls
 from lexirec.client.calls import RETRIED, Call, ServiceError
 from lexirec.client.catalog_clients import AsyncCatalogClient, CatalogClient
-from lexirec.serving.schemas.catalog import JobAnswer
+from lexirec.client.model_clients import AsyncModelClient, ModelClient
 from lexirec.serving.schemas.evaluation import EvaluationAnswer, PastRecommendation
 from lexirec.serving.schemas.events import (
     ErasedAnswer,
@@ -26,7 +26,7 @@ from lexirec.serving.schemas.events import (
     UserAnswer,
 )
 from lexirec.serving.schemas.recommend import BatchAnswer, Recommendation, SimilarAnswer
-from lexirec.serving.schemas.service import HealthAnswer, InfoAnswer, ModelAnswer, ModelsAnswer
+from lexirec.serving.schemas.service import HealthAnswer, InfoAnswer
 
 A = TypeVar("A", bound=BaseModel)
 Event = Mapping[str, Any] | NewEvent
@@ -42,7 +42,7 @@ def _lost(url: httpx.URL, error: httpx.TransportError) -> ServiceError:
     return ServiceError(f"{url}: the service cannot be reached ({reason}); is it started?")
 
 
-class Client(CatalogClient):
+class Client(CatalogClient, ModelClient):
     """A client that waits for answers; use it in a `with` statement, from any number of threads."""
 
     def __init__(
@@ -138,26 +138,6 @@ class Client(CatalogClient):
         """Return what the service says about itself."""
         return self._send(calls.info())
 
-    def models(self) -> ModelsAnswer:
-        """Return the loaded models, the active one first."""
-        return self._send(calls.models())
-
-    def load_model(self, name: str, *, activate: bool = False) -> JobAnswer:
-        """Load a model beside the others; the job's result names it."""
-        return self._send(calls.load_model(name, activate=activate))
-
-    def activate_model(self, name: str) -> ModelAnswer:
-        """Let a loaded model answer; `name` is that of the job's result."""
-        return self._send(calls.activate_model(name))
-
-    def roll_back_model(self) -> ModelAnswer:
-        """Let the model answer that did before; tried once, as doing it twice undoes it."""
-        return self._send(calls.roll_back_model(), retries=0)
-
-    def job(self, job_id: str) -> JobAnswer:
-        """Return what became of a job."""
-        return self._send(calls.job(job_id))
-
     def ready(self) -> HealthAnswer:
         """Return whether the service is ready, part by part."""
         return self._send(calls.ready(), retries=0)
@@ -179,7 +159,7 @@ class Client(CatalogClient):
         raise AssertionError("the last try returns or raises")
 
 
-class AsyncClient(AsyncCatalogClient):
+class AsyncClient(AsyncCatalogClient, AsyncModelClient):
     """The same for asyncio; use it in an `async with` statement."""
 
     def __init__(
@@ -263,26 +243,6 @@ class AsyncClient(AsyncCatalogClient):
     async def info(self) -> InfoAnswer:
         """Return what the service says about itself."""
         return await self._send(calls.info())
-
-    async def models(self) -> ModelsAnswer:
-        """Return the loaded models, the active one first."""
-        return await self._send(calls.models())
-
-    async def load_model(self, name: str, *, activate: bool = False) -> JobAnswer:
-        """Load a model beside the others; the job's result names it."""
-        return await self._send(calls.load_model(name, activate=activate))
-
-    async def activate_model(self, name: str) -> ModelAnswer:
-        """Let a loaded model answer; `name` is that of the job's result."""
-        return await self._send(calls.activate_model(name))
-
-    async def roll_back_model(self) -> ModelAnswer:
-        """Let the model answer that did before; tried once, as doing it twice undoes it."""
-        return await self._send(calls.roll_back_model(), retries=0)
-
-    async def job(self, job_id: str) -> JobAnswer:
-        """Return what became of a job."""
-        return await self._send(calls.job(job_id))
 
     async def ready(self) -> HealthAnswer:
         """Return whether the service is ready, part by part."""

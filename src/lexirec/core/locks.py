@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,41 +57,6 @@ def holder(path: Path) -> int | None:
         return int(text) if text.isdigit() else 0
     finally:
         os.close(descriptor)
-
-
-class SharedLock:
-    """A lock of one process that many threads share, or one holds alone; it cannot be taken twice by one thread."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._sharing, self._alone = 0, False
-
-    @contextmanager
-    def shared(self) -> Iterator[None]:
-        """Keep others from holding the lock alone while the block runs."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
-            self._sharing += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._sharing -= 1
-                self._changed.notify_all()
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the lock alone while the block runs; who comes later to share it waits."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
-            self._alone = True
-            self._changed.wait_for(lambda: not self._sharing)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._alone = False
-                self._changed.notify_all()
 
 
 def _acquire(path: Path, what: str) -> int:

@@ -118,6 +118,7 @@ def test_the_first_reader_after_a_moment_sees_its_items_and_all_snapshots_change
 
 def test_nothing_keeps_an_old_snapshot(sqlite_url):
     with serving(sqlite_url) as (client, service):
+        service.snapshots.put(snapshot())  # the first one is the model itself, and stays with it
         old = weakref.ref(service.snapshots.active)
         client.post("/v1/recommend", json={"history": ["i1"], "k": 3, "deny": ["brand=Acme"]})
         service.snapshots.put(snapshot())

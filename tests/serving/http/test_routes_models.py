@@ -190,7 +190,7 @@ def test_a_model_every_night_does_not_grow(folder, store):
             run(folder, window=window)
             done = loaded(client, "shop", activate=window % 3 > 0)
             answer_of(client, user_id="ann")
-            seen.append(weakref.ref(service.models.active.snapshot.recommender))
+            seen.append(weakref.ref(service.snapshots.active.recommender))
             assert len(client.get("/v1/models").json()["items"]) <= 3, done
         gc.collect()
         alive = [each() for each in seen if each() is not None]

@@ -58,7 +58,7 @@ class Staging:
 def world():
     """A publisher, what is staged, its clock, and a function that changes its settings."""
     staging, clock, settings, jobs = Staging(), Clock(), [CatalogSettings()], Jobs()
-    publisher = Publisher(staging, jobs, Metrics(), lambda: settings[0], clock)
+    publisher = Publisher(lambda: staging, jobs, Metrics(), lambda: settings[0], clock)
 
     def use(**values) -> None:
         settings[0] = CatalogSettings(**values)

@@ -69,8 +69,8 @@ class LivingSnapshots:
         self._warm: Warm = lambda snapshot: None
 
     def begin(self) -> Snapshot:
-        """Return the snapshot of the present state; a version that was loaded already is not loaded again."""
-        with self._loading:
+        """Return the snapshot that answers first."""
+        with self._loading, self._lock:
             self._seen, version = self.signature(), self.catalog.state.present
             if self._published is None or self._published.snapshot.catalog_version != version.number:
                 self._published = _Published(self._load(version))
@@ -115,7 +115,7 @@ class LivingSnapshots:
         self._warm(self._with_facts(published))
         with self._lock:
             self._published = published
-            if self._snapshots is not None:
+            if self._snapshots is not None:  # the model was dropped meanwhile
                 self._snapshots.put(self._with_facts(published))
 
     def _with_facts(self, published: _Published) -> Snapshot:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,10 +21,11 @@ from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Split
 from lexirec.models.living_catalog import CATALOGS, Facts
 from lexirec.models.loading import load_recommender, metrics_of
-from lexirec.serving.answering.living import LivingSnapshots, Trained, prepare, reads_of, simpler_models
+from lexirec.serving.answering.living import LivingSnapshots, Trained, reads_of, simpler_models
 from lexirec.serving.answering.similar import unit_rows
 from lexirec.serving.answering.snapshot import ModelIdentity, SimilarItems, SimplerModel, Snapshot, next_revision
 from lexirec.serving.answering.sources import Source
+from lexirec.serving.catalog_versions.carrying import Place
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
 from lexirec.serving.catalog_versions.encodings import map_encodings
 
@@ -46,44 +47,44 @@ class Loaded:
 
     Attributes:
         model: Its identity.
-        trained: The catalogue of training, or the saved one.
         living: Its catalogue that may change; None for a saved recommender, whose catalogue stays as it is.
-        fixed: Snapshot of a saved recommender, without facts; None for a living catalogue.
+        saved: Snapshot of a saved recommender, without facts; None for one whose catalogue may change.
         source: Where it comes from; None for one that was made in memory.
         card: What its run measured.
-        state: Folder of its present facts; None for a model in memory.
+        state: Folder of the facts of a saved recommender; None for others, and for a model in memory.
     """
 
     model: ModelIdentity
-    trained: Catalog
     living: LivingSnapshots | None = None
-    fixed: Snapshot | None = None
+    saved: Snapshot | None = None
     source: Source | None = None
     card: ModelCard = field(default=ModelCard())
     state: Path | None = None
 
     @classmethod
-    def in_memory(cls, snapshot: Snapshot) -> Self:
-        """Return a model that was made in memory, and whose catalogue stays as it is."""
-        return cls(snapshot.model, snapshot.catalog, None, snapshot)
+    def of(cls, snapshot: Snapshot) -> Loaded:
+        """Return a model that was made in memory."""
+        return cls(snapshot.model, saved=snapshot)
 
-    @property
-    def items(self) -> Catalog:
-        """The items of the present version."""
-        return self.trained if self.living is None else self.living.catalog.catalog()
+    def place(self) -> Place | None:
+        """Return where facts of other models are carried to; None for a model in memory."""
+        if self.living is not None:
+            return Place.of(self.living.catalog)
+        if self.state is None or self.saved is None:
+            return None
+        return Place.in_folder(self.state, self.saved.catalog)
 
     def begin(self) -> Snapshot:
         """Return the snapshot of the present state."""
         if self.living is not None:
             return self.living.begin()
-        assert self.fixed is not None, "a model has a living catalogue or a snapshot"
-        facts = Facts.read(self.state) if self.state is not None else Facts()
-        catalog, windows = facts.items(self.fixed.catalog)
-        shown = facts.mask(catalog)
-        if catalog is self.fixed.catalog and shown.all() and not windows:
-            return self.fixed
-        return self.fixed.with_facts(
-            catalog, None if shown.all() else shown, windows or None, next_revision(), time.time()
+        assert self.saved is not None, "a model has a catalogue that may change, or was saved"
+        facts, catalog = Facts.read(self.state) if self.state is not None else Facts(), self.saved.catalog
+        (present, windows), shown = facts.items(catalog), facts.mask(catalog)
+        if shown.all() and not facts.values and not windows:
+            return self.saved
+        return self.saved.with_facts(
+            present, None if shown.all() else shown, windows or None, next_revision(), time.time()
         )
 
 
@@ -108,18 +109,16 @@ def load_model(source: Source) -> Loaded:
 
     living = LivingSnapshots(LivingCatalog(store, run.name, part, stage), Trained(identity, catalog, rows, load))
     card = ModelCard(run.finished, metrics_of(run, part))
-    return Loaded(identity, catalog, living, None, source.exact(stage.key), card, living.catalog.folder)
+    return Loaded(identity, living, source=source.exact(stage.key), card=card)
 
 
 def _load_folder(source: Source, folder: Path) -> Loaded:
     """Load a saved recommender; what its files hold tells it from another one of the same name."""
     identity = ModelIdentity(folder.resolve().name, file_digest(folder)[:_DIGITS])
     recommender = load_recommender(folder)
-    prepare(recommender)
     popularity = simpler_models(recommender.catalog, Sequences.from_lists([]))[-1:]  # there are no events to count
     state = source.store.root / CATALOGS / _FOLDERS / identity.name / identity.version
-    fixed = _snapshot(identity, recommender, popularity)
-    return Loaded(identity, recommender.catalog, None, fixed, source, state=state)
+    return Loaded(identity, None, _snapshot(identity, recommender, popularity), source, state=state)
 
 
 def _snapshot(

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from lexirec.core.errors import LexirecError
-from lexirec.core.locks import SharedLock
 from lexirec.models.facts_file import FactsFile
-from lexirec.serving.answering.living import LivingSnapshots, Warm
+from lexirec.serving.answering.living import LivingSnapshots, Warm, prepare
 from lexirec.serving.answering.loading import Loaded, load_model
+from lexirec.serving.answering.shared_lock import SharedLock
 from lexirec.serving.answering.snapshot import ModelIdentity
 from lexirec.serving.answering.snapshots import Snapshots
 from lexirec.serving.answering.sources import Source
 from lexirec.serving.catalog_versions.carrying import (
     Carried,
+    Carrier,
     Shown,
     carry_facts,
     carry_published,
@@ -60,8 +62,9 @@ class Models:
         self._snapshots, self._warm, self._remember, self._forget = snapshots, warm, remember, forget
         self._loaded: dict[ModelIdentity, Loaded] = {first.model: first}
         self._previous: ModelIdentity | None = None
-        self._lock = SharedLock()  # shared while the shop's state changes, so that no change misses a model
-        self._shared: tuple[Any, ...] = ()
+        self._lock = threading.RLock()  # of the models
+        self._writing = SharedLock()  # many threads change the shop's state; a swap has it alone, and misses no change
+        self._carriers: dict[tuple[ModelIdentity, ModelIdentity], Carrier] = {}
 
     def start(self) -> None:
         """Let the catalogue of the first model change what answers, and write down that it is active."""
@@ -99,26 +102,21 @@ class Models:
     @contextmanager
     def changing(self) -> Iterator[LivingSnapshots | None]:
         """Change the shop's state in the block; it holds for all models afterwards. No model is swapped meanwhile."""
-        with self._lock.shared():
+        with self._writing.shared():
             living = self.living
             yield living
             if living is not None:
                 living.refresh_facts()
-        if living is not None and len(self._loaded) > 1:
-            with self._lock.alone():
                 self._share()
 
     def refresh(self) -> bool:
         """Let what other processes changed answer; return whether anything had changed."""
-        with self._lock.alone():
-            active = self.active
-            changed = active.living is not None and active.living.refresh()
-            if active.living is not None and active.living.signature() != self._shared:
-                self._share()
-            for each in list(self._loaded.values()):
-                if each is not active and each.living is not None:
-                    changed = each.living.refresh() or changed
-            return changed
+        changed = False
+        for each in list(self._loaded.values()):
+            if each.living is not None:  # no lock is held: a new version is loaded here
+                changed = each.living.refresh() or changed
+        self._share()
+        return changed
 
     def load(self, source: Source, *, candidate: bool = False) -> dict[str, Any]:
         """Load a model, carry the shop's state to it, warm it up, and keep it beside the others; return what was done.
@@ -135,20 +133,22 @@ class Models:
         carried = Carried()
         if new:
             carried = self._furnish(loaded)
-            self._warm(loaded.begin())
-        with self._lock.alone():
+            snapshot = loaded.begin()
+            prepare(snapshot.recommender)
+            self._warm(snapshot)
+        with self._lock:
             if new:
                 self._add(loaded)
             if candidate:
                 self._snapshots.split.candidate = loaded.model
             self._drop(keep=loaded.model)
-            snapshot = self._snapshots.get(loaded.model)
-        assert snapshot is not None, "it was added"
+            present = self._snapshots.get(loaded.model)
+        assert present is not None, "it was added"
         return {
             "model": loaded.model.reference,
             "was_loaded": not new,
-            "items": len(snapshot.catalog),
-            "catalog_version": snapshot.catalog_version,
+            "items": len(present.catalog),
+            "catalog_version": present.catalog_version,
             "carried": {"added": carried.added, "reworded": carried.reworded, "removed": carried.removed},
             "problem": carried.problem,
         }
@@ -159,7 +159,7 @@ class Models:
         Raises:
             ProblemError: it is not loaded, or the name is that of several.
         """
-        with self._lock.alone():
+        with self._writing.alone(), self._lock:
             named = [model for model in self._loaded if name in (model.name, model.reference)]
             if len(named) > 1:
                 listed = ", ".join(model.reference for model in named)
@@ -175,7 +175,7 @@ class Models:
         Raises:
             ProblemError: there was none, or it is not loaded.
         """
-        with self._lock.alone():
+        with self._writing.alone(), self._lock:
             previous = self.previous
             if previous is None:
                 raise ProblemError("conflict", "there is no model to go back to: no other one was active before")
@@ -185,7 +185,7 @@ class Models:
     def restore(self, source: Source) -> dict[str, Any]:
         """Load the model that was active before the one that is, so that the service can go back to it."""
         done = self.load(source)
-        with self._lock.alone():
+        with self._lock:
             if self._previous is None:
                 self._previous = next((model for model in self._loaded if model.reference == done["model"]), None)
         return done
@@ -202,7 +202,6 @@ class Models:
         assert snapshot is not None, "the model is loaded"
         self._snapshots.put(snapshot, activate=True)
         self._previous = old.model
-        self._shared = ()
         self._drop(keep=to.model)
         _log.info("%s answers instead of %s", to.model.reference, old.model.reference)
 
@@ -222,9 +221,11 @@ class Models:
             if loaded.living is not None:
                 loaded.living.detach()
             self._snapshots.drop(model)
+            self._carriers = {pair: carrier for pair, carrier in self._carriers.items() if model not in pair}
             self._forget(model)
             _log.info("%s is no longer loaded", model.reference)
         if dropped:
+            gc.unfreeze()  # what was loaded at the start stands apart from collections
             gc.collect()  # models are large, and some of their parts refer to each other
 
     def _refresh(self, loaded: Loaded) -> None:
@@ -234,31 +235,42 @@ class Models:
         else:
             self._snapshots.put(loaded.begin())
 
-    def _shown(self) -> Shown | None:
-        """Return what the active model's catalogue shows; None for a model in memory."""
-        active, known = self.active, self._snapshots.active.numbers
-        if active.living is not None:
-            return Shown.of(active.living.catalog, known)
-        return Shown(active.state, known, FactsFile(active.state)) if active.state is not None else None
-
     def _share(self) -> None:
-        """Carry the facts of the active model to all others."""
-        active = self.active
-        self._shared = active.living.signature() if active.living is not None else ()
-        for each in list(self._loaded.values()):
-            if each is active:
-                continue
-            try:
-                if self._carry_facts(each):
-                    self._refresh(each)
-            except (LexirecError, OSError) as error:
-                _log.error("facts were not carried to %s; they are when it is activated: %s", each.model.name, error)
+        """Carry what has changed in the active model's catalogue to all others."""
+        if len(self._loaded) == 1:
+            return
+        with self._lock:
+            active = self.active
+            for each in list(self._loaded.values()):
+                if each is active or active.living is None:
+                    continue
+                try:
+                    if self._carrier(active.living, each).carry():
+                        self._refresh_facts(each)
+                except (LexirecError, OSError) as error:
+                    _log.error("facts are carried to %s when it is activated, not yet: %s", each.model.name, error)
 
-    def _carry_facts(self, to: Loaded) -> bool:
-        shown = self._shown()
-        if shown is None or to.state is None or to.state == shown.folder:
-            return False
-        return carry_facts(shown, to.state, to.items)
+    def _carrier(self, source: LivingSnapshots, to: Loaded) -> Carrier:
+        pair = self.active.model, to.model
+        if pair not in self._carriers:
+            self._carriers[pair] = Carrier(source.catalog, to.place)
+        return self._carriers[pair]
+
+    def _refresh_facts(self, loaded: Loaded) -> None:
+        if loaded.living is not None:
+            loaded.living.refresh_facts()
+        else:
+            self._snapshots.put(loaded.begin())
+
+    def _carry_facts(self, to: Loaded) -> None:
+        """Carry all facts of the active model's catalogue to another one."""
+        active, place = self.active, to.place()
+        if place is None or active.model == to.model:
+            return
+        if active.living is not None:
+            carry_facts(Shown.of(active.living.catalog), place)
+        elif active.state is not None:
+            carry_facts(Shown(FactsFile(active.state), self._snapshots.active.numbers), place)
 
     def _carry(self, to: Loaded) -> None:
         """Carry facts, and stage what was published, or staged, since the training of the active model."""
@@ -272,7 +284,7 @@ class Models:
 
         No lock is held: publishing takes seconds. What changes meanwhile is carried when the model is activated.
         """
-        with self._lock.alone():
+        with self._lock:
             self._carry_facts(new)
             source = self.living
         if source is None or new.living is None:

@@ -43,6 +43,7 @@ class ServedModels:
         if start == "active" and before.details.get("started") == self._started:
             try:
                 loaded = load_model(self.finder.again(dict(before.details), before.folder))
+                loaded.begin()  # damaged files are found here
             except LexirecError as error:
                 _log.warning("%s, which was active, cannot be loaded: %s", before.name, error)
             else:
@@ -114,9 +115,10 @@ class ServedModels:
                 return
             run, part, stage = source.stage()
             living = LivingCatalog(source.store, run.name, part, stage)
-            if not living.folder.is_dir() or to.state is None:
+            place = to.place()
+            if not living.folder.is_dir() or place is None:
                 return
-            carry_facts(Shown.of(living), to.state, to.items)
+            carry_facts(Shown.of(living), place)
             if to.living is not None:
                 furnish(living, to.living.catalog)
         except LexirecError as error:

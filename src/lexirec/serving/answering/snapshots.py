@@ -14,6 +14,9 @@ from lexirec.serving.answering.traffic import Split
 from lexirec.serving.problems import ProblemError
 from lexirec.serving.schemas.recommend import Variant
 
+MOST_PATIENT = 1_000
+"""Requests that may wait for a version of the catalogue; the next one is refused."""
+
 
 class Routed(NamedTuple):
     """The snapshot that answers a request, and why that one."""
@@ -22,29 +25,25 @@ class Routed(NamedTuple):
     variant: Variant
 
 
-MOST_PATIENT = 1_000
-"""Requests that may wait for a version of the catalogue; the next one is refused."""
-
-
 class Snapshots:
     """Snapshots by the identity of their model. Reading takes no lock; changes do.
 
     Items are available or not by the clock: the first reader after a moment at which that changes makes the change.
     """
 
-    def __init__(self, active: Snapshot, split: Split | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, active: Snapshot, clock: Callable[[], float] = time.time, *, split: Split | None = None) -> None:
         """Begin with one snapshot, the active one.
 
         Args:
-            active: the first snapshot.
-            split: says which users another one answers.
-            clock: returns the time in seconds since 1970.
+            active: the snapshot.
+            clock: seconds since 1970.
+            split: says which users another model answers.
         """
         self._lock = threading.Lock()
         self._loaded: Mapping[ModelIdentity, Snapshot] = {active.model: active}
+        self.split = split or Split()
         self._active, self._clock = active, clock
         self._patient: set[_Patient] = set()
-        self.split = split or Split()
 
     @property
     def active(self) -> Snapshot:
@@ -67,8 +66,8 @@ class Snapshots:
     def get(self, model: ModelIdentity) -> Snapshot | None:
         """Return the snapshot of a model; None where it is not loaded."""
         snapshot = self._loaded.get(model)
-        if snapshot is None or self._follow_clock(snapshot):
-            return snapshot
+        if snapshot is not None:
+            self._follow_clock(snapshot)
         return self._loaded.get(model)
 
     def route(self, name: str | None, catalog_version: int | None, owner: str | None) -> Routed:
@@ -79,9 +78,10 @@ class Snapshots:
         """
         if name is not None or catalog_version is not None:
             return Routed(self.pick(name, catalog_version), "pinned")
-        candidate = self.candidate
-        if candidate is not None and not self.split.shadow and self.split.takes(owner):
-            return Routed(candidate, "candidate")
+        if self.split.candidate is not None and not self.split.shadow and self.split.takes(owner):
+            candidate = self.candidate
+            if candidate is not None:
+                return Routed(candidate, "candidate")
         return Routed(self.active, "active")
 
     def pick(self, name: str | None, catalog_version: int | None) -> Snapshot:
@@ -90,7 +90,7 @@ class Snapshots:
         Raises:
             ProblemError: there is no such model, or the catalogue has another version.
         """
-        snapshot = self._found(name)
+        snapshot = self.find(name)
         if catalog_version not in (None, snapshot.catalog_version):
             raise ProblemError(
                 "conflict",
@@ -98,23 +98,6 @@ class Snapshots:
                 "leave it out, or ask again later",
             )
         return snapshot
-
-    def find(self, name: str) -> Snapshot:
-        """Return a loaded model's snapshot: `NAME@VERSION`; or `NAME`, the active one of that name, else the newest.
-
-        Raises:
-            ProblemError: there is none.
-        """
-        active, loaded = self.active, self._loaded
-        if active.model.name == name:
-            return active
-        for model, snapshot in reversed(list(loaded.items())):
-            if name in (model.name, model.reference):
-                return snapshot if self._follow_clock(snapshot) else self.find(name)
-        references = [model.reference for model in loaded]
-        named = ", ".join(f"'{each}'" for each in references)
-        hint = did_you_mean(name, [*references, *(model.name for model in loaded)])
-        raise ProblemError("not-found", f"there is no model '{name}'; loaded are {named}.{hint}")
 
     async def reached(self, name: str | None, least: int, seconds: float) -> None:
         """Wait until a version of the catalogue, or a later one, answers.
@@ -127,7 +110,7 @@ class Snapshots:
         Raises:
             ProblemError: an earlier version still answers then, too many requests wait, or there is no such model.
         """
-        if self._found(name).catalog_version >= least:
+        if self.find(name).catalog_version >= least:
             return
         if len(self._patient) >= MOST_PATIENT:
             raise ProblemError("overloaded", f"{MOST_PATIENT:,} requests wait for a catalogue version; try later")
@@ -135,10 +118,10 @@ class Snapshots:
         self._patient.add(patient)
         try:
             async with asyncio.timeout(max(0.0, seconds)):
-                while self._found(name).catalog_version < least:
+                while self.find(name).catalog_version < least:
                     await patient.wait()
         except TimeoutError:
-            present = self._found(name).catalog_version
+            present = self.find(name).catalog_version
             raise ProblemError(
                 "conflict",
                 f"min_catalog_version is {least}, but version {present} still answers after timeout_ms; "
@@ -168,16 +151,28 @@ class Snapshots:
             self._active = self._loaded[self._active.model]
         self._tell()
 
-    def _found(self, name: str | None) -> Snapshot:
-        return self.active if name is None else self.find(name)
+    def find(self, name: str | None) -> Snapshot:
+        """Return a loaded model's snapshot: `NAME@VERSION`; or `NAME`, the active one of that name, else the newest.
 
-    def _follow_clock(self, snapshot: Snapshot) -> bool:
-        """Return whether the same items of a snapshot are available still; where not, say in all which are."""
+        Raises:
+            ProblemError: there is none.
+        """
+        active = self.active
+        if name is None or active.model.name == name:
+            return active
+        for model in reversed(list(self._loaded)):
+            if name in (model.name, model.reference) and (found := self.get(model)) is not None:
+                return found
+        references = [model.reference for model in self._loaded]
+        named = ", ".join(f"'{each}'" for each in references)
+        hint = did_you_mean(name, [*references, *(model.name for model in self._loaded)])
+        raise ProblemError("not-found", f"there is no model '{name}'; loaded are {named}.{hint}")
+
+    def _follow_clock(self, snapshot: Snapshot) -> None:
+        """Where a moment has passed at which items of a snapshot become available, or end to be, say so in all."""
         now = self._clock()
-        if snapshot.span.holds(now):
-            return True
-        self.change(lambda each: each.at(now))
-        return False
+        if not snapshot.span.holds(now):
+            self.change(lambda each: each.at(now))
 
     def _tell(self) -> None:
         for patient in tuple(self._patient):

@@ -7,8 +7,8 @@ catalogue decides. What was published since that model's training is staged for 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,14 +16,15 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from lexirec.core.errors import DataError, LexirecError
-from lexirec.core.locks import briefly
 from lexirec.data.catalog import Catalog
-from lexirec.models.facts_file import FactsFile, read_file
+from lexirec.models.facts_file import FactsFile, Position
 from lexirec.models.facts_log import FactsChange
-from lexirec.models.living_catalog import STAGED, version_folder
-from lexirec.models.present_items import Values, check_values
+from lexirec.models.living_catalog import version_folder
+from lexirec.models.present_items import check_values
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
-from lexirec.serving.catalog_versions.fact_writer import FACTS_LOCK
+from lexirec.serving.catalog_versions.fact_writer import FactWriter
+
+_NOTHING = object()
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,32 +32,31 @@ class Shown:
     """A catalogue whose facts are carried to others.
 
     Attributes:
-        folder: Of its state.
+        file: Of its facts.
         known: Ids of its items.
-        file: Its facts.
+        removed: Ids of items that leave it.
         gone: Ids of items that it had in other versions.
     """
 
-    folder: Path
-    known: Collection[str]
     file: FactsFile
-    gone: frozenset[str] = field(default=frozenset())
+    known: Collection[str]
+    removed: Collection[str] = ()
+    gone: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, living: LivingCatalog, known: Collection[str] | None = None) -> Shown:
-        """Return what a catalogue with versions shows; `known` saves reading its items."""
-        state = living.state
-        folders = {each.number: version_folder(living.store, each, living.trained.folder) for each in state.versions}
-        ids = _ids(folders[state.active]) if known is None else known
-        others = [folder for number, folder in folders.items() if number != state.active]
-        gone = frozenset(item for folder in others for item in _ids(folder) if item not in ids)
-        return cls(living.folder, ids, living.facts_file, gone)
+    def of(cls, living: LivingCatalog) -> Shown:
+        """Return what a catalogue with versions shows."""
+        state, known = living.state, living.known.numbers
+        others = [each for each in state.versions if each.number != state.active]
+        folders = [version_folder(living.store, each, living.trained.folder) for each in others]
+        gone = frozenset(item for folder in folders for item in _ids(folder) if item not in known)
+        return cls(living.facts_file, known, living.staged.removed, gone)
 
     @property
     def has_state(self) -> bool:
         """Whether anybody has changed it; one that never was has nothing to say about others."""
-        self.file.catch_up()
-        return bool(self.gone or self.file.values or self.file.hidden) or (self.folder / STAGED).exists()
+        written = self.file.catch_up().changes or self.file.values or self.file.hidden
+        return bool(self.gone or self.removed or written)
 
 
 @lru_cache(maxsize=16)
@@ -65,53 +65,126 @@ def _ids(folder: Path) -> frozenset[str]:
     return frozenset(Catalog.load(folder / "catalog").item_ids)
 
 
-def carry_facts(source: Shown, folder: Path, catalog: Catalog) -> bool:
-    """Give a catalogue the facts and hidden items of another; return whether that changed anything.
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where facts are carried to.
 
-    Args:
-        source: Whose facts are carried.
-        folder: State of the catalogue that gets them.
-        catalog: Its items.
-
-    Raises:
-        ArtifactError: a file of either state is damaged.
+    Attributes:
+        file: Of its facts.
+        put: Writes a change.
+        known: Ids of its items.
+        schema: Columns of its items.
     """
-    if not source.has_state:
-        return False
-    given, removed = source.file, read_file(source.folder / STAGED).get("removed", [])
-    given.catch_up()
-    out = {*removed, *source.gone} & set(catalog.item_ids)
-    file = FactsFile(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with briefly(folder / FACTS_LOCK), file.writing() as add, given.still():
-        wanted = given.hidden | out
-        shown = {item for item in file.hidden if item in source.known} - wanted
-        values = _different(given.values, file, catalog.table.schema)
-        change = FactsChange(values, tuple(sorted(wanted - file.hidden)), tuple(sorted(shown)))
+
+    file: FactsFile
+    put: Callable[[FactsChange], int]
+    known: Collection[str]
+    schema: pa.Schema
+
+    @classmethod
+    def of(cls, living: LivingCatalog) -> Place:
+        """Return a catalogue with versions as a place."""
+        return cls(living.facts_file, living.put_facts, living.known.numbers, living.known.catalog.table.schema)
+
+    @classmethod
+    def in_folder(cls, folder: Path, catalog: Catalog) -> Place:
+        """Return a folder of facts as a place, for a catalogue that stays as it is."""
+        schema = catalog.table.schema
+        writer = FactWriter(folder, lambda: schema)
+        return cls(writer.file, writer.put, frozenset(catalog.item_ids), schema)
+
+    def take(self, change: FactsChange) -> bool:
+        """Write a change, without values of another type than their column's; return whether there was anything."""
         if not (change.values or change.hidden or change.shown):
             return False
-        add(change)
-    return True
-
-
-def _different(given: Values, file: FactsFile, schema: pa.Schema) -> dict[str, dict[str, Any]]:
-    """Return the values that a file has otherwise, or not; columns of another type stay as they are."""
-    nothing: dict[str, Any] = {}
-    columns: dict[str, dict[str, dict[str, Any]]] = {}
-    for item, row in given.items():
-        before = file.values.get(item, nothing)
-        for name, value in row.items():
-            if name not in before or before[name] != value:
-                columns.setdefault(name, {}).setdefault(item, {})[name] = value
-    values: dict[str, dict[str, Any]] = {}
-    for column in columns.values():
         try:
-            check_values(column, file.values, file.kinds, schema)
+            self.put(change)
         except DataError:
-            continue
-        for item, row in column.items():
-            values.setdefault(item, {}).update(row)
-    return values
+            fitting = {item: self._fitting(item, row) for item, row in change.values.items()}
+            values = {item: row for item, row in fitting.items() if row}
+            self.put(FactsChange(values, change.hidden, change.shown))
+        return True
+
+    def _fitting(self, item: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        fitting = {}
+        for name, value in row.items():
+            try:
+                check_values({item: {name: value}}, self.file.values, self.file.kinds, self.schema)
+            except DataError:
+                continue
+            fitting[name] = value
+        return fitting
+
+
+def carry_facts(source: Shown, to: Place) -> bool:
+    """Give a catalogue the facts and hidden items of another; return whether that changed anything.
+
+    Raises:
+        ArtifactError: a file of either is damaged, or the disk is full.
+    """
+    with source.file.still():
+        if not source.has_state:
+            return False
+        to.file.catch_up()
+        change = _difference(source, to)
+    return to.take(change)
+
+
+def _difference(source: Shown, to: Place) -> FactsChange:
+    """Return what makes the facts of a place those of the source, for every item that both have."""
+    out = source.file.hidden | {item for item in (*source.removed, *source.gone) if item in to.known}
+    shown = [item for item in to.file.hidden if item in source.known and item not in out]
+    values = {}
+    for item, row in source.file.values.items():
+        theirs = to.file.values.get(item, {})
+        other = {name: value for name, value in row.items() if theirs.get(name, _NOTHING) != value}
+        if other:
+            values[item] = other
+    return FactsChange(values, sorted(out - to.file.hidden), sorted(shown))
+
+
+class Carrier:
+    """Carries what has changed since the last time from one catalogue to another."""
+
+    def __init__(self, source: LivingCatalog, to: Callable[[], Place | None]) -> None:
+        """Prepare; the first time, everything is compared. `to` returns the place as it is now."""
+        self._source, self._to = source, to
+        self._position: Position | None = None
+        self._seen: tuple[int, Sequence[str]] | None = None
+
+    def carry(self) -> bool:
+        """Give the other catalogue the present facts and hidden items; return whether that changed anything.
+
+        Raises:
+            ArtifactError: a file of either is damaged, or the disk is full.
+        """
+        file, seen = self._source.facts_file, (self._source.state.active, self._source.staged.removed)
+        place = self._to()
+        if place is None:
+            return False
+        with file.still():
+            position = file.catch_up()
+            changes = file.changes_after(self._position) if seen == self._seen else None
+            change = None if changes is None else _joined(changes)
+        done = carry_facts(Shown.of(self._source), place) if change is None else place.take(change)
+        self._position, self._seen = position, seen
+        return done
+
+
+def _joined(changes: Iterable[FactsChange]) -> FactsChange:
+    """Return one change that does what several do in turn."""
+    values: dict[str, dict[str, Any]] = {}
+    hidden = dict[str, bool]()
+    for change in changes:
+        for item, row in change.values.items():
+            values[item] = {**values.get(item, {}), **row}
+        hidden |= dict.fromkeys(change.hidden, True)
+        hidden |= dict.fromkeys(change.shown, False)
+    return FactsChange(
+        values,
+        [item for item, is_hidden in hidden.items() if is_hidden],
+        [item for item, is_hidden in hidden.items() if not is_hidden],
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------- items

@@ -222,6 +222,14 @@ class LivingCatalog:
         given = tuple(dict.fromkeys(ids))
         return self._facts.put(FactsChange(hidden=given) if hidden else FactsChange(shown=given))
 
+    def put_facts(self, change: FactsChange) -> int:
+        """Write a change of facts as it is, also of items that the catalogue lacks; return how many items it changed.
+
+        Raises:
+            DataError: a value is of another kind than its column.
+        """
+        return self._facts.put(change)
+
     def remove(self, ids: Sequence[str]) -> int:
         """Remove items: they are hidden at once and leave with the next version; return how many.
 

@@ -28,7 +28,6 @@ OTHER = "other"
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 _REQUESTS = (1, 4, 16, 32)
 _TIMED = "/v1/recommend"
-_OVERLAPS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 class Metrics:
@@ -77,12 +76,8 @@ class Metrics:
         self.swaps = counter("swaps_total", "Changes of what answers.", "kind", "result")
         self.model_info = gauge("model_info", "The model that answers: always 1.", "name", "version")
         self.shadows = counter("shadows_total", "Lists that the candidate computed beside the answer.", "result")
-        self.shadow_overlap = Histogram(
-            "lexirec_shadow_overlap_ratio",
-            "Share of a list that the candidate's holds, too.",
-            (),
-            buckets=_OVERLAPS,
-            registry=registry,
+        self.shadow_overlap = Summary(
+            "lexirec_shadow_overlap_ratio", "Share of a list that the candidate's holds, too.", registry=registry
         )
         self.impressions_dropped = counter("impressions_dropped_total", "Answers that could not be recorded.")
         self.mask_hits = counter("mask_cache_hits_total", "Compiled rules taken from the cache.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Annotated, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
@@ -36,27 +37,12 @@ Writer = Annotated[KeyHolder, Depends(needs("write"))]
 ItemId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID, description="Percent-encoded, without '/'.")]
 _EXTRA = {"security": SECURITY}
 _JSON = "application/json"
-T = TypeVar("T")
-
-
-async def _changed(request: Request, work: Callable[[LivingSnapshots], T]) -> T:
-    """Do work on a thread, then let the new state answer before the client hears of it."""
-    living_of(request)
-    models: Models = request.app.state.service.models
-
-    def run() -> T:
-        with models.changing() as living:
-            if living is None:
-                raise ProblemError("conflict", "another model answers now, whose catalogue cannot change")
-            return work(living)
-
-    return await asyncio.to_thread(run)
 
 
 @router.post(
     "",
     response_model=ItemsWritten,
-    responses=problems("conflict", "unsupported-media-type", "storage-full"),
+    responses=problems("conflict", "unsupported-media-type"),
     openapi_extra=_EXTRA | body_of(ItemRows, LINES),
     summary="Add and change items",
 )
@@ -66,12 +52,19 @@ async def write_items(request: Request, key: Writer) -> Response:
     The body is one item, `{"items": [...]}`, or one item a line (application/x-ndjson).
     """
     rows = listed_rows(request, await request.body(), "items")
-    items = check_body(ItemRows, {"items": rows}).items
     most = request.app.state.service.settings.limits.rows
-    if len(items) > most:
-        raise ProblemError("too-large", f"{len(items):,} items in one request; at most {most:,} are taken; split them")
+    if len(rows) > most:
+        raise ProblemError(
+            "too-large", f"{len(rows):,} items in one request; at most {most:,} are taken, so split them"
+        )
+    items = check_body(ItemRows, {"items": rows}).items
     check_ids(items)
-    written = await _changed(request, lambda living: write_rows(living.catalog, items))
+
+    def work() -> ItemsWritten:
+        with _changing(request) as living:
+            return write_rows(living.catalog, items)
+
+    written = await asyncio.to_thread(work)
     return Response(written.model_dump_json(), media_type=_JSON)
 
 
@@ -106,6 +99,17 @@ async def list_items(
     return Response(page.model_dump_json(), media_type=_JSON)
 
 
+@contextmanager
+def _changing(request: Request) -> Iterator[LivingSnapshots]:
+    """Change the shop's state in the block; the new state answers before the client hears of it."""
+    living_of(request)
+    models: Models = request.app.state.service.models
+    with models.changing() as living:
+        if living is None:
+            raise ProblemError("conflict", "another model answers now, whose catalogue cannot change")
+        yield living
+
+
 def _view(request: Request) -> ItemView:
     living = living_of(request)
     return ItemView(request.app.state.service.snapshots.active, living.catalog.staged)
@@ -135,7 +139,7 @@ async def item(request: Request, item_id: ItemId, key: Reader) -> Response:
 @router.put(
     "/{item_id}",
     response_model=ItemAnswer,
-    responses=problems("conflict", "not-found", "unsupported-media-type", "storage-full"),
+    responses=problems("conflict", "not-found", "unsupported-media-type"),
     openapi_extra=_EXTRA,
     summary="Add or replace an item",
 )
@@ -146,15 +150,20 @@ async def put_item(request: Request, item_id: ItemId, body: ItemPatch, key: Writ
     """
     check_ids([{"item_id": item_id}])
     check_columns(body.fields, "/fields")
-    await _changed(request, lambda living: replace_row(living.catalog, _view(request), item_id, body))
-    found = await asyncio.to_thread(_one, request, item_id)
+
+    def work() -> ItemAnswer:
+        with _changing(request) as living:
+            replace_row(living.catalog, _view(request), item_id, body)
+        return _one(request, item_id)
+
+    found = await asyncio.to_thread(work)
     return Response(found.model_dump_json(), media_type=_JSON)
 
 
 @router.patch(
     "/{item_id}",
     response_model=ItemAnswer,
-    responses=problems("conflict", "not-found", "unsupported-media-type", "storage-full"),
+    responses=problems("conflict", "not-found", "unsupported-media-type"),
     openapi_extra=_EXTRA,
     summary="Change an item",
 )
@@ -162,30 +171,32 @@ async def patch_item(request: Request, item_id: ItemId, body: ItemPatch, key: Wr
     """Change columns of an item, hide it or show it again."""
     check_columns(body.fields, "/fields")
 
-    def work(living: LivingSnapshots) -> None:
+    def work() -> ItemAnswer:
         _one(request, item_id)
-        if body.fields:
-            living.catalog.update(as_table([{**body.fields, "item_id": item_id}]))
-        if body.hidden is not None:
-            living.catalog.hide([item_id], hidden=body.hidden)
+        with _changing(request) as living:
+            if body.fields:
+                living.catalog.update(as_table([{**body.fields, "item_id": item_id}]))
+            if body.hidden is not None:
+                living.catalog.hide([item_id], hidden=body.hidden)
+        return _one(request, item_id)
 
-    await _changed(request, work)
-    found = await asyncio.to_thread(_one, request, item_id)
+    found = await asyncio.to_thread(work)
     return Response(found.model_dump_json(), media_type=_JSON)
 
 
 @router.delete(
     "/{item_id}",
     response_model=ItemsChanged,
-    responses=problems("conflict", "not-found", "storage-full"),
+    responses=problems("conflict", "not-found"),
     openapi_extra=_EXTRA,
     summary="Remove an item",
 )
 async def remove_item(request: Request, item_id: ItemId, key: Writer) -> Response:
     """Remove an item: it is hidden at once, and leaves the catalogue with the next version."""
 
-    def work(living: LivingSnapshots) -> int:
+    def work() -> int:
         _one(request, item_id)
-        return living.catalog.remove([item_id])
+        with _changing(request) as living:
+            return living.catalog.remove([item_id])
 
-    return Response(ItemsChanged(changed=await _changed(request, work)).model_dump_json(), media_type=_JSON)
+    return Response(ItemsChanged(changed=await asyncio.to_thread(work)).model_dump_json(), media_type=_JSON)

@@ -8,7 +8,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from lexirec.serving.answering.snapshot import Snapshot
-from lexirec.serving.http import model_changes
 from lexirec.serving.http.auth import KeyHolder, needs
 from lexirec.serving.http.openapi import SECURITY, problems
 from lexirec.serving.http.service import Service
@@ -16,6 +15,7 @@ from lexirec.serving.problems import ProblemError
 from lexirec.serving.schemas.catalog import JobAnswer
 from lexirec.serving.schemas.models import ModelBody
 from lexirec.serving.schemas.service import ModelAnswer, ModelsAnswer
+from lexirec.serving.upkeep import model_changes
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 Reader = Annotated[KeyHolder, Depends(needs("read"))]

@@ -33,12 +33,12 @@ from lexirec.serving.http.housekeeping import Housekeeping
 from lexirec.serving.http.jobs import Jobs
 from lexirec.serving.http.logs import UserNames
 from lexirec.serving.http.metrics import OTHER, Metrics
-from lexirec.serving.http.model_changes import load_others
 from lexirec.serving.http.recording import Recorder
 from lexirec.serving.schemas.recommend import RankRequest, Recommendation, RecommendRequest
 from lexirec.serving.schemas.service import CatalogAnswer
 from lexirec.serving.settings import KEY_VARIABLE, ServeSettings, known_types
 from lexirec.serving.upkeep.catalog_watch import CatalogWatch
+from lexirec.serving.upkeep.model_changes import load_others
 from lexirec.serving.upkeep.publishing import Publisher
 
 _log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Service:
         self._warm = False
         events = settings.events
         self.rules = EventRules.of(events.read, events.seen, events.never)
-        self.snapshots = Snapshots(first.begin(), Split(settings.traffic))
+        self.snapshots = Snapshots(first.begin(), split=Split(settings.traffic))
         self.compiler = RuleCompiler(settings.batching.mask_cache_bytes, self.metrics)
         self.recorder = Recorder(database, settings.impressions, self.metrics)
         self.engine = Engine(settings.batching, settings.limits.waiting, self.stored_events, self.rules, self.metrics)
@@ -111,7 +111,7 @@ class Service:
             remember=self._remember,
             forget=self.metrics.forget,
         )
-        self.publisher = Publisher(self.models, self.jobs, self.metrics, lambda: self.settings.catalog)
+        self.publisher = Publisher(lambda: self.living, self.jobs, self.metrics, lambda: self.settings.catalog)
         self.watch = CatalogWatch(self.models, self.publisher)
         self.past_reasons = PastReasons(self.snapshots, self.engine, self.compiler)
         self.evaluation = OnlineEvaluation(database, settings, lambda: len(self.snapshots.active.catalog))

@@ -5,24 +5,32 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from lexirec.core.errors import LexirecError
-from lexirec.serving.upkeep.publishing import Publisher, Shop
+from lexirec.serving.upkeep.publishing import Publisher
 
 _log = logging.getLogger(__name__)
+
+
+class Refreshable(Protocol):
+    """What a watch looks after."""
+
+    def refresh(self) -> bool:
+        """Let the present state answer; return whether it had changed."""
 
 
 class CatalogWatch:
     """Lets changes of other processes answer, and publishes what is staged when it is time."""
 
-    def __init__(self, shop: Shop, publisher: Publisher, every: float = 1.0) -> None:
+    def __init__(self, living: Refreshable, publisher: Publisher, every: float = 1.0) -> None:
         """Watch; `start` starts the threads."""
-        self._shop, self._publisher, self._every = shop, publisher, every
+        self._living, self._publisher, self._every = living, publisher, every
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(work, what), name=f"lexirec-{name}", daemon=True)
             for work, what, name in (
-                (shop.refresh, "the catalogue cannot be read; the snapshot before goes on answering", "catalog"),
+                (living.refresh, "the catalogue cannot be read; the snapshot before goes on answering", "catalog"),
                 (publisher.publish_if_due, "staged changes cannot be looked at", "publish"),
             )
         ]

@@ -7,12 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any
 
 from lexirec.core.errors import DataError, LexirecError
 from lexirec.models.living_catalog import Version
 from lexirec.serving.answering.living import LivingSnapshots
-from lexirec.serving.catalog_versions.catalog import LivingCatalog
 from lexirec.serving.catalog_versions.staging import Staged
 from lexirec.serving.http.jobs import Jobs
 from lexirec.serving.http.metrics import Metrics
@@ -25,17 +24,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 10.0, 3600.0
 """Seconds after a failure until staged changes are published by themselves again: doubled with each further one."""
 
 
-class Shop(Protocol):
-    """Where versions of the catalogue answer."""
-
-    @property
-    def living(self) -> LivingSnapshots | None:
-        """The catalogue of the active model; None where it cannot change."""
-
-    def refresh(self) -> bool:
-        """Let the present state answer; return whether it had changed."""
-
-
 class Publisher:
     """Makes versions of what is staged, one at a time, as jobs.
 
@@ -45,23 +33,23 @@ class Publisher:
 
     def __init__(
         self,
-        shop: Shop,
+        living: Callable[[], LivingSnapshots | None],
         jobs: Jobs,
         metrics: Metrics,
         settings: Callable[[], CatalogSettings],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Publish changes of the catalogue of the active model.
+        """Publish changes of a living catalogue.
 
         Args:
-            shop: whose catalogue is published.
+            living: returns the catalogue of the active model; None where it cannot change.
             jobs: that run one after the other.
             metrics: that count.
             settings: returns when to publish without being asked.
             clock: seconds of any origin.
         """
         self.last_problem: str | None = None
-        self._shop, self._jobs, self._metrics, self._settings, self._clock = shop, jobs, metrics, settings, clock
+        self._living, self._jobs, self._metrics, self._settings, self._clock = living, jobs, metrics, settings, clock
         self._staged: tuple[Staged, float] | None = None  # what is staged, and since when something is
         self._failures, self._failed = 0, 0.0
         self._published = clock()
@@ -89,12 +77,13 @@ class Publisher:
             LexirecError: nothing is staged, or the changes cannot be made; nothing has changed then.
         """
         with self._running:
-            catalog = self._catalog()
+            living = self._present()
+            catalog = living.catalog
             try:
                 version = catalog.publish()
-                self._shop.refresh()
+                living.refresh()
             except Exception as error:
-                if catalog.waiting:  # else there was nothing to publish
+                if catalog.staged:  # else there was nothing to publish
                     self._fail(error)
                 raise
             self.last_problem, self._failures, self._published, self._staged = None, 0, self._clock(), None
@@ -109,16 +98,17 @@ class Publisher:
 
     def roll_back(self, number: int | None) -> Version:
         """Make an earlier version active and let it answer."""
-        version = self._catalog().rollback(number)
-        self._shop.refresh()
+        living = self._present()
+        version = living.catalog.rollback(number)
+        living.refresh()
         self._metrics.swaps.labels("catalog", "back").inc()
         return version
 
-    def _catalog(self) -> LivingCatalog:
-        living = self._shop.living
+    def _present(self) -> LivingSnapshots:
+        living = self._living()
         if living is None:
-            raise DataError("the model that answers has a catalogue that cannot change; serve an experiment")
-        return living.catalog
+            raise DataError("another model answers now, whose catalogue cannot change")
+        return living
 
     def _fail(self, error: Exception) -> None:
         known = isinstance(error, LexirecError)
@@ -163,8 +153,8 @@ class Publisher:
 
     def _look(self) -> tuple[Staged, float] | None:
         """Return what is staged, and since when anything is; None for nothing."""
-        living, before = self._shop.living, self._staged
-        staged = living.catalog.waiting if living is not None else None
+        living, before = self._living(), self._staged
+        staged = living.catalog.staged if living is not None else None
         if not staged:
             self._staged = None
         elif before is None or before[0] is not staged:
