@@ -16,7 +16,8 @@ from lexirec.models.extension.changes import ItemChanges
 from lexirec.models.living_catalog import KIND
 from lexirec.models.loading import load_named
 from lexirec.serving.catalog_versions import making
-from lexirec.serving.catalog_versions.catalog import KEPT, LivingCatalog
+from lexirec.serving.catalog_versions.activating import KEPT
+from lexirec.serving.catalog_versions.catalog import LivingCatalog
 from tests.worlds.grown_shop import HISTORIES, new_rows, unpack
 
 ROOT = Path(__file__).resolve().parents[3]

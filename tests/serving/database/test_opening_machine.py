@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import delete
 
-from lexirec.serving.database.errors import ConflictError, DatabaseError, ErasedError, NotFoundError
+from lexirec.serving.database.errors import ConflictError, DatabaseError, ErasedError
 from lexirec.serving.database.event_rows import NewEvent
 from lexirec.serving.database.impressions import Impression
-from lexirec.serving.database.item_rows import STATES, ItemWrite
 from lexirec.serving.database.opening import Database, open_database
 from lexirec.serving.database.tables import metadata
 from lexirec.serving.database.write_queue import single
@@ -44,8 +43,6 @@ class Model:
         self.into: dict[str, str] = {}
         self.erased: dict[str, float] = {}
         self.events: list[dict[str, Any]] = []  # in order of arrival
-        self.items: dict[str, tuple[dict[str, Any], str, bool]] = {}
-        self.revision = 0
         self.impressions: dict[str, str | None] = {}
 
     def owner(self, user: str) -> str:
@@ -124,14 +121,6 @@ class Model:
         self.erased |= dict.fromkeys(names, self.clock.now)
         return names, n_events, n_impressions
 
-    def put_items(self, new: list[tuple[str, dict[str, Any], str | None, bool | None]]) -> None:
-        before = dict(self.items)
-        for name, row, state, pending in new:
-            old = self.items.get(name)
-            state = state or ("staged" if old is None else old[1])
-            self.items[name] = (row, state, (old is None or old[2]) if pending is None else pending)
-        self.revision += self.items != before
-
 
 class DatabaseMachine(RuleBasedStateMachine):
     """The operations on one database, which every run empties first."""
@@ -200,33 +189,6 @@ class DatabaseMachine(RuleBasedStateMachine):
         if user is None or not self.model.is_erased(user):
             self.model.impressions.setdefault(name, None if user is None else self.model.owner(user))
 
-    @rule(
-        names=st.lists(st.sampled_from(ITEMS), min_size=1, unique=True),
-        price=st.integers(0, 2),
-        state=st.sampled_from([None, *STATES]),
-        pending=st.sampled_from([None, True, False]),
-    )
-    def upsert(self, names: list[str], price: int, state: Any, pending: bool | None) -> None:
-        self.database.items.upsert([ItemWrite(name, {"price": price}, state, pending) for name in names]).result()
-        self.model.put_items([(name, {"price": price}, state, pending) for name in names])
-
-    @rule(name=st.sampled_from(ITEMS), changes=st.dictionaries(st.sampled_from("ab"), st.sampled_from([None, 1])))
-    def patch(self, name: str, changes: dict[str, int | None]) -> None:
-        if name not in self.model.items:
-            with pytest.raises(NotFoundError):
-                self.database.items.patch(name, changes).result()
-            return
-        row, state, pending = self.model.items[name]
-        row = {key: value for key, value in (row | changes).items() if value is not None}
-        assert self.database.items.patch(name, changes).result().row == row
-        self.model.put_items([(name, row, state, pending)])
-
-    @rule(names=st.lists(st.sampled_from(ITEMS)), state=st.sampled_from(STATES))
-    def set_state(self, names: list[str], state: Any) -> None:
-        self.database.items.set_state(names, state).result()
-        known = [name for name in dict.fromkeys(names) if name in self.model.items]
-        self.model.put_items([(name, self.model.items[name][0], state, None) for name in known])
-
     @rule(days=st.integers(0, 40))
     def purge(self, days: int) -> None:
         before = self.clock.now - days * DAY
@@ -261,11 +223,7 @@ class DatabaseMachine(RuleBasedStateMachine):
         assert [event.item_id for event in page.events] == newest_first
 
     @invariant()
-    def items_and_impressions_agree(self) -> None:
-        found = {item.item_id: (item.row, item.state, item.pending) for item in self.database.items.page().items}
-        assert found == self.model.items
-        assert list(found) == sorted(found)
-        assert self.database.items.revision() == self.model.revision
+    def impressions_agree(self) -> None:
         shown = {name: self.database.impressions.get(name) for name in ("r1", "r2", "r3")}
         assert {name: each.user_id for name, each in shown.items() if each} == self.model.impressions
 

@@ -201,4 +201,4 @@ def test_a_version_that_fails_by_itself_is_told(tmp_path, monkeypatch):
         monkeypatch.undo()
         assert client.post("/v1/catalog/publish").status_code == 202  # who mends it need not wait
         wait_for(lambda: client.get("/v1/catalog").json()["version"] == 1)
-        assert client.get("/v1/catalog").json()["last_problem"] is None
+        wait_for(lambda: client.get("/v1/catalog").json()["last_problem"] is None)

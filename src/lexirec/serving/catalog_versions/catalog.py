@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 
 from lexirec.core.errors import DataError
-from lexirec.core.files import write_json
 from lexirec.core.locks import exclusive
 from lexirec.core.runs import Stage, find_run, recommenders
 from lexirec.core.store import Store
@@ -34,17 +31,14 @@ from lexirec.models.living_catalog import (
     version_folder,
 )
 from lexirec.models.loading import chosen, load_present, load_recommender
+from lexirec.serving.catalog_versions.activating import activate
 from lexirec.serving.catalog_versions.differences import Difference, compared
-from lexirec.serving.catalog_versions.encodings import encodings_folder
 from lexirec.serving.catalog_versions.fact_writer import FactWriter
 from lexirec.serving.catalog_versions.known_items import KnownItems, facts_of, with_times
 from lexirec.serving.catalog_versions.making import FACTS as FACTS_OF_VERSION
 from lexirec.serving.catalog_versions.making import Parent, make_version
 from lexirec.serving.catalog_versions.rows import check_rows, updated, with_text_ids
 from lexirec.serving.catalog_versions.staging import Staged
-
-KEPT = 10
-"""Newest versions that are kept besides the active one and that of training."""
 
 
 class LivingCatalog:
@@ -263,7 +257,7 @@ class LivingCatalog:
             parent = Parent(state.present, self._folder(state.present), self.trained.folder)
             about = {"experiment": self.name, "recommender": self.part}
             version = make_version(self.store, parent, changes or staged.changes, number, about)
-            self._activate(CatalogState(number, (*state.versions, version)))
+            activate(self.store, self.folder, CatalogState(number, (*state.versions, version)))
             if changes is None:
                 Staged().save(self.folder)
         return version
@@ -286,7 +280,7 @@ class LivingCatalog:
                 number = state.present.parent
             version = state.find(number)
             self.store.check(self.trained.folder if not number else self.store.path(KIND, version.key))
-            self._activate(CatalogState(number, state.versions))
+            activate(self.store, self.folder, CatalogState(number, state.versions))
         return version
 
     # ------------------------------------------------------------------------------------------------------ inside
@@ -299,15 +293,3 @@ class LivingCatalog:
         self.folder.mkdir(parents=True, exist_ok=True)
         with exclusive(self.folder / ".lock", f"the catalog of {self.name}"):
             yield
-
-    def _activate(self, state: CatalogState) -> None:
-        """Write which version is active, and remove versions that are no longer kept."""
-        numbers = {version.number for version in state.versions[-KEPT:]} | {0, state.active}
-        numbers |= {state.present.parent or 0}
-        kept = tuple(version for version in state.versions if version.number in numbers)
-        content: dict[str, Any] = {"active": state.active, "versions": [asdict(version) for version in kept]}
-        write_json(self.folder / VERSIONS, content)
-        for version in state.versions:
-            if version.number not in numbers:
-                for folder in (self.store.path(KIND, version.key), encodings_folder(self.store, version.key)):
-                    shutil.rmtree(folder, ignore_errors=True)

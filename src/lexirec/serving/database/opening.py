@@ -16,7 +16,6 @@ from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.event_rows import EventPolicy
 from lexirec.serving.database.events import EventStore
 from lexirec.serving.database.impressions import ImpressionStore
-from lexirec.serving.database.items import ItemStore
 from lexirec.serving.database.keys import KeyStore
 from lexirec.serving.database.migration import REVISIONS, current_revision, prepare
 from lexirec.serving.database.models import ModelStore
@@ -32,7 +31,7 @@ class Database:
         engine: SQLAlchemy's engine.
         writer: The thread that writes.
         access: What the stores share.
-        events, users, items, impressions, keys, models: The stores.
+        events, users, impressions, keys, models: The stores.
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], float], policy: EventPolicy | None) -> None:
@@ -42,7 +41,6 @@ class Database:
         self.access = Access(engine, self.writer, clock)
         self.events = EventStore(self.access, policy)
         self.users = UserStore(self.access, self.events)
-        self.items = ItemStore(self.access)
         self.impressions = ImpressionStore(self.access, self.events)
         self.keys = KeyStore(self.access)
         self.models = ModelStore(self.access)

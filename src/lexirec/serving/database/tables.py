@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -90,21 +89,6 @@ tombstones = Table(
 )
 """SHA-256 of the ids of erased users, so that the id itself is gone, too."""
 
-items = Table(
-    "items",
-    metadata,
-    Column("item_id", ID, primary_key=True),
-    Column("row", Text, nullable=False),
-    Column("search", Text, nullable=False),
-    Column("state", ID, nullable=False, index=True),
-    Column("pending", Boolean, nullable=False),
-    Column("available_from", Double),
-    Column("available_until", Double),
-    Column("revision", BigInteger, nullable=False, index=True),
-    Column("updated", Double, nullable=False),
-)
-"""Items: the row as JSON, its state, and whether a change waits for the next catalogue version (`pending`)."""
-
 counters = Table(
     "counters",
     metadata,
@@ -112,19 +96,6 @@ counters = Table(
     Column("value", BigInteger, nullable=False),
 )
 """Numbers that count changes: `items` is the revision of the items."""
-
-catalog_versions = Table(
-    "catalog_versions",
-    metadata,
-    Column("version", Integer, primary_key=True, autoincrement=False),
-    Column("parent", Integer),
-    Column("model", ID, nullable=False),
-    Column("folder", Text, nullable=False),
-    Column("manifest", Text, nullable=False),
-    Column("active", Boolean, nullable=False),
-    Column("created", Double, nullable=False),
-)
-"""Published versions of the catalogue; their content is in folders."""
 
 models = Table(
     "models",
@@ -165,19 +136,3 @@ keys = Table(
     Column("revoked", Double),
 )
 """Keys of the service, as SHA-256 of the secret."""
-
-jobs = Table(
-    "jobs",
-    metadata,
-    Column("job_id", ID, primary_key=True),
-    Column("kind", ID, nullable=False),
-    Column("state", ID, nullable=False),
-    Column("done", BigInteger, nullable=False),
-    Column("total", BigInteger),
-    Column("details", Text, nullable=False),
-    Column("problem", Text),
-    Column("lease", Double),
-    Column("created", Double, nullable=False),
-    Column("updated", Double, nullable=False),
-)
-"""Long work (publish, load, bulk); `lease` is until when the process that does it answers for it."""

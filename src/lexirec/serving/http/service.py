@@ -29,7 +29,6 @@ from lexirec.serving.database.events import EventsWritten
 from lexirec.serving.database.opening import Database
 from lexirec.serving.http.auth import Gate
 from lexirec.serving.http.health import Health, beat_of
-from lexirec.serving.http.housekeeping import Housekeeping
 from lexirec.serving.http.jobs import Jobs
 from lexirec.serving.http.logs import UserNames
 from lexirec.serving.http.metrics import OTHER, Metrics
@@ -38,6 +37,7 @@ from lexirec.serving.schemas.recommend import RankRequest, Recommendation, Recom
 from lexirec.serving.schemas.service import CatalogAnswer
 from lexirec.serving.settings import KEY_VARIABLE, ServeSettings, known_types
 from lexirec.serving.upkeep.catalog_watch import CatalogWatch
+from lexirec.serving.upkeep.housekeeping import Housekeeping
 from lexirec.serving.upkeep.model_changes import load_others
 from lexirec.serving.upkeep.publishing import Publisher
 

@@ -15,3 +15,5 @@ def upgrade() -> None:
     """Add two columns; of older rows nothing more is known, and they say nothing."""
     op.add_column("impressions", sa.Column("fallback", _ID))
     op.add_column("impressions", sa.Column("details", sa.Text, nullable=False, server_default="{}"))
+    for unused in ("items", "catalog_versions", "jobs"):  # the catalogue is kept in files of the store
+        op.drop_table(unused)

@@ -4,7 +4,7 @@ import time
 
 from lexirec.serving.database.event_rows import NewEvent
 from lexirec.serving.database.impressions import Impression
-from lexirec.serving.http.housekeeping import Housekeeping
+from lexirec.serving.upkeep.housekeeping import Housekeeping
 from tests.serving.conftest import NOW
 from tests.serving.shop import settings
 
