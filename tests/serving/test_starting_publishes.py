@@ -11,7 +11,7 @@ import pytest
 
 from lexirec.client import Client
 from lexirec.models.living_catalog import KIND
-from lexirec.serving.catalog_versions.catalog import KEPT
+from lexirec.serving.catalog_versions.activating import KEPT
 from tests.serving.live import LiveService, wait_ready
 from tests.worlds.grown_shop import unpack
 
