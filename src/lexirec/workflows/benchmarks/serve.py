@@ -39,6 +39,9 @@ _ALONE = 200
 _BATCH = 32
 _BY_GENERATE = 12
 _PATH = "/v1/recommend"
+_TIE = 1e-5
+Scored = list[tuple[str, float]]
+"""Item ids with scores, best first."""
 
 
 def bench_serve(name: str, store: Path, requests: int = 3000, seed: int = 0) -> dict[str, Any]:
@@ -53,9 +56,9 @@ def bench_serve(name: str, store: Path, requests: int = 3000, seed: int = 0) -> 
     Returns:
         `throughput_ratio` (closed loop against one at a time), `p99_ratio` (open loop at half the rate, against the
         median of one at a time), `quarter_p99_ratio` (at a quarter), `failed`, `identical` (lists equal those of one at
-        a time), requests a second, `batches_per_second` (the model alone in full batches, without HTTP: the floor),
-        percentiles in milliseconds, seconds from start to ready (the first start compiles Python's files),
-        resident memory; with GRAM also `generate_ratio`.
+        a time, but for the order of equal scores), requests a second, `batches_per_second` (the model alone in full
+        batches, without HTTP: the floor), percentiles in milliseconds, seconds from start to ready (the first start
+        compiles Python's files), resident memory; with GRAM also `generate_ratio`.
 
     Raises:
         ArtifactError: there is no such experiment, or the service does not start.
@@ -82,11 +85,13 @@ def bench_serve(name: str, store: Path, requests: int = 3000, seed: int = 0) -> 
     return figures | _by_generate(recommender, name, store, histories, closed)
 
 
-def _figures(closed: Load, opened: list[Load], seconds: Any, lists: list[list[str]]) -> dict[str, Any]:
+def _figures(closed: Load, opened: list[Load], seconds: Any, lists: list[Scored]) -> dict[str, Any]:
     single = float(np.median(seconds))
     half, quarter = opened
     answered = [
-        [item["item_id"] for item in json.loads(closed.bodies[number])["items"]] if number in closed.bodies else None
+        [(item["item_id"], item["score"]) for item in json.loads(closed.bodies[number])["items"]]
+        if number in closed.bodies
+        else []
         for number in range(len(lists))
     ]
     return {
@@ -94,7 +99,7 @@ def _figures(closed: Load, opened: list[Load], seconds: Any, lists: list[list[st
         "p99_ratio": half.percentile(99) / single,
         "quarter_p99_ratio": quarter.percentile(99) / single,
         "failed": sum(len(each.failures) for each in (closed, *opened)),
-        "identical": answered == lists,
+        "identical": all(map(_same, answered, lists)),
         "requests_per_second": closed.per_second,
         "one_at_a_time_per_second": 1 / float(seconds.mean()),
         "one_at_a_time_p50_ms": 1000 * single,
@@ -107,6 +112,20 @@ def _figures(closed: Load, opened: list[Load], seconds: Any, lists: list[list[st
         "quarter_load_p99_ms": 1000 * quarter.percentile(99),
         "connections": CONNECTIONS,
     }
+
+
+def _same(left: Scored, right: Scored) -> bool:
+    """Say whether two lists are equal; items whose scores are equal but for rounding may stand in either order."""
+    return len(left) == len(right) and all(
+        abs(mine[1] - theirs[1]) <= _TIE and (mine[0] == theirs[0] or _is_tied(left, place))
+        for place, (mine, theirs) in enumerate(zip(left, right, strict=True))
+    )
+
+
+def _is_tied(scored: Scored, place: int) -> bool:
+    """Say whether another place has the same score; beyond the last one there may be another."""
+    near = scored[max(0, place - 1) : place + 2]
+    return place == len(scored) - 1 or sum(abs(score - scored[place][1]) <= _TIE for _, score in near) > 1
 
 
 def _histories(recommender: Recommender, requests: int, seed: int) -> list[list[str]]:
@@ -122,14 +141,14 @@ class _Alone:
     def __init__(self, name: str, store: Path) -> None:
         self._recommender: Any = load_named(Store(store), name)
 
-    def answer(self, histories: list[list[str]]) -> tuple[list[list[str]], list[float]]:
+    def answer(self, histories: list[list[str]]) -> tuple[list[Scored], list[float]]:
         """Return the lists, and the seconds of each."""
         lists, seconds = [], []
         for history in histories:
             started = time.perf_counter()
             found = self._recommender.recommend(history, k=K)
             seconds.append(time.perf_counter() - started)
-            lists.append([each.item_id for each in found])
+            lists.append([(each.item_id, each.score) for each in found])
         return lists, seconds
 
     def batches_per_second(self, histories: list[list[str]]) -> float:
