@@ -33,6 +33,7 @@ from lexirec.models.baselines.popularity import Popularity
 from lexirec.models.baselines.recommender import ScoreRecommender
 from lexirec.models.living_catalog import Facts
 from lexirec.serving.answering.living import LivingSnapshots, Trained, simpler_models
+from lexirec.serving.answering.loading import Loaded
 from lexirec.serving.answering.snapshot import ModelIdentity, Snapshot
 from lexirec.serving.catalog_versions.catalog import LivingCatalog
 from lexirec.serving.database.opening import open_database
@@ -76,7 +77,7 @@ def served(folder: Path, living: LivingCatalog, recommender: ScoreRecommender) -
     snapshot = Snapshot(ModelIdentity("shop", "v1"), recommender, catalog, simpler=simpler)
     snapshots = LivingSnapshots(living, Trained(snapshot.model, catalog, rows, lambda: snapshot))
     settings = ServeSettings.model_validate({"logs": {"requests": False}})
-    service = Service(settings, open_database(f"sqlite:///{folder / 'serve.db'}"), snapshots.begin(), snapshots)
+    service = Service(settings, open_database(f"sqlite:///{folder / 'serve.db'}"), Loaded(snapshot.model, snapshots))
     service.start()
     config = uvicorn.Config(create_app(service), port=0, lifespan="off", log_config=None, access_log=False)
     server = uvicorn.Server(config)
