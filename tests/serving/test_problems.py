@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from lexirec.serving.problems import KINDS, ProblemError
+from lexirec.core.errors import LexirecError
+from lexirec.serving.problems import KINDS, ProblemError, for_clients
 
 
 def test_a_body_says_kind_status_and_places():
@@ -28,3 +29,16 @@ def test_refusals_say_when_to_come_back():
 
 def test_kinds_are_told_apart_by_their_names():
     assert all(400 <= kind.status < 600 and kind.title and kind.advice.endswith(".") for kind in KINDS.values())
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("/srv/store/catalog/ab12/version.json is damaged (x); restore it", "version.json is damaged (x); restore it"),
+        ("cannot read '/srv/my-store/runs/a b'", "cannot read 'a b'"),
+        ("there is nothing at v1/foo; see https://example.org/a/b and 3/4", None),
+        ("items: price<3 or brand=A/B", None),
+    ],
+)
+def test_clients_see_no_folders(message, told):
+    assert for_clients(LexirecError(message)) == (told or message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from lexirec.serving.schemas.problem import ProblemBody, ProblemPlace
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST_DETAIL = 500
+_FOLDERS = re.compile(r"(?<![\w/.:])/(?:[^\s/'\"()]+/)+")
 
 
 class ProblemKind(NamedTuple):
@@ -97,3 +99,8 @@ class ProblemError(LexirecError):
 def _short(text: str) -> str:
     line = printable(" ".join(text.encode("utf-8", "replace").decode("utf-8").split()))
     return line if len(line) <= LONGEST_DETAIL else f"{line[:LONGEST_DETAIL]}…"
+
+
+def for_clients(error: LexirecError) -> str:
+    """Return the message of an error without the folders of the files that it names."""
+    return _FOLDERS.sub("", str(error))

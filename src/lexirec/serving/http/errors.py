@@ -17,7 +17,7 @@ from lexirec.core.config_errors import explain
 from lexirec.core.errors import LexirecError
 from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.http.requests import UNEXPECTED, RequestState
-from lexirec.serving.problems import KINDS, MEDIA_TYPE, ProblemError
+from lexirec.serving.problems import KINDS, MEDIA_TYPE, ProblemError, for_clients
 
 _log = logging.getLogger(__name__)
 MOST_PLACES = 20
@@ -63,7 +63,8 @@ def answer_errors(app: FastAPI) -> None:
 
     async def of_lexirec(request: Request, error: Exception) -> Response:
         kind = DATABASE_KINDS.get(error.kind, "internal") if isinstance(error, DatabaseError) else "invalid-request"
-        return problem_response(ProblemError(kind, str(error)), request)
+        assert isinstance(error, LexirecError), "handlers get errors of their class"
+        return problem_response(ProblemError(kind, for_clients(error)), request)
 
     async def of_system(request: Request, error: Exception) -> Response:
         assert isinstance(error, OSError), "handlers get errors of their class"

@@ -14,7 +14,7 @@ from typing import Any
 from lexirec.core.errors import LexirecError
 from lexirec.serving.answering.answers import new_id
 from lexirec.serving.http.errors import store_problem
-from lexirec.serving.problems import ProblemError
+from lexirec.serving.problems import ProblemError, for_clients
 from lexirec.serving.schemas.catalog import JobAnswer
 
 _log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Jobs:
         try:
             job.result = work()
         except LexirecError as error:
-            job.problem = str(error)
+            job.problem = for_clients(error)
         except OSError as error:
             _log.error("the job '%s' failed", job.kind, exc_info=error)
             problem = store_problem(error)

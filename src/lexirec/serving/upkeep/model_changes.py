@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lexirec.core.errors import ArtifactError, LexirecError, SettingsError
+from lexirec.core.errors import LexirecError, SettingsError
 from lexirec.serving.answering.sources import Source
 
 if TYPE_CHECKING:
@@ -38,10 +38,8 @@ def load(service: Service, source: Source, *, activate_it: bool) -> dict[str, An
         done = service.models.load(source, candidate=candidate)
         if activate_it:
             activate(service, done["model"])
-    except Exception as error:
+    except Exception:
         service.metrics.swaps.labels("model", "failed").inc()
-        if isinstance(error, ArtifactError):  # it names files, which no answer does
-            raise ArtifactError(str(error).replace(str(source.store.root), "models.root")) from None
         raise
     return done | {"active": activate_it}
 

@@ -15,6 +15,7 @@ from lexirec.serving.answering.living import LivingSnapshots
 from lexirec.serving.catalog_versions.staging import Staged
 from lexirec.serving.http.jobs import Jobs
 from lexirec.serving.http.metrics import Metrics
+from lexirec.serving.problems import for_clients
 from lexirec.serving.schemas.catalog import JobAnswer
 from lexirec.serving.settings import CatalogSettings
 
@@ -111,9 +112,10 @@ class Publisher:
         return living
 
     def _fail(self, error: Exception) -> None:
-        known = isinstance(error, LexirecError)
-        self.last_problem = str(error) if known else "the service failed; the log has the cause"
-        _log.error("staged changes were not published: %s", self.last_problem)
+        self.last_problem = "the service failed; the log has the cause"
+        if isinstance(error, LexirecError):
+            self.last_problem = for_clients(error)
+        _log.error("staged changes were not published: %s", error)
         self._failures, self._failed = self._failures + 1, self._clock()
         self._metrics.publishes.labels("failed").inc()
         self._metrics.swaps.labels("catalog", "failed").inc()
