@@ -8,6 +8,8 @@ import sys
 from functools import cache
 from typing import Any
 
+import pyarrow as pa
+
 _ARENA_MAX = -8
 """Number of the option of glibc's `mallopt` that limits the pools of its threads."""
 ARENAS = 2
@@ -23,7 +25,11 @@ def settle() -> None:
 
 
 def few_pools() -> None:
-    """Let threads share a few pools of memory: one for each would keep what its thread once needed."""
+    """Let threads share a few pools of memory: one for each would keep what its thread once needed.
+
+    Arrow gets its memory from the system, too: its own pool keeps what one thread allocates and another one frees.
+    """
+    pa.set_memory_pool(pa.system_memory_pool())
     if _allocator() is not None:
         _allocator().mallopt(_ARENA_MAX, ARENAS)
 
