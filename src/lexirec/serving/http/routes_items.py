@@ -42,7 +42,7 @@ _JSON = "application/json"
 @router.post(
     "",
     response_model=ItemsWritten,
-    responses=problems("conflict", "unsupported-media-type"),
+    responses=problems("conflict", "unsupported-media-type", "storage-full"),
     openapi_extra=_EXTRA | body_of(ItemRows, LINES),
     summary="Add and change items",
 )
@@ -52,12 +52,10 @@ async def write_items(request: Request, key: Writer) -> Response:
     The body is one item, `{"items": [...]}`, or one item a line (application/x-ndjson).
     """
     rows = listed_rows(request, await request.body(), "items")
-    most = request.app.state.service.settings.limits.rows
-    if len(rows) > most:
-        raise ProblemError(
-            "too-large", f"{len(rows):,} items in one request; at most {most:,} are taken, so split them"
-        )
     items = check_body(ItemRows, {"items": rows}).items
+    most = request.app.state.service.settings.limits.rows
+    if len(items) > most:
+        raise ProblemError("too-large", f"{len(items):,} items in one request; at most {most:,} are taken; split them")
     check_ids(items)
 
     def work() -> ItemsWritten:
@@ -139,7 +137,7 @@ async def item(request: Request, item_id: ItemId, key: Reader) -> Response:
 @router.put(
     "/{item_id}",
     response_model=ItemAnswer,
-    responses=problems("conflict", "not-found", "unsupported-media-type"),
+    responses=problems("conflict", "not-found", "unsupported-media-type", "storage-full"),
     openapi_extra=_EXTRA,
     summary="Add or replace an item",
 )
@@ -163,7 +161,7 @@ async def put_item(request: Request, item_id: ItemId, body: ItemPatch, key: Writ
 @router.patch(
     "/{item_id}",
     response_model=ItemAnswer,
-    responses=problems("conflict", "not-found", "unsupported-media-type"),
+    responses=problems("conflict", "not-found", "unsupported-media-type", "storage-full"),
     openapi_extra=_EXTRA,
     summary="Change an item",
 )
@@ -187,7 +185,7 @@ async def patch_item(request: Request, item_id: ItemId, body: ItemPatch, key: Wr
 @router.delete(
     "/{item_id}",
     response_model=ItemsChanged,
-    responses=problems("conflict", "not-found"),
+    responses=problems("conflict", "not-found", "storage-full"),
     openapi_extra=_EXTRA,
     summary="Remove an item",
 )
