@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from lexirec.serving.answering.answers import Answers, Reading
-from lexirec.serving.answering.catalog_counts import CatalogCounter
+from lexirec.serving.answering.catalog_counts import items_by_state
 from lexirec.serving.answering.compiling import RuleCompiler
 from lexirec.serving.answering.engine import Engine
 from lexirec.serving.answering.living import LivingSnapshots
@@ -23,6 +23,7 @@ from lexirec.serving.answering.snapshot import Snapshot
 from lexirec.serving.answering.snapshots import Snapshots
 from lexirec.serving.answering.traffic import Split
 from lexirec.serving.answering.warming import warm_up
+from lexirec.serving.catalog_versions.staging import Staged
 from lexirec.serving.database.errors import DatabaseError
 from lexirec.serving.database.event_rules import EventRules, UserEvents
 from lexirec.serving.database.events import EventsWritten
@@ -115,7 +116,6 @@ class Service:
         self.watch = CatalogWatch(self.models, self.publisher)
         self.past_reasons = PastReasons(self.snapshots, self.engine, self.compiler)
         self.evaluation = OnlineEvaluation(database, settings, lambda: len(self.snapshots.active.catalog))
-        self._catalog_counter = CatalogCounter(lambda: self.snapshots.active, lambda: self.living)
         self.housekeeping = Housekeeping(database, settings)
         self.gate = Gate(database.keys, os.environ.get(KEY_VARIABLE), settings.limits.rate)
         self._watch()
@@ -140,10 +140,11 @@ class Service:
 
     def metrics_text(self) -> bytes:
         """Return all metrics in Prometheus' text format; it reads files, so call it on a thread."""
-        counts = self._catalog_counter.counts()
-        for state, count in counts.states.items():
+        living = self.living
+        staged = living.catalog.staged if living is not None else Staged()
+        for state, count in items_by_state(self.snapshots.active, staged).items():
             self.metrics.catalog_items.labels(state).set(count)
-        self.metrics.catalog_lag.set(counts.lag)
+        self.metrics.catalog_lag.set(self.publisher.lag)
         return self.metrics.text()
 
     def catalog_answer(self, snapshot: Snapshot) -> CatalogAnswer:
