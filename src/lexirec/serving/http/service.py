@@ -217,12 +217,15 @@ class Service:
         health.ready["database"] = self._database_problem
         health.ready["draining"] = lambda: "the service is stopping" if self.draining else None
         health.degraded["writes"] = lambda: str(writer.problem) if writer.problem else None
-        if self.living is not None:
-            health.degraded["catalog"] = self.living.catalog.write_problem
+        health.degraded["catalog"] = self._catalog_problem
 
     def _silence(self) -> float:
         """Return the seconds since the engine moved; one that works on a batch for long counts, too."""
         return time.monotonic() - self.engine.beat if self._warm else 0.0
+
+    def _catalog_problem(self) -> str | None:
+        living = self.living  # of the model that is active now
+        return living.catalog.write_problem() if living is not None else None
 
     def _database_problem(self) -> str | None:
         try:
