@@ -1,6 +1,7 @@
 import io
 import logging
 import sys
+import threading
 
 import pytest
 
@@ -67,6 +68,25 @@ def test_quiet_shows_nothing(clock, lines):
         clock.now += 30
         work.advance()
     assert lines() == []
+
+
+def test_a_thread_that_is_quiet_silences_itself_alone(clock, lines):
+    begun, done = threading.Event(), threading.Event()
+
+    def silent() -> None:
+        with quiet():
+            begun.set()
+            done.wait(30)
+
+    other = threading.Thread(target=silent)
+    other.start()
+    begun.wait(30)
+    with Progress("reading") as work:
+        clock.now += 30
+        work.advance()
+    done.set()
+    other.join()
+    assert len(lines()) == 2
 
 
 def test_bars_nest_on_a_terminal_and_leave_no_display_behind(monkeypatch):

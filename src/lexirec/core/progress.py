@@ -43,8 +43,6 @@ class _Board:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.silences = 0
-        self.listener: tuple[Callable[[str], None], int] | None = None  # and the depth of `quiet` it listens at
         self.rich: _RichProgress | None = None
 
     def add(self, description: str, total: float | None) -> tuple[_RichProgress, _TaskID]:
@@ -71,7 +69,16 @@ class _Board:
                 self.rich = None
 
 
+class _Thread(threading.local):
+    """What was asked for in this thread: a service's threads must not silence each other, nor the main one."""
+
+    def __init__(self) -> None:
+        self.silences = 0
+        self.listener: tuple[Callable[[str], None], int] | None = None  # and the depth of `quiet` it listens at
+
+
 _board = _Board()
+_thread = _Thread()
 _console: Console | None = None
 
 
@@ -85,27 +92,27 @@ def console() -> Console:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Show no progress, neither bars nor log lines, while the block runs."""
-    _board.silences += 1
+    """Show no progress of this thread, neither bars nor log lines, while the block runs."""
+    _thread.silences += 1
     try:
         yield
     finally:
-        _board.silences -= 1
+        _thread.silences -= 1
 
 
 @contextmanager
 def report_progress_to(listener: Callable[[str], None]) -> Iterator[None]:
     """Call `listener` with the progress of work inside the block, such as "Training 40 %", and show nothing else.
 
-    Work inside a further `quiet()` is not reported.
+    It hears of the work of this thread. Work inside a further `quiet()` is not reported.
     """
-    before = _board.listener
+    before = _thread.listener
     with quiet():
-        _board.listener = (listener, _board.silences)
+        _thread.listener = (listener, _thread.silences)
         try:
             yield
         finally:
-            _board.listener = before
+            _thread.listener = before
 
 
 class Progress:
@@ -130,10 +137,10 @@ class Progress:
         """Start the clock and, on a terminal, show the bar."""
         self._started = time.monotonic()
         self._next_log = self._started + FIRST_LOG_SECONDS
-        self._silent = _board.silences > 0
+        self._silent = _thread.silences > 0
         self._listener: Callable[[str], None] | None = None
-        if _board.listener is not None and _board.listener[1] == _board.silences:
-            self._listener = _board.listener[0]
+        if _thread.listener is not None and _thread.listener[1] == _thread.silences:
+            self._listener = _thread.listener[0]
         if not self._silent and console().is_terminal:
             self._bar = _board.add(self.description, self.total)
         return self

@@ -25,6 +25,7 @@ class Trouble:
         self.inner = recommender()
         self.release = threading.Event()
         self.release.set()
+        self.reached = threading.Event()
         self.fail = False
 
     @property
@@ -36,6 +37,7 @@ class Trouble:
         return self.inner.protocol
 
     def rank(self, histories: Sequences, **options) -> Ranking:
+        self.reached.set()
         self.release.wait(20)
         if self.fail:
             raise RuntimeError("no weights")

@@ -26,15 +26,20 @@ def test_more_questions_than_may_be_under_way_are_refused_at_once(sqlite_url, tr
     monkeypatch.setattr(requests, "MOST_LATE", 1e9)  # a busy machine must not refuse the first ones
     with serving(sqlite_url, snapshot(trouble), limits={"waiting": 2}) as (client, service):
         trouble.release.clear()
+        trouble.reached.clear()
         answers: list[int] = []
 
         def ask() -> None:
-            answers.append(client.post("/v1/recommend", json={"history": ["i1"], "timeout_ms": 9000}).status_code)
+            answers.append(client.post("/v1/recommend", json={"history": ["i1"], "timeout_ms": 10000}).status_code)
 
         asking = [threading.Thread(target=ask) for _ in range(3)]
-        for thread in asking:
+        asking[0].start()
+        assert trouble.reached.wait(60)  # the first one alone: what comes together would be answered together
+        for thread in asking[1:]:
             thread.start()
+        until = time.monotonic() + 60
         while service.engine.waiting < 2:
+            assert time.monotonic() < until
             time.sleep(0.01)
         response = client.post("/v1/rank", json={"history": ["i1"], "candidates": ["i2"]})
         assert response.status_code == 503
