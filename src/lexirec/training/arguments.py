@@ -50,6 +50,10 @@ class TrainerArguments(Protocol):
         """Number of checkpoints per epoch."""
 
     @property
+    def precision(self) -> str:
+        """Of products: auto, float32 or bfloat16."""
+
+    @property
     def seed(self) -> int:
         """Of order and dropout."""
 

@@ -34,6 +34,7 @@ from lexirec.training.checkpoints import (
     save_weights,
     writing_checkpoint,
 )
+from lexirec.training.precision import in_bfloat16, plain_attention
 from lexirec.training.weight_averaging import WeightAverage
 
 BEST = "best.safetensors"
@@ -230,7 +231,8 @@ def run_training(trainer: ChoosingTrainer) -> list[dict[str, float]]:
     history, best = log_history_of(checkpoint), run.folder / BEST
     if not (run.finished(history) and best.is_file()):
         try:
-            trainer.train(resume_from_checkpoint=checkpoint)
+            with plain_attention(trainer.model, needed=trainer.args.bf16 and trainer.args.use_cpu):
+                trainer.train(resume_from_checkpoint=checkpoint)
         finally:
             trainer.shown.close()
         history = trainer.state.log_history
@@ -269,7 +271,7 @@ def _arguments(run: TrainingRun, data: Epochs[Any]) -> TrainingArguments:
         max_grad_norm=pace.max_grad_norm,
         lr_scheduler_type="cosine",
         warmup_steps=int(pace.warmup_ratio * steps),
-        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        bf16=in_bfloat16(pace.precision),
         eval_strategy="steps" if run.validator is not None else "no",
         eval_steps=max(1, per_epoch // pace.evals_per_epoch),
         eval_on_start=run.validate_first and run.validator is not None and run.checkpoint() is None,

@@ -7,7 +7,6 @@ import pytest
 from lexirec.core.environment import PeakMemory
 from lexirec.workflows.benchmarks.measure import least_time, timings
 
-
 GROWTH = """
 import numpy as np
 from lexirec.core.environment import PeakMemory
