@@ -41,6 +41,7 @@ def test_nothing_is_loaded_from_elsewhere(site):
         assert LOADED.findall(page.read_text(encoding="utf-8")) == [], page
 
 
+@pytest.mark.long
 def test_docstrings_are_there(site):
     page = (site / "reference" / "python" / "decoding" / "index.html").read_text(encoding="utf-8")
     assert 'id="lexirec.decoding.trie.Trie.build"' in page

@@ -33,6 +33,7 @@ def killed(tmp_path: Path, kills: int, options: list[str]) -> None:
     assert set(stored) <= set(client.sent)
 
 
+@pytest.mark.long
 def test_killed_under_a_writing_client_it_loses_nothing(tmp_path):
     killed(tmp_path, 1, [])
 
