@@ -28,7 +28,7 @@ from lexirec.core.errors import DataError, SettingsError
 from lexirec.nn.backbone_fit import check_reads, fill_rows, fit_table, load_model, name_tokens, tables_of, with_padding
 from lexirec.nn.backbone_folder import check_config, check_tokenizer_files
 from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, no_reports, scratch_size, warn_of_sizes
-from lexirec.nn.tokenizer import train_tokenizer
+from lexirec.nn.tokenizer import train_tokenizer, without_cache
 
 FAMILY = ("t5", "mt5")
 """Accepted model types: those with one relative position bias per stack, computed in its first layer."""
@@ -207,7 +207,7 @@ def restore_backbone(folder: Path) -> Backbone:
     """
     with no_bars():
         config = T5Config.from_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = without_cache(AutoTokenizer.from_pretrained(folder))
     with torch.random.fork_rng(devices=[]):
         return Backbone(T5ForConditionalGeneration(config).eval(), tokenizer)
 
