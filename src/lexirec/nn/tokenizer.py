@@ -11,6 +11,7 @@ from __future__ import annotations
 import string
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -143,7 +144,7 @@ def without_cache(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase
     0.23). A service, which restores a recommender with every version of its catalogue, would grow for ever.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    model = getattr(backend, "model", None)
+    model: Any = getattr(backend, "model", None)
     if backend is not None and hasattr(model, "_resize_cache"):
         model._resize_cache(0)
         backend.model = model
