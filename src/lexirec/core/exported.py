@@ -63,8 +63,8 @@ def whole_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
         ArtifactError: there is something already, or the disk is full.
     """
     target = target.expanduser().resolve()
-    check_free(target, force=force)
     _remove_abandoned(target)
+    check_free(target, force=force)
     partial = _beside(target, "partial")
     try:
         with saying_disk_is_full(target.parent):

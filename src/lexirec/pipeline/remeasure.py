@@ -102,7 +102,14 @@ def as_report(values: Mapping[str, Any]) -> Report:
     import numpy as np
 
     metrics = {str(name): float(value) for name, value in values["metrics"].items()}
-    return Report(metrics, np.zeros(0, np.int64), dict(values["protocol"]), int(values["invalid"]))
+    return Report(
+        metrics,
+        np.zeros(0, np.int64),
+        dict(values["protocol"]),
+        int(values["invalid"]),
+        identifier_metrics=values.get("identifier_metrics"),
+        short=int(values.get("short", 0)),
+    )
 
 
 def measure_again(

@@ -14,6 +14,8 @@ from lexirec.nn.pretrained import SCRATCH
 from lexirec.pipeline.remeasure import EVALUATION, Evaluated
 
 UNKNOWN = "unknown: ask before you publish"
+LOCAL = "local"
+"""What a card says of a backbone that is a folder, whose path is nobody's business."""
 NAMES = {"late-fusion": "GRAM", "causal": "TS-Rec", "fused": "ensemble"}
 """What people call the kinds of recommenders."""
 _TAGS = ["recommender-system", "sequential-recommendation"]
@@ -133,13 +135,13 @@ def head(facts: CardFacts, *, library: str = "lexirec", tags: Sequence[str] = ()
     from huggingface_hub import EvalResult, ModelCardData
 
     kinds = sorted({NAMES.get(part.kind, part.kind).lower() for part in facts.parts})
-    backbone = facts.backbone if facts.backbone and "/" in facts.backbone else None
+    known = facts.backbone is not None and facts.backbone != LOCAL and not facts.backbone.startswith(SCRATCH)
     results = [EvalResult(**values) for values in _results(facts.known)]
     data = ModelCardData(
         license=facts.license or "unknown",
         library_name=library,
         tags=["lexirec", *_TAGS, *kinds, *tags],
-        base_model=backbone,
+        base_model=facts.backbone if known else None,
         metrics=[name for name in _METRICS if any(each.metric_type == name for each in results)] or None,
         model_name=facts.known.name,
         eval_results=results or None,
@@ -261,8 +263,8 @@ def _licences(facts: CardFacts) -> Iterator[str]:
     if facts.backbone is not None and facts.backbone.startswith(SCRATCH):
         yield f"backbone: `{facts.backbone}`, random weights trained on these data alone, so no licence but the data's"
     elif any(part.backbone for part in facts.parts):
-        where = f"`{facts.backbone}`" if facts.backbone and "/" in facts.backbone else "a pretrained model"
-        where = where if facts.backbone != "local" else "a model from a local folder"
+        where = "a model of unknown name" if facts.backbone is None else f"`{facts.backbone}`"
+        where = "a model from a local folder" if facts.backbone == LOCAL else where
         yield f"backbone: {where}; its licence is {UNKNOWN}"
     yield f"data (item texts in `catalog/`, histories that it learned from): {UNKNOWN}"
     yield "lexirec itself: Apache-2.0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,13 @@ from lexirec.models.item_windows import LIMITS
 from lexirec.models.loading import folder_named, load_named
 from lexirec.models.saving import MANIFEST, read_manifest
 from lexirec.nn.pretrained import SCRATCH
-from lexirec.pipeline.remeasure import EVALUATION, Evaluated, evaluated
-from lexirec.workflows.distribution.card import CardFacts, Part, hub_card
+from lexirec.pipeline.remeasure import EVALUATION, evaluated
+from lexirec.workflows.distribution.card import LOCAL, CardFacts, Part, hub_card
 
 _log = logging.getLogger(__name__)
 COUNTING = ("memory", "transitions", "item-knn", "ease")
 """Kinds of baselines that keep counts of items taken together or one after another."""
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,15 @@ def export_hub(
 
 
 def backbone_name(store: Store, name: str) -> str | None:
-    """Return the backbone that an experiment names: `scratch:…`, a hub name, or `local`; None where it is unknown."""
+    """Return the backbone that an experiment names, `local` for a folder, or None where it is unknown."""
     if folder_named(name) is not None:
         return None
     given = (find_run(store, name).settings.get("backbone") or {}).get("name")
-    if given is None or given.startswith(SCRATCH):
-        return given
-    parts = given.split("/")
-    return given if len(parts) <= 2 and all(parts) and not Path(given).expanduser().exists() else "local"
+    if given is None:
+        return None
+    if given.startswith(SCRATCH):
+        return str(given)
+    return given if _HUB_NAME.fullmatch(given) and not Path(given).exists() else LOCAL
 
 
 def parts_of(folder: Path) -> Iterator[Part]:
@@ -128,8 +131,3 @@ def _drop_columns(folder: Path, wanted: Sequence[str]) -> tuple[str, ...]:
         (inner / MANIFEST).write_text(text + "\n", encoding="utf-8")
     _log.info("columns that are not exported: %s (--with-column NAME or all)", ", ".join(dropped))
     return dropped
-
-
-def described(known: Evaluated) -> str:
-    """Return the name of a recommender with that of its experiment."""
-    return f"{known.name}:{known.recommender}" if known.recommender else known.name
