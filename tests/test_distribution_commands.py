@@ -41,14 +41,14 @@ def test_export_recommend_evaluate_and_verify(lexirec, tmp_path):
     assert lexirec("recommend", folder, "--history", "toy-00003", "--json")[1] == of_run[1]
     code, out, _ = lexirec("evaluate", folder, "--json")
     assert code == 0
-    stored = json.loads((folder / "evaluation.json").read_text())
+    stored = json.loads((folder / "figures.json").read_text())
     assert json.loads(out)["metrics"] == stored["reports"]["excluded"]["metrics"]
     code, out, _ = lexirec("evaluate", folder, "--fold", "validation", "--seen", "included", "--json")
     assert json.loads(out)["protocol"]["fold"] == "validation"
     assert json.loads(out)["protocol"]["exclude_seen"] is False
     code, out, _ = lexirec("verify", folder)
     assert (code, "verified, 0 damaged" in out) == (0, True)
-    code, out, _ = lexirec("verify", folder, "--against", folder / "evaluation.json", "--tolerance", 0)
+    code, out, _ = lexirec("verify", folder, "--against", folder / "figures.json", "--tolerance", 0)
     assert (code, "ndcg@10" in out, "differs" in out) == (0, True, False)
     code, _, err = lexirec("export", "old-gram", folder)
     assert code == 1

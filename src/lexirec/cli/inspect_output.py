@@ -12,7 +12,6 @@ from rich.text import Text
 
 from lexirec.cli.output import colored, new_table, put, put_json
 from lexirec.core.errors import ArtifactError
-from lexirec.core.exported import check_export
 from lexirec.core.manifest import read_manifest
 from lexirec.core.manifest import verify as verify_artifact
 from lexirec.core.progress import track
@@ -28,6 +27,7 @@ from lexirec.core.runs import (
     unfinished_run,
 )
 from lexirec.core.store import Store
+from lexirec.models.exported import check_export
 from lexirec.models.loading import folder_named
 from lexirec.pipeline.results import measured, side_by_side
 from lexirec.pipeline.stages.report import shared_protocol

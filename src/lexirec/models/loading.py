@@ -9,11 +9,11 @@ from pathlib import Path
 
 from lexirec.core.arguments import given_path
 from lexirec.core.errors import ArtifactError, did_you_mean
-from lexirec.core.exported import EXPORT, check_export
 from lexirec.core.runs import OWN, RunRecord, Stage, evaluations, find_run, recommenders
 from lexirec.core.store import Store
 from lexirec.data.ranking import Recommender
 from lexirec.models import living_catalog
+from lexirec.models.exported import EXPORT, check_export
 from lexirec.models.hub_download import fetch_from_hub, is_hub_name
 from lexirec.models.saving import MANIFEST, read_manifest
 

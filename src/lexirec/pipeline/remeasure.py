@@ -11,11 +11,11 @@ from typing import Any
 
 from lexirec.core.config import validate_settings
 from lexirec.core.errors import ArtifactError, LexirecError
-from lexirec.core.exported import check_export
 from lexirec.core.runs import RunRecord, evaluations, find_run, recommenders, unfinished_run
 from lexirec.core.store import Store
 from lexirec.data.catalog import Catalog
 from lexirec.evaluation.evaluator import Report
+from lexirec.models.exported import check_export
 from lexirec.models.loading import chosen, folder_named
 from lexirec.models.saving import MANIFEST
 from lexirec.pipeline.experiment import EvaluationSettings
@@ -23,7 +23,7 @@ from lexirec.pipeline.results import protocol_difference, with_seeds
 from lexirec.pipeline.stages.evaluation import measure
 from lexirec.pipeline.stages.report import stored_reports
 
-EVALUATION = "evaluation.json"
+FIGURES = "figures.json"
 """File of an exported folder: how the recommender was evaluated, on which data, and what was measured."""
 
 
@@ -48,7 +48,7 @@ class Evaluated:
     reports: Mapping[str, Report]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the evaluation as the content of `evaluation.json`."""
+        """Return the evaluation as the content of `figures.json`."""
         return {
             "experiment": self.name,
             "recommender": self.recommender,
@@ -82,19 +82,19 @@ def _of_run(store: Store, run: RunRecord, wanted: str | None) -> Evaluated:
 
 
 def _of_folder(folder: Path) -> Evaluated:
-    if not (folder / EVALUATION).is_file():
+    if not (folder / FIGURES).is_file():
         if not (folder / MANIFEST).is_file():
             check_export(folder, "hub")
         return Evaluated(folder.resolve().name, "", folder, "", None, {})
     check_export(folder, "hub")
     try:
-        values = json.loads((folder / EVALUATION).read_bytes())
+        values = json.loads((folder / FIGURES).read_bytes())
         reports = {seen: as_report(each) for seen, each in values["reports"].items()}
         given = values["settings"]
-        settings = None if given is None else validate_settings(given, EvaluationSettings, EVALUATION)
+        settings = None if given is None else validate_settings(given, EvaluationSettings, FIGURES)
         return Evaluated(values["experiment"], values["recommender"], folder, values["data"], settings, reports)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{folder / EVALUATION} is damaged ({error}); fetch or export the folder again") from None
+        raise ArtifactError(f"{folder / FIGURES} is damaged ({error}); fetch or export the folder again") from None
 
 
 def as_report(values: Mapping[str, Any]) -> Report:
@@ -131,7 +131,7 @@ def measure_again(
     """
     if known.settings is None:
         raise ArtifactError(
-            f"{known.folder}: how it was evaluated is unknown ({EVALUATION} is missing); "
+            f"{known.folder}: how it was evaluated is unknown ({FIGURES} is missing); "
             "export the recommender of a finished experiment"
         )
     before = known.settings.model_dump(mode="json")

@@ -7,8 +7,8 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lexirec.core.errors import SettingsError
-from lexirec.core.exported import check_export
 from lexirec.core.store import Store
+from lexirec.models.exported import check_export
 from lexirec.models.loading import load_recommender
 from lexirec.nn.t5 import Backbone
 from lexirec.workflows.distribution.engine import export_engine, fit_rows

@@ -10,9 +10,9 @@ from safetensors import safe_open
 
 from lexirec.core.digests import files_of
 from lexirec.core.errors import ArtifactError, SettingsError
-from lexirec.core.exported import check_export
 from lexirec.core.runs import find_run
 from lexirec.data.catalog import Catalog
+from lexirec.models.exported import check_export
 from lexirec.models.loading import load_recommender
 from lexirec.pipeline.stages.data import load_split
 from lexirec.workflows.distribution.export import ExportSettings, backbone_name, export_hub
@@ -62,7 +62,7 @@ def test_the_card_has_the_figures_of_the_run(member):
     assert card.data.library_name == "lexirec"
     assert card.data.license == "unknown"
     assert "recommender-system" in card.data.tags
-    stored = json.loads((folder / "evaluation.json").read_text())["reports"]
+    stored = json.loads((folder / "figures.json").read_text())["reports"]
     metrics = stored["excluded"]["metrics"]
     found = {each.metric_name: each.metric_value for each in card.data.eval_results}
     assert len(found) == 2 * len(metrics)

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lexirec.core.errors import ArtifactError, SettingsError
-from lexirec.core.exported import write_export
 from lexirec.core.store import Store
+from lexirec.models.exported import write_export
 from lexirec.nn.causal_lm import load_causal
 from lexirec.workflows.distribution.engine import export_engine
 from lexirec.workflows.distribution.parity import ParitySettings, compare_engine

@@ -6,9 +6,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lexirec.core.errors import ArtifactError, DataError, SettingsError
-from lexirec.core.exported import EXPORT, write_export
 from lexirec.core.runs import evaluations, find_run
 from lexirec.core.store import Store
+from lexirec.models.exported import EXPORT, write_export
 from lexirec.workflows.distribution.export import export_hub
 from lexirec.workflows.distribution.verify import metric_name, verify_figures
 from tests.worlds.exported_shop import MEMBERS, exported, shop
@@ -23,7 +23,7 @@ def copied(folder, target):
 def test_a_run_and_its_export_have_the_figures_that_were_stored(member):
     folder = exported(*member)
     for name, part in ((member[0], member[1]), (str(folder), None)):
-        found = verify_figures(shop(), name, folder / "evaluation.json", tolerance=0, wanted=part)
+        found = verify_figures(shop(), name, folder / "figures.json", tolerance=0, wanted=part)
         assert len(found.rows) == 12
         assert {row.seen for row in found.rows} == {"excluded", "included"}
         assert not found.beyond
@@ -33,7 +33,7 @@ def test_a_run_and_its_export_have_the_figures_that_were_stored(member):
 
 def test_a_planted_difference_in_the_file_is_found(tmp_path):
     folder = exported("old-gram", "model")
-    values = json.loads((folder / "evaluation.json").read_text())
+    values = json.loads((folder / "figures.json").read_text())
     values["reports"]["included"]["metrics"]["mrr@5"] *= 1.02
     (tmp_path / "planted.json").write_text(json.dumps(values))
     found = verify_figures(shop(), str(folder), tmp_path / "planted.json", tolerance=0.01)
@@ -50,9 +50,9 @@ def test_a_planted_difference_in_the_weights_is_found(tmp_path):
     weights[name] = torch.randn(weights[name].shape, generator=torch.Generator().manual_seed(0))
     save_file(weights, folder / "network.safetensors")
     with pytest.raises(ArtifactError, match=r"network\.safetensors is damaged"):
-        verify_figures(shop(), str(folder), folder / "evaluation.json")
+        verify_figures(shop(), str(folder), folder / "figures.json")
     write_export(folder, "hub", "old-gram", "model")
-    found = verify_figures(shop(), str(folder), folder / "evaluation.json")
+    found = verify_figures(shop(), str(folder), folder / "figures.json")
     assert found.beyond
     with pytest.raises(DataError, match="metrics differ"):
         found.check(0.01)
@@ -77,7 +77,7 @@ def test_files_of_other_forms_are_read(tmp_path):
 
 
 def test_a_plain_file_is_of_the_headline_and_what_cannot_be_compared_is_named(tmp_path):
-    headline = json.loads((exported("old-gram", "model") / "evaluation.json").read_text())["reports"]["excluded"]
+    headline = json.loads((exported("old-gram", "model") / "figures.json").read_text())["reports"]["excluded"]
     values = {"ndcg@10": headline["metrics"]["ndcg@10"], "recall@50": 0.3, "note": "ours", "mrr@5": float("nan")}
     (tmp_path / "plain.json").write_text(json.dumps(values))
     found = verify_figures(shop(), "old-gram", tmp_path / "plain.json", wanted="model")
@@ -92,8 +92,8 @@ def test_a_plain_file_is_of_the_headline_and_what_cannot_be_compared_is_named(tm
     [
         (None, "cannot be read"),
         ("{", "it is no JSON"),
-        ("[]", 'give an evaluation.json, a metrics.json, or plain {"ndcg@10": 0.05}'),
-        ("{}", "give an evaluation.json"),
+        ("[]", 'give an figures.json, a metrics.json, or plain {"ndcg@10": 0.05}'),
+        ("{}", "give an figures.json"),
         ('{"recall@50": 1}', "none of its metrics can be compared"),
         ('{"reports": {"excluded": 3}}', "it is not what lexirec writes"),
         ('{"metrics": {"recall@5": "x"}, "protocol": {}}', "it is not what lexirec writes"),
@@ -110,11 +110,11 @@ def test_bad_files_are_one_line(tmp_path, content, said):
 @pytest.mark.parametrize("tolerance", [-0.1, float("nan"), float("inf")])
 def test_bad_tolerances_are_one_line(tolerance):
     with pytest.raises(SettingsError, match="--tolerance"):
-        verify_figures(shop(), "old-gram", exported("old-gram", "model") / "evaluation.json", tolerance=tolerance)
+        verify_figures(shop(), "old-gram", exported("old-gram", "model") / "figures.json", tolerance=tolerance)
 
 
 def test_figures_of_another_protocol_are_not_compared(tmp_path):
-    values = json.loads((exported("old-gram", "model") / "evaluation.json").read_text())
+    values = json.loads((exported("old-gram", "model") / "figures.json").read_text())
     values["reports"]["excluded"]["protocol"]["max_history"] = 3
     values["reports"]["excluded"]["protocol"]["cases_digest"] = "0" * 64
     (tmp_path / "other.json").write_text(json.dumps(values))
@@ -125,7 +125,7 @@ def test_figures_of_another_protocol_are_not_compared(tmp_path):
 def test_an_export_with_fewer_columns_is_verified_against_the_run(tmp_path):
     export_hub(shop(), "old-gram", tmp_path / "fewer", wanted="model")
     for against in (tmp_path / "fewer", exported("old-gram", "model")):
-        verify_figures(shop(), str(tmp_path / "fewer"), against / "evaluation.json", tolerance=0).check(0)
+        verify_figures(shop(), str(tmp_path / "fewer"), against / "figures.json", tolerance=0).check(0)
 
 
 def test_the_data_must_be_there_and_the_same(tmp_path):
@@ -133,18 +133,18 @@ def test_the_data_must_be_there_and_the_same(tmp_path):
     with pytest.raises(
         ArtifactError, match=r"lacks the data that old-gram was evaluated on; lexirec run .* --until data"
     ):
-        verify_figures(Store(tmp_path), str(folder), folder / "evaluation.json")
-    verify_figures(shop(), str(folder), folder / "evaluation.json", data="old-tsrec", tolerance=0).check(0)  # one shop
+        verify_figures(Store(tmp_path), str(folder), folder / "figures.json")
+    verify_figures(shop(), str(folder), folder / "figures.json", data="old-tsrec", tolerance=0).check(0)  # one shop
     with pytest.raises(ArtifactError, match="no finished experiment 'nothing'"):
-        verify_figures(shop(), str(folder), folder / "evaluation.json", data="nothing")
+        verify_figures(shop(), str(folder), folder / "figures.json", data="nothing")
 
 
 def test_a_folder_without_an_evaluation_is_told(tmp_path):
     folder = copied(exported("old-gram", "model"), tmp_path / "unknown")
-    (folder / "evaluation.json").unlink()
+    (folder / "figures.json").unlink()
     (folder / EXPORT).unlink()
     with pytest.raises(ArtifactError, match="how it was evaluated is unknown"):
-        verify_figures(shop(), str(folder), exported("old-gram", "model") / "evaluation.json")
+        verify_figures(shop(), str(folder), exported("old-gram", "model") / "figures.json")
 
 
 def test_other_names_of_metrics():

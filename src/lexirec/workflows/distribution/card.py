@@ -11,7 +11,7 @@ from typing import Any
 from lexirec.core.environment import versions
 from lexirec.evaluation.verdicts import card_seeds
 from lexirec.nn.pretrained import SCRATCH
-from lexirec.pipeline.remeasure import EVALUATION, Evaluated
+from lexirec.pipeline.remeasure import FIGURES, Evaluated
 
 UNKNOWN = "unknown: ask before you publish"
 LOCAL = "local"
@@ -206,8 +206,8 @@ def _figures(known: Evaluated, *, again: bool = True) -> str:
     if not again:
         return f"{table}\n\n{_lines(_protocol(protocol))}"
     return (
-        f"{table}\n\n{_lines(_protocol(protocol))}\n\nThe whole protocol card is in `{EVALUATION}`; `lexirec verify "
-        f"FOLDER --against FOLDER/{EVALUATION}` measures again on the same data."
+        f"{table}\n\n{_lines(_protocol(protocol))}\n\nThe whole protocol card is in `{FIGURES}`; `lexirec verify "
+        f"FOLDER --against FOLDER/{FIGURES}` measures again on the same data."
     )
 
 
@@ -280,8 +280,8 @@ def _use() -> str:
 
 def _files(facts: CardFacts, folder: Path) -> Iterator[str]:
     yield "`lexirec.json`: every file with its SHA-256"
-    if (folder / EVALUATION).is_file():
-        yield f"`{EVALUATION}`: the protocol card and all figures"
+    if (folder / FIGURES).is_file():
+        yield f"`{FIGURES}`: the protocol card and all figures"
     for part in facts.parts:
         yield f"`{part.folder}recommender.json`, `{part.folder}catalog/`: kind, and items with their texts"
         if part.backbone:

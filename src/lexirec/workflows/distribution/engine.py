@@ -24,9 +24,9 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from lexirec.core.errors import SettingsError
-from lexirec.core.exported import CARD, ExportManifest, check_free, whole_folder, write_export
 from lexirec.core.files import write_json
 from lexirec.core.store import Store
+from lexirec.models.exported import CARD, ExportManifest, check_free, whole_folder, write_export
 from lexirec.models.hub_layout import write_trie
 from lexirec.models.loading import load_named
 from lexirec.models.tsrec.recommender import TSRecRecommender

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from lexirec.core.errors import ArtifactError, SettingsError, did_you_mean
-from lexirec.core.exported import CARD, ExportManifest, check_free, whole_folder, write_export
 from lexirec.core.files import write_json
 from lexirec.core.runs import find_run, run_seeds
 from lexirec.core.store import Store
 from lexirec.data.catalog import Catalog
+from lexirec.models.exported import CARD, ExportManifest, check_free, whole_folder, write_export
 from lexirec.models.hub_layout import GENERATIVE, recommender_folders, to_hub_layout
 from lexirec.models.item_windows import LIMITS
 from lexirec.models.loading import folder_named, load_named
 from lexirec.models.saving import MANIFEST, read_manifest
 from lexirec.nn.pretrained import SCRATCH
-from lexirec.pipeline.remeasure import EVALUATION, evaluated
+from lexirec.pipeline.remeasure import FIGURES, evaluated
 from lexirec.workflows.distribution.card import LOCAL, CardFacts, Part, hub_card
 
 _log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def export_hub(
         recommender.save(folder)
         dropped = _drop_columns(folder, settings.columns)
         to_hub_layout(folder)
-        write_json(folder / EVALUATION, known.as_json())
+        write_json(folder / FIGURES, known.as_json())
         facts = CardFacts(
             known,
             tuple(parts_of(folder)),

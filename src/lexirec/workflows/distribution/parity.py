@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from lexirec.core.errors import ArtifactError, SettingsError
-from lexirec.core.exported import check_export
 from lexirec.core.store import Store
 from lexirec.data.sequences import Sequences
+from lexirec.models.exported import check_export
 from lexirec.models.loading import load_named
 from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.workflows.distribution.engine import ITEMS, SIZES, servable

@@ -88,7 +88,7 @@ def verify_figures(
     Args:
         store: of finished experiments; of an exported folder, it holds the data.
         name: of an experiment, or an exported folder.
-        against: JSON: the `evaluation.json` of an export, a `metrics.json` of an evaluation, or plain `{"ndcg@10":
+        against: JSON: the `figures.json` of an export, a `metrics.json` of an evaluation, or plain `{"ndcg@10":
             0.05}`, which is read as the headline treatment of seen items, or `{"excluded": {…}, "included": {…}}`.
         tolerance: greatest difference as a share of the stored value; 0 wants equal figures.
         wanted: one of the experiment's recommenders.
@@ -125,7 +125,7 @@ def read_figures(file: Path, headline: str) -> tuple[dict[str, dict[str, Any]], 
     except (ValueError, RecursionError) as error:
         raise DataError(f"--against {file}: it is no JSON ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict) or not values:
-        raise DataError(f'--against {file}: give an evaluation.json, a metrics.json, or plain {{"ndcg@10": 0.05}}')
+        raise DataError(f'--against {file}: give an figures.json, a metrics.json, or plain {{"ndcg@10": 0.05}}')
     try:
         return _figures(values, headline)
     except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lexirec.core.errors import ArtifactError
-from lexirec.core.exported import EXPORT, check_export, read_export, whole_folder, write_export
+from lexirec.models.exported import EXPORT, check_export, read_export, whole_folder, write_export
 
 
 def export(target: Path, text: str = "one", *, force: bool = False) -> None:
