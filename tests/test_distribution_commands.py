@@ -7,6 +7,8 @@ import shutil
 import pytest
 
 from lexirec import cli
+from lexirec.serving.answering.sources import SourceFinder
+from lexirec.serving.starting import served_items
 from tests.worlds import engine_shop
 from tests.worlds.exported_shop import exported, shop
 
@@ -84,6 +86,12 @@ def test_damaged_exports_are_one_line_for_every_command(lexirec, tmp_path):
         assert code == 1
         assert "model.safetensors is damaged: its content is not that of lexirec.json" in err
         assert err.count("\n") == 1
+
+
+def test_the_service_takes_an_exported_folder():
+    folder = exported("old-gram", "fused")
+    assert SourceFinder(shop()).given(str(folder), None).folder == folder
+    assert "toy-00003" in served_items(shop(), str(folder))
 
 
 def test_engine_folders_and_parity(lexirec, tmp_path):

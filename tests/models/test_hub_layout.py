@@ -89,6 +89,9 @@ def test_parts_of_an_ensemble_have_the_layout_too_and_baselines_stay():
     assert layouts == {"model": "hub", "memory": None, folder.name: None}
     assert (folder / "parts" / "model" / "config.json").is_file()
     assert not list(folder.rglob("backbone"))
+    inner = AutoModelForSeq2SeqLM.from_pretrained(folder, subfolder="parts/model")  # as the card says
+    ours = load_recommender(folder / "parts" / "model").backbone.model
+    assert torch.equal(inner.get_input_embeddings().weight, ours.get_input_embeddings().weight.cpu())
 
 
 def test_a_lost_file_of_the_layout_is_one_line(tmp_path):

@@ -6,9 +6,13 @@ from safetensors.torch import load_file, save_file
 
 from lexirec.core.errors import ArtifactError, SettingsError
 from lexirec.core.store import Store
+from lexirec.data.sequences import Sequences
 from lexirec.models.exported import write_export
+from lexirec.models.loading import load_recommender
 from lexirec.nn.causal_lm import load_causal
 from lexirec.workflows.distribution.engine import export_engine
+from lexirec.workflows.distribution.engine_backends import TransformersEngine
+from lexirec.workflows.distribution.engine_prompts import EnginePrompts
 from lexirec.workflows.distribution.parity import ParitySettings, compare_engine
 from tests.worlds import backbones, engine_shop
 
@@ -40,6 +44,21 @@ def test_parity_holds_where_the_table_was_cut(tmp_path, spare):
     sizes = json.loads((engine / "engine.json").read_text())
     assert (sizes["rows"] < sizes["rows_before"]) == bool(spare)
     assert compare_engine(Store(tmp_path), name, engine, FEW).greatest < 1e-5
+
+
+def test_an_engine_scores_items_as_the_beam_search_of_lexirec_does(tmp_path):
+    tokenizer = backbones.byte_tokenizer()
+    tokenizer.add_tokens([f"<more_{number}>" for number in range(384 - 13 - len(tokenizer))])  # so no row is added
+    folder = backbones.save(tmp_path / "qwen2", "qwen2", tokenizer, rows=len(tokenizer))
+    name, engine = exported(tmp_path, backbone=load_causal(folder), frame="plain")
+    assert json.loads((engine / "engine.json").read_text())["fillers"] == 0
+    history = [3, 14, 15]
+    ranking = load_recommender(name).rank(Sequences.from_lists([history]), k=10)
+    prompts = EnginePrompts.read(engine)
+    answers = [prompts.sids[item] for item in ranking.items[0]]
+    found = TransformersEngine(engine, "float32")([prompts.prompt(history)] * 10, answers)
+    assert [each.sum() for each in found] == pytest.approx(ranking.scores[0].tolist(), abs=1e-4)
+    assert len(set(ranking.scores[0].round(3).tolist())) > 5
 
 
 def test_planted_differences_are_found(tmp_path):

@@ -18,6 +18,7 @@ from lexirec.data.catalog import Catalog
 from lexirec.models.exported import CARD, ExportManifest, check_free, whole_folder, write_export
 from lexirec.models.hub_layout import GENERATIVE, recommender_folders, to_hub_layout
 from lexirec.models.item_windows import LIMITS
+from lexirec.models.living_catalog import LivingRecommender
 from lexirec.models.loading import folder_named, load_named
 from lexirec.models.saving import MANIFEST, read_manifest
 from lexirec.nn.pretrained import SCRATCH
@@ -65,6 +66,8 @@ def export_hub(
     check_free(target, force=settings.force)
     known = evaluated(store, name, wanted)
     recommender: Any = load_named(store, name, wanted)
+    if isinstance(recommender, LivingRecommender):
+        _log.warning("facts of today and hidden items of %s are not exported: they are the store's alone", name)
     with whole_folder(target, force=settings.force) as folder:
         recommender.save(folder)
         dropped = _drop_columns(folder, settings.columns)
