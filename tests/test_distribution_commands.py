@@ -4,9 +4,11 @@ import json
 import logging
 import shutil
 
+import pyarrow as pa
 import pytest
 
 from lexirec import cli
+from lexirec.models.loading import load_recommender
 from lexirec.serving.answering.sources import SourceFinder
 from lexirec.serving.starting import served_items
 from tests.worlds import engine_shop
@@ -76,6 +78,18 @@ def test_verify_fails_in_one_line_and_prints_the_table(lexirec, tmp_path):
     assert "name the experiment" in lexirec("verify", "--against", tmp_path / "plain.json")[2]
 
 
+def test_exported_items_are_recommended_within_their_windows_alone(lexirec, tmp_path):
+    recommender = load_recommender(exported("old-gram", "model"))
+    first = recommender.recommend(["toy-00003"], k=1)[0].item_id
+    ends = ["2001-01-01T00:00:00Z" if each == first else None for each in recommender.catalog.item_ids]
+    recommender._catalog = recommender.catalog.with_columns({"available_until": pa.chunked_array([ends])})
+    recommender.save(tmp_path / "saved")
+    assert lexirec("export", tmp_path / "saved", tmp_path / "windows")[0] == 0
+    code, out, _ = lexirec("recommend", tmp_path / "windows", "toy-00003", "--json")
+    assert code == 0
+    assert first not in [each["item_id"] for each in json.loads(out)]
+
+
 def test_damaged_exports_are_one_line_for_every_command(lexirec, tmp_path):
     folder = shutil.copytree(exported("old-gram", "model"), tmp_path / "damaged")
     with (folder / "model.safetensors").open("r+b") as file:
@@ -100,10 +114,12 @@ def test_engine_folders_and_parity(lexirec, tmp_path):
     code, out, _ = lexirec("parity", name, tmp_path / "engine", "--histories", 4, "--json")
     assert code == 0
     assert json.loads(out)["greatest"] < 1e-5
-    code, out, err = lexirec("parity", name, tmp_path / "engine", "--histories", 4, "--tolerance", -1)
+    strict = ("--histories", 4, "--dtype", "bfloat16", "--tolerance", 1e-6)
+    code, out, err = lexirec("parity", name, tmp_path / "engine", *strict)
     assert code == 1
     assert "greatest difference" in out
-    assert "more than --tolerance -1" in err
+    assert "more than --tolerance 1e-06" in err
+    assert "give nats of at least 0" in lexirec("parity", name, tmp_path / "engine", "--tolerance", -1)[2]
     code, _, err = lexirec("recommend", tmp_path / "engine", "item-1")
     assert code == 1
     assert "was exported with --format engine; here one of --format hub is needed" in err

@@ -69,9 +69,11 @@ def parity(
     from dataclasses import asdict
 
     from lexirec.cli import output
-    from lexirec.core.errors import DataError
+    from lexirec.core.errors import DataError, SettingsError
     from lexirec.workflows.distribution.parity import ParitySettings, compare_engine
 
+    if not tolerance >= 0:
+        raise SettingsError(f"--tolerance {tolerance}: give nats of at least 0, such as 0.001")
     settings = ParitySettings(backend, histories, seed, dtype)
     found = compare_engine(Store(store), name, engine, settings, wanted=with_)
     if json:

@@ -93,7 +93,7 @@ def load_named(store: Store, name: str, wanted: str | None = None) -> Recommende
     """
     folder = folder_named(name)
     if folder is not None:
-        return load_recommender(folder)
+        return living_catalog.present(load_recommender(folder), living_catalog.Facts())
     run = find_run(store, name)
     part = chosen(run, wanted)
     return load_present(store, run.name, part, recommenders(run)[part])

@@ -13,6 +13,7 @@ from lexirec.core.errors import ArtifactError, SettingsError
 from lexirec.core.runs import find_run
 from lexirec.data.catalog import Catalog
 from lexirec.models.exported import check_export
+from lexirec.models.living_catalog import Facts, LivingRecommender
 from lexirec.models.loading import load_recommender
 from lexirec.pipeline.stages.data import load_split
 from lexirec.workflows.distribution.export import ExportSettings, backbone_name, export_hub
@@ -136,3 +137,13 @@ def test_backbones_are_named_but_never_paths_of_this_machine(tmp_path, monkeypat
     assert named("google-t5/t5-small") == "google-t5/t5-small"
     assert named("gpt2") == "gpt2"
     assert [named(path) for path in (str(tmp_path), "/models/a/b", "~/t5", "./t5", "a/b/c")] == ["local"] * 5
+
+
+def test_facts_of_the_store_are_said_to_stay_there(tmp_path, monkeypatch, caplog):
+    recommender = load_recommender(exported("old-gram", "model"))
+    for facts, said in ((Facts(hidden=frozenset({"toy-00003"})), True), (Facts(), False)):
+        living = LivingRecommender(recommender, facts)
+        monkeypatch.setattr("lexirec.workflows.distribution.export.load_named", lambda *_, given=living: given)
+        caplog.clear()
+        export_hub(shop(), "old-gram", tmp_path / str(said), wanted="model")
+        assert ("facts of today and hidden items of old-gram are not exported" in caplog.text) == said

@@ -66,7 +66,7 @@ def export_hub(
     check_free(target, force=settings.force)
     known = evaluated(store, name, wanted)
     recommender: Any = load_named(store, name, wanted)
-    if isinstance(recommender, LivingRecommender):
+    if isinstance(recommender, LivingRecommender) and recommender.has_facts:
         _log.warning("facts of today and hidden items of %s are not exported: they are the store's alone", name)
     with whole_folder(target, force=settings.force) as folder:
         recommender.save(folder)
