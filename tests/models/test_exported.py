@@ -2,7 +2,9 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from lexirec.core.errors import ArtifactError
 from lexirec.models.exported import EXPORT, check_export, read_export, whole_folder, write_export
@@ -22,6 +24,14 @@ def test_a_folder_appears_whole_with_the_digests_of_its_files(tmp_path):
     assert list(manifest.files) == ["inner/file.json"]
     assert (manifest.name, manifest.recommender) == ("small", "model")
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_files_may_be_read_by_those_who_may_read_the_folder(tmp_path):
+    with whole_folder(tmp_path / "made") as folder:
+        save_file({"one": np.zeros(1)}, folder / "own.safetensors")
+        (folder / "own.safetensors").chmod(0o600)
+    mode = (tmp_path / "made").stat().st_mode
+    assert (tmp_path / "made" / "own.safetensors").stat().st_mode & 0o777 == mode & 0o666
 
 
 def test_nothing_stays_of_a_folder_that_failed(tmp_path):

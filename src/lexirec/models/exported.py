@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -70,7 +71,9 @@ def whole_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
         with saying_disk_is_full(target.parent):
             partial.mkdir(parents=True)
             yield partial
+            mode = stat.S_IMODE(partial.stat().st_mode) & 0o666  # safetensors writes for the owner alone
             for _, path in files_of(partial):
+                path.chmod(mode)
                 sync(path)
             for folder in (partial, *(path for path in partial.rglob("*") if path.is_dir())):
                 sync(folder)
