@@ -16,8 +16,10 @@ from lexirec.cli.options import (
     SetOption,
     StoreOption,
     SystemsArgument,
+    WithOption,
     app,
 )
+from lexirec.core.errors import SettingsError
 from lexirec.core.printable import printable
 from lexirec.core.store import Store
 
@@ -45,14 +47,35 @@ def show(
 
 @app.command()
 def verify(
-    name: Annotated[str | None, typer.Argument(help="An experiment; without one, the whole store.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="An experiment or an exported folder; without one, the whole store.")
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Evaluate again, and compare with the metrics of this JSON file."),
+    ] = None,
+    tolerance: Annotated[float, typer.Option(help="Greatest difference, as a share of the file's value.")] = 0.01,
+    data: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Experiment whose data an exported folder is evaluated on.")
+    ] = None,
+    with_: WithOption = None,
+    json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Hash every stored file again and list the damaged ones."""
+    """Hash every stored file again and list the damaged ones; or evaluate again and compare the metrics with a file."""
     from lexirec.cli import inspect_output
 
-    if inspect_output.print_damages(Store(store), name):
-        raise typer.Exit(1)
+    if against is None:
+        if inspect_output.print_damages(Store(store), name):
+            raise typer.Exit(1)
+        return
+    if name is None:
+        raise SettingsError("verify --against: name the experiment or the exported folder that is evaluated again")
+    from lexirec.workflows.distribution.verify import verify_figures
+
+    found = verify_figures(Store(store), name, against, tolerance=tolerance, wanted=with_, data=data)
+    inspect_output.print_verification(found, json)
+    found.check(tolerance)
 
 
 @app.command()

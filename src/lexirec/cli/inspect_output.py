@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from rich.markdown import Markdown
 from rich.text import Text
@@ -26,6 +27,8 @@ from lexirec.core.runs import (
     unfinished_run,
 )
 from lexirec.core.store import Store
+from lexirec.models.exported import check_export
+from lexirec.models.loading import folder_named
 from lexirec.pipeline.results import measured, side_by_side
 from lexirec.pipeline.stages.report import shared_protocol
 from lexirec.reporting.tables import metrics_table, protocol_table
@@ -33,6 +36,7 @@ from lexirec.workflows.audit.findings import Audit, tables
 from lexirec.workflows.comparison.analyze import Analysis
 from lexirec.workflows.comparison.compare import Comparison
 from lexirec.workflows.comparison.table import ResultsTable
+from lexirec.workflows.distribution.verify import Verification
 from lexirec.workflows.doctor import Finding
 
 
@@ -113,6 +117,10 @@ def print_stage(store: Store, name: str, stage_name: str) -> None:
 
 def print_damages(store: Store, name: str | None) -> int:
     """Verify the artifacts of an experiment or of a whole store, print the damaged ones, and return their number."""
+    exported = None if name is None else folder_named(name)
+    if exported is not None:
+        put(f"{len(check_export(exported).files)} files of {exported} verified, 0 damaged")
+        return 0
     check_there(store)
     if name is None:
         folders = list(store.folders())
@@ -127,6 +135,19 @@ def print_damages(store: Store, name: str | None) -> int:
             put(Text(str(error), style="red"))
     put(f"{len(set(folders))} artifacts verified, {damaged} damaged")
     return damaged
+
+
+def print_verification(found: Verification, as_json: bool) -> None:
+    """Print every compared metric, stored and measured, and which ones could not be compared."""
+    if as_json:
+        rows = [asdict(row) | {"difference": row.difference, "alike": row.alike} for row in found.rows]
+        put_json({"metrics": rows, "not_compared": dict(found.left_out)})
+        return
+    table = new_table("metric", "seen items", "stored", "measured", "difference", "allowed", "")
+    for row in found.rows:
+        figures = (f"{row.stored:.6f}", f"{row.measured:.6f}", f"{row.difference:+.6f}", f"{row.allowed:.6f}")
+        table.add_row(row.metric, row.seen, *figures, colored("ok" if row.alike else "differs"))
+    put(table, *(f"not compared: {name}: {why}" for name, why in found.left_out.items()))
 
 
 def print_findings(findings: Sequence[Finding]) -> int:

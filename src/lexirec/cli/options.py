@@ -32,7 +32,10 @@ def settings_argument(metavar: str, help: str | None = None) -> Any:
 
 
 ExperimentArgument = Annotated[Path, settings_argument("EXPERIMENT.toml")]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="An experiment, or the folder of a recommender.")]
+NameArgument = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="An experiment, the folder of a recommender, or org/name of the hub."),
+]
 WithOption = Annotated[
     str | None,
     typer.Option("--with", metavar="RECOMMENDER", help="One of its recommenders; by default the best."),

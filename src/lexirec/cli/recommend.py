@@ -122,9 +122,15 @@ def evaluate(
 ) -> None:
     """Evaluate a recommender on test or validation cases.
 
-    Stored results are reused.
+    Stored results are reused, but those of an exported folder, which needs the store with its data.
     """
     from lexirec.cli import output
-    from lexirec.pipeline import results
+    from lexirec.models.loading import folder_named
+    from lexirec.pipeline import remeasure, results
 
-    output.print_report(results.evaluate_named(Store(store, check=check), name, fold, with_, seen=seen), json)
+    places, folder = Store(store, check=check), folder_named(name)
+    if folder is None:
+        report = results.evaluate_named(places, name, fold, with_, seen=seen)
+    else:
+        report = remeasure.evaluate_folder(places, folder, fold, seen)
+    output.print_report(report, json)

@@ -72,11 +72,12 @@ def _remove_abandoned(path: Path) -> None:
     """Remove what processes that were killed had written of a file."""
     for abandoned in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
         number = abandoned.name.removesuffix(".partial").rpartition(".")[2]
-        if number.isdigit() and not _is_alive(int(number)):
+        if number.isdigit() and not is_alive(int(number)):
             abandoned.unlink(missing_ok=True)
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Say whether a process of this machine exists."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

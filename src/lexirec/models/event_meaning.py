@@ -6,14 +6,13 @@ The experiment file says it in `[data.events]`; without that, every event is his
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 from lexirec.core.errors import DataError
 from lexirec.core.runs import find_run
 from lexirec.core.store import Store
 from lexirec.data.event_types import EventTypes
-from lexirec.models.saving import MANIFEST
+from lexirec.models.loading import folder_named
 
 
 class TypedEvents(NamedTuple):
@@ -36,7 +35,7 @@ def meaning_of(store: Store, name: str) -> EventTypes:
     Raises:
         ArtifactError: there is no such experiment.
     """
-    if (Path(name) / MANIFEST).is_file():
+    if folder_named(name) is not None:
         return EventTypes()
     data = find_run(store, name).settings.get("data")
     types = data.get("events") if isinstance(data, dict) else None

@@ -163,11 +163,15 @@ class LivingRecommender:
     """A recommender with present facts in its catalogue, that never recommends a hidden item, or one out of its window.
 
     The windows follow the clock: what is ranked now are the items that are available now.
+
+    Attributes:
+        has_facts: whether there are facts or hidden items, besides windows.
     """
 
     def __init__(self, recommender: Recommender, facts: Facts, clock: Callable[[], float] = time.time) -> None:
         """Put facts over a recommender; `clock` says the time in seconds since 1970."""
         self._recommender, self._clock = recommender, clock
+        self.has_facts = bool(facts.values or facts.hidden)
         self._catalog, self._windows = facts.items(recommender.catalog)
         self._shown = facts.mask(recommender.catalog)
 

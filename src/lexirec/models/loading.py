@@ -1,4 +1,4 @@
-"""Load saved recommenders: from a folder, or from a finished experiment by its name.
+"""Load saved recommenders: from a folder, from the hub, or from a finished experiment by its name.
 
 Imports are lazy: only the module of the recommender's own kind is imported, none of training, pipeline or reporting.
 """
@@ -13,19 +13,39 @@ from lexirec.core.runs import OWN, RunRecord, Stage, evaluations, find_run, reco
 from lexirec.core.store import Store
 from lexirec.data.ranking import Recommender
 from lexirec.models import living_catalog
+from lexirec.models.exported import EXPORT, check_export
+from lexirec.models.hub_download import fetch_from_hub, is_hub_name
 from lexirec.models.saving import MANIFEST, read_manifest
 
 KINDS = ("scores", "late-fusion", "causal", "fused")
 """Kinds of saved recommenders, as `recommender.json` names them: a baseline, GRAM, TS-Rec, an ensemble."""
 
 
+def located(name: str | Path) -> Path:
+    """Return the folder of a recommender: the one given, or that of the hub's files where the name is `org/name`.
+
+    Raises:
+        ArtifactError: the hub has no such repository, or cannot be reached.
+    """
+    if isinstance(name, str) and is_hub_name(name):
+        return fetch_from_hub(name)
+    return given_path("folder", name)
+
+
 def load_recommender(folder: str | Path) -> Recommender:
     """Load a saved recommender of any kind; its manifest names the kind.
 
+    Args:
+        folder: written by `save` or `lexirec export`, or `org/name` or `org/name@REVISION` of the Hugging Face hub. The
+            files of an exported folder are compared with their digests first.
+
     Raises:
-        ArtifactError: the folder holds no recommender, or one of a kind this version does not know.
+        ArtifactError: the folder holds no recommender, a damaged one, or one of a kind or format this version does not
+            know; or the hub has none of this name, or cannot be reached.
     """
-    source = given_path("folder", folder)
+    source = located(folder)
+    if (source / EXPORT).is_file():
+        check_export(source, "hub")
     kind = read_manifest(source).get("kind")
     if kind == "scores":
         from lexirec.models.baselines.recommender import ScoreRecommender
@@ -47,19 +67,33 @@ def load_recommender(folder: str | Path) -> Recommender:
     raise ArtifactError(f"{source / MANIFEST}: kind '{kind}' is unknown to this version of lexirec; allowed: {allowed}")
 
 
+def folder_named(name: str) -> Path | None:
+    """Return the folder that a name means: one with a saved recommender or an export, or the hub's files of `org/name`.
+
+    None where it can only be the name of an experiment.
+
+    Raises:
+        ArtifactError: the hub has no such repository, or cannot be reached.
+    """
+    if (Path(name) / MANIFEST).is_file() or (Path(name) / EXPORT).is_file():
+        return Path(name)
+    return fetch_from_hub(name) if is_hub_name(name) else None
+
+
 def load_named(store: Store, name: str, wanted: str | None = None) -> Recommender:
-    """Load a recommender of the finished experiment `name`, or the recommender saved in the folder `name`.
+    """Load a recommender of the finished experiment `name`, or the one saved in the folder, or on the hub as, `name`.
 
     Args:
         store: of finished experiments.
-        name: of an experiment, or the folder of a saved recommender.
+        name: of an experiment, the folder of a saved recommender, or `org/name` of the hub.
         wanted: name of one of the experiment's recommenders; see `chosen` for the default.
 
     Raises:
         ArtifactError: there is no such experiment, folder or recommender, or its files are damaged.
     """
-    if (Path(name) / MANIFEST).is_file():
-        return load_recommender(name)
+    folder = folder_named(name)
+    if folder is not None:
+        return living_catalog.present(load_recommender(folder), living_catalog.Facts())
     run = find_run(store, name)
     part = chosen(run, wanted)
     return load_present(store, run.name, part, recommenders(run)[part])

@@ -25,7 +25,14 @@ from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 _CATALOG = "catalog"
 _IDENTIFIERS = "identifiers"
 _SETTINGS = "settings.json"
-_WEIGHTS = "model.safetensors"
+WEIGHTS = "model.safetensors"
+"""File of all weights; in the hub's layout of those of the backbone, under the names that transformers gives them."""
+OTHER_WEIGHTS = "network.safetensors"
+"""File of the weights around the backbone in the hub's layout."""
+BACKBONE = "backbone"
+"""Folder of the backbone's configuration and tokenizer, and first part of the names of its weights."""
+LAYOUT, HUB = "layout", "hub"
+"""Entry of the manifest, and its value for the hub's layout (`models.hub_layout`), which has no folder `backbone`."""
 _OF_ITEMS = "items."
 _ITEM_WEIGHTS = "items.safetensors"
 """File of the weights of items, apart from the others where items were added: the others are then those of before."""
@@ -35,9 +42,10 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 
 @dataclass(frozen=True)
 class SavedParts(Generic[AnySettings]):
-    """The parts that `read_parts` read from a folder."""
+    """The parts that `read_parts` read from a folder; `backbone` holds configuration and tokenizer of the backbone."""
 
     manifest: Mapping[str, Any]
+    backbone: Path
     catalog: Catalog
     identifiers: Identifiers
     settings: AnySettings
@@ -74,7 +82,7 @@ def write_parts(
         save_file(
             {name: weights.pop(name) for name in list(weights) if name.startswith(_OF_ITEMS)}, folder / _ITEM_WEIGHTS
         )
-    save_file(weights, folder / _WEIGHTS)
+    save_file(weights, folder / WEIGHTS)
     (folder / _SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
@@ -88,10 +96,19 @@ def read_parts(folder: Path, kind: type[AnySettings]) -> SavedParts[AnySettings]
     catalog = load_catalog(folder, manifest)
     with undamaged(folder):
         settings = read_settings(folder / _SETTINGS, kind)
-        identifiers, weights = Identifiers.load(folder / _IDENTIFIERS), load_file(folder / _WEIGHTS)
+        identifiers, weights = Identifiers.load(folder / _IDENTIFIERS), _read_weights(folder, manifest)
         if manifest.get("trained") is not None:
             weights |= load_file(folder / _ITEM_WEIGHTS)
-    return SavedParts(manifest, catalog, identifiers, settings, weights)
+    backbone = folder if manifest.get(LAYOUT) == HUB else folder / BACKBONE
+    return SavedParts(manifest, backbone, catalog, identifiers, settings, weights)
+
+
+def _read_weights(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = load_file(folder / WEIGHTS)
+    if manifest.get(LAYOUT) == HUB:
+        weights = {f"{BACKBONE}.{name}": value for name, value in weights.items()}
+        weights |= load_file(folder / OTHER_WEIGHTS)
+    return weights
 
 
 def read_settings(file: Path, kind: type[AnySettings]) -> AnySettings:
@@ -131,7 +148,7 @@ def put_weights(model: nn.Module, saved: SavedParts[Any], folder: Path) -> None:
     try:
         model.load_state_dict(saved.weights)
     except RuntimeError as error:
-        message = f"{folder / _WEIGHTS}: the weights do not fit the network ({_one_line(error)}); save it again"
+        message = f"{folder / WEIGHTS}: the weights do not fit the network ({_one_line(error)}); save it again"
         raise ArtifactError(message) from None
     model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 

@@ -8,14 +8,12 @@ import re
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from lexirec.core.errors import SettingsError
 from lexirec.core.runs import find_run, recommenders
 from lexirec.core.store import Store
 from lexirec.data.catalog import Catalog
-from lexirec.models.loading import chosen
-from lexirec.models.saving import MANIFEST
+from lexirec.models.loading import chosen, folder_named
 from lexirec.serving.answering.remembering import ServedModels
 from lexirec.serving.answering.sources import SourceFinder
 from lexirec.serving.database.opening import Database, open_database
@@ -55,9 +53,8 @@ def open_for(settings: ServeSettings, store: Store, name: str | None, *, migrate
 
 def served_items(store: Store, name: str) -> frozenset[str]:
     """Return the ids of the items that a service of this experiment, or folder, recommends."""
-    if (Path(name) / MANIFEST).is_file():
-        folder = Path(name)
-    else:
+    folder = folder_named(name)
+    if folder is None:
         run = find_run(store, name)
         folder = recommenders(run)[chosen(run)].folder
     return frozenset(Catalog.load(folder / "catalog").item_ids)
@@ -76,7 +73,7 @@ def start_service(
 
     Args:
         store: of finished experiments.
-        name: of the experiment, or the folder of a saved recommender.
+        name: of the experiment, the folder of a saved recommender, or `org/name` of the hub.
         wanted: name of one of the experiment's recommenders.
         settings: of the service.
         migrate: bring the schema of the database up to date.

@@ -25,7 +25,7 @@ from lexirec.models.gram.settings import GramSettings, GramTrainingSettings, Pro
 from lexirec.models.gram.step_decoder import GramSearcher
 from lexirec.models.gram.stored_states import StoredStates
 from lexirec.models.gram.user_prompts import UserCensus, UserPrompts
-from lexirec.models.saving import put_weights, read_parts, undamaged, write_manifest, write_parts
+from lexirec.models.saving import BACKBONE, put_weights, read_parts, undamaged, write_manifest, write_parts
 from lexirec.nn.embedding_table import ItemRows, MixedRows, given_rows, item_features
 from lexirec.nn.ragged import Ragged
 from lexirec.nn.t5 import (
@@ -42,7 +42,6 @@ from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.semantic_ids.lexicon.field_names import without_field_names
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon, tfidf_lexicon
 
-_BACKBONE = "backbone"
 _PROMPTS = "prompts.safetensors"
 
 
@@ -233,7 +232,7 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         """Write one complete folder: catalogue, tokenizer, configuration, weights, identifiers, prompts, settings."""
         target = Path(folder)
         write_parts(target, self._catalog, self.identifiers, self.settings, self.model, trained=self.trained)
-        save_configuration(self.backbone, target / _BACKBONE)
+        save_configuration(self.backbone, target / BACKBONE)
         save_file({"values": self._item_prompts.values, "offsets": self._item_prompts.offsets}, target / _PROMPTS)
         write_manifest(target, {"kind": "late-fusion"}, self._catalog, trained=self.trained)
 
@@ -247,7 +246,7 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
         source = given_path("folder", folder)
         saved = read_parts(source, GramSettings)
         with undamaged(source):
-            backbone = restore_backbone(source / _BACKBONE)
+            backbone = restore_backbone(saved.backbone)
             stored = load_file(source / _PROMPTS)
             items = saved.identifiers, Ragged(stored["values"], stored["offsets"])
         if "backbone.lm_head.weight" in saved.weights:  # tied weights are stored once, as those of the input layer

@@ -108,6 +108,10 @@ class PromptBuilder:
             f"backbone has {self.positions} positions, answer included"
         )
 
+    def frame_of(self, question: Question) -> tuple[list[int], list[int], list[int]]:
+        """Return the ids before and after the items of a question's prompts, and between two items."""
+        return *self._frame(question), self._separator
+
     def next_item(self, histories: Sequences) -> Ragged:
         """Build next-item prompts: one row of ids per history.
 

@@ -22,7 +22,7 @@ from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Cases
 from lexirec.decoding.trie import Trie
 from lexirec.models.base import GenerativeRecommender
-from lexirec.models.saving import put_weights, read_parts, undamaged, write_manifest, write_parts
+from lexirec.models.saving import BACKBONE, put_weights, read_parts, undamaged, write_manifest, write_parts
 from lexirec.models.tsrec.keywords import TokenWords, token_words
 from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.prompts import HistoryCensus, PromptBuilder
@@ -38,7 +38,6 @@ from lexirec.semantic_ids.identifiers.schemes import codes_as_tokens
 from lexirec.semantic_ids.lexicon.lexicon import Lexicon
 
 _log = logging.getLogger(__name__)
-_BACKBONE = "backbone"
 _WORDS = "words.json"
 _GROUPS = "semantic_ids.npy"
 
@@ -243,7 +242,7 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         """Write one complete folder: catalogue, tokenizer, configuration, weights, identifiers, words, settings."""
         target = Path(folder)
         write_parts(target, self._catalog, self.identifiers, self.settings, self.model, trained=self.trained)
-        save_causal(self.backbone, target / _BACKBONE)
+        save_causal(self.backbone, target / BACKBONE)
         words = json.dumps([asdict(word) for word in self.words], ensure_ascii=False)
         (target / _WORDS).write_text(words + "\n", encoding="utf-8")
         if self.semantic_ids is not None:
@@ -260,7 +259,7 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
         source = given_path("folder", folder)
         saved = read_parts(source, TSRecSettings)
         with undamaged(source):
-            backbone = restore_causal(source / _BACKBONE)
+            backbone = restore_causal(saved.backbone)
             words = [_word(row) for row in json.loads((source / _WORDS).read_text(encoding="utf-8"))]
         groups = load_array(source / _GROUPS) if (source / _GROUPS).is_file() else None
         model = assemble(backbone, saved.settings, saved.identifiers, given_rows(saved.weights), saved.trained)

@@ -10,7 +10,7 @@ from typing import Any, Self
 from lexirec.core.errors import ArtifactError, did_you_mean
 from lexirec.core.runs import RUNS, RunRecord, Stage, find_run, recommenders, run_names, runs
 from lexirec.core.store import Store
-from lexirec.models.loading import chosen
+from lexirec.models.loading import chosen, folder_named
 from lexirec.models.saving import MANIFEST
 from lexirec.serving.problems import ProblemError
 
@@ -76,9 +76,10 @@ class SourceFinder:
         self.root = store.root if root is None else root
 
     def given(self, name: str, part: str | None) -> Source:
-        """Return the source that a command line names: an experiment of the store, or any folder."""
-        if (Path(name) / MANIFEST).is_file():
-            return Source(self._store, name, folder=Path(name))
+        """Return the source that a command line names: an experiment, any folder, or a name of the hub."""
+        folder = folder_named(name)
+        if folder is not None:
+            return Source(self._store, name, folder=folder)
         return Source(self._store, name, part)
 
     def again(self, details: dict[str, Any], folder: str) -> Source:
