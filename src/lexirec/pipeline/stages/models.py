@@ -163,7 +163,7 @@ def _backbone(settings: BackboneSettings | CausalBackboneSettings, seed: int, in
     return _load(settings, load_saved_tokenizer(inputs["tokenizer"]), seed)
 
 
-_SIZES = {"d_model", "layers", "decoder_layers", "heads", "feed_forward"}
+_SIZES = {"keep_layers", "d_model", "layers", "decoder_layers", "heads", "feed_forward"}
 
 
 def _load(settings: BackboneSettings | CausalBackboneSettings, tokenizer: Any, seed: int) -> Backbone:
