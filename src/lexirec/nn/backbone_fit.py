@@ -169,6 +169,11 @@ def tables_of(model: PreTrainedModel) -> list[torch.Tensor]:
     return list({id(table): table for table in tables}.values())
 
 
+def embedding_scale(embedding: nn.Module) -> float:
+    """Return the factor by which an embedding layer multiplies the rows of its table: √width in Gemma, else 1."""
+    return float(getattr(embedding, "embed_scale", 1.0))
+
+
 @torch.no_grad()
 def fill_rows(table: torch.Tensor, n_known: int, total: int, seed: int = 0, spread: float = 0.1) -> None:
     """Set the rows from `n_known` on to the mean of those before, plus noise of `spread` standard deviations."""
