@@ -6,12 +6,22 @@ that are there or not, embeddings that are scaled, positions that are learned, e
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from transformers import (
+    GemmaTokenizer,
+    GPT2Tokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaTokenizer,
+    Qwen2Tokenizer,
+    T5Tokenizer,
+)
 
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
@@ -21,8 +31,9 @@ from lexirec.models.gram.user_prompts import UserPrompts
 from lexirec.models.tsrec.keywords import TokenWords
 from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender
 from lexirec.models.tsrec.settings import TSRecSettings
-from lexirec.nn.causal_lm import load_causal
-from lexirec.nn.t5 import Backbone, load_backbone
+from lexirec.nn.causal_lm import load_causal, restore_causal, save_causal
+from lexirec.nn.t5 import Backbone, add_tokens, load_backbone
+from lexirec.nn.tokenizer import train_tokenizer
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.semantic_ids.identifiers.schemes import codes_as_tokens
@@ -280,3 +291,49 @@ def check_fused_lists(recommender: GramRecommender, row: int = 2) -> np.ndarray:
     want = stock_scores(recommender, row)
     assert np.allclose(found.scores[row], want[found.items[row]], atol=2e-4)
     return found.scores
+
+
+# ------------------------------------------------------------------------------------------------- pieces in sentences
+
+LETTERS = [*"abcdefghijklmnopqrstuvwxyz0123456789<>_,.()", "T"]
+
+
+def _tokenizer(kind: str):
+    """Return a tokenizer of a family's own class: byte-level ones, and such as write a blank as ▁."""
+    blank = "▁" if kind in ("t5", "llama", "gemma") else "Ġ"
+    special = {"llama": ["<unk>", "<s>", "</s>"], "gemma": ["<pad>", "<eos>", "<bos>", "<unk>"]}
+    pieces = [*special.get(kind, ["<pad>", "</s>", "<unk>", "<|endoftext|>"]), blank, *LETTERS]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    ends = {"eos_token": "<|endoftext|>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    return {
+        "t5": lambda: T5Tokenizer(vocab=[(piece, -float(rank)) for rank, piece in enumerate(pieces)], extra_ids=2),
+        "llama": lambda: LlamaTokenizer(vocab=vocabulary, merges=[]),
+        "gemma": lambda: GemmaTokenizer(vocab=vocabulary, merges=[]),
+        "gpt2": lambda: GPT2Tokenizer(vocab=vocabulary, merges=[], **ends),
+        "qwen2": lambda: Qwen2Tokenizer(vocab=vocabulary, merges=[], **ends),
+        "scratch": lambda: train_tokenizer(["the user took a red pan, then more"], vocabulary_size=200),
+    }[kind]()
+
+
+@pytest.mark.parametrize("kind", ["t5", "llama", "gemma", "gpt2", "qwen2", "scratch"])
+def test_pieces_survive_a_round_trip_through_the_tokenizers_of_families(kind, tmp_path):
+    tokenizer = _tokenizer(kind)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer), hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
+        )
+    )
+    backbone = Backbone(model, tokenizer)
+    pieces = [f"<{letter}_{code}>" for letter in "ab" for code in range(HALF[300])]
+    ids = add_tokens(backbone, pieces)
+    assert ids == list(range(min(ids), min(ids) + len(pieces)))
+    save_causal(backbone, tmp_path)
+    again = restore_causal(tmp_path).tokenizer
+    assert again.convert_tokens_to_ids(pieces) == ids
+    check_sentence(tokenizer, again, 300)
+    for text in ("the <a_1><b_2> pan", "<a_1> , <b_2>", "(<b_149>)", "then<a_10>."):
+        found = again(text, add_special_tokens=False)["input_ids"]
+        assert found == tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert [number for number in found if number >= min(ids)] == [
+            ids[pieces.index(piece)] for piece in re.findall(r"<[ab]_\d+>", text)
+        ]

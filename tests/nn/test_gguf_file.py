@@ -12,10 +12,10 @@ from lexirec.core.store import Store
 from lexirec.nn.backbone_folder import local_files
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal, load_causal_tokenizer
 from lexirec.nn.gguf_file import gguf_file
-from lexirec.nn.t5 import add_tokens, load_backbone, save_backbone
+from lexirec.nn.t5 import BackboneSettings, add_tokens, load_backbone, save_backbone
 from lexirec.pipeline.item_stages import backbone_files
 from tests.worlds.backbones import byte_tokenizer, save
-from tests.worlds.gguf_files import LAYERS, write
+from tests.worlds.gguf_files import LAYERS, write, write_t5
 
 IDS = torch.tensor([[5, 6, 1, 9]])
 TEXT = "The red pan, 12 <a_1><a_2> pcs"
@@ -53,6 +53,31 @@ def test_model_and_tokenizer_come_from_the_file_and_are_saved_as_a_folder(tied, 
     assert torch.equal(logits(again.model), logits(loaded.model))
     assert again.tokenizer(TEXT).input_ids == loaded.tokenizer(TEXT).input_ids
     assert [number for number in again.tokenizer(TEXT).input_ids if number in ids] == ids
+
+
+@pytest.mark.parametrize(("gated", "tied"), [(True, False), (False, True)])
+def test_encoder_decoders_have_the_activation_that_their_tensors_show(gated, tied, tmp_path, caplog):
+    file = tmp_path / "t5.gguf"
+    stock = write_t5(file, gated=gated, tied=tied)
+    loaded = load_backbone(BackboneSettings(name=str(file), dropout=0.2))
+    asked = {"input_ids": torch.tensor([[4, 5, 1]]), "decoder_input_ids": torch.tensor([[0, 4, 6]])}
+    with torch.no_grad():
+        want = stock(**asked).logits
+        assert torch.allclose(loaded.model(**asked).logits, want, atol=1e-5)
+    assert loaded.model.config.dropout_rate == 0.2
+    assert loaded.tokenizer("red pan").input_ids == [4, 5, 1]
+    assert (loaded.model.lm_head.weight is loaded.model.shared.weight) == tied
+    ids = add_tokens(loaded, ["<a_1>", "<b_2>"])
+    assert caplog.text == ""
+    save_backbone(loaded, tmp_path / "folder")
+    again = load_backbone(str(tmp_path / "folder"))
+    with torch.no_grad():
+        assert torch.allclose(again.model(**asked).logits[..., : want.shape[-1]], want, atol=1e-5)
+    text = "the red <a_1><b_2>, pan"
+    assert again.tokenizer(text).input_ids == loaded.tokenizer(text).input_ids
+    assert [number for number in again.tokenizer(text).input_ids if number in ids] == ids
+    cut = load_backbone(BackboneSettings(name=str(file), keep_layers=1)).model
+    assert len(cut.encoder.block) == len(cut.decoder.block) == 1
 
 
 def test_quantised_weights_are_read_in_full_precision_and_train(tmp_path):

@@ -1,4 +1,4 @@
-"""Tiny GGUF files of the Llama architecture: written from a model of transformers, with its byte-level tokenizer."""
+"""Tiny GGUF files of the Llama and T5 architectures, written from models of transformers with their tokenizers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import gguf
 import numpy as np
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
 from tests.worlds.backbones import END, byte_tokenizer
 
@@ -98,3 +98,48 @@ def _tensors(model: Any) -> list[tuple[str, np.ndarray]]:
 def _interleaved(weight: torch.Tensor) -> torch.Tensor:
     """Return a projection with the two halves of each head interleaved, as llama.cpp keeps rotary positions."""
     return weight.view(HEADS, 2, WIDTH // HEADS // 2, WIDTH).transpose(1, 2).reshape(weight.shape).contiguous()
+
+
+T5_PIECES = ["<pad>", "</s>", "<unk>", "▁", "▁red", "▁pan", *"abcdenpr", "▁the", ",", "1", "2", "<", ">", "_"]
+
+
+def write_t5(path: Path, *, gated: bool, tied: bool) -> T5ForConditionalGeneration:
+    """Write a GGUF file of a T5 (plain layers) or T5 v1.1 (gated ones), and return the model whose weights it holds."""
+    pieces = [*T5_PIECES, *(f"[PAD{number}]" for number in range(100))]  # as llama.cpp names T5's blanks
+    torch.manual_seed(0)
+    shape = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "vocab_size": len(pieces)}
+    ends = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0, "tie_word_embeddings": tied}
+    model = T5ForConditionalGeneration(
+        T5Config(**shape, **ends, feed_forward_proj="gated-gelu" if gated else "relu")
+    ).eval()
+    if not tied:
+        model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight))
+    writer = gguf.GGUFWriter(path, "t5")
+    writer.add_name("tiny")
+    writer.add_block_count(2)
+    writer.add_context_length(POSITIONS)
+    writer.add_embedding_length(32)
+    writer.add_feed_forward_length(64)
+    writer.add_key_length(8)
+    writer.add_head_count(4)
+    writer.add_layer_norm_eps(1e-6)
+    writer.add_relative_attn_buckets_count(32)
+    writer.add_decoder_start_token_id(0)
+    writer.add_vocab_size(len(pieces))
+    writer.add_tokenizer_model("t5")
+    writer.add_token_list(pieces)
+    writer.add_token_scores([-float(rank) for rank in range(len(pieces))])
+    writer.add_token_types([3, 3, 2, *[1] * (len(pieces) - 3)])
+    writer.add_pad_token_id(0)
+    writer.add_eos_token_id(1)
+    writer.add_unk_token_id(2)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.T5, 2)
+    left_out = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", *(["lm_head.weight"] if tied else [])}
+    for name, weight in model.state_dict().items():
+        if name not in left_out:
+            writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), weight.numpy().astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return model

@@ -31,7 +31,9 @@ def gguf_file(name: str) -> Path | None:
     path = Path(name).expanduser()
     if path.suffix.lower() == SUFFIX and not path.is_dir():
         if not path.is_file():
-            raise SettingsError(f"backbone.name is '{name}', but there is no such file; give the path of a GGUF file")
+            raise SettingsError(
+                f"backbone.name is '{name}', but there is no such file; give the path of a GGUF file on this machine"
+            )
         return path
     if not path.is_dir() or any(next(path.glob(pattern), None) for pattern in _OTHER_WEIGHTS):
         return None
@@ -78,6 +80,22 @@ def gguf_error(file: Path, name: str, error: Exception) -> ArtifactError | Setti
             "safetensors"
         )
     return ArtifactError(f"backbone '{name}': {file.name} is damaged or cut off ({reason}); copy it again")
+
+
+def settle_activation(config: Any, file: Path) -> Any:
+    """Let the configuration of a T5 name the activation of its feed-forward layers, in place, and return it.
+
+    A GGUF file does not say it, and transformers takes gated layers with ReLU for granted. T5 v1.1, Flan-T5 and mT5
+    have gated layers with GELU, T5 has plain ones with ReLU; which they are shows in the file's tensors.
+    """
+    if config.model_type != "t5":
+        return config
+    from gguf import GGUFReader
+
+    gated = any("ffn_gate" in tensor.name for tensor in GGUFReader(file).tensors)
+    config.is_gated_act, config.dense_act_fn = gated, "gelu_new" if gated else "relu"
+    config.feed_forward_proj = "gated-gelu" if gated else "relu"
+    return config
 
 
 def whole_weights(name: str) -> dict[str, Any]:

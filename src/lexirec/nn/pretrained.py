@@ -22,7 +22,7 @@ from lexirec.core.config import Settings
 from lexirec.core.digests import stamp
 from lexirec.core.errors import ArtifactError, SettingsError, did_you_mean
 from lexirec.nn.backbone_folder import GIVE
-from lexirec.nn.gguf_file import gguf_error, gguf_file
+from lexirec.nn.gguf_file import gguf_error, gguf_file, settle_activation
 
 SCRATCH = "scratch:"
 """Prefix of the names of models with random weights."""
@@ -105,13 +105,13 @@ def configuration(name: str) -> Any:
     with no_reports():
         if gguf is None:
             return fetched(AutoConfig, name, "configuration", trust_remote_code=False)
-        return copy.deepcopy(_of_gguf(name, stamp(gguf)))
+        return copy.deepcopy(_of_gguf(name, gguf, stamp(gguf)))
 
 
 @lru_cache(maxsize=4)
-def _of_gguf(name: str, look: str) -> Any:
+def _of_gguf(name: str, file: Path, look: str) -> Any:
     """Return the configuration in a GGUF file, which takes seconds to read, once for all of its uses."""
-    return fetched(AutoConfig, name, "configuration", trust_remote_code=False)
+    return settle_activation(fetched(AutoConfig, name, "configuration", trust_remote_code=False), file)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from transformers import (
 )
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from lexirec.core.errors import DataError, SettingsError
+from lexirec.core.errors import ArtifactError, DataError, SettingsError
 from lexirec.nn.backbone_fit import check_reads, fill_rows, fit_table, load_model, name_tokens, tables_of, with_padding
 from lexirec.nn.backbone_folder import check_config, check_tokenizer_files
 from lexirec.nn.depth import DepthSettings, cut_depth
@@ -234,6 +234,7 @@ def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0, spre
 
     Raises:
         SettingsError: a piece is empty or occurs twice.
+        ArtifactError: a table did not grow.
     """
     model, tokenizer = backbone
     if len(set(pieces)) < len(pieces) or "" in pieces:
@@ -243,6 +244,11 @@ def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0, spre
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     for table in tables_of(model):
+        if len(table) < len(tokenizer):  # a head of its own has to grow with the table
+            raise ArtifactError(
+                f"a table of the backbone has {len(table):,} rows after resizing, but its tokenizer {len(tokenizer):,} "
+                f"pieces; models of type '{model.config.model_type}' cannot take tokens in this release of transformers"
+            )
         fill_rows(table, n_known, len(tokenizer), seed, spread)
     ids: list[int] = tokenizer.convert_tokens_to_ids(list(pieces))
     return ids

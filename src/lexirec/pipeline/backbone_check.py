@@ -14,7 +14,8 @@ from lexirec.models.tsrec.settings import TSRecSettings
 from lexirec.nn.backbone_fit import positions_of
 from lexirec.nn.backbone_folder import check_weight_files, local_files
 from lexirec.nn.causal_lm import CausalBackboneSettings, causal_config, load_causal_tokenizer
-from lexirec.nn.t5 import load_tokenizer
+from lexirec.nn.depth import cut_depth
+from lexirec.nn.t5 import family_config, load_tokenizer
 from lexirec.pipeline.experiment import Experiment
 
 
@@ -31,9 +32,11 @@ def check_backbone(experiment: Experiment) -> None:
     if not isinstance(backbone, CausalBackboneSettings):
         load_tokenizer(backbone)
         check_weight_files(backbone.name)
+        cut_depth(family_config(backbone.name), backbone.keep_layers, backbone.name)
         return
     tokenizer = load_causal_tokenizer(backbone)
     check_weight_files(backbone.name)
+    cut_depth(causal_config(backbone.name), backbone.keep_layers, backbone.name)
     if isinstance(experiment.model, TSRecSettings):
         # identifiers of one token: with real ones the builder of the model asks for a little more
         shortest = np.zeros((1, 1), dtype=np.int32)

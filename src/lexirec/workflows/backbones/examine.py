@@ -139,6 +139,11 @@ def _left_behind(facts: BackboneFacts) -> Iterator[Finding]:
     if facts.generation:
         named = ", ".join(f"{key} {value}" for key, value in sorted(facts.generation.items()))
         yield Finding("generation", "note", named, "not used: lists come from a beam search over the identifiers")
+    if facts.logits:
+        named = ", ".join(f"{key} {value}" for key, value in sorted(facts.logits.items()))
+        yield Finding(
+            "logits", "note", named, "not used: scores are products with the language head, which training adapts"
+        )
 
 
 def _gib(size: int) -> str:

@@ -23,6 +23,8 @@ Kind = Literal["causal", "encoder-decoder"]
 IDENTIFIER_TOKENS = 4
 """Tokens of an identifier, as checks and probes assume: three levels and one that tells colliding items apart."""
 
+_LOGITS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+"""Settings of families that cap or scale logits (Gemma 2, Cohere, Granite)."""
 _BOOKKEEPING = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "transformers_version"}
 _BOOKKEEPING |= {"_from_model_config", "use_cache", "output_attentions", "output_hidden_states"}
 
@@ -54,6 +56,7 @@ class BackboneFacts:
         ends: end, beginning, padding and unknown tokens by name, each with its id.
         stored_as: number of stored tensors by type.
         generation: the checkpoint's generation settings, which are not used.
+        logits: what the model itself does to its logits behind the language head, which is left out here, too.
         prompt_limit: in words, where positions cut prompts; empty where they do not.
     """
 
@@ -79,6 +82,7 @@ class BackboneFacts:
     ends: dict[str, tuple[str, int]]
     stored_as: dict[str, int]
     generation: dict[str, Any]
+    logits: dict[str, Any]
     prompt_limit: str = ""
 
     @property
@@ -139,6 +143,7 @@ def _facts(name: str, stored: Any, backbone: Backbone, pieces: int, limit: str) 
         ends=_ends(backbone.tokenizer),
         stored_as=_stored_as(name, stored),
         generation=_generation(name),
+        logits={each: getattr(config, each) for each in _LOGITS if getattr(config, each, None) not in (None, 1.0)},
         prompt_limit=limit,
     )
 
