@@ -94,4 +94,8 @@ def test_what_cannot_be_cut_is_refused_in_one_line(tmp_path):
 def test_all_layers_are_kept_by_default_and_leave_no_trace():
     for settings in (CausalBackboneSettings(name="mine"), BackboneSettings(name="mine")):
         assert settings.keep_layers is None
-        assert "keep_layers" not in settings.model_dump(exclude_defaults=True)
+        assert "keep_layers" not in settings.model_dump(mode="json")
+        assert type(settings).model_validate(settings.model_dump()) == settings
+    cut = BackboneSettings(name="mine", keep_layers=3)
+    assert cut.model_dump(mode="json")["keep_layers"] == 3
+    assert type(cut).model_validate(cut.model_dump()) == cut

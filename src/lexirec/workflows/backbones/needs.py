@@ -50,7 +50,7 @@ class Need:
     """What one way of training needs.
 
     Attributes:
-        way: full, lora or embeddings, as in the setting `training.trainable`.
+        way: full, lora or embeddings, as in `SftSettings.trainable`.
         trained: number of weights that are trained, as far as they have gradients.
         formula: bytes by the formula.
         probe: bytes by the probe; None where it was not made.
@@ -108,7 +108,7 @@ def _shape(module: nn.Module) -> tuple[int, int] | None:
     if isinstance(module, nn.Linear):
         return module.in_features, module.out_features
     if type(module).__name__ == "Conv1D":
-        rows, columns = module.weight.shape  # type: ignore[misc, union-attr]
+        rows, columns = module.weight.shape  # type: ignore[misc]
         return int(rows), int(columns)
     return None
 
