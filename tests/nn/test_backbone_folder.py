@@ -84,6 +84,8 @@ def test_an_adapter_is_no_model(with_model, folder):
 def test_quantised_weights_and_code_of_its_own(folder):
     configure(folder, quantization_config={"quant_method": "gptq", "bits": 4})
     refused(folder, SettingsError, r"its weights are quantised \(gptq\), which cannot be trained")
+    configure(folder, quantization_config={"quant_method": "fp8", "dequantize": True})
+    check(str(folder))
     configure(folder, quantization_config=None, model_type="mine", auto_map={"AutoConfig": "mine.Config"})
     (folder / "mine.py").write_text("raise SystemExit('this code was run')\n")
     refused(folder, SettingsError, "its type 'mine' needs code of its own, which is not run")

@@ -9,6 +9,7 @@ from lexirec.pipeline.backbone_check import check_backbone
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.run import plan_experiment, run_experiment
 from tests.worlds.backbones import POSITIONS, configure, save, without_tokenizer
+from tests.worlds.gguf_files import write
 from tests.worlds.small_run import SETTINGS
 
 PLAIN = {"frame": "plain"}
@@ -51,6 +52,40 @@ def test_folders_without_a_part_are_refused_before_anything_is_computed(name, ki
     refused(experiment(folder, kind), tmp_path / "store", SettingsError, "is of type 'bert'; give ")
     (folder / "config.json").unlink()
     refused(experiment(folder, kind), tmp_path / "store", SettingsError, r"a folder without config\.json")
+
+
+def test_gguf_files_that_are_cut_off_are_refused_before_anything_is_computed(tmp_path):
+    file = tmp_path / "mine.gguf"
+    write(file)
+    check_backbone(experiment(file, prompts=PLAIN))
+    file.write_bytes(file.read_bytes()[:-500])
+    refused(experiment(file, prompts=PLAIN), tmp_path / "store", ArtifactError, r"mine\.gguf is damaged or cut off")
+
+
+@pytest.mark.parametrize(("name", "kind", "layers"), [("qwen2", "causal", 2), ("t5", "encoder-decoder", 1)])
+def test_too_many_layers_are_refused_before_anything_is_computed(name, kind, layers, folders, tmp_path):
+    deep = {"backbone": {"kind": kind, "name": folders[name], "keep_layers": layers + 1}}
+    refused(experiment(folders[name], kind, **deep), tmp_path, SettingsError, f"'.*' has {layers} layers; give at most")
+
+
+def test_keys_follow_depth_and_the_content_of_a_gguf_file(tmp_path):
+    def keys(name, **backbone):
+        deep = {"backbone": {"kind": "causal", "name": str(name), **backbone}}
+        stages = plan_experiment(experiment(name, prompts=PLAIN, **deep), Store(tmp_path / "store"))
+        return {stage.group: stage.key for stage in stages}
+
+    file = tmp_path / "mine.gguf"
+    write(file)
+    before = keys(file)
+    assert keys(file, keep_layers=None) == before
+    cut = keys(file, keep_layers=1)
+    assert cut["model"] != before["model"]
+    assert cut["tokenizer"] == before["tokenizer"]
+    write(file, quantised=True)
+    other = keys(file)
+    assert other["model"] != before["model"]
+    assert other["tokenizer"] != before["tokenizer"]
+    assert other["codes"] == before["codes"]
 
 
 def test_models_of_the_other_family_are_refused_before_anything_is_computed(folders, tmp_path):

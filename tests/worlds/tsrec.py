@@ -1,4 +1,4 @@
-"""Tiny stock causal models of three families over a tiny catalogue, and what they say the plain way."""
+"""Tiny stock causal models of five families over a tiny catalogue, and what they say the plain way."""
 
 from functools import cache
 from typing import Any
@@ -6,7 +6,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from lexirec.decoding.trie import Trie
 from lexirec.models.tsrec.network import TSRecNetwork
@@ -23,6 +34,8 @@ FAMILIES: dict[str, tuple[Any, Any]] = {
     "qwen2": (Qwen2Config, Qwen2ForCausalLM),
     "qwen3": (Qwen3Config, Qwen3ForCausalLM),
     "llama": (LlamaConfig, LlamaForCausalLM),
+    "gemma3": (Gemma3TextConfig, Gemma3ForCausalLM),
+    "gpt2": (GPT2Config, GPT2LMHeadModel),
 }
 HEADS: dict[str, dict[str, Any]] = {
     "vocabulary": {"likelihood": "vocabulary"},

@@ -79,13 +79,36 @@ def verify(
 
 
 @app.command()
-def doctor(store: StoreOption = DEFAULT_STORE) -> None:
-    """Check versions, threads, device, memory and disk, and advise."""
+def doctor(
+    backbone: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Examine this folder, GGUF file or hub name instead.")
+    ] = None,
+    keep_layers: Annotated[
+        int | None, typer.Option(min=1, help="Cut the backbone to its first so many layers.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows of a step of the probe.")] = 4,
+    length: Annotated[int, typer.Option(min=8, help="Tokens of a row.")] = 64,
+    probe: Annotated[bool, typer.Option(help="Take a few training steps to measure memory and seconds.")] = True,
+    json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Check versions, threads, device, memory and disk, and advise; or examine a pretrained backbone.
+
+    With --backbone: what the model is, and the memory and time that training it takes on this machine. A model that
+    cannot serve is refused in one line.
+    """
     from lexirec.cli import inspect_output
     from lexirec.workflows.doctor import examine
 
-    if inspect_output.print_findings(examine(store)):
-        raise typer.Exit(1)
+    if backbone is None:
+        if inspect_output.print_findings(examine(store), json):
+            raise typer.Exit(1)
+        return
+    from lexirec.workflows.backbones.examine import examine_backbone
+    from lexirec.workflows.backbones.needs import Batch
+
+    report = examine_backbone(backbone, keep_layers, Batch(batch_size, length), probe=probe)
+    inspect_output.print_backbone(report, json)
 
 
 @app.command()

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rich.markdown import Markdown
 from rich.text import Text
@@ -38,6 +39,9 @@ from lexirec.workflows.comparison.compare import Comparison
 from lexirec.workflows.comparison.table import ResultsTable
 from lexirec.workflows.distribution.verify import Verification
 from lexirec.workflows.doctor import Finding
+
+if TYPE_CHECKING:
+    from lexirec.workflows.backbones.examine import BackboneReport
 
 
 def print_experiments(store: Store) -> None:
@@ -150,13 +154,28 @@ def print_verification(found: Verification, as_json: bool) -> None:
     put(table, *(f"not compared: {name}: {why}" for name, why in found.left_out.items()))
 
 
-def print_findings(findings: Sequence[Finding]) -> int:
+def print_findings(findings: Sequence[Finding], as_json: bool = False) -> int:
     """Print the findings of `doctor`, and return the number of problems."""
+    if as_json:
+        put_json([asdict(finding) for finding in findings])
+    else:
+        _put_findings(findings)
+    return sum(finding.state == "problem" for finding in findings)
+
+
+def print_backbone(report: BackboneReport, as_json: bool) -> None:
+    """Print what a backbone is and needs."""
+    if as_json:
+        put_json(report.as_json())
+    else:
+        _put_findings(report.findings())
+
+
+def _put_findings(findings: Sequence[Finding]) -> None:
     table = new_table("", "state", "found", "what to do")
     for finding in findings:
         table.add_row(finding.name, colored(finding.state), finding.found, finding.advice)
     put(table)
-    return sum(finding.state == "problem" for finding in findings)
 
 
 def print_audit(audit: Audit, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from lexirec.core.errors import ArtifactError, SettingsError
 from lexirec.nn.backbone_folder import check_weight_files
+from lexirec.nn.gguf_file import forget_quantization, whole_weights
 from lexirec.nn.pretrained import fetched, no_reports
 
 _TEXTS = 256
@@ -21,12 +22,13 @@ _MANY = 0.25
 _log = logging.getLogger(__name__)
 
 
-def load_model(loader: Any, name: str, **options: Any) -> Any:
+def load_model(loader: Any, name: str, *, keep_layers: int | None = None, **options: Any) -> Any:
     """Load a pretrained model whose weights are all there, of the right shapes, and finite.
 
     Args:
         loader: a class with `from_pretrained`.
-        name: a folder or a hub name.
+        name: a folder, a GGUF file or a hub name.
+        keep_layers: depth to which the configuration was cut; weights of further layers are left out.
         options: for `from_pretrained`.
 
     Raises:
@@ -42,8 +44,10 @@ def load_model(loader: Any, name: str, **options: Any) -> Any:
             output_loading_info=True,
             ignore_mismatched_sizes=True,
             trust_remote_code=False,
+            **whole_weights(name),
             **options,
         )
+    forget_quantization(model)
     if found["mismatched_keys"]:
         key, stored, wanted = next(iter(found["mismatched_keys"]))
         raise ArtifactError(
@@ -55,15 +59,21 @@ def load_model(loader: Any, name: str, **options: Any) -> Any:
             f"backbone '{name}': its weights are incomplete: {len(found['missing_keys']):,} of them are missing, such "
             f"as '{min(found['missing_keys'])}'; save the whole model with save_pretrained"
         )
-    if found["unexpected_keys"]:
+    unused = [key for key in found["unexpected_keys"] if not _beyond(key, keep_layers)]
+    if unused:
         _log.warning(
             "backbone '%s': %d of its weights are not used, such as '%s': its config.json describes a smaller model",
             name,
-            len(found["unexpected_keys"]),
-            min(found["unexpected_keys"]),
+            len(unused),
+            min(unused),
         )
     _check_finite(model, name)
     return model
+
+
+def _beyond(key: str, keep_layers: int | None) -> bool:
+    """Return whether a weight is of a layer beyond the kept ones."""
+    return keep_layers is not None and any(part.isdigit() and int(part) >= keep_layers for part in key.split("."))
 
 
 def _check_finite(model: nn.Module, name: str) -> None:
@@ -157,6 +167,11 @@ def tables_of(model: PreTrainedModel) -> list[torch.Tensor]:
     """Return the weights of input embeddings and language head; one where they are tied."""
     tables = (model.get_input_embeddings().weight, model.get_output_embeddings().weight)
     return list({id(table): table for table in tables}.values())
+
+
+def embedding_scale(embedding: nn.Module) -> float:
+    """Return the factor by which an embedding layer multiplies the rows of its table: √width in Gemma, else 1."""
+    return float(getattr(embedding, "embed_scale", 1.0))
 
 
 @torch.no_grad()

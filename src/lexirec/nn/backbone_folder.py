@@ -16,8 +16,9 @@ from safetensors import SafetensorError, safe_open
 from transformers import CONFIG_MAPPING
 
 from lexirec.core.errors import ArtifactError, SettingsError
+from lexirec.nn.gguf_file import check_gguf, gguf_file
 
-GIVE = "give a folder written by save_pretrained, a hub name (online) or scratch:small"
+GIVE = "give a folder written by save_pretrained, a GGUF file, a hub name (online) or scratch:small"
 """What a backbone may be, for messages."""
 
 _VOCABULARIES = ("tokenizer.json", "*.model", "vocab.json", "vocab.txt", "*.vocab", "*.tiktoken", "tekken.json")
@@ -33,14 +34,24 @@ def local_folder(name: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def local_files(name: str) -> Path | None:
+    """Return the folder or the GGUF file of that name; None where there is neither, as for hub names."""
+    folder = local_folder(name)
+    return folder if folder is not None else gguf_file(name)
+
+
 def check_config(name: str) -> None:
     """Check that the folder describes a whole, trainable model.
 
     Raises:
-        SettingsError: it holds no `config.json`, only an adapter, quantised weights, or a model with code of its own.
-        ArtifactError: `config.json` cannot be read.
+        SettingsError: it holds no `config.json`, only an adapter, quantised weights, or a model with code of its own;
+            or it is a GGUF file, and the package that reads such files is missing.
+        ArtifactError: `config.json` cannot be read, or a GGUF file is something else.
     """
-    folder = local_folder(name)
+    folder, gguf = local_folder(name), gguf_file(name)
+    if gguf is not None:
+        check_gguf(gguf, name)
+        return
     if folder is None:
         return
     if (folder / "adapter_config.json").is_file():
@@ -56,13 +67,18 @@ def check_config(name: str) -> None:
             f"backbone '{name}': its type '{config.get('model_type')}' needs code of its own, which is not run; "
             "give a model of a family that transformers knows"
         )
-    quantized = config.get("quantization_config")
-    if quantized:
-        how = quantized.get("quant_method", "quantization_config") if isinstance(quantized, dict) else quantized
-        raise SettingsError(
-            f"backbone '{name}': its weights are quantised ({how}), which cannot be trained; give the model in full or "
-            "half precision"
-        )
+    _check_precision(config.get("quantization_config"), name)
+
+
+def _check_precision(quantized: Any, name: str) -> None:
+    """Refuse quantised weights, unless the configuration lets transformers convert them on loading (`dequantize`)."""
+    if not quantized or (isinstance(quantized, dict) and quantized.get("dequantize") is True):
+        return
+    how = quantized.get("quant_method", "quantization_config") if isinstance(quantized, dict) else quantized
+    raise SettingsError(
+        f"backbone '{name}': its weights are quantised ({how}), which cannot be trained; give the model in full or "
+        "half precision (model.dequantize(), then save_pretrained, makes one), or a GGUF file, which is converted"
+    )
 
 
 def check_tokenizer_files(name: str) -> None:
@@ -73,7 +89,7 @@ def check_tokenizer_files(name: str) -> None:
         ArtifactError: it holds the pointer of a large file instead of the file.
     """
     folder = local_folder(name)
-    if folder is None:
+    if folder is None or gguf_file(name) is not None:
         return
     files = [path for pattern in _VOCABULARIES for path in folder.glob(pattern) if path.is_file()]
     if not files:
@@ -93,7 +109,7 @@ def check_weight_files(name: str) -> None:
         ArtifactError: a part is missing or damaged.
     """
     folder = local_folder(name)
-    if folder is None:
+    if folder is None or gguf_file(name) is not None:
         return
     for file in _weight_files(folder, name):
         if not file.is_file():

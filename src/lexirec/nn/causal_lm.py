@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
 from transformers import (
-    MODEL_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -29,17 +26,15 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-)
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.nn.backbone_fit import check_reads, fit_table, load_model, with_padding
 from lexirec.nn.backbone_folder import check_config, check_tokenizer_files
-from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, no_reports, scratch_size, warn_of_sizes
+from lexirec.nn.depth import DepthSettings, cut_depth
+from lexirec.nn.families import check_causal
+from lexirec.nn.hidden_dropout import hang_dropout, set_dropout
+from lexirec.nn.pretrained import SCRATCH, configuration, fetched, no_bars, scratch_size, warn_of_sizes
 from lexirec.nn.prompt_templates import PHRASES
 from lexirec.nn.t5 import Backbone, save_configuration
 from lexirec.nn.tokenizer import train_tokenizer, without_cache
@@ -51,19 +46,15 @@ CAUSAL_SIZES: dict[str, dict[str, int]] = {
 }
 """Sizes of `scratch:NAME` models, Qwen2 with tied embeddings; two CPU cores can train small, a GPU base."""
 
-_OWN_DROPOUT = ("hidden_dropout", "resid_pdrop", "embd_pdrop", "resid_dropout", "residual_dropout")
-_ATTENTION_DROPOUT = ("attention_dropout", "attn_pdrop")
-_HOOKED = "lexirec_dropout"
 
-
-class CausalBackboneSettings(Settings):
+class CausalBackboneSettings(DepthSettings):
     """Settings of a causal backbone: which model and, for `scratch:` models, its size."""
 
     kind: Literal["causal"] = "causal"
     name: str = "scratch:small"
-    """A local folder, a hub name (any causal model; Qwen2, Qwen2.5, Qwen3 and Llama are tested), or scratch:tiny,
-    scratch:small, scratch:base for random weights and a tokenizer trained on the catalogue's text. The settings from
-    `vocabulary_size` on affect scratch models only."""
+    """A local folder, a GGUF file, a hub name (any causal model; Qwen2, Qwen2.5, Qwen3, Llama, Gemma3 and GPT-2 are
+    tested), or scratch:tiny, scratch:small, scratch:base for random weights and a tokenizer trained on the catalogue's
+    text. The settings from `vocabulary_size` on affect scratch models only."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Dropout of embeddings and of the outputs of attention and feed-forward layers, also in families without such a
     dropout; by default 0.1 for scratch models and 0 for pretrained ones, which were trained without."""
@@ -178,7 +169,7 @@ def causal_scratch_config(settings: CausalBackboneSettings, tokenizer: PreTraine
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
     )
-    return _with_dropout(config, settings)
+    return set_dropout(config, settings.rate, settings.attention_dropout)
 
 
 def save_causal(backbone: Backbone, folder: Path) -> None:
@@ -201,11 +192,13 @@ def restore_causal(folder: Path) -> Backbone:
 
 
 def _pretrained(settings: CausalBackboneSettings) -> PreTrainedModel:
-    config = _with_dropout(causal_config(settings.name), settings)
+    config = set_dropout(causal_config(settings.name), settings.rate, settings.attention_dropout)
+    config = cut_depth(config, settings.keep_layers, settings.name)
     warn_of_sizes(settings, set(CAUSAL_SIZES["tiny"]))
     # explicit, since the default is the checkpoint's own type, half precision for many
+    kept = {"config": config, "dtype": torch.float32, "keep_layers": settings.keep_layers}
     with no_bars() if Path(settings.name).expanduser().is_dir() else nullcontext():  # downloads show their progress
-        return load_model(AutoModelForCausalLM, settings.name, config=config, dtype=torch.float32)
+        return load_model(AutoModelForCausalLM, settings.name, **kept)
 
 
 def causal_config(name: str) -> PretrainedConfig:
@@ -216,21 +209,8 @@ def causal_config(name: str) -> PretrainedConfig:
         ArtifactError: it cannot be read.
     """
     check_config(name)
-    with no_reports():
-        config = fetched(AutoConfig, name, "configuration", trust_remote_code=False)
-    kind = config.model_type
-    # encoders such as BERT are listed as causal models, too, but attend to later tokens unless configured otherwise
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
-        raise SettingsError(
-            f"backbone '{name}' is of type '{kind}'; give a causal language model (such as qwen2, qwen3, llama)"
-        )
-    base = MODEL_MAPPING.get(type(config), None)
-    without = base is not None and "position_ids" not in signature(base.forward).parameters
-    if without or getattr(config, "alibi", False):
-        raise SettingsError(
-            f"backbone '{name}' is of type '{kind}', whose model takes no positions, which beams side by side need; "
-            "give one with rotary or learned positions (such as qwen2, qwen3, llama)"
-        )
+    config = configuration(name)
+    check_causal(config, name)
     return config
 
 
@@ -242,58 +222,20 @@ class _Tokenizers:
     """
 
     @staticmethod
-    def from_pretrained(name: str) -> PreTrainedTokenizerBase:
-        declared = get_tokenizer_config(name).get("tokenizer_class")
+    def from_pretrained(name: str, **gguf: str) -> PreTrainedTokenizerBase:
+        declared = None if gguf else get_tokenizer_config(name).get("tokenizer_class")
         if declared in ("TokenizersBackend", "PreTrainedTokenizerFast"):
             return PreTrainedTokenizerFast.from_pretrained(name)
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-
-
-def _with_dropout(config: Any, settings: CausalBackboneSettings) -> Any:
-    """Set the dropout in the family's own configuration or, where it has none for hidden states, in ours."""
-    own = [name for name in _OWN_DROPOUT if hasattr(config, name)]
-    for name in own:
-        setattr(config, name, settings.rate)
-    for name in _ATTENTION_DROPOUT:
-        if hasattr(config, name):
-            setattr(config, name, settings.attention_dropout)
-    setattr(config, _HOOKED, 0.0 if own else settings.rate)
-    return config
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False, **gguf)
 
 
 def _settled(model: PreTrainedModel) -> PreTrainedModel:
     """Attach dropout hooks, reset the generation settings of the checkpoint, and switch to evaluation mode."""
-    rate = float(getattr(model.config, _HOOKED, 0.0))
-    if rate:
-        _hang_dropout(model, rate)
+    hang_dropout(model)
     if model.can_generate():
         ends = {name: getattr(model.config, name, None) for name in ("eos_token_id", "pad_token_id", "bos_token_id")}
         model.generation_config = GenerationConfig(**ends)
     return model.eval()
-
-
-def _hang_dropout(model: PreTrainedModel, rate: float) -> None:
-    """Attach dropout to the embeddings and to the outputs of every attention and feed-forward layer."""
-    hook = _DropsHidden(rate)
-    model.get_input_embeddings().register_forward_hook(hook)
-    for module in list(model.modules()):
-        for part in ("self_attn", "mlp"):
-            if isinstance(getattr(module, part, None), nn.Module):
-                getattr(module, part).register_forward_hook(hook)
-
-
-class _DropsHidden:
-    """Forward hook: dropout on a module's (first) output in training, which stock Qwen and Llama models lack."""
-
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
-
-    def __call__(self, module: nn.Module, _: Any, output: Any) -> Any:
-        if not module.training:
-            return None
-        if isinstance(output, Tensor):
-            return nn.functional.dropout(output, self.rate)
-        return (nn.functional.dropout(output[0], self.rate), *output[1:])
 
 
 def _as_settings(settings: CausalBackboneSettings | str) -> CausalBackboneSettings:

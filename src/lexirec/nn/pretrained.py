@@ -5,19 +5,24 @@ All model families use it.
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from torch import nn
+from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from lexirec.core.config import Settings
+from lexirec.core.digests import stamp
 from lexirec.core.errors import ArtifactError, SettingsError, did_you_mean
 from lexirec.nn.backbone_folder import GIVE
+from lexirec.nn.gguf_file import gguf_error, gguf_file, settle_activation
 
 SCRATCH = "scratch:"
 """Prefix of the names of models with random weights."""
@@ -65,7 +70,13 @@ def fetched(loader: Any, name: str, what: str, **options: Any) -> Any:
         SettingsError: there is nothing under that name.
         ArtifactError: the files exist but cannot be read.
     """
-    folder = Path(name).expanduser()
+    folder, gguf = Path(name).expanduser(), gguf_file(name)
+    if gguf is not None:
+        try:
+            with no_bars():
+                return loader.from_pretrained(str(gguf.parent), gguf_file=gguf.name, **options)
+        except Exception as error:  # the reader checks little, so damages surface as errors of any type
+            raise gguf_error(gguf, name, error) from error
     if not folder.is_dir() and (re.match(r"[.~/\\]", name) or name.count("/") > 1):
         raise SettingsError(f"backbone.name is '{name}', but there is no such folder; {GIVE}")
     if folder.is_dir() and not (folder / "config.json").is_file():
@@ -81,6 +92,26 @@ def fetched(loader: Any, name: str, what: str, **options: Any) -> Any:
         ) from error
     except Exception as error:  # json, safetensors and tokenizers each raise errors of their own types
         raise ArtifactError(f"backbone '{name}': its {what} cannot be read: {_first_line(error)}") from error
+
+
+def configuration(name: str) -> Any:
+    """Return the configuration of a pretrained model, which the caller may change.
+
+    Raises:
+        SettingsError: there is nothing under that name.
+        ArtifactError: it cannot be read.
+    """
+    gguf = gguf_file(name)
+    with no_reports():
+        if gguf is None:
+            return fetched(AutoConfig, name, "configuration", trust_remote_code=False)
+        return copy.deepcopy(_of_gguf(name, gguf, stamp(gguf)))
+
+
+@lru_cache(maxsize=4)
+def _of_gguf(name: str, file: Path, look: str) -> Any:
+    """Return the configuration in a GGUF file, which takes seconds to read, once for all of its uses."""
+    return settle_activation(fetched(AutoConfig, name, "configuration", trust_remote_code=False), file)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple
 import torch
 from pydantic import Field
 from transformers import (
-    AutoConfig,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     PreTrainedModel,
@@ -23,15 +22,13 @@ from transformers import (
 )
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from lexirec.core.config import Settings
-from lexirec.core.errors import DataError, SettingsError
+from lexirec.core.errors import ArtifactError, DataError, SettingsError
 from lexirec.nn.backbone_fit import check_reads, fill_rows, fit_table, load_model, name_tokens, tables_of, with_padding
 from lexirec.nn.backbone_folder import check_config, check_tokenizer_files
-from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, no_reports, scratch_size, warn_of_sizes
+from lexirec.nn.depth import DepthSettings, cut_depth
+from lexirec.nn.families import check_encoder_decoder
+from lexirec.nn.pretrained import SCRATCH, configuration, fetched, no_bars, scratch_size, warn_of_sizes
 from lexirec.nn.tokenizer import train_tokenizer, without_cache
-
-FAMILY = ("t5", "mt5")
-"""Accepted model types: those with one relative position bias per stack, computed in its first layer."""
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"d_model": 64, "layers": 2, "heads": 4, "feed_forward": 256},
@@ -41,13 +38,13 @@ SIZES: dict[str, dict[str, int]] = {
 """Sizes of `scratch:NAME` models; small and base are those of T5-small and T5-base."""
 
 
-class BackboneSettings(Settings):
+class BackboneSettings(DepthSettings):
     """Settings of a T5 backbone: which model and, for `scratch:` models, its size."""
 
     kind: Literal["encoder-decoder"] = "encoder-decoder"
     name: str = "scratch:small"
-    """A local folder, a hub name, or scratch:tiny, scratch:small, scratch:base for random weights and a tokenizer
-    trained on the catalogue's text. The settings from `vocabulary_size` on affect scratch models only."""
+    """A local folder, a GGUF file, a hub name, or scratch:tiny, scratch:small, scratch:base for random weights and a
+    tokenizer trained on the catalogue's text. The settings from `vocabulary_size` on affect scratch models only."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of the model, pretrained ones included."""
     attention_dropout: float | None = Field(default=None, ge=0, lt=1)
@@ -151,7 +148,7 @@ def load_tokenizer(settings: BackboneSettings | str, *, texts: Sequence[str] | N
     """
     settings = _as_settings(settings)
     if not settings.scratch:
-        _family_config(settings.name)
+        family_config(settings.name)
         check_tokenizer_files(settings.name)
         loaded = fetched(AutoTokenizer, settings.name, "tokenizer", trust_remote_code=False)
         check_reads(loaded, texts, settings.name)
@@ -237,6 +234,7 @@ def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0, spre
 
     Raises:
         SettingsError: a piece is empty or occurs twice.
+        ArtifactError: a table did not grow.
     """
     model, tokenizer = backbone
     if len(set(pieces)) < len(pieces) or "" in pieces:
@@ -246,6 +244,11 @@ def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0, spre
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     for table in tables_of(model):
+        if len(table) < len(tokenizer):  # a head of its own has to grow with the table
+            raise ArtifactError(
+                f"a table of the backbone has {len(table):,} rows after resizing, but its tokenizer {len(tokenizer):,} "
+                f"pieces; models of type '{model.config.model_type}' cannot take tokens in this release of transformers"
+            )
         fill_rows(table, n_known, len(tokenizer), seed, spread)
     ids: list[int] = tokenizer.convert_tokens_to_ids(list(pieces))
     return ids
@@ -256,23 +259,26 @@ def _as_settings(settings: BackboneSettings | str) -> BackboneSettings:
 
 
 def _pretrained_model(settings: BackboneSettings) -> T5ForConditionalGeneration:
-    _family_config(settings.name)
+    config = cut_depth(family_config(settings.name), settings.keep_layers, settings.name)
+    config.dropout_rate = settings.dropout
     warn_of_sizes(settings, {*SIZES["tiny"], "decoder_layers"})
     # explicit, since the default is the checkpoint's own type, half precision for many
+    kept = {"config": config, "dtype": torch.float32, "keep_layers": settings.keep_layers}
     with no_bars() if Path(settings.name).expanduser().is_dir() else nullcontext():  # downloads show their progress
-        model = load_model(AutoModelForSeq2SeqLM, settings.name, dtype=torch.float32, dropout_rate=settings.dropout)
+        model = load_model(AutoModelForSeq2SeqLM, settings.name, **kept)
     if model.lm_head.weight is not model.shared.weight:
         untie(model)
     return model
 
 
-def _family_config(name: str) -> Any:
+def family_config(name: str) -> Any:
+    """Return the configuration of a pretrained encoder-decoder of the T5 family.
+
+    Raises:
+        SettingsError: the name is unknown, unavailable, or of another family.
+        ArtifactError: it cannot be read.
+    """
     check_config(name)
-    with no_reports():
-        config = fetched(AutoConfig, name, "configuration", trust_remote_code=False)
-    if config.model_type not in FAMILY:
-        raise SettingsError(
-            f"backbone '{name}' is of type '{config.model_type}';"
-            f" give an encoder-decoder of the T5 family ({', '.join(FAMILY)})"
-        )
+    config = configuration(name)
+    check_encoder_decoder(config, name)
     return config

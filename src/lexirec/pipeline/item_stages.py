@@ -12,7 +12,7 @@ from lexirec.core.errors import DataError
 from lexirec.core.runs import Stage
 from lexirec.models.baselines.sasrec import SasrecSettings
 from lexirec.models.baselines.sequential import SequenceTrainingSettings
-from lexirec.nn.backbone_folder import local_folder
+from lexirec.nn.backbone_folder import local_files
 from lexirec.nn.causal_lm import CausalBackboneSettings
 from lexirec.nn.t5 import BackboneSettings
 from lexirec.pipeline.components import (
@@ -127,9 +127,9 @@ def _tokenizer(backbone: BackboneSettings | CausalBackboneSettings, runner: Stag
 
 
 def backbone_files(backbone: BackboneSettings | CausalBackboneSettings) -> dict[str, Path]:
-    """Return the local folder of a backbone, if it is one; its content enters the key."""
-    folder = local_folder(backbone.name)
-    return {} if folder is None else {"backbone": folder}
+    """Return the local folder or GGUF file of a backbone, if there is one; its content enters the key."""
+    files = None if backbone.scratch else local_files(backbone.name)
+    return {} if files is None else {"backbone": files}
 
 
 def neighbors_stage(

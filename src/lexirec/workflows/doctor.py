@@ -22,6 +22,7 @@ _EXTRAS = {
     "openai": ("LLM labels by an endpoint", 'pip install "lexirec[teacher]"'),
     "implicit": ("the baseline of kind 'als'", 'pip install "lexirec[als]"'),
     "peft": ("fine-tuning by low-rank updates", 'pip install "lexirec[lora]"'),
+    "gguf": ("backbones in GGUF files", 'pip install "lexirec[gguf]"'),
     "optuna": ("lexirec tune", 'pip install "lexirec[tune]"'),
 }
 
@@ -70,14 +71,21 @@ def _processors() -> Iterator[Finding]:
         yield Finding("device", "note", "cpu", "training works, but is slow for backbones above 'small'")
 
 
-def _memory() -> Finding:
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return Finding("memory", "note", "unknown on this system")
+def free_memory() -> int | None:
+    """Return the bytes of memory that a program can still take; None where the system does not say."""
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():  # includes memory that the kernel can reclaim
-        free = next(int(line.split()[1]) * 1024 for line in meminfo.open() if line.startswith("MemAvailable"))
+        return next(int(line.split()[1]) * 1024 for line in meminfo.open() if line.startswith("MemAvailable"))
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return None
+
+
+def _memory() -> Finding:
+    free = free_memory()
+    if free is None:
+        return Finding("memory", "note", "unknown on this system")
     fit = free >= _ENOUGH_MEMORY
     advice = "" if fit else "close other programs, or use smaller batches"
     return Finding("memory", "ok" if fit else "note", f"{free / _GIB:.1f} GiB available", advice)

@@ -3,7 +3,7 @@ import torch
 
 from lexirec.decoding.trie import Trie
 from lexirec.models.tsrec.cached_lm import enter, mentioned_nodes
-from tests.worlds.tsrec import identifiers, prompts
+from tests.worlds.tsrec import HEADS, causal, identifiers, language, prompts
 
 TRIE = Trie.build(np.array([[50, 51, 52], [50, 51, 53], [50, 54, -1], [55, -1, -1]]))
 
@@ -32,3 +32,14 @@ def test_entering_follows_edges_only():
         tokens = torch.arange(60)
         found = enter(TRIE, torch.full_like(tokens, node), tokens)
         assert {t: c for t, c in enumerate(found.tolist()) if c} == children
+
+
+@torch.no_grad()
+def test_rows_of_nodes_have_the_size_of_looked_up_tokens():
+    """Gemma multiplies what it looks up by √width, so that rows at the size of its table would hardly count."""
+    for family in ("qwen2", "gemma3"):
+        backbone = language(family)
+        model = causal(backbone, **HEADS["mass"])
+        looked_up = backbone.get_input_embeddings()(torch.arange(60))
+        assert torch.isclose(model.size, looked_up.square().mean().sqrt(), rtol=1e-3)
+    assert model.size > 3 * backbone.get_input_embeddings().weight.square().mean().sqrt()

@@ -145,6 +145,8 @@ def repeated(model: TSRecNetwork, items_BG: Tensor, seen_BH: Tensor) -> tuple[Te
         ("catalog", "qwen3", "eager"),
         ("mean", "llama", "sdpa"),
         ("mass", "qwen2", "sdpa"),
+        ("catalog", "gpt2", "eager"),
+        ("mass", "gemma3", "sdpa"),
     ],
 )
 def test_one_reading_of_the_prompt_has_the_gradients_of_one_per_completion(kind, family, attention):

@@ -21,6 +21,7 @@ from lexirec.core.errors import DataError, SettingsError
 from lexirec.decoding.trie import Trie
 from lexirec.models.tsrec.settings import TSRecNetworkSettings
 from lexirec.models.tsrec.tree_attention import Prefix, additive, check_padding, side_by_side
+from lexirec.nn.backbone_fit import embedding_scale
 from lexirec.nn.embedding_table import ItemRows
 from lexirec.nn.head_base import Rows
 from lexirec.nn.pretrained import SharedWeights
@@ -54,9 +55,10 @@ class CachedLM(SharedWeights):
         refines = settings.refine and settings.head == "grounded"
         self.share = nn.Parameter(torch.zeros(())) if refines else None
         if settings.embeddings == "grounded":
-            # node rows are added to token embeddings at their scale: the root mean square of the table
+            # node rows are added to token embeddings at their scale: the root mean square of the looked-up table
             table_VD = backbone.get_input_embeddings().weight.detach()
-            self.size = nn.Parameter(table_VD.float().square().mean().sqrt())
+            scale = embedding_scale(backbone.get_input_embeddings())
+            self.size = nn.Parameter(scale * table_VD.float().square().mean().sqrt())
         elif settings.head == "grounded":
             self.head.inward.requires_grad_(False)
 

@@ -261,6 +261,7 @@ def _adapters(backbone: nn.Module, settings: LoraSettings, seed: int) -> Any:
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=list(settings.layers) or "all-linear",
+        fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in backbone.modules()),  # GPT-2's layers
         bias="none",
     )
     with torch.random.fork_rng(devices=[]):

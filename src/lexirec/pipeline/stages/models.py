@@ -23,6 +23,7 @@ from lexirec.models.pretraining import PERPLEXITY, PretrainSettings, pretrain
 from lexirec.models.tsrec.keywords import TokenWords, token_words
 from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender
 from lexirec.models.tsrec.settings import ReinforcementSettings, SftSettings, TSRecSettings
+from lexirec.nn.backbone_folder import local_files
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
 from lexirec.nn.t5 import Backbone, BackboneSettings, count_parameters, load_backbone, save_backbone
 from lexirec.pipeline.stages.data import Folders, load_preferences, load_train_and_validation, write_summary
@@ -153,7 +154,8 @@ def _semantic_ids(inputs: Folders) -> NDArray[np.int32] | None:
 
 def _backbone(settings: BackboneSettings | CausalBackboneSettings, seed: int, inputs: Folders) -> Backbone:
     """Load the backbone, from the pretraining stage where there is one."""
-    if "backbone" in inputs:
+    # without that stage the input is what `backbone.name` names, and is cut and spelled as the settings say
+    if inputs.get("backbone") not in (None, local_files(settings.name)):
         # the checkpoint has its own sizes
         changed: dict[str, Any] = dict.fromkeys(_SIZES & set(type(settings).model_fields))
         if isinstance(settings, CausalBackboneSettings):
@@ -163,7 +165,7 @@ def _backbone(settings: BackboneSettings | CausalBackboneSettings, seed: int, in
     return _load(settings, load_saved_tokenizer(inputs["tokenizer"]), seed)
 
 
-_SIZES = {"d_model", "layers", "decoder_layers", "heads", "feed_forward"}
+_SIZES = {"keep_layers", "d_model", "layers", "decoder_layers", "heads", "feed_forward"}
 
 
 def _load(settings: BackboneSettings | CausalBackboneSettings, tokenizer: Any, seed: int) -> Backbone:
