@@ -76,6 +76,7 @@ def report_content(settings: Mapping[str, Any], inputs: Folders) -> ReportConten
         title=settings["name"],
         lead=_lead(split, rows, settings.get("left_out", {})),
         systems=rows,
+        published=measured.published,
         protocol={**shared_protocol(evaluations), **_own_protocol(evaluations)},
         learning=_learning(inputs.get("recommender")),
         census=_census(inputs.get("identifiers")),
