@@ -13,7 +13,7 @@ from lexirec.evaluation.published_figures import PublishedFigures
 class EvaluationSettings(Settings):
     """Settings of the evaluation: fold, cases, cut-offs, treatment of seen items."""
 
-    outside_the_key: ClassVar[tuple[str, ...]] = ("published",)  # nothing is measured with it
+    outside_the_key: ClassVar[tuple[str, ...]] = ("published", "unequal")  # nothing is measured with them
     ks: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 5, 10, 20, 50)
     """Cut-offs k of the metrics; lists are as long as the largest."""
     seen: tuple[Literal["excluded", "included"], ...] = ("excluded", "included")
@@ -31,6 +31,8 @@ class EvaluationSettings(Settings):
     22,363 cases; use 10 for millions of cases, or 0 for none."""
     published: dict[str, PublishedFigures] = Field(default_factory=dict)
     """Published figures by name, shown beside the recommenders they are of; they change no measurement."""
+    unequal: dict[str, str] = Field(default_factory=dict)
+    """What is not equal between this experiment and all published figures, by subject; shown with them."""
 
     @field_validator("ks", "seen")
     @classmethod
@@ -47,8 +49,6 @@ class EvaluationSettings(Settings):
 
     @model_serializer(mode="wrap")
     def _as_before_without_published(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave `published` out where it is empty, so that content keys are those of files that never had it."""
+        """Leave out what is empty of these, so that content keys are those of files that never had them."""
         written: dict[str, Any] = plain(self)
-        if not self.published:
-            written.pop("published", None)
-        return written
+        return {name: value for name, value in written.items() if value or name not in self.outside_the_key}

@@ -125,11 +125,11 @@ def measured(run: RunRecord) -> list[SystemResult]:
 
 def published_beside(run: RunRecord) -> list[PublishedRow]:
     """Return the published figures of an experiment's settings, each beside the recommender that it names."""
-    stored = run.settings.get("evaluation", {}).get("published")
-    if not stored:
+    stored = run.settings.get("evaluation", {})
+    if not stored.get("published"):
         return []
-    figures = validate_settings({"published": stored}, EvaluationSettings, run.name).published
-    return published_rows(figures, measured(run))
+    settings = validate_settings(dict(stored), EvaluationSettings, run.name)
+    return published_rows(settings.published, measured(run), settings.unequal)
 
 
 def side_by_side(store: Store, names: Sequence[str]) -> list[SystemResult]:

@@ -174,7 +174,7 @@ class ReportContent:
         shoppers: a few histories with recommendations.
         next_steps: suggestions, one Markdown sentence each.
         listings: further tables of systems, e.g. beyond-accuracy measures.
-        published: published figures (`evaluation.published_figures`) beside the systems, by name.
+        published: published figures beside the systems (`lexirec.reporting.published_rows`).
     """
 
     title: str
@@ -187,7 +187,7 @@ class ReportContent:
     shoppers: Sequence[Shopper] = ()
     next_steps: Sequence[str] = ()
     listings: Sequence[Listing] = ()
-    published: Mapping[str, Any] = field(default_factory=dict)
+    published: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         """Check that systems have distinct names and at most one is the main system."""

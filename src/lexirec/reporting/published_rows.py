@@ -40,14 +40,19 @@ class PublishedRow:
         return ours / published if published and ours is not None else None
 
 
-def published_rows(figures: Mapping[str, PublishedFigures], systems: Sequence[SystemResult]) -> list[PublishedRow]:
-    """Pair published figures with the recommenders that they stand beside."""
+def published_rows(
+    figures: Mapping[str, PublishedFigures], systems: Sequence[SystemResult], unequal: Mapping[str, str] | None = None
+) -> list[PublishedRow]:
+    """Pair published figures with the recommenders that they stand beside; `unequal` holds for all of them."""
     by_name = {system.name: system for system in systems}
     rows = []
-    for name, each in figures.items():
+    for name, row in figures.items():
+        each = row.model_copy(update={"unequal": {**(unequal or {}), **row.unequal}})
         system = by_name.get(each.beside or "")
         measured = system.metrics(each.seen) if system is not None else {}
-        rows.append(PublishedRow(name, each, {metric: measured[metric] for metric in each.metrics if metric in measured}))
+        rows.append(
+            PublishedRow(name, each, {metric: measured[metric] for metric in each.metrics if metric in measured})
+        )
     return rows
 
 
