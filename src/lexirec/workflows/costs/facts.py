@@ -36,8 +36,8 @@ LETTERS = {"title": 70, "description": 500}
 """Letters of typical texts; other fields have `OTHER_LETTERS`."""
 OTHER_LETTERS = 45
 LETTERS_A_TOKEN = {"encoder-decoder": 3.5, "causal": 4.2}
-"""Letters of a token of English product texts: T5's pieces on Beauty's titles and categories have 3.5 and 3.1 (counted by
-others with T5's tokenizer); byte-level pieces of vocabularies of 150,000 are longer."""
+"""Letters of a token of English product texts: T5's pieces on Beauty's titles and categories have 3.5 and 3.1 (counted
+by others with its tokenizer); byte-level pieces of vocabularies of 150,000 are longer."""
 SAMPLE = 512
 
 
