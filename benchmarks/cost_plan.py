@@ -15,12 +15,12 @@ from pathlib import Path
 from lexirec.core.progress import quiet
 from lexirec.core.store import Store
 from lexirec.pipeline.experiment import load_experiment
-from lexirec.pipeline.run import run_experiment
+from lexirec.pipeline.run import plan_experiment, run_experiment
 from lexirec.workflows.costs.devices import this_machine
 from lexirec.workflows.costs.plan import plan_cost
 from lexirec.workflows.studies.cost import Costs, CostSettings
 
-COMMON = ["baselines={}", "data.products=300", "data.shoppers=300", "model.training.epochs=1", "evaluation.ks=[10]"]
+COMMON = ["baselines={}", "data.products=120", "data.shoppers=60", "model.training.epochs=1"]
 PAPERS = ["model.network.likelihood=vocabulary", "model.network.head=vocabulary"]
 FAMILIES = {
     "GRAM": [
@@ -28,12 +28,12 @@ FAMILIES = {
         *PAPERS,
         "model.network.user_prompt=identifiers",
         "model.prompts.layout=paper",
-        "model.training.batch_targets=64",
+        "model.training.batch_targets=32",
         "model.training.validation_users=20",
-        "backbone.d_model=256",
-        "backbone.layers=3",
+        "backbone.d_model=192",
+        "backbone.layers=2",
         "backbone.heads=4",
-        "backbone.feed_forward=1024",
+        "backbone.feed_forward=768",
     ],
     "TS-Rec": [
         "lexirec:tsrec.toml",
@@ -56,11 +56,10 @@ def compare(family: str, steps: int) -> tuple[float, float]:
     experiment = load_experiment(file, [*COMMON, *sets])
     with tempfile.TemporaryDirectory() as folder, quiet():
         store = Store(Path(folder))
-        done = run_experiment(experiment, store)
-        assert done is not None
+        run_experiment(experiment, store, until="model")
         plan = plan_cost(experiment, store)
-        model, data = done.stage("model").folder, done.stage("data").folder
-        measured = Costs(str(model), str(data), CostSettings(steps=steps).model_dump()).training()
+        folders = {stage.name: str(stage.folder) for stage in plan_experiment(experiment, store)}
+        measured = Costs(folders["model"], folders["data"], CostSettings(steps=steps).model_dump()).training()
     phase = plan.phases[0]
     here = this_machine(plan.shape.width)
     planned = phase.operations / phase.steps, phase.seconds(here, plan.shape.width) / phase.steps

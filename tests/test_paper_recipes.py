@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lexirec.core.errors import DataError
+from lexirec.core.errors import DataError, SettingsError
 from lexirec.core.progress import quiet
 from lexirec.core.store import Store
 from lexirec.evaluation.evaluator import Report
@@ -163,3 +163,18 @@ def test_recipes_run_to_their_report_on_a_stand_in(path, world, tmp_path, monkey
     assert "## Published figures" in text
     assert "Not equal, " in text
     assert "here" in text
+
+
+LAID_OVER = {
+    "gram": ["model.network.user_prompt=identifiers", "model.prompts.layout=paper", "model.search.length_penalty=1.0"],
+    "minionerec": ["model.network.embeddings=tokens", "model.prompts.frame=alpaca"],
+}
+"""The papers' settings as the guide to experiments gives them, beside likelihood and head."""
+
+
+@pytest.mark.parametrize("recipe", LAID_OVER)
+def test_the_papers_settings_can_be_laid_over_a_shipped_recipe(recipe):
+    paper = ["model.network.likelihood=vocabulary", "model.network.head=vocabulary"]
+    assert load_experiment(f"lexirec:{recipe}.toml", [*paper, *LAID_OVER[recipe]]).model.network.head == "vocabulary"
+    with pytest.raises(SettingsError, match="as the paper has"):
+        load_experiment(f"lexirec:{recipe}.toml", paper)

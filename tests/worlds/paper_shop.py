@@ -1,4 +1,4 @@
-"""Tables of the form that the papers' recipes read, made of the toy shop, and tiny backbones that stand in for theirs."""
+"""Tables of the form that the recipes of papers read, made of the toy shop, and tiny backbones that stand in."""
 
 from __future__ import annotations
 

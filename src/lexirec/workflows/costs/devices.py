@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from statistics import median
 
 import torch
 
@@ -13,7 +14,7 @@ from lexirec.core.errors import SettingsError, did_you_mean
 GIB = 2**30
 HERE = "here"
 """Name of this machine among the devices."""
-_BEST, _HALF = 0.45, 512
+_BEST, _HALF = 0.35, 512
 _SEARCH = 0.03
 
 
@@ -36,9 +37,9 @@ class Device:
     measured: bool = False
 
     def training_share(self, width: int) -> float:
-        """Share of the peak that training a model of this width is assumed to reach: .23 for 512, .34 for 1,536.
+        """Share of the peak that training a model of this width is assumed to reach: .18 for 512, .26 for 1,536.
 
-        Wider products fill a GPU better. The curve passes through published runs (docs/guide/papers.md).
+        Wider products fill a GPU better. What published runs reached is in docs/guide/papers.md.
         """
         return 0.6 if self.measured else _BEST * width / (width + _HALF)
 
@@ -80,17 +81,18 @@ def this_machine(width: int, *, tokens: int = 2048, seconds: float = 0.5) -> Dev
     where = torch.device("cuda" if cuda else "cpu")
     kind = torch.bfloat16 if cuda and torch.cuda.is_bf16_supported() else torch.float32
     left, right = (torch.ones(size, dtype=kind, device=where) for size in ((tokens, width), (width, 4 * width)))
-    best, until = 0.0, time.monotonic() + seconds
+    took, until = [], time.monotonic() + seconds
     left @ right  # the first product sets up
-    while not best or time.monotonic() < until:
+    while not took or time.monotonic() < until:
         begin = time.perf_counter()
         left @ right
         if cuda:
             torch.cuda.synchronize()
-        best = max(best, 2.0 * tokens * width * 4 * width / (time.perf_counter() - begin))
+        took.append(time.perf_counter() - begin)
+    rate = 2.0 * tokens * width * 4 * width / median(took)  # other work on the machine slows both, this and a run
     memory = torch.cuda.get_device_properties(0).total_memory if cuda else _memory()
     title = torch.cuda.get_device_name(0) if cuda else f"this machine, {torch.get_num_threads()} threads"
-    return Device(HERE, title, best, float(memory), measured=True)
+    return Device(HERE, title, rate, float(memory), measured=True)
 
 
 def _memory() -> int:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
 
-from lexirec.core.errors import DataError
+from lexirec.core.errors import DataError, LexirecError
 from lexirec.core.store import Store
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
@@ -23,9 +24,11 @@ from lexirec.nn.t5 import load_tokenizer
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.graph import VERSIONS
 from lexirec.pipeline.item_stages import data_files
+from lexirec.pipeline.run import plan_experiment
 from lexirec.pipeline.runner import StageRunner
 from lexirec.pipeline.stages.data import load_catalog, load_split, prepare_data
 from lexirec.pipeline.stages.evaluation import measured_cases
+from lexirec.pipeline.stages.identifiers import load_saved_tokenizer
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.semantic_ids.identifiers.published import PublishedIdentifiers, read_published, read_semantic_ids
 from lexirec.semantic_ids.quantizers.published_codes import PublishedCodes
@@ -38,6 +41,8 @@ OTHER_LETTERS = 45
 LETTERS_A_TOKEN = {"encoder-decoder": 3.5, "causal": 4.2}
 """Letters of a token of English product texts: T5's pieces on Beauty's titles and categories have 3.5 and 3.1 (counted
 by others with its tokenizer); byte-level pieces of vocabularies of 150,000 are longer."""
+SCRATCH_LETTERS = 5.0
+"""The same of scratch backbones, whose pieces are trained on the catalogue itself, most of them whole words."""
 SAMPLE = 512
 
 
@@ -84,18 +89,23 @@ class Facts:
 
 
 class Meter:
-    """Counts the tokens of texts: by the backbone's tokenizer where it is a local folder, else by their letters."""
+    """Counts the tokens of texts: by the tokenizer of a local backbone or of the store, else by their letters."""
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, store: Store) -> None:
         """Load the tokenizer, where there is one."""
         backbone = experiment.backbone
         assert backbone is not None
-        self._tokenizer = None
-        self.letters = LETTERS_A_TOKEN[backbone.kind]
-        if not backbone.scratch and local_folder(backbone.name) is not None:
+        self._tokenizer = _stored_tokenizer(experiment, store)
+        self.letters = SCRATCH_LETTERS if backbone.scratch else LETTERS_A_TOKEN[backbone.kind]
+        if self._tokenizer is None and not backbone.scratch and local_folder(backbone.name) is not None:
             causal = isinstance(backbone, CausalBackboneSettings)
             self._tokenizer = load_causal_tokenizer(backbone) if causal else load_tokenizer(backbone)  # type: ignore[arg-type]
         self.note = "" if self._tokenizer else f"{self.letters:g} letters a token"
+
+    @property
+    def pieces(self) -> int | None:
+        """Pieces of the tokenizer; None where there is none."""
+        return None if self._tokenizer is None else len(self._tokenizer)
 
     def mean(self, texts: Sequence[str]) -> float:
         """Return the mean number of tokens of texts."""
@@ -114,6 +124,16 @@ class Meter:
         texts = facts.catalog.texts()
         sample = texts[:: -(-len(texts) // SAMPLE)]
         return float(np.mean([len(text) for text in sample])) / max(self.mean(sample), 1e-9)
+
+
+def _stored_tokenizer(experiment: Experiment, store: Store) -> PreTrainedTokenizerBase | None:
+    """Return the tokenizer of an earlier run, if the store has it."""
+    try:
+        stages = plan_experiment(experiment, store, until="tokenizer")
+    except LexirecError:  # such as data that are not there
+        return None
+    made = next((stage for stage in stages if stage.name == "tokenizer" and stage.state == "done"), None)
+    return None if made is None else load_saved_tokenizer(made.folder)
 
 
 def facts_of(experiment: Experiment, store: Store) -> Facts:

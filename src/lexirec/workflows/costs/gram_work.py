@@ -166,6 +166,7 @@ class GramWork:
             times(TRAINED * epochs * counts.steps, forward),
             {},
             self._kept(encoded, fused + counts.real * user, rows, read),
+            TRAINED * epochs * counts.steps * (shape.encoder_layers + shape.layers),
         )
 
     def _kept(self, encoded: float, fused: float, rows: float, read: float) -> float:
@@ -186,7 +187,9 @@ class GramWork:
         parts = {"encoder": encoder + cases * self._encoder(float(user > 0), user)}
         parts |= times(cases * self._decoded * beams, self._decoder(1.0, read))
         parts["cross-attention"] += cases * 2.0 * self.shape.layers * self.shape.keys_and_values * read
-        return Phase(name, cases, user + self._decoded, 0, {}, parts)
+        layers = self.shape.encoder_layers + self.shape.layers * self._decoded
+        passes = cases / self.settings.search.batch_size * layers
+        return Phase(name, cases, user + self._decoded, 0, {}, parts, passes=passes)
 
     def phases(self, evaluations: int) -> list[Phase]:
         """Return training, its validations, and the evaluation, which ranks the cases so many times."""

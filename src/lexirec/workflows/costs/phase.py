@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from lexirec.workflows.costs.devices import Device
 from lexirec.workflows.costs.shapes import Shape
 
+START_SECONDS = 7e-4
+"""Seconds to start the work of one layer: some sixty kernels at about ten microseconds each."""
 TRAINED = 3.0
 """Operations of a training step over those of its forward pass."""
 
@@ -29,6 +31,7 @@ class Phase:
         trained: part of the network -> operations of training, over the whole phase.
         searched: part -> operations of beam search.
         activations: bytes that a training step keeps for its backward pass.
+        passes: passes through a layer that are started one after the other, however little they compute.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Phase:
     trained: Mapping[str, float]
     searched: Mapping[str, float]
     activations: float = 0.0
+    passes: float = 0.0
 
     @property
     def operations(self) -> float:
@@ -54,9 +58,10 @@ class Phase:
         return parts
 
     def seconds(self, device: Device, width: int) -> float:
-        """Return the seconds it takes on a device."""
+        """Return the seconds it takes on a device: those of its operations, or of starting them where that is more."""
         training = sum(self.trained.values()) / (device.rate * device.training_share(width))
-        return training + sum(self.searched.values()) / (device.rate * device.search_share)
+        searching = sum(self.searched.values()) / (device.rate * device.search_share)
+        return max(training + searching, self.passes * START_SECONDS)
 
 
 def times(factor: float, parts: Mapping[str, float]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from lexirec.workflows.costs.facts import Meter, facts_of
 from lexirec.workflows.costs.gram_work import GramWork, prompt_lengths
 from lexirec.workflows.costs.phase import Phase
 from lexirec.workflows.costs.shapes import Shape, shape_of
-from lexirec.workflows.costs.tsrec_work import TSRecWork
+from lexirec.workflows.costs.tsrec_work import CODES, KEYWORDS, MEANING, TSRecWork
 
 NOT_COUNTED = "not counted: item vectors, codes, neighbours, pretraining and baselines"
 WEIGHT, OPTIMISER, COPY = 4, 8, 2
@@ -118,23 +118,27 @@ def plan_cost(experiment: Experiment, store: Store) -> CostPlan:
     model, backbone = experiment.model, experiment.backbone
     if model is None or backbone is None:
         raise SettingsError(f"{experiment.name} has no [model], so there is no cost to plan; baselines take minutes")
-    facts, meter = facts_of(experiment, store), Meter(experiment)
-    shape = shape_of(backbone)
+    facts, meter = facts_of(experiment, store), Meter(experiment, store)
+    shape = shape_of(backbone, meter.pieces)
     evaluations = len(experiment.evaluation.seen)
     if isinstance(model, GramSettings):
         gram = GramWork(shape, model, facts, prompt_lengths(facts, meter, model))
         phases = gram.phases(evaluations)
     else:
-        words = experiment.wants_words and _describes(experiment)
-        phases = TSRecWork(shape, model, facts, meter, words).phases(evaluations, experiment.reinforcement)
+        tsrec = TSRecWork(shape, model, facts, meter, *_words(experiment, facts.identifier))
+        phases = tsrec.phases(evaluations, experiment.reinforcement)
     trained = _trained(shape, model)
     notes = [*facts.notes, *([meter.note] if meter.note else []), f"sizes of the backbone from {shape.source}"]
     memory = _memory(shape, trained, phases, reference=_reference(experiment))
     return CostPlan(experiment.name, shape, trained, tuple(phases), memory, (*notes, NOT_COUNTED))
 
 
-def _describes(experiment: Experiment) -> bool:
-    return experiment.codes is not None
+def _words(experiment: Experiment, levels: float) -> tuple[float, float]:
+    """Return the number of tokens that the lexicon describes, and the tokens of a description."""
+    if not experiment.wants_words:
+        return 0.0, 0.0
+    written = experiment.lexicon.kind in ("published", "llm")
+    return levels * getattr(experiment.codes, "branching", CODES), MEANING if written else KEYWORDS
 
 
 def _reference(experiment: Experiment) -> bool:

@@ -30,9 +30,9 @@ from lexirec.workflows.costs.facts import Facts, Meter
 from lexirec.workflows.costs.phase import TRAINED, Phase, self_attention, times
 from lexirec.workflows.costs.shapes import Shape
 
-MEANING = 110
-"""Tokens of the description of a semantic-ID token: 77 words in TS-Rec's file."""
-_CODES = 256
+MEANING, KEYWORDS = 110, 40
+"""Tokens of the description of a semantic-ID token: 77 words in TS-Rec's file; of keywords that counts have chosen."""
+CODES = 256
 """Tokens of a level, where the codes do not say."""
 _LOGIT_BYTES = 18.0
 """Bytes kept of one logit in training: logits, probabilities and gradients in float32, and a copy in half precision."""
@@ -58,14 +58,16 @@ class TSRecWork:
         settings: of the model.
         facts: of its data.
         meter: counts tokens.
-        has_words: whether a lexicon describes the tokens.
+        described: number of semantic-ID tokens that a lexicon describes; 0 without one.
+        meaning: mean tokens of such a description.
     """
 
     shape: Shape
     settings: TSRecSettings
     facts: Facts
     meter: Meter
-    has_words: bool
+    described: float = 0.0
+    meaning: float = MEANING
 
     # ---------------------------------------------------------------------------------------------------- examples
 
@@ -88,7 +90,7 @@ class TSRecWork:
         """Return the rows of an epoch by task; every weight is applied."""
         weights = self.settings.tasks.weights()
         align = self.settings.tasks.ts_align
-        weights["ts_align"] = float(self.has_words) if align is None else align
+        weights["ts_align"] = float(self.described > 0) if align is None else align
         limit = float(self.settings.prompts.max_length)
         return [
             Task(task.name, task.rows * weights[task.name], min(limit, task.prompt), task.answer, task.item)
@@ -115,9 +117,9 @@ class TSRecWork:
         )
         yield Task("sid_description", items * described, self._frame(DESCRIPTION_ITEM) + description, sid, item=True)
         yield Task("preference", len(facts.train), self._frame(PREFERENCE) + by_items, MEANING, item=False)
-        codes = sid * _CODES
-        yield Task("ts_align", codes, self._frame(TOKEN_MEANING) + 1, MEANING, item=False)
-        yield Task("ts_align", codes, self._frame(MEANING_TOKEN) + MEANING, 2, item=False)
+        told = self.meaning
+        yield Task("ts_align", self.described, self._frame(TOKEN_MEANING) + 1, told, item=False)
+        yield Task("ts_align", self.described, self._frame(MEANING_TOKEN) + told, 2, item=False)
 
     # ------------------------------------------------------------------------------------------------------ phases
 
@@ -132,7 +134,7 @@ class TSRecWork:
         network = self.settings.network
         options: float = self.shape.vocabulary
         if item and network.likelihood == "catalog":
-            options = self.facts.n_items if network.grounded else _CODES
+            options = self.facts.n_items if network.grounded else CODES
         return 2.0 * self.shape.width * options * tokens
 
     def training(self) -> Phase:
@@ -158,6 +160,7 @@ class TSRecWork:
             times(factor * training.epochs, forward),
             {},
             self._kept(training.batch_size, longest, answers),
+            TRAINED * self.shape.layers * training.epochs * rows / training.batch_size,
         )
 
     def _kept(self, rows: float, tokens: float, answers: float) -> float:
@@ -174,7 +177,8 @@ class TSRecWork:
         parts["decoder"] += 2.0 * self.shape.decoder * behind
         parts["attention"] += 4.0 * self.shape.inner * self.shape.layers * behind * prompt
         parts["output layer"] = self._output(behind, item=True)
-        return Phase(name, cases, prompt + steps, 0, {}, parts)
+        passes = cases / self.settings.search.batch_size * self.shape.layers * (1 + steps)
+        return Phase(name, cases, prompt + steps, 0, {}, parts, passes=passes)
 
     def reinforcement(self, settings: ReinforcementSettings) -> Phase:
         """Return GRPO: rollouts by beam search, then policy and reference over prompts with all their proposals.
@@ -200,6 +204,7 @@ class TSRecWork:
             trained,
             rollouts,
             self._kept(training.batch_size, tokens, 0.0),
+            (TRAINED + 2 + steps) * self.shape.layers * cases / training.batch_size,
         )
 
     def phases(self, evaluations: int, reinforcement: ReinforcementSettings | None) -> list[Phase]:
