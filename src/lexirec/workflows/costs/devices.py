@@ -81,7 +81,8 @@ def this_machine(width: int, *, tokens: int = 2048, seconds: float = 0.5) -> Dev
     where = torch.device("cuda" if cuda else "cpu")
     kind = torch.bfloat16 if cuda and torch.cuda.is_bf16_supported() else torch.float32
     left, right = (torch.ones(size, dtype=kind, device=where) for size in ((tokens, width), (width, 4 * width)))
-    took, until = [], time.monotonic() + seconds
+    took: list[float] = []
+    until = time.monotonic() + seconds
     left @ right  # the first product sets up
     while not took or time.monotonic() < until:
         begin = time.perf_counter()

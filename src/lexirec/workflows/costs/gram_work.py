@@ -53,10 +53,11 @@ class StepCounts:
             batch = without_unread(Batch(**windows.batch(parts[place])))
             real = batch.targets_BQ >= 0
             before = batch.targets_BQ[real].clamp(max=most)
-            distinct = len(batch.items_BM[batch.items_BM >= 0].unique())
+            distinct = len(np.unique(batch.items_BM[batch.items_BM >= 0].numpy()))
             shape = (*batch.items_BM.shape, batch.targets_BQ.shape[1])
             counts.append((*shape, int(real.sum()), distinct, float(before.float().mean())))
-        return cls(*np.mean(counts, axis=0).tolist(), steps=len(parts))
+        means: list[float] = np.mean(counts, axis=0).tolist()
+        return cls(means[0], means[1], means[2], means[3], means[4], means[5], steps=len(parts))
 
 
 @dataclass(frozen=True)
