@@ -136,7 +136,7 @@ def test_recipes_are_costed_without_data_or_network(path, tmp_path, monkeypatch)
     assert ("reinforcement" in names) == (experiment.reinforcement is not None)
     assert all(phase.operations > 0 for phase in cost.phases)
     assert any("the data are not there" in note for note in cost.notes)
-    assert cost.seconds(DEVICES["h200"]) < cost.seconds(DEVICES["a6000"])
+    assert cost.seconds(DEVICES["h200"]) <= cost.seconds(DEVICES["a6000"])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -163,6 +163,17 @@ def test_recipes_run_to_their_report_on_a_stand_in(path, world, tmp_path, monkey
     assert "## Published figures" in text
     assert "Not equal, " in text
     assert "here" in text
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_costs_in_the_heads_are_those_of_the_planner(path, data_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("LEXIREC_DATA", str(data_dir))
+    hours, device = re.search(r"about ([\d.]+) h on an (A100|H200)", path.read_text("utf-8")).groups()
+    memory = re.search(r"and (\d+) GiB of", path.read_text("utf-8"))[1]
+    cost = plan_cost(load_experiment(path), Store(tmp_path))
+    assert cost.seconds(DEVICES[device.lower()]) / 3600 == pytest.approx(float(hours), rel=0.1)
+    assert cost.memory.total / 2**30 == pytest.approx(float(memory), rel=0.1, abs=1)
 
 
 LAID_OVER = {
