@@ -189,3 +189,9 @@ def test_damaged_folder_is_said_in_one_line(saved, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"not a tensor file")
     with pytest.raises(ArtifactError, match=r"model\.safetensors is damaged or cut off"):
         load_backbone(str(tmp_path))
+
+
+def test_tigers_size_has_heads_wider_than_a_share_of_the_width():
+    model = load_backbone("scratch:tiger", texts=["red pan", "blue kettle"]).model
+    attention = model.encoder.block[0].layer[0].SelfAttention
+    assert (model.config.d_model, model.config.num_layers, attention.n_heads, attention.inner_dim) == (128, 4, 6, 384)

@@ -30,8 +30,9 @@ from lexirec.core.runs import (
 from lexirec.core.store import Store
 from lexirec.models.exported import check_export
 from lexirec.models.loading import folder_named
-from lexirec.pipeline.results import measured, side_by_side
+from lexirec.pipeline.results import measured, published_beside, side_by_side
 from lexirec.pipeline.stages.report import shared_protocol
+from lexirec.reporting.published_rows import published_table
 from lexirec.reporting.tables import metrics_table, protocol_table
 from lexirec.workflows.audit.findings import Audit, tables
 from lexirec.workflows.comparison.analyze import Analysis
@@ -64,7 +65,9 @@ def print_experiment(store: Store, name: str) -> None:
     run, begun = _newest(store, name), unfinished_run(store, name)
     folders = evaluations(run)
     if folders and run is not begun:
-        put(metrics_table(measured(run), title=name), protocol_table(shared_protocol(folders)))
+        rows = published_beside(run)
+        beside = [published_table(rows)] if rows else []
+        put(metrics_table(measured(run), title=name), *beside, protocol_table(shared_protocol(folders)))
     table = new_table("stage", "seconds", "folder")
     for stage in run.stages.values():
         table.add_row(stage.name, _seconds(stage), str(stage.folder))

@@ -20,6 +20,7 @@ from lexirec.cli.options import (
     app,
     settings_argument,
 )
+from lexirec.core.errors import SettingsError
 from lexirec.core.store import Store
 
 if TYPE_CHECKING:
@@ -151,16 +152,47 @@ def plan(
     experiment: ExperimentArgument,
     sets: SetOption = None,
     until: UntilOption = None,
+    cost: Annotated[
+        bool,
+        typer.Option("--cost", help="Estimate operations, memory and hours of the model on named devices instead."),
+    ] = False,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Device of --cost: here, rtx4090, a6000, a100, h100, h200; may be repeated."),
+    ] = None,
+    json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """List the stages of an experiment and their states.
+    """List the stages of an experiment and their states, or estimate its cost.
 
-    States are done, new, stale and unfinished; nothing is computed.
+    States are done, new, stale and unfinished; nothing is computed. --cost reads the data where they are there, and
+    states what it assumes.
     """
     from lexirec.cli import run_output
     from lexirec.pipeline.run import plan_experiment
 
-    run_output.print_stages(plan_experiment(_load(experiment, sets), Store(store), until))
+    loaded = _load(experiment, sets)
+    if not cost:
+        _only_with_cost(device, json)
+        run_output.print_stages(plan_experiment(loaded, Store(store), until))
+        return
+    from lexirec.cli import cost_output
+    from lexirec.workflows.costs.devices import devices_named
+    from lexirec.workflows.costs.plan import plan_cost
+
+    planned = plan_cost(loaded, Store(store))
+    cost_output.print_cost(planned, devices_named(device, planned.shape.width), json)
+
+
+def _only_with_cost(device: list[str] | None, json: bool) -> None:
+    """Refuse the options of --cost where it is not given.
+
+    Raises:
+        SettingsError: one of them is.
+    """
+    given = next((name for name, value in (("--device", device), ("--json", json)) if value), None)
+    if given is not None:
+        raise SettingsError(f"{given} belongs to --cost; add it: lexirec plan EXPERIMENT.toml --cost {given} …")
 
 
 def _load(path: Path, sets: list[str] | None) -> Experiment:

@@ -11,7 +11,8 @@ from lexirec.core.manifest import read_manifest
 from lexirec.core.runs import RunRecord, Stage, evaluations
 from lexirec.core.store import Store
 from lexirec.pipeline.experiment import Experiment
-from lexirec.pipeline.results import measured
+from lexirec.pipeline.results import measured, published_beside
+from lexirec.reporting.published_rows import published_table
 from lexirec.reporting.tables import metrics_table, protocol_table, shopper_panel
 from lexirec.workflows.demo import Demonstration
 from lexirec.workflows.transfer.stages import saw_card
@@ -26,6 +27,8 @@ def print_run(store: Store, experiment: Experiment, run: RunRecord | None, until
         return
     if evaluations(run):
         put(metrics_table(measured(run), title=run.name))
+        if rows := published_beside(run):
+            put(published_table(rows))
         put(f"report: {run.stage('report').folder / 'report.md'}")
     put(f"more: lexirec show {run.name} --store {store.root}")
 

@@ -5,12 +5,15 @@ They are separate from the trainer so that a saved recommender can be read witho
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from lexirec.core.config import Settings
 from lexirec.core.renamed import renamed
+
+_LATER = {"schedule": "cosine", "precision": "auto"}
+"""Settings that came later, with their defaults, which are not stored: content keys stay those of before."""
 
 
 class TrainerSettings(Settings):
@@ -27,7 +30,10 @@ class TrainerSettings(Settings):
     epochs: int = Field(default=10, ge=1)
     """Times every example is seen, at most."""
     learning_rate: float = Field(default=3e-4, gt=0)
-    """Of AdamW, after the warm-up and before the cosine decay."""
+    """Of AdamW, after the warm-up and before the decay."""
+    schedule: Literal["cosine", "linear", "inverse-sqrt"] = "cosine"
+    """How the learning rate falls after the warm-up: to 0 along a cosine or a line (GRAM, MiniOneRec's code), or with
+    the square root of the steps (TIGER)."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Of matrices; norms have none, and neither have tables of which some rows must stay as they are."""
     warmup_ratio: float = Field(default=0.03, ge=0, le=1)
@@ -48,3 +54,8 @@ class TrainerSettings(Settings):
     bfloat16 also on CPUs: two to three times as fast where they have matrix units for it (AMX), slower elsewhere."""
     seed: int = 0
     """Seed of order and dropout."""
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = plain(self)
+        return {name: value for name, value in written.items() if name not in _LATER or value != _LATER[name]}

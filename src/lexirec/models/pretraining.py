@@ -45,7 +45,7 @@ class PretrainSettings(TrainerSettings):
     objective: Objective | None = None
     """By default the objective of the family: causal for causal models, span-corruption for encoder-decoders."""
     learning_rate: float = Field(default=1e-3, gt=0)
-    """Of AdamW, after the warm-up and before the cosine decay; pretrained models need less, about 5e-5."""
+    """Of AdamW, after the warm-up and before the decay; pretrained models need less, about 5e-5."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Of matrices; norms have none."""
     evals_per_epoch: int = Field(default=1, ge=1)

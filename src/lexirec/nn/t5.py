@@ -34,8 +34,10 @@ SIZES: dict[str, dict[str, int]] = {
     "tiny": {"d_model": 64, "layers": 2, "heads": 4, "feed_forward": 256},
     "small": {"d_model": 512, "layers": 6, "heads": 8, "feed_forward": 2048},
     "base": {"d_model": 768, "layers": 12, "heads": 12, "feed_forward": 3072},
+    "tiger": {"d_model": 128, "layers": 4, "heads": 6, "feed_forward": 1024, "head_size": 64},
 }
-"""Sizes of `scratch:NAME` models; small and base are those of T5-small and T5-base."""
+"""Sizes of `scratch:NAME` models; small and base are those of T5-small and T5-base, tiger is TIGER's, whose heads are
+wider than a share of `d_model`."""
 
 
 class BackboneSettings(DepthSettings):
@@ -43,8 +45,8 @@ class BackboneSettings(DepthSettings):
 
     kind: Literal["encoder-decoder"] = "encoder-decoder"
     name: str = "scratch:small"
-    """A local folder, a GGUF file, a hub name, or scratch:tiny, scratch:small, scratch:base for random weights and a
-    tokenizer trained on the catalogue's text. The settings from `vocabulary_size` on affect scratch models only."""
+    """A local folder, a GGUF file, a hub name, or scratch:tiny, scratch:small, scratch:base, scratch:tiger for random
+    weights and a tokenizer trained on the catalogue's text. The settings from `vocabulary_size` on affect scratch models only."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of the model, pretrained ones included."""
     attention_dropout: float | None = Field(default=None, ge=0, lt=1)
@@ -162,7 +164,7 @@ def load_tokenizer(settings: BackboneSettings | str, *, texts: Sequence[str] | N
 def scratch_config(settings: BackboneSettings, vocabulary_size: int) -> T5Config:
     """Return the T5 configuration of a scratch backbone whose tokenizer has `vocabulary_size` pieces."""
     sizes = scratch_size(settings.name, SIZES) | settings.model_dump(include=set(SIZES["tiny"]), exclude_none=True)
-    if sizes["d_model"] % sizes["heads"]:
+    if "head_size" not in sizes and sizes["d_model"] % sizes["heads"]:
         raise SettingsError(
             f"backbone.heads is {sizes['heads']}, which does not divide d_model {sizes['d_model']};"
             " give a divisor of d_model"
@@ -170,7 +172,7 @@ def scratch_config(settings: BackboneSettings, vocabulary_size: int) -> T5Config
     return T5Config(
         vocab_size=vocabulary_size,
         d_model=sizes["d_model"],
-        d_kv=sizes["d_model"] // sizes["heads"],
+        d_kv=sizes.get("head_size") or sizes["d_model"] // sizes["heads"],
         d_ff=sizes["feed_forward"],
         num_layers=sizes["layers"],
         num_decoder_layers=settings.decoder_layers or sizes["layers"],

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -34,6 +34,9 @@ from lexirec.pipeline.components import (
     NeighborsChoice,
     Tables,
 )
+
+# the name is also known by this module, where the class stood before
+from lexirec.pipeline.evaluation_settings import EvaluationSettings as EvaluationSettings
 from lexirec.semantic_ids.embeddings.item_embeddings import VectorSettings
 from lexirec.semantic_ids.identifiers.permuted import PermutedIdentifiers
 from lexirec.semantic_ids.identifiers.registry import SCHEMES
@@ -46,42 +49,6 @@ _SEEDED = (
 )  # fmt: skip
 """Tables whose parts take the experiment's seed; data and evaluation stay equal across seeds."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-
-# ------------------------------------------------------------------------------------------------------- evaluation
-
-
-class EvaluationSettings(Settings):
-    """Settings of the evaluation: fold, cases, cut-offs, treatment of seen items."""
-
-    ks: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 5, 10, 20, 50)
-    """Cut-offs k of the metrics; lists are as long as the largest."""
-    seen: tuple[Literal["excluded", "included"], ...] = ("excluded", "included")
-    """Whether items of the history are excluded from the lists; the first treatment is the headline."""
-    fold: Literal["test", "validation"] = "test"
-    """The fold that is evaluated."""
-    cases: Literal["all", "unseen"] = "all"
-    """unseen: only validation cases whose newest history event is not in training, as it is for test cases."""
-    sample_users: int | None = Field(default=None, ge=1)
-    """Evaluate this many cases, sampled by `seed`, instead of all."""
-    seed: int = 0
-    """Seed of the sample."""
-    keep_lists: int = Field(default=50, ge=0)
-    """List positions to keep beside the ranks, for `lexirec analyze`: 8 bytes per position and case, 9 MB for Beauty's
-    22,363 cases; use 10 for millions of cases, or 0 for none."""
-
-    @field_validator("ks", "seen")
-    @classmethod
-    def _some_and_each_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        if not values or len(set(values)) < len(values):
-            raise ValueError("should hold at least one value, each once")
-        return values
-
-    @model_validator(mode="after")
-    def _unseen_are_of_validation(self) -> Self:
-        if self.cases == "unseen" and self.fold != "validation":
-            raise ValueError('cases = "unseen" selects validation cases; set fold = "validation"')
-        return self
-
 
 # --------------------------------------------------------------------------------------------------- experts
 
@@ -236,6 +203,12 @@ class Experiment(Settings):
             if name in known:
                 raise ValueError(f"'ensemble.{name}' is the name of a part already; call it otherwise")
             self._check_partner(name, fusion)
+        known += self.ensemble
+        for name, row in self.evaluation.published.items():
+            if row.beside is not None and row.beside not in known:
+                raise ValueError(
+                    f"'evaluation.published.{name}.beside' is '{row.beside}'; it should be one of {', '.join(known)}"
+                )
         return self
 
     def _check_partner(self, name: str, fusion: EnsembleSettings) -> None:

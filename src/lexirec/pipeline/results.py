@@ -21,6 +21,7 @@ from lexirec.pipeline.runner import StageRunner
 from lexirec.pipeline.stages import evaluation
 from lexirec.pipeline.stages.report import shared_protocol, stored_reports, systems
 from lexirec.reporting.content import SystemResult
+from lexirec.reporting.published_rows import PublishedRow, published_rows
 
 _MEASURED_ALIKE = ("cases_digest", "catalog", "candidates", "level", "fold", "sample_users")
 """Protocol fields that must be equal for metrics to be compared."""
@@ -120,6 +121,15 @@ def kinds(run: RunRecord) -> dict[str, str]:
 def measured(run: RunRecord) -> list[SystemResult]:
     """Return an experiment's stored metrics, a row per recommender."""
     return systems(evaluations(run), kinds(run))
+
+
+def published_beside(run: RunRecord) -> list[PublishedRow]:
+    """Return the published figures of an experiment's settings, each beside the recommender that it names."""
+    stored = run.settings.get("evaluation", {})
+    if not stored.get("published"):
+        return []
+    settings = validate_settings(dict(stored), EvaluationSettings, run.name)
+    return published_rows(settings.published, measured(run), settings.unequal)
 
 
 def side_by_side(store: Store, names: Sequence[str]) -> list[SystemResult]:

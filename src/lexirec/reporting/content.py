@@ -174,6 +174,7 @@ class ReportContent:
         shoppers: a few histories with recommendations.
         next_steps: suggestions, one Markdown sentence each.
         listings: further tables of systems, e.g. beyond-accuracy measures.
+        published: published figures beside the systems (`lexirec.reporting.published_rows`).
     """
 
     title: str
@@ -186,6 +187,7 @@ class ReportContent:
     shoppers: Sequence[Shopper] = ()
     next_steps: Sequence[str] = ()
     listings: Sequence[Listing] = ()
+    published: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         """Check that systems have distinct names and at most one is the main system."""
@@ -202,7 +204,6 @@ def check_systems(systems: Sequence[SystemResult]) -> None:
 
 
 Verdict = Literal["above", "mixed", "below"]
-
 _VERDICTS: tuple[Verdict, ...] = ("below", "mixed", "above")
 """By the number of headline metrics in which a system is above the best reference baseline."""
 

@@ -20,6 +20,7 @@ from lexirec.reporting.content import (
     standings,
     summary,
 )
+from lexirec.reporting.published_rows import published_part
 from lexirec.reporting.tables import best_values, in_words, metric_columns
 
 _KS = (5, 10)
@@ -40,6 +41,7 @@ def write_report(folder: str | Path, content: ReportContent) -> Path:
         f"# {plain(content.title)}",
         content.lead,
         *_metrics_part(content, figures),
+        *published_part(content.published, plain),
         *_protocol_part(content.protocol),
         *_learning_part(content, figures),
         *_breakdown_parts(content.breakdowns, figures),

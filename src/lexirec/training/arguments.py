@@ -19,7 +19,11 @@ class TrainerArguments(Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """Of AdamW, after the warm-up and before the cosine decay."""
+        """Of AdamW, after the warm-up and before the decay."""
+
+    @property
+    def schedule(self) -> str:
+        """How the learning rate falls after the warm-up: `cosine`, `linear` or `inverse-sqrt`."""
 
     @property
     def weight_decay(self) -> float:

@@ -269,7 +269,7 @@ def _arguments(run: TrainingRun, data: Epochs[Any]) -> TrainingArguments:
         learning_rate=pace.learning_rate,
         weight_decay=pace.weight_decay,
         max_grad_norm=pace.max_grad_norm,
-        lr_scheduler_type="cosine",
+        lr_scheduler_type=pace.schedule.replace("-", "_"),
         warmup_steps=int(pace.warmup_ratio * steps),
         bf16=in_bfloat16(pace.precision),
         eval_strategy="steps" if run.validator is not None else "no",

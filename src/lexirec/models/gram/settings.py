@@ -90,7 +90,10 @@ class GramNetworkSettings(HeadSettings):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.user_prompt == "grounded" and self.head != "grounded":
-            raise ValueError('user_prompt "grounded" reads the item rows of head "grounded"; set that head, too')
+            raise ValueError(
+                'user_prompt "grounded" reads the item rows of head "grounded"; set that head, too, or user_prompt = '
+                '"identifiers", as the paper has it'
+            )
         if self.user_prompt == "none" and not self.item_prompts:
             raise ValueError("user_prompt and item_prompts are both off, so there is no input; keep one")
         return self
@@ -102,7 +105,7 @@ class GramTrainingSettings(TrainerSettings):
     epochs: int = Field(default=12, ge=1)
     """Times every target is seen, at most."""
     learning_rate: float = Field(default=2e-3, gt=0)
-    """Of AdamW, after the warm-up and before the cosine decay."""
+    """Of AdamW, after the warm-up and before the decay."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Of matrices; norms have none."""
     warmup_ratio: float = Field(default=0.05, ge=0, le=1)

@@ -48,7 +48,10 @@ class TSRecNetworkSettings(HeadSettings):
     @model_validator(mode="after")
     def _embeds_what_it_has(self) -> Self:
         if self.embeddings == "grounded" and self.head != "grounded":
-            raise ValueError('embeddings "grounded" are the rows of head "grounded"; set that head, too')
+            raise ValueError(
+                'embeddings "grounded" are the rows of head "grounded"; set that head, too, or embeddings = "tokens", '
+                "as the paper has them"
+            )
         return self
 
 
@@ -105,7 +108,7 @@ class GrpoSettings(TrainerSettings):
     epochs: int = Field(default=1, ge=1)
     """Times every case is seen."""
     learning_rate: float = Field(default=1e-5, gt=0)
-    """Of AdamW, after the warm-up and before the cosine decay."""
+    """Of AdamW, after the warm-up and before the decay."""
     max_grad_norm: float = Field(default=0.3, gt=0)
     """Global norm at which gradients are clipped."""
     evals_per_epoch: int = Field(default=10, ge=1)

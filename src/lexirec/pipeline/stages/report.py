@@ -40,6 +40,7 @@ from lexirec.reporting.content import (
     SystemResult,
     standings,
 )
+from lexirec.reporting.published_rows import published_rows
 from lexirec.reporting.run_report import write_report
 from lexirec.reporting.tables import measure_text
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
@@ -76,6 +77,7 @@ def report_content(settings: Mapping[str, Any], inputs: Folders) -> ReportConten
         title=settings["name"],
         lead=_lead(split, rows, settings.get("left_out", {})),
         systems=rows,
+        published=published_rows(measured.published, rows, measured.unequal),
         protocol={**shared_protocol(evaluations), **_own_protocol(evaluations)},
         learning=_learning(inputs.get("recommender")),
         census=_census(inputs.get("identifiers")),
