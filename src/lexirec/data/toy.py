@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from lexirec.core.errors import SettingsError
 from lexirec.data.toy_generator import OPENING_DAY, describe, read_words, stock, variant_count, visits
+from lexirec.data.toy_pictures import FOLDER as PICTURES
 from lexirec.data.toy_pictures import draw_pictures
 
 
@@ -34,11 +35,11 @@ class ToyShop:
         """Write `items.parquet` and `interactions.parquet` into `folder` (created if needed) and return the folder.
 
         With `pictures`, a picture of every item is drawn into `folder/pictures`, and the items get the column
-        `picture` (`toy_pictures`); this needs Pillow and items of the generated shop.
+        `picture` with the files' names (`toy_pictures`); this needs Pillow and items of the generated shop.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        items = draw_pictures(self.items, folder) if pictures else self.items
+        items = draw_pictures(self.items, folder / PICTURES) if pictures else self.items
         pq.write_table(items, folder / "items.parquet")
         pq.write_table(self.interactions, folder / "interactions.parquet")
         return folder

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 COLUMN, FOLDER = "picture", "pictures"
-"""Column of the paths in the table of items, and the folder of the pictures beside it."""
+"""Column of the files' names in the table of items, and the folder of the pictures beside it."""
 SIDE = 64
 _SCALE = 2  # drawn larger and reduced, for smooth edges
 _COLOURS: Mapping[str, tuple[int, int, int]] = {
@@ -69,23 +69,22 @@ def draw_pictures(items: pa.Table, folder: str | Path) -> pa.Table:
 
     Args:
         items: The shop's table of items.
-        folder: Where `pictures/ITEM_ID.png` are written.
+        folder: Where the files `ITEM_ID.png` are written; it is created if needed.
 
     Returns:
-        The table with the column `picture`, the paths below `folder`.
+        The table with the column `picture`, the files' names in `folder`.
 
     Raises:
         DataError: an item is not the toy shop's.
         SettingsError: Pillow is not installed.
     """
     check_drawing()
-    target = Path(folder) / FOLDER
-    target.mkdir(parents=True, exist_ok=True)
-    paths = []
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    names = []
     for row in items.select(["item_id", "title", "brand"]).to_pylist():
-        paths.append(f"{FOLDER}/{row['item_id']}.png")
-        draw(look_of(row["title"], row["brand"])).save(Path(folder) / paths[-1], format="PNG")
-    return items.append_column(COLUMN, pa.array(paths, pa.string()))
+        names.append(f"{row['item_id']}.png")
+        draw(look_of(row["title"], row["brand"])).save(Path(folder) / names[-1], format="PNG")
+    return items.append_column(COLUMN, pa.array(names, pa.string()))
 
 
 def check_drawing() -> None:

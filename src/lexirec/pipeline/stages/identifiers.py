@@ -95,8 +95,7 @@ def _picture_vectors(settings: PictureVectors, inputs: Folders, out: Path) -> ND
     """Encode the items' pictures; those that give no vector are listed in `missing_pictures.parquet`."""
     catalog = Catalog.load(inputs["catalog"])
     names = picture_names(catalog, settings.column)
-    drawn = inputs["pictures"].parent  # by the data stage of the toy shop
-    shards = progress_folder(out) / "shards"
+    shards, drawn = progress_folder(out) / "shards", inputs["pictures"]  # by the data stage of the toy shop
     made = encode_pictures(names, settings, base=drawn, folder=shards, ids=catalog.item_ids)
     check_unchanged(settings, made.content)
     if made.reasons:

@@ -131,7 +131,7 @@ def decode(content: bytes) -> Image:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise UnusablePictureError(f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
     except UnidentifiedImageError:
-        raise UnusablePictureError(f"it is in none of the formats {', '.join(formats)}") from None
+        raise UnusablePictureError(f"it is no picture (formats: {', '.join(formats)})") from None
     except MemoryError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged files

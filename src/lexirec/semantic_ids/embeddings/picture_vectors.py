@@ -165,7 +165,8 @@ class _Pictures:
         if not missing:
             return
         share = len(missing) / len(self.names)
-        counts = ", ".join(f"{reason}: {count:,}" for reason, count in Counter(missing.values()).most_common(_NAMED))
+        kinds = Counter(reason.partition(" (")[0] for reason in missing.values())
+        counts = ", ".join(f"{reason}: {count:,}" for reason, count in kinds.most_common())
         named = ", ".join(f"'{self.ids[row]}' ('{self.names[row][:60]}')" for row in list(missing)[:_NAMED])
         told = f"{len(missing):,} of {len(self.names):,} items ({share:.1%}) have no usable picture"
         told += f" ({counts}), such as {named}"
