@@ -65,6 +65,32 @@ def test_the_files_of_a_folder_are_remembered_and_its_digest_is_that_of_file_dig
     assert [path.name for path in hashed] == ["weights"]
 
 
+def test_many_files_are_remembered_with_one_reading_and_one_writing(known, tmp_path, monkeypatch):
+    paths = [tmp_path / f"{number}.png" for number in range(5)]
+    for path in paths:
+        path.write_text(path.name)
+        os.utime(path, (1, 1))
+    calls = []
+    for name in ("read_json", "write_json"):
+        original = getattr(digests, name)
+        monkeypatch.setattr(
+            digests, name, lambda *given, name=name, original=original: calls.append(name) or original(*given)
+        )
+    assert known.of_each(paths) == [file_digest(path) for path in paths]
+    assert calls == ["read_json", "read_json", "write_json"]  # what others noted meanwhile is kept
+    monkeypatch.setattr(digests, "file_digest", lambda path: "hashed again")
+    assert "hashed again" not in known.of_each(paths)
+    assert known.of_each([]) == []
+
+
+def test_digests_of_an_interrupted_hashing_are_kept(known, tmp_path, monkeypatch):
+    paths = [tmp_path / name for name in ("a.png", "b.png")]
+    paths[0].write_text("one")
+    with pytest.raises(ArtifactError, match=r"no file .*b\.png"):
+        known.of_each(paths)
+    assert str(paths[0]) in (tmp_path / "store" / "digests.json").read_text()
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"x": 1}', '{"PATH": 3}', '{"PATH": {"stamp": 1}}', "\x00"])
 def test_a_damaged_memory_is_no_memory(known, tmp_path, content):
     path = tmp_path / "data.csv"

@@ -86,16 +86,19 @@ def test_only_stages_that_measure_get_the_whole_data(tmp_path):
     near = Stage("neighbors", "neighbors", "n", tmp_path / "near", "done")
     inputs = {"data": data, "first": data, "neighbors": near}
     assert visible("evaluation", inputs) == {"data": tmp_path, "first": tmp_path, "neighbors": near.folder}
-    assert visible("vectors", inputs) == {
+    of_vectors = {"pictures": tmp_path / "pictures", "first.pictures": tmp_path / "pictures"}
+    of_neighbors = {
         "catalog": tmp_path / "catalog",
         "train": tmp_path / "split" / "train",
         "first.catalog": tmp_path / "catalog",
         "first.train": tmp_path / "split" / "train",
         "neighbors": near.folder,
     }
+    assert visible("neighbors", inputs) == of_neighbors
+    assert visible("vectors", inputs) == of_neighbors | of_vectors
     assert set(visible("of tomorrow", {"data": data})) == {"catalog", "train"}
     assert "validation" not in visible("neighbors", {"data": data})
-    assert set(visible("model", {"data": data})) == set(PARTS)
+    assert set(visible("model", {"data": data})) == set(PARTS) - {"pictures"}
 
 
 @pytest.mark.parametrize("module", LEARNING)

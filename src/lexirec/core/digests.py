@@ -8,12 +8,12 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lexirec.core.errors import ArtifactError
 from lexirec.core.files import read_json, write_json
-from lexirec.core.progress import Progress
+from lexirec.core.progress import Progress, track
 
 RACY_SECONDS = 2.0
 """A file that was written less than this long ago could change again within the resolution of its times."""
@@ -89,26 +89,46 @@ class Digests:
         """
         path = Path(path)
         if path.is_dir():
-            return _folder_digest({name: self._of_file(inner) for name, inner in files_of(path)})
-        return self._of_file(path)
+            files = dict(files_of(path))
+            return _folder_digest(dict(zip(files, self.of_each(list(files.values())), strict=True)))
+        return self.of_each([path])[0]
 
-    def _of_file(self, path: Path) -> str:
-        if not path.is_file():
-            return file_digest(path)
-        name = str(path.resolve())
-        for _ in range(_ATTEMPTS):
-            found = stamp(path)
-            entry = read_json(self._file).get(name)
-            if isinstance(entry, dict) and entry.get("stamp") == found and isinstance(entry.get("sha256"), str):
-                return str(entry["sha256"])
-            lasting = settled(path)
-            digest = file_digest(path)
-            if stamp(path) == found:
-                if lasting:
-                    with contextlib.suppress(OSError):  # where nothing can be written, it is read again
-                        write_json(self._file, {**read_json(self._file), name: {"stamp": found, "sha256": digest}})
-                return digest
-        raise ArtifactError(f"{path} changes while it is read; run again when it is complete")
+    def of_each(self, paths: Sequence[Path]) -> list[str]:
+        """Return the digests of many files; what is remembered is read once and written once.
+
+        Raises:
+            ArtifactError: one of them cannot be read, or changes all the time.
+        """
+        known = read_json(self._file)
+        digests: list[str] = []
+        fresh: dict[str, object] = {}
+        try:
+            for path in track(paths, "hashing files") if len(paths) > 1 else paths:
+                digests.append(_remembered(path, known, fresh))
+        finally:
+            if fresh:
+                with contextlib.suppress(OSError):  # where nothing can be written, they are read again
+                    write_json(self._file, {**read_json(self._file), **fresh})
+        return digests
+
+
+def _remembered(path: Path, known: Mapping[str, object], fresh: dict[str, object]) -> str:
+    """Return a file's digest, as `known` where it has not changed; what is worth remembering enters `fresh`."""
+    if not path.is_file():
+        return file_digest(path)
+    name = str(path.resolve())
+    for _ in range(_ATTEMPTS):
+        found = stamp(path)
+        entry = known.get(name)
+        if isinstance(entry, dict) and entry.get("stamp") == found and isinstance(entry.get("sha256"), str):
+            return str(entry["sha256"])
+        lasting = settled(path)
+        digest = file_digest(path)
+        if stamp(path) == found:
+            if lasting:
+                fresh[name] = {"stamp": found, "sha256": digest}
+            return digest
+    raise ArtifactError(f"{path} changes while it is read; run again when it is complete")
 
 
 class RawInputs:

@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -192,6 +192,10 @@ class Store:
     def digest(self, path: str | Path) -> str:
         """Return `file_digest(path)`, cached in the store until a file's size, times or inode change."""
         return self._digests.of(path)
+
+    def digests(self, paths: Sequence[Path]) -> list[str]:
+        """Return the digests of many files, cached in the store as that of `digest` is."""
+        return self._digests.of_each(paths)
 
 
 @contextmanager

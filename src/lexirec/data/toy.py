@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 
 from lexirec.core.errors import SettingsError
 from lexirec.data.toy_generator import OPENING_DAY, describe, read_words, stock, variant_count, visits
+from lexirec.data.toy_pictures import FOLDER as PICTURES
+from lexirec.data.toy_pictures import draw_pictures
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,16 @@ class ToyShop:
     items: pa.Table
     interactions: pa.Table
 
-    def write(self, folder: str | Path) -> Path:
-        """Write `items.parquet` and `interactions.parquet` into `folder` (created if needed) and return the folder."""
+    def write(self, folder: str | Path, *, pictures: bool = False) -> Path:
+        """Write `items.parquet` and `interactions.parquet` into `folder` (created if needed) and return the folder.
+
+        With `pictures`, a picture of every item is drawn into `folder/pictures`, and the items get the column
+        `picture` with the files' names (`toy_pictures`); this needs Pillow and items of the generated shop.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        pq.write_table(self.items, folder / "items.parquet")
+        items = draw_pictures(self.items, folder / PICTURES) if pictures else self.items
+        pq.write_table(items, folder / "items.parquet")
         pq.write_table(self.interactions, folder / "interactions.parquet")
         return folder
 

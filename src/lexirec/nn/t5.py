@@ -46,7 +46,8 @@ class BackboneSettings(DepthSettings):
     kind: Literal["encoder-decoder"] = "encoder-decoder"
     name: str = "scratch:small"
     """A local folder, a GGUF file, a hub name, or scratch:tiny, scratch:small, scratch:base, scratch:tiger for random
-    weights and a tokenizer trained on the catalogue's text. The settings from `vocabulary_size` on affect scratch models only."""
+    weights and a tokenizer trained on the catalogue's text. The settings from `vocabulary_size` on affect scratch
+    models only."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of the model, pretrained ones included."""
     attention_dropout: float | None = Field(default=None, ge=0, lt=1)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from lexirec.core.config import DataPath, Settings, usual_kind
 from lexirec.core.registry import PartSettings, choice_of
@@ -51,6 +51,16 @@ class ToyShop(Settings):
     """How events are split into training, validation and test."""
     max_history: int = Field(default=20, ge=1)
     """Newest items kept of a history."""
+    pictures: bool = False
+    """Draw a picture of every item, for vectors of kind `images` (column `picture`)."""
+
+    @model_serializer(mode="wrap")
+    def _as_before_without_pictures(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `pictures` out where it is not set, so that content keys are those of files that never had it."""
+        written: dict[str, Any] = plain(self)
+        if not self.pictures:
+            written.pop("pictures", None)
+        return written
 
 
 DataChoice = Annotated[Tables | ToyShop, Field(discriminator="kind"), usual_kind("tables")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from lexirec.core.config import Settings
 from lexirec.core.errors import DataError
 from lexirec.core.runs import Stage
 from lexirec.models.baselines.sasrec import SasrecSettings
@@ -22,6 +23,7 @@ from lexirec.pipeline.components import (
     Tables,
 )
 from lexirec.pipeline.experiment import Experiment
+from lexirec.pipeline.picture_inputs import located, model_folder
 from lexirec.pipeline.runner import StageRunner
 from lexirec.pipeline.stages.baselines import fit_baseline, prepare_neighbors
 from lexirec.pipeline.stages.identifiers import (
@@ -32,6 +34,7 @@ from lexirec.pipeline.stages.identifiers import (
     prepare_vectors,
 )
 from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors
+from lexirec.semantic_ids.embeddings.picture_vectors import PictureVectors
 from lexirec.semantic_ids.embeddings.sentence_encoder import SentenceVectors
 from lexirec.semantic_ids.lexicon.llm_settings import ContrastiveLexicon, LLMLexicon
 
@@ -62,7 +65,10 @@ def vector_stages(experiment: Experiment, runner: StageRunner, data: Stage) -> d
         raw = {"file": settings.path} if isinstance(settings, PrecomputedVectors) else {}
         if isinstance(settings, SentenceVectors) and Path(settings.model).is_dir():
             raw = {"model": Path(settings.model)}  # a local folder enters the key by its content, a hub name by itself
-        stages[f"vectors.{name}"] = runner.stage(f"vectors.{name}", prepare_vectors, settings, {"data": data}, raw)
+        given: Settings = settings
+        if isinstance(settings, PictureVectors):
+            raw, given = model_folder(settings), located(settings, experiment.data, data, runner.store)
+        stages[f"vectors.{name}"] = runner.stage(f"vectors.{name}", prepare_vectors, given, {"data": data}, raw)
     return stages
 
 

@@ -17,6 +17,7 @@ PARTS = {
     "train": Path("split", "train"),
     "validation": Path("split", "validation"),
     "preferences": Path("preferences.json"),
+    "pictures": Path("pictures"),
 }
 """Parts of a data stage by the names under which stages find them; test cases are none of them."""
 
@@ -27,7 +28,8 @@ _LEARNS = ("catalog", "train", "validation")
 SEES: Mapping[str, tuple[str, ...]] = {
     "times": (),  # reads the tables again
     **dict.fromkeys(("tokenizer", "codes", "lexicon", "identifiers", "backbone", "untrained"), ("catalog",)),
-    **dict.fromkeys(("vectors", "neighbors"), ("catalog", "train")),
+    "vectors": ("catalog", "train", "pictures"),
+    "neighbors": ("catalog", "train"),
     **dict.fromkeys(("baselines", "reinforced", "fused"), _LEARNS),
     **dict.fromkeys(("model", "carried", "fine-tuned"), (*_LEARNS, "preferences")),
 }

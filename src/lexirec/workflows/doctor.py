@@ -19,6 +19,7 @@ _ENOUGH_DISK, _ENOUGH_MEMORY = 5 * _GIB, 4 * _GIB
 _REQUIRED = ("numpy", "scipy", "scikit-learn", "pyarrow", "duckdb", "torch", "transformers")
 _EXTRAS = {
     "sentence_transformers": ("sentence vectors", 'pip install "lexirec[text]"'),
+    "PIL": ("vectors of pictures", 'pip install "lexirec[images]"'),
     "openai": ("LLM labels by an endpoint", 'pip install "lexirec[teacher]"'),
     "implicit": ("the baseline of kind 'als'", 'pip install "lexirec[als]"'),
     "peft": ("fine-tuning by low-rank updates", 'pip install "lexirec[lora]"'),

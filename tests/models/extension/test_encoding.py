@@ -40,14 +40,15 @@ def test_a_stored_space_gives_the_same_vectors(tmp_path):
     np.testing.assert_allclose(WordSpace.load(tmp_path).embed(texts), space.embed(texts), atol=1e-10)
 
 
-def test_vectors_from_files_need_a_file():
+@pytest.mark.parametrize(("kind", "origin"), [("precomputed", "read from a file"), ("images", "made from pictures")])
+def test_vectors_from_files_and_pictures_need_a_file(kind, origin):
     _, artifacts = trained("old-gram", "model")
     from dataclasses import replace
 
-    settings = {**artifacts.settings, "vectors.text": {"kind": "precomputed"}}
+    settings = {**artifacts.settings, "vectors.text": {"kind": kind}}
     encoder = ItemEncoder(replace(artifacts, settings=settings), {})
     catalog = artifacts.catalog
-    with pytest.raises(DataError, match="--vectors text=FILE"):
+    with pytest.raises(DataError, match=f"were {origin}, .*--vectors text=FILE"):
         encoder.vectors(type(catalog)(new_rows(catalog, [1]), catalog.text_fields))
 
 

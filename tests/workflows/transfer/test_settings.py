@@ -18,6 +18,7 @@ from tests.worlds.small_transfer import wanted
         ({"source": {"identifiers": {"kind": "text"}}}, 'needs \\[identifiers\\] of kind "codes"'),
         ({"source": {"vectors": {"text": {"kind": "precomputed", "path": "x"}}}}, "gifts: .* are precomputed"),
         ({"source": {"vectors": {"text": {"kind": "collaborative"}}}}, "cannot embed other items; use text vectors"),
+        ({"source": {"vectors": {"text": {"kind": "images"}}}}, "of kind 'images', .* use kind 'precomputed'"),
         ({"source": {"neighbors": {"kind": "published", "path": "x"}}, "fine_tune": True}, "gifts: .* are published"),
     ],
 )

@@ -97,13 +97,13 @@ class ItemEncoder:
 
                 model = SentenceVectors.model_validate(settings)
                 return sentence_vectors(rows.texts(model.fields), model, ids=rows.item_ids)
-            case "collaborative" | "precomputed" as kind:
+            case "collaborative" | "precomputed" | "images" as kind:
                 stored = np.load(folder / "vectors.npy", mmap_mode="r")
                 vectors = np.zeros((len(rows), stored.shape[1]), dtype=np.float32)
                 vectors[places >= 0] = stored[places[places >= 0]]
                 fresh = np.flatnonzero(places < 0)
-                if kind == "precomputed" and len(fresh):
-                    vectors[fresh] = self._from_file(name, rows.take(fresh), stored.shape[1])
+                if kind != "collaborative" and len(fresh):
+                    vectors[fresh] = self._from_file(name, rows.take(fresh), stored.shape[1], kind)
                 return vectors
             case kind:
                 raise DataError(f"{name}: vectors of kind '{kind}' cannot be made for new items by this version")
@@ -118,11 +118,12 @@ class ItemEncoder:
             space = LsaSpace.fit(texts, int(settings["dimensions"]), int(settings["seed"])).stored()
         return space
 
-    def _from_file(self, name: str, rows: Catalog, width: int) -> NDArray[np.float32]:
+    def _from_file(self, name: str, rows: Catalog, width: int, kind: str) -> NDArray[np.float32]:
         label = name.partition(".")[2]
         if label not in self.files:
+            made = "made from pictures" if kind == "images" else "read from a file"
             raise DataError(
-                f"vectors.{label} were read from a file, and item '{rows.item_ids[0]}' is new; give a file with "
+                f"vectors.{label} were {made}, and item '{rows.item_ids[0]}' is new; give a file with "
                 f"vectors of the new items: --vectors {label}=FILE"
             )
         vectors = normalized(read_vectors(self.files[label], rows))

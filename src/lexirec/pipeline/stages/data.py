@@ -6,6 +6,7 @@ A split keeps the order of events without their times, which few recommenders ne
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from lexirec.data.readers.validation import Rejects
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Cases, Split
 from lexirec.data.toy import toy_shop
+from lexirec.data.toy_pictures import FOLDER as PICTURES
 from lexirec.data.training_part import TrainingAndValidation, TrainingPart
 from lexirec.data.user_texts import read_preferences
 from lexirec.pipeline.components import DataChoice, ToyShop
@@ -74,10 +76,10 @@ def write_summary(
 def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
     """Read and split the tables.
 
-    Writes `catalog/`, `split/`, `user_ids.npy`, and where there are any `rejects.parquet`, `preferences.json` and
-    `rejected_users.parquet`.
+    Writes `catalog/`, `split/`, `user_ids.npy`, and where there are any `rejects.parquet`, `preferences.json`,
+    `rejected_users.parquet` and `pictures/`.
     """
-    tables, catalog, interactions = read_tables(settings, rejects=out / "rejects.parquet")
+    tables, catalog, interactions = read_tables(settings, rejects=out / "rejects.parquet", pictures=out)
     split = with_excluded_items(tables, interactions, catalog, split_data(tables, interactions))
     catalog.save(out / "catalog")
     split.save(out / "split")
@@ -102,18 +104,26 @@ def prepare_data(settings: DataChoice, inputs: Folders, out: Path) -> None:
     write_summary(out, "Data", lines)
 
 
-def read_tables(settings: DataChoice, *, rejects: Path | None = None) -> tuple[DataSettings, Catalog, Interactions]:
-    """Return the settings and content of both tables; rejected rows are written to the file `rejects`."""
+def read_tables(
+    settings: DataChoice, *, rejects: Path | None = None, pictures: Path | None = None
+) -> tuple[DataSettings, Catalog, Interactions]:
+    """Return the settings and content of both tables.
+
+    Rejected rows are written to the file `rejects`, pictures that the toy shop draws into the folder `pictures`.
+    """
     if not isinstance(settings, ToyShop):
         return settings, *read_data(settings, rejects=rejects)
     with tempfile.TemporaryDirectory() as folder:
         tables = _toy_tables(settings, Path(folder))
+        if settings.pictures and pictures is not None:
+            shutil.copytree(Path(folder) / PICTURES, pictures / PICTURES)
         return tables, *read_data(tables)
 
 
 def _toy_tables(settings: ToyShop, folder: Path) -> DataSettings:
     """Write the toy shop's two tables; return the settings to read them."""
-    toy_shop(seed=settings.shop_seed, items=settings.products, shoppers=settings.shoppers).write(folder)
+    shop = toy_shop(seed=settings.shop_seed, items=settings.products, shoppers=settings.shoppers)
+    shop.write(folder, pictures=settings.pictures)
     return DataSettings(
         items=folder / "items.parquet",
         interactions=folder / "interactions.parquet",

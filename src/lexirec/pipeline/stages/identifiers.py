@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lexirec.core.config import Settings
@@ -20,10 +22,13 @@ from lexirec.pipeline.components import (
     LexiconChoice,
     PublishedKeywords,
 )
+from lexirec.pipeline.picture_inputs import check_unchanged
 from lexirec.pipeline.stages.data import Folders, item_names, load_train, write_summary
 from lexirec.reporting.identifier_figures import draw_identifiers, draw_quantizer
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.embeddings.item_embeddings import LsaVectors, PrecomputedVectors, embed_items
+from lexirec.semantic_ids.embeddings.picture_files import picture_names
+from lexirec.semantic_ids.embeddings.picture_vectors import PictureVectors, encode_pictures
 from lexirec.semantic_ids.embeddings.svd import CollaborativeVectors, LsaSpace
 from lexirec.semantic_ids.embeddings.vector_files import concatenate, normalized
 from lexirec.semantic_ids.identifiers.base import NamingInputs, identify_items
@@ -76,12 +81,28 @@ def prepare_vectors(settings: Settings, inputs: Folders, out: Path) -> None:
         space = LsaSpace.fit(texts, settings.dimensions, settings.seed)
         vectors = normalized(space.embed(texts))
         space.stored().save(out)
+    elif isinstance(settings, PictureVectors):
+        vectors = _picture_vectors(settings, inputs, out)
     else:
         vectors = embed_items(Catalog.load(inputs["catalog"]), settings, folder=progress_folder(out) / "shards")
     np.save(out / "vectors.npy", vectors, allow_pickle=False)
     zeros = int((~vectors.any(axis=1)).sum())
     lines = [f"items: {len(vectors):,}, of which {zeros:,} have no vector", f"dimensions: {vectors.shape[1]}"]
     write_summary(out, "Vectors", lines)
+
+
+def _picture_vectors(settings: PictureVectors, inputs: Folders, out: Path) -> NDArray[np.float32]:
+    """Encode the items' pictures; those that give no vector are listed in `missing_pictures.parquet`."""
+    catalog = Catalog.load(inputs["catalog"])
+    names = picture_names(catalog, settings.column)
+    shards, drawn = progress_folder(out) / "shards", inputs["pictures"]  # by the data stage of the toy shop
+    made = encode_pictures(names, settings, base=drawn, folder=shards, ids=catalog.item_ids)
+    check_unchanged(settings, made.content)
+    if made.reasons:
+        rows = [(catalog.item_ids[row], names[row], reason) for row, reason in made.reasons.items()]
+        columns = dict(zip(("item_id", "picture", "reason"), map(list, zip(*rows, strict=True)), strict=True))
+        pq.write_table(pa.table(columns), out / "missing_pictures.parquet")
+    return made.vectors
 
 
 def joined_vectors(inputs: Folders) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Item embeddings by any source: latent semantic analysis (LSA), a sentence encoder, or a file; joined if several."""
+"""Item embeddings by any source: LSA, a sentence encoder, a vision model, or a file; joined if several."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pydantic import Field
 
 from lexirec.core.config import DataPath, Settings, usual_kind
 from lexirec.core.errors import DataError
+from lexirec.semantic_ids.embeddings.picture_files import picture_names
+from lexirec.semantic_ids.embeddings.picture_vectors import PictureVectors, encode_pictures
 from lexirec.semantic_ids.embeddings.sentence_encoder import SentenceVectors, sentence_vectors
 from lexirec.semantic_ids.embeddings.svd import CollaborativeVectors, LsaSpace
 
@@ -46,7 +48,7 @@ class PrecomputedVectors(Settings):
 
 
 VectorSettings = Annotated[
-    LsaVectors | SentenceVectors | CollaborativeVectors | PrecomputedVectors,
+    LsaVectors | SentenceVectors | CollaborativeVectors | PrecomputedVectors | PictureVectors,
     Field(discriminator="kind"),
     usual_kind("lsa"),
 ]
@@ -57,8 +59,8 @@ def embed_items(catalog: Catalog, settings: Any = None, *, folder: Path | None =
 
     Args:
         catalog: The items.
-        settings: `LsaVectors` (the default), `SentenceVectors` or `PrecomputedVectors`; `CollaborativeVectors` need
-            interactions, see `CollaborativeVectors.fit`.
+        settings: `LsaVectors` (the default), `SentenceVectors`, `PictureVectors` or `PrecomputedVectors`;
+            `CollaborativeVectors` need interactions, see `CollaborativeVectors.fit`.
         folder: Folder for the finished shards of a long computation, see `sentence_vectors`.
 
     Raises:
@@ -71,6 +73,9 @@ def embed_items(catalog: Catalog, settings: Any = None, *, folder: Path | None =
             return lsa(catalog.texts(settings.fields), settings.dimensions, settings.seed)
         case SentenceVectors():
             return sentence_vectors(catalog.texts(settings.fields), settings, folder=folder, ids=catalog.item_ids)
+        case PictureVectors():
+            names = picture_names(catalog, settings.column)
+            return encode_pictures(names, settings, folder=folder, ids=catalog.item_ids).vectors
         case PrecomputedVectors():
             return normalized(read_vectors(settings.path, catalog))
         case _:

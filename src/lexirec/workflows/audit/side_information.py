@@ -28,7 +28,7 @@ from lexirec.workflows.audit.findings import Finding, NotLookedError, percent
 from lexirec.workflows.audit.leakage_probe import best_of, nearest_of, probe, successions
 
 _COMPANIONS = 20
-_OF_TEXTS = ("lsa", "sentence-transformers")
+_OF_CONTENT = ("lsa", "sentence-transformers", "images")
 _ID_LENGTH = 6
 
 
@@ -111,7 +111,7 @@ def same_neighbors(one: Neighbors, other: Neighbors) -> float:
 
 
 def vectors_know(evidence: Evidence) -> Iterator[Finding]:
-    """Probe vectors that are not made from texts alone: those from files and from interactions."""
+    """Probe vectors that are not made from texts or pictures alone: those from files and from interactions."""
     for name in _foreign(evidence):
         vectors = evidence.need("vectors").get(name)
         if vectors is None:
@@ -138,8 +138,8 @@ def _fitted_anew(evidence: Evidence, name: str, vectors: NDArray[np.float32]) ->
 
 
 def _foreign(evidence: Evidence) -> list[str]:
-    """Return the names of vectors that are not made from texts alone."""
-    return [name for name, each in evidence.experiment.vectors.items() if each.kind not in _OF_TEXTS]
+    """Return the names of vectors that are not made from texts or pictures alone."""
+    return [name for name, each in evidence.experiment.vectors.items() if each.kind not in _OF_CONTENT]
 
 
 def _counted_here(evidence: Evidence, name: str) -> bool:

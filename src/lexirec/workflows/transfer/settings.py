@@ -14,6 +14,7 @@ from lexirec.models.tsrec.settings import SftSettings, TSRecSettings
 from lexirec.pipeline.components import BaselineChoice, NeighborsChoice, PublishedNeighbors
 from lexirec.pipeline.experiment import EvaluationSettings, Experiment, load_experiment
 from lexirec.semantic_ids.embeddings.item_embeddings import PrecomputedVectors
+from lexirec.semantic_ids.embeddings.picture_vectors import PictureVectors
 from lexirec.semantic_ids.embeddings.svd import CollaborativeVectors
 from lexirec.semantic_ids.identifiers.schemes import CodeIdentifiers
 from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
@@ -138,6 +139,11 @@ def check_transfer(chosen: Transfer) -> TSRecSettings:
         if isinstance(settings, CollaborativeVectors):
             raise SettingsError(
                 f"{where} vectors.{name} are of kind 'collaborative' and cannot embed other items; use text vectors"
+            )
+        if isinstance(settings, PictureVectors):
+            raise SettingsError(
+                f"{where} vectors.{name} are of kind 'images', which a transfer does not embed; write both catalogues' "
+                "picture vectors into files and use kind 'precomputed'"
             )
         theirs = chosen.target.vectors.get(name)
         if isinstance(settings, PrecomputedVectors) and not isinstance(theirs, PrecomputedVectors):
