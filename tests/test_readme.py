@@ -102,7 +102,7 @@ def test_the_commands_run(shop, monkeypatch, capsys):
     commands = [line for line in lines if line and line[0] != "curl"]  # tests/test_serving_docs.py runs those
     verbs = [command[1] for command in commands if command[0] == "lexirec"]
     assert verbs[:8] == ["init", "plan", "run", "show", "recommend", "recommend", "evaluate", "compare"]
-    assert verbs[8:] == ["table", "audit", "analyze"]
+    assert verbs[8:] == ["table", "audit", "analyze", "export"]
     for command in commands:
         if command[0] != "lexirec":
             assert command[0] == "make"
