@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from transformers import (
     AutoConfig,
     AutoModelForSeq2SeqLM,
@@ -28,6 +28,13 @@ from lexirec.core.errors import DataError, SettingsError
 from lexirec.nn.backbone_fit import check_reads, fill_rows, fit_table, load_model, name_tokens, tables_of, with_padding
 from lexirec.nn.backbone_folder import check_config, check_tokenizer_files
 from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, no_reports, scratch_size, warn_of_sizes
+from lexirec.nn.text_encoder import (
+    TextEncoder,
+    TextEncoderSettings,
+    load_encoder_tokenizer,
+    load_text_encoder,
+    restore_text_encoder,
+)
 from lexirec.nn.tokenizer import train_tokenizer
 
 FAMILY = ("t5", "mt5")
@@ -39,6 +46,7 @@ SIZES: dict[str, dict[str, int]] = {
     "base": {"d_model": 768, "layers": 12, "heads": 12, "feed_forward": 3072},
 }
 """Sizes of `scratch:NAME` models; small and base are those of T5-small and T5-base."""
+_ENCODER = "encoder"
 
 
 class BackboneSettings(Settings):
@@ -73,6 +81,22 @@ class BackboneSettings(Settings):
     """Factor on the initial output projections of every layer. Below 1, layers start close to the identity, which helps
     small models on small catalogues (docs/log/); 1 is T5's own initialisation."""
 
+    encoder: TextEncoderSettings | None = None
+    """A pretrained encoder that reads prompts of words in place of the scratch T5's, with its own tokenizer."""
+
+    @model_validator(mode="after")
+    def _decoder_is_from_scratch(self) -> Self:
+        if self.encoder is not None and not self.scratch:
+            raise ValueError(f"backbone.encoder needs a decoder from scratch, but name is '{self.name}'; set scratch:tiny")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_without_encoder(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        if self.encoder is None:
+            values.pop("encoder", None)  # keys of earlier artifacts stay what they were
+        return values
+
     @property
     def scratch(self) -> bool:
         """Whether the model starts from random weights."""
@@ -80,10 +104,11 @@ class BackboneSettings(Settings):
 
 
 class Backbone(NamedTuple):
-    """A language model, T5 or causal, and its tokenizer."""
+    """A language model, T5 or causal, its tokenizer, and for T5 the pretrained encoder in front of it, if any."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    text_encoder: TextEncoder | None = None
 
 
 def load_backbone(
@@ -119,7 +144,13 @@ def load_backbone(
         torch.manual_seed(seed)
         model = T5ForConditionalGeneration(config).eval()
     _scale_outputs(model, settings.residual_scale)
-    return Backbone(_with_attention_dropout(model, settings), tokenizer)
+    encoder = None
+    if settings.encoder is not None:
+        config.pad_token_id, config.eos_token_id = tokenizer.pad_token_id, tokenizer.eos_token_id
+        config.decoder_start_token_id = tokenizer.pad_token_id
+        sizes: dict[str, Any] = {"width": config.d_model, "dropout": config.dropout_rate}
+        encoder = load_text_encoder(settings.encoder, tokenizer, **sizes, seed=seed)
+    return Backbone(_with_attention_dropout(model, settings), tokenizer, encoder)
 
 
 def _with_attention_dropout(
@@ -157,6 +188,8 @@ def load_tokenizer(settings: BackboneSettings | str, *, texts: Sequence[str] | N
         check_reads(loaded, texts, settings.name)
         return with_padding(loaded, settings.name)
     scratch_size(settings.name, SIZES)
+    if settings.encoder is not None:
+        return load_encoder_tokenizer(settings.encoder.name, texts=texts)
     if texts is None:
         raise DataError(f"backbone '{settings.name}' trains its tokenizer on the catalogue's text; give texts")
     return train_tokenizer(texts, vocabulary_size=settings.vocabulary_size, lower_case=settings.lower_case)
@@ -197,6 +230,8 @@ def save_configuration(backbone: Backbone, folder: Path) -> None:
     with no_bars():
         backbone.model.config.save_pretrained(folder)
         backbone.tokenizer.save_pretrained(folder)
+        if backbone.text_encoder is not None:
+            backbone.text_encoder.save_configuration(folder / _ENCODER)
 
 
 def restore_backbone(folder: Path) -> Backbone:
@@ -209,7 +244,12 @@ def restore_backbone(folder: Path) -> Backbone:
         config = T5Config.from_pretrained(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
-        return Backbone(T5ForConditionalGeneration(config).eval(), tokenizer)
+        model = T5ForConditionalGeneration(config).eval()
+    if not (folder / _ENCODER).is_dir():
+        return Backbone(model, tokenizer)
+    return Backbone(
+        model, tokenizer, restore_text_encoder(folder / _ENCODER, tokenizer, config.d_model, config.dropout_rate)
+    )
 
 
 def untie(model: T5ForConditionalGeneration) -> None:
@@ -238,7 +278,7 @@ def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0, spre
     Raises:
         SettingsError: a piece is empty or occurs twice.
     """
-    model, tokenizer = backbone
+    model, tokenizer = backbone.model, backbone.tokenizer
     if len(set(pieces)) < len(pieces) or "" in pieces:
         raise SettingsError("pieces to add to the vocabulary must be different and not empty")
     n_known, vocabulary = len(tokenizer), tokenizer.get_vocab()
@@ -247,6 +287,8 @@ def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0, spre
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     for table in tables_of(model):
         fill_rows(table, n_known, len(tokenizer), seed, spread)
+    if backbone.text_encoder is not None:
+        backbone.text_encoder.add_rows(n_known, len(tokenizer), seed, spread)
     ids: list[int] = tokenizer.convert_tokens_to_ids(list(pieces))
     return ids
 

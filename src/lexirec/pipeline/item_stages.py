@@ -123,13 +123,17 @@ def _tokenizer(backbone: BackboneSettings | CausalBackboneSettings, runner: Stag
     """Add the tokenizer's stage; only the settings that define the tokenizer enter its key."""
     names = {"kind", "name", "vocabulary_size", "lower_case"} if backbone.scratch else {"kind", "name"}
     settings = backbone.model_dump(mode="json", include=names)
+    if isinstance(backbone, BackboneSettings) and backbone.encoder is not None:  # its own tokenizer is used
+        settings = {"kind": backbone.kind, "encoder": {"name": backbone.encoder.name}}
     return runner.stage("tokenizer", prepare_tokenizer, settings, {"data": data}, backbone_files(backbone))
 
 
 def backbone_files(backbone: BackboneSettings | CausalBackboneSettings) -> dict[str, Path]:
-    """Return the local folder of a backbone, if it is one; its content enters the key."""
-    folder = local_folder(backbone.name)
-    return {} if folder is None else {"backbone": folder}
+    """Return the local folders of a backbone and of the encoder in front of it, if any; their content enters the key."""
+    names = {"backbone": backbone.name}
+    if isinstance(backbone, BackboneSettings) and backbone.encoder is not None:
+        names["encoder"] = backbone.encoder.name
+    return {each: folder for each, name in names.items() if (folder := local_folder(name)) is not None}
 
 
 def neighbors_stage(
