@@ -125,7 +125,9 @@ def test_weights_that_are_missing_are_not_drawn_at_random_and_heads_are_not_miss
     weights = load_file(tmp_path / "model.safetensors")
     kept = {key: value for key, value in weights.items() if ".layer.1." not in key}
     save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ArtifactError, match=r"weights are incomplete: \d+ of them are missing, such as 'encoder.layer.1"):
+    with pytest.raises(
+        ArtifactError, match=r"weights are incomplete: \d+ of them are missing, such as 'encoder.layer.1"
+    ):
         load_backbone(settings(name), texts=TEXTS)
 
 

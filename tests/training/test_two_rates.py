@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import torch
 from torch import nn
@@ -58,10 +60,8 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path):
             raise KeyboardInterrupt
 
     cut.model.register_forward_pre_hook(stop)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         run_training(cut)
-    except KeyboardInterrupt:
-        pass
     again = trainer(tmp_path / "cut")
     assert again.run.checkpoint() is not None
     run_training(again)

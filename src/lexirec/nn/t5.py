@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 import torch
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field
 from transformers import (
     AutoConfig,
     AutoModelForSeq2SeqLM,
@@ -23,14 +23,13 @@ from transformers import (
 )
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from lexirec.core.config import Settings
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.nn.backbone_fit import check_reads, fill_rows, fit_table, load_model, name_tokens, tables_of, with_padding
 from lexirec.nn.backbone_folder import check_config, check_tokenizer_files
 from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, no_reports, scratch_size, warn_of_sizes
 from lexirec.nn.text_encoder import (
+    EncoderChoice,
     TextEncoder,
-    TextEncoderSettings,
     load_encoder_tokenizer,
     load_text_encoder,
     restore_text_encoder,
@@ -46,11 +45,10 @@ SIZES: dict[str, dict[str, int]] = {
     "base": {"d_model": 768, "layers": 12, "heads": 12, "feed_forward": 3072},
 }
 """Sizes of `scratch:NAME` models; small and base are those of T5-small and T5-base."""
-_ENCODER = "encoder"
 
 
-class BackboneSettings(Settings):
-    """Settings of a T5 backbone: which model and, for `scratch:` models, its size."""
+class BackboneSettings(EncoderChoice):
+    """Settings of a T5 backbone: which model and, for `scratch:` models, its size and the encoder in front of it."""
 
     kind: Literal["encoder-decoder"] = "encoder-decoder"
     name: str = "scratch:small"
@@ -80,22 +78,6 @@ class BackboneSettings(Settings):
     residual_scale: float = Field(default=0.2, gt=0)
     """Factor on the initial output projections of every layer. Below 1, layers start close to the identity, which helps
     small models on small catalogues (docs/log/); 1 is T5's own initialisation."""
-
-    encoder: TextEncoderSettings | None = None
-    """A pretrained encoder that reads prompts of words in place of the scratch T5's, with its own tokenizer."""
-
-    @model_validator(mode="after")
-    def _decoder_is_from_scratch(self) -> Self:
-        if self.encoder is not None and not self.scratch:
-            raise ValueError(f"backbone.encoder needs a decoder from scratch, but name is '{self.name}'; set scratch:tiny")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _as_before_without_encoder(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = dump(self)
-        if self.encoder is None:
-            values.pop("encoder", None)  # keys of earlier artifacts stay what they were
-        return values
 
     @property
     def scratch(self) -> bool:
@@ -144,12 +126,7 @@ def load_backbone(
         torch.manual_seed(seed)
         model = T5ForConditionalGeneration(config).eval()
     _scale_outputs(model, settings.residual_scale)
-    encoder = None
-    if settings.encoder is not None:
-        config.pad_token_id, config.eos_token_id = tokenizer.pad_token_id, tokenizer.eos_token_id
-        config.decoder_start_token_id = tokenizer.pad_token_id
-        sizes: dict[str, Any] = {"width": config.d_model, "dropout": config.dropout_rate}
-        encoder = load_text_encoder(settings.encoder, tokenizer, **sizes, seed=seed)
+    encoder = None if settings.encoder is None else load_text_encoder(settings.encoder, tokenizer, config, seed=seed)
     return Backbone(_with_attention_dropout(model, settings), tokenizer, encoder)
 
 
@@ -231,7 +208,7 @@ def save_configuration(backbone: Backbone, folder: Path) -> None:
         backbone.model.config.save_pretrained(folder)
         backbone.tokenizer.save_pretrained(folder)
         if backbone.text_encoder is not None:
-            backbone.text_encoder.save_configuration(folder / _ENCODER)
+            backbone.text_encoder.save_configuration(folder)
 
 
 def restore_backbone(folder: Path) -> Backbone:
@@ -245,11 +222,7 @@ def restore_backbone(folder: Path) -> Backbone:
         tokenizer = AutoTokenizer.from_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
         model = T5ForConditionalGeneration(config).eval()
-    if not (folder / _ENCODER).is_dir():
-        return Backbone(model, tokenizer)
-    return Backbone(
-        model, tokenizer, restore_text_encoder(folder / _ENCODER, tokenizer, config.d_model, config.dropout_rate)
-    )
+    return Backbone(model, tokenizer, restore_text_encoder(folder, tokenizer, config))
 
 
 def untie(model: T5ForConditionalGeneration) -> None:

@@ -1,4 +1,4 @@
-"""A pretrained encoder of texts in front of a scratch T5 decoder: BERT, MiniLM, MPNet, RoBERTa, ModernBERT and the like.
+"""A pretrained encoder of texts in front of a T5 decoder from scratch: BERT, MiniLM, MPNet, RoBERTa and the like.
 
 It reads prompts in place of the T5 encoder. A learned linear layer and a norm bring its states to the decoder's width.
 The tokenizer is the encoder's own; a prompt is read behind the token that the encoder expects in front (`[CLS]`), whose
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase, T5Config
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
@@ -27,12 +27,12 @@ from lexirec.core.config import ModelName, Settings
 from lexirec.core.errors import SettingsError
 from lexirec.nn.backbone_fit import check_reads, fill_rows, fit_table, load_model, tables_of, with_padding
 from lexirec.nn.backbone_folder import check_config, check_tokenizer_files
-from lexirec.nn.pretrained import fetched, no_bars, no_reports
+from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, no_reports
 from lexirec.nn.t5_layers import in_groups
 
 _HEADS = r"(^|\.)(pooler|cls|lm_head|head|decoder|predictions|vocab_\w+)\."
 """Weights of checkpoints beyond the encoder: of poolers and of heads that predict masked words."""
-_SETTINGS = "settings.json"
+_FOLDER, _SETTINGS = "encoder", "settings.json"
 
 
 class TextEncoderSettings(Settings):
@@ -47,11 +47,33 @@ class TextEncoderSettings(Settings):
     """Of the encoder's weights in full training, in place of that of `model.training`, with the same schedule."""
 
 
+class EncoderChoice(Settings):
+    """Part of the settings of a backbone: which pretrained encoder it has, if any."""
+
+    encoder: TextEncoderSettings | None = None
+    """A pretrained encoder that reads prompts of words in place of the scratch T5's, with its own tokenizer;
+    `vocabulary_size` and `lower_case` have no effect then."""
+
+    @model_validator(mode="after")
+    def _decoder_is_from_scratch(self) -> Self:
+        name = getattr(self, "name", SCRATCH)
+        if self.encoder is not None and not name.startswith(SCRATCH):
+            raise ValueError(f"backbone.encoder needs a decoder from scratch, but name is '{name}'; set {SCRATCH}tiny")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_without_encoder(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        if self.encoder is None:
+            values.pop("encoder", None)  # keys of earlier artifacts stay what they were
+        return values
+
+
 class TextEncoder(nn.Module):
     """An encoder, and the projection of its states into the decoder's width."""
 
     def __init__(
-        self, model: Any, settings: TextEncoderSettings, tokenizer: PreTrainedTokenizerBase, width: int, dropout: float
+        self, model: Any, settings: TextEncoderSettings, tokenizer: PreTrainedTokenizerBase, config: T5Config
     ) -> None:
         """Hold a model.
 
@@ -59,15 +81,14 @@ class TextEncoder(nn.Module):
             model: an encoder of the transformers library.
             settings: its own.
             tokenizer: its own, for the token in front of a text.
-            width: of the decoder.
-            dropout: of the projected states.
+            config: of the decoder, for its width and dropout.
         """
         super().__init__()
         if getattr(model, "pooler", None) is not None:
             model.pooler = None  # reads one state of each text; the decoder reads all
         self.model, self.settings = model, settings
-        self.projection = nn.Linear(model.config.hidden_size, width)
-        self.norm, self.dropout = T5LayerNorm(width), nn.Dropout(dropout)
+        self.projection = nn.Linear(model.config.hidden_size, config.d_model)
+        self.norm, self.dropout = T5LayerNorm(config.d_model), nn.Dropout(config.dropout_rate)
         self._begin: int | None = tokenizer.cls_token_id
         self._pad: int = tokenizer.pad_token_id
         self._freeze()
@@ -144,9 +165,9 @@ class TextEncoder(nn.Module):
             self.model.requires_grad_(False).eval()
 
     def save_configuration(self, folder: Path) -> None:
-        """Write configuration and settings without weights; `restore_text_encoder` reads them."""
-        self.model.config.save_pretrained(folder)
-        (folder / _SETTINGS).write_text(self.settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        """Write configuration and settings without weights below a backbone's folder, for `restore_text_encoder`."""
+        self.model.config.save_pretrained(folder / _FOLDER)
+        (folder / _FOLDER / _SETTINGS).write_text(self.settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def positions_of(model: Any) -> int | None:
@@ -162,15 +183,14 @@ def positions_of(model: Any) -> int | None:
 
 
 def load_text_encoder(
-    settings: TextEncoderSettings, tokenizer: PreTrainedTokenizerBase, *, width: int, dropout: float, seed: int = 0
+    settings: TextEncoderSettings, tokenizer: PreTrainedTokenizerBase, config: T5Config, *, seed: int = 0
 ) -> TextEncoder:
     """Load a pretrained encoder in float32 on the CPU, with a fresh projection.
 
     Args:
         settings: of the encoder.
         tokenizer: from `load_encoder_tokenizer`.
-        width: of the decoder.
-        dropout: of the projected states.
+        config: of the T5 behind it, which is told the tokenizer's padding, end and start tokens.
         seed: of the projection; the global random state is not changed.
 
     Raises:
@@ -181,9 +201,11 @@ def load_text_encoder(
     with no_bars() if Path(settings.name).is_dir() else nullcontext():
         model = load_model(AutoModel, settings.name, beyond=_HEADS, dtype=torch.float32)
     fit_table(model, tokenizer, settings.name)
+    config.pad_token_id, config.eos_token_id = tokenizer.pad_token_id, tokenizer.eos_token_id
+    config.decoder_start_token_id = tokenizer.pad_token_id
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return TextEncoder(model, settings, tokenizer, width, dropout).eval()
+        return TextEncoder(model, settings, tokenizer, config).eval()
 
 
 def load_encoder_tokenizer(name: str, *, texts: Sequence[str] | None = None) -> PreTrainedTokenizerBase:
@@ -202,16 +224,21 @@ def load_encoder_tokenizer(name: str, *, texts: Sequence[str] | None = None) -> 
     return with_padding(tokenizer, name)
 
 
-def restore_text_encoder(folder: Path, tokenizer: PreTrainedTokenizerBase, width: int, dropout: float) -> TextEncoder:
+def restore_text_encoder(folder: Path, tokenizer: PreTrainedTokenizerBase, config: T5Config) -> TextEncoder | None:
     """Rebuild the encoder that `save_configuration` described, with random weights for the caller to overwrite.
+
+    None where there is none below the backbone's folder.
 
     Raises:
         OSError, ValueError: the folder is incomplete or damaged.
     """
+    folder = folder / _FOLDER
+    if not folder.is_dir():
+        return None
     values = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
     with no_reports(), torch.random.fork_rng(devices=[]):
         model = AutoModel.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32)
-        return TextEncoder(model, TextEncoderSettings.model_validate(values), tokenizer, width, dropout).eval()
+        return TextEncoder(model, TextEncoderSettings.model_validate(values), tokenizer, config).eval()
 
 
 def _check_family(name: str) -> None:

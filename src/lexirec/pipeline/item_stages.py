@@ -129,7 +129,7 @@ def _tokenizer(backbone: BackboneSettings | CausalBackboneSettings, runner: Stag
 
 
 def backbone_files(backbone: BackboneSettings | CausalBackboneSettings) -> dict[str, Path]:
-    """Return the local folders of a backbone and of the encoder in front of it, if any; their content enters the key."""
+    """Return the local folders of a backbone and of its pretrained encoder; their content enters the key."""
     names = {"backbone": backbone.name}
     if isinstance(backbone, BackboneSettings) and backbone.encoder is not None:
         names["encoder"] = backbone.encoder.name

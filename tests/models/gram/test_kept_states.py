@@ -86,7 +86,8 @@ def test_a_trained_encoder_reads_in_every_step(folder, tmp_path, monkeypatch):
     assert sum(rows) > 3 * ITEMS
     assert not (tmp_path / "item-states").exists()
     moved = [
-        float((weight - before[name]).abs().max().detach()) for name, weight in model.text_encoder.model.named_parameters()
+        float((weight - before[name]).abs().max().detach())
+        for name, weight in model.text_encoder.model.named_parameters()
     ]
     # AdamW moves a weight by about its rate a step: the encoder's own, 1e-4, not the training's, 3e-3
     assert 1e-5 < max(moved) < 3e-3

@@ -43,8 +43,8 @@ from lexirec.nn.grounded_head import GroundedHead
 from lexirec.nn.head_base import Head, Rows
 from lexirec.nn.pretrained import SharedWeights
 from lexirec.nn.ragged import Ragged
-from lexirec.nn.text_encoder import TextEncoder
 from lexirec.nn.t5_layers import decode, encode_by_length, encode_causally
+from lexirec.nn.text_encoder import TextEncoder
 from lexirec.nn.vocabulary_head import make_head
 
 
