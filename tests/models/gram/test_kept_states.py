@@ -93,6 +93,16 @@ def test_a_trained_encoder_reads_in_every_step(folder, tmp_path, monkeypatch):
     assert 1e-5 < max(moved) < 3e-3
 
 
+@pytest.mark.parametrize("training", ["frozen", "full"])
+def test_training_in_bfloat16_learns_from_stored_and_from_computed_states(training, folder, tmp_path):
+    how = GROUNDED.training.model_copy(update={"precision": "bfloat16"})
+    curve = fit_gram(built(folder, training).model, TRAIN, how, validation=None, folder=tmp_path)
+    losses = [row["loss"] for row in curve]
+    assert losses[-1] < losses[0] - 0.3
+    stored = tmp_path / "item-states" / "states.bin"
+    assert stored.exists() == (training == "frozen")
+
+
 def test_a_killed_run_goes_on_behind_the_last_whole_prompt(folder, tmp_path, monkeypatch):
     model = built(folder).model
     encoder, prompts = model.text_encoder, model.item_prompts
