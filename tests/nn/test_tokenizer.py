@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from lexirec.core.errors import DataError
-from lexirec.nn.tokenizer import PROMPT_PHRASES, train_tokenizer
+from lexirec.nn.tokenizer import PROMPT_PHRASES, train_tokenizer, without_cache
 
 TEXTS = [
     f"title: {color} {thing} no. {number}; brand: {brand}"
@@ -67,3 +68,69 @@ def test_another_process_trains_the_very_same_tokenizer():
 def test_no_text_is_said_in_one_line(texts):
     with pytest.raises(DataError, match="no text to train a tokenizer on"):
         train_tokenizer(texts)
+
+
+GROWTH = """
+import ctypes
+import gc
+import sys
+
+from transformers import AutoTokenizer
+
+from lexirec.nn.tokenizer import without_cache
+
+
+class Pools(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena chunks fast maps mapped most free used left top".split()]
+
+
+library = ctypes.CDLL("libc.so.6")
+library.mallinfo2.restype = Pools
+texts = [f"word{number} and number{number} of many" for number in range(3000)]
+
+
+def used() -> int:
+    gc.collect()
+    pools = library.mallinfo2()
+    return pools.used + pools.mapped
+
+
+def restore() -> None:
+    without_cache(AutoTokenizer.from_pretrained(sys.argv[1]))(texts)
+
+
+restore()
+before = used()
+for _ in range(8):
+    restore()
+print((used() - before) / 8 / 2**10)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mallinfo2 is glibc's")
+def test_tokenizers_that_come_and_go_leave_no_memory_behind(tmp_path):
+    train_tokenizer([f"word{number} of many" for number in range(300)], vocabulary_size=300).save_pretrained(tmp_path)
+    told = subprocess.run(
+        [sys.executable, "-c", GROWTH, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"TOKENIZERS_PARALLELISM": "false"},
+    ).stdout
+    assert float(told) < 100  # KiB each; with the cache over 300
+
+
+def test_without_a_cache_everything_is_read_as_before():
+    texts = ["A red lamp", "two tables, 12 chairs", "a red lamp again", "ü ß 東京"]
+    plain = train_tokenizer(texts, vocabulary_size=300)
+    plain.add_tokens(["<a_1>"])
+    before = plain([*texts, "<a_1> lamp<a_1>"])["input_ids"]
+    other = without_cache(plain)
+    assert other is plain
+    assert other([*texts, "<a_1> lamp<a_1>"])["input_ids"] == before
+    assert other.convert_tokens_to_ids("<a_1>") == len(other) - 1
+
+
+def test_a_tokenizer_without_such_a_cache_is_left_alone():
+    slow = object()
+    assert without_cache(slow) is slow

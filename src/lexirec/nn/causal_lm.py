@@ -42,7 +42,7 @@ from lexirec.nn.backbone_folder import check_config, check_tokenizer_files
 from lexirec.nn.pretrained import SCRATCH, fetched, no_bars, no_reports, scratch_size, warn_of_sizes
 from lexirec.nn.prompt_templates import PHRASES
 from lexirec.nn.t5 import Backbone, save_configuration
-from lexirec.nn.tokenizer import train_tokenizer
+from lexirec.nn.tokenizer import train_tokenizer, without_cache
 
 CAUSAL_SIZES: dict[str, dict[str, int]] = {
     "tiny": {"d_model": 64, "layers": 2, "heads": 4, "feed_forward": 192},
@@ -194,7 +194,7 @@ def restore_causal(folder: Path) -> Backbone:
     """
     with no_bars():
         config = AutoConfig.from_pretrained(folder)
-        tokenizer = _Tokenizers.from_pretrained(str(folder))
+        tokenizer = without_cache(_Tokenizers.from_pretrained(str(folder)))
     with torch.random.fork_rng(devices=[]):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     return Backbone(_settled(model), with_padding(tokenizer, str(folder)))

@@ -34,7 +34,7 @@ from lexirec.nn.text_encoder import (
     load_text_encoder,
     restore_text_encoder,
 )
-from lexirec.nn.tokenizer import train_tokenizer
+from lexirec.nn.tokenizer import train_tokenizer, without_cache
 
 FAMILY = ("t5", "mt5")
 """Accepted model types: those with one relative position bias per stack, computed in its first layer."""
@@ -219,7 +219,7 @@ def restore_backbone(folder: Path) -> Backbone:
     """
     with no_bars():
         config = T5Config.from_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = without_cache(AutoTokenizer.from_pretrained(folder))
     with torch.random.fork_rng(devices=[]):
         model = T5ForConditionalGeneration(config).eval()
     return Backbone(model, tokenizer, restore_text_encoder(folder, tokenizer, config))

@@ -134,3 +134,17 @@ def encode_all(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], descrip
         rows = tokenizer(block, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
         blocks.append(Ragged.from_lists(rows))
     return one_below_other(blocks)
+
+
+def without_cache(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """Switch the cache of words of a fast tokenizer off, in place; what it returns stays the same.
+
+    The library keeps these caches, up to a megabyte per tokenizer and thread, when the tokenizer is gone (tokenizers
+    0.23). A service, which restores a recommender with every version of its catalogue, would grow for ever.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    model = getattr(backend, "model", None)
+    if backend is not None and hasattr(model, "_resize_cache"):
+        model._resize_cache(0)
+        backend.model = model
+    return tokenizer

@@ -124,6 +124,7 @@ def test_the_command_plans_runs_and_reports(tmp_path, capsys, monkeypatch):
     for word in (
         "Identifiers and neighbours beside categories",
         "Learning curves",
+        "steps to 90 % of the reference",
         "Metrics by groups of cases",
         "item_prompts=2",
         "weights",

@@ -24,6 +24,7 @@ from lexirec.reporting.study_figures import (
 )
 from lexirec.training.arguments import METRIC
 from lexirec.workflows.studies.findings import Finding
+from lexirec.workflows.studies.learning import validations
 from lexirec.workflows.studies.settings import StudySettings
 
 _GROWTH: Mapping[str, tuple[str, float]] = {
@@ -142,7 +143,7 @@ def learning(here: Sequence[Finding], look: Mapping[str, Look], name: str) -> Pi
     curves: dict[str, list[Curve]] = {}
     for each in here:
         for member in each.members:
-            points = [(row["step"], row[METRIC]) for row in member.curve if METRIC in row]
+            points = validations(member.curve)
             if len(points) > 1:
                 curve = Curve(each.label, [x for x, _ in points], [y for _, y in points])
                 curves.setdefault(each.label, []).append(curve)

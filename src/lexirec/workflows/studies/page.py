@@ -13,6 +13,7 @@ from lexirec.reporting.study_figures import Look
 from lexirec.reporting.tables import in_words
 from lexirec.workflows.studies import figures
 from lexirec.workflows.studies.findings import Finding
+from lexirec.workflows.studies.learning import learning_table
 from lexirec.workflows.studies.run import Outcome
 from lexirec.workflows.studies.settings import StudySettings
 from lexirec.workflows.studies.tables import cost_table, results_table, said, stage_tables
@@ -206,11 +207,10 @@ def _growth(page: _Sections) -> Iterator[Block]:
 
 
 def _learning(page: _Sections) -> Iterator[Block]:
-    blocks = [
-        picture
-        for data in page.data
-        if (picture := figures.learning(page.of(data), page.look, page.name("learning", data))) is not None
-    ]
+    blocks: list[Block] = []
+    for data in page.data:
+        drawn = figures.learning(page.of(data), page.look, page.name("learning", data))
+        blocks += [block for block in (drawn, learning_table(page.of(data))) if block is not None]
     if blocks:
         yield Heading("Learning curves")
         yield from blocks
