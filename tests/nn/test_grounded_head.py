@@ -39,6 +39,16 @@ def test_the_first_step_of_a_path_costs_the_mass_of_its_cell(model):
     torch.testing.assert_close(model.head.loss(rows, hidden[:, :1], path[:, :1], seen), -mass)
 
 
+def test_the_loss_of_longer_paths_is_computed_in_bfloat16_too(model):
+    rows, hidden, path, seen = one_row(model, 5)
+    assert path.shape[1] > 1
+    expected = model.head.loss(rows, hidden, path, seen)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.head.loss(rows, hidden, path, seen)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-2)
+
+
 @pytest.mark.parametrize("looked_up", [3, 40])
 def test_seen_items_are_found_by_table_and_by_search(looked_up):
     draw = torch.Generator().manual_seed(0)

@@ -25,6 +25,7 @@ from lexirec.core.toml_files import DEEPEST, MOST_FILES, Written, located, parse
 
 __all__ = [
     "DataPath",
+    "ModelName",
     "Settings",
     "as_toml",
     "expand_path",
@@ -110,6 +111,14 @@ def _to_path(value: Any) -> Any:
 
 DataPath = Annotated[Path, BeforeValidator(_to_path)]
 """A path setting: relative paths are relative to the settings file that holds them, variables and `~` are expanded."""
+
+
+def _to_name(value: Any) -> Any:
+    return str(expand_path(value)) if isinstance(value, str) and ("$" in value or value[:1] == "~") else value
+
+
+ModelName = Annotated[str, BeforeValidator(_to_name)]
+"""The name of a pretrained model: on the hub, or a folder; variables and `~` are expanded."""
 
 
 def load_settings(path: str | Path, cls: type[S], overrides: Sequence[str] = ()) -> S:

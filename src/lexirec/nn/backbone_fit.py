@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,13 +23,16 @@ _MANY = 0.25
 _log = logging.getLogger(__name__)
 
 
-def load_model(loader: Any, name: str, *, keep_layers: int | None = None, **options: Any) -> Any:
+def load_model(
+    loader: Any, name: str, *, keep_layers: int | None = None, beyond: str | None = None, **options: Any
+) -> Any:
     """Load a pretrained model whose weights are all there, of the right shapes, and finite.
 
     Args:
         loader: a class with `from_pretrained`.
         name: a folder, a GGUF file or a hub name.
         keep_layers: depth to which the configuration was cut; weights of further layers are left out.
+        beyond: pattern of weights that are of no use, so that it does not matter whether they are stored.
         options: for `from_pretrained`.
 
     Raises:
@@ -54,12 +58,16 @@ def load_model(loader: Any, name: str, *, keep_layers: int | None = None, **opti
             f"backbone '{name}': its weights do not fit its config.json: '{key}' has the shape {tuple(stored)}, by the "
             f"configuration {tuple(wanted)}; copy both from one model"
         )
-    if found["missing_keys"]:
+    missing, unused = (
+        [key for key in found[which] if beyond is None or re.search(beyond, key) is None]
+        for which in ("missing_keys", "unexpected_keys")
+    )
+    if missing:
         raise ArtifactError(
-            f"backbone '{name}': its weights are incomplete: {len(found['missing_keys']):,} of them are missing, such "
-            f"as '{min(found['missing_keys'])}'; save the whole model with save_pretrained"
+            f"backbone '{name}': its weights are incomplete: {len(missing):,} of them are missing, such as "
+            f"'{min(missing)}'; save the whole model with save_pretrained"
         )
-    unused = [key for key in found["unexpected_keys"] if not _beyond(key, keep_layers)]
+    unused = [key for key in unused if not _beyond(key, keep_layers)]
     if unused:
         _log.warning(
             "backbone '%s': %d of its weights are not used, such as '%s': its config.json describes a smaller model",
@@ -165,7 +173,8 @@ def fit_table(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: 
 
 def tables_of(model: PreTrainedModel) -> list[torch.Tensor]:
     """Return the weights of input embeddings and language head; one where they are tied."""
-    tables = (model.get_input_embeddings().weight, model.get_output_embeddings().weight)
+    layers = (model.get_input_embeddings(), model.get_output_embeddings())  # encoders have no head
+    tables = [layer.weight for layer in layers if layer is not None]
     return list({id(table): table for table in tables}.values())
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from lexirec.decoding.trie import Trie
 from lexirec.nn.embedding_table import ItemRows
-from lexirec.nn.head_base import Rows, TrieHolder, children_loss, log_shares, products, segment_logsumexp, spread
+from lexirec.nn.head_base import Rows, TrieHolder, children_loss, log_shares, products, segment_logsumexp, spread, wide
 
 
 class GroundedHead(TrieHolder):
@@ -121,7 +121,7 @@ class MassHead(GroundedHead):
         trie = self.trie_on(hidden_RSD.device)
         branches = self.branches(trie.device)
         queries_RSD = self._queries(hidden_RSD)
-        logits_RI = self._flat(rows, queries_RSD[:, 0], seen_RH)
+        logits_RI = wide(self._flat(rows, queries_RSD[:, 0], seen_RH))  # sums of masses need it, also in bfloat16
         total = logits_RI.logsumexp(1) - self._mass(trie, path_RS[:, 0], logits_RI)
         for step in range(1, queries_RSD.shape[1]):
             # below the root nodes hold few items, of very different numbers: a ragged list of (row, item) entries

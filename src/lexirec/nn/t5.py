@@ -25,9 +25,16 @@ from transformers.models.t5.modeling_t5 import T5Attention
 from lexirec.core.errors import ArtifactError, DataError, SettingsError
 from lexirec.nn.backbone_fit import check_reads, fill_rows, fit_table, load_model, name_tokens, tables_of, with_padding
 from lexirec.nn.backbone_folder import check_config, check_tokenizer_files
-from lexirec.nn.depth import DepthSettings, cut_depth
+from lexirec.nn.depth import cut_depth
 from lexirec.nn.families import check_encoder_decoder
 from lexirec.nn.pretrained import SCRATCH, configuration, fetched, no_bars, scratch_size, warn_of_sizes
+from lexirec.nn.text_encoder import (
+    EncoderChoice,
+    TextEncoder,
+    load_encoder_tokenizer,
+    load_text_encoder,
+    restore_text_encoder,
+)
 from lexirec.nn.tokenizer import train_tokenizer, without_cache
 
 SIZES: dict[str, dict[str, int]] = {
@@ -40,8 +47,8 @@ SIZES: dict[str, dict[str, int]] = {
 wider than a share of `d_model`."""
 
 
-class BackboneSettings(DepthSettings):
-    """Settings of a T5 backbone: which model and, for `scratch:` models, its size."""
+class BackboneSettings(EncoderChoice):
+    """Settings of a T5 backbone: which model and, for `scratch:` models, its size and the encoder in front of it."""
 
     kind: Literal["encoder-decoder"] = "encoder-decoder"
     name: str = "scratch:small"
@@ -80,10 +87,11 @@ class BackboneSettings(DepthSettings):
 
 
 class Backbone(NamedTuple):
-    """A language model, T5 or causal, and its tokenizer."""
+    """A language model, T5 or causal, its tokenizer, and for T5 the pretrained encoder in front of it, if any."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    text_encoder: TextEncoder | None = None
 
 
 def load_backbone(
@@ -119,7 +127,8 @@ def load_backbone(
         torch.manual_seed(seed)
         model = T5ForConditionalGeneration(config).eval()
     _scale_outputs(model, settings.residual_scale)
-    return Backbone(_with_attention_dropout(model, settings), tokenizer)
+    encoder = None if settings.encoder is None else load_text_encoder(settings.encoder, tokenizer, config, seed=seed)
+    return Backbone(_with_attention_dropout(model, settings), tokenizer, encoder)
 
 
 def _with_attention_dropout(
@@ -157,6 +166,8 @@ def load_tokenizer(settings: BackboneSettings | str, *, texts: Sequence[str] | N
         check_reads(loaded, texts, settings.name)
         return with_padding(loaded, settings.name)
     scratch_size(settings.name, SIZES)
+    if settings.encoder is not None:
+        return load_encoder_tokenizer(settings.encoder.name, texts=texts)
     if texts is None:
         raise DataError(f"backbone '{settings.name}' trains its tokenizer on the catalogue's text; give texts")
     return train_tokenizer(texts, vocabulary_size=settings.vocabulary_size, lower_case=settings.lower_case)
@@ -197,6 +208,8 @@ def save_configuration(backbone: Backbone, folder: Path) -> None:
     with no_bars():
         backbone.model.config.save_pretrained(folder)
         backbone.tokenizer.save_pretrained(folder)
+        if backbone.text_encoder is not None:
+            backbone.text_encoder.save_configuration(folder)
 
 
 def restore_backbone(folder: Path) -> Backbone:
@@ -209,7 +222,8 @@ def restore_backbone(folder: Path) -> Backbone:
         config = T5Config.from_pretrained(folder)
         tokenizer = without_cache(AutoTokenizer.from_pretrained(folder))
     with torch.random.fork_rng(devices=[]):
-        return Backbone(T5ForConditionalGeneration(config).eval(), tokenizer)
+        model = T5ForConditionalGeneration(config).eval()
+    return Backbone(model, tokenizer, restore_text_encoder(folder, tokenizer, config))
 
 
 def untie(model: T5ForConditionalGeneration) -> None:
@@ -239,7 +253,7 @@ def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0, spre
         SettingsError: a piece is empty or occurs twice.
         ArtifactError: a table did not grow.
     """
-    model, tokenizer = backbone
+    model, tokenizer = backbone.model, backbone.tokenizer
     if len(set(pieces)) < len(pieces) or "" in pieces:
         raise SettingsError("pieces to add to the vocabulary must be different and not empty")
     n_known, vocabulary = len(tokenizer), tokenizer.get_vocab()
@@ -253,6 +267,8 @@ def add_tokens(backbone: Backbone, pieces: Sequence[str], *, seed: int = 0, spre
                 f"pieces; models of type '{model.config.model_type}' cannot take tokens in this release of transformers"
             )
         fill_rows(table, n_known, len(tokenizer), seed, spread)
+    if backbone.text_encoder is not None:
+        backbone.text_encoder.add_rows(n_known, len(tokenizer), seed, spread)
     ids: list[int] = tokenizer.convert_tokens_to_ids(list(pieces))
     return ids
 

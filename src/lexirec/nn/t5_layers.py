@@ -177,19 +177,36 @@ def encode_by_length(stack: Any, ids_RL: Tensor, mask_RL: Tensor, words_VD: Tens
     Returns:
         States (R, L, D), zeros beyond the longest row of a group.
     """
-    rows, longest = ids_RL.shape
-    groups = min(_GROUPS, rows // _GROUP)
-    lengths_R, order_R = mask_RL.sum(1).sort(stable=True)
     # one look-up for all groups: each backward of a look-up costs a tensor of the vocabulary's size
     embedded_RLD = stack.embed_tokens(ids_RL) if words_VD is None else look_up(words_VD, ids_RL)
+
+    def run(embedded_GLD: Tensor, mask_GL: Tensor) -> Tensor:
+        states: Tensor = stack(inputs_embeds=embedded_GLD, attention_mask=mask_GL).last_hidden_state
+        return states
+
+    return in_groups(embedded_RLD, mask_RL, run)
+
+
+def in_groups(inputs: Tensor, mask_RL: Tensor, run: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Run an encoder over rows in groups of similar length.
+
+    Args:
+        inputs: (R, L) or (R, L, D), padded on the right.
+        mask_RL: which tokens are real.
+        run: from inputs of a group and its mask, int64 (G, L), to states (G, L, D).
+
+    Returns:
+        States (R, L, D), zeros beyond the longest row of a group.
+    """
+    rows, longest = mask_RL.shape
+    groups = min(_GROUPS, rows // _GROUP)
+    lengths_R, order_R = mask_RL.sum(1).sort(stable=True)
     if groups < 2 or lengths_R.sum() > _FULL * rows * longest:
-        out: Tensor = stack(inputs_embeds=embedded_RLD, attention_mask=mask_RL.long()).last_hidden_state
-        return out
+        return run(inputs, mask_RL.long())
     parts: list[Tensor] = []
     for chosen_G, lengths_G in zip(order_R.tensor_split(groups), lengths_R.tensor_split(groups)):
         width = max(1, int(lengths_G[-1]))
-        mask_GL = mask_RL[chosen_G, :width].long()
-        states_GLD = stack(inputs_embeds=embedded_RLD[chosen_G, :width], attention_mask=mask_GL).last_hidden_state
+        states_GLD = run(inputs[chosen_G, :width], mask_RL[chosen_G, :width].long())
         parts.append(functional.pad(states_GLD, (0, 0, 0, longest - width)))
     return torch.cat(parts)[order_R.argsort()]
 

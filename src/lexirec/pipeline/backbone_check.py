@@ -15,7 +15,7 @@ from lexirec.nn.backbone_fit import positions_of
 from lexirec.nn.backbone_folder import check_weight_files, local_files
 from lexirec.nn.causal_lm import CausalBackboneSettings, causal_config, load_causal_tokenizer
 from lexirec.nn.depth import cut_depth
-from lexirec.nn.t5 import family_config, load_tokenizer
+from lexirec.nn.t5 import BackboneSettings, family_config, load_tokenizer
 from lexirec.pipeline.experiment import Experiment
 
 
@@ -27,6 +27,11 @@ def check_backbone(experiment: Experiment) -> None:
         ArtifactError: a file cannot be read.
     """
     backbone = experiment.backbone
+    if isinstance(backbone, BackboneSettings) and backbone.encoder is not None:
+        if local_files(backbone.encoder.name) is not None:
+            load_tokenizer(backbone, texts=[])
+            check_weight_files(backbone.encoder.name)
+        return
     if backbone is None or backbone.scratch or local_files(backbone.name) is None:
         return
     if not isinstance(backbone, CausalBackboneSettings):

@@ -175,6 +175,10 @@ class Experiment(Settings):
             wanted = "causal" if isinstance(self.model, TSRecSettings) else "encoder-decoder"
             if self.backbone.kind != wanted:
                 raise ValueError(f'\'model\' of kind "{self.model.kind}" needs a [backbone] of kind "{wanted}"')
+        if self.pretraining is not None and getattr(self.backbone, "encoder", None) is not None:
+            raise ValueError(
+                "'pretraining' trains a T5's own encoder, which 'backbone.encoder' replaces; drop one of them"
+            )
         if isinstance(self.model, TSRecSettings) and self.model.sa_init is not None and self.codes is None:
             raise ValueError("'model.sa_init' needs the table [codes], whose cells a lexicon describes")
         asked = isinstance(self.model, TSRecSettings) and self.model.tasks.preference > 0

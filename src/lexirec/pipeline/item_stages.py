@@ -129,13 +129,17 @@ def _tokenizer(backbone: BackboneSettings | CausalBackboneSettings, runner: Stag
     """Add the tokenizer's stage; only the settings that define the tokenizer enter its key."""
     names = {"kind", "name", "vocabulary_size", "lower_case"} if backbone.scratch else {"kind", "name"}
     settings = backbone.model_dump(mode="json", include=names)
+    if isinstance(backbone, BackboneSettings) and backbone.encoder is not None:  # its own tokenizer is used
+        settings = {"kind": backbone.kind, "encoder": {"name": backbone.encoder.name}}
     return runner.stage("tokenizer", prepare_tokenizer, settings, {"data": data}, backbone_files(backbone))
 
 
 def backbone_files(backbone: BackboneSettings | CausalBackboneSettings) -> dict[str, Path]:
-    """Return the local folder or GGUF file of a backbone, if there is one; its content enters the key."""
-    files = None if backbone.scratch else local_files(backbone.name)
-    return {} if files is None else {"backbone": files}
+    """Return the local files of a backbone and of its pretrained encoder; their content enters the key."""
+    names = {} if backbone.scratch else {"backbone": backbone.name}
+    if isinstance(backbone, BackboneSettings) and backbone.encoder is not None:
+        names["encoder"] = backbone.encoder.name
+    return {each: folder for each, name in names.items() if (folder := local_files(name)) is not None}
 
 
 def neighbors_stage(

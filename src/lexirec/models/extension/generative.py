@@ -109,8 +109,8 @@ def grown_identifiers(
 
 
 def _copied(backbone: Backbone) -> Backbone:
-    model, tokenizer = copy.deepcopy(tuple(backbone))
-    return Backbone(model.cpu(), tokenizer)
+    model, tokenizer, encoder = copy.deepcopy(tuple(backbone))
+    return Backbone(model.cpu(), tokenizer, None if encoder is None else encoder.cpu())
 
 
 def _trained(change: CatalogChange) -> int | None:

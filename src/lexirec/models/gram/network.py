@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from lexirec.decoding.trie import Trie
+from lexirec.models.gram.kept_states import KeptStates
 from lexirec.models.gram.settings import GramNetworkSettings
 from lexirec.models.gram.user_prompts import UserPrompts
 from lexirec.models.gram.window_batch import (
@@ -43,6 +44,7 @@ from lexirec.nn.head_base import Head, Rows
 from lexirec.nn.pretrained import SharedWeights
 from lexirec.nn.ragged import Ragged
 from lexirec.nn.t5_layers import decode, encode_by_length, encode_causally
+from lexirec.nn.text_encoder import TextEncoder
 from lexirec.nn.vocabulary_head import make_head
 
 
@@ -56,6 +58,7 @@ class GramNetwork(SharedWeights):
         trie: Trie,
         prompts: tuple[Ragged, UserPrompts],
         items: ItemRows | None = None,
+        text_encoder: TextEncoder | None = None,
     ) -> None:
         """Combine a backbone, the catalogue's prompts and its trie.
 
@@ -65,10 +68,12 @@ class GramNetwork(SharedWeights):
             trie: of all identifiers; with the end token under the vocabulary likelihood, without it otherwise.
             prompts: the items' prompts, one row of token ids each, and the builder of user prompts.
             items: the items' rows, for grounded heads.
+            text_encoder: reads prompts in place of the backbone's encoder.
         """
         super().__init__()
-        use_byte_dropout(backbone)
-        self.backbone, self.settings = backbone, settings
+        self.backbone, self.settings, self.text_encoder = backbone, settings, text_encoder
+        use_byte_dropout(self)
+        self.kept_states: KeptStates | None = None
         self.positions = nn.Embedding(settings.max_history + 1, backbone.config.d_model)
         nn.init.normal_(self.positions.weight, std=0.02)
         self.items = items
@@ -85,6 +90,16 @@ class GramNetwork(SharedWeights):
     def device(self) -> torch.device:
         """The device of the weights."""
         return self.positions.weight.device
+
+    @property
+    def encoders(self) -> list[nn.Module]:
+        """The modules that encode prompts."""
+        return [self.backbone.encoder] if self.text_encoder is None else [self.backbone.encoder, self.text_encoder]
+
+    @property
+    def item_prompts(self) -> Ragged:
+        """The items' prompts, one row of token ids each."""
+        return self._item_prompts
 
     @property
     def trie(self) -> Trie:
@@ -219,6 +234,9 @@ class GramNetwork(SharedWeights):
 
     def encode_items(self, items_U: Tensor, *, words_VD: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode items' prompts: states (U, L, D), without positions, and mask (U, L); `words_VD`: shared table."""
+        if self.kept_states is not None and self.text_encoder is not None:
+            states_ULW, mask_UL = self.kept_states.take(items_U)
+            return self.text_encoder.project(states_ULW), mask_UL
         if self._item_prompts.values.device != self.device:
             self._item_prompts = self._item_prompts.to(self.device)
         ids_UL, mask_UL = self._item_prompts.pad(items_U)
@@ -230,4 +248,7 @@ class GramNetwork(SharedWeights):
         return self._encode(ids_RL, mask_RL, words_VD) + self._table()[0], mask_RL
 
     def _encode(self, ids: Tensor, mask: Tensor, words_VD: Tensor | None) -> Tensor:
+        if self.text_encoder is not None:
+            encoded: Tensor = self.text_encoder(ids, mask)
+            return encoded
         return encode_by_length(self.backbone.encoder, ids, mask, words_VD)

@@ -278,4 +278,18 @@ def assemble(
     width = backbone.model.config.d_model
     items = ItemRows(len(identifiers.tokens), width, *features) if fusion.grounded else None
     trie = Trie.build(identifiers.tokens, end=end, trained=trained)
-    return GramNetwork(backbone.model, fusion, trie, (prompts, users), items)
+    _check_lengths(backbone, settings, prompts)
+    return GramNetwork(backbone.model, fusion, trie, (prompts, users), items, backbone.text_encoder)
+
+
+def _check_lengths(backbone: Backbone, settings: GramSettings, prompts: Ragged) -> None:
+    """Check that a pretrained encoder has positions for all prompts that it will read."""
+    encoder, how = backbone.text_encoder, settings.prompts
+    if encoder is None:
+        return
+    if settings.network.item_prompts and len(prompts):
+        setting = "max_length" if how.layout == "paper" else "metadata_tokens, similar_tokens or identifier_tokens"
+        encoder.check_length(int(prompts.lengths.max()), f"prompts.{setting}")
+    if settings.network.user_prompt == "identifiers":
+        setting = "max_length" if how.layout == "paper" else "user_max_length"
+        encoder.check_length(getattr(how, setting), f"prompts.{setting}")

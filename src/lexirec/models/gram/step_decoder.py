@@ -181,7 +181,7 @@ class GramSearcher(TrieSearcher):
 
     def __init__(self, model: GramNetwork, settings: SearchSettings, states: StatesOfItems | None = None) -> None:
         """Put the model into evaluation mode and compute what all searches share; `states`: the items', if known."""
-        super().__init__(model.trie, settings, PackedLinears(model.backbone.encoder, model.backbone.decoder))
+        super().__init__(model.trie, settings, PackedLinears(*model.encoders, model.backbone.decoder))
         self._model = model.eval()
         with torch.no_grad(), self._weights.in_use():
             self._rows = for_searching(model.head.rows())

@@ -89,7 +89,7 @@ class StoredStates:
 @torch.no_grad()
 def encoded(model: GramNetwork, items: Tensor | None = None) -> ItemStates:
     """Encode all items, or some, as a searcher does; the model is put into evaluation mode."""
-    with PackedLinears(model.backbone.encoder).in_use():
+    with PackedLinears(*model.encoders).in_use():
         return encode_catalog(model.eval(), items=items)
 
 

@@ -27,12 +27,15 @@ from lexirec.core.errors import DataError
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
 from lexirec.models.distillation_teacher import DistillationTeacher, copy_trainer
+from lexirec.models.gram.kept_states import keeping_states
 from lexirec.models.gram.network import GramNetwork
 from lexirec.models.gram.settings import GramTrainingSettings
 from lexirec.models.gram.step_decoder import GramSearcher
 from lexirec.nn.search import SearchSettings
 from lexirec.training.arguments import NdcgValidator, early_stopping
+from lexirec.training.precision import in_bfloat16
 from lexirec.training.trainer import ChoosingTrainer, Epochs, TrainingRun, run_training
+from lexirec.training.two_rates import TwoRatesTrainer
 
 if TYPE_CHECKING:
     from lexirec.models.gram.recommender import GramRecommender
@@ -107,7 +110,15 @@ def fit_gram(
     )
     stop = early_stopping(settings.patience)
     run = TrainingRun(settings, folder, _validator(validation, settings), stop, title="Training GRAM")
-    return run_training(ChoosingTrainer(model, data, run))
+    with keeping_states(model, folder, in_half=in_bfloat16(settings.precision)):
+        return run_training(_trainer(model, data, run))
+
+
+def _trainer(model: GramNetwork, data: Epochs[NDArray[np.int64]], run: TrainingRun) -> ChoosingTrainer:
+    encoder = model.text_encoder
+    if encoder is None or encoder.frozen:
+        return ChoosingTrainer(model, data, run)
+    return TwoRatesTrainer(model, data, run, encoder.model.parameters(), encoder.settings.learning_rate)
 
 
 def _batch(windows: Windows, teacher: DistillationTeacher | None, numbers: NDArray[np.int64]) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lexirec.core.config import Settings
+from lexirec.core.config import ModelName, Settings
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.core.files import find_sealed, save_sealed
 from lexirec.core.progress import Progress
@@ -27,7 +27,7 @@ class SentenceVectors(Settings):
     """Settings of a sentence encoder (sentence-transformers; needs `pip install 'lexirec[text]'`)."""
 
     kind: Literal["sentence-transformers"] = "sentence-transformers"
-    model: str
+    model: ModelName
     """Name on the Hugging Face hub, or folder of a saved model."""
     fields: tuple[str, ...] | None = None
     """Text fields of the catalogue; none takes the catalogue's default."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from lexirec.core.errors import LexirecError
 from lexirec.core.manifest import Recipe
@@ -106,7 +107,7 @@ def _read(parts: list[GramRecommender], folder: Path) -> None:
 
 
 def _same_encoder(part: GramRecommender, earlier: GramRecommender) -> bool:
-    mine, theirs = (each.model.backbone.encoder.state_dict() for each in (part, earlier))
+    mine, theirs = (nn.ModuleList(each.model.encoders).state_dict() for each in (part, earlier))
     return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
