@@ -26,8 +26,9 @@ from lexirec.nn.causal_lm import (
     restore_causal,
     save_causal,
 )
+from lexirec.nn.pretrained import count_parameters
 from lexirec.nn.prompt_templates import PHRASES
-from lexirec.nn.t5 import Backbone, add_tokens, count_parameters, save_backbone
+from lexirec.nn.t5 import Backbone, add_tokens, save_backbone
 from lexirec.nn.tokenizer import train_tokenizer
 
 TEXTS = [f"title: {word} soap {number}; brand: acme" for number, word in enumerate(["red", "blue", "green"] * 5)]

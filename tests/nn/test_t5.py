@@ -5,11 +5,11 @@ import torch
 from transformers import AutoConfig, BertConfig, T5Config, T5ForConditionalGeneration, T5Tokenizer
 
 from lexirec.core.errors import ArtifactError, DataError, SettingsError
+from lexirec.nn.pretrained import count_parameters
 from lexirec.nn.t5 import (
     Backbone,
     BackboneSettings,
     add_tokens,
-    count_parameters,
     load_backbone,
     load_tokenizer,
     save_backbone,

@@ -28,6 +28,7 @@ from transformers import (
 )
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
+from lexirec.core.config import ModelName
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.nn.backbone_fit import check_reads, fit_table, load_model, with_padding
 from lexirec.nn.backbone_folder import check_config, check_tokenizer_files
@@ -51,7 +52,7 @@ class CausalBackboneSettings(DepthSettings):
     """Settings of a causal backbone: which model and, for `scratch:` models, its size."""
 
     kind: Literal["causal"] = "causal"
-    name: str = "scratch:small"
+    name: ModelName = "scratch:small"
     """A local folder, a GGUF file, a hub name (any causal model; Qwen2, Qwen2.5, Qwen3, Llama, Gemma3 and GPT-2 are
     tested), or scratch:tiny, scratch:small, scratch:base for random weights and a tokenizer trained on the catalogue's
     text. The settings from `vocabulary_size` on affect scratch models only."""

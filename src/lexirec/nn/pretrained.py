@@ -144,6 +144,11 @@ def _first_line(error: BaseException) -> str:
     return lines[0].rstrip(".:") if lines else type(error).__name__
 
 
+def count_parameters(model: nn.Module) -> int:
+    """Count the model's parameters, tied ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 # -------------------------------------------------------------------------------------------------------- tied weights
 
 

@@ -22,6 +22,7 @@ from transformers import (
 )
 from transformers.models.t5.modeling_t5 import T5Attention
 
+from lexirec.core.config import ModelName
 from lexirec.core.errors import ArtifactError, DataError, SettingsError
 from lexirec.nn.backbone_fit import check_reads, fill_rows, fit_table, load_model, name_tokens, tables_of, with_padding
 from lexirec.nn.backbone_folder import check_config, check_tokenizer_files
@@ -51,7 +52,7 @@ class BackboneSettings(EncoderChoice):
     """Settings of a T5 backbone: which model and, for `scratch:` models, its size and the encoder in front of it."""
 
     kind: Literal["encoder-decoder"] = "encoder-decoder"
-    name: str = "scratch:small"
+    name: ModelName = "scratch:small"
     """A local folder, a GGUF file, a hub name, or scratch:tiny, scratch:small, scratch:base, scratch:tiger for random
     weights and a tokenizer trained on the catalogue's text. The settings from `vocabulary_size` on affect scratch
     models only."""
@@ -234,11 +235,6 @@ def untie(model: T5ForConditionalGeneration) -> None:
     if model.lm_head.weight is model.shared.weight:
         model.lm_head.weight = torch.nn.Parameter(model.shared.weight.detach().clone())
     model.config.tie_word_embeddings = False
-
-
-def count_parameters(model: torch.nn.Module) -> int:
-    """Count the model's parameters, tied ones once."""
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 @torch.no_grad()

@@ -11,7 +11,8 @@ from transformers import (
 
 from lexirec.core.errors import SettingsError
 from lexirec.nn.causal_lm import CausalBackboneSettings
-from lexirec.nn.t5 import BackboneSettings, count_parameters, load_backbone
+from lexirec.nn.pretrained import count_parameters
+from lexirec.nn.t5 import BackboneSettings, load_backbone
 from lexirec.workflows.costs.shapes import NAMED, shape_of, shape_of_config
 
 SMALL = {"vocab_size": 50, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4}

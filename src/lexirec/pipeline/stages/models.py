@@ -25,7 +25,8 @@ from lexirec.models.tsrec.recommender import TSRecInputs, TSRecRecommender
 from lexirec.models.tsrec.settings import ReinforcementSettings, SftSettings, TSRecSettings
 from lexirec.nn.backbone_folder import local_files
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal
-from lexirec.nn.t5 import Backbone, BackboneSettings, count_parameters, load_backbone, save_backbone
+from lexirec.nn.pretrained import count_parameters
+from lexirec.nn.t5 import Backbone, BackboneSettings, load_backbone, save_backbone
 from lexirec.pipeline.stages.data import Folders, load_preferences, load_train_and_validation, write_summary
 from lexirec.pipeline.stages.identifiers import SEMANTIC_IDS, joined_vectors, load_saved_tokenizer
 from lexirec.semantic_ids.codes import Codes

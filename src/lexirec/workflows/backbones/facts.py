@@ -16,8 +16,8 @@ from lexirec.nn.backbone_fit import embedding_scale, positions_of
 from lexirec.nn.backbone_folder import check_config, local_folder
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal, load_causal_tokenizer
 from lexirec.nn.gguf_file import gguf_file
-from lexirec.nn.pretrained import configuration, no_reports
-from lexirec.nn.t5 import Backbone, BackboneSettings, count_parameters, load_backbone, load_tokenizer
+from lexirec.nn.pretrained import configuration, count_parameters, no_reports
+from lexirec.nn.t5 import Backbone, BackboneSettings, load_backbone, load_tokenizer
 
 Kind = Literal["causal", "encoder-decoder"]
 IDENTIFIER_TOKENS = 4

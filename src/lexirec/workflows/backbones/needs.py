@@ -24,7 +24,8 @@ from lexirec.models.tsrec.network import TSRecNetwork
 from lexirec.models.tsrec.settings import LoraSettings, TSRecNetworkSettings
 from lexirec.models.tsrec.sft import Training
 from lexirec.nn.backbone_fit import tables_of
-from lexirec.nn.t5 import Backbone, add_tokens, count_parameters
+from lexirec.nn.pretrained import count_parameters
+from lexirec.nn.t5 import Backbone, add_tokens
 from lexirec.workflows.backbones.facts import BackboneFacts
 
 Way = Literal["full", "lora", "embeddings"]

@@ -34,7 +34,7 @@ from lexirec.models.loading import load_recommender
 from lexirec.models.tsrec.mixture import TaskTexts, make_examples
 from lexirec.models.tsrec.recommender import TSRecRecommender
 from lexirec.models.tsrec.sft import epochs_of
-from lexirec.nn.t5 import count_parameters
+from lexirec.nn.pretrained import count_parameters
 from lexirec.pipeline.stages.data import Folders, load_split, write_summary
 from lexirec.workflows.benchmarks.measure import apart
 
