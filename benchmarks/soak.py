@@ -32,6 +32,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from sklearn.linear_model import QuantileRegressor
 
 PAUSE = 0.03
 """Mean seconds that a client waits between two requests."""
@@ -40,7 +41,8 @@ OPERATOR_SECONDS = 10.0
 FIRST_EVENTS = 16_000
 KEPT = 9
 """Added items that stay in the catalogue."""
-AT_REST = 20.0
+AT_REST = 0.1
+"""Share of the samples of memory that lie below its line of growth: a publish needs memory for a while."""
 WARM_UP = 0.4
 """Share of the time after which memory is watched."""
 BARS = {"megabytes_per_minute": 1.0, "threads": 2, "files": 8, "overload_p99_ms": 2000.0, "recovery_seconds": 5.0}
@@ -267,20 +269,16 @@ class Watch:
     def figures(self) -> dict[str, Any]:
         """Return what became of memory, threads and files after the warm-up.
 
-        A publish needs memory for a while, so the slope is that of the least memory of every `AT_REST` seconds.
+        Growth is the slope of memory at rest: of the line that has a share `AT_REST` of the samples below it.
         """
         after = int(WARM_UP * len(self.times))
-        least: dict[int, tuple[float, float]] = {}
-        for moment, size in zip(self.times[after:], self.megabytes[after:], strict=True):
-            window = int((moment - self.times[after]) / AT_REST)
-            least[window] = min(least.get(window, (size, moment)), (size, moment))
-        megabytes, minutes = np.array(list(least.values())).T / [[1], [60]]
-        first, second = np.triu_indices(len(minutes), 1)
-        slopes = (megabytes[second] - megabytes[first]) / (minutes[second] - minutes[first])
+        minutes = np.array(self.times[after:]) / 60
+        megabytes = np.array(self.megabytes[after:])
+        line = QuantileRegressor(quantile=AT_REST, alpha=0.0).fit(minutes[:, None] - minutes[0], megabytes)
         fifth = max(1, (len(self.times) - after) // 5)
         return {
-            "megabytes_per_minute": round(float(np.median(slopes)), 3) if len(slopes) else 0.0,
-            "megabytes_at_rest": [round(float(value), 1) for value in megabytes],
+            "megabytes_per_minute": round(float(line.coef_[0]), 3),
+            "megabytes_at_rest": [round(float(np.quantile(part, AT_REST)), 1) for part in np.array_split(megabytes, 6)],
             "megabytes": [round(value, 1) for value in (self.megabytes[0], self.megabytes[after], self.megabytes[-1])],
             "threads": [median(self.threads[after:][:fifth]), median(self.threads[-fifth:])],
             "files": [median(self.files[after:][:fifth]), median(self.files[-fifth:])],

@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.serving.live import run_shop
@@ -50,6 +51,18 @@ def test_the_slope_is_that_after_the_warm_up():
     found = watch.figures()
     assert found["megabytes_per_minute"] == pytest.approx(1.0, abs=0.01)
     assert found["files"] == [20, 20], "one look is no growth"
+
+
+@pytest.mark.parametrize("growth", [0.0, 3.0])
+def test_what_a_publish_needs_for_a_while_is_no_growth(growth):
+    chance = np.random.default_rng(0)
+    watch = script.Watch(1)
+    watch.times = [2.0 * place for place in range(360)]
+    published = chance.choice([0, 0, 40], 360)  # a third of the time, irregularly
+    minutes = np.array(watch.times) / 60
+    watch.megabytes = (600 + growth * minutes + published + chance.normal(0, 4, 360)).tolist()
+    watch.threads, watch.files = [16] * 360, [20] * 360
+    assert watch.figures()["megabytes_per_minute"] == pytest.approx(growth, abs=0.6)
 
 
 @pytest.mark.long
