@@ -54,7 +54,8 @@ def transfer_to(
     inputs = replace(inputs, words=inputs.words or recommender.words)
     if trained.items is not None:
         inputs = _as_trained(trained.items, inputs)
-    model, tokenizer = copy.deepcopy(tuple(recommender.backbone))
+    backbone = recommender.backbone
+    model, tokenizer = copy.deepcopy((backbone.model, backbone.tokenizer))
     without_start = settings.model_copy(update={"sa_init": None})  # the tokens are trained already
     built = TSRecRecommender.build(catalog, Backbone(model.cpu(), tokenizer), inputs, without_start)
     _copy_weights(trained, built.model)

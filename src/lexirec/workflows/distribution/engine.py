@@ -120,7 +120,7 @@ def fit_rows(backbone: Any) -> dict[str, Any]:
     Returns:
         `rows`, `rows_before`, `pieces` (before the fillers), `padded_rows` (zero) and `fillers` (pieces without text).
     """
-    model, tokenizer = backbone
+    model, tokenizer = backbone.model, backbone.tokenizer
     before = model.get_input_embeddings().weight.shape[0]
     pieces = max(tokenizer.get_vocab().values()) + 1
     rows = -(-pieces // MULTIPLE) * MULTIPLE
