@@ -33,17 +33,29 @@ SMALLEST = [
 ]
 
 
+FROM_SCRATCH = [
+    "set=[]",
+    "backbone.name=scratch:tiny",
+    "codes.kind=residual-kmeans",
+    "codes.levels=3",
+    "lexicon.kind=contrastive",
+]
+"""What a study of a pretrained model with published codes needs on the toy shop."""
+
+
 def on_the_toy_shop(path: Path) -> list[str]:
     """What puts a shipped study on the smallest toy shop."""
     data = [f'data=["{TOY}"]'] if path.stem == "cross-domain" else []
     if path.stem == "pretrained-encoder":  # one of its variants has other vectors, which have no such setting
         return ["seeds=[0,1]", *(each for each in SMALLEST if not each.startswith("vectors."))]
+    if path.stem == "pretrained-ways":
+        return ["seeds=[0,1]", *FROM_SCRATCH, *SMALLEST]
     return ["seeds=[0,1]", *data, *SMALLEST]
 
 
 def test_what_was_asked_for_is_shipped():
     wanted = {"gram-ablation", "id-types", "granularity", "encoding", "tsrec", "popularity-split", "cross-domain"}
-    assert {path.stem for path in FILES} == {*wanted, "efficiency", "pictures", "pretrained-encoder"}
+    assert {path.stem for path in FILES} == {*wanted, "efficiency", "pictures", "pretrained-encoder", "pretrained-ways"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
