@@ -278,7 +278,10 @@ class Watch:
         fifth = max(1, (len(self.times) - after) // 5)
         return {
             "megabytes_per_minute": round(float(line.coef_[0]), 3),
-            "megabytes_at_rest": [round(float(np.quantile(part, AT_REST)), 1) for part in np.array_split(megabytes, 6)],
+            "megabytes_at_rest": [
+                round(float(np.quantile(part, AT_REST)), 1)
+                for part in np.array_split(megabytes, min(6, len(megabytes)))
+            ],
             "megabytes": [round(value, 1) for value in (self.megabytes[0], self.megabytes[after], self.megabytes[-1])],
             "threads": [median(self.threads[after:][:fifth]), median(self.threads[-fifth:])],
             "files": [median(self.files[after:][:fifth]), median(self.files[-fifth:])],
