@@ -30,26 +30,6 @@ kind = "popularity"
 """
 
 
-@pytest.fixture(autouse=True)
-def quiet_logs():
-    yield
-    logger = logging.getLogger("lexirec")
-    logger.handlers.clear()
-    logger.propagate = True
-    logger.setLevel(logging.NOTSET)
-
-
-@pytest.fixture
-def lexirec(capsys):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit:
-            cli.main([str(argument) for argument in arguments])
-        found = capsys.readouterr()
-        return int(exit.value.code or 0), found.out, found.err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def store() -> Path:
     return small_run()[0].root

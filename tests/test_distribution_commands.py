@@ -1,13 +1,11 @@
 """The commands `export`, `verify` and `parity`, and commands that take an exported folder for an experiment."""
 
 import json
-import logging
 import shutil
 
 import pyarrow as pa
 import pytest
 
-from lexirec import cli
 from lexirec.models.loading import load_recommender
 from lexirec.serving.answering.sources import SourceFinder
 from lexirec.serving.starting import served_items
@@ -15,24 +13,9 @@ from tests.worlds import engine_shop
 from tests.worlds.exported_shop import exported, shop
 
 
-@pytest.fixture(autouse=True)
-def quiet_logs():
-    yield
-    logger = logging.getLogger("lexirec")
-    logger.handlers.clear()
-    logger.propagate = True
-    logger.setLevel(logging.NOTSET)
-
-
 @pytest.fixture
-def lexirec(capsys):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit:
-            cli.main([*(str(argument) for argument in arguments), "--store", str(shop().root)])
-        found = capsys.readouterr()
-        return int(exit.value.code or 0), found.out, found.err
-
-    return call
+def lexirec(lexirec):
+    return lambda *arguments: lexirec(*arguments, "--store", shop().root)
 
 
 @pytest.mark.long

@@ -2,21 +2,9 @@ import json
 
 import pytest
 
-from lexirec import cli
 from lexirec.cli.cost_output import duration
 
 TOY = ["--set", "data.products=84", "--set", "data.shoppers=40", "--set", "baselines={}"]
-
-
-@pytest.fixture
-def lexirec(capsys):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit:
-            cli.main([str(argument) for argument in arguments])
-        found = capsys.readouterr()
-        return int(exit.value.code or 0), found.out, found.err
-
-    return call
 
 
 def test_plan_costs_prints_phases_devices_and_what_was_assumed(lexirec, tmp_path):

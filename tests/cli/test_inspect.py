@@ -1,48 +1,26 @@
 from __future__ import annotations
 
 import json
-import logging
 
 import pytest
 
-from lexirec import cli
 from tests.worlds.families import family_folder
 from tests.worlds.gguf_files import write
 
 
-@pytest.fixture(autouse=True)
-def quiet_logs():
-    yield
-    logger = logging.getLogger("lexirec")
-    logger.handlers.clear()
-    logger.propagate = True
-    logger.setLevel(logging.NOTSET)
-
-
-def called(capsys, *arguments: object) -> tuple[int, str, str]:
-    """Return exit status, output and messages of a command."""
-    status: object = 0
-    try:
-        cli.main([str(argument) for argument in arguments])
-    except SystemExit as stopped:
-        status = stopped.code
-    said = capsys.readouterr()
-    return int(str(status or 0)), said.out, said.err
-
-
-def test_doctor_examines_a_backbone(tmp_path, capsys, monkeypatch):
+def test_doctor_examines_a_backbone(tmp_path, lexirec, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     folder = family_folder(tmp_path / "model", "qwen3", spare=28)
-    status, out, _ = called(capsys, "doctor", "--backbone", folder, "--batch-size", 2, "--length", 32)
+    status, out, _ = lexirec("doctor", "--backbone", folder, "--batch-size", 2, "--length", 32)
     assert status == 0
     for words in ("Qwen3ForCausalLM (qwen3)", "28 spare rows", "2 heads of 24", 'train "lora"', "2 rows of 32 tokens"):
         assert words in out
 
 
-def test_doctor_writes_json_without_a_probe(tmp_path, capsys):
+def test_doctor_writes_json_without_a_probe(tmp_path, lexirec):
     write(tmp_path / "tiny.gguf", quantised=True)
     arguments = ("--backbone", tmp_path / "tiny.gguf", "--keep-layers", 1, "--no-probe", "--json")
-    status, out, _ = called(capsys, "doctor", *arguments)
+    status, out, _ = lexirec("doctor", *arguments)
     assert status == 0
     values = json.loads(out)
     assert (values["backbone"]["layers"], values["backbone"]["layers_stored"]) == (1, 3)
@@ -51,16 +29,16 @@ def test_doctor_writes_json_without_a_probe(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("more", [(), ("--json",)])
-def test_doctor_refuses_what_cannot_serve_in_one_line(more, tmp_path, capsys):
+def test_doctor_refuses_what_cannot_serve_in_one_line(more, tmp_path, lexirec):
     (tmp_path / "notes.gguf").write_bytes(b"PK\x03\x04")
-    status, out, err = called(capsys, "doctor", "--backbone", tmp_path / "notes.gguf", *more)
+    status, out, err = lexirec("doctor", "--backbone", tmp_path / "notes.gguf", *more)
     assert (status, out) == (1, "")
     assert err.strip().count("\n") == 0
     assert "notes.gguf is no GGUF file" in err
 
 
-def test_doctor_of_the_machine_as_json(tmp_path, capsys):
-    status, out, _ = called(capsys, "doctor", "--json", "--store", tmp_path / "store")
+def test_doctor_of_the_machine_as_json(tmp_path, lexirec):
+    status, out, _ = lexirec("doctor", "--json", "--store", tmp_path / "store")
     found = {finding["name"]: finding for finding in json.loads(out)}
     assert status == 0
     assert found["torch"]["state"] == "ok"

@@ -1,4 +1,7 @@
-"""Settings under new names: old spellings are read, and remain the spelling of everything that is stored.
+"""Settings under new names, and settings that came later: keys of what was made before stay what they were.
+
+Old spellings are read and remain the spelling of everything that is stored. What a class
+gained later is stored only where it is set (`StoredAsBefore`).
 
 A class declares what it renamed, `model_config = renamed(warmup="warmup_ratio")`; classes derived from it inherit that.
 Python, TOML and messages have the new name. Keys, manifests and saved settings have the old one, so that what was made
@@ -10,13 +13,28 @@ from __future__ import annotations
 import logging
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import AliasGenerator, BaseModel, ConfigDict
+from pydantic import AliasGenerator, BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from lexirec.core.errors import SettingsError
 
 _log = logging.getLogger(__name__)
+
+
+class StoredAsBefore(BaseModel):
+    """Mixin of settings that grew: those named in `later` are stored only where they differ from their defaults."""
+
+    later: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = plain(self)
+        for name in self.later:
+            default = type(self).model_fields[name].get_default(call_default_factory=True)
+            if getattr(self, name) == default:
+                written.pop(name, None)
+        return written
 
 
 class Spelling(NamedTuple):

@@ -5,18 +5,15 @@ They are separate from the trainer so that a saved recommender can be read witho
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from lexirec.core.config import Settings
-from lexirec.core.renamed import renamed
-
-_LATER = {"schedule": "cosine", "precision": "auto"}
-"""Settings that came later, with their defaults, which are not stored: content keys stay those of before."""
+from lexirec.core.renamed import StoredAsBefore, renamed
 
 
-class TrainerSettings(Settings):
+class TrainerSettings(StoredAsBefore, Settings):
     """Steps, their size and how often the state is saved."""
 
     model_config = renamed(
@@ -27,6 +24,7 @@ class TrainerSettings(Settings):
         validations_per_epoch="evals_per_epoch",
         validation_width="validation_num_beams",
     )
+    later: ClassVar[tuple[str, ...]] = ("schedule", "precision")
     epochs: int = Field(default=10, ge=1)
     """Times every example is seen, at most."""
     learning_rate: float = Field(default=3e-4, gt=0)
@@ -54,8 +52,3 @@ class TrainerSettings(Settings):
     bfloat16 also on CPUs: two to three times as fast where they have matrix units for it (AMX), slower elsewhere."""
     seed: int = 0
     """Seed of order and dropout."""
-
-    @model_serializer(mode="wrap")
-    def _without_later_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        written: dict[str, Any] = plain(self)
-        return {name: value for name, value in written.items() if name not in _LATER or value != _LATER[name]}

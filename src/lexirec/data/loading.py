@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import Field, field_validator
 
 from lexirec.core.config import DataPath, Settings, usual_kind
 from lexirec.core.errors import DataError
+from lexirec.core.renamed import StoredAsBefore
 from lexirec.data.catalog import Catalog
 from lexirec.data.event_types import EventTypes
 from lexirec.data.interactions import Interactions
@@ -58,9 +59,10 @@ SplitSettings = Annotated[
 ]
 
 
-class DataSettings(Settings):
+class DataSettings(StoredAsBefore, Settings):
     """Tables of items and interactions (and optionally of user texts), how to read them and how to split them."""
 
+    later: ClassVar[tuple[str, ...]] = ("events",)
     items: DataPath
     """Items: Parquet, CSV/TSV or JSON Lines, also .gz/.zst."""
     interactions: DataPath
@@ -113,14 +115,6 @@ class DataSettings(Settings):
         except DataError as error:
             raise ValueError(str(error).rstrip(".")) from None
         return where
-
-    @model_serializer(mode="wrap")
-    def _as_before_without_types(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave `events` out where it is not set, so that content keys are those of files that never had it."""
-        written: dict[str, Any] = plain(self)
-        if self.events is None:
-            written.pop("events", None)
-        return written
 
 
 def event_options(settings: DataSettings) -> EventOptions:

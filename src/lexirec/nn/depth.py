@@ -5,28 +5,22 @@ Only configurations are cut; loading then leaves out the weights of the other la
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from lexirec.core.config import Settings
 from lexirec.core.errors import SettingsError
+from lexirec.core.renamed import StoredAsBefore
 
 
-class DepthSettings(Settings):
+class DepthSettings(StoredAsBefore, Settings):
     """How many layers of a pretrained backbone are used."""
 
+    later: ClassVar[tuple[str, ...]] = ("keep_layers",)
     keep_layers: int | None = Field(default=None, ge=1)
     """Use only the first layers of a pretrained backbone, so many (of encoder and decoder each); by default all.
     `scratch:` models take `layers` instead."""
-
-    @model_serializer(mode="wrap")
-    def _leave_out_the_default(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write the setting only where it is set, so that keys of results without it stay what they were."""
-        values: dict[str, Any] = dump(self)
-        if values.get("keep_layers", 0) is None:
-            del values["keep_layers"]
-        return values
 
     @model_validator(mode="after")
     def _cuts_what_is_there(self) -> Self:

@@ -13,10 +13,10 @@ import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase, T5Config
@@ -51,6 +51,7 @@ class TextEncoderSettings(Settings):
 class EncoderChoice(DepthSettings):
     """Part of the settings of a backbone: which pretrained encoder it has, if any."""
 
+    later: ClassVar[tuple[str, ...]] = (*DepthSettings.later, "encoder")
     encoder: TextEncoderSettings | None = None
     """A pretrained encoder that reads prompts of words in place of the scratch T5's, with its own tokenizer;
     `vocabulary_size` and `lower_case` have no effect then."""
@@ -61,14 +62,6 @@ class EncoderChoice(DepthSettings):
         if self.encoder is not None and not name.startswith(SCRATCH):
             raise ValueError(f"backbone.encoder needs a decoder from scratch, but name is '{name}'; set {SCRATCH}tiny")
         return self
-
-    @model_serializer(mode="wrap")
-    def _as_before_without_encoder(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = dump(self)
-        for name in ("encoder", "keep_layers"):
-            if values.get(name, 0) is None:
-                del values[name]  # keys of earlier artifacts stay what they were
-        return values
 
 
 class TextEncoder(nn.Module):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from lexirec.core.config import DataPath, Settings, usual_kind
 from lexirec.core.registry import PartSettings, choice_of
+from lexirec.core.renamed import StoredAsBefore
 from lexirec.data.loading import DataSettings, SplitSettings
 from lexirec.models.baselines.base import BaselineSettings
 from lexirec.models.baselines.memory import Evidence, MemoryBaseline, MemorySettings
@@ -35,9 +36,10 @@ class Tables(DataSettings):
     kind: Literal["tables"] = "tables"
 
 
-class ToyShop(Settings):
+class ToyShop(StoredAsBefore, Settings):
     """The built-in toy shop, generated from a seed."""
 
+    later: ClassVar[tuple[str, ...]] = ("pictures",)
     kind: Literal["toy-shop"] = "toy-shop"
     text: tuple[str, ...] = ("title", "brand", "categories", "description")
     """Text fields of the items, in the order in which texts present them."""
@@ -53,14 +55,6 @@ class ToyShop(Settings):
     """Newest items kept of a history."""
     pictures: bool = False
     """Draw a picture of every item, for vectors of kind `images` (column `picture`)."""
-
-    @model_serializer(mode="wrap")
-    def _as_before_without_pictures(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave `pictures` out where it is not set, so that content keys are those of files that never had it."""
-        written: dict[str, Any] = plain(self)
-        if not self.pictures:
-            written.pop("pictures", None)
-        return written
 
 
 DataChoice = Annotated[Tables | ToyShop, Field(discriminator="kind"), usual_kind("tables")]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lexirec.core.config import Settings
+from lexirec.core.renamed import StoredAsBefore
 from lexirec.evaluation.published_figures import PublishedFigures
 
 
-class EvaluationSettings(Settings):
+class EvaluationSettings(StoredAsBefore, Settings):
     """Settings of the evaluation: fold, cases, cut-offs, treatment of seen items."""
 
     outside_the_key: ClassVar[tuple[str, ...]] = ("published", "unequal")  # nothing is measured with them
+    later: ClassVar[tuple[str, ...]] = outside_the_key
     ks: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 5, 10, 20, 50)
     """Cut-offs k of the metrics; lists are as long as the largest."""
     seen: tuple[Literal["excluded", "included"], ...] = ("excluded", "included")
@@ -46,9 +48,3 @@ class EvaluationSettings(Settings):
         if self.cases == "unseen" and self.fold != "validation":
             raise ValueError('cases = "unseen" selects validation cases; set fold = "validation"')
         return self
-
-    @model_serializer(mode="wrap")
-    def _as_before_without_published(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what is empty of these, so that content keys are those of files that never had them."""
-        written: dict[str, Any] = plain(self)
-        return {name: value for name, value in written.items() if value or name not in self.outside_the_key}

@@ -7,6 +7,7 @@ coefficient of their histograms. They tell alike pictures from others, but know 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 _SIDE = 64
 
 
-class _Histogram:
+class _Histogram(ABC):
     """Encodes pictures one by one; their vectors have length 1, or are zero where there is nothing to count."""
 
+    @abstractmethod
     def prepare(self, picture: Image) -> NDArray[np.float32]:
         """Return the vector of an RGB picture: float32 (d,)."""
-        raise NotImplementedError
 
     def encode(self, prepared: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Return the vectors of prepared pictures: float32 (n, d)."""
