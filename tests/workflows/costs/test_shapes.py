@@ -14,6 +14,7 @@ from lexirec.nn.causal_lm import CausalBackboneSettings
 from lexirec.nn.pretrained import count_parameters
 from lexirec.nn.t5 import BackboneSettings, load_backbone
 from lexirec.workflows.costs.shapes import NAMED, shape_of, shape_of_config
+from tests.worlds import gguf_files
 
 SMALL = {"vocab_size": 50, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4}
 
@@ -60,6 +61,25 @@ def test_scratch_backbones_have_the_sizes_of_the_experiment():
     assert shape_of(settings, pieces=model.config.vocab_size).parameters == count_parameters(model)
     causal = shape_of(CausalBackboneSettings(name="scratch:tiny", layers=3, vocabulary_size=300))
     assert (causal.layers, causal.width, causal.vocabulary, causal.family) == (3, 64, 300, "causal")
+
+
+@pytest.mark.parametrize(
+    ("name", "keep", "layers", "encoder_layers"),
+    [("Qwen/Qwen2.5-0.5B", 8, 8, 0), ("google-t5/t5-small", 2, 2, 2), ("google-t5/t5-small", None, 6, 6)],
+)
+def test_the_cost_is_that_of_the_layers_that_are_kept(name, keep, layers, encoder_layers):
+    settings = BackboneSettings if encoder_layers else CausalBackboneSettings
+    shape = shape_of(settings(name=name, keep_layers=keep))
+    assert (shape.layers, shape.encoder_layers) == (layers, encoder_layers)
+    with pytest.raises(SettingsError, match="keep_layers is 99"):
+        shape_of(settings(name=name, keep_layers=99))
+
+
+def test_a_gguf_file_is_read(tmp_path):
+    model = gguf_files.write(tmp_path / "model.gguf")
+    shape = shape_of(CausalBackboneSettings(name=str(tmp_path / "model.gguf")))
+    assert shape.parameters == count_parameters(model)
+    assert shape_of(CausalBackboneSettings(name=str(tmp_path / "model.gguf"), keep_layers=1)).layers == 1
 
 
 def test_a_model_of_another_kind_is_read_as_far_as_its_configuration_goes():

@@ -18,7 +18,7 @@ from lexirec.core.errors import DataError, LexirecError
 from lexirec.core.store import Store
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
-from lexirec.nn.backbone_folder import local_folder
+from lexirec.nn.backbone_folder import local_files
 from lexirec.nn.causal_lm import CausalBackboneSettings, load_causal_tokenizer
 from lexirec.nn.t5 import load_tokenizer
 from lexirec.pipeline.experiment import Experiment
@@ -97,9 +97,11 @@ class Meter:
         assert backbone is not None
         self._tokenizer = _stored_tokenizer(experiment, store)
         self.letters = SCRATCH_LETTERS if backbone.scratch else LETTERS_A_TOKEN[backbone.kind]
-        if self._tokenizer is None and not backbone.scratch and local_folder(backbone.name) is not None:
-            causal = isinstance(backbone, CausalBackboneSettings)
-            self._tokenizer = load_causal_tokenizer(backbone) if causal else load_tokenizer(backbone)  # type: ignore[arg-type]
+        if self._tokenizer is None and not backbone.scratch and local_files(backbone.name) is not None:
+            if isinstance(backbone, CausalBackboneSettings):
+                self._tokenizer = load_causal_tokenizer(backbone)
+            else:
+                self._tokenizer = load_tokenizer(backbone)
         self.note = "" if self._tokenizer else f"{self.letters:g} letters a token"
 
     @property

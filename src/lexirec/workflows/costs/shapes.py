@@ -8,9 +8,9 @@ from typing import Any, Literal
 from transformers import AutoConfig
 
 from lexirec.core.errors import SettingsError
-from lexirec.nn.backbone_folder import check_config, local_folder
+from lexirec.nn.backbone_folder import check_config, local_files
 from lexirec.nn.causal_lm import CAUSAL_SIZES, CausalBackboneSettings
-from lexirec.nn.pretrained import no_reports, scratch_size
+from lexirec.nn.pretrained import configuration, no_reports, scratch_size
 from lexirec.nn.t5 import SIZES, BackboneSettings, scratch_config
 
 
@@ -132,17 +132,34 @@ def shape_of(backbone: BackboneSettings | CausalBackboneSettings, pieces: int | 
     """Return the sizes of a backbone.
 
     Args:
-        backbone: the settings; a folder or a name of the hub's local cache is read, a name of the table looked up.
+        backbone: the settings; a folder, a GGUF file or a name of the hub's local cache is read, a name of the table
+            looked up.
         pieces: pieces of a scratch model's tokenizer; by default as many as it may have.
 
     Raises:
-        SettingsError: its configuration is neither at hand nor in the table.
+        SettingsError: its configuration is neither at hand nor in the table, or has fewer layers than are to be kept.
     """
     if backbone.scratch:
         return _scratch(backbone, pieces or backbone.vocabulary_size)
-    if local_folder(backbone.name) is not None:
+    return _cut(_pretrained(backbone), backbone.keep_layers)
+
+
+def _cut(shape: Shape, keep: int | None) -> Shape:
+    """Return the sizes of the first layers, as `nn.depth.cut_depth` keeps them."""
+    deepest = max(shape.layers, shape.encoder_layers)
+    if keep is None:
+        return shape
+    if keep > deepest:
+        raise SettingsError(
+            f"backbone.keep_layers is {keep}, but '{shape.name}' has {deepest} layers; give at most {deepest}"
+        )
+    return replace(shape, layers=min(keep, shape.layers), encoder_layers=min(keep, shape.encoder_layers))
+
+
+def _pretrained(backbone: BackboneSettings | CausalBackboneSettings) -> Shape:
+    if local_files(backbone.name) is not None:
         check_config(backbone.name)
-        return shape_of_config(AutoConfig.from_pretrained(backbone.name), backbone.name, "its config.json")
+        return shape_of_config(configuration(backbone.name), backbone.name, "its own files")
     try:
         with no_reports():
             config = AutoConfig.from_pretrained(backbone.name, local_files_only=True)
