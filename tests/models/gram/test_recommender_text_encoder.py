@@ -11,6 +11,7 @@ from lexirec.core.errors import SettingsError
 from lexirec.models.gram.recommender import GramRecommender
 from lexirec.models.gram.settings import GramSettings
 from lexirec.models.gram.stored_states import StoredStates, encoded, extend_states, write_states
+from lexirec.models.hub_layout import to_hub_layout
 from lexirec.models.loading import load_recommender
 from lexirec.testing import RecommenderContract
 from tests.models.gram.test_kept_states import GROUNDED, built
@@ -44,9 +45,14 @@ def test_a_saved_folder_holds_the_encoder(training, settings, tmp_path):
     made.save(tmp_path / "saved")
     shutil.rmtree(name)
     loaded = load_recommender(tmp_path / "saved")
-    one, two = (recommender.rank(histories(), k=9) for recommender in (made, loaded))
-    assert np.array_equal(one.items, two.items)
-    assert np.array_equal(one.scores, two.scores)
+    shutil.copytree(tmp_path / "saved", tmp_path / "hub")
+    to_hub_layout(tmp_path / "hub")
+    one, *others = (
+        recommender.rank(histories(), k=9) for recommender in (made, loaded, load_recommender(tmp_path / "hub"))
+    )
+    for other in others:
+        assert np.array_equal(one.items, other.items)
+        assert np.array_equal(one.scores, other.scores)
     assert loaded.model.text_encoder.settings == made.model.text_encoder.settings
     before = loaded.model.text_encoder.projection.weight.clone()
     loaded.fit(TRAIN)

@@ -120,3 +120,11 @@ def test_planned_operations_are_about_those_that_are_counted(file, sets, tmp_pat
     folders = {stage.name: str(stage.folder) for stage in plan_experiment(experiment, store)}
     measured = Costs(folders["model"], folders["data"], CostSettings(steps=4).model_dump()).training()
     assert phase.operations / phase.steps / measured["operations_per_step"] == pytest.approx(1, abs=0.35)
+
+
+def test_an_encoder_in_front_is_said_not_to_be_counted(tmp_path):
+    chosen = [*GRAM, "backbone.encoder.name=sentence-transformers/all-MiniLM-L6-v2"]
+    plan = plan_cost(load_experiment("lexirec:toy-gram.toml", chosen), Store(tmp_path))
+    without = plan_cost(load_experiment("lexirec:toy-gram.toml", GRAM), Store(tmp_path))
+    assert sum("all-MiniLM-L6-v2' is not counted" in note for note in plan.notes) == 1
+    assert not any("the encoder" in note for note in without.notes)

@@ -14,6 +14,7 @@ from lexirec.core.errors import SettingsError
 from lexirec.core.store import Store
 from lexirec.models.gram.settings import GramSettings
 from lexirec.models.tsrec.settings import SftSettings, TSRecSettings
+from lexirec.nn.t5 import BackboneSettings
 from lexirec.pipeline.experiment import Experiment
 from lexirec.workflows.costs.devices import Device
 from lexirec.workflows.costs.facts import Meter, facts_of
@@ -129,6 +130,9 @@ def plan_cost(experiment: Experiment, store: Store) -> CostPlan:
         phases = tsrec.phases(evaluations, experiment.reinforcement)
     trained = _trained(shape, model)
     notes = [*facts.notes, *([meter.note] if meter.note else []), f"sizes of the backbone from {shape.source}"]
+    if isinstance(backbone, BackboneSettings) and backbone.encoder is not None:
+        reader = f"the encoder '{backbone.encoder.name}'"
+        notes.append(f"{reader} is not counted: prompts are counted as if the decoder's own encoder read them")
     memory = _memory(shape, trained, phases, reference=_reference(experiment))
     return CostPlan(experiment.name, shape, trained, tuple(phases), memory, (*notes, NOT_COUNTED))
 
