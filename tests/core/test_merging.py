@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from lexirec.core.config import Settings, load_settings, override_settings
 from lexirec.core.errors import SettingsError
-from lexirec.core.merging import Place, usual_kind
+from lexirec.core.merging import Place, said_once, usual_kind
 
 
 class Inner(Settings):
@@ -78,6 +78,15 @@ def test_what_another_kind_does_not_have_is_dropped_with_a_line(load, caplog, ho
     assert line.endswith(
         "'codes.kind' is 'residual' and no longer 'tree', so what was set for that is dropped: codes.rounds"
     )
+
+
+def test_many_experiments_of_one_file_say_it_once(load, caplog):
+    with said_once():
+        for branching in (4, 4, 8):
+            load(BASE, '[codes]\nkind = "residual"\n', f"codes.branching={branching}")
+    assert len(caplog.records) == 1
+    load(BASE, '[codes]\nkind = "residual"\n')
+    assert len(caplog.records) == 2  # what is read afterwards says it again
 
 
 def test_a_kind_that_was_named_is_replaced_with_all_its_settings(load, caplog):

@@ -11,6 +11,7 @@ import dataclasses
 import logging
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -90,6 +91,24 @@ class Place:
 def _of_fields(fields: Sequence[FieldInfo]) -> Place:
     marks = [mark.kind for field in fields for mark in field.metadata if isinstance(mark, _UsualKind)]
     return Place.of([field.annotation for field in fields], marks[0] if marks else None)
+
+
+@contextmanager
+def said_once() -> Iterator[None]:
+    """Let what was dropped be said once while many experiments of one file are read, not once for each of them."""
+    said: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        line = record.getMessage()
+        new = line not in said
+        said.add(line)
+        return new
+
+    _log.addFilter(is_new)
+    try:
+        yield
+    finally:
+        _log.removeFilter(is_new)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lexirec.core.config import written_in
 from lexirec.core.errors import SettingsError, did_you_mean
+from lexirec.core.merging import said_once
 from lexirec.core.runs import OWN
 from lexirec.pipeline.experiment import Experiment, load_experiment
 from lexirec.workflows.studies.settings import (
@@ -115,7 +116,8 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """
     file = load_study_file(path, overrides)
     rows = _rows(file)
-    runs = [_run(file, row, seed) for row in rows for seed in file.settings.seeds]
+    with said_once():
+        runs = [_run(file, row, seed) for row in rows for seed in file.settings.seeds]
     _check_recommenders(file, runs[0])
     for run in runs:
         _check_places(file, run)
