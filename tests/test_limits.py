@@ -118,3 +118,21 @@ def test_folders_hold_few_modules(folder):
 
 def test_the_root_of_the_package_holds_two_modules():
     assert {path.name for path in SOURCE.iterdir() if path.is_file()} == {"__init__.py", "testing.py", "py.typed"}
+
+
+def collections_made_again(tree: ast.AST) -> Iterator[str]:
+    """Yield the tests of membership, in conditions of comprehensions, that make their set or list for every item."""
+    for made in ast.walk(tree):
+        conditions = made.ifs if isinstance(made, ast.comprehension) else []
+        for test in (each for condition in conditions for each in ast.walk(condition)):
+            if isinstance(test, ast.Compare) and isinstance(test.ops[0], (ast.In, ast.NotIn)):
+                holder = test.comparators[0]
+                if isinstance(holder, ast.Call) and ast.unparse(holder.func) in ("set", "frozenset", "list", "dict"):
+                    yield ast.unparse(test)
+
+
+def test_no_set_is_made_for_every_item_of_a_comprehension():
+    assert list(collections_made_again(ast.parse("[x for x in a if x in set(b)]"))) == ["x in set(b)"]
+    trees = {name_of(path): ast.parse(path.read_text("utf-8")) for path in modules()}
+    found = {name: list(collections_made_again(tree)) for name, tree in trees.items()}
+    assert {name: tests for name, tests in found.items() if tests} == {}, "work grows with the square: make it once"

@@ -48,14 +48,15 @@ def on_the_toy_shop(path: Path) -> list[str]:
     data = [f'data=["{TOY}"]'] if path.stem == "cross-domain" else []
     if path.stem == "pretrained-encoder":  # one of its variants has other vectors, which have no such setting
         return ["seeds=[0,1]", *(each for each in SMALLEST if not each.startswith("vectors."))]
-    if path.stem == "pretrained-ways":
+    if path.stem in ("pretrained-ways", "pretrained-controls"):
         return ["seeds=[0,1]", *FROM_SCRATCH, *SMALLEST]
     return ["seeds=[0,1]", *data, *SMALLEST]
 
 
 def test_what_was_asked_for_is_shipped():
     wanted = {"gram-ablation", "id-types", "granularity", "encoding", "tsrec", "popularity-split", "cross-domain"}
-    assert {path.stem for path in FILES} == {*wanted, "efficiency", "pictures", "pretrained-encoder", "pretrained-ways"}
+    later = {"efficiency", "pictures", "pretrained-encoder", "pretrained-ways", "pretrained-controls"}
+    assert {path.stem for path in FILES} == {*wanted, *later, "gram-bridge", "gram-paper-parts"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Recommender
 
@@ -39,16 +42,20 @@ def compared(before: Recommender, after: Recommender) -> Difference:
 
 def moved_identifiers(now: Recommender, before: Recommender) -> list[str]:
     """Return the ids of items whose identifier is not the one that they had; there must be none."""
-    shared = [item for item in now.catalog.item_ids if item in set(before.catalog.item_ids)]
+    known = set(before.catalog.item_ids)
+    shared = [item for item in now.catalog.item_ids if item in known]
     moved: dict[str, None] = {}
     for part, old in zip(generative_parts(now), generative_parts(before), strict=False):
-        mine, theirs = (each.identifiers.tokens[each.catalog.numbers(shared)].tolist() for each in (part, old))
-        moved |= {item: None for item, a, b in zip(shared, mine, theirs, strict=True) if _real(a) != _real(b)}
+        mine, theirs = (each.identifiers.tokens[each.catalog.numbers(shared)] for each in (part, old))
+        width = max(mine.shape[1], theirs.shape[1])
+        differ = (_padded(mine, width) != _padded(theirs, width)).any(axis=1)
+        moved |= {shared[place]: None for place in np.flatnonzero(differ)}
     return list(moved)
 
 
-def _real(tokens: list[int]) -> list[int]:
-    return [token for token in tokens if token >= 0]
+def _padded(tokens: NDArray[np.integer[Any]], width: int) -> NDArray[np.integer[Any]]:
+    """Return identifiers with -1 behind their tokens, up to a width."""
+    return np.pad(tokens, ((0, 0), (0, width - tokens.shape[1])), constant_values=-1)
 
 
 def generative_parts(recommender: Recommender) -> list[Any]:

@@ -73,11 +73,11 @@ class Staged:
 
     def without(self, ids: Sequence[str], known: Sequence[str]) -> Staged:
         """Return these changes with items removed: staged rows are dropped, and items that are `known` will leave."""
-        rows = self.rows
+        rows, gone, present = self.rows, set(ids), set(known)
         if rows is not None:
-            left = [number for number, each in enumerate(self.ids) if each not in set(ids)]
+            left = [number for number, each in enumerate(self.ids) if each not in gone]
             rows = rows.take(pa.array(left, pa.int64())) if left else None
-        leaving = dict.fromkeys([*self.removed, *(each for each in ids if each in set(known))])
+        leaving = dict.fromkeys([*self.removed, *(each for each in ids if each in present)])
         return replace(self, rows=rows, removed=tuple(leaving))
 
     def present_in(self, catalog: Catalog) -> Staged:
@@ -118,7 +118,8 @@ def _overlaid(before: pa.Table, rows: pa.Table) -> pa.Table:
     old: list[str] = before.column("item_id").to_pylist()
     new: list[str] = rows.column("item_id").to_pylist()
     place = {item_id: number for number, item_id in enumerate(new)}
-    further = [number for number, item_id in enumerate(new) if item_id not in set(old)]
+    known = set(old)
+    further = [number for number, item_id in enumerate(new) if item_id not in known]
     source = np.array([place.get(item_id, -1) for item_id in old] + further, dtype=np.int64)
     columns = {}
     for name in dict.fromkeys([*before.column_names, *rows.column_names]):
