@@ -128,17 +128,24 @@ def audit(
         ),
     ] = None,
     json: JsonOption = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write it as a page.")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Check an experiment for leaks and distorted figures.
+    """Check an experiment for leaks and distorted figures, and whether counting may solve its data.
 
     Nothing is trained without --refit.
     """
     from lexirec.cli import inspect_output
+    from lexirec.cli.output import check_place
     from lexirec.workflows.audit import run
 
+    check_place("--html", html)
     result = run.audit(Store(store), what, sets or [], refit_minutes=refit)
     inspect_output.print_audit(result, json)
+    if html is not None:
+        from lexirec.workflows.audit.page import write_page
+
+        write_page(result, html)
     if fail_on != "never" and result.at_least(fail_on):
         raise typer.Exit(1)
 
