@@ -155,6 +155,10 @@ def compare(
     names: SystemsArgument,
     baseline: BaselineOption = None,
     metric: Annotated[str, typer.Option(help="recall, ndcg or mrr, at any cut-off.")] = "ndcg@10",
+    by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND[=VALUE]", help="Also compare within slices: transition, hops, rarity, category …"),
+    ] = None,
     of: OfOption = None,
     seen: SeenOption = None,
     json: JsonOption = False,
@@ -175,7 +179,12 @@ def compare(
 
     check_place("--figure", figure)
     comparison = compare_named(Store(store), names, baseline=baseline, metric=metric, of=of, seen=seen)
-    inspect_output.print_comparison(Store(store), names, comparison, json)
+    slices = []
+    if by:
+        from lexirec.workflows.comparison.sliced import compare_slices_named
+
+        slices = compare_slices_named(Store(store), names, comparison, by, of=of)
+    inspect_output.print_comparison(Store(store), names, comparison, slices, as_json=json)
     if figure is not None:
         _draw(comparison, figure)
 
