@@ -245,6 +245,34 @@ def test_compare(lexirec, store):
     assert re.search(r"again: .*\bopen\b", compared), "it does not differ from itself"
 
 
+def test_compare_within_slices(lexirec, store):
+    arguments = [
+        "compare",
+        "small:memory",
+        "small:popularity",
+        "--by",
+        "transition",
+        "--by",
+        "rarity",
+        "--store",
+        store,
+    ]
+    status, out, _ = lexirec(*arguments)
+    assert status == 0
+    assert "ndcg@10 by transition, compared with small: memory" in out
+    found = json.loads(lexirec(*arguments, "--json")[1])
+    assert [each["kind"] for each in found["slices"]] == ["transition", "rarity"]
+    assert {row["system"] for row in found["slices"][0]["rows"]} == {"small: popularity"}
+
+
+def test_an_audit_is_written_as_a_page(lexirec, store, tmp_path):
+    page = tmp_path / "pages" / "audit.html"
+    status, out, _ = lexirec("audit", "small", "--fail-on", "never", "--html", page, "--store", store)
+    assert status == 0
+    assert "can counting solve these data?" in out
+    assert "Can counting solve these data?" in page.read_text(encoding="utf-8")
+
+
 def test_compare_the_recommenders_of_one_experiment_for_machines(lexirec, store, tmp_path):
     arguments = ["compare", "small", "--baseline", "memory", "--metric", "recall@10", "--seen", "included", "--json"]
     status, out, err = lexirec(*arguments, "--figure", tmp_path / "forest.png", "--store", store)

@@ -7,7 +7,8 @@ from lexirec.workflows.audit.checks import CHECKS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
-GUARDS = [row.rsplit("|", 2)[1] for row in PAGE.splitlines() if row.startswith("| ") and "guarded by" not in row]
+TRAPS, _, _ = PAGE.partition("## What an audit reports")
+GUARDS = [row.rsplit("|", 2)[1] for row in TRAPS.splitlines() if row.startswith("| ") and "guarded by" not in row]
 
 
 def test_every_trap_is_guarded_by_tests_and_checks_that_exist():

@@ -8,7 +8,7 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
 from lexirec.evaluation.context import KINDS, EvaluationContext, beyond_accuracy_context, divided
 
-TRAIN = Sequences.from_lists([[0, 1, 2], [1, 2, 3], [4, 1]])
+TRAIN = Sequences.from_lists([[0, 1, 2], [1, 2, 3], [4, 1], [1], [1]])
 CASES = Cases(
     np.arange(4), np.array([2, 4, 0, 1], dtype=np.int32), Sequences.from_lists([[1], [2, 3], [0, 1], [4] * 9])
 )
@@ -16,7 +16,7 @@ CASES = Cases(
 
 def context(**fields):
     table = pa.table({"item_id": list("abcde"), "title": ["x"] * 5, **fields})
-    split = Split(TRAIN, np.arange(3), CASES, CASES, 5, {})
+    split = Split(TRAIN, np.arange(5), CASES, CASES, 5, {})
     return EvaluationContext(Catalog(table, ("title",)), split, CASES)
 
 
@@ -42,7 +42,7 @@ def test_lists_are_judged_by_the_categories_that_are_named():
     assert beyond_accuracy_context(given, True).categories.names == ("A", "B", "C")
     assert beyond_accuracy_context(given, True, ["history", "category=brand"]).categories.names == ("x", "y")
     assert beyond_accuracy_context(context(), False).categories is None
-    assert beyond_accuracy_context(given, True).counts.tolist() == [1, 3, 2, 1, 1]
+    assert beyond_accuracy_context(given, True).counts.tolist() == [1, 5, 2, 1, 1]
 
 
 @pytest.mark.parametrize(

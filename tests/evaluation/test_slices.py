@@ -11,10 +11,13 @@ from lexirec.evaluation.slices import (
     by_category,
     by_coldness,
     by_history,
+    by_hops,
     by_memorisation,
     by_pattern,
     by_popularity,
+    by_rarity,
     by_repeat,
+    by_transition,
 )
 
 
@@ -127,3 +130,15 @@ def test_rare_items_form_a_group_of_their_own():
     counts = np.array([40, 30, 20, 4, 1, 0])
     slicing = by_popularity(np.arange(6), counts, rare=4)
     assert named(slicing) == ["head", "middle", "tail", "rare (≤ 4 events)", "rare (≤ 4 events)", "unseen"]
+
+
+def test_transitions_are_divided_by_their_first_pattern_and_by_hops():
+    hops = np.array([[-1, -1, -1, -1], [3, 0, 1, 0], [0, 2, 1, 1], [0, 0, 0, 4], [0, 0, 0, 0]], dtype=np.int8)
+    expected = ["memorisation", "substitution", "symmetry", "second-order symmetry", "uncategorised"]
+    assert named(by_transition(hops)) == expected
+    assert named(by_hops(hops)) == ["memorisation", "1 hop", "1 hop", "4 hops", "uncategorised"]
+
+
+def test_rare_targets_have_few_events():
+    found = by_rarity(np.array([0, 1, 2, 3]), np.array([5, 4, 1, 0]))
+    assert named(found) == ["frequent (> 4 events)", "rare (≤ 4 events)", "rare (≤ 4 events)", "unseen"]

@@ -7,7 +7,7 @@ import pytest
 
 from lexirec.evaluation import slices
 from lexirec.evaluation.slices import Slicing
-from lexirec.reporting.breakdowns import RARE, by_history, by_popularity, by_slicing
+from lexirec.reporting.breakdowns import by_history, by_popularity, by_slicing
 
 
 def test_popularity_groups_are_those_of_the_analysis_with_rare_items_apart() -> None:
@@ -20,7 +20,7 @@ def test_popularity_groups_are_those_of_the_analysis_with_rare_items_apart() -> 
     assert found.values["model"] == pytest.approx([2 / 3, 1, 0, 1, 0])
     assert found.values["other"] == [0, 0, 0, 0, 0]
     assert found.metric == "recall@10"
-    analysed = slices.by_popularity(targets, counts, rare=RARE)
+    analysed = slices.by_popularity(targets, counts, rare=slices.RARE)
     assert found.note == analysed.description
     assert [count for count in analysed.counts() if count] == found.cases
 

@@ -128,17 +128,24 @@ def audit(
         ),
     ] = None,
     json: JsonOption = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write it as a page.")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Check an experiment for leaks and distorted figures.
+    """Check an experiment for leaks and distorted figures, and whether counting may solve its data.
 
     Nothing is trained without --refit.
     """
     from lexirec.cli import inspect_output
+    from lexirec.cli.output import check_place
     from lexirec.workflows.audit import run
 
+    check_place("--html", html)
     result = run.audit(Store(store), what, sets or [], refit_minutes=refit)
     inspect_output.print_audit(result, json)
+    if html is not None:
+        from lexirec.workflows.audit.page import write_page
+
+        write_page(result, html)
     if fail_on != "never" and result.at_least(fail_on):
         raise typer.Exit(1)
 
@@ -148,6 +155,10 @@ def compare(
     names: SystemsArgument,
     baseline: BaselineOption = None,
     metric: Annotated[str, typer.Option(help="recall, ndcg or mrr, at any cut-off.")] = "ndcg@10",
+    by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND[=VALUE]", help="Also compare within slices: transition, hops, rarity, category …"),
+    ] = None,
     of: OfOption = None,
     seen: SeenOption = None,
     json: JsonOption = False,
@@ -168,7 +179,12 @@ def compare(
 
     check_place("--figure", figure)
     comparison = compare_named(Store(store), names, baseline=baseline, metric=metric, of=of, seen=seen)
-    inspect_output.print_comparison(Store(store), names, comparison, json)
+    slices = []
+    if by:
+        from lexirec.workflows.comparison.sliced import compare_slices_named
+
+        slices = compare_slices_named(Store(store), names, comparison, by, of=of)
+    inspect_output.print_comparison(Store(store), names, comparison, slices, as_json=json)
     if figure is not None:
         _draw(comparison, figure)
 

@@ -43,6 +43,7 @@ from lexirec.workflows.doctor import Finding
 
 if TYPE_CHECKING:
     from lexirec.workflows.backbones.examine import BackboneReport
+    from lexirec.workflows.comparison.sliced import SlicedComparison
 
 
 def print_experiments(store: Store) -> None:
@@ -189,15 +190,18 @@ def print_audit(audit: Audit, as_json: bool) -> None:
         put(*tables(audit))
 
 
-def print_comparison(store: Store, names: Sequence[str], comparison: Comparison, as_json: bool) -> None:
-    """Print the stored metrics of the named experiments, and the systems' differences from the baseline."""
+def print_comparison(
+    store: Store, names: Sequence[str], comparison: Comparison, slices: Sequence[SlicedComparison], *, as_json: bool
+) -> None:
+    """Print the stored metrics of the named experiments, and the systems' differences from the baseline, also within
+    slices where there are some."""
     if as_json:
-        put_json(comparison.as_json())
+        put_json(comparison.as_json() | ({"slices": [each.as_json() for each in slices]} if slices else {}))
         return
     experiments = [name for name in names if name in run_names(store)]
     if experiments:
         put(metrics_table(side_by_side(store, experiments), title=" | ".join(experiments)))
-    put(comparison.table())
+    put(comparison.table(), *(each.table() for each in slices))
 
 
 def print_results(results: ResultsTable, as_json: bool) -> None:

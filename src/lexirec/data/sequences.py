@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,6 +176,16 @@ def load_array(path: Path) -> NDArray[Any]:
     except (ValueError, EOFError) as error:
         raise ArtifactError(f"{path}: the array is damaged ({error}); write the folder again") from error
     return array
+
+
+def bounded_slices(sizes: NDArray[np.integer[Any]], most: int) -> Iterator[slice]:
+    """Yield slices of rows whose sizes add up to at most `most`, a row beyond that by itself."""
+    ends, first = np.cumsum(sizes, dtype=np.int64), 0
+    while first < len(sizes):
+        done = ends[first - 1] if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, done + most, side="right")))
+        yield slice(first, last)
+        first = last
 
 
 def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -17,19 +17,33 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.item_categories import Categories, category_field, read_categories
 from lexirec.data.splits import Cases, Split
 from lexirec.evaluation.beyond_accuracy import BeyondAccuracyContext
-from lexirec.evaluation.memorization import Transitions
+from lexirec.evaluation.memorization import Transitions, fewest_hops
 from lexirec.evaluation.slices import (
     Slicing,
     by_category,
     by_coldness,
     by_history,
+    by_hops,
     by_memorisation,
     by_pattern,
     by_popularity,
+    by_rarity,
     by_repeat,
+    by_transition,
 )
 
-KINDS = ("popularity", "coldness", "history", "category", "repeat", "memorisation", "pattern")
+KINDS = (
+    "popularity",
+    "rarity",
+    "coldness",
+    "history",
+    "category",
+    "repeat",
+    "memorisation",
+    "pattern",
+    "transition",
+    "hops",
+)
 """Kinds of slicing."""
 
 
@@ -58,6 +72,11 @@ class EvaluationContext:
     def transitions(self) -> Transitions:
         """Item transitions of the training part."""
         return Transitions.of(self.split.train, self.split.n_items)
+
+    @cached_property
+    def hops(self) -> NDArray[np.int8]:
+        """Fewest hops in which training leads to each target, by pattern, (C, P)."""
+        return fewest_hops(self.cases, self.split.train, self.split.n_items)
 
 
 def divided(context: EvaluationContext, by: Sequence[str] = ()) -> tuple[list[Slicing], list[str]]:
@@ -119,11 +138,14 @@ def _slicing(kind: str, value: str | None, context: EvaluationContext) -> Slicin
         return by_category(cases.targets, categories) if categories is not None else None
     makers: Mapping[str, Callable[[], Slicing]] = {
         "popularity": lambda: by_popularity(cases.targets, context.counts, int(value or 3)),
+        "rarity": lambda: by_rarity(cases.targets, context.counts),
         "coldness": lambda: by_coldness(cases.targets, context.split.train, context.split.n_items),
         "history": lambda: by_history(cases.histories.lengths),
         "repeat": lambda: by_repeat(cases),
         "memorisation": lambda: by_memorisation(cases, context.transitions),
         "pattern": lambda: by_pattern(cases, context.transitions),
+        "transition": lambda: by_transition(context.hops),
+        "hops": lambda: by_hops(context.hops),
     }
     return makers[kind]()
 

@@ -1,4 +1,4 @@
-"""Slicings of the test cases: by popularity, coldness, history length, repeats, category and memorisation.
+"""Slicings of the test cases: by popularity, coldness, history length, repeats, category, memorisation, transition.
 
 A mean over all cases hides who is served well: most recommenders owe their hits to popular targets and repeated
 transitions. Every function returns a `Slicing`: names of groups and the group of each case. The definition of head and
@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from lexirec.data.item_categories import Categories
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases
-from lexirec.evaluation.memorization import Transitions
+from lexirec.evaluation.memorization import MOST_HOPS, PATTERNS, Transitions
 
 _Integers = NDArray[np.integer[Any]]
 _LENGTHS = (3, 5, 8, 13, 20)
 """First length of each group of histories but the first."""
+RARE = 4
+"""Items with at most so many training events are rare: learned models find them hardest."""
 _PARTS: Mapping[int, tuple[str, ...]] = {
     2: ("head", "tail"),
     3: ("head", "middle", "tail"),
@@ -81,6 +83,18 @@ def by_popularity(targets: _Integers, counts: _Integers, parts: int = 3, *, rare
     return Slicing("popularity", (*names, "unseen"), part[targets], description)
 
 
+def by_rarity(targets: _Integers, counts: _Integers) -> Slicing:
+    """Slice into targets with more than `RARE` training events, those with fewer, and unseen ones.
+
+    Args:
+        targets: (C,).
+        counts: events of each item in training (I,).
+    """
+    groups = np.where(counts == 0, 2, np.where(counts <= RARE, 1, 0))
+    names = (f"frequent (> {RARE} events)", f"rare (≤ {RARE} events)", "unseen")
+    return Slicing("rarity", names, groups[targets], "training events of the target")
+
+
 def by_coldness(targets: _Integers, train: Sequences, n_items: int) -> Slicing:
     """Slice into cold targets, which are no target in training, and warm ones.
 
@@ -131,7 +145,8 @@ def by_memorisation(cases: Cases, transitions: Transitions) -> Slicing:
     Memorisation: the transition to the target from the history's last item, or from any other of its items, occurred in
     training (adjacent, in this order). Generalisation: none did. After Ding et al., arXiv 2603.19809, who find that
     generative models win the second kind and item-number models the first; that *any* item of the history may begin
-    the transition is ours, since all systems here read the whole history. `by_pattern` distinguishes the kinds.
+    the transition is ours, since all systems here read the whole history. `by_pattern` distinguishes the kinds;
+    `by_transition` has the paper's definitions.
     """
     groups = (_transition_groups(cases, transitions)[0] > 1).astype(np.int64)
     description = (
@@ -158,6 +173,38 @@ def by_pattern(cases: Cases, transitions: Transitions) -> Slicing:
         "one item between (composed), none of these"
     )
     return Slicing("pattern", ("last", "earlier", "composed", "none"), groups, description)
+
+
+def by_transition(hops: NDArray[np.int8]) -> Slicing:
+    """Slice as arXiv 2603.19809 does: memorised cases, those that a pattern of training leads to, and the others.
+
+    A case with several patterns is in the group of the first of `memorization.PATTERNS`: those that need one training
+    example come before those that combine two. The paper lists such a case under each.
+
+    Args:
+        hops: from `memorization.fewest_hops`, (C, P); −1 in the rows of memorised cases.
+    """
+    found = hops > 0
+    groups = np.where(found.any(axis=1), found.argmax(axis=1) + 1, len(PATTERNS) + 1)
+    groups[(hops < 0).any(axis=1)] = 0
+    description = (
+        "what training shows of the transition to the target (arXiv 2603.19809): from the last item (memorisation), "
+        f"from the last {MOST_HOPS} at some distance (substitution), backward (symmetry), over one item between "
+        "(transitivity), over an item before or after both (second-order symmetry), nothing (uncategorised)"
+    )
+    return Slicing("transition", ("memorisation", *PATTERNS, "uncategorised"), groups.astype(np.int64), description)
+
+
+def by_hops(hops: NDArray[np.int8]) -> Slicing:
+    """Slice by the fewest hops of any training pattern that leads to the target; arguments as for `by_transition`."""
+    fewest = np.where(hops > 0, hops, MOST_HOPS + 1).min(axis=1).astype(np.int64)
+    fewest[(hops < 0).any(axis=1)] = 0
+    names = ("1 hop", *(f"{count} hops" for count in range(2, MOST_HOPS + 1)))
+    description = (
+        "fewest hops in which a pattern of training leads to the target (arXiv 2603.19809): k hops begin at one of the "
+        "last k items, and training shows their transitions at most k places apart"
+    )
+    return Slicing("hops", ("memorisation", *names, "uncategorised"), fewest, description)
 
 
 def _transition_groups(cases: Cases, transitions: Transitions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

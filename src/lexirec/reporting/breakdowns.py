@@ -1,9 +1,9 @@
-"""Recall by groups of cases, for reports and studies; the groups are slicings of `evaluation.slices`."""
+"""Recall or NDCG by groups of cases, for reports and studies; the groups are slicings of `evaluation.slices`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from lexirec.evaluation import metrics, slices
 from lexirec.evaluation.slices import Slicing
 from lexirec.reporting.content import Breakdown
-
-RARE = 4
-"""Items with at most so many training events are shown as a group of their own: learned models find them hardest."""
 
 RanksBySystem = Mapping[str, NDArray[np.int64]]
 """System -> rank of each case's target, 0 where it was not found, (cases,)."""
@@ -32,7 +29,7 @@ def by_popularity(
         counts: training events of each item, (items,).
         k: cut-off of recall.
     """
-    return by_slicing("popularity of the target", slices.by_popularity(targets, counts, rare=RARE), ranks, k=k)
+    return by_slicing("popularity of the target", slices.by_popularity(targets, counts, rare=slices.RARE), ranks, k=k)
 
 
 def by_history(ranks: RanksBySystem, lengths: NDArray[np.integer[Any]], *, k: int = 10) -> Breakdown:
@@ -40,12 +37,15 @@ def by_history(ranks: RanksBySystem, lengths: NDArray[np.integer[Any]], *, k: in
     return by_slicing("length of the history", slices.by_history(lengths), ranks, k=k)
 
 
-def by_slicing(title: str, slicing: Slicing, ranks: RanksBySystem, *, k: int = 10) -> Breakdown:
-    """Recall by the groups of a slicing; empty groups are left out."""
+def by_slicing(
+    title: str, slicing: Slicing, ranks: RanksBySystem, *, k: int = 10, metric: Literal["recall", "ndcg"] = "recall"
+) -> Breakdown:
+    """Recall or NDCG by the groups of a slicing; empty groups are left out."""
+    measure = metrics.recall if metric == "recall" else metrics.ndcg
     masks = {name: slicing.groups == group for group, name in enumerate(slicing.names)}
     kept = {name: mask for name, mask in masks.items() if mask.any()}
     values: dict[str, Sequence[float]] = {
-        system: [metrics.recall(row[mask], k) for mask in kept.values()] for system, row in ranks.items()
+        system: [measure(row[mask], k) for mask in kept.values()] for system, row in ranks.items()
     }
     cases = [int(mask.sum()) for mask in kept.values()]
-    return Breakdown(title, f"recall@{k}", list(kept), cases, values, slicing.description)
+    return Breakdown(title, f"{metric}@{k}", list(kept), cases, values, slicing.description)

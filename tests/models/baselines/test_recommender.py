@@ -7,6 +7,7 @@ import pytest
 from lexirec.core.errors import ArtifactError, DataError, SettingsError, TrainingError
 from lexirec.data.sequences import Sequences
 from lexirec.models.baselines.als import Als, AlsSettings
+from lexirec.models.baselines.graph_heuristic import GraphHeuristic
 from lexirec.models.baselines.gru4rec import Gru4Rec
 from lexirec.models.baselines.hstu import Hstu
 from lexirec.models.baselines.item_similarity import Ease, EaseSettings, ItemKnn
@@ -107,6 +108,13 @@ class TestTransitions(KnowsTheCircle):
     @classmethod
     def make(cls):
         return ScoreRecommender(tiny_catalog(12), Transitions().fit(circle_walks(12), 12))
+
+
+class TestGraphHeuristic(KnowsTheCircle):
+    @classmethod
+    def make(cls):
+        catalog = tiny_catalog(12)
+        return ScoreRecommender(catalog, GraphHeuristic().fit(circle_walks(12), 12, texts=catalog.texts()))
 
 
 class TestSasrec(KnowsTheCircle):

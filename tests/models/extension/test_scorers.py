@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from lexirec.data.sequences import Sequences
+from lexirec.models.baselines.graph_heuristic import GraphHeuristic
 from lexirec.models.baselines.item_similarity import Ease, ItemKnn
 from lexirec.models.baselines.memory import Memory
 from lexirec.models.baselines.popularity import Popularity, Recency
@@ -15,7 +16,7 @@ from tests.worlds.grown_shop import HISTORIES, new_rows, trained
 RNG = np.random.default_rng(1)
 
 
-@pytest.mark.parametrize("kind", [Popularity, Recency, ItemKnn, Ease, Transitions, Memory])
+@pytest.mark.parametrize("kind", [Popularity, Recency, ItemKnn, Ease, Transitions, Memory, GraphHeuristic])
 def test_trained_items_score_as_before_and_new_ones_without_evidence_last(kind):
     _, artifacts = trained("old-gram", "model")
     catalog = artifacts.catalog

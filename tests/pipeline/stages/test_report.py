@@ -55,8 +55,10 @@ def test_breakdowns_and_census_are_counted(done):
     found = content(done)
     assert [breakdown.title for breakdown in found.breakdowns] == [
         "popularity of the target",
+        "coldness of the target",
         "length of the history",
-        "what training knew of the step to the target",
+        "transition to the target",
+        "hops to the target",
     ]
     assert all(sum(breakdown.cases) == 120 for breakdown in found.breakdowns)
     assert found.census[0].level == 1

@@ -274,10 +274,10 @@ def text_neighbors(texts: Sequence[str], k: int) -> Neighbors:
     Raises:
         DataError: the texts have no words in common.
     """
-    return nearest(_tfidf(texts), k)
+    return nearest(text_rows(texts), k)
 
 
-def _tfidf(texts: Sequence[str]) -> Matrix:
+def text_rows(texts: Sequence[str]) -> Matrix:
     """TF-IDF rows of the texts: sublinear tf, words of two texts or more, English stop words left out."""
     from sklearn.feature_extraction.text import TfidfVectorizer  # a fitted memory is used without it
 

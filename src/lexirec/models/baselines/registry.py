@@ -15,6 +15,7 @@ BASELINES: Registry[type[Baseline]] = Registry(
         "recency": "popularity:Recency",
         "transitions": "transitions:Transitions",
         "memory": "memory:Memory",
+        "graph-heuristic": "graph_heuristic:GraphHeuristic",
         "item-knn": "item_similarity:ItemKnn",
         "ease": "item_similarity:Ease",
         "als": "als:Als",

@@ -16,8 +16,8 @@ from lexirec.models.extension.changes import CatalogChange
 from lexirec.models.extension.encoding import ItemEncoder
 from lexirec.models.extension.memory import Likeness, extend_memory, padded, resized
 
-_REACHES_NONE = ("popularity", "recency", "item-knn", "ease", "transitions")
-"""Kinds that know items by their events alone: added items have none and rank last, with a score of 0."""
+_REACHES_NONE = ("popularity", "recency", "item-knn", "ease", "transitions", "graph-heuristic")
+"""Kinds that know items by their events or by lists made in fitting: added items are in none and rank last."""
 
 
 def extend_scorer(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from lexirec.evaluation.beyond_accuracy import MEASURES, beyond_accuracy
 from lexirec.evaluation.case_lists import rank_cases
 from lexirec.evaluation.context import EvaluationContext, beyond_accuracy_context
 from lexirec.evaluation.evaluator import Report
-from lexirec.evaluation.memorization import Transitions
+from lexirec.evaluation.memorization import fewest_hops
 from lexirec.evaluation.metrics import Ranks
-from lexirec.evaluation.slices import by_pattern
+from lexirec.evaluation.slices import by_coldness, by_hops, by_transition
 from lexirec.models.gram.settings import GramSettings
 from lexirec.models.loading import load_recommender
 from lexirec.models.tsrec.settings import TSRecSettings
@@ -51,8 +50,6 @@ REFERENCES = ("transitions", "memory")
 """Kinds of the reference baselines, which every learned recommender should beat."""
 _SHOPPERS, _SHOWN = 3, 5
 _PLACES = 10
-_PATTERNS = ("seen: last item", "seen: earlier item", "only composed", "unknown")
-"""Names of the groups of `by_pattern`: memorisation can solve the first two, the others need generalisation."""
 
 
 def make_report(settings: Mapping[str, Any], inputs: Folders, out: Path) -> None:
@@ -201,9 +198,11 @@ def _breakdowns(evaluations: Mapping[str, Path], settings: EvaluationSettings, s
         return []
     ranks = {name: stored_reports(folder)[headline].ranks for name, folder in evaluations.items()}
     popularity = by_popularity(ranks, cases.targets, split.train.counts(split.n_items))
-    patterns = replace(by_pattern(cases, Transitions.of(split.train, split.n_items)), names=_PATTERNS)
-    memorised = by_slicing("what training knew of the step to the target", patterns, ranks)
-    return [popularity, by_history(ranks, cases.histories.lengths), memorised]
+    cold = by_slicing("coldness of the target", by_coldness(cases.targets, split.train, split.n_items), ranks)
+    hops = fewest_hops(cases, split.train, split.n_items)
+    transitions = by_slicing("transition to the target", by_transition(hops), ranks, metric="ndcg")
+    distances = by_slicing("hops to the target", by_hops(hops), ranks, metric="ndcg")
+    return [popularity, cold, by_history(ranks, cases.histories.lengths), transitions, distances]
 
 
 def _beyond_accuracy(evaluations: Mapping[str, Path], settings: EvaluationSettings, data: Path) -> list[Listing]:

@@ -16,6 +16,7 @@ from lexirec.workflows.audit import (
     prompts,
     protocol,
     sample_size,
+    shortcuts,
     side_information,
     time_order,
 )
@@ -59,6 +60,7 @@ CHECKS: tuple[Check, ...] = (
     Check("beams", "are beams wide enough, and unbiased by length?", protocol.beams),
     Check("generation-defaults", "do checkpoints set generation defaults?", protocol.generation_defaults),
     Check("sample-size", "which differences can this test set detect?", sample_size.small_differences),
+    Check("shortcuts", "can counting solve these data?", shortcuts.shortcut_findings),
     Check("seeds", "do figures rest on fewer than three seeds?", sample_size.seeds),
 )
 
@@ -81,4 +83,5 @@ def examine(evidence: Evidence, checks: Iterable[Check] = CHECKS) -> Audit:
                 without[check.name] = str(error)
             progress.advance()
     seconds = round(time.monotonic() - started, 1)
-    return Audit(evidence.experiment.name, ordered(findings), asked, without, seconds)
+    measured = vars(evidence).get("shortcuts")  # where the check ran
+    return Audit(evidence.experiment.name, ordered(findings), asked, without, seconds, shortcuts=measured)

@@ -23,6 +23,7 @@ from lexirec.pipeline.experiment import Experiment
 from lexirec.semantic_ids.codes import Codes
 from lexirec.semantic_ids.identifiers.identifiers import Identifiers
 from lexirec.workflows.audit.findings import NotLookedError
+from lexirec.workflows.audit.shortcuts import Shortcuts, measure_shortcuts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -151,6 +152,11 @@ class Evidence:
     def keys(self, users: NDArray[Any], items: NDArray[Any]) -> Keys:
         """Return each pair of user and item as one number."""
         return np.asarray(users.astype(np.int64) * self.n_items + items, dtype=np.int64)
+
+    @cached_property
+    def shortcuts(self) -> Shortcuts:
+        """What counting finds within the training part."""
+        return measure_shortcuts(self.split, self.catalog.texts())
 
     # -------------------------------------------------------------------------------------------------------- names
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from lexirec.workflows.audit.shortcuts import Shortcuts
 
 Severity = Literal["leak", "distortion", "note"]
 """leak: held-out data reached training, inputs or model selection. distortion: figures are biased. note: a property of
@@ -55,6 +58,7 @@ class Audit:
         not_looked_at: Check -> why it did not run, or only in part.
         seconds: Duration.
         stages: Stage -> folder of the artifact that was audited.
+        shortcuts: What counting finds within the training part; None where the check `shortcuts` did not run.
     """
 
     experiment: str
@@ -63,6 +67,7 @@ class Audit:
     not_looked_at: Mapping[str, str]
     seconds: float = 0.0
     stages: Mapping[str, str] = field(default_factory=dict)
+    shortcuts: Shortcuts | None = None
 
     @property
     def counts(self) -> dict[Severity, int]:
@@ -83,6 +88,7 @@ class Audit:
             "asked": dict(self.asked),
             "not_looked_at": dict(self.not_looked_at),
             "stages": dict(self.stages),
+            "shortcuts": None if self.shortcuts is None else self.shortcuts.as_json(),
             "seconds": self.seconds,
         }
 
@@ -104,7 +110,7 @@ _SHOWN = 120
 
 
 def tables(audit: Audit) -> Iterator[RenderableType]:
-    """Yield the table of findings, the skipped checks with reasons, and last the verdict."""
+    """Yield the tables of findings and of shortcut figures, the skipped checks with reasons, and last the verdict."""
     table = Table(title=f"audit of {audit.experiment}", title_justify="left", box=box.SIMPLE_HEAD, show_lines=True)
     table.add_column("severity, check")
     table.add_column("finding, effect, advice", overflow="fold")
@@ -112,12 +118,32 @@ def tables(audit: Audit) -> Iterator[RenderableType]:
         table.add_row(_head(each), _body(each))
     if audit.findings:
         yield table
+    if audit.shortcuts is not None:
+        yield _shortcuts(audit.shortcuts)
     reasons: dict[str, list[str]] = {}
     for name, why in audit.not_looked_at.items():
         reasons.setdefault(why, []).append(name)
     for why, names in reasons.items():
         yield Text(f"skipped: {_short(names)}: {why}", style="dim")
     yield Text(verdict(audit))
+
+
+def _shortcuts(shortcuts: Shortcuts) -> Table:
+    title = f"can counting solve these data? {shortcuts.verdict()}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for head in ("figure", "value", "compared with", "meaning"):
+        table.add_column(head, justify="right" if head == "value" else "left", overflow="fold")
+    for each in shortcuts.figures.values():
+        style = "yellow" if each.shortcut else ""
+        table.add_row(Text(each.name, style), Text(figure_text(each.value)), each.reference, each.meaning)
+    table.caption = f"measured on the last events of {shortcuts.cases:,} training rows; no held-out event is read"
+    table.caption_justify = "left"
+    return table
+
+
+def figure_text(value: float) -> str:
+    """Format a share or a ratio with three decimals, a larger number with one."""
+    return f"{value:,.1f}" if value >= 2 else f"{value:.3f}"
 
 
 def verdict(audit: Audit) -> str:

@@ -26,7 +26,7 @@ from lexirec.pipeline.remeasure import FIGURES, evaluated
 from lexirec.workflows.distribution.card import LOCAL, CardFacts, Part, hub_card
 
 _log = logging.getLogger(__name__)
-COUNTING = ("memory", "transitions", "item-knn", "ease")
+COUNTING = ("memory", "transitions", "item-knn", "ease", "graph-heuristic")
 """Kinds of baselines that keep counts of items taken together or one after another."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
