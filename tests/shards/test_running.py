@@ -70,7 +70,7 @@ def test_processes_make_the_parts_of_one_process_replace_lost_workers_and_name_w
 
 
 def test_a_state_that_cannot_be_loaded_ends_the_run_in_one_line(tmp_path):
-    with pytest.raises(ArtifactError, match="^the model is gone$"):
+    with pytest.raises(ArtifactError, match=r"^the model is gone$"):
         run_shards(plan_of(), Squares(broken="the model is gone"), tmp_path, executor="processes")
 
 

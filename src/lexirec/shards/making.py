@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lexirec.core.errors import ArtifactError, LexirecError
 from lexirec.shards.parts import write_part

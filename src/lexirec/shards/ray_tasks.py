@@ -33,8 +33,9 @@ class RayWorkers:
         if not ray.is_initialized():
             ray.init(include_dashboard=False, log_to_driver=False)
         self._ray, self._job = ray, job
-        options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0}
-        self._actor = ray.remote(**options, runtime_env={"env_vars": dict.fromkeys(THREADS, "1")})(_Actor)
+        remote: Any = ray.remote
+        surroundings = {"env_vars": dict.fromkeys(THREADS, "1")}
+        self._actor = remote(num_cpus=1, max_restarts=0, max_task_retries=0, runtime_env=surroundings)(_Actor)
         self._workers: dict[int, tuple[Any, Any]] = {}
 
     def start(self, worker: int) -> None:
@@ -60,7 +61,8 @@ class RayWorkers:
 
     def _answer(self, answer: Any) -> Message:
         try:
-            return Message(*self._ray.get(answer))
+            kind, text = self._ray.get(answer)
+            return Message(kind, text)
         except self._ray.exceptions.RayError as error:
             return Message("lost", type(error).__name__)
 
@@ -78,7 +80,7 @@ class _Actor:
     def __init__(self, job: Job) -> None:
         self._job, self._state = job, None
 
-    def setup(self) -> tuple[str, str]:
+    def setup(self) -> tuple[str, ...]:
         """Load the state; return a message."""
         try:
             self._state = self._job.task.setup()
@@ -86,7 +88,7 @@ class _Actor:
             return tuple(Message("broken", one_line(error)))
         return tuple(Message("ready"))
 
-    def make(self, shard: int) -> tuple[str, str]:
+    def make(self, shard: int) -> tuple[str, ...]:
         """Make a part; return a message."""
         with on_one_thread():
             return tuple(attempt(self._job, shard, self._state))

@@ -121,7 +121,9 @@ class _Report(Progress):
             self._before = 0
         self._rows += len(shard)
         rate = self._rows / max(time.monotonic() - self._begun, 1e-9)
+        self.done += 1  # before the text, which is logged with the count
         self.update(f"{rate:,.0f} rows/s", (self._left_rows - self._rows) / rate)
+        self.done -= 1
         self.advance()
 
 
