@@ -23,42 +23,55 @@ from lexirec.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from lexirec.workflows.bulk.estimate import Estimate
-    from lexirec.workflows.bulk.recommend_all import BulkResult
+    from lexirec.workflows.bulk.recommend_all import BulkResult, BulkRun
 
 WORTH_A_PROBE = 2_000
 """Users from which on a run measures first; below, the measuring would take as long as the run."""
 _MINUTE, _HOUR = 60, 3600
 
 
+OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the Parquet parts.")]
+UsersOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Users (column user_id); by default all with events.")
+]
+EventsOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Another table of events of the experiment's form.")
+]
+WorkersOption = Annotated[int, typer.Option(min=1, help="Processes, one thread and one model each.")]
+ShardOption = Annotated[
+    str | None, typer.Option(metavar="I/N", help="Make the I-th of N shares alone, counted from 0.")
+]
+SinceOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Take lists over from an earlier run where it can be.")
+]
+ExecutorOption = Annotated[
+    Literal["this", "processes", "ray"] | None,
+    typer.Option(help="Where parts are made; by default processes, for several workers."),
+]
+PartOption = Annotated[int | None, typer.Option(min=1, help="Users of a part; by default 100 to 50,000.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Measure 200 users, say what a run will take, end.")]
+VerifyOption = Annotated[bool, typer.Option("--verify", help="Check the parts that are there, make none.")]
+NewOption = Annotated[float, typer.Option("--new-items", help="Share of the places kept for new items.")]
+FieldOption = Annotated[
+    list[str] | None, typer.Option("--field", metavar="NAME", help="Repeat a field of the items; may be repeated.")
+]
+SeenOption = Annotated[bool, typer.Option("--include-seen", help="Items that were seen may appear.")]
+
+
 @app.command("recommend-all")
 def recommend_all(
     name: NameArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the Parquet parts.")],
-    users: Annotated[
-        Path | None, typer.Option("--users", metavar="FILE", help="Users (column user_id); by default all with events.")
-    ] = None,
-    events: Annotated[
-        Path | None, typer.Option("--events", metavar="FILE", help="Another table of events of the experiment's form.")
-    ] = None,
+    out: OutOption,
+    users: UsersOption = None,
+    events: EventsOption = None,
     k: Annotated[int, typer.Option("-k", help="Number of items.")] = 10,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes, one thread and one model each.")] = 1,
-    shard: Annotated[
-        str | None, typer.Option("--shard", metavar="I/N", help="Make the I-th of N shares alone, counted from 0.")
-    ] = None,
-    since: Annotated[
-        Path | None, typer.Option("--since", metavar="DIR", help="Take lists over from an earlier run where it can be.")
-    ] = None,
-    executor: Annotated[
-        Literal["this", "processes", "ray"] | None,
-        typer.Option("--executor", help="Where parts are made; by default processes, for several workers."),
-    ] = None,
-    users_per_part: Annotated[
-        int | None, typer.Option("--users-per-part", min=1, help="Users of a part; by default 100 to 50,000.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Measure 200 users, say what a run will take, end.")
-    ] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Check the parts that are there, make none.")] = False,
+    workers: WorkersOption = 1,
+    shard: ShardOption = None,
+    since: SinceOption = None,
+    executor: ExecutorOption = None,
+    users_per_part: PartOption = None,
+    dry_run: DryRunOption = False,
+    verify: VerifyOption = False,
     allow: AllowOption = None,
     deny: DenyOption = None,
     allow_item: AllowItemOption = None,
@@ -66,17 +79,14 @@ def recommend_all(
     candidate: CandidateOption = None,
     boost: BoostOption = None,
     at_most: AtMostOption = None,
-    new_items: Annotated[float, typer.Option("--new-items", help="Share of the places kept for new items.")] = 0.0,
-    field: Annotated[
-        list[str] | None, typer.Option("--field", metavar="NAME", help="Repeat a field of the items; may be repeated.")
-    ] = None,
-    include_seen: Annotated[bool, typer.Option("--include-seen", help="Items that were seen may appear.")] = False,
+    new_items: NewOption = 0.0,
+    field: FieldOption = None,
+    include_seen: SeenOption = False,
     json: JsonOption = False,
     with_: WithOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Recommend for all users, as the service would, into Parquet files; a killed run carries on."""
-    from lexirec.cli import output
     from lexirec.workflows.bulk.recommend_all import BulkRun, verify_output
 
     if verify:
@@ -96,17 +106,29 @@ def recommend_all(
     }
     how: dict[str, Any] = {"users": users, "events": events, "recommender": with_, "workers": workers, "shard": shard}
     how |= {"since": since, "executor": executor, "users_per_part": users_per_part, "store": store}
-    if dry_run:
-        with TemporaryDirectory() as folder:
-            measured = BulkRun.prepare(name, Path(folder), k=k, **how, **rules).estimate()
-        if json:
-            output.put_json({"estimate": asdict(measured)})
-        else:
-            output.put(*_lines(measured))
-        return
     if out.is_file():
         raise SettingsError(f"--out {out} is a file; give a folder")
-    run = BulkRun.prepare(name, out, k=k, **how, **rules)
+    if dry_run:
+        _print_estimate(name, k, how | rules, json)
+    else:
+        _run(BulkRun.prepare(name, out, k=k, **how, **rules), json)
+
+
+def _print_estimate(name: str, k: int, options: dict[str, Any], json: bool) -> None:
+    from lexirec.cli import output
+    from lexirec.workflows.bulk.recommend_all import BulkRun
+
+    with TemporaryDirectory() as folder:
+        found = BulkRun.prepare(name, Path(folder), k=k, **options).estimate()
+    if json:
+        output.put_json({"estimate": asdict(found)})
+    else:
+        output.put(*_lines(found))
+
+
+def _run(run: BulkRun, json: bool) -> None:
+    from lexirec.cli import output
+
     found = run.estimate() if run.pending_users > WORTH_A_PROBE else None
     if found is not None and not json:
         output.put(*_lines(found))
@@ -114,7 +136,7 @@ def recommend_all(
     if json:
         output.put_json({"estimate": None if found is None else asdict(found), **result._asdict()})
     else:
-        output.put(*_told(result, out))
+        output.put(*_told(result, run.out))
 
 
 def _lines(found: Estimate) -> list[str]:

@@ -39,9 +39,9 @@ class Shard:
 
 
 class Share(NamedTuple):
-    """The shards of one process among several: those whose number leaves the rest `index` when divided by `of`."""
+    """The shards of one process among several: those whose number leaves the rest `number` when divided by `of`."""
 
-    index: int
+    number: int
     of: int
 
     @classmethod
@@ -116,7 +116,7 @@ class ShardPlan:
             ArtifactError: the folder holds parts of another plan.
         """
         there = self._there(out)
-        numbers = range(len(self)) if share is None else range(share.index, len(self), share.of)
+        numbers = range(len(self)) if share is None else range(share.number, len(self), share.of)
         return [self.shard(number) for number in numbers if number not in there]
 
     def _there(self, out: Path) -> set[int]:

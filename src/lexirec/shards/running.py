@@ -10,7 +10,7 @@ from typing import Any, Literal
 from lexirec.core.errors import ArtifactError, SettingsError
 from lexirec.core.files import write_json
 from lexirec.core.progress import Progress
-from lexirec.shards.making import Job, ShardTask, attempt, on_one_thread
+from lexirec.shards.making import Job, ShardTask, attempt
 from lexirec.shards.plan import Shard, ShardPlan, Share
 from lexirec.shards.scheduling import MOST_FAILURES, Failure, Message, Scheduler, Workers
 
@@ -29,7 +29,8 @@ def run_shards(
 ) -> int:
     """Make the parts that are pending, each whole or not at all; a killed run carries on where it was.
 
-    Every worker computes on one thread. A worker that is lost is replaced, and its shard made anew. A shard that fails
+    Every worker computes on one thread, but this process on all it has: a task whose parts shall not depend on that
+    limits itself (`on_one_thread`). A worker that is lost is replaced, and its shard made anew. A shard that fails
     three times is put aside with its error in `_failed-NUMBER-KEY.json`; the next run tries it again.
 
     Args:
@@ -76,8 +77,7 @@ def _run(job: Job, pending: Sequence[Shard], done: Done, how: tuple[Executor, in
     executor, count = how
     scheduler = Scheduler(pending, done)
     if executor == "this":
-        with on_one_thread():
-            scheduler.run(_ThisProcess(job, job.task.setup()), 1)
+        scheduler.run(_ThisProcess(job, job.task.setup()), 1)
         return scheduler.failures
     workers: Workers
     if executor == "ray":
@@ -109,7 +109,7 @@ class _Report(Progress):
     """Progress in parts, with the rows per second and the time left by rows."""
 
     def __init__(self, plan: ShardPlan, pending: Sequence[Shard], share: Share | None) -> None:
-        mine = len(plan) if share is None else len(range(share.index, len(plan), share.of))
+        mine = len(plan) if share is None else len(range(share.number, len(plan), share.of))
         super().__init__("parts", mine)
         self._before, self._left_rows = mine - len(pending), sum(len(shard) for shard in pending)
         self._rows, self._begun = 0, time.monotonic()

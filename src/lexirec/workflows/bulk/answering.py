@@ -24,6 +24,7 @@ from lexirec.serving.answering.snapshots import Routed
 from lexirec.serving.answering.sources import Source
 from lexirec.serving.answering.tasks import Ranked, Task
 from lexirec.serving.schemas.recommend import RecommendRequest
+from lexirec.shards.making import on_one_thread
 from lexirec.shards.plan import Shard
 from lexirec.workflows.bulk.inputs import Inputs
 from lexirec.workflows.bulk.previous import Previous
@@ -184,7 +185,7 @@ class RecommendTask:
 
 @dataclass(frozen=True)
 class ReadyTask:
-    """A task whose state is there already, for the process that has measured with it."""
+    """A task whose state is there already, for the process that has measured with it; one thread, as a worker has."""
 
     task: RecommendTask
     state: Answering
@@ -195,4 +196,5 @@ class ReadyTask:
 
     def run(self, shard: Shard, state: Answering) -> pa.Table:
         """Return the lists of a shard's users."""
-        return self.task.run(shard, state)
+        with on_one_thread():
+            return self.task.run(shard, state)
