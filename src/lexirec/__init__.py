@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lexirec.semantic_ids.quantizers.hierarchical_kmeans import HierarchicalKMeans
     from lexirec.semantic_ids.quantizers.residual_kmeans import ResidualKMeans
     from lexirec.semantic_ids.quantizers.rqvae import RqVae
+    from lexirec.workflows.bulk.recommend_all import recommend_all
 
 _HOMES = {
     "Catalog": "data.catalog",
@@ -72,6 +73,7 @@ _HOMES = {
     "load_recommender": "models.loading",
     "predefined_split": "data.splits",
     "recommend": "models.recommend",
+    "recommend_all": "workflows.bulk.recommend_all",
     "tfidf_lexicon": "semantic_ids.lexicon.lexicon",
     "toy_shop": "data.toy",
 }
@@ -112,6 +114,7 @@ __all__ = [
     "load_recommender",
     "predefined_split",
     "recommend",
+    "recommend_all",
     "tfidf_lexicon",
     "toy_shop",
 ]

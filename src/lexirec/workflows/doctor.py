@@ -25,6 +25,7 @@ _EXTRAS = {
     "peft": ("fine-tuning by low-rank updates", 'pip install "lexirec[lora]"'),
     "gguf": ("backbones in GGUF files", 'pip install "lexirec[gguf]"'),
     "optuna": ("lexirec tune", 'pip install "lexirec[tune]"'),
+    "ray": ("recommend-all on a Ray cluster", 'pip install "lexirec[ray]"'),
 }
 
 

@@ -1,11 +1,13 @@
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from lexirec.core.errors import DataError, SettingsError
+from lexirec.core.errors import ArtifactError, DataError, SettingsError
 from lexirec.semantic_ids.embeddings import sentence_encoder
 from lexirec.semantic_ids.embeddings.sentence_encoder import SentenceVectors, sentence_vectors
+from lexirec.shards.parts import write_part
 from tests.worlds.pieces import bert_like
 
 pytest.importorskip("sentence_transformers")
@@ -83,13 +85,13 @@ def test_a_killed_run_carries_on_where_it_was(model, tmp_path, monkeypatch):
 def test_a_damaged_shard_is_computed_again(model, tmp_path, monkeypatch, caplog, damage):
     settings = SentenceVectors(model=model, shard_size=10)
     whole = sentence_vectors(TEXTS, settings, folder=tmp_path)
-    shard = sorted(tmp_path.glob("from-*.npy"))[1]
+    shard = sorted(tmp_path.glob("part-*.parquet"))[1]
     shard.write_bytes(damage(shard.read_bytes()))
     encoded = count_encoded(monkeypatch)
     assert (sentence_vectors(TEXTS, settings, folder=tmp_path) == whole).all()
     assert encoded == [10]
     assert f"{shard} is damaged; it is made again" in caplog.text
-    assert len(list(tmp_path.glob("from-*.npy"))) == 3
+    assert len(list(tmp_path.glob("part-*.parquet"))) == 3
 
 
 def test_shards_of_other_texts_or_settings_are_not_used(model, tmp_path, monkeypatch):
@@ -136,15 +138,27 @@ def test_a_model_that_gives_no_numbers_is_named_with_the_items_and_nothing_is_st
 
     monkeypatch.setattr(sentence_encoder, "_encode", broken)
     settings, ids = SentenceVectors(model=model, shard_size=10), [f"id-{row}" for row in range(25)]
-    with pytest.raises(
-        DataError, match=rf"NaN or infinity for 1 of 10 texts, those of items such as 'id-12' \('{TEXTS[12]}'"
-    ):
+    message = rf"aside: 1 .*NaN or infinity for 1 of 10 texts, those of items such as 'id-12' \('{TEXTS[12]}'"
+    with pytest.raises(ArtifactError, match=message):
         sentence_vectors(TEXTS, settings, folder=tmp_path, ids=ids)
-    assert [path.name.partition(".")[0] for path in tmp_path.glob("from-*")] == ["from-0000000000"]
+    assert sorted(path.name[:10] for path in tmp_path.glob("part-*")) == ["part-00000", "part-00002"]
 
 
 def test_stored_vectors_that_are_no_numbers_are_computed_again(model, tmp_path):
     settings = SentenceVectors(model=model, shard_size=10)
     whole = sentence_vectors(TEXTS, settings, folder=tmp_path)
-    np.save(tmp_path / "from-0000000010.npy", np.full((10, 16), np.nan, np.float32))
+    (part,) = tmp_path.glob("part-00001-*")
+    nothing = pa.array(np.full(160, np.nan, np.float32))
+    write_part(part, pa.table({"vector": pa.FixedSizeListArray.from_arrays(nothing, 16)}))
     np.testing.assert_array_equal(sentence_vectors(TEXTS, settings, folder=tmp_path), whole)
+
+
+@pytest.mark.long
+def test_two_workers_make_the_vectors_of_one_process_and_keep_the_key(model, tmp_path):
+    settings = SentenceVectors(model=model, shard_size=4)
+    several = settings.model_copy(update={"workers": 2})
+    whole = sentence_vectors(TEXTS, settings, folder=tmp_path / "one")
+    both = sentence_vectors(TEXTS, several, folder=tmp_path / "two")
+    assert both == pytest.approx(whole, abs=1e-6)
+    assert (sentence_vectors(TEXTS, settings, folder=tmp_path / "two") == both).all()
+    assert "workers" not in settings.model_dump()

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field
 
 from lexirec.core.config import ModelName, Settings
-from lexirec.core.errors import DataError, SettingsError
-from lexirec.core.files import find_sealed, save_sealed
+from lexirec.core.errors import ArtifactError, DataError, SettingsError
 from lexirec.core.progress import Progress
+from lexirec.core.renamed import StoredAsBefore
+from lexirec.shards.parts import check_part, write_part
+from lexirec.shards.plan import Shard, ShardPlan
+from lexirec.shards.running import run_shards
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-_INDEX = "shards.json"
+_log = logging.getLogger(__name__)
 
 
-class SentenceVectors(Settings):
+class SentenceVectors(StoredAsBefore, Settings):
     """Settings of a sentence encoder (sentence-transformers; needs `pip install 'lexirec[text]'`)."""
 
+    later: ClassVar[tuple[str, ...]] = ("workers",)
+    outside_the_key: ClassVar[tuple[str, ...]] = ("workers",)
     kind: Literal["sentence-transformers"] = "sentence-transformers"
     model: ModelName
     """Name on the Hugging Face hub, or folder of a saved model."""
@@ -40,7 +49,9 @@ class SentenceVectors(Settings):
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Texts encoded at once."""
     shard_size: Annotated[int, Field(ge=1)] = 1024
-    """Texts per shard; an interrupted run loses at most one shard."""
+    """Texts per shard; an interrupted run loses at most one shard of each worker."""
+    workers: Annotated[int, Field(ge=1)] = 1
+    """Processes that encode shards, one thread and one model each; 1 is this process with all its threads."""
 
 
 def sentence_vectors(
@@ -56,76 +67,123 @@ def sentence_vectors(
         texts: One text per item.
         settings: Of the encoder.
         folder: Folder for finished shards; a second call with the same texts and settings reuses them. Shards of other
-            texts or settings are deleted.
+            texts or settings are deleted. Without it, this process alone encodes.
         ids: Of the items, for messages.
 
     Raises:
         SettingsError: sentence-transformers is not installed, there is no such model, or its pooling cannot be changed.
-        DataError: there are no texts, or the model gives a vector that is not finite.
+        DataError: there are no texts, or (without a folder) the model gives a vector that is not finite.
+        ArtifactError: with a folder, shards failed, such as by vectors that are not finite.
     """
     if not texts:
         raise DataError("there are no texts to encode; give at least one item")
-    store = _Shards(Path(folder), texts, settings) if folder is not None else None
-    starts = range(0, len(texts), settings.shard_size)
-    model: SentenceTransformer | None = None
-    parts: list[NDArray[np.float32]] = []
+    names = list(map(str, range(len(texts)))) if ids is None else list(ids)
+    table = pa.table({"text": pa.array(texts, pa.string()), "id": pa.array(names, pa.string())})
+    if folder is not None:
+        return _in_shards(table, settings, Path(folder))
+    task, parts = EncodeTask(table, settings), list[NDArray[np.float32]]()
+    plan = ShardPlan.over(len(texts), settings.shard_size, {})
+    state = task.setup()
     with Progress("sentence vectors", len(texts)) as progress:
-        for start in starts:
-            shard = store.read(start) if store else None
-            if shard is None:
-                model = model or _load(settings)
-                shard = _encode(model, texts[start : start + settings.shard_size], settings)
-                _check_finite(shard, start, texts, settings, ids)
-                if store:
-                    store.write(start, shard)
-            parts.append(shard)
+        for number in range(len(plan)):
+            shard = plan.shard(number)
+            parts.append(task.vectors(shard, state))
             progress.advance(len(shard))
     return np.concatenate(parts)
 
 
 def _check_finite(
-    shard: NDArray[np.float32],
-    start: int,
-    texts: Sequence[str],
-    settings: SentenceVectors,
-    ids: Sequence[str] | None,
+    vectors: NDArray[np.float32], texts: Sequence[str], ids: Sequence[str], settings: SentenceVectors
 ) -> None:
     """Check the vectors of a shard before it is stored: a stored one would be read again."""
-    bad = start + np.flatnonzero(~np.isfinite(shard).all(axis=1))
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
-        named = ", ".join(f"'{ids[row]}'" if ids is not None else f"number {row}" for row in bad[:3])
         raise DataError(
-            f"the model '{settings.model}' gives NaN or infinity for {len(bad):,} of {len(shard):,} texts, those of "
-            f"items such as {named} ('{texts[bad[0]][:40]}'); check its weights, or choose another model"
+            f"the model '{settings.model}' gives NaN or infinity for {len(bad):,} of {len(vectors):,} texts, those of "
+            f"items such as {', '.join(repr(ids[row]) for row in bad[:3])} ('{texts[bad[0]][:40]}'); check its weights,"
+            " or choose another model"
         )
 
 
-class _Shards:
-    """Finished shards in a folder, valid for one list of texts and one encoder."""
+@dataclass(frozen=True)
+class EncodeTask:
+    """Makes the vectors of a shard of texts.
 
-    def __init__(self, folder: Path, texts: Sequence[str], settings: SentenceVectors) -> None:
-        self.folder = folder
-        # batch_size changes only the last digits, so a resumed run may use another
-        made_from = settings.model_dump(mode="json", exclude={"batch_size", "fields"})
-        digest = hashlib.sha256(json.dumps(list(texts), ensure_ascii=False).encode(errors="surrogatepass")).hexdigest()
-        index = json.dumps({"settings": made_from, "texts": digest}, sort_keys=True)
-        path = folder / _INDEX
-        if not path.exists() or path.read_bytes() != index.encode():
-            folder.mkdir(parents=True, exist_ok=True)
-            for stale in folder.glob("from-*.npy"):
-                stale.unlink()
-            path.write_text(index, encoding="utf-8")
+    Attributes:
+        texts: The texts and their items' ids, or a Parquet file of both, for workers that are other processes.
+        settings: Of the encoder.
+    """
 
-    def read(self, start: int) -> NDArray[np.float32] | None:
-        path = find_sealed(self.folder, self._name(start), ".npy")
-        shard = None if path is None else np.load(path, allow_pickle=False)
-        return shard if shard is not None and np.isfinite(shard).all() else None
+    texts: pa.Table | Path
+    settings: SentenceVectors
 
-    def write(self, start: int, shard: NDArray[np.float32]) -> None:
-        save_sealed(self.folder, self._name(start), ".npy", lambda path: np.save(path, shard, allow_pickle=False))
+    def setup(self) -> tuple[SentenceTransformer, pa.Table]:
+        """Load the model; return it with the texts.
 
-    def _name(self, start: int) -> str:
-        return f"from-{start:010d}"
+        Raises:
+            SettingsError: there is no such model, or its pooling cannot be changed.
+        """
+        texts = pq.read_table(self.texts, memory_map=True) if isinstance(self.texts, Path) else self.texts
+        return _load(self.settings), texts
+
+    def run(self, shard: Shard, state: tuple[SentenceTransformer, pa.Table]) -> pa.Table:
+        """Return the vectors of a shard as a column of lists of one length."""
+        vectors = self.vectors(shard, state)
+        flat = pa.array(vectors.ravel(), pa.float32())
+        return pa.table({"vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
+
+    def vectors(self, shard: Shard, state: tuple[SentenceTransformer, pa.Table]) -> NDArray[np.float32]:
+        """Return the vectors of a shard: float32 (rows, d).
+
+        Raises:
+            DataError: the model gives a vector that is not finite.
+        """
+        model, table = state
+        rows = table.slice(shard.start, len(shard)).to_pydict()
+        vectors = _encode(model, rows["text"], self.settings)
+        _check_finite(vectors, rows["text"], rows["id"], self.settings)
+        return vectors
+
+
+def _in_shards(table: pa.Table, settings: SentenceVectors, folder: Path) -> NDArray[np.float32]:
+    """Encode texts in shards that are kept in a folder, by processes where the settings want several."""
+    # batch_size changes only the last digits, so a resumed run may use another
+    made_from = settings.model_dump(mode="json", exclude={"batch_size", "fields", "workers"})
+    texts = hashlib.sha256(json.dumps(table.column("text").to_pylist(), ensure_ascii=False).encode()).hexdigest()
+    plan = ShardPlan.over(table.num_rows, settings.shard_size, {"settings": made_from, "texts": texts})
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in [*folder.glob("part-*.parquet"), *folder.glob("from-*.npy")]:
+        if not stale.name.endswith(f"-{plan.key}.parquet"):
+            stale.unlink()
+    for number in range(len(plan)):
+        _drop_damaged(plan.part(folder, number), len(plan.shard(number)))
+    task = EncodeTask(table, settings)
+    if settings.workers == 1:
+        run_shards(plan, task, folder)
+    elif plan.pending(folder):
+        given = folder / f"_texts-{plan.key}.parquet"
+        write_part(given, table)
+        run_shards(plan, EncodeTask(given, settings), folder, executor="processes", workers=settings.workers)
+    return np.concatenate([_vectors_of(plan.part(folder, number)) for number in range(len(plan))])
+
+
+def _drop_damaged(part: Path, rows: int) -> None:
+    """Remove a part that cannot be read, or whose vectors are no numbers, so that it is made again."""
+    if not part.exists():
+        return
+    try:
+        check_part(part, rows)
+        whole = bool(np.isfinite(_vectors_of(part)).all())
+    except ArtifactError:
+        whole = False
+    if not whole:
+        _log.warning("%s is damaged; it is made again", part)
+        part.unlink()
+
+
+def _vectors_of(part: Path) -> NDArray[np.float32]:
+    column = pq.ParquetFile(part).read().column("vector").combine_chunks()
+    return np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
 
 
 def _load(settings: SentenceVectors) -> SentenceTransformer:

@@ -30,8 +30,12 @@ def answer_tasks(tasks: Sequence[Task], timed: Timed = lambda stage, seconds: No
     snapshot = tasks[0].snapshot
     simplest = snapshot.simpler[-1] if snapshot.simpler else None
     known = [task for task in tasks if _history(task).items.size or simplest is None]
-    by_model = dict(zip(map(id, known), _ranked(known, None, timed) if known else [], strict=True))
-    return [by_model[id(task)] if id(task) in by_model else answer_simply(task, simplest, NEWCOMER) for task in tasks]
+    found = dict(zip(map(id, known), _ranked(known, None, timed) if known else [], strict=True))
+    newcomers = [task for task in tasks if id(task) not in found]
+    if newcomers:
+        ranked = _ranked(newcomers, simplest)
+        found |= {id(task): each._replace(fallback=NEWCOMER) for task, each in zip(newcomers, ranked, strict=True)}
+    return [found[id(task)] for task in tasks]
 
 
 def answer_simply(task: Task, simpler: SimplerModel | None, reason: str) -> Ranked:
