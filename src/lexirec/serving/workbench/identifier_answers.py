@@ -43,7 +43,8 @@ def node_answer(tree: IdentifierTree, node: int, by: str | None, page: tuple[str
         raise ProblemError(
             "invalid-request", f"by names '{by[:100]}'; items can be grouped by {', '.join(fields) or 'no field'}"
         )
-    chosen = by or next(iter(fields), None)
+    # the field with the fewest values is the coarsest, which the first words should tell apart
+    chosen = by or min(fields, key=lambda name: len(fields[name].values), default=None)
     start, limit = start_of(page[0]), page[1]
     children = tree.children(node)
     wanted = children[start : start + limit]

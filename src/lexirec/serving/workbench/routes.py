@@ -24,6 +24,7 @@ from lexirec.serving.workbench.identifier_answers import item_answer, node_answe
 from lexirec.serving.workbench.identifier_tree import IdentifierTree
 from lexirec.serving.workbench.overview import overview
 from lexirec.serving.workbench.preview import preview
+from lexirec.serving.workbench.reports import MEDIA
 from lexirec.serving.workbench.state import Workbench
 
 router = APIRouter(prefix="/v1", tags=["workbench"])
@@ -139,7 +140,10 @@ async def reports(request: Request, key: Reader) -> Response:
 @router.get(
     "/reports/{kind}/{name}/{file}",
     response_class=Response,
-    responses=problems("not-found"),
+    responses={
+        200: {"description": "The file.", "content": {media: {} for media in MEDIA.values()}},
+        **problems("not-found"),
+    },
     openapi_extra=_EXTRA,
     summary="A file of a report",
 )

@@ -103,11 +103,11 @@ function drawing(beam, shown, detail) {
   const nodes = chosen(beam, shown);
   if (!nodes.length) return empty("No word was scored.");
   const { root, rows } = layout(nodes);
-  const last = Math.max(...nodes.map((each) => each.depth));
-  const width = LEFT + last * COLUMN + 190, height = rows * ROW + 30;
+  const height = rows * ROW + 30;
   const x = (node) => 14 + (node.depth ? LEFT + (node.depth - 1) * COLUMN : 0);
   const y = (node) => 26 + node.y * ROW;
   const edges = [], marks = [];
+  let width = 0;
   const groups = new Map();
   const parents = new Map();
 
@@ -139,7 +139,7 @@ function drawing(beam, shown, detail) {
   function put(node) {
     for (const child of node.children || []) {
       parents.set(child.node, node);
-      const from = [x(node) + (node.depth ? Math.min(COLUMN - 40, 12 + 7 * cut(node.word).length) : 8), y(node)], to = [x(child) - 8, y(child)], middle = (from[0] + to[0]) / 2;
+      const from = [x(node) + (node.depth ? Math.min(COLUMN - 30, 18 + wide(cut(node.word)) + wide(valueOf(node))) : 8), y(node)], to = [x(child) - 8, y(child)], middle = (from[0] + to[0]) / 2;
       edges.push(s("path", { class: `edge ${child.state}`, d: `M${from[0]} ${from[1]}C${middle} ${from[1]} ${middle} ${to[1]} ${to[0]} ${to[1]}` }));
       put(child);
     }
@@ -147,23 +147,31 @@ function drawing(beam, shown, detail) {
       marks.push(s("circle", { class: "root", cx: x(node), cy: y(node), r: 5 }));
       return;
     }
-    const label = node.title ? `${node.rank ? `${node.rank}. ` : ""}${cut(node.title, 30)}` : cut(node.word);
+    const label = node.title ? `${node.rank ? `${node.rank}. ` : ""}${cut(node.title, 48)}` : cut(node.word);
+    width = Math.max(width, x(node) + 26 + wide(label) + (node.title ? 0 : wide(valueOf(node))));
     const group = s("g", {
       class: `node ${node.state}`, role: "treeitem", tabindex: "-1", "aria-level": node.depth, "aria-label": name(node),
       ...(node.children.length ? { "aria-expanded": "true" } : {}),
       transform: `translate(${x(node)} ${y(node)})`, onfocus: () => tell(node), onclick: () => focus(node), onkeydown: (event) => walk(node, event),
     },
-      s("rect", { class: "hit", x: -10, y: -ROW / 2, width: Math.max(40, 14 + 7 * label.length), height: ROW, rx: 4 }),
+      s("rect", { class: "hit", x: -10, y: -ROW / 2, width: 26 + wide(label) + (node.title ? 0 : wide(valueOf(node))), height: ROW, rx: 4 }),
       node.state === "forbidden" ? s("path", { class: "mark", d: "M-4 -4L4 4M-4 4L4 -4" }) : s("circle", { class: "mark", r: node.state === "found" ? 4.5 : 3.5 }),
       s("text", { x: 9, y: 4 }, label),
-      node.title ? null : s("text", { class: "value", x: 12 + 7.2 * label.length, y: 4 }, node.score === null ? "" : node.score.toFixed(2)));
+      node.title ? null : s("text", { class: "value", x: 15 + wide(label), y: 4 }, valueOf(node)));
     groups.set(node.node, group);
     marks.push(group);
   }
   put(root);
   const first = nodes.find((each) => each.rank === 1) || nodes[0];
   groups.get(first.node).setAttribute("tabindex", "0");
-  return s("svg", { class: "beam", viewBox: `0 0 ${width} ${height}`, width, height, role: "tree", "aria-label": "Words that the search tried" }, edges, marks);
+  return s("svg", { class: "beam-tree", viewBox: `0 0 ${width} ${height}`, width, height, role: "tree", "aria-label": "Words that the search tried" }, edges, marks);
 }
 
+const valueOf = (node) => (node.score === null ? "" : node.score.toFixed(2));
+const pen = document.createElement("canvas").getContext("2d");
+/** The width of a text in the drawing's font. */
+function wide(text) {
+  pen.font = '600 12.5px system-ui, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
+  return pen.measureText(text).width;
+}
 const cut = (text, most = 18) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);

@@ -130,12 +130,12 @@ export function start(body, parameters) {
             h("th", { scope: "row" }, each.version, each.active ? h("span", { class: "tag live" }, "answers") : null),
             h("td", {}, each.created ? day(each.created) : "with the training"),
             h("td", {}, Object.entries(each.counts).map(([name, value]) => `${count(value)} ${name}`).join(", ") || "–"),
-            h("td", { class: "actions" },
+            h("td", {}, h("div", { class: "actions" },
               each.parent === null ? null : h("button", { type: "button", class: "quiet", onclick: () => drawDiff(diff, each.parent, each.version) }, "Changes"),
               each.active ? null : h("button", { type: "button", onclick: (event) => sure(event.target, () => run(event.target, async () => {
                 await api.post("v1/catalog/rollback", { version: each.version });
                 say(`Version ${each.version} answers now.`);
-              })) }, "Let it answer"))))))),
+              })) }, "Let it answer")))))))),
         diff);
     });
   }

@@ -146,6 +146,7 @@ export function longList({ label, rowHeight, source, draw, choose, nothing }) {
   function paint() {
     if (!rows.length) return;
     spacer.style.height = `${rows.length * rowHeight}px`;
+    box.style.maxHeight = more ? "" : `${rows.length * rowHeight + 2}px`;
     const first = Math.max(0, Math.floor(box.scrollTop / rowHeight) - 4);
     const last = Math.min(rows.length, Math.ceil((box.scrollTop + box.clientHeight) / rowHeight) + 4);
     const seen = [];
@@ -192,6 +193,7 @@ export function longList({ label, rowHeight, source, draw, choose, nothing }) {
     box.scrollTop = 0;
     box.removeAttribute("aria-activedescendant");
     spacer.style.height = "auto";
+    box.style.maxHeight = "";
     replace(spacer, loading(label.toLowerCase()));
     return fetchMore();
   }

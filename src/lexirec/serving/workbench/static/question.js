@@ -27,7 +27,7 @@ export async function titlesOf(ids) {
 /** A search field with the found things below it; `find(text)` returns `{rows, more}`. */
 export function searchField({ label, placeholder, find, draw, choose, hint }) {
   const id = newId("search"), list = newId("found");
-  const box = h("div", { class: "found", role: "listbox", id: list, "aria-label": label, hidden: true });
+  const box = h("div", { class: "options", role: "listbox", id: list, "aria-label": label, hidden: true });
   const field = h("input", {
     type: "search", id, placeholder, autocomplete: "off", spellcheck: "false", role: "combobox", "aria-expanded": "false",
     "aria-controls": list, "aria-autocomplete": "list",
