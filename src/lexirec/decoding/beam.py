@@ -222,14 +222,14 @@ def beam_search(
 
 
 def _keep_best(trie: Trie, search: _Search, candidates: _Candidates, depth: int, how: tuple[int, float | None]) -> int:
-    """Do a step with this width and length penalty; return how many beams may be alive after it."""
+    """Do a step; return how many beams may be alive: no more than inner nodes, as the rest could only be dead."""
     width, length_penalty = how
-    # no more beams than there are inner nodes at the next depth: the rest could only be dead
     alive = min(width, trie.internal[depth + 1]) if depth + 1 < trie.longest else 0
     if length_penalty is None:
         _step(search, candidates, alive, ends=trie.leaves(depth + 1) > 0)
     else:
-        _step_like_generate(search, candidates, alive, width, [(depth + 1) ** length_penalty, trie.longest**length_penalty])
+        divisors = [length**length_penalty for length in (depth + 1, trie.longest)]
+        _step_like_generate(search, candidates, alive, width, divisors)
     return alive
 
 

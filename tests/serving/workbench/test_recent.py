@@ -1,6 +1,8 @@
-"""Intervals of the last minutes: counts, percentiles within the histogram's steps, nothing beyond a quarter of an hour."""
+"""Intervals of the last minutes: counts, percentiles within the steps, nothing beyond a quarter of an hour."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -37,7 +39,7 @@ def test_intervals_have_no_gaps_and_old_ones_are_forgotten():
     assert [each.lists for each in intervals] == [1, 0, 0, 1]
     assert [each.fallbacks for each in intervals] == [1, 0, 0, 0]
     assert [each.events for each in intervals] == [0, 0, 0, 5]
-    assert {b.time - a.time for a, b in zip(intervals, intervals[1:], strict=False)} == {SECONDS}
+    assert {b.time - a.time for a, b in pairwise(intervals)} == {SECONDS}
     clock.now += KEPT * SECONDS
     assert sum(each.lists for each in recent.intervals()) == 0
     assert recent.percentile(0.5) is None

@@ -1,4 +1,4 @@
-"""What the panels read: figures that fit what was done, previews that leave no trace, a tree that adds up, safe reports."""
+"""What the panels read: figures that fit, previews that leave no trace, a tree that adds up, safe reports."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def preview(client, **question) -> dict:
 
 
 def test_a_preview_is_the_list_and_leaves_no_trace(shop, items):
-    client, service = shop
+    client = shop[0]
     client.post("/v1/events", json={"user_id": "ann", "item_id": items[3]})
     question = {"user_id": "ann", "k": 5, "timeout_ms": 10_000}
     before = client.get("/v1/overview").json()

@@ -13,7 +13,6 @@ from lexirec.serving.workbench.identifier_tree import IdentifierTree
 
 MOST = {"kept": 60, "pruned": 20, "forbidden": 12, "found": 200, "beaten": 20}
 """Nodes of each state that are listed at a depth, besides those that lead to listed ones."""
-State = str
 
 
 def beam_answer(recorder: BeamRecorder, tree: IdentifierTree, ranks: Mapping[int, int]) -> BeamAnswer | None:
@@ -65,9 +64,7 @@ def _states(step: BeamStep, ranks: Mapping[int, int]) -> np.ndarray[tuple[int], 
     ends = step.items >= 0
     found = np.isin(step.items, np.array(list(ranks), dtype=np.int64)) & ends
     forbidden = np.isneginf(step.biases) | np.isneginf(step.scores)
-    states = np.select(
-        [forbidden, found, ends, step.kept], ["forbidden", "found", "beaten", "kept"], default="pruned"
-    )
+    states = np.select([forbidden, found, ends, step.kept], ["forbidden", "found", "beaten", "kept"], default="pruned")
     return np.asarray(states)
 
 

@@ -187,4 +187,3 @@ class IdentifierTrees:
             if self._tree is None or self._key != snapshot.key:
                 self._tree, self._key = IdentifierTree(snapshot, lead), snapshot.key
             return self._tree
-

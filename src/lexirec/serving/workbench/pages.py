@@ -1,7 +1,7 @@
 """The pages `/workbench/` and `/shop/`: files of the package, which hold no data and load nothing from elsewhere.
 
-They need no key, since the first request of a browser cannot carry one: everything that they show comes from `/v1`, with
-the key that is typed into the page.
+They need no key, since the first request of a browser cannot carry one: all that they show comes from `/v1`, with the
+key that is typed into the page.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from fastapi import APIRouter, Request, Response
 from lexirec.serving.problems import ProblemError
 
 pages = APIRouter(include_in_schema=False)
-POLICY = (
-    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
-MEDIA = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8", "svg": "image/svg+xml"}
+POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+MEDIA = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "svg": "image/svg+xml",
+}
 START = {"workbench": "workbench.html", "shop": "shop.html"}
 
 

@@ -40,7 +40,10 @@ async def preview(service: Service, trees: IdentifierTrees, body: RecommendReque
 def _snapshot(service: Service, body: RecommendRequest, answer: Recommendation) -> Snapshot:
     """Return the snapshot that answered, or today's of the same model."""
     for each in service.snapshots.all:
-        if each.model[:2] == (answer.model.name, answer.model.version) and each.catalog_version == answer.catalog_version:
+        if (
+            each.model[:2] == (answer.model.name, answer.model.version)
+            and each.catalog_version == answer.catalog_version
+        ):
             return each
     owner = owner_of(body.user_id, body.session_id)
     return service.snapshots.route(body.model, body.catalog_version, owner).snapshot

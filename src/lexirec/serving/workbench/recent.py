@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from lexirec.serving.schemas.workbench import Interval
 
@@ -89,9 +90,5 @@ def _percentile(histograms: Iterable[list[int]], share: float) -> float | None:
     count = sum(total)
     if not count:
         return None
-    below = 0
-    for place, each in enumerate(total):
-        below += each
-        if below >= share * count:
-            break
+    place = next(place for place, below in enumerate(accumulate(total)) if below >= share * count)
     return round(1000 * _FIRST * math.exp(place * _STEP), 2)

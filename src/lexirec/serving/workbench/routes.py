@@ -114,9 +114,7 @@ async def identifier(request: Request, item_id: ItemId, key: Reader, model: Mode
         snapshot, tree = _tree(request, model)
         number = snapshot.numbers.get(item_id)
         if number is None:
-            raise ProblemError(
-                "not-found", f"the model knows no item '{item_id}'.{snapshot.catalog.suggest(item_id)}"
-            )
+            raise ProblemError("not-found", f"the model knows no item '{item_id}'.{snapshot.catalog.suggest(item_id)}")
         return item_answer(tree, number)
 
     found = await asyncio.to_thread(work)

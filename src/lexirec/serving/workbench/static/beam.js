@@ -6,7 +6,7 @@ import { questionForm, somebody } from "./question.js";
 
 export const about = "How the search found one list, word by word. It is the real search of the model that answers, recorded as it ran.";
 const ROW = 26, COLUMN = 190, LEFT = 60;
-const STATES = { found: "in the list", kept: "kept", pruned: "pruned", forbidden: "cut by a filter", beaten: "reached, not in the list" };
+const STATES = { found: "in the list", kept: "kept", pruned: "pruned", forbidden: "not allowed: filtered or seen", beaten: "reached, not in the list" };
 const FEW = { pruned: 6, forbidden: 4, beaten: 4, kept: 8 };
 
 export function start(body, parameters) {
@@ -48,7 +48,7 @@ export function start(body, parameters) {
       h("fieldset", { class: "inline" }, h("legend", { class: "hidden" }, "Shown besides the paths to the list"), h("span", { class: "check" }, h("span", { class: "key found" }), "paths to the list"), boxes),
       detail, picture,
       h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Steps of the search" }, h("table", {},
-        h("thead", {}, h("tr", {}, ["word", "scored", "kept", "pruned", "cut by a filter", "items reached", "worst kept"].map((name) => h("th", { scope: "col" }, name)))),
+        h("thead", {}, h("tr", {}, ["word", "scored", "kept", "pruned", "not allowed", "items reached", "worst kept"].map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", {}, beam.depths.map((each) => h("tr", {}, h("th", { scope: "row" }, each.depth),
           [each.scored, each.kept, each.pruned, each.forbidden, each.ended].map((value) => h("td", { class: "number" }, count(value))), h("td", { class: "number" }, score(each.worst_kept))))))),
       h("p", {}, h("a", { href: `#shopper?${form.address()}` }, "The list with its reasons")));
