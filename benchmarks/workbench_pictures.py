@@ -17,7 +17,7 @@ from PIL import Image
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images" / "workbench"
 SIZES = {1440: 900, 390: 844}
-COLOURS = 128
+COLOURS = 256
 PAGES = {
     "overview": ("workbench/#overview", ".tile"),
     "shopper": ("workbench/#shopper?user={user}", ".ranked li"),
@@ -89,7 +89,7 @@ def main() -> None:
                 for name in PAGES:
                     path = given.out / f"{name}-{scheme}-{width}.png"
                     picture = Image.open(io.BytesIO(take(page, given.url, name, shown))).convert("RGB")
-                    picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+                    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(
                         path, optimize=True
                     )
                     print(f"{path.name}: {path.stat().st_size:,} bytes")
