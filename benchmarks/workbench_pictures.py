@@ -89,9 +89,7 @@ def main() -> None:
                 for name in PAGES:
                     path = given.out / f"{name}-{scheme}-{width}.png"
                     picture = Image.open(io.BytesIO(take(page, given.url, name, shown))).convert("RGB")
-                    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(
-                        path, optimize=True
-                    )
+                    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
                     print(f"{path.name}: {path.stat().st_size:,} bytes")
                 context.close()
         browser.close()

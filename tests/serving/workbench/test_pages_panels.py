@@ -139,8 +139,7 @@ def test_shopper_by_keys(visit):
     page.locator("#panel").focus()
     press(page, "/")
     page.keyboard.type("user-3")
-    page.get_by_role("option", name="user-3").wait_for()
-    press(page, "ArrowDown", "Enter")
+    press(page, "ArrowDown", "Enter")  # faster than the answer: what was listed before does not count
     page.locator(".chosen strong", has_text="user-3").wait_for()
     tab_to(page, "input[placeholder='price<20']")
     page.keyboard.type("price<12")

@@ -32,7 +32,7 @@ export function searchField({ label, placeholder, find, draw, choose, hint }) {
     type: "search", id, placeholder, autocomplete: "off", spellcheck: "false", role: "combobox", "aria-expanded": "false",
     "aria-controls": list, "aria-autocomplete": "list",
   });
-  let rows = [], active = -1, turn = 0;
+  let rows = [], active = -1, turn = 0, stale = false;
 
   const close = () => { box.hidden = true; field.setAttribute("aria-expanded", "false"); field.removeAttribute("aria-activedescendant"); };
   function paint() {
@@ -51,6 +51,7 @@ export function searchField({ label, placeholder, find, draw, choose, hint }) {
   }
   const search = async () => {
     const mine = (turn += 1);
+    stale = false;
     try {
       const found = await find(field.value.trim());
       if (mine !== turn || document.activeElement !== field) return;
@@ -61,27 +62,31 @@ export function searchField({ label, placeholder, find, draw, choose, hint }) {
       if (mine === turn) say(error.message, "bad");
     }
   };
-  const soon = patient(search, 120);
+  const soon = patient(() => { if (stale) search(); }, 120);
   function pick(place) {
     const row = rows[place];
     if (row === undefined) return;
     close();
     choose(row, field);
   }
-  field.addEventListener("input", soon);
+  field.addEventListener("input", () => { stale = true; soon(); });
   field.addEventListener("focus", search);
   field.addEventListener("blur", close);
+  async function act(name) {
+    if (box.hidden || stale) await search(); // what is listed belongs to an earlier text: keys are faster than answers
+    if (name === "Enter") {
+      if (rows.length && (active >= 0 || field.value.trim())) pick(Math.max(active, 0));
+      return;
+    }
+    active = Math.max(-1, Math.min(rows.length - 1, active + (name === "ArrowDown" ? 1 : -1)));
+    paint();
+  }
+  let last = Promise.resolve();
   field.addEventListener("keydown", (event) => {
-    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-      event.preventDefault();
-      if (box.hidden) return void search();
-      active = Math.max(-1, Math.min(rows.length - 1, active + (event.key === "ArrowDown" ? 1 : -1)));
-      paint();
-    } else if (event.key === "Enter") {
-      event.preventDefault();
-      if (box.hidden || !rows.length) search();
-      else pick(Math.max(active, 0));
-    } else if (event.key === "Escape") close();
+    if (event.key === "Escape") close();
+    if (!["ArrowDown", "ArrowUp", "Enter"].includes(event.key)) return;
+    event.preventDefault();
+    last = last.then(() => act(event.key));
   });
   return h("div", { class: "search" }, h("label", { for: id }, label), field, box);
 }
