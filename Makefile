@@ -19,7 +19,7 @@ setup: $(STAMP) ## create .venv and install lexirec with the pinned dependencies
 demo: $(STAMP) ## the main job on the built-in toy shop: train, measure, recommend
 	$(BIN)/lexirec demo
 
-serve-demo: $(STAMP) ## train the toy shop once and serve it at http://127.0.0.1:8000
+serve-demo: $(STAMP) ## train the toy shop once and serve it: http://127.0.0.1:8000/shop/ and /workbench/
 	$(BIN)/lexirec run lexirec:toy-gram.toml --store demo/store
 	$(BIN)/lexirec serve toy-gram --store demo/store
 

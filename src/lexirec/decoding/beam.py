@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lexirec.core.errors import SettingsError, TrainingError
+from lexirec.decoding.recording import active
 from lexirec.decoding.ties import top_scores
 from lexirec.decoding.trie import Trie
 
@@ -197,7 +198,7 @@ def beam_search(
         SettingsError: `width` or `k` is not allowed.
     """
     _check(width, k, length_penalty)
-    step = decoder.start()
+    step, recorder = decoder.start(), active()
     # `generate` ranks `width` results and returns the first k; with plain sums the best k suffice
     search = _Search.at_root(len(step), k if length_penalty is None else width, trie.device)
     if bias_BN is not None and trie.longest > 1:
@@ -211,16 +212,25 @@ def beam_search(
         search.notice_nan(best_BW)
         if depth:  # nothing is pruned before the first step, so its scores may have any sign
             search.unbound((best_BW > search.scores + _ROUNDING).any(dim=1))
-        # no more beams than there are inner nodes at the next depth: the rest could only be dead
-        alive = min(width, trie.internal[depth + 1]) if depth + 1 < trie.longest else 0
-        if length_penalty is None:
-            _step(search, candidates, alive, ends=trie.leaves(depth + 1) > 0)
-        else:
-            lengths = (depth + 1, trie.longest)
-            _step_like_generate(search, candidates, alive, width, [length**length_penalty for length in lengths])
+        before = search.nodes, search.scores
+        alive = _keep_best(trie, search, candidates, depth, (width, length_penalty))
+        if recorder is not None:
+            recorder.stepped(trie, before, (step, bias_BN), candidates.scores, search.nodes if alive else None)
         if alive and trie.device.type == "cpu" and trie.leaves(depth + 1) and not search.shrink():
             break
-    return search.result(k)
+    return search.result(k) if recorder is None else recorder.ended(search.result(k), width)
+
+
+def _keep_best(trie: Trie, search: _Search, candidates: _Candidates, depth: int, how: tuple[int, float | None]) -> int:
+    """Do a step; return how many beams may be alive: no more than inner nodes, as the rest could only be dead."""
+    width, length_penalty = how
+    alive = min(width, trie.internal[depth + 1]) if depth + 1 < trie.longest else 0
+    if length_penalty is None:
+        _step(search, candidates, alive, ends=trie.leaves(depth + 1) > 0)
+    else:
+        divisors = [length**length_penalty for length in (depth + 1, trie.longest)]
+        _step_like_generate(search, candidates, alive, width, divisors)
+    return alive
 
 
 def _check(width: int, k: int, length_penalty: float | None) -> None:

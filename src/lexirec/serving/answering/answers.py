@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from lexirec.decoding.recording import BeamRecorder
 from lexirec.serving.answering.compiling import Compiled, RuleCompiler
 from lexirec.serving.answering.engine import Engine
 from lexirec.serving.answering.histories import GivenEvent, StoredEvents, owner_of, understand
@@ -88,8 +89,14 @@ class Answers:
         """End the thread of the simpler models."""
         self._simple.shutdown(wait=False, cancel_futures=True)
 
-    async def recommend(self, body: RecommendRequest | RankRequest) -> Recommendation:
+    async def recommend(
+        self, body: RecommendRequest | RankRequest, *, recorder: BeamRecorder | None = None
+    ) -> Recommendation:
         """Answer a request for a list.
+
+        Args:
+            body: the request.
+            recorder: takes down the beam search. Such an answer is a preview: nobody is shown it, so it is not counted.
 
         Raises:
             ProblemError: a value cannot be used, too many requests wait, or nothing answers.
@@ -100,6 +107,7 @@ class Answers:
         routed = self._snapshots.route(body.model, body.catalog_version, owner_of(body.user_id, body.session_id))
         compiled = self._compiler.rules(routed.snapshot, body)
         task = make_task(body, routed, compiled, arrived)
+        task.recorder = recorder
         ranked = await self._ranked(task)
         unknown = (*ranked.history.unknown, *compiled.unknown)
         if unknown and body.on_unknown == "error":
@@ -107,7 +115,7 @@ class Answers:
                 "unknown-item", f"{_listed(unknown)} not in the catalogue; send such items first, or skip them"
             )
         answer = _answer(body, task, ranked, (unknown, compiled.remarks))
-        if self._observe is not None:
+        if self._observe is not None and recorder is None:
             self._observe(body, answer, invalid_items(task, ranked))
         return answer
 

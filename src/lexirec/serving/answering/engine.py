@@ -212,10 +212,13 @@ class Engine:
         return tasks
 
     def _batches(self, tasks: Sequence[Task]) -> Iterator[list[Task]]:
-        """Yield batches of one snapshot each, within the limit on tokens, in the order of arrival."""
-        by_snapshot: dict[int, list[Task]] = {}
+        """Yield batches of one snapshot each, within the limit on tokens, in the order of arrival.
+
+        A task whose search is recorded is a batch of its own.
+        """
+        by_snapshot: dict[tuple[int, int], list[Task]] = {}
         for task in tasks:
-            by_snapshot.setdefault(id(task.snapshot), []).append(task)
+            by_snapshot.setdefault((id(task.snapshot), id(task.recorder)), []).append(task)
         for group in by_snapshot.values():
             batch, tokens = list[Task](), 0
             for task in group:

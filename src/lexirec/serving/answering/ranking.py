@@ -9,6 +9,7 @@ import numpy as np
 
 from lexirec.data.ranking import Recommender
 from lexirec.data.sequences import Sequences
+from lexirec.decoding.recording import recording
 from lexirec.models.ranking_rules import RankedItems, rank_with_rules, score_candidates
 from lexirec.models.recommend import attribute
 from lexirec.serving.answering.histories import History
@@ -64,7 +65,8 @@ def _ranked(
 def _lists(recommender: Recommender, tasks: Sequence[Task]) -> list[RankedItems]:
     seen = [_history(task).forbidden(task.exclude_seen) for task in tasks]
     ks, rules = [task.k for task in tasks], [task.rules for task in tasks]
-    return rank_with_rules(recommender, _sequences(tasks), ks, rules, seen=seen)
+    with recording(tasks[0].recorder):  # such a task is a batch of its own
+        return rank_with_rules(recommender, _sequences(tasks), ks, rules, seen=seen)
 
 
 def _candidates(recommender: Recommender, tasks: Sequence[Task]) -> list[RankedItems]:

@@ -67,20 +67,21 @@ class SourceFinder:
     """Finds models by the names that requests and settings give, below one folder only.
 
     Attributes:
+        store: Of the service.
         root: The folder.
     """
 
     def __init__(self, store: Store, root: Path | None = None) -> None:
         """Find models below a folder; by default those of a store."""
-        self._store = store
+        self.store = store
         self.root = store.root if root is None else root
 
     def given(self, name: str, part: str | None) -> Source:
         """Return the source that a command line names: an experiment, any folder, or a name of the hub."""
         folder = folder_named(name)
         if folder is not None:
-            return Source(self._store, name, folder=folder)
-        return Source(self._store, name, part)
+            return Source(self.store, name, folder=folder)
+        return Source(self.store, name, part)
 
     def again(self, details: dict[str, Any], folder: str) -> Source:
         """Return the source that `Source.details` told of, in the store of the service or below the folder.
@@ -89,9 +90,9 @@ class SourceFinder:
             ArtifactError: it is there no more.
         """
         if folder:
-            return Source(self._store, details["name"], folder=Path(folder))
+            return Source(self.store, details["name"], folder=Path(folder))
         missing: ArtifactError | None = None
-        for store in (self._store, Store(self.root)):
+        for store in (self.store, Store(self.root)):
             source = Source(store, details["name"], details["part"], details["key"])
             try:
                 source.stage()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lexirec.decoding.recording import BeamRecorder
 from lexirec.models.compiled_rules import Rules
 from lexirec.serving.answering.histories import GivenEvent, History
 from lexirec.serving.answering.snapshot import Snapshot
@@ -65,6 +66,7 @@ class Task:
         everything: Whether all legal candidates are ranked, not the best k.
         dropped: Whether nobody waits: the client left, or a simpler model has answered.
         variant: Whose traffic the question counts as.
+        recorder: Takes down the beam search, of this task alone; None for no record.
     """
 
     snapshot: Snapshot
@@ -81,3 +83,4 @@ class Task:
     dropped: bool = False
     history: History | None = None
     variant: Variant = "active"
+    recorder: BeamRecorder | None = None

@@ -75,6 +75,22 @@ class UserStore:
         known = possible_users([user_id])
         return self._access.read_at_once(lambda connection: _user(connection, user_id)) if known else None
 
+    def find(self, prefix: str, after: str, limit: int) -> list[tuple[str, int]]:
+        """Return users whose ids begin with a text, without sessions, by id, with the number of their events.
+
+        Args:
+            prefix: of the ids; "" for all users.
+            after: id that the ones returned come after.
+            limit: most users.
+        """
+        count = select(func.count()).where(events.c.user_id == users.c.user_id).scalar_subquery()
+        query = select(users.c.user_id, count).where(users.c.user_id > after)
+        query = query.where(~users.c.user_id.startswith(SESSION_PREFIX, autoescape=True))
+        if prefix:
+            query = query.where(users.c.user_id.startswith(prefix, autoescape=True))
+        rows = query.order_by(users.c.user_id).limit(limit)
+        return self._access.read(lambda connection: [(row[0], row[1]) for row in connection.execute(rows)])
+
     def put(self, user_id: str, attributes: Mapping[str, Any]) -> Future[str]:
         """Set a user's attributes in place of the earlier ones, and create the user where needed.
 

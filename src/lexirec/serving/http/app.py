@@ -28,6 +28,9 @@ from lexirec.serving.http.service import Service
 from lexirec.serving.problems import KINDS, ProblemError
 from lexirec.serving.schemas.catalog import ItemRows
 from lexirec.serving.schemas.events import EventList, NewEvent
+from lexirec.serving.workbench import pages as workbench_pages
+from lexirec.serving.workbench import routes as workbench_routes
+from lexirec.serving.workbench.state import Workbench
 
 _DESCRIPTION = (
     "Recommendations from a generative recommender: lists for users, sessions and histories, events that change them, "
@@ -50,7 +53,7 @@ def create_app(service: Service) -> App:
         root_path=service.settings.root_path,
         redirect_slashes=False,
     )
-    app.state.service = service
+    app.state.service, app.state.workbench = service, Workbench(service)
     answer_errors(app)
     modules = (
         routes_recommend,
@@ -63,6 +66,8 @@ def create_app(service: Service) -> App:
         health,
     )
     for router in (*(module.router for module in modules), routes_evaluation.router, pages):
+        app.include_router(router)
+    for router in (workbench_routes.router, workbench_pages.pages):
         app.include_router(router)
     describe(app, (NewEvent, EventList, ItemRows))
     return RequestMiddleware(app, service.metrics, lambda: service.settings, draining=lambda: service.draining)

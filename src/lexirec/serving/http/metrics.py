@@ -18,6 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.process_collector import ProcessCollector
 
 from lexirec.serving.answering.snapshot import ModelIdentity
+from lexirec.serving.workbench.recent import Recent
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 SERIES = 200
@@ -82,6 +83,7 @@ class Metrics:
         self.impressions_dropped = counter("impressions_dropped_total", "Answers that could not be recorded.")
         self.mask_hits = counter("mask_cache_hits_total", "Compiled rules taken from the cache.")
         self.mask_misses = counter("mask_cache_misses_total", "Rules compiled.")
+        self.recent = Recent()
         self._open = _Room(OPEN_LABELS)
         for kind in types:
             self._open.take("events", (kind, "accepted"))
@@ -106,11 +108,15 @@ class Metrics:
         known = self._open.take("requests", (route, method, str(status)))
         self.requests.labels(*(known or (OTHER, OTHER, str(status)))).inc()
         self.request_seconds.labels(route if route == _TIMED else OTHER).observe(seconds)
+        if route == _TIMED:
+            self.recent.answered(seconds)
 
     def received(self, kind: str, result: str, count: int = 1) -> None:
         """Count events; where types are too many, those that come last are `other`."""
         known = self._open.take("events", (kind, result))
         self.events.labels(*(known or (OTHER, result))).inc(count)
+        if result == "accepted":
+            self.recent.received(count)
 
     # ------------------------------------------------------------------------------- what the engine tells (any thread)
 

@@ -33,6 +33,7 @@ class Recorder:
         metrics.recommendations.labels(answer.model.name, answer.variant, source).inc()
         if answer.fallback is not None:
             metrics.fallbacks.labels(answer.fallback).inc()
+            metrics.recent.fell_back()
         if isinstance(body, RecommendRequest) and len(answer.items) < body.k:
             metrics.short_lists.labels("few-legal" if answer.complete else "quotas").inc()
         if answer.exact is False:

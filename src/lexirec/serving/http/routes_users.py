@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from lexirec.serving.database.access import cursor_of, read_cursor
 from lexirec.serving.database.ids import session_user
 from lexirec.serving.database.users import User
 from lexirec.serving.http.auth import KeyHolder, needs
@@ -16,11 +17,13 @@ from lexirec.serving.schemas.common import LONGEST_ID
 from lexirec.serving.schemas.events import (
     ErasedAnswer,
     EventPage,
+    ListedUser,
     MergeAnswer,
     MergeBody,
     StoredEvent,
     UserAnswer,
     UserBody,
+    UserPage,
 )
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
@@ -44,6 +47,23 @@ def _found(user: User | None, user_id: str) -> UserAnswer:
         created=user.created,
         merged=user.merged,
     )
+
+
+@router.get("", response_model=UserPage, responses=problems(), openapi_extra=_EXTRA, summary="Users, page by page")
+async def list_users(
+    request: Request,
+    key: Reader,
+    q: Annotated[str, Query(max_length=LONGEST_ID, description="First part of the ids.")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000, description="Users of a page.")] = 100,
+    cursor: Annotated[str | None, Query(max_length=2048, description="`next_cursor` of the page before.")] = None,
+) -> Response:
+    """Return users by id, without sessions."""
+    users = request.app.state.service.database.users
+    after = read_cursor(cursor, str)[0] if cursor is not None else ""
+    found = await asyncio.to_thread(users.find, q if q.isprintable() else "\ufffd", after, limit + 1)
+    items = tuple(ListedUser(user_id=user, events=count) for user, count in found[:limit])
+    more = cursor_of(items[-1].user_id) if len(found) > limit else None
+    return Response(UserPage(items=items, next_cursor=more).model_dump_json(), media_type=_JSON)
 
 
 @router.get(

@@ -76,6 +76,7 @@ class _Server(uvicorn.Server):
         if self.started and self.servers:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
+            _log.info("open http://%s:%s/shop/ to shop, and /workbench/ there to look inside", shown, port)
             _log.info("listening on http://%s:%s", shown, port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -65,7 +65,7 @@ class ItemView:
         chosen, place = list[str](), start
         for place, item in self._from(start, state, q):
             if len(chosen) == limit:
-                return ItemPage(items=tuple(self.answers(chosen)), next_cursor=_cursor(place))
+                return ItemPage(items=tuple(self.answers(chosen)), next_cursor=cursor_at(place))
             chosen.append(item)
         return ItemPage(items=tuple(self.answers(chosen)))
 
@@ -92,7 +92,8 @@ class ItemView:
         return titles
 
 
-def _cursor(place: int) -> str:
+def cursor_at(place: int) -> str:
+    """Return the cursor of a place in a list."""
     return base64.urlsafe_b64encode(f"items:{place}".encode()).decode()
 
 

@@ -121,6 +121,19 @@ class UserAnswer(Answer):
     """Other ids whose events are this user's; sessions begin with `session:`."""
 
 
+class ListedUser(Answer):
+    """A user in a list."""
+
+    user_id: str
+    events: int
+
+
+class UserPage(Page):
+    """Users by id, without sessions."""
+
+    items: tuple[ListedUser, ...]
+
+
 class MergeBody(Body):
     """The user or session whose events become another user's."""
 
