@@ -20,7 +20,8 @@ from scipy import sparse
 from lexirec.core.errors import ArtifactError, DataError, TrainingError
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
-from lexirec.data.sparse_neighbors import LARGE, Matrix, best_of_rows, nearest_sparse
+from lexirec.data.sparse_neighbors import LARGE, best_of_rows, nearest_sparse
+from lexirec.data.sparse_neighbors import Matrix as Matrix
 
 _CELLS = 1 << 24
 """Largest dense block of scores, in numbers: 64 MiB in float32."""
@@ -53,7 +54,7 @@ class Neighbors:
 
     def save(self, folder: str | Path) -> None:
         """Write `neighbors.npz` into the folder."""
-        measured = {} if self.recall is None else {"recall": np.array(self.recall)}
+        measured: dict[str, Any] = {} if self.recall is None else {"recall": np.array(self.recall)}
         np.savez_compressed(Path(folder) / "neighbors.npz", items=self.items, scores=self.scores, **measured)
 
     @classmethod

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +65,8 @@ def bench_growth(
 
     Returns:
         `items`, and `stages`: for each its figures by size (`seconds`, `processor_seconds`, `peak_mib`, `growth_mib`,
-        `disk_mib`, or `stopped` with the reason) and the `exponents` of growth, slopes of log figure over log items; beside them the
-        settings of the run. None stands where fewer than two sizes can be compared.
+        `disk_mib`, or `stopped` with the reason) and the `exponents` of growth, slopes of log figure over log items;
+        beside them the settings of the run. None stands where fewer than two sizes can be compared.
 
     Raises:
         SettingsError: a stage is unknown, or a shop too small.
@@ -122,7 +121,7 @@ def _measured(place: Place, stage: str, limit: float) -> dict[str, Any]:
     return figures
 
 
-def _context() -> BaseContext:
+def _context() -> Any:  # of one of two classes that share no typed base with a process
     """Return how children start: as copies of a process that has imported everything, where the system has that."""
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
