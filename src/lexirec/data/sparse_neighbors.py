@@ -29,7 +29,7 @@ _WORK = 1 << 24
 """Products of a block: their results take 200 MiB at most."""
 _POSTINGS = 1_000
 """Entries that the index keeps of a column: at the default a million texts of 20 words take minutes."""
-_CANDIDATES = 10
+_CANDIDATES = 3
 """Candidates that are ranked by full cosine, for each neighbour that is asked for."""
 _SAMPLE = 500
 """Items by which the recall of the index is measured."""
@@ -83,10 +83,10 @@ def best_of_rows(rows: Matrix, k: int, *, without: NDArray[np.int64] | None = No
     """
     n_rows = rows.shape[0]
     items, scores = np.full((n_rows, k), -1, dtype=np.int32), np.zeros((n_rows, k), dtype=np.float32)
-    values, columns, counts = rows.data, rows.indices, np.diff(rows.indptr)
-    kept = values > np.repeat(_bounds(values, rows.indptr, k + (without is not None)), counts)
-    row = np.repeat(np.arange(n_rows), counts)[kept]
-    columns, values = columns[kept], values[kept]
+    bounds = _bounds(rows.data, rows.indptr, k + (without is not None))
+    kept = np.flatnonzero(rows.data > np.repeat(bounds, np.diff(rows.indptr)))
+    row = np.searchsorted(rows.indptr, kept, side="right") - 1
+    columns, values = rows.indices[kept], rows.data[kept]
     if without is not None:
         others = columns != without[row]
         row, columns, values = row[others], columns[others], values[others]
@@ -103,23 +103,15 @@ def _bounds(values: NDArray[np.floating[Any]], offsets: NDArray[np.integer], k: 
 
     Rows are cut into pieces; at least k entries reach the k-th largest of the pieces' maxima.
     """
-    counts = np.diff(offsets).astype(np.int64)
-    bounds = np.zeros(len(counts), dtype=np.float32)
-    long = np.flatnonzero(counts > 8 * k)
-    if not long.size:
-        return bounds
-    pieces = 4 * k
-    length = -(-counts[long] // pieces)
-    starts = offsets[:-1][long, None] + length[:, None] * np.arange(pieces)
-    inside = starts < offsets[1:][long, None]
-    # pieces of short rows between two long ones are computed, too, and left out
-    edges = np.sort(np.concatenate([starts[inside], offsets[1:][long]]))
-    edges = np.unique(edges[edges < len(values)])
+    pieces, counts = 2 * k, np.diff(offsets).astype(np.int64)
+    length = np.maximum(-(-counts // pieces), 1)
+    starts = offsets[:-1, None] + length[:, None] * np.arange(pieces)
+    inside = starts < offsets[1:, None]
     maxima = np.full(starts.shape, -np.inf, dtype=np.float32)
-    maxima[inside] = np.maximum.reduceat(values, edges)[np.searchsorted(edges, starts[inside])]
+    if inside.any():  # pieces of all rows lie one behind another, so each ends where the next begins
+        maxima[inside] = np.maximum.reduceat(values, starts[inside])
     reached = np.partition(maxima, pieces - k, axis=1)[:, pieces - k]
-    bounds[long] = np.maximum(np.nextafter(reached, np.float32(-np.inf)), 0)
-    return bounds
+    return np.maximum(np.nextafter(reached, np.float32(-np.inf)), np.float32(0))
 
 
 def best_of_products(
