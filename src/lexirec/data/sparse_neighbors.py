@@ -105,7 +105,7 @@ def _bounds(values: NDArray[np.floating[Any]], offsets: NDArray[np.integer], k: 
     """
     pieces, counts = 2 * k, np.diff(offsets).astype(np.int64)
     length = np.maximum(-(-counts // pieces), 1)
-    starts = offsets[:-1, None] + length[:, None] * np.arange(pieces)
+    starts = np.asarray(offsets[:-1, None] + length[:, None] * np.arange(pieces), dtype=np.int64)
     inside = starts < offsets[1:, None]
     maxima = np.full(starts.shape, -np.inf, dtype=np.float32)
     if inside.any():  # pieces of all rows lie one behind another, so each ends where the next begins

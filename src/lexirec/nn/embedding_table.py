@@ -73,7 +73,7 @@ class ItemRows(nn.Module):
 
     def some(self, items_U: Tensor) -> Tensor:
         """Return the rows (U, D) of some items, equal to those of all; work grows with U."""
-        rows_UD = self.identity(items_U)
+        rows_UD: Tensor = self.identity(items_U)
         if self.project is not None:
             rows_UD = rows_UD + self.project(self.features_IF[items_U])
         if self.mix is None:
@@ -83,7 +83,8 @@ class ItemRows(nn.Module):
         if self.project is not None:  # a linear map: the neighbours' features are averaged before it
             features = functional.embedding_bag(near_UK, self.features_IF, per_sample_weights=weights_UK, mode="sum")
             near_UD = near_UD + self.project(features)
-        return rows_UD + self.mix * near_UD
+        mixed_UD: Tensor = rows_UD + self.mix * near_UD
+        return mixed_UD
 
 
 class MixedRows(NamedTuple):

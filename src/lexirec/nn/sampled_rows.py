@@ -21,7 +21,7 @@ from torch.nn import functional
 from lexirec.decoding.trie import Trie
 from lexirec.nn.ragged_sums import segment_logsumexp, spread
 
-SAMPLED_ABOVE = 100_000
+SAMPLED_ABOVE = 50_000
 """Catalogues of more items are trained on samples."""
 ROOT_ITEMS, NODE_ITEMS = 4096, 64
 """Items drawn at the root, shared by all rows, and below any other node."""
@@ -48,7 +48,7 @@ class Sample:
     @classmethod
     def draw(cls, trie: Trie, nodes: Tensor) -> Sample:
         """Draw items below nodes (any shape) and the root: one from each of equal parts of a node's items."""
-        nodes_V = torch.cat([nodes.flatten(), nodes.new_zeros(1)]).unique()
+        nodes_V = torch.unique(torch.cat([nodes.flatten(), nodes.new_zeros(1)]))
         size_V = trie.last[nodes_V] - trie.first[nodes_V]
         most_V = torch.where(nodes_V == 0, ROOT_ITEMS, NODE_ITEMS)
         count_V = torch.minimum(size_V, most_V)
@@ -56,7 +56,7 @@ class Sample:
         node_E, number_E = spread(torch.zeros_like(count_V), count_V)
         within_E = (number_E + torch.rand(len(node_E), dtype=torch.float64, device=node_E.device)) * size_V[node_E]
         place_E = trie.first[nodes_V][node_E] + (within_E / count_V[node_E]).long().clamp(max=size_V[node_E] - 1)
-        items_U, row_E = trie.order[place_E].unique(return_inverse=True)
+        items_U, row_E = torch.unique(trie.order[place_E], return_inverse=True)
         return cls(nodes_V, offsets_V, place_E, items_U, row_E)
 
     def of_nodes(self, nodes: Tensor) -> Tensor:
