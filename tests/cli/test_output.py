@@ -20,6 +20,11 @@ def test_nothing_is_cut_where_stdout_is_no_terminal(capsys):
     assert "\x1b" not in out
 
 
+def test_baselines_that_will_be_left_out_stand_below_the_stages(capsys):
+    run_output.print_stages([], {"ease": "ease: 100,000 items need about 112 GiB"})
+    assert "baselines.ease will be left out: ease: 100,000 items need about 112 GiB" in capsys.readouterr().out
+
+
 def test_json_is_readable_and_keeps_letters(capsys):
     output.put_json({"title": "Café"})
     assert "Café" in capsys.readouterr().out

@@ -4,6 +4,7 @@ from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.inference.times import TimeChoice
 from lexirec.data.loading import read_data
 from lexirec.data.toy import toy_shop
+from lexirec.models.baselines.item_similarity import EaseSettings
 from lexirec.pipeline.experiment import load_experiment
 from lexirec.workflows.scaffold import RECIPES, draft_experiment
 
@@ -154,3 +155,17 @@ def test_nothing_is_overwritten_and_mistakes_are_reported(shop):
     with pytest.raises(DataError, match="no such file"):
         draft_experiment(shop / "itmes.parquet", tables[1], shop / "new.toml")
     assert not (shop / "new.toml").exists()
+
+
+def test_baselines_of_a_large_catalogue_are_left_out_or_sampled_with_a_line(shop, monkeypatch):
+    monkeypatch.setattr("lexirec.core.environment.total_memory", lambda: 2**20)
+    monkeypatch.setattr(EaseSettings, "too_large", lambda *_: "ease: 84 items need more than there is")
+    monkeypatch.setattr("lexirec.workflows.scaffold._SCORES", 100)
+    draft = draft_experiment(shop / "items.parquet", shop / "interactions.parquet", shop / "mine.toml")
+    found = load_experiment(draft.path)
+    assert "ease" not in found.baselines
+    assert "# Left out: ease: 84 items need more than there is." in draft.text
+    assert found.baselines["sasrec-dot"].training.negatives == 256
+    assert "scores of 84 items for up to 1,200 targets a step need about" in draft.text
+    assert found.evaluation.sample_users == 20_000
+    assert "# Every case scores 84 items, so a sample of the 60 cases is evaluated." in draft.text

@@ -169,12 +169,14 @@ def plan(
     states what it assumes.
     """
     from lexirec.cli import run_output
+    from lexirec.pipeline.baseline_sizes import planned_without
     from lexirec.pipeline.run import plan_experiment
 
     loaded = _load(experiment, sets)
     if not cost:
         _only_with_cost(device, json)
-        run_output.print_stages(plan_experiment(loaded, Store(store), until))
+        stages = plan_experiment(loaded, Store(store), until)
+        run_output.print_stages(stages, planned_without(loaded, stages))
         return
     from lexirec.cli import cost_output
     from lexirec.workflows.costs.devices import devices_named

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
@@ -67,9 +67,9 @@ def print_demo(demo: Demonstration) -> None:
     put(f"(these commands need the demonstration's store: --store {demo.report.parent / 'store'})")
 
 
-def print_stages(stages: Sequence[Stage]) -> None:
-    """Print the stages of an experiment with their states."""
+def print_stages(stages: Sequence[Stage], without: Mapping[str, str] | None = None) -> None:
+    """Print the stages of an experiment with their states, and the baselines that will be left out, with the reason."""
     table = new_table("stage", "state", "key")
     for stage in stages:
         table.add_row(stage.name, colored(stage.state), stage.key[:12])
-    put(table)
+    put(table, *(f"baselines.{name} will be left out: {reason}" for name, reason in (without or {}).items()))

@@ -51,6 +51,22 @@ def _git(root: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+def total_memory() -> int | None:
+    """Return the memory of this machine in bytes; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows has no such call
+        return None
+
+
+def beyond_memory(what: str, needed: float, advice: str) -> str | None:
+    """Return in one line that `needed` bytes are more than the machine has, and what to do; None where they are not."""
+    there = total_memory()
+    if there is None or needed <= there:
+        return None
+    return f"{what} need about {needed / 2**30:,.0f} GiB; this machine has {there / 2**30:,.0f} GiB: {advice}"
+
+
 class PeakMemory:
     """Peak resident memory of this process since the object was created."""
 

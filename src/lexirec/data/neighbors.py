@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +20,8 @@ from scipy import sparse
 from lexirec.core.errors import ArtifactError, DataError, TrainingError
 from lexirec.data.catalog import Catalog
 from lexirec.data.sequences import Sequences
-
-Matrix: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
+from lexirec.data.sparse_neighbors import LARGE, best_of_rows, nearest_sparse
+from lexirec.data.sparse_neighbors import Matrix as Matrix
 
 _CELLS = 1 << 24
 """Largest dense block of scores, in numbers: 64 MiB in float32."""
@@ -34,10 +34,12 @@ class Neighbors:
     Attributes:
         items: item numbers, int32 (n_items, k), −1 where an item has fewer than k.
         scores: similarities, float32 (n_items, k), 0 where the item is −1.
+        recall: share of the true neighbours that an index found (large catalogues, on a sample); None where exact.
     """
 
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
+    recall: float | None = None
 
     def __post_init__(self) -> None:
         if self.items.ndim != 2 or self.items.shape != self.scores.shape:
@@ -48,11 +50,12 @@ class Neighbors:
 
     def first(self, k: int) -> Neighbors:
         """Keep the k best of every item."""
-        return Neighbors(self.items[:, :k], self.scores[:, :k])
+        return Neighbors(self.items[:, :k], self.scores[:, :k], self.recall)
 
     def save(self, folder: str | Path) -> None:
         """Write `neighbors.npz` into the folder."""
-        np.savez_compressed(Path(folder) / "neighbors.npz", items=self.items, scores=self.scores)
+        measured: dict[str, Any] = {} if self.recall is None else {"recall": np.array(self.recall)}
+        np.savez_compressed(Path(folder) / "neighbors.npz", items=self.items, scores=self.scores, **measured)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -64,7 +67,8 @@ class Neighbors:
         path = Path(folder) / "neighbors.npz"
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return cls(arrays["items"], arrays["scores"])
+                recall = float(arrays["recall"]) if "recall" in arrays else None
+                return cls(arrays["items"], arrays["scores"], recall)
         except (OSError, KeyError, ValueError) as error:
             raise ArtifactError(f"{path}: no readable neighbours ({error}); compute them again") from None
 
@@ -133,7 +137,9 @@ def _candidates(scores: NDArray[np.floating[Any]], k: int, of: str) -> NDArray[n
 def nearest(vectors: NDArray[np.floating[Any]] | Matrix, k: int) -> Neighbors:
     """Return every item's k nearest other items by cosine; ties go to the smaller number.
 
-    Works in blocks of items: memory is the vectors plus some 64 MiB for any catalogue, time is n² d.
+    Works in blocks of items: memory is the vectors plus some 64 MiB for any catalogue, time is n² d. Sparse vectors of
+    more than `LARGE` items are compared where they share a column, through an index where that is too much
+    (`sparse_neighbors`); items with a cosine of 0 or less are no neighbours then (−1).
 
     Args:
         vectors: (n_items, d), dense or sparse. An all-zero row has no neighbours and is no item's neighbour.
@@ -142,8 +148,10 @@ def nearest(vectors: NDArray[np.floating[Any]] | Matrix, k: int) -> Neighbors:
     Raises:
         DataError: a vector holds NaN or infinity.
     """
-    unit, has_direction = _unit(vectors)
+    unit, has_direction = unit_rows(vectors)
     n_items = len(has_direction)
+    if n_items > LARGE and not isinstance(unit, np.ndarray):
+        return Neighbors(*nearest_sparse(unit, k))
     items, scores = np.full((n_items, k), -1, dtype=np.int32), np.zeros((n_items, k), dtype=np.float32)
     block = max(1, _CELLS // max(n_items, 1))
     for first in range(0, n_items, block):
@@ -158,7 +166,7 @@ def nearest(vectors: NDArray[np.floating[Any]] | Matrix, k: int) -> Neighbors:
     return Neighbors(items, scores)
 
 
-def _unit(vectors: NDArray[np.floating[Any]] | Matrix) -> tuple[Any, NDArray[np.bool_]]:
+def unit_rows(vectors: NDArray[np.floating[Any]] | Matrix) -> tuple[Any, NDArray[np.bool_]]:
     """Scale rows to length 1 in float32; also return which rows have a length at all: bool (n_items,)."""
     values = vectors if isinstance(vectors, np.ndarray) else vectors.data
     if not (np.abs(values) < 1e15).all():  # the squares of greater numbers may overflow
@@ -221,21 +229,12 @@ def co_occurrence(train: Sequences, n_items: int, k: int, *, window: int = 10) -
     """
     together = pair_counts(train, n_items, window=window, backward=1.0)
     weight = _inverse(np.sqrt(train.counts(n_items)).astype(np.float32))
-    return _best_of_sparse(scaled(together, by_row=weight, by_column=weight), k)
+    return best_of(scaled(together, by_row=weight, by_column=weight), k)
 
 
-def _best_of_sparse(matrix: Matrix, k: int) -> Neighbors:
-    """Return the k largest stored off-diagonal numbers of every row, ties by column number."""
-    cells = matrix.tocoo()
-    rows, columns, values = cells.coords[0], cells.coords[1], cells.data
-    off_diagonal = rows != columns
-    order = np.lexsort((columns[off_diagonal], -values[off_diagonal], rows[off_diagonal]))
-    rows, columns, values = rows[off_diagonal][order], columns[off_diagonal][order], values[off_diagonal][order]
-    rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    n_items, kept = matrix.shape[0], rank < k
-    items, scores = np.full((n_items, k), -1, dtype=np.int32), np.zeros((n_items, k), dtype=np.float32)
-    items[rows[kept], rank[kept]], scores[rows[kept], rank[kept]] = columns[kept], values[kept]
-    return Neighbors(items, scores)
+def best_of(matrix: Matrix, k: int) -> Neighbors:
+    """Return the k largest positive off-diagonal numbers of every row of a square matrix, ties by column number."""
+    return Neighbors(*best_of_rows(matrix, k, without=np.arange(matrix.shape[0])))
 
 
 def read_published(path: str | Path, catalog: Catalog) -> Neighbors:

@@ -71,6 +71,21 @@ class ItemRows(nn.Module):
         near_ID = functional.embedding_bag(self.near_IK, rows_ID, per_sample_weights=self.weights_IK, mode="sum")
         return rows_ID + self.mix * near_ID
 
+    def some(self, items_U: Tensor) -> Tensor:
+        """Return the rows (U, D) of some items, equal to those of all; work grows with U."""
+        rows_UD: Tensor = self.identity(items_U)
+        if self.project is not None:
+            rows_UD = rows_UD + self.project(self.features_IF[items_U])
+        if self.mix is None:
+            return rows_UD
+        near_UK, weights_UK = self.near_IK[items_U], self.weights_IK[items_U]
+        near_UD = functional.embedding_bag(near_UK, self.identity.weight, per_sample_weights=weights_UK, mode="sum")
+        if self.project is not None:  # a linear map: the neighbours' features are averaged before it
+            features = functional.embedding_bag(near_UK, self.features_IF, per_sample_weights=weights_UK, mode="sum")
+            near_UD = near_UD + self.project(features)
+        mixed_UD: Tensor = rows_UD + self.mix * near_UD
+        return mixed_UD
+
 
 class MixedRows(NamedTuple):
     """Neighbours mixed into each item's row: item numbers int64 (I, K); weights float32 (I, K) summing to 1 or 0."""

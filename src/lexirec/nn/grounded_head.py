@@ -10,6 +10,7 @@ Shapes: `R` rows, `S` steps, `B` batch, `W` width, `C` children, `I` items, `K` 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from torch.nn import functional
 from lexirec.decoding.trie import Trie
 from lexirec.nn.embedding_table import ItemRows
 from lexirec.nn.head_base import Rows, TrieHolder, children_loss, log_shares, products, segment_logsumexp, spread, wide
+from lexirec.nn.sampled_rows import SAMPLED_ABOVE, Sample, log_mass
 
 
 class GroundedHead(TrieHolder):
@@ -49,8 +51,7 @@ class GroundedHead(TrieHolder):
 
     def embed(self, rows: Rows, nodes: Tensor) -> Tensor:
         """Embed entered nodes by their rows."""
-        assert rows.nodes_ND is not None
-        return self.embed_rows(rows.nodes_ND[nodes])
+        return self.embed_rows(rows.node_rows(nodes))
 
     def embed_rows(self, rows: Tensor) -> Tensor:
         """Map rows (…, D) into the backbone's input space, at the scale that its norms expect."""
@@ -86,6 +87,13 @@ class GroundedHead(TrieHolder):
         return functional.normalize(rows, dim=-1) if self.cosine else rows
 
 
+class _Chosen(NamedTuple):
+    """The rows of a step that are scored: queries (R, D) and histories (R, H)."""
+
+    queries_RD: Tensor
+    seen_RH: Tensor
+
+
 class MassHead(GroundedHead):
     """Head with pooling `mass`: scores a child by the log-sum-exp of the scores of the items below it.
 
@@ -110,6 +118,16 @@ class MassHead(GroundedHead):
         items_ID = self._items[0]()
         return Rows(self._table(items_ID), self.trie_on(items_ID.device).pool(items_ID))
 
+    def rows_of(self, nodes: Tensor, *, whole: bool = False) -> Rows:
+        """Compute the rows of items drawn below these nodes while a large catalogue is trained (`sampled_rows`)."""
+        items = self._items[0]
+        trie = self.trie_on(items.identity.weight.device)
+        if whole or not self.training or trie.trained is not None or trie.n_items <= SAMPLED_ABOVE:
+            return self.rows()
+        sample = Sample.draw(trie, nodes)
+        rows_UD = items.some(sample.items_U)
+        return Rows(self._table(rows_UD), sample.means(rows_UD), sample=sample)
+
     def loss(
         self, rows: Rows, hidden_RSD: Tensor, path_RS: Tensor, seen_RH: Tensor, soft_targets_RI: Tensor | None = None
     ) -> Tensor:
@@ -121,6 +139,8 @@ class MassHead(GroundedHead):
         trie = self.trie_on(hidden_RSD.device)
         branches = self.branches(trie.device)
         queries_RSD = self._queries(hidden_RSD)
+        if rows.sample is not None:
+            return self._sampled_loss(rows, rows.sample, queries_RSD, path_RS, seen_RH)
         logits_RI = wide(self._flat(rows, queries_RSD[:, 0], seen_RH))  # sums of masses need it, also in bfloat16
         total = logits_RI.logsumexp(1) - self._mass(trie, path_RS[:, 0], logits_RI)
         for step in range(1, queries_RSD.shape[1]):
@@ -138,6 +158,51 @@ class MassHead(GroundedHead):
         if soft_targets_RI is not None:
             total = (1 - soft_targets_RI.sum(1)) * total - (soft_targets_RI * logits_RI.log_softmax(1)).sum(1)
         return total.mean()
+
+    def _sampled_loss(
+        self, rows: Rows, sample: Sample, queries_RSD: Tensor, path_RS: Tensor, seen_RH: Tensor
+    ) -> Tensor:
+        """Estimate the loss from the drawn items: the target counts by itself, the others for what they stand for."""
+        trie, total = self.trie_on(queries_RSD.device), wide(queries_RSD.new_zeros(len(path_RS)))
+        branches = self.branches(trie.device)
+        deepest_R = path_RS.gather(1, ((path_RS >= 0).sum(1, keepdim=True) - 1).clamp(min=0)).squeeze(1)
+        place_R = trie.first[deepest_R]  # beyond the deepest node of a path nothing branches: its item is the target
+        for step, below_R in enumerate(path_RS.unbind(1)):
+            above_R = path_RS[:, step - 1].clamp(min=0) if step else torch.zeros_like(below_R)
+            open_R = ((below_R >= 0) & branches[above_R]).nonzero().squeeze(1)
+            above, below, target = above_R[open_R], below_R[open_R], place_R[open_R]
+            chosen = _Chosen(queries_RSD[open_R, step], seen_RH[open_R])
+            item = trie.order[target]
+            own = wide((chosen.queries_RD * rows.table_VD[sample.of_items(item)]).sum(-1))
+            own = self._penalised_entries(own, item, chosen.seen_RH, torch.arange(len(item), device=item.device))
+            child = torch.logaddexp(own, self._rest(rows, sample, chosen, below, (target, target + 1)))
+            hole = trie.first[below], trie.last[below]
+            parent = torch.logaddexp(child, self._rest(rows, sample, chosen, above, hole))
+            total = total.index_add(0, open_R, parent - child)
+        return total.mean()
+
+    def _rest(
+        self, rows: Rows, sample: Sample, chosen: _Chosen, nodes_R: Tensor, hole: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Estimate the log mass (R,) below one node per row, without the items at the places of a hole."""
+        trie, of_V = self.trie_on(nodes_R.device), sample.of_nodes(nodes_R)
+        row_E, entry_E = spread(sample.offsets_V[of_V], sample.offsets_V[of_V + 1])
+        place_E = sample.place_E[entry_E]
+        kept_E = (place_E < hole[0][row_E]) | (place_E >= hole[1][row_E])
+        row_E, entry_E, place_E = row_E[kept_E], entry_E[kept_E], place_E[kept_E]
+        index_E, item_E = sample.row_E[entry_E], trie.order[place_E]
+        if len(nodes_R) and not nodes_R.any():  # all rows stand at the root and share its items: one product
+            every_RU = chosen.queries_RD @ rows.table_VD[sample.row_E[: sample.offsets_V[1]]].T
+            logit_E = wide(every_RU)[row_E, entry_E]
+            if self.repeat is not None:
+                drawn_RU = trie.order[sample.place_E[: sample.offsets_V[1]]].expand_as(every_RU).contiguous()
+                seen_RU = _among(drawn_RU, chosen.seen_RH, trie.n_items)
+                logit_E = logit_E - seen_RU[row_E, entry_E] * self._penalty()
+        else:
+            logit_E = wide((chosen.queries_RD[row_E] * rows.table_VD[index_E]).sum(-1))
+            logit_E = self._penalised_entries(logit_E, item_E, chosen.seen_RH, row_E)
+        size_R = trie.last[nodes_R] - trie.first[nodes_R]
+        return log_mass(logit_E, row_E, size_R - (hole[1] - hole[0]))
 
     def item_logp(self, rows: Rows, hidden_BD: Tensor, seen_BH: Tensor) -> Tensor:
         """Return the items' log-probabilities (B, I) under the root's flat softmax."""

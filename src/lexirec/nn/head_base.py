@@ -16,6 +16,9 @@ from torch.nn import functional
 
 from lexirec.core.config import Settings
 from lexirec.decoding.trie import Trie
+from lexirec.nn.ragged_sums import segment_logsumexp as segment_logsumexp
+from lexirec.nn.ragged_sums import spread as spread
+from lexirec.nn.sampled_rows import SAMPLED_ABOVE, Sample
 
 _GATHER_COST = 32
 """Gathering one row costs about as much as this many rows of a matrix product (an estimate from memory bandwidth and
@@ -35,6 +38,7 @@ class Rows:
         vocabulary_VD: the whole output layer (vocabulary head and likelihood).
         packed: the output layer packed for searching (`cpu_kernels.pack_blocks`).
         words_VD: the input embeddings where one pass looks them up several times (`cpu_kernels.shared_gradient`).
+        sample: the items and nodes that `table_VD` and `nodes_ND` hold, where they are those of a batch alone.
     """
 
     table_VD: Tensor
@@ -42,6 +46,12 @@ class Rows:
     vocabulary_VD: Tensor | None = None
     packed: tuple[Tensor, ...] = ()
     words_VD: Tensor | None = None
+    sample: Sample | None = None
+
+    def node_rows(self, nodes: Tensor) -> Tensor:
+        """Return the rows (…, D) that embed nodes (…,)."""
+        assert self.nodes_ND is not None
+        return self.nodes_ND[nodes if self.sample is None else self.sample.of_nodes(nodes)]
 
 
 class Head(Protocol):
@@ -49,6 +59,9 @@ class Head(Protocol):
 
     def rows(self) -> Rows:
         """Compute the tensors that depend on weights alone."""
+
+    def rows_of(self, nodes: Tensor, *, whole: bool = False) -> Rows:
+        """Compute what a batch needs that embeds and scores these nodes alone; all rows where `whole` is set."""
 
     def embed(self, rows: Rows, nodes: Tensor) -> Tensor:
         """Return the decoder's input embeddings (…, D) of entered nodes (…,)."""
@@ -86,6 +99,14 @@ class TrieHolder(nn.Module):
             self._trie = self._trie.to(device)
             self._branches = None
         return self._trie
+
+    def rows(self) -> Rows:
+        """Compute the tensors that depend on weights alone."""
+        raise NotImplementedError
+
+    def rows_of(self, nodes: Tensor, *, whole: bool = False) -> Rows:
+        """Compute what a batch needs that embeds and scores these nodes alone: all rows, unless a head can do less."""
+        return self.rows()
 
     def trained_children(self, children_BWC: Tensor) -> Tensor | None:
         """Return which children have trained items below them (B, W, C); None where all items are trained."""
@@ -184,22 +205,6 @@ def log_shares(logits_NC: Tensor, trained_NC: Tensor | None = None) -> Tensor:
     return torch.where(trained_NC.any(-1, keepdim=True), logits_NC - beside, plain)
 
 
-def spread(first_R: Tensor, last_R: Tensor) -> tuple[Tensor, Tensor]:
-    """Expand ranges to a ragged list: for each number in `first_R[r] … last_R[r] − 1`, the row r and the number."""
-    sizes_R = last_R - first_R
-    row_E = torch.repeat_interleave(torch.arange(len(sizes_R), device=sizes_R.device), sizes_R)
-    starts_R = sizes_R.cumsum(0) - sizes_R
-    return row_E, torch.arange(len(row_E), device=row_E.device) - (starts_R - first_R)[row_E]
-
-
-def segment_logsumexp(values_E: Tensor, row_E: Tensor, rows: int) -> Tensor:
-    """Return the log-sum-exp of each row's entries (rows,); every row needs at least one."""
-    # subtract each row's maximum before exp; it cancels out, so it is detached
-    peak_R = values_E.detach().new_full((rows,), -torch.inf).scatter_reduce(0, row_E, values_E.detach(), "amax")
-    total_R = values_E.new_zeros(rows).index_add(0, row_E, (values_E - peak_R[row_E]).exp())
-    return total_R.log() + peak_R
-
-
 # -------------------------------------------------------------------------------------------------------- head settings
 
 
@@ -238,6 +243,12 @@ class HeadSettings(Settings):
     def flat(self) -> bool:
         """Whether the root has a distribution over items, as distillation needs."""
         return self.grounded and self.pooling == "mass"
+
+    def training_card(self, n_items: int) -> dict[str, str]:
+        """Return what the protocol card says where a large catalogue was trained on samples."""
+        if not self.flat or n_items <= SAMPLED_ABOVE:
+            return {}
+        return {"trained_with": "sampled softmax with logQ correction, except where soft targets are distilled"}
 
     @model_validator(mode="after")
     def _rows_are_of_nodes(self) -> Self:

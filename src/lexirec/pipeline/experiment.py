@@ -114,6 +114,11 @@ class Experiment(Settings):
     def _one_fusion_needs_no_name(cls, given: Any) -> Any:
         return {FUSED: given} if isinstance(given, dict) and "of" in given else given
 
+    @field_validator("baselines", mode="before")
+    @classmethod
+    def _an_empty_table_leaves_a_baseline_out(cls, given: Any) -> Any:
+        return {name: each for name, each in given.items() if each != {}} if isinstance(given, dict) else given
+
     @field_validator(*_SEEDED)
     @classmethod
     def _with_the_seed(cls, value: Any, info: ValidationInfo) -> Any:

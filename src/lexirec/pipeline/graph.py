@@ -18,6 +18,7 @@ from lexirec.core.runs import EXPERTS, FUSED, Stage
 from lexirec.models.ensemble.settings import EnsembleSettings
 from lexirec.models.tsrec.rewards import columns_of
 from lexirec.pipeline.backbone_check import check_backbone
+from lexirec.pipeline.baseline_sizes import left_out_by_size
 from lexirec.pipeline.data_checks import check_data
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.item_stages import (
@@ -103,7 +104,10 @@ def _recommenders(experiment: Experiment, runner: StageRunner) -> tuple[dict[str
     """Add an experiment's own recommenders; return the stages of the items, and the recommenders, main one last."""
     data = runner.stage("data", prepare_data, experiment.data, {}, data_files(experiment))
     if runner.act and runner.within is None:
-        check_data(experiment, load_split(data.folder), runner.until)
+        split = load_split(data.folder)
+        check_data(experiment, split, runner.until)
+        for name, why in left_out_by_size(experiment, split.n_items, len(split.train)).items():
+            runner.leave_out(f"baselines.{name}", why)
     vectors = vector_stages(experiment, runner, data)
     named = identifier_stages(experiment, runner, data, vectors)
     neighbors = neighbors_stage(experiment, runner, data, vectors)
@@ -203,6 +207,8 @@ def _baselines(
         inputs: dict[str, Stage | None] = {"data": given["data"], **(given if "vectors" in needed else {})}
         inputs |= {each: stage for each, stage in (("times", times), ("neighbors", neighbors)) if each in needed}
         label = f"baselines.{name}"
+        if label in (runner.left_out or {}):
+            continue  # too large for this catalogue
         stage = runner.attempt(label, partial(runner.stage, label, fit_baseline, settings.stored(), inputs))
         stages |= {name: stage} if stage is not None else {}
     return stages

@@ -21,13 +21,18 @@ from lexirec.data.inference.times import TimeChoice
 from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, LeaveLastOut, Published, read_data, split_data
 from lexirec.data.splits import Split, unseen_cases
+from lexirec.models.baselines.full_softmax import FullSoftmaxSettings
 from lexirec.models.distillation_teacher import DistillationSettings
+from lexirec.pipeline.baseline_sizes import too_large
 from lexirec.pipeline.data_checks import check_histories, why_no_case
+from lexirec.pipeline.experiment import load_experiment
 
 RECIPES = {"gram": "lexirec:gram.toml", "tsrec": "lexirec:tsrec.toml"}
 """The shipped recipe of each family."""
 
 _DAY = 86_400
+_SCORES, _CASES = 20_000_000_000, 20_000
+"""Scores of a whole evaluation beyond which so many cases are sampled: 100,000 cases of 200,000 items."""
 _UNLIKE = 0.3
 """Share of validation cases whose newest history event is not in training, above which training differs from use."""
 
@@ -193,6 +198,7 @@ def _parts(tables: _Tables, target: Path, family: str, remarks: tuple[str, ...])
         yield "# Sizes for this amount of data; the rest is as in the recipe."
     for name, values in sizes.items():
         yield _table(name, values)
+    yield from _large(family, tables)
     chosen_on = unseen_cases(tables.split)
     unlike = bool(chosen_on.size and chosen_on.mean() > _UNLIKE)
     if unlike and len(tables.split.train) >= DistillationSettings().folds:
@@ -251,6 +257,22 @@ def _sizes(family: str, n_items: int, n_events: int) -> dict[str, dict[str, Any]
     elif n_events > 500_000:  # a guess: more data, fewer epochs
         tables["model.training"] = {"epochs": 3}
     return tables
+
+
+def _large(family: str, tables: _Tables) -> Iterator[str]:
+    """Yield what a large catalogue needs: baselines left out or trained on samples, and a sample of cases."""
+    n_items, cases = len(tables.catalog), len(tables.split.test)
+    baselines = load_experiment(RECIPES[family]).baselines
+    for name, why in too_large(baselines, n_items, len(tables.split.train)).items():
+        if isinstance(baselines[name], FullSoftmaxSettings):
+            yield f"# A softmax over all items is too much ({why.partition(':')[2].strip()}): negatives are sampled."
+            yield _table(f"baselines.{name}.training", {"negatives": 256})
+        else:
+            yield _comment(f"Left out: {why}.")
+            yield _table(f"baselines.{name}", {})
+    if cases * n_items > _SCORES:
+        yield _comment(f"Every case scores {n_items:,} items, so a sample of the {cases:,} cases is evaluated.")
+        yield _table("evaluation", {"sample_users": _CASES})
 
 
 def _fusion(family: str, *, unlike: bool) -> dict[str, Any]:

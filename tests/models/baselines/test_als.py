@@ -65,3 +65,13 @@ def test_vectors_without_a_finite_solution_are_refused():
         match=r"als: the equations have no finite solution \(NaN [a-z ]*\); raise 'regularization' \(0\) or lower",
     ):
         Als(AlsSettings(dimensions=8, regularization=0.0, confidence=1e38)).fit(TRAIN, 5)
+
+
+def test_vectors_beyond_the_machine_are_refused_beforehand(monkeypatch):
+    monkeypatch.setattr("lexirec.core.environment.total_memory", lambda: 8 * 2**30)
+    assert AlsSettings().too_large(1_000_000, 5_000_000) is None
+    refused = AlsSettings().too_large(1_000_000, 10_000_000)
+    assert refused.startswith("als: vectors of 1,000,000 items and 10,000,000 users need about 10 GiB")
+    assert "this machine has 8 GiB: leave this baseline out, or lower 'dimensions'" in refused
+    monkeypatch.setattr("lexirec.core.environment.total_memory", lambda: None)
+    assert AlsSettings().too_large(1_000_000, 10_000_000) is None

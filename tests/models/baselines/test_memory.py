@@ -9,8 +9,9 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import leave_last_out
 from lexirec.evaluation.evaluator import evaluate
 from lexirec.models.baselines.base import BaselineInputs, save_fitted
-from lexirec.models.baselines.memory import TRANSITIONS, Memory, MemoryBaseline, MemorySettings, text_neighbors
+from lexirec.models.baselines.memory import TRANSITIONS, Memory, MemoryBaseline, MemorySettings
 from lexirec.models.baselines.recommender import ScoreRecommender
+from lexirec.models.baselines.text_neighbors import text_neighbors
 
 ITEMS = 9
 RANDOM = np.random.default_rng(0)

@@ -16,6 +16,7 @@ from pydantic import Field
 from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from lexirec.core.environment import beyond_memory
 from lexirec.core.errors import SettingsError, TrainingError
 from lexirec.data.neighbors import Matrix
 from lexirec.data.sequences import Sequences
@@ -45,6 +46,12 @@ class AlsSettings(BaselineSettings):
     """Confidence of a history item relative to the next newer one, when scoring."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Of the first vectors."""
+
+    def too_large(self, n_items: int, n_users: int) -> str | None:
+        """Return that the vectors of items and users are beyond the machine's memory."""
+        needed = 2 * 4 * self.dimensions * (n_items + n_users)
+        what = f"als: vectors of {n_items:,} items and {n_users:,} users"
+        return beyond_memory(what, needed, "leave this baseline out, or lower 'dimensions'")
 
 
 class Als(Baseline):

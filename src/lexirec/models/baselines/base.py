@@ -184,6 +184,10 @@ class BaselineSettings(PartSettings):
         """Return the settings that the fitted baseline is stored under, these unless others give the same result."""
         return self
 
+    def too_large(self, n_items: int, n_users: int) -> str | None:
+        """Return why so many items and users are too much for this baseline, in one line; None where they are not."""
+        return None
+
 
 @dataclass(frozen=True)
 class BaselineInputs:

@@ -43,7 +43,7 @@ from lexirec.models.baselines.base import (
     dense,
     popularity,
 )
-from lexirec.models.baselines.memory import text_rows
+from lexirec.models.baselines.text_neighbors import text_rows
 
 _LONGEST = 200
 """Most items of one ring that are kept."""

@@ -74,6 +74,16 @@ class EaseSettings(BaselineSettings):
     max_items: int = Field(default=30_000, ge=1)
     """Larger catalogues are refused, because the dense items × items matrix would not fit memory."""
 
+    def too_large(self, n_items: int, n_users: int) -> str | None:
+        """Return that the dense inverse is too large; see `max_items`."""
+        if n_items <= self.max_items:
+            return None
+        gigabytes = 3 * n_items**2 * np.dtype(self.precision).itemsize / 2**30
+        return (
+            f"ease: {n_items:,} items need about {gigabytes:,.0f} GiB for the dense inverse; allowed are max_items = "
+            f"{self.max_items:,}; leave this baseline out, or raise max_items where the memory is there"
+        )
+
 
 class Ease(Baseline):
     """Scores items by a linear model of items on items with zero diagonal, in closed form (Steck, WWW 2019).
@@ -93,7 +103,8 @@ class Ease(Baseline):
         Raises:
             DataError: the catalogue is larger than `max_items`, or the matrix cannot be inverted.
         """
-        _check_size(n_items, self.settings)
+        if refused := self.settings.too_large(n_items, len(train)):
+            raise DataError(refused)
         seen = binary_rows(train, n_items)
         gram = np.asarray((seen.T @ seen).toarray(), dtype=self.settings.precision)
         gram[np.diag_indices(n_items)] += self.settings.regularization
@@ -108,15 +119,6 @@ class Ease(Baseline):
         """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""
         rows = history_rows(histories, len(self.shares), self.settings.history_decay)
         return answer_newcomers(np.asarray(rows @ self.weights, dtype=np.float32), histories, self.shares)
-
-
-def _check_size(n_items: int, settings: EaseSettings) -> None:
-    if n_items > settings.max_items:
-        gigabytes = 3 * n_items**2 * np.dtype(settings.precision).itemsize / 2**30
-        raise DataError(
-            f"ease: {n_items:,} items need about {gigabytes:,.0f} GiB for the dense inverse; allowed are max_items = "
-            f"{settings.max_items:,}; leave this baseline out, or raise max_items where the memory is there"
-        )
 
 
 def _inverted(gram: NDArray[Any]) -> NDArray[Any]:

@@ -12,7 +12,8 @@ all items are scored by
 - M0 has no text, M1 uses item vectors, M2 TF-IDF of the item texts; the name only says which of them `fit` got.
 
 The matrix is never built, because K·C would be nearly dense: with r = hR, ((r + a·rK + d·rC·N)·C + (b·rC + c·m·r)·K)·S
-has the same value, where N holds 1 / row sum of C, so that P = N·C.
+has the same value, where N holds 1 / row sum of C, so that P = N·C. In catalogues of more than `LARGE` items these
+products stay sparse (`touched_items`); in smaller ones dense rows are faster.
 
 Source: our own measurement; counting transitions goes back to Shani, Heckerman and Brafman (JMLR 2005); walks on the
 graph of users and items are Cooper et al. (WWW 2014), ours go from item to item.
@@ -32,6 +33,7 @@ from scipy import sparse
 from lexirec.core.errors import ArtifactError, DataError, SettingsError
 from lexirec.data.neighbors import Matrix, Neighbors, nearest, pair_counts, scaled, top_k
 from lexirec.data.sequences import Sequences
+from lexirec.data.sparse_neighbors import LARGE
 from lexirec.models.baselines.base import (
     Baseline,
     BaselineInputs,
@@ -45,6 +47,10 @@ from lexirec.models.baselines.base import (
     save_fitted,
     unpack_matrix,
 )
+
+# the name is also known by this module, where the function stood before
+from lexirec.models.baselines.text_neighbors import text_neighbors
+from lexirec.models.baselines.touched_items import best_neighbors, touched
 
 Evidence = Literal["text", "vectors", "none"]
 """What a memory smooths its counts with: TF-IDF of the items' texts, the experiment's vectors, nothing."""
@@ -108,6 +114,7 @@ class Memory(Baseline):
     settings_class: ClassVar[type[BaselineSettings]] = MemorySettings
     options: ClassVar[type[BaselineSettings] | None] = MemoryBaseline
     settings: MemorySettings
+    recall: float | None = None  # of the text neighbours, where an index found them (`data.sparse_neighbors`)
     mean: float | None = None  # m when it was fitted, where items were added since (`models.extension`)
 
     def fit(
@@ -149,6 +156,7 @@ class Memory(Baseline):
         elif texts is not None:
             neighbors = text_neighbors(texts, self.settings.neighbors)
         self.similarities = None if neighbors is None else self._similarities(neighbors)
+        self.recall = None if neighbors is None else neighbors.recall
         self.steps = self._steps()
         self.row_scale = _shrink(self._sums(1), self.settings.row_power)
         self.column_scale = _shrink(self._sums(0), self.settings.column_power)
@@ -167,6 +175,8 @@ class Memory(Baseline):
 
     def scores(self, histories: Sequences) -> NDArray[np.float32]:
         """Score every item for every history: float32 (rows, n_items); popularity where a history is empty."""
+        if len(self.shares) > LARGE:
+            return answer_newcomers(dense(touched(self, histories)), histories, self.shares)
         rows = history_rows(histories, len(self.shares), self.settings.history_decay)
         spread = self._spread(scaled(rows, by_column=self.row_scale))
         spread *= self.column_scale
@@ -178,6 +188,8 @@ class Memory(Baseline):
         Items without events have neighbours if their texts have some. Works in blocks of items.
         """
         n_items = len(self.shares)
+        if n_items > LARGE:
+            return Neighbors(*best_neighbors(self, k), self.recall)
         items, scores = np.full((n_items, k), -1, dtype=np.int32), np.zeros((n_items, k), dtype=np.float32)
         for first in range(0, n_items, _BLOCK):
             rows = np.arange(first, min(first + _BLOCK, n_items))
@@ -187,7 +199,7 @@ class Memory(Baseline):
             scores_of_rows[scores_of_rows <= 0] = -np.inf
             items[rows], best = top_k(scores_of_rows, k, of="the memory")
             scores[rows] = np.where(np.isneginf(best), 0.0, best)
-        return Neighbors(items, scores)
+        return Neighbors(items, scores, self.recall)
 
     def _spread(self, rows: Any) -> NDArray[np.float32]:
         """Multiply sparse rows with the smoothed matrix."""
@@ -202,7 +214,7 @@ class Memory(Baseline):
             spread += dense(like @ self.counts)  # narrow enough to stay sparse, as direct is not
         if self.similarities is not None:
             direct *= self.settings.after
-            direct += dense(rows * np.float32(self.settings.similar * self._mean_sum()))
+            direct += dense(rows * np.float32(self.settings.similar * self.mean_sum()))
             spread += direct @ self.similarities
         return spread
 
@@ -223,7 +235,7 @@ class Memory(Baseline):
             counts, similarities, inner, outer = counts.T, similarities.T, outer, inner
         of_similarities = similarities @ np.ones(counts.shape[0])
         sums += inner * (similarities @ of_counts) + outer * (counts @ of_similarities)
-        sums += self.settings.similar * self._mean_sum() * of_similarities
+        sums += self.settings.similar * self.mean_sum() * of_similarities
         return sums
 
     def _steps(self) -> NDArray[np.float32] | None:
@@ -233,7 +245,8 @@ class Memory(Baseline):
         sums: NDArray[np.float64] = np.asarray(self.counts.sum(axis=1), dtype=np.float64).ravel()
         return np.float32(self.settings.two_steps) * _shrink(sums, 1.0)
 
-    def _mean_sum(self) -> float:
+    def mean_sum(self) -> float:
+        """Return m, the mean row sum of the counts."""
         return float(self.counts.sum()) / max(self.counts.shape[0], 1) if self.mean is None else self.mean
 
     def _similarities(self, neighbors: Neighbors) -> Matrix:
@@ -244,7 +257,8 @@ class Memory(Baseline):
         arrays = {name: getattr(self, name) for name in _VECTORS} | pack_matrix("counts", self.counts)
         if self.similarities is not None:
             arrays |= pack_matrix("similarities", self.similarities)
-        arrays |= {} if self.mean is None else {"mean": np.array(self.mean)}
+        named = {"mean": self.mean, "recall": self.recall}
+        arrays |= {name: np.array(value) for name, value in named.items() if value is not None}
         save_fitted(folder, self.settings, **arrays)
 
     @classmethod
@@ -256,7 +270,9 @@ class Memory(Baseline):
             memory.shares, memory.row_scale, memory.column_scale = (arrays[name] for name in _VECTORS)
             memory.counts = unpack_matrix("counts", arrays)
             memory.similarities = unpack_matrix("similarities", arrays) if "similarities.data" in arrays else None
-            memory.mean = float(arrays["mean"].item()) if "mean" in arrays else None
+            memory.mean, memory.recall = (
+                float(arrays[name].item()) if name in arrays else None for name in ("mean", "recall")
+            )
             memory.steps = memory._steps()
         except KeyError as error:
             raise ArtifactError(f"{folder}: the memory's array {error} is missing; fit and save it again") from None
@@ -266,28 +282,6 @@ class Memory(Baseline):
 def _shrink(sums: NDArray[np.float64], power: float) -> NDArray[np.float32]:
     """Return sums^−power, and 1 where a sum is 0 (there is nothing to scale)."""
     return np.power(np.where(sums > 0, sums, 1.0), -power).astype(np.float32)
-
-
-def text_neighbors(texts: Sequence[str], k: int) -> Neighbors:
-    """Find every item's k nearest by the TF-IDF of its text.
-
-    Raises:
-        DataError: the texts have no words in common.
-    """
-    return nearest(text_rows(texts), k)
-
-
-def text_rows(texts: Sequence[str]) -> Matrix:
-    """TF-IDF rows of the texts: sublinear tf, words of two texts or more, English stop words left out."""
-    from sklearn.feature_extraction.text import TfidfVectorizer  # a fitted memory is used without it
-
-    try:
-        rows = TfidfVectorizer(sublinear_tf=True, min_df=2, stop_words="english", dtype=np.float32).fit_transform(texts)
-    except ValueError:
-        raise DataError(
-            f"memory: no word stands in two of the {len(texts):,} item texts; give richer texts, vectors, or neither"
-        ) from None
-    return sparse.csr_array(rows)
 
 
 def _weights(neighbors: Neighbors, power: float) -> Matrix:

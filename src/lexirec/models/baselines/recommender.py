@@ -20,6 +20,7 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import top_k
 from lexirec.data.ranking import Ranking, check_request, forbid, newer_items, of_rows
 from lexirec.data.sequences import Sequences
+from lexirec.data.sparse_neighbors import recall_in_words
 from lexirec.models.baselines.base import Baseline, Scorer, score_batches
 from lexirec.models.baselines.registry import BASELINES
 from lexirec.models.recommend import Options, Recommendations, recommend
@@ -64,7 +65,9 @@ class ScoreRecommender:
     @property
     def protocol(self) -> dict[str, Any]:
         """How lists are made, for the protocol card."""
-        return {"recommender": self.kind, "search": "exact", "settings": self.scorer.settings.model_dump(mode="json")}
+        card = {"recommender": self.kind, "search": "exact", "settings": self.scorer.settings.model_dump(mode="json")}
+        recall = getattr(self.scorer, "recall", None)
+        return card if recall is None else card | {"text_neighbours": recall_in_words(recall)}
 
     def rank(
         self,

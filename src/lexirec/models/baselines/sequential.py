@@ -33,6 +33,7 @@ from lexirec.models.baselines.base import (
     load_fitted,
     save_fitted,
 )
+from lexirec.models.baselines.full_softmax import FullSoftmaxSettings
 from lexirec.semantic_ids.quantizers.assignment import finite_matrix
 
 
@@ -55,7 +56,7 @@ class SequenceTrainingSettings(Settings):
     seed: int = 0
 
 
-class SequenceSettings(BaselineSettings):
+class SequenceSettings(FullSoftmaxSettings):
     """Settings of all sequential networks and their training."""
 
     output: Literal["dot", "cosine"] = "cosine"

@@ -30,7 +30,8 @@ from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
 from lexirec.data.training_part import TrainingAndValidation
 from lexirec.models.baselines.base import score_batches
-from lexirec.models.baselines.memory import Memory, MemorySettings, text_neighbors
+from lexirec.models.baselines.memory import Memory, MemorySettings
+from lexirec.models.baselines.text_neighbors import text_neighbors
 from lexirec.models.ensemble.candidates import Part, best, gathered, union
 from lexirec.models.ensemble.settings import EnsembleSettings, PartnerSettings
 from lexirec.models.ensemble.weights import (

@@ -58,7 +58,7 @@ def extend_memory(memory: Memory, change: CatalogChange, likeness: Likeness | No
     """
     n_items, trained = len(change.after), change.trained
     extended = Memory(memory.settings)
-    extended.mean = memory._mean_sum()
+    extended.mean, extended.recall = memory.mean_sum(), memory.recall
     extended.counts = resized(memory.counts, change.kept, n_items)
     extended.shares = padded(memory.shares, change.kept, n_items)
     extended.similarities = None

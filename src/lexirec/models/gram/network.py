@@ -120,9 +120,11 @@ class GramNetwork(SharedWeights):
         """
         batch = Batch(items_BM, targets_BQ)
         # one word table with one dense gradient buffer serves encoder, decoder and head (CPU speed-up)
-        rows = replace(self.head.rows(), words_VD=shared_gradient(self.backbone.shared.weight))
         real_BQ = targets_BQ >= 0
         path_BQS = self._paths(items_BM.gather(1, targets_BQ.clamp(min=0)).clamp(min=0))
+        read = torch.cat([path_BQS.flatten().clamp(min=0), self.trie.item_node[items_BM.clamp(min=0)].flatten()])
+        rows = self.head.rows_of(read, whole=soft_targets is not None)
+        rows = replace(rows, words_VD=shared_gradient(self.backbone.shared.weight))
         path_RS = path_BQS[real_BQ]
         steps = self.head.steps(path_RS)
         prompts, start_BQD = self.fuse(without_unread(batch), rows)
@@ -209,11 +211,10 @@ class GramNetwork(SharedWeights):
             return None, None
         head = self.head
         assert isinstance(head, GroundedHead)
-        assert rows.nodes_ND is not None
         leaves_BM = self.trie.item_node[items_BM.clamp(min=0)]
         begin_B1D = self.begin.expand(len(items_BM), 1, -1)
         # causal attention lets one pass serve all targets of a window: state m has read items 0 … m only
-        sequence = torch.cat([begin_B1D, head.embed_rows(rows.nodes_ND[leaves_BM])], dim=1)
+        sequence = torch.cat([begin_B1D, head.embed_rows(rows.node_rows(leaves_BM))], dim=1)
         states = encode_causally(self.backbone.encoder, sequence)
         return states[:, 1:], states[:, 0]
 

@@ -186,6 +186,7 @@ class GramRecommender(GenerativeRecommender[GramSearcher]):
             and search.length_penalty is None
             and self.trained is None,
             "settings": self.settings.model_dump(mode="json"),
+            **self.settings.network.training_card(len(self._catalog)),
         }
 
     def _make_searcher(self) -> GramSearcher:

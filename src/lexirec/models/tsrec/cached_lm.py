@@ -191,9 +191,8 @@ class CachedLM(SharedWeights):
 
     def _embedded(self, ids: Tensor, nodes: Tensor, rows: Rows) -> Tensor:
         """Embed tokens and add the rows of the nodes they enter, at the learned scale `size`."""
-        assert rows.nodes_ND is not None
         tokens: Tensor = self.backbone.get_input_embeddings()(ids)
-        grounded = self.size * self.head.embed_rows(rows.nodes_ND[nodes])
+        grounded = self.size * self.head.embed_rows(rows.node_rows(nodes))
         embedded: Tensor = tokens + grounded.to(tokens.dtype) * (nodes > 0).unsqueeze(-1)
         return embedded
 

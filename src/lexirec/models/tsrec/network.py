@@ -21,6 +21,7 @@ from lexirec.models.tsrec.settings import TSRecNetworkSettings
 from lexirec.models.tsrec.tree_attention import check_padding
 from lexirec.nn.embedding_table import ItemRows
 from lexirec.nn.head_base import Rows, wide
+from lexirec.nn.sampled_rows import SAMPLED_ABOVE
 
 
 class PathScores(NamedTuple):
@@ -74,7 +75,7 @@ class TSRecNetwork(CachedLM):
             DataError: a row is empty or not padded on the right.
         """
         check_padding(attention_mask)
-        rows = self.rows()
+        rows = self.rows_of(input_ids, items, whole=soft_targets is not None)
         states_RLD = self.read(input_ids, rows)
         losses = []
         if len(item_rows_R := (items >= 0).nonzero().squeeze(1)):
@@ -86,6 +87,17 @@ class TSRecNetwork(CachedLM):
         if len(item_rows_R) < len(items):
             losses.append(self._text_losses(states_RLD, labels.masked_fill((items >= 0).unsqueeze(1), -100)).sum())
         return {"loss": torch.stack(losses).sum() / len(items)}
+
+    def rows_of(self, ids_RL: Tensor, items: Tensor, *, whole: bool) -> Rows:
+        """Compute the tables of a training batch: in a large catalogue, of what it needs (`nn.sampled_rows`)."""
+        if self.trie.n_items <= SAMPLED_ABOVE:
+            return self.rows()
+        nodes = self._paths(items.clamp(min=0)).flatten().clamp(min=0)
+        mentioned = self._nodes_in(ids_RL)
+        with full_precision(self.device):
+            read = nodes if mentioned is None else torch.cat([nodes, mentioned.flatten()])
+            rows: Rows = self.head.rows_of(read, whole=whole)
+        return rows
 
     def _states_before(self, states_RLD: Tensor, chosen: Tensor, starts: Tensor, steps: int) -> Tensor:
         """Return the states (rows, steps, D) that predict the target tokens of some rows."""

@@ -226,6 +226,7 @@ class TSRecRecommender(GenerativeRecommender[TSRecSearcher]):
             and search.length_penalty is None
             and self.trained is None,
             "settings": self.settings.model_dump(mode="json"),
+            **self.settings.network.training_card(len(self._catalog)),
             **self.origin,
         }
 

@@ -11,6 +11,7 @@ from lexirec.core.store import progress_folder
 from lexirec.data import neighbors
 from lexirec.data.catalog import Catalog
 from lexirec.data.neighbors import Neighbors
+from lexirec.data.sparse_neighbors import recall_in_words
 from lexirec.data.splits import Cases
 from lexirec.models.baselines.base import BaselineInputs, BaselineSettings
 from lexirec.models.baselines.memory import Memory
@@ -77,6 +78,8 @@ def _neighbor_lines(similar: Neighbors, catalog: Catalog) -> list[str]:
     without = int((similar.items < 0).all(axis=1).sum())
     name = item_names(catalog)
     lines = [f"items: {len(similar):,}, of which {without:,} have no neighbour"]
+    if similar.recall is not None:
+        lines.append(f"neighbours by text: {recall_in_words(similar.recall)}")
     for item in range(min(5, len(similar))):
         lines.append(f"{name[item]}: {'; '.join(name[other] for other in similar.items[item, :3] if other >= 0)}")
     return lines

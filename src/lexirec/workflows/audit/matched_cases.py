@@ -23,7 +23,8 @@ from lexirec.data.ranking import Recommender
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
 from lexirec.models.baselines.base import score_batches
-from lexirec.models.baselines.memory import TRANSITIONS, Memory, MemorySettings, text_neighbors
+from lexirec.models.baselines.memory import TRANSITIONS, Memory, MemorySettings
+from lexirec.models.baselines.text_neighbors import text_neighbors
 
 TRAINED, VALIDATION, TEST, AFTER_TRAINING = "training", "validation", "test", "test after training rows"
 """Groups of cases: the newest training event of each user, validation cases, test cases, and test targets after the

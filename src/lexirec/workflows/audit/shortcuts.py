@@ -32,7 +32,8 @@ from lexirec.data.splits import Cases, Split
 from lexirec.evaluation import metrics
 from lexirec.evaluation.metrics import ranks_in_scores
 from lexirec.models.baselines.base import popularity, score_batches
-from lexirec.models.baselines.memory import Memory, text_rows
+from lexirec.models.baselines.memory import Memory
+from lexirec.models.baselines.text_neighbors import text_rows
 from lexirec.workflows.audit.findings import Finding, NotLookedError
 
 if TYPE_CHECKING:
