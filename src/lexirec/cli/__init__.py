@@ -17,12 +17,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from lexirec.cli import bench, catalog, data, distribution, inspect, recommend, run, serve
+from lexirec.cli import bench, catalog, data, distribution, inspect, online, recommend, run, serve
 from lexirec.cli.options import app
 from lexirec.core.errors import LexirecError
 from lexirec.core.printable import PrintableFormatter, printable
 
-__all__ = ["app", "bench", "catalog", "data", "distribution", "inspect", "main", "recommend", "run", "serve"]
+__all__ = ["app", "bench", "catalog", "data", "distribution", "inspect", "main", "online", "recommend", "run", "serve"]
 
 _UNEXPECTED = 70
 """Exit status of an error that is not the user's (EX_SOFTWARE)."""
