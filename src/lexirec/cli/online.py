@@ -60,6 +60,38 @@ def evaluate_online(
         print_online(found)
 
 
+@app.command()
+def simulate(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The experiment on the toy shop that is served.")],
+    url: Annotated[str, typer.Option("--url", help="Address of its service, started with a simulated clock.")],
+    key: KeyOption = None,
+    visits: Annotated[int, typer.Option(min=1, max=1_000_000, help="Most visits in all.")] = 3_000,
+    days: Annotated[int, typer.Option(min=1, max=366, help="Simulated days.")] = 28,
+    shoppers: Annotated[int | None, typer.Option(min=1, help="Shoppers that take part; by default all.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=200, help="Places of a list.")] = 10,
+    bias: Annotated[float, typer.Option(min=0, max=5, help="Place r is looked at with probability r^-BIAS.")] = 0.7,
+    new_items: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of places for items newer than the model.")
+    ] = None,
+    connections: Annotated[int, typer.Option(min=1, max=256, help="Visits at a time.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Of what shoppers decide.")] = 0,
+    json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Let the toy shop's shoppers, whose tastes are known, walk a running service for simulated weeks."""
+    from lexirec.cli.online_output import print_simulation
+    from lexirec.cli.output import put_json
+    from lexirec.workflows.simulation import Walk, shoppers_of
+    from lexirec.workflows.simulation import simulate as walk_service
+
+    walk = Walk(visits, days, shoppers, k=k, bias=bias, new_items=new_items, connections=connections, seed=seed)
+    done = walk_service(shoppers_of(Store(store), name), url, walk, key)
+    if json:
+        put_json(done)
+    else:
+        print_simulation(done)
+
+
 def _of_database(name: str, asked: object, options: tuple[Path | None, list[str] | None, Path]) -> EvaluationAnswer:
     from lexirec.serving.answering.online_evaluation import Asked, evaluate_online
     from lexirec.serving.problems import ProblemError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lexirec.cli.output import new_table, put
@@ -13,13 +14,17 @@ if TYPE_CHECKING:
 
 def print_online(found: EvaluationAnswer) -> None:
     """Print figures by variant and day, differences with what they show, and remarks."""
-    put(f"lists from {found.since} until {found.until}, first {found.k} places, 95 % intervals by users")
+    put(f"lists from {_time(found.since)} until {_time(found.until)}, first {found.k} places, 95 % intervals by users")
     if found.variants:
         put(_figures(found))
     for each in found.differences or ():
         put(_told(each))
     for remark in found.remarks:
         put(f"note: {remark}")
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _figures(found: EvaluationAnswer) -> Any:

@@ -19,9 +19,7 @@ import math
 from scipy.stats import norm
 
 
-def always_valid_radius(
-    standard_error: float, planned: float, *, level: float = 0.95, comparisons: int = 1
-) -> float:
+def always_valid_radius(standard_error: float, planned: float, *, level: float = 0.95, comparisons: int = 1) -> float:
     """Return half the width of an interval that holds at all looks together.
 
     Args:

@@ -115,6 +115,6 @@ def _remarks(rows: OnlineRows, window: Window, settings: ImpressionSettings) -> 
         first = rows.day[rows.variant == rows.variants.index(CANDIDATE)].min()
         if first <= window.since // DAY:
             yield (
-                "the candidate has lists on the first day of this time: if it began before, ask with `since`, the day of "
-                "its first list, as verdicts hold for looks that all begin on the same day"
+                "the candidate has lists on the first day of this time: if it began before, ask with `since`, the day "
+                "of its first list, as verdicts hold for looks that all begin on the same day"
             )

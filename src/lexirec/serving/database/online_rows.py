@@ -76,8 +76,8 @@ class OnlineRows(NamedTuple):
         day: Days since 1970: int32 (rows,).
         user: Number of the user, in ascending order: int64 (rows,).
         sums: float32 (rows, columns): answers, answers to known users, answers by simpler models, first k places that
-            are filled, those of them with items newer than the model, hits, inferred hits, answers with a click on the first k places, their reciprocal ranks, and for every type the answers with a
-            hit of it.
+            are filled, those of them with items newer than the model, hits, inferred hits, answers with a click on the
+            first k places, their reciprocal ranks, and for every type the answers with a hit of it.
         types: The types.
         shown: (variant, day or None for all) -> different items on the first k places.
     """
@@ -160,12 +160,12 @@ class _Places(NamedTuple):
 
 def _places(connection: Connection, items: ColumnElement[Any]) -> _Places:
     if is_postgresql(connection):
-        each = func.json_array_elements(cast(items, JSON)).table_valued(
+        values = func.json_array_elements(cast(items, JSON)).table_valued(
             column("value", JSON), with_ordinality="place", name="places", joins_implicitly=True
         )
-        rows = each.render_derived()
-        each = rows.c.value
-        return _Places(rows, each["item_id"].as_string(), rows.c.place, each["new"].as_string() == "true")
+        rows = values.render_derived()
+        place = rows.c.value
+        return _Places(rows, place["item_id"].as_string(), rows.c.place, place["new"].as_string() == "true")
     rows = func.json_each(items).table_valued(
         column("key", Integer), column("value"), name="places", joins_implicitly=True
     )
