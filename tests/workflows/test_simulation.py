@@ -44,5 +44,5 @@ def test_a_service_whose_days_do_not_pass_is_refused(tmp_path):
     run_shop(tmp_path)
     with LiveService("shop", tmp_path) as service:
         wait_ready(service.url)
-        with pytest.raises(SettingsError, match="storage.clock=simulated"):
+        with pytest.raises(SettingsError, match=r"storage\.clock=simulated"):
             simulate(shoppers_of(Store(tmp_path / "store"), "shop"), service.url, WALK)

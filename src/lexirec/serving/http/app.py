@@ -24,9 +24,8 @@ from lexirec.serving.http.auth import needs
 from lexirec.serving.http.errors import answer_errors
 from lexirec.serving.http.metrics import MEDIA_TYPE
 from lexirec.serving.http.openapi import describe
-from lexirec.serving.http.requests import App, RequestMiddleware
+from lexirec.serving.http.requests import App, RequestMiddleware, SimulatedTime
 from lexirec.serving.http.service import Service
-from lexirec.serving.http.simulated_time import SimulatedTime
 from lexirec.serving.problems import KINDS, ProblemError
 from lexirec.serving.schemas.catalog import ItemRows
 from lexirec.serving.schemas.events import EventList, NewEvent
