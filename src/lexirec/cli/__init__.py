@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from lexirec.cli import bench, catalog, data, distribution, inspect, recommend, recommend_all, run, serve
+from lexirec.cli import bench, catalog, data, distribution, inspect, online, recommend, recommend_all, run, serve
 from lexirec.cli.options import app
 from lexirec.core.errors import LexirecError
 from lexirec.core.printable import PrintableFormatter, printable
@@ -30,6 +30,7 @@ __all__ = [
     "distribution",
     "inspect",
     "main",
+    "online",
     "recommend",
     "recommend_all",
     "run",

@@ -39,14 +39,14 @@ def serve(
     given += [f"port={port}"] if port is not None else []
     given += ["auth.insecure=true"] if insecure else []
     overrides = [*(set_ or []), *given]
-    configured = _settings(config, overrides)
+    configured = serve_settings(config, overrides)
     if print_config:
         typer.echo("\n".join(configured.lines()))
         return
     from lexirec.serving.starting import start_service
 
     def reread() -> ServeSettings:
-        return _settings(config, overrides).settings
+        return serve_settings(config, overrides).settings
 
     start_service(Store(store), name, with_, configured.settings, migrate=migrate, reread=reread)
 
@@ -71,7 +71,7 @@ def key(
         raise SettingsError(f"key {action}: there are add, list and revoke")
     if action != "list" and key_name is None:
         raise SettingsError(f"key {action}: name the key, such as lexirec key {action} web")
-    with _database(config, set_, store, experiment) as database:
+    with open_database_of(config, set_, store, experiment) as database:
         if action == "list":
             print_keys(database.keys.every(), json)
         elif action == "add":
@@ -87,7 +87,7 @@ def import_events(
     name: NameArgument, config: ConfigOption = None, set_: SetOption = None, store: StoreOption = DEFAULT_STORE
 ) -> None:
     """Give a service the events of its experiment's tables, so that it knows their users; may be repeated."""
-    with _database(config, set_, store, name) as database:
+    with open_database_of(config, set_, store, name) as database:
         from lexirec.workflows.first_events import import_experiment_events
 
         done = import_experiment_events(Store(store), name, database)
@@ -116,7 +116,7 @@ def export_events(
     from lexirec.serving.database.export import export_events as export
     from lexirec.serving.starting import served_items
 
-    with _database(config, set_, store, name) as database:
+    with open_database_of(config, set_, store, name) as database:
         known = None if unknown_items else served_items(Store(store), name)
         done = export(database.access, out, types=type_, known=known, sessions=not no_sessions)
     left = (
@@ -136,12 +136,13 @@ def serve_backup(
     """Copy the database of a service while it runs (SQLite; for PostgreSQL it says how)."""
     from lexirec.serving.database.backup import back_up
 
-    with _database(config, set_, store, name) as database:
+    with open_database_of(config, set_, store, name) as database:
         back_up(database.access, out)
     typer.echo(f"the database is copied to {out}", err=True)
 
 
-def _settings(config: Path | None, overrides: list[str]) -> Configured:
+def serve_settings(config: Path | None, overrides: list[str]) -> Configured:
+    """Read the settings of a service."""
     try:
         from lexirec.serving.settings import read_settings
     except ImportError as error:
@@ -149,9 +150,9 @@ def _settings(config: Path | None, overrides: list[str]) -> Configured:
     return read_settings(config, overrides)
 
 
-def _database(config: Path | None, overrides: list[str] | None, store: Path, name: str | None) -> Database:
+def open_database_of(config: Path | None, overrides: list[str] | None, store: Path, name: str | None) -> Database:
     """Open the database of a service."""
-    settings = _settings(config, overrides or []).settings
+    settings = serve_settings(config, overrides or []).settings
     try:
         from lexirec.serving.starting import open_for
     except ImportError as error:

@@ -7,6 +7,7 @@ import random
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -160,9 +161,10 @@ def recommendation(recommendation_id: str, *, explain: bool) -> Call[PastRecomme
     return Call("GET", f"/v1/recommendations/{in_path(recommendation_id)}", PastRecommendation, query=query)
 
 
-def evaluation(variant: str | None, days: int, k: int) -> Call[EvaluationAnswer]:
+def evaluation(variant: str | None, days: int, k: int, since: date | None = None) -> Call[EvaluationAnswer]:
     """Return the call for online figures."""
     query = {"days": str(days), "k": str(k)} | ({"variant": variant} if variant else {})
+    query |= {"since": since.isoformat()} if since is not None else {}
     return Call("GET", "/v1/evaluation", EvaluationAnswer, query=query)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -130,9 +131,11 @@ class Client(CatalogClient, ModelClient):
         """Return a list that was answered, and what came of it; `explain` computes the reasons anew."""
         return self._send(calls.recommendation(recommendation_id, explain=explain))
 
-    def evaluation(self, variant: str | None = None, *, days: int = 7, k: int = 10) -> EvaluationAnswer:
+    def evaluation(
+        self, variant: str | None = None, *, days: int = 7, k: int = 10, since: date | None = None
+    ) -> EvaluationAnswer:
         """Return online figures of the last days by variant and day."""
-        return self._send(calls.evaluation(variant, days, k))
+        return self._send(calls.evaluation(variant, days, k, since))
 
     def info(self) -> InfoAnswer:
         """Return what the service says about itself."""
@@ -236,9 +239,11 @@ class AsyncClient(AsyncCatalogClient, AsyncModelClient):
         """Return a list that was answered, and what came of it; `explain` computes the reasons anew."""
         return await self._send(calls.recommendation(recommendation_id, explain=explain))
 
-    async def evaluation(self, variant: str | None = None, *, days: int = 7, k: int = 10) -> EvaluationAnswer:
+    async def evaluation(
+        self, variant: str | None = None, *, days: int = 7, k: int = 10, since: date | None = None
+    ) -> EvaluationAnswer:
         """Return online figures of the last days by variant and day."""
-        return await self._send(calls.evaluation(variant, days, k))
+        return await self._send(calls.evaluation(variant, days, k, since))
 
     async def info(self) -> InfoAnswer:
         """Return what the service says about itself."""

@@ -34,16 +34,16 @@ _FOLLOWS = (0.4, 0.33, 0.27)
 _SECOND_LOOK = 0.2
 """Share of project steps that stay with the same product type."""
 
-_CONTINUE = 0.65
+CONTINUE = 0.65
 """Chance that a project takes one more step."""
 
 _NOISE = 0.08
 """Share of events that do not depend on the shopper; they cycle through the catalogue, so that every item occurs."""
 
-_CIRCLE, _SAME_BRAND, _BAND = 2.8, 0.5, 0.7
+CIRCLE, SAME_BRAND, BAND = 2.8, 0.5, 0.7
 """Log-odds for an item of the shopper's circle, of the brand just bought, of the shopper's price band."""
 
-_ALREADY_OWNED = -2.5
+ALREADY_OWNED = -2.5
 """Log-odds of returning to a product type the shopper already has."""
 
 _TYPE_SPREAD, _ITEM_SPREAD = 0.5, 0.6
@@ -169,7 +169,7 @@ def _sentence(text: str) -> str:
 
 def visits(words: Words, shelf: Shelf, shoppers: int, ids: NDArray[np.str_], rng: np.random.Generator) -> pa.Table:
     """Return the table of events: 5 to 25 of each shopper, all in order of time."""
-    lengths = np.minimum(SHORTEST - 1 + rng.geometric(0.14, shoppers), LONGEST)
+    lengths = numbers_of_events(shoppers, rng)
     walked, fresh = _walk(words, shelf, lengths, rng)
     times = _clock(fresh, rng)
     kept = np.arange(LONGEST) < lengths[:, None]
@@ -179,16 +179,28 @@ def visits(words: Words, shelf: Shelf, shoppers: int, ids: NDArray[np.str_], rng
     return pa.table({"user_id": users[who], "item_id": ids[walked[kept][order]], "time": times[kept][order]})
 
 
+def numbers_of_events(shoppers: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw how many events each shopper has, (S,)."""
+    return np.minimum(SHORTEST - 1 + rng.geometric(0.14, shoppers), LONGEST)
+
+
+def tastes(
+    words: Words, shoppers: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Draw what shoppers like: circle (S,), price band (S,), and log weights of the types projects start at (S, T)."""
+    circle, band = rng.integers(0, 4, shoppers), rng.integers(0, 3, shoppers)
+    return circle, band, _wishes(words, shoppers, rng)
+
+
 def _walk(
     words: Words, shelf: Shelf, lengths: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Draw all shoppers' events, one step of all at a time: items (S, 25) and whether a project begins (S, 25)."""
     everyone = np.arange(len(lengths))
-    circle, band = rng.integers(0, 4, len(lengths)), rng.integers(0, 3, len(lengths))
-    wishes = _wishes(words, len(lengths), rng)
+    circle, band, wishes = tastes(words, len(lengths), rng)
     stray = _stray_items(lengths, len(shelf.kind), rng)
     walked = np.full((len(lengths), LONGEST), -1)
-    fresh = rng.random(walked.shape) > _CONTINUE
+    fresh = rng.random(walked.shape) > CONTINUE
     fresh[:, 0] = True
     owned = np.zeros((len(lengths), len(words.types)), dtype=bool)
     with np.errstate(divide="ignore"):
@@ -196,12 +208,12 @@ def _walk(
     item = np.zeros(len(lengths), dtype=np.int64)  # the last item of the project; the first event does not use it
     for step in range(LONGEST):
         new, here = fresh[:, step], shelf.kind[item]
-        penalty = np.where(owned & (np.arange(len(words.types)) != here[:, None]), _ALREADY_OWNED, 0.0)
+        penalty = np.where(owned & (np.arange(len(words.types)) != here[:, None]), ALREADY_OWNED, 0.0)
         kind = _draw(np.where(new[:, None], wishes, steps[here]) + penalty, rng)
         offer = shelf.members[kind]
-        appeal = shelf.weight[offer] + _CIRCLE * (shelf.circle[offer] == circle[:, None])
-        appeal += _BAND * (shelf.band[offer] == band[:, None])
-        appeal += _SAME_BRAND * ((shelf.brand[offer] == shelf.brand[item][:, None]) & ~new[:, None])
+        appeal = shelf.weight[offer] + CIRCLE * (shelf.circle[offer] == circle[:, None])
+        appeal += BAND * (shelf.band[offer] == band[:, None])
+        appeal += SAME_BRAND * ((shelf.brand[offer] == shelf.brand[item][:, None]) & ~new[:, None])
         appeal[(offer < 0) | (offer[:, :, None] == walked[:, None, :step]).any(axis=2)] = -np.inf
         pick = offer[everyone, _draw(appeal, rng)]
         lost = ~np.isfinite(appeal).any(axis=1) | (stray[:, step] >= 0)

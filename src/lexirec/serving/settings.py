@@ -100,6 +100,9 @@ class StorageSettings(Settings):
 
     url: str | None = None
     """`sqlite:///FILE` or `postgresql+psycopg://USER:PASSWORD@HOST/NAME`; None for `serving/NAME.db` in the store."""
+    clock: Literal["system", "simulated"] = "system"
+    """`simulated` stands still until a request's header `X-Simulated-Time` sets it forward: for `lexirec simulate`, on
+    loopback and with a database of its own."""
 
 
 class AuthSettings(Settings):
@@ -184,6 +187,16 @@ class ServeSettings(AddressSettings):
     stopping: StoppingSettings = Field(default_factory=StoppingSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
     traffic: TrafficSettings = Field(default_factory=TrafficSettings)
+
+    @model_validator(mode="after")
+    def _simulations_stay_at_home(self) -> Self:
+        if self.storage.clock == "simulated" and self.host not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError("storage.clock is 'simulated', whose time any request can set; it needs host 127.0.0.1")
+        if self.storage.clock == "simulated" and self.storage.url is None:
+            raise ValueError(
+                "storage.clock is 'simulated', which writes times to come; name a database of its own in storage.url"
+            )
+        return self
 
 
 class Configured(NamedTuple):

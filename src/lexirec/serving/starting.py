@@ -16,6 +16,7 @@ from lexirec.data.catalog import Catalog
 from lexirec.models.loading import chosen, folder_named
 from lexirec.serving.answering.remembering import ServedModels
 from lexirec.serving.answering.sources import SourceFinder
+from lexirec.serving.database.clock import SimulatedClock
 from lexirec.serving.database.opening import Database, open_database
 from lexirec.serving.http.auth import check_address
 from lexirec.serving.http.logs import log_as_json
@@ -48,7 +49,9 @@ def database_url(settings: ServeSettings, store: Store, name: str | None) -> str
 
 def open_for(settings: ServeSettings, store: Store, name: str | None, *, migrate: bool = False) -> Database:
     """Open the database of a service."""
-    return open_database(database_url(settings, store, name), migrate=migrate, policy=event_policy(settings.events))
+    clock = SimulatedClock() if settings.storage.clock == "simulated" else None
+    url = database_url(settings, store, name)
+    return open_database(url, migrate=migrate, clock=clock, policy=event_policy(settings.events))
 
 
 def served_items(store: Store, name: str) -> frozenset[str]:

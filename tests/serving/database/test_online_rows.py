@@ -15,6 +15,7 @@ from lexirec.serving.database.write_queue import single
 from tests.serving.conftest import NOW
 
 HOURS = 3600.0
+NEW = ("A7", 'a "new": true item')
 
 
 def flush(database):
@@ -23,6 +24,8 @@ def flush(database):
 
 def shown(name, user, time=NOW, items=("A1", "A2"), variant="active", fallback=None):
     ranked = [{"item_id": item, "rank": rank, "score": -rank / 2} for rank, item in enumerate(items, 1)]
+    for each in ranked:
+        each |= {"new": True} if each["item_id"] in NEW else {}
     return Impression(name, user, time, variant, "model@3/0", ranked, {}, None, fallback)
 
 
@@ -30,7 +33,7 @@ def a_shop(database, clock, seed=0):
     """Ten users, three days, ids that JSON must quote, newcomers, two variants."""
     chance = random.Random(seed)
     clock.now = NOW + 4 * DAY
-    items = [f"A{number}" for number in range(8)] + ['a "quoted" \\ one', "müßig/ß", "日本"]
+    items = [f"A{number}" for number in range(8)] + ['a "quoted" \\ one', "müßig/ß", NEW[1]]
     users = [f"u{number}" for number in range(8)] + ["session:1", None]
     lists = []
     for number in range(150):
@@ -62,6 +65,8 @@ def expected(database, lists, k, clicks):
         row["impressions"] += 1
         row["known"] += each.user_id is not None
         row["fallbacks"] += each.fallback is not None
+        row["places"] += len(each.items[:k])
+        row["new"] += sum(item["item_id"] in NEW for item in each.items[:k])
         ranks = {item["item_id"]: item["rank"] for item in each.items}
         outcomes = database.impressions.outcomes(each.recommendation_id)
         row["hits"] += len(outcomes)

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from lexirec.decoding.recording import BeamRecorder
 from lexirec.serving.answering.compiling import Compiled, RuleCompiler
 from lexirec.serving.answering.engine import Engine
@@ -34,7 +36,7 @@ from lexirec.serving.schemas.recommend import (
 
 _log = logging.getLogger(__name__)
 _clock = SteadyClock()
-Observe = Callable[[RecommendRequest | RankRequest, Recommendation, int], None]
+Observe = Callable[[RecommendRequest | RankRequest, Recommendation, int, Sequence[int]], None]
 
 MOST_HELPED = 32
 """Requests that may wait for a simpler model; the next one is refused, as its answer would be late, too."""
@@ -78,7 +80,8 @@ class Answers:
             compiler: of rules.
             reading: of stored events.
             fallback: whether simpler models answer where the model does not in time, or fails.
-            observe: hears of every answer and of how many of its items were not legal, on the event loop.
+            observe: hears of every answer, of how many of its items were not legal, and of the ranks of those that are
+                newer than the model, on the event loop.
         """
         self._snapshots, self._engine, self._compiler, self.reading = snapshots, engine, compiler, reading
         self._fallback, self._observe = fallback, observe
@@ -116,7 +119,7 @@ class Answers:
             )
         answer = _answer(body, task, ranked, (unknown, compiled.remarks))
         if self._observe is not None and recorder is None:
-            self._observe(body, answer, invalid_items(task, ranked))
+            self._observe(body, answer, invalid_items(task, ranked), new_ranks(task, ranked))
         return answer
 
     def similar(self, body: SimilarRequest) -> SimilarAnswer:
@@ -205,6 +208,12 @@ def invalid_items(task: Task, ranked: Ranked) -> int:
     forbidden = set(ranked.history.forbidden(task.exclude_seen).tolist())
     allowed = task.rules.allowed
     return sum(item in forbidden or (allowed is not None and not allowed[item]) for item in ranked.items.tolist())
+
+
+def new_ranks(task: Task, ranked: Ranked) -> tuple[int, ...]:
+    """Return the ranks of the items of a list that are newer than the model."""
+    newer = task.snapshot.newer
+    return () if newer is None else tuple((np.flatnonzero(newer[ranked.items]) + 1).tolist())
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, settle: Callable[[Any], None], result: Any) -> None:

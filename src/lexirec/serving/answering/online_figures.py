@@ -1,11 +1,14 @@
 """Online figures: from rows of users and days to means with intervals, by variant and day, and how variants differ.
 
-Whole users are resampled, as in the evaluation of experiments: the lists of one user resemble each other.
+Whole users are resampled, as in the evaluation of experiments: the lists of one user resemble each other. People look
+at these figures every day, so a variant is called better by a bound that holds at all looks together
+(`evaluation.sequential`), not by the interval of one look.
 """
 
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexirec.evaluation.bootstrap import Bootstrap, Resampled
+from lexirec.evaluation.sequential import always_valid_detectable, always_valid_radius
 from lexirec.evaluation.significance import compare_groups
 from lexirec.serving.database.online_rows import OnlineRows
 from lexirec.serving.schemas.evaluation import DayFigures, DifferenceFigure, Figure, Figures, VariantFigures
@@ -20,6 +24,10 @@ from lexirec.serving.schemas.evaluation import DayFigures, DifferenceFigure, Fig
 ACTIVE, CANDIDATE = "active", "candidate"
 BOOTSTRAP = Bootstrap(replicates=2_000)
 _OF_A_DAY = Bootstrap(replicates=500)
+PLANNED = 0.1
+"""Relative difference for which the bound of all looks is made narrow."""
+FEWEST = 100
+"""Users of each variant below which none is called better: standard errors of fewer are no basis."""
 _EPOCH = datetime.date(1970, 1, 1)
 Floats = NDArray[np.float64]
 
@@ -41,19 +49,19 @@ class _Users:
         found: Floats = np.empty(0) if self._sums is None else self._sums[:, self._rows.place(name)]
         return found
 
-    def resampled(self, name: str) -> Resampled | None:
-        """Return the mean over lists of a column; None with fewer than two users."""
+    def resampled(self, name: str, per: str = "impressions") -> Resampled | None:
+        """Return the mean of a column over lists, or over what `per` counts; None with fewer than two users."""
         if len(self) < 2:
             return None
-        return Resampled.of([self.column(name)[None, :]], self.column("impressions"), self._bootstrap)
+        return Resampled.of([self.column(name)[None, :]], self.column(per), self._bootstrap)
 
-    def figure(self, name: str) -> Figure | None:
-        """Return the mean over lists with its interval."""
-        lists = float(self.column("impressions").sum())
+    def figure(self, name: str, per: str = "impressions") -> Figure | None:
+        """Return the mean over lists, or over what `per` counts, with its interval."""
+        lists = float(self.column(per).sum())
         if not lists:
             return None
         total = float(self.column(name).sum())
-        resampled = self.resampled(name) if total else None
+        resampled = self.resampled(name, per) if total else None
         if resampled is None:
             known = 0.0 if len(self) > 1 else None  # no user has any: every resample has none
             return Figure(value=_round(total / lists), low=known, high=known)
@@ -91,6 +99,7 @@ def _figures(users: _Users, rows: OnlineRows, which: tuple[str, int | None], n_i
             kind: figure for kind in rows.types if (figure := users.figure(f"type:{kind}")) is not None and figure.value
         },
         fallback_share=users.figure("fallbacks"),
+        new_item_share=users.figure("new", "places"),
         items_shown=shown,
         coverage=_round(min(1.0, shown / n_items)),
     )
@@ -114,7 +123,8 @@ def differences(rows: OnlineRows) -> tuple[DifferenceFigure, ...] | None:
     kept = {shown: name for shown, name in names.items() if any(group.column(name).any() for group in groups)}
     if any(len(group) < 2 for group in groups):
         return None
-    return tuple(_difference(shown, name, groups, len(kept)) for shown, name in kept.items())
+    # as many comparisons at every look, whatever was seen until then
+    return tuple(_difference(shown, name, groups, len(names)) for shown, name in kept.items())
 
 
 def _difference(shown: str, name: str, groups: Sequence[_Users], comparisons: int) -> DifferenceFigure:
@@ -122,14 +132,23 @@ def _difference(shown: str, name: str, groups: Sequence[_Users], comparisons: in
     assert a is not None, "groups of fewer than two users are not compared"
     assert b is not None, "groups of fewer than two users are not compared"
     found = compare_groups(a, b)
-    smallest = found.detectable(comparisons=comparisons)
     low, high = found.interval
-    clear = abs(found.value) >= smallest and (low > 0 or high < 0)
+    pooled = float(sum(group.column(name).sum() for group in groups) / sum(map(_lists, groups)))
+    error = found.standard_error
+    radius = always_valid_radius(error, PLANNED * pooled, level=found.level, comparisons=comparisons)
+    shown_at_all = math.isfinite(radius) and min(map(len, groups)) >= FEWEST
+    clear = shown_at_all and abs(found.value) > radius
     return DifferenceFigure(
         metric=shown,
         value=_round(found.value),
         low=_round(low),
         high=_round(high),
-        smallest_difference=_round(smallest),
+        relative=_round(found.value / b.value) if b.value else None,
+        smallest_difference=_round(radius) if shown_at_all else None,
+        detectable_difference=_round(always_valid_detectable(radius, error)) if shown_at_all else None,
         verdict="open" if not clear else "above" if found.value > 0 else "below",
     )
+
+
+def _lists(users: _Users) -> float:
+    return float(users.column("impressions").sum())

@@ -27,6 +27,8 @@ WAITING = 2_000
 INFERRED_SECONDS = 86_400.0
 """How long after an impression an event without a `recommendation_id` may be put down to it."""
 PURGED_AT_ONCE = 2_000
+NEW_MARK = '"new": true'
+"""What the JSON of a place with an item newer than the model holds, and of others does not."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Impression:
         time: When, in seconds since 1970.
         variant: The variant of the traffic split.
         snapshot: Model and catalogue version that answered.
-        items: The items, best first, each with at least `item_id`.
+        items: The items, best first, each with at least `item_id`, and `new` where it is newer than the model.
         request: What was asked.
         scenario: The request's label, or None.
         fallback: Why a simpler model answered; None where the model did.

@@ -36,7 +36,7 @@ from sqlalchemy import (
 
 from lexirec.serving.database.access import Access
 from lexirec.serving.database.connections import is_postgresql
-from lexirec.serving.database.impressions import INFERRED_SECONDS
+from lexirec.serving.database.impressions import INFERRED_SECONDS, NEW_MARK
 from lexirec.serving.database.tables import events, impressions
 
 MOST_TYPES = 20
@@ -44,7 +44,7 @@ MOST_TYPES = 20
 DAY = 86_400
 _ANONYMOUS = "\x01"  # no id of a user begins with a control character
 _AT_ONCE = 10_000
-COLUMNS = ("impressions", "known", "fallbacks", "hits", "inferred", "clicked", "reciprocal")
+COLUMNS = ("impressions", "known", "fallbacks", "places", "new", "hits", "inferred", "clicked", "reciprocal")
 """Names of the first columns of `OnlineRows.sums`."""
 
 
@@ -75,9 +75,9 @@ class OnlineRows(NamedTuple):
         variant: Number of the variant: int32 (rows,).
         day: Days since 1970: int32 (rows,).
         user: Number of the user, in ascending order: int64 (rows,).
-        sums: float32 (rows, columns): answers, answers to known users, answers by simpler models, hits, inferred hits,
-            answers with a click on the first k places, their reciprocal ranks, and for every type the answers with a
-            hit of it.
+        sums: float32 (rows, columns): answers, answers to known users, answers by simpler models, first k places that
+            are filled, those of them with items newer than the model, hits, inferred hits, answers with a click on the
+            first k places, their reciprocal ranks, and for every type the answers with a hit of it.
         types: The types.
         shown: (variant, day or None for all) -> different items on the first k places.
     """
@@ -155,19 +155,38 @@ class _Places(NamedTuple):
     rows: FromClause
     item_id: ColumnElement[str]
     rank: ColumnElement[int]
+    new: ColumnElement[bool]
 
 
 def _places(connection: Connection, items: ColumnElement[Any]) -> _Places:
     if is_postgresql(connection):
-        each = func.json_array_elements(cast(items, JSON)).table_valued(
+        values = func.json_array_elements(cast(items, JSON)).table_valued(
             column("value", JSON), with_ordinality="place", name="places", joins_implicitly=True
         )
-        rows = each.render_derived()
-        return _Places(rows, rows.c.value["item_id"].as_string(), rows.c.place)
+        rows = values.render_derived()
+        place = rows.c.value
+        return _Places(rows, place["item_id"].as_string(), rows.c.place, place["new"].as_string() == "true")
     rows = func.json_each(items).table_valued(
         column("key", Integer), column("value"), name="places", joins_implicitly=True
     )
-    return _Places(rows, func.json_extract(rows.c.value, "$.item_id"), rows.c.key + 1)
+    is_new = func.json_extract(rows.c.value, "$.new") == 1
+    return _Places(rows, func.json_extract(rows.c.value, "$.item_id"), rows.c.key + 1, is_new)
+
+
+def _filled(connection: Connection, k: int) -> ColumnElement[int]:
+    """Return the number of filled places among the first k."""
+    items = impressions.c["items"]
+    if is_postgresql(connection):
+        return func.least(func.json_array_length(cast(items, JSON)), k)
+    return func.min(func.json_array_length(items), k)
+
+
+def _new(connection: Connection, k: int) -> ColumnElement[int]:
+    """Return the number of items newer than the model on the first k places; most lists have none and are not read."""
+    places = _places(connection, impressions.c["items"])
+    number = select(func.count()).select_from(places.rows).where(places.new, places.rank <= k)
+    read = number.correlate(impressions).scalar_subquery()
+    return case((impressions.c["items"].like(f"%{NEW_MARK}%"), read), else_=0)
 
 
 def _types(connection: Connection, window: Window) -> tuple[str, ...]:
@@ -245,6 +264,8 @@ def _sums(connection: Connection, window: Window, types: Sequence[str]) -> Selec
             func.count(),
             func.count(impressions.c.user_id),
             func.count(impressions.c.fallback),
+            func.sum(_filled(connection, window.k)),
+            func.sum(_new(connection, window.k)),
             func.coalesce(func.sum(answers.c.hits), 0),
             func.coalesce(func.sum(answers.c.inferred), 0),
             func.sum(case((clicked, 1), else_=0)),

@@ -8,6 +8,7 @@ from html import escape
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 
 from lexirec.core.environment import versions
+from lexirec.serving.database.clock import SimulatedClock
 from lexirec.serving.http import (
     health,
     routes_catalog,
@@ -23,7 +24,7 @@ from lexirec.serving.http.auth import needs
 from lexirec.serving.http.errors import answer_errors
 from lexirec.serving.http.metrics import MEDIA_TYPE
 from lexirec.serving.http.openapi import describe
-from lexirec.serving.http.requests import App, RequestMiddleware
+from lexirec.serving.http.requests import App, RequestMiddleware, SimulatedTime
 from lexirec.serving.http.service import Service
 from lexirec.serving.problems import KINDS, ProblemError
 from lexirec.serving.schemas.catalog import ItemRows
@@ -70,7 +71,9 @@ def create_app(service: Service) -> App:
     for router in (workbench_routes.router, workbench_pages.pages):
         app.include_router(router)
     describe(app, (NewEvent, EventList, ItemRows))
-    return RequestMiddleware(app, service.metrics, lambda: service.settings, draining=lambda: service.draining)
+    made = RequestMiddleware(app, service.metrics, lambda: service.settings, draining=lambda: service.draining)
+    clock = service.database.access.clock
+    return SimulatedTime(made, clock) if isinstance(clock, SimulatedClock) else made
 
 
 async def _may_read_docs(request: Request) -> None:

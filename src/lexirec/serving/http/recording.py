@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from lexirec.serving.answering.histories import owner_of
@@ -25,8 +26,17 @@ class Recorder:
         """Write into a database, and count in metrics."""
         self._database, self._settings, self._metrics = database, settings, metrics
 
-    def observe(self, body: RecommendRequest | RankRequest, answer: Recommendation, invalid: int) -> None:
-        """Count an answer and its invalid items, and record it without waiting; what cannot be counts as dropped."""
+    def observe(
+        self, body: RecommendRequest | RankRequest, answer: Recommendation, invalid: int, new: Sequence[int] = ()
+    ) -> None:
+        """Count an answer and its invalid items, and record it without waiting; what cannot be counts as dropped.
+
+        Args:
+            body: what was asked.
+            answer: to it.
+            invalid: number of its items that were not legal.
+            new: ranks of its items that are newer than the model.
+        """
         metrics = self._metrics
         metrics.invalid_items.inc(invalid)
         source = answer.items[0].source if answer.items else "none"
@@ -41,7 +51,7 @@ class Recorder:
         metrics.queue_seconds.observe(answer.took_ms.queue / 1000)
         owner = owner_of(answer.user_id, answer.session_id)
         if isinstance(body, RecommendRequest) and self._chosen(owner or answer.recommendation_id):
-            self._write(body, answer, owner)
+            self._write(body, answer, owner, new)
 
     def _chosen(self, name: str) -> bool:
         """Say whether the answers of a user are recorded: always the same users."""
@@ -49,8 +59,10 @@ class Recorder:
         digest = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest()
         return share >= 1 or int.from_bytes(digest, "big") < share * 2.0**64
 
-    def _write(self, body: RecommendRequest, answer: Recommendation, owner: str | None) -> None:
+    def _write(self, body: RecommendRequest, answer: Recommendation, owner: str | None, new: Sequence[int]) -> None:
         items = [item.model_dump(include={"item_id", "rank", "score", "source"}) for item in answer.items]
+        for rank in new:
+            items[rank - 1]["new"] = True
         impression = Impression(
             recommendation_id=answer.recommendation_id,
             user_id=owner,

@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from lexirec.serving.database.clock import SimulatedClock
+from lexirec.serving.database.event_rows import EARLIEST
 from lexirec.serving.http.logs import REQUESTS
 from lexirec.serving.http.metrics import Metrics
 from lexirec.serving.problems import MEDIA_TYPE, ProblemError
@@ -41,6 +43,9 @@ ANSWERED_AT_ONCE = 64
 """Questions that may be under way besides those that wait for the model."""
 CLIENT_LEFT = 499
 """Status in metrics and logs of a request whose client left before the answer."""
+
+SIMULATED_TIME = "x-simulated-time"
+_LATEST = 4_102_444_800.0  # 2100
 
 
 @dataclass
@@ -233,3 +238,28 @@ def _request_id(scope: Scope) -> str:
     """Return the id that the client gave, where it is a valid one, else a new one."""
     given: bytes = dict(scope["headers"]).get(b"x-request-id", b"")
     return given.decode("ascii") if _ID.fullmatch(given) else uuid.uuid4().hex
+
+
+class SimulatedTime:
+    """Sets a simulated clock forward to the time of a header, in seconds since 1970; other values are passed over."""
+
+    def __init__(self, app: App, clock: SimulatedClock) -> None:
+        """Wrap an application."""
+        self._app, self._clock = app, clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Set the clock, and answer."""
+        if scope["type"] == "http":
+            given = dict(scope["headers"]).get(SIMULATED_TIME.encode())
+            seconds = _seconds_of(given) if given is not None else None
+            if seconds is not None:
+                self._clock.advance(seconds)
+        await self._app(scope, receive, send)
+
+
+def _seconds_of(given: bytes) -> float | None:
+    try:
+        seconds = float(given)
+    except ValueError:
+        return None
+    return seconds if EARLIEST <= seconds <= _LATEST else None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from lexirec.serving.answering.online_evaluation import Asked
 from lexirec.serving.answering.past import NEWEST
 from lexirec.serving.answering.past_lists import past_answer, past_list
 from lexirec.serving.database.opening import Database
@@ -73,11 +75,12 @@ async def evaluation(
     variant: Annotated[Variant | None, Query(description="Only this variant of the traffic split.")] = None,
     days: Annotated[int, Query(ge=1, le=MOST_DAYS, description="Days before now.")] = 7,
     k: Annotated[int, Query(ge=1, le=MOST_PLACES, description="Places of a list that count.")] = 10,
+    since: Annotated[datetime.date | None, Query(description="First day, in UTC, in place of `days`.")] = None,
 ) -> Response:
     """Return clicks, conversions, coverage and fallbacks of the lists that were answered, with 95 % intervals.
 
     It takes seconds where hundreds of thousands of lists are recorded. With two variants it says how they differ, and
-    which difference is too small for this sample.
+    which difference is too small for this sample. The verdict may be looked at every day, if `since` stays the same.
     """
-    found = await request.app.state.service.evaluation.answer(variant, days, k)
+    found = await request.app.state.service.evaluation.answer(Asked(variant, days, k, since))
     return Response(found.model_dump_json(), media_type=_JSON)

@@ -20,7 +20,7 @@ Reader = Annotated[KeyHolder, Depends(needs("read"))]
 Admin = Annotated[KeyHolder, Depends(needs("admin"))]
 _EXTRA = {"security": SECURITY}
 _JSON = "application/json"
-_SECRETS: dict[str, Any] = {"storage": True, "models": {"root"}}
+_SECRETS: dict[str, Any] = {"storage": {"url"}, "models": {"root"}}
 
 
 @router.get("/info", response_model=InfoAnswer, responses=problems(), openapi_extra=_EXTRA, summary="About the service")

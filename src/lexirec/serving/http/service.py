@@ -183,8 +183,10 @@ class Service:
             self.served.remember(active, previous)
         self.metrics.answers_with(active.model)
 
-    def _observe(self, body: RecommendRequest | RankRequest, answer: Recommendation, invalid: int) -> None:
-        self.recorder.observe(body, answer, invalid)
+    def _observe(
+        self, body: RecommendRequest | RankRequest, answer: Recommendation, invalid: int, new: Sequence[int]
+    ) -> None:
+        self.recorder.observe(body, answer, invalid, new)
         self.shadow.offer(body, answer)
 
     def drain(self) -> None:

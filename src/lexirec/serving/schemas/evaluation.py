@@ -96,6 +96,8 @@ class Figures(Answer):
     """By type of event: share of the lists of which at least one such event came."""
     fallback_share: Figure | None = None
     """Share of the lists that a simpler model answered."""
+    new_item_share: Figure | None = None
+    """Share of the first k places with an item that came after the model's training."""
     items_shown: int
     """Different items on the first k places."""
     coverage: float
@@ -126,13 +128,17 @@ class DifferenceFigure(Answer):
     """Candidate minus active."""
     low: float
     high: float
-    """Ends of the 95 % interval."""
-    smallest_difference: float
-    """The smallest true difference that a sample of this size shows with a probability of 80 %, where all metrics are
-    looked at together."""
+    """Ends of the 95 % interval of this one look; looked at every day, such intervals leave out 0 too often."""
+    relative: float | None = None
+    """`value` as a share of the active variant's figure; null where that is 0."""
+    smallest_difference: float | None = None
+    """The smallest difference that counts in this sample. An equal variant is beyond it in at most 5 % of experiments,
+    at all looks and in all metrics together. Null with fewer than 100 users of a variant, who show none."""
+    detectable_difference: float | None = None
+    """The smallest true difference that a sample of this size finds with a probability of 80 %."""
     verdict: Literal["above", "below", "open"]
-    """Whether the candidate is above or below: only where the difference is at least `smallest_difference` and the
-    interval leaves out 0, else `open`."""
+    """Whether the candidate is above or below: only where the difference is larger than `smallest_difference`, else
+    `open`."""
 
 
 class EvaluationAnswer(Answer):
