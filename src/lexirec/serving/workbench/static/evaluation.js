@@ -68,11 +68,12 @@ function interval(figure, top) {
 function differences(found) {
   if (!found || !found.length) return h("p", { class: "note" }, "There is nothing to compare: only one variant has lists of two users or more. [traffic] in the settings of the service splits the users.");
   const words = { above: ["The candidate is better", "good"], below: ["The candidate is worse", "bad"], open: ["Open", ""] };
+  const size = (value) => (typeof value === "number" ? `± ${value.toFixed(4)}` : "–");
   const lean = (each) => `${each.value > 0 ? "+" : ""}${each.value.toFixed(4)}`;
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Differences" }, h("table", {},
-    h("thead", {}, h("tr", {}, ["figure", "difference", "95 % interval", "this sample shows from", "verdict"].map((name) => h("th", { scope: "col" }, name)))),
+    h("thead", {}, h("tr", {}, ["figure", "difference", "95 % interval", "a verdict needs", "found in 80 % from", "verdict"].map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, found.map((each) => h("tr", {}, h("th", { scope: "row" }, nameOf(each.metric)), h("td", { class: "number" }, lean(each)),
-      h("td", { class: "number" }, `${each.low.toFixed(4)} … ${each.high.toFixed(4)}`), h("td", { class: "number" }, typeof each.smallest_difference === "number" ? `± ${each.smallest_difference.toFixed(4)}` : "–"),
+      h("td", { class: "number" }, `${each.low.toFixed(4)} … ${each.high.toFixed(4)}`), h("td", { class: "number" }, size(each.smallest_difference)), h("td", { class: "number" }, size(each.detectable_difference)),
       h("td", {}, h("span", { class: `tag ${(words[each.verdict] || ["", ""])[1]}` }, (words[each.verdict] || [each.verdict])[0])))))));
 }
 
