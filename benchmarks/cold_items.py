@@ -32,7 +32,7 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.ranking import Recommender
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Cases, Split
-from lexirec.data.toy import toy_shop
+from lexirec.data.toy_shop.shop import toy_shop
 from lexirec.evaluation.metrics import ranks_of
 from lexirec.evaluation.significance import compare_ranks, estimate_ranks
 from lexirec.models.baselines.base import history_rows

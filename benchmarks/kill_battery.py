@@ -30,7 +30,7 @@ from typing import Any
 from lexirec.core.manifest import read_manifest, verify
 from lexirec.core.runs import evaluations, find_run
 from lexirec.core.store import PROGRESS, Store
-from lexirec.data.toy import toy_shop
+from lexirec.data.toy_shop.shop import toy_shop
 from lexirec.evaluation.evaluator import Report
 
 FAMILIES = ("gram", "tsrec")

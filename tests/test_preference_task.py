@@ -9,7 +9,7 @@ from lexirec.core.config import validate_settings
 from lexirec.core.errors import SettingsError
 from lexirec.core.progress import quiet
 from lexirec.core.store import Store
-from lexirec.data.toy import toy_shop
+from lexirec.data.toy_shop.shop import toy_shop
 from lexirec.pipeline.experiment import Experiment
 from lexirec.pipeline.run import plan_experiment, run_experiment
 from lexirec.pipeline.stages.data import load_split

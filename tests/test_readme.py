@@ -12,7 +12,7 @@ import pytest
 import lexirec
 from lexirec import cli
 from lexirec.core.progress import quiet
-from lexirec.data.toy import toy_shop
+from lexirec.data.toy_shop.shop import toy_shop
 from lexirec.models.gram.recommender import GramRecommender
 from lexirec.models.gram.settings import GramSettings, GramTrainingSettings
 from lexirec.models.tsrec.recommender import TSRecRecommender

@@ -16,7 +16,7 @@ from lexirec import (
 from lexirec.core.errors import LexirecError
 from lexirec.core.store import Store
 from lexirec.data.sequences import Sequences
-from lexirec.data.toy import toy_shop
+from lexirec.data.toy_shop.shop import toy_shop
 from lexirec.models.baselines.registry import BASELINES
 from lexirec.models.gram.recommender import GramRecommender
 from lexirec.pipeline.run import plan_experiment, run_experiment

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lexirec.data.interactions import Interactions
     from lexirec.data.neighbors import Neighbors, co_occurrence
     from lexirec.data.splits import global_temporal, leave_last_out, predefined_split
-    from lexirec.data.toy import toy_shop
+    from lexirec.data.toy_shop.shop import toy_shop
     from lexirec.evaluation.evaluator import evaluate
     from lexirec.models.baselines.memory import Memory, MemorySettings
     from lexirec.models.baselines.recommender import ScoreRecommender
@@ -75,7 +75,7 @@ _HOMES = {
     "recommend": "models.recommend",
     "recommend_all": "workflows.bulk.recommend_all",
     "tfidf_lexicon": "semantic_ids.lexicon.lexicon",
-    "toy_shop": "data.toy",
+    "toy_shop": "data.toy_shop.shop",
 }
 """Public name -> the module that defines it, below `lexirec`."""
 

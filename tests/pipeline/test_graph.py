@@ -11,7 +11,7 @@ from lexirec.core.errors import DataError, SettingsError
 from lexirec.core.manifest import read_manifest, verify
 from lexirec.core.store import Store
 from lexirec.data.neighbors import Neighbors
-from lexirec.data.toy import toy_shop
+from lexirec.data.toy_shop.shop import toy_shop
 from lexirec.evaluation.evaluator import Report
 from lexirec.models.loading import load_recommender
 from lexirec.pipeline import graph

@@ -3,7 +3,7 @@ import pytest
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.data.inference.times import TimeChoice
 from lexirec.data.loading import read_data
-from lexirec.data.toy import toy_shop
+from lexirec.data.toy_shop.shop import toy_shop
 from lexirec.models.baselines.item_similarity import EaseSettings
 from lexirec.pipeline.experiment import load_experiment
 from lexirec.workflows.scaffold import RECIPES, draft_experiment

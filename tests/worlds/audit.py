@@ -18,7 +18,7 @@ from lexirec.data.interactions import Interactions
 from lexirec.data.loading import DataSettings, read_data
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import Split, leave_last_out
-from lexirec.data.toy import toy_shop
+from lexirec.data.toy_shop.shop import toy_shop
 from lexirec.pipeline.experiment import Experiment
 from lexirec.workflows.audit.checks import CHECKS, examine
 from lexirec.workflows.audit.evidence import Evidence

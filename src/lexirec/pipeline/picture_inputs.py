@@ -10,7 +10,7 @@ from lexirec.core.config import Settings
 from lexirec.core.errors import ArtifactError, SettingsError
 from lexirec.core.runs import Stage
 from lexirec.core.store import Store
-from lexirec.data.toy_pictures import COLUMN
+from lexirec.data.toy_shop.pictures import COLUMN
 from lexirec.pipeline.components import DataChoice, ToyShop
 from lexirec.pipeline.stages.data import load_catalog
 from lexirec.semantic_ids.embeddings.histograms import HISTOGRAMS

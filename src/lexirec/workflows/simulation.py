@@ -1,9 +1,9 @@
 """Shoppers of the toy shop walk a live service, so that what online evaluation finds has a known truth.
 
 Every simulated day each shopper comes with a probability that rises with lists that were clicked and falls with others,
-asks for a list, clicks and buys by `data.toy_shoppers`, and now and then buys something that was not on the list. The
-service's clock is simulated, too: requests say what time it is, and nothing waits. Each shopper has random numbers of
-their own, so equal answers of the service give equal walks in whatever order they arrive.
+asks for a list, clicks and buys by `data.toy_shop.shoppers`, and now and then buys something that was not on the list.
+The service's clock is simulated, too: requests say what time it is, and nothing waits. Each shopper has random numbers
+of their own, so equal answers of the service give equal walks in whatever order they arrive.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lexirec.core.errors import SettingsError
 from lexirec.core.progress import Progress
 from lexirec.core.runs import find_run
 from lexirec.core.store import Store
-from lexirec.data.toy_shoppers import Shopper, ToyShoppers
+from lexirec.data.toy_shop.shoppers import Shopper, ToyShoppers
 from lexirec.pipeline.components import ToyShop
 from lexirec.pipeline.experiment import Experiment
 from lexirec.serving.schemas.recommend import Recommendation

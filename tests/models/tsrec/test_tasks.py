@@ -9,7 +9,7 @@ from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
 from lexirec.data.sequences import Sequences
 from lexirec.data.splits import global_temporal, leave_last_out, predefined_split, prefix_cases
-from lexirec.data.toy import mini_world
+from lexirec.data.toy_shop.shop import mini_world
 from lexirec.models.tsrec import tasks
 from lexirec.models.tsrec.examples import Examples
 from lexirec.models.tsrec.keywords import TokenWords

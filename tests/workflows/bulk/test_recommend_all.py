@@ -126,7 +126,7 @@ def test_the_newcomers_list_is_computed_once(tmp_path, monkeypatch):
 
 def events_of(folder: Path) -> pa.Table:
     """Write the shop's events with one more for the first user, and without those of the last one."""
-    from lexirec.data.toy import toy_shop
+    from lexirec.data.toy_shop.shop import toy_shop
 
     toy_shop(seed=0, items=120, shoppers=500).write(folder)
     return pq.read_table(folder / "interactions.parquet")

@@ -4,7 +4,7 @@ import pytest
 
 from lexirec.core.config import as_toml
 from lexirec.core.errors import DataError, SettingsError
-from lexirec.data.toy import toy_shop
+from lexirec.data.toy_shop.shop import toy_shop
 from lexirec.pipeline.experiment import load_experiment
 from lexirec.workflows.studies.design import load_study
 from lexirec.workflows.studies.settings import data_overrides

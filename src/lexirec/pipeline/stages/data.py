@@ -23,8 +23,8 @@ from lexirec.data.loading import DataSettings, read_data, split_data
 from lexirec.data.readers.validation import Rejects
 from lexirec.data.sequences import Sequences, load_array
 from lexirec.data.splits import Cases, Split
-from lexirec.data.toy import toy_shop
-from lexirec.data.toy_pictures import FOLDER as PICTURES
+from lexirec.data.toy_shop.pictures import FOLDER as PICTURES
+from lexirec.data.toy_shop.shop import toy_shop
 from lexirec.data.training_part import TrainingAndValidation, TrainingPart
 from lexirec.data.user_texts import read_preferences
 from lexirec.pipeline.components import DataChoice, ToyShop

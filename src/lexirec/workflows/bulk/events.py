@@ -24,7 +24,7 @@ from lexirec.data.readers.text_values import missing
 from lexirec.data.readers.validation import MALFORMED_LINE, Check, Rejects, flag_bad_rows, handle_bad_rows
 from lexirec.data.readers.where_sql import NothingMeetsError
 from lexirec.data.sequences import Sequences
-from lexirec.data.toy import toy_shop
+from lexirec.data.toy_shop.shop import toy_shop
 from lexirec.pipeline.components import DataChoice, ToyShop
 
 NEWEST = 200

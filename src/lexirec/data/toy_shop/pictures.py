@@ -23,7 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lexirec.core.errors import DataError, SettingsError
-from lexirec.data.toy_generator import read_words
+from lexirec.data.toy_shop.generator import read_words
 
 if TYPE_CHECKING:
     from PIL.Image import Image

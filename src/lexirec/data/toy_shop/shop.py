@@ -1,6 +1,6 @@
 """Toy data sets: a generated, seeded shop for demonstrations, and a mini world with known right answers for tests.
 
-Nothing in them is taken from real products or people: the words of the shop are in `toy_shop.toml`, its generator is
+Nothing in them is taken from real products or people: the words of the shop are in `words.toml`, its generator is
 `toy_generator.py`.
 """
 
@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lexirec.core.errors import SettingsError
-from lexirec.data.toy_generator import OPENING_DAY, describe, read_words, stock, variant_count, visits
-from lexirec.data.toy_pictures import FOLDER as PICTURES
-from lexirec.data.toy_pictures import draw_pictures
+from lexirec.data.toy_shop.generator import OPENING_DAY, describe, read_words, stock, variant_count, visits
+from lexirec.data.toy_shop.pictures import FOLDER as PICTURES
+from lexirec.data.toy_shop.pictures import draw_pictures
 
 
 @dataclass(frozen=True)

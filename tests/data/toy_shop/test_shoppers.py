@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lexirec.core.errors import DataError
-from lexirec.data.toy import toy_shop
-from lexirec.data.toy_shoppers import DOUBT, Shopper, ToyShoppers
+from lexirec.data.toy_shop.shop import toy_shop
+from lexirec.data.toy_shop.shoppers import DOUBT, Shopper, ToyShoppers
 
 SIZES = {"seed": 3, "items": 168, "shoppers": 120}
 

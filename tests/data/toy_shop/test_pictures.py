@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from lexirec.core.errors import DataError, SettingsError
-from lexirec.data.toy import mini_world, toy_shop
-from lexirec.data.toy_generator import read_words
-from lexirec.data.toy_pictures import _COLOURS, SIDE, Look, draw, draw_pictures, look_of
+from lexirec.data.toy_shop.generator import read_words
+from lexirec.data.toy_shop.pictures import _COLOURS, SIDE, Look, draw, draw_pictures, look_of
+from lexirec.data.toy_shop.shop import mini_world, toy_shop
 from lexirec.semantic_ids.embeddings.item_embeddings import PictureVectors, embed_items
 
 LOOK = Look(kind=5, brand=3, material=0, colour="navy")

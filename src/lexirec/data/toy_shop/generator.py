@@ -81,7 +81,7 @@ class Shelf:
 @cache
 def read_words() -> Words:
     """Read the word file of the package."""
-    raw = tomllib.loads(resources.files("lexirec.data").joinpath("toy_shop.toml").read_text(encoding="utf-8"))
+    raw = tomllib.loads(resources.files("lexirec.data.toy_shop").joinpath("words.toml").read_text(encoding="utf-8"))
     types, brands = raw["type"], raw["brand"]
     number = {kind["noun"]: i for i, kind in enumerate(types)}
     names = list(dict.fromkeys(kind["leaf"][0] for kind in types))

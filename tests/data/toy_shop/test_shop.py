@@ -15,8 +15,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from lexirec.core.errors import SettingsError
 from lexirec.data.catalog import Catalog
 from lexirec.data.interactions import Interactions
-from lexirec.data.toy import mini_world, toy_shop
-from lexirec.data.toy_generator import read_words
+from lexirec.data.toy_shop.generator import read_words
+from lexirec.data.toy_shop.shop import mini_world, toy_shop
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexirec.core.errors import DataError
-from lexirec.data.toy import toy_shop
-from lexirec.data.toy_generator import (
+from lexirec.data.toy_shop.generator import (
     ALREADY_OWNED,
     BAND,
     CIRCLE,
@@ -29,7 +28,8 @@ from lexirec.data.toy_generator import (
     stock,
     tastes,
 )
-from lexirec.data.toy_pictures import look_of
+from lexirec.data.toy_shop.pictures import look_of
+from lexirec.data.toy_shop.shop import toy_shop
 
 DOUBT = 0.005
 """Chance of being the next purchase at which an item that is looked at is clicked half of the time."""

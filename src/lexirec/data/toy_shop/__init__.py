@@ -1,0 +1,1 @@
+"""The toy shop: its generator, its pictures and its shoppers."""
