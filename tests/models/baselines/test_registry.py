@@ -28,8 +28,9 @@ before = {{name for name in sys.modules if name.startswith(package)}}
 assert before == {{package + "registry", package + "base"}}, before
 scorer = BASELINES["{kind}"]
 found = {{name.removeprefix(package) for name in sys.modules if name.startswith(package)}} - {{"registry", "base"}}
-shared = {{"sequential"}} if "{kind}" in ("sasrec", "gru4rec", "hstu") else set()
-shared |= {{"memory"}} if "{kind}" in ("transitions", "graph-heuristic") else set()
+shared = {{"sequential", "full_softmax"}} if "{kind}" in ("sasrec", "gru4rec", "hstu") else set()
+shared |= {{"memory", "touched_items"}} if "{kind}" in ("transitions", "memory") else set()
+shared |= {{"text_neighbors"}} if "{kind}" in ("transitions", "memory", "graph-heuristic") else set()
 assert found == {{scorer.__module__.removeprefix(package)}} | shared, found
 assert not {{"sklearn", "matplotlib"}} & set(sys.modules)
 assert "torch" not in sys.modules or "sequential" in shared

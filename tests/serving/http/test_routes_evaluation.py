@@ -232,12 +232,18 @@ def test_which_types_are_clicks_can_be_set(sqlite_url):
 
 
 @pytest.mark.parametrize(
-    ("query", "pointer"), [({"days": 0}, "days"), ({"k": "many"}, "k"), ({"variant": "b"}, "variant")]
+    ("query", "pointer"),
+    [({"days": 0}, "days"), ({"k": "many"}, "k"), ({"variant": "b"}, "variant"), ({"since": 0}, "since")],
 )
 def test_wrong_questions_are_problems(shop, query, pointer):
     response = shop[0].get("/v1/evaluation", params=query)
     assert response.status_code == 422
     assert pointer in response.text
+
+
+def test_since_names_the_first_day(shop):
+    body = shop[0].get("/v1/evaluation", params={"since": "2024-02-29", "days": 1}).json()
+    assert body["since"] == "2024-02-29T00:00:00Z"
 
 
 def test_evaluations_queue_up_to_a_few(shop, monkeypatch):

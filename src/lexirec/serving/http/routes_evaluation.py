@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -15,7 +14,7 @@ from lexirec.serving.database.opening import Database
 from lexirec.serving.http.auth import KeyHolder, needs
 from lexirec.serving.http.openapi import SECURITY, problems
 from lexirec.serving.problems import ProblemError
-from lexirec.serving.schemas.common import LONGEST_ID
+from lexirec.serving.schemas.common import LONGEST_ID, Day
 from lexirec.serving.schemas.evaluation import EvaluationAnswer, PastRecommendation, Variant
 from lexirec.serving.schemas.recommend import MOST_PLACES
 
@@ -75,7 +74,7 @@ async def evaluation(
     variant: Annotated[Variant | None, Query(description="Only this variant of the traffic split.")] = None,
     days: Annotated[int, Query(ge=1, le=MOST_DAYS, description="Days before now.")] = 7,
     k: Annotated[int, Query(ge=1, le=MOST_PLACES, description="Places of a list that count.")] = 10,
-    since: Annotated[datetime.date | None, Query(description="First day, in UTC, in place of `days`.")] = None,
+    since: Annotated[Day | None, Query(description="First day, in UTC, in place of `days`.")] = None,
 ) -> Response:
     """Return clicks, conversions, coverage and fallbacks of the lists that were answered, with 95 % intervals.
 

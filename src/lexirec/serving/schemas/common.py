@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import re
 from itertools import islice
 from typing import Annotated, Any
 
@@ -19,6 +21,7 @@ from pydantic import (
 from lexirec.core.times import FIRST, LAST, rfc3339, seconds_of
 
 LONGEST_ID = 256
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 MOST_FIELDS, MOST_STRANGERS = 100, 20
 """Fields of an object that are looked at one by one, and unknown fields that are told of an object with more."""
 
@@ -66,10 +69,18 @@ def _a_number(value: Any) -> Any:
     return value
 
 
+def _a_day(value: Any) -> Any:
+    if isinstance(value, str) and not _DAY.fullmatch(value):
+        raise ValueError("is no day; send YYYY-MM-DD")
+    return value
+
+
 Whole = Annotated[int, BeforeValidator(_a_number)]
 """A whole number; texts and truth values, which pydantic would turn into numbers, are refused."""
 Number = Annotated[float, BeforeValidator(_a_number)]
 """A number; likewise."""
+Day = Annotated[datetime.date, BeforeValidator(_a_day)]
+"""A day such as 2026-12-31; numbers, which pydantic would read as seconds, are refused."""
 Flag = Annotated[bool, Field(strict=True)]
 """true or false, and nothing that resembles them."""
 
