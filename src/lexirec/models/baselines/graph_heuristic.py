@@ -8,7 +8,8 @@ item before the newest one can have places of its own. Nothing is learned and no
 
 Source: Han et al., "An Embarrassingly Simple Graph Heuristic Reveals Shortcut-Solvable Benchmarks for Sequential
 Recommendation" (arXiv 2605.07125). Its TGH-1 has the places of our defaults, its TGH-2 (5, 1, 0) for the newest and
-(3, 1) for the item before. What it leaves open, and what we chose:
+(3, 1) for the item before. Rings, places and w are from its abstract and its authors' description of their code; the
+paper's text was not read. What these leave open, and what we chose:
 
 - Lists longer than ten: the places repeat. Where all rings end, popular items follow.
 - Features: the paper has sentence vectors of a large T5; ours are TF-IDF of the texts, or the experiment's vectors.
