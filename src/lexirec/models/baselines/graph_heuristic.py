@@ -34,7 +34,7 @@ from scipy import sparse
 
 from lexirec.core.errors import DataError, SettingsError
 from lexirec.core.progress import track
-from lexirec.data.neighbors import Matrix, Neighbors, nearest, pair_counts, scaled
+from lexirec.data.neighbors import Matrix, Neighbors, nearest, pair_counts, scaled, unit_rows
 from lexirec.data.sequences import Sequences, bounded_slices
 from lexirec.models.baselines.base import (
     Baseline,
@@ -135,7 +135,9 @@ class GraphHeuristic(Baseline):
         given = texts if texts is not None else vectors
         if given is not None and len(given) != n_items:
             raise DataError(f"graph-heuristic: {len(given):,} texts or vectors for {n_items:,} items; give one each")
-        features = None if given is None else _unit(text_rows(texts) if texts is not None else vectors)
+        features = (
+            None if given is None else unit_rows(text_rows(texts) if texts is not None else np.asarray(vectors))[0]
+        )
         graph = self._graph(train, n_items)
         rings = [*_rings(graph, features, self.settings)]
         self.newest = _listed(rings, self.settings.places, (0, 1, 2), n_items)
@@ -264,17 +266,6 @@ def _listed(rings: Sequence[Any], places: Sequence[int], columns: Sequence[int],
 
 
 # ------------------------------------------------------------------------------------------------------------ features
-
-
-def _unit(features: Any) -> _Features:
-    """Scale feature rows to length 1; rows of zeros stay."""
-    if isinstance(features, np.ndarray):
-        lengths = np.linalg.norm(features, axis=1, keepdims=True)
-        unit: NDArray[np.float32] = np.divide(features, lengths, out=np.zeros_like(features), where=lengths > 0)
-        return unit.astype(np.float32)
-    lengths = np.sqrt(np.asarray(features.multiply(features).sum(axis=1)).ravel())
-    inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-    return scaled(features, by_row=inverse.astype(np.float32))
 
 
 def _cosines(unit: _Features, items: _Integers, others: _Integers) -> NDArray[np.float32]:
